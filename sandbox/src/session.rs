@@ -37,14 +37,20 @@ pub enum Event {
     /// Rows of the open result set, many at a time.
     Rows(Vec<Vec<Value>>),
     /// Ends a statement. `count` is absent under SET NOCOUNT ON and for statements without one; `select` tells whether rows were sent.
-    Done { count: Option<u64>, select: bool },
+    Done {
+        count: Option<u64>,
+        select: bool,
+    },
     Info(SqlError),
     /// The statement failed. Whether the batch goes on is the engine's business.
     Error(SqlError),
     Database(String),
     /// A transaction began (true) or ended by commit (`Some(true)`) or rollback (`Some(false)`).
     TranBegin(u64),
-    TranEnd { descriptor: u64, committed: bool },
+    TranEnd {
+        descriptor: u64,
+        committed: bool,
+    },
 }
 
 /// A parameter of `sp_executesql` or a prepared statement.
@@ -72,7 +78,12 @@ pub struct BulkTarget {
 pub trait Session: Send {
     /// Runs one batch. `cancel` is set on ATTENTION: the engine stops at the next row, leaves the transaction as SQL Server does.
     /// Returns the bulk target when the batch was INSERT BULK: the wire then calls [`Session::bulk`].
-    fn batch(&mut self, sql: &str, cancel: &Arc<AtomicBool>, sink: &mut dyn Sink) -> Option<BulkTarget>;
+    fn batch(
+        &mut self,
+        sql: &str,
+        cancel: &Arc<AtomicBool>,
+        sink: &mut dyn Sink,
+    ) -> Option<BulkTarget>;
 
     /// Runs `sql` with the parameters declared as `declarations` (the text `@a int, @b nvarchar(10)`); returns the output parameters' final values, or
     /// none after an error.

@@ -15,7 +15,11 @@ pub enum SqlType {
     Int,
     BigInt,
     /// `decimal` and `numeric`; `numeric` remembers which word declared it.
-    Decimal { precision: u8, scale: u8, numeric: bool },
+    Decimal {
+        precision: u8,
+        scale: u8,
+        numeric: bool,
+    },
     Money,
     SmallMoney,
     Real,
@@ -59,7 +63,10 @@ pub enum Value {
     Int(i32),
     BigInt(i64),
     /// `unscaled * 10^-scale`; also `money` (scale 4).
-    Decimal { unscaled: i128, scale: u8 },
+    Decimal {
+        unscaled: i128,
+        scale: u8,
+    },
     Money(i64),
     Real(f32),
     Float(f64),
@@ -68,13 +75,26 @@ pub enum Value {
     /// 100 ns ticks since midnight.
     Time(u64),
     /// Days since 1900-01-01 and 1/300 s ticks since midnight.
-    DateTime { days: i32, ticks: u32 },
+    DateTime {
+        days: i32,
+        ticks: u32,
+    },
     /// Days since 1900-01-01 and minutes since midnight.
-    SmallDateTime { days: u16, minutes: u16 },
+    SmallDateTime {
+        days: u16,
+        minutes: u16,
+    },
     /// Days since 0001-01-01 and 100 ns ticks since midnight.
-    DateTime2 { days: i32, ticks: u64 },
+    DateTime2 {
+        days: i32,
+        ticks: u64,
+    },
     /// The same in UTC, with the offset in minutes.
-    DateTimeOffset { days: i32, ticks: u64, offset_minutes: i16 },
+    DateTimeOffset {
+        days: i32,
+        ticks: u64,
+        offset_minutes: i16,
+    },
     /// Every character type, and `xml`.
     Str(Arc<[u16]>),
     /// Every binary type, `rowversion` (big-endian), and the CLR types' serialised bytes.

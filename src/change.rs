@@ -1,0 +1,143 @@
+//! What crosses the walls between source, lake and target: run ids, watermarks, windows, checkpoints.
+//!
+//! A checkpoint is written in the same metadata commit as the rows it stands for, so a reader of the lake table always
+//! finds the two in agreement, and a run that dies leaves either both or neither.
+
+use crate::schema::SqlType;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use uuid::Uuid;
+
+/// Identifies one run of icesync; ascends with time (UUID version 7). It is how a commit whose reply was lost is found again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RunId(Uuid);
+
+impl RunId {
+    /// A new run id.
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.simple().fmt(f)
+    }
+}
+
+impl std::str::FromStr for RunId {
+    type Err = uuid::Error;
+    fn from_str(text: &str) -> Result<Self, uuid::Error> {
+        Uuid::parse_str(text).map(Self)
+    }
+}
+
+/// A change strategy that has been decided (`auto` never is one).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    Full,
+    Timestamp,
+    Sequence,
+    RowVersion,
+}
+
+impl fmt::Display for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Strategy::Full => "full",
+            Strategy::Timestamp => "timestamp",
+            Strategy::Sequence => "sequence",
+            Strategy::RowVersion => "rowversion",
+        })
+    }
+}
+
+/// A position in a source column's order, kept as text that SQL Server converts back to exactly the same value of the column's own type:
+/// dates in style 121, `datetimeoffset` with its offset, integers and decimals plain, `rowversion` as `0x` and 16 hex digits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watermark {
+    pub column: String,
+    #[serde(flatten)]
+    pub ty: SqlType,
+    pub text: String,
+}
+
+impl fmt::Display for Watermark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// The part of the source's order that a run reads, closed before the first row is read. Rows at `lower` are read again (it lies `overlap` before
+/// the last upper bound); rows at `upper` belong to the next window, except for sequences, whose windows are `(lower, upper]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Window {
+    /// None: from the beginning.
+    pub lower: Option<Watermark>,
+    /// None: the strategy has no order (`full`).
+    pub upper: Option<Watermark>,
+}
+
+/// What a full read contained, whatever the order of its rows: the row count and the sum modulo 2^128 of a 128-bit hash of each row.
+/// Equal content means that a full refresh has nothing to commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Content {
+    pub rows: u64,
+    /// As 32 hex digits.
+    #[serde(with = "hex_u128")]
+    pub hash: u128,
+}
+
+mod hex_u128 {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(value: &u128, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&format!("{value:032x}"))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        u128::from_str_radix(&text, 16).map_err(serde::de::Error::custom)
+    }
+}
+
+/// Version of the checkpoint's JSON that this build writes; it reads this one and refuses newer ones.
+pub const CHECKPOINT_VERSION: u32 = 1;
+
+/// How far a lake table has followed its source. Lives in the table property `icesync.checkpoint` and, for history, in each
+/// snapshot's summary under the same name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    pub version: u32,
+    /// The run that committed it: also the compare-and-set token.
+    pub run_id: RunId,
+    pub strategy: Strategy,
+    /// Upper bound of the last window; the next one starts here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watermark: Option<Watermark>,
+    /// Of the last full read, when the strategy is `full`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Content>,
+    /// The snapshot committed with it; filled in by the commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot_id: Option<i64>,
+    /// RFC 3339, UTC.
+    pub committed_at: String,
+}
+
+/// Counts of one write to the lake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct WriteCounts {
+    /// Rows whose key was not in the table.
+    pub inserted: u64,
+    /// Rows that replaced one with the same key.
+    pub updated: u64,
+    /// Rows removed without a successor.
+    pub deleted: u64,
+    /// Rows read again (overlap) and found identical: not written.
+    pub unchanged: u64,
+    pub data_files: u64,
+    pub delete_files: u64,
+    pub bytes: u64,
+}

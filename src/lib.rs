@@ -1,0 +1,27 @@
+//! icesync replicates tables from SQL Server into Apache Iceberg, incrementally and exactly once, and replays Iceberg
+//! snapshots into another SQL Server.
+//!
+//! ```text
+//! source SQL Server --extract--> Iceberg warehouse --load--> target SQL Server
+//! ```
+//!
+//! | module | what is there |
+//! |---|---|
+//! | [`config`] | YAML and environment to a validated configuration; secrets |
+//! | [`error`] | the error of the upper modules and what to do about each ([`error::Disposition`]) |
+//! | [`schema`] | names, columns, keys; `schema::mapping` is the one table of types |
+//! | [`change`] | watermark, window, checkpoint, run id: what crosses the walls |
+//! | [`mssql`] | both planes to SQL Server; all T-SQL is quoted here |
+//! | [`source`] | change strategies: discovery, window, statements to read |
+//! | [`lake`] | the Iceberg warehouse: catalog, writer, commit, key lookup, delta |
+//! | [`target`] | staging, merge, load state |
+//! | [`sync`] | joins source, lake and target; retries |
+//! | [`report`] | what a run did, as text and JSON |
+//!
+//! Walls: `tiberius` and `mssql-tds` only in `mssql`; `iceberg`, `parquet` and `object_store` only in `lake`; `clap` and printing
+//! only in the binary's `cli`; only `sync` spawns tasks. `lake`, `source` and `target` do not know each other.
+
+pub mod change;
+pub mod error;
+pub mod mssql;
+pub mod schema;

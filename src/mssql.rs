@@ -1,0 +1,3 @@
+//! The two planes to SQL Server.
+
+pub mod sql;
