@@ -39,6 +39,7 @@ pub enum Strategy {
     Full,
     Timestamp,
     Sequence,
+    #[serde(rename = "rowversion")]
     RowVersion,
 }
 
@@ -140,4 +141,72 @@ pub struct WriteCounts {
     pub data_files: u64,
     pub delete_files: u64,
     pub bytes: u64,
+}
+
+/// Which strategy the configuration asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StrategyChoice {
+    /// icesync chooses, and says why.
+    #[default]
+    Auto,
+    Full,
+    Timestamp,
+    Sequence,
+    #[serde(rename = "rowversion")]
+    RowVersion,
+}
+
+/// Which clock fills a timestamp column that has no offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Clock {
+    /// Unknown: the earlier of the server's UTC and local time bounds the window, which is late but never loses a row.
+    #[default]
+    Auto,
+    Utc,
+    Local,
+}
+
+/// How the source is read so that a read is consistent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Isolation {
+    /// SNAPSHOT where the database allows it, else READ COMMITTED where that is a statement snapshot, else refused.
+    #[default]
+    Auto,
+    Snapshot,
+    ReadCommitted,
+    /// Shared table lock for the length of the read: writers wait.
+    TableLock,
+}
+
+/// How a table's changes are found; see docs/GUIDE.md for each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeOptions {
+    pub strategy: StrategyChoice,
+    /// The watermark column.
+    pub column: Option<String>,
+    /// A timestamp window ends this long before the server's now.
+    pub lag: std::time::Duration,
+    /// A timestamp window begins this long before the last one's end.
+    pub overlap: std::time::Duration,
+    pub clock: Clock,
+    pub isolation: Isolation,
+    /// Rows of one statement of an incremental read.
+    pub page_rows: u64,
+}
+
+impl Default for ChangeOptions {
+    fn default() -> Self {
+        Self {
+            strategy: StrategyChoice::Auto,
+            column: None,
+            lag: std::time::Duration::from_secs(5),
+            overlap: std::time::Duration::ZERO,
+            clock: Clock::Auto,
+            isolation: Isolation::Auto,
+            page_rows: 500_000,
+        }
+    }
 }

@@ -22,6 +22,7 @@
 //! only in the binary's `cli`; only `sync` spawns tasks. `lake`, `source` and `target` do not know each other.
 
 pub mod change;
+pub mod config;
 pub mod error;
 pub mod mssql;
 pub mod schema;

@@ -1,0 +1,497 @@
+//! YAML and environment to a validated [`Config`].
+//!
+//! Guarantees: every key is known (a misspelt one is refused by name), `${NAME}` is replaced inside string values after parsing,
+//! so that a password may hold any character, and an error names the file, the path inside it and the remedy. Secrets
+//! ([`Secret`]) never print.
+
+use crate::change::{ChangeOptions, Clock, Isolation, StrategyChoice};
+use crate::schema::{Fidelity, TableKind, TableName};
+use bytesize::ByteSize;
+use serde::Deserialize;
+use serde_yaml_ng::Value;
+use std::collections::HashSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Text that never prints: `Debug` shows dots.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The secret itself; for the login only.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// A validated configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    pub source: Option<Database>,
+    pub warehouse: Warehouse,
+    pub target: Option<Database>,
+    /// In the order of the file; never empty.
+    pub tables: Vec<Table>,
+}
+
+/// One side's database.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Database {
+    /// ADO.NET string or `mssql://` URL.
+    pub connection: Secret,
+    /// Tables worked on at once; each takes a control and a data connection.
+    pub parallel_tables: usize,
+}
+
+/// Where the lake is and how its files are cut.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Warehouse {
+    /// Path or URI; a relative path is taken from the configuration file's folder.
+    pub location: String,
+    /// A data file is closed at the first row group that passes this size, in bytes.
+    pub target_file_bytes: u64,
+}
+
+/// One replicated table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table {
+    pub source: TableName,
+    pub lake: TableName,
+    pub target: TableName,
+    /// Overrides the discovered key.
+    pub key: Option<Vec<String>>,
+    pub kind: TableKind,
+    pub fidelity: Fidelity,
+    pub change: ChangeOptions,
+    pub merge: Merge,
+}
+
+/// How a table is loaded into the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Merge {
+    pub mode: MergeMode,
+    pub statement: MergeStatement,
+}
+
+/// What a load makes of the target's rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MergeMode {
+    /// Changed rows replace those with their key, new ones are inserted, deleted ones deleted.
+    #[default]
+    Upsert,
+    /// Every row is inserted; nothing is updated or deleted.
+    Append,
+    /// The target becomes exactly the snapshot.
+    Replace,
+}
+
+/// Which T-SQL carries an upsert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MergeStatement {
+    #[default]
+    Merge,
+    /// UPDATE, then INSERT: for targets with filtered indexes or indexed views, where MERGE has defects.
+    UpdateInsert,
+}
+
+/// Why a configuration cannot be used. All of these exit with 2.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("cannot read configuration file `{}`: {source}; name another with -c FILE", path.display())]
+    Unreadable {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("configuration file `{}` is not YAML: {message}", path.display())]
+    Syntax { path: PathBuf, message: String },
+    #[error("configuration file `{}`, at `{at}`: {message}", path.display())]
+    Invalid {
+        path: PathBuf,
+        at: String,
+        message: String,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawConfig {
+    source: Option<RawDatabase>,
+    warehouse: RawWarehouse,
+    target: Option<RawDatabase>,
+    tables: Vec<RawTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawDatabase {
+    connection: String,
+    #[serde(default = "default_parallel_tables")]
+    parallel_tables: usize,
+}
+
+fn default_parallel_tables() -> usize {
+    4
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawWarehouse {
+    location: String,
+    #[serde(default)]
+    catalog: CatalogKind,
+    #[serde(default = "default_file_size")]
+    target_file_size: ByteSize,
+}
+
+/// The catalogs that can be named; REST is refused until it exists.
+#[derive(Deserialize, Default, PartialEq)]
+#[serde(rename_all = "snake_case")]
+enum CatalogKind {
+    #[default]
+    Filesystem,
+}
+
+fn default_file_size() -> ByteSize {
+    ByteSize::mib(256)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTable {
+    source: String,
+    lake: Option<String>,
+    target: Option<String>,
+    key: Option<Vec<String>>,
+    #[serde(default = "default_kind")]
+    kind: TableKind,
+    #[serde(default)]
+    fidelity: Fidelity,
+    #[serde(default)]
+    change: RawChange,
+    #[serde(default)]
+    merge: Merge,
+}
+
+fn default_kind() -> TableKind {
+    TableKind::Mirror
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawChange {
+    strategy: StrategyChoice,
+    column: Option<String>,
+    #[serde(with = "humantime_serde")]
+    lag: Duration,
+    #[serde(with = "humantime_serde")]
+    overlap: Duration,
+    clock: Clock,
+    isolation: Isolation,
+    page_rows: u64,
+}
+
+impl Default for RawChange {
+    fn default() -> Self {
+        let options = ChangeOptions::default();
+        Self {
+            strategy: options.strategy,
+            column: options.column,
+            lag: options.lag,
+            overlap: options.overlap,
+            clock: options.clock,
+            isolation: options.isolation,
+            page_rows: options.page_rows,
+        }
+    }
+}
+
+impl Config {
+    /// Reads and validates a file. `lookup` answers environment variables.
+    pub fn read(path: &Path, lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+            path: path.into(),
+            source,
+        })?;
+        Self::parse(path, &text, lookup)
+    }
+
+    /// Validates the text of a file; `path` is for messages and for relative locations.
+    pub fn parse(
+        path: &Path,
+        text: &str,
+        lookup: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let mut value: Value =
+            serde_yaml_ng::from_str(text).map_err(|error| ConfigError::Syntax {
+                path: path.into(),
+                message: error.to_string(),
+            })?;
+        let invalid = |at: String, message: String| ConfigError::Invalid {
+            path: path.into(),
+            at,
+            message,
+        };
+        substitute(&mut value, "", &lookup).map_err(|(at, message)| invalid(at, message))?;
+        let raw: RawConfig = serde_path_to_error::deserialize(value).map_err(|error| {
+            let at = error.path().to_string();
+            invalid(at, error.into_inner().to_string())
+        })?;
+        raw.validate(path.parent().unwrap_or(Path::new("")))
+            .map_err(|(at, message)| invalid(at, message))
+    }
+}
+
+/// A complaint: the path inside the file and what is wrong there.
+type Complaint = (String, String);
+
+impl RawConfig {
+    fn validate(self, folder: &Path) -> Result<Config, Complaint> {
+        if self.tables.is_empty() {
+            return Err((
+                "tables".into(),
+                "no table is listed; add at least one `- source: schema.table`".into(),
+            ));
+        }
+        let mut tables = Vec::with_capacity(self.tables.len());
+        let mut lakes = HashSet::new();
+        let mut targets = HashSet::new();
+        for (at, raw) in self.tables.into_iter().enumerate() {
+            let at = format!("tables[{at}]");
+            let table = raw.validate(&at)?;
+            if !lakes.insert(fold(&table.lake)) {
+                return Err((
+                    at,
+                    format!(
+                        "lake table `{}` is named twice; give one of them another `lake:` name",
+                        table.lake
+                    ),
+                ));
+            }
+            if !targets.insert(fold(&table.target)) {
+                return Err((
+                    at,
+                    format!(
+                        "target table `{}` is named twice; give one of them another `target:` name",
+                        table.target
+                    ),
+                ));
+            }
+            tables.push(table);
+        }
+        Ok(Config {
+            source: self.source.map(|raw| raw.validate("source")).transpose()?,
+            warehouse: self.warehouse.validate(folder)?,
+            target: self.target.map(|raw| raw.validate("target")).transpose()?,
+            tables,
+        })
+    }
+}
+
+/// Names that differ only in case would share a folder on some file systems, and a table on most servers.
+fn fold(name: &TableName) -> String {
+    name.to_string().to_lowercase()
+}
+
+impl RawDatabase {
+    fn validate(self, at: &str) -> Result<Database, Complaint> {
+        if self.connection.trim().is_empty() {
+            return Err((
+                format!("{at}.connection"),
+                "is empty; write an ADO.NET connection string or mssql://user:password@host:port/database".into(),
+            ));
+        }
+        if !(1..=64).contains(&self.parallel_tables) {
+            return Err((
+                format!("{at}.parallel_tables"),
+                "must be between 1 and 64".into(),
+            ));
+        }
+        Ok(Database {
+            connection: Secret(self.connection),
+            parallel_tables: self.parallel_tables,
+        })
+    }
+}
+
+impl RawWarehouse {
+    fn validate(self, folder: &Path) -> Result<Warehouse, Complaint> {
+        let CatalogKind::Filesystem = self.catalog;
+        if self.location.trim().is_empty() {
+            return Err((
+                "warehouse.location".into(),
+                "is empty; write a folder or a file:// URI".into(),
+            ));
+        }
+        let bytes = self.target_file_size.as_u64();
+        if !(ByteSize::mib(1).as_u64()..=ByteSize::gib(16).as_u64()).contains(&bytes) {
+            return Err((
+                "warehouse.target_file_size".into(),
+                "must be between 1MiB and 16GiB".into(),
+            ));
+        }
+        let location = if self.location.contains("://") {
+            self.location
+        } else {
+            folder.join(&self.location).to_string_lossy().into_owned()
+        };
+        Ok(Warehouse {
+            location,
+            target_file_bytes: bytes,
+        })
+    }
+}
+
+impl RawTable {
+    fn validate(self, at: &str) -> Result<Table, Complaint> {
+        let name = |key: &str, text: &str| {
+            text.parse::<TableName>()
+                .map_err(|error| (format!("{at}.{key}"), error.to_string()))
+        };
+        let source = name("source", &self.source)?;
+        let other = |key: &str, text: &Option<String>| match text {
+            Some(text) => name(key, text),
+            None => Ok(source.clone()),
+        };
+        if let Some(key) = &self.key {
+            let distinct: HashSet<_> = key.iter().map(|column| column.to_lowercase()).collect();
+            if key.is_empty() || distinct.len() != key.len() {
+                return Err((format!("{at}.key"), "must list each key column once".into()));
+            }
+        }
+        Ok(Table {
+            lake: other("lake", &self.lake)?,
+            target: other("target", &self.target)?,
+            change: self.change.validate(&format!("{at}.change"))?,
+            source,
+            key: self.key,
+            kind: self.kind,
+            fidelity: self.fidelity,
+            merge: self.merge,
+        })
+    }
+}
+
+impl RawChange {
+    fn validate(self, at: &str) -> Result<ChangeOptions, Complaint> {
+        let day = Duration::from_secs(86_400);
+        if self.lag > 7 * day {
+            return Err((format!("{at}.lag"), "must be at most 7 days".into()));
+        }
+        if self.overlap > 366 * day {
+            return Err((format!("{at}.overlap"), "must be at most 366 days".into()));
+        }
+        if !(1_000..=100_000_000).contains(&self.page_rows) {
+            return Err((
+                format!("{at}.page_rows"),
+                "must be between 1000 and 100000000".into(),
+            ));
+        }
+        match (self.strategy, &self.column) {
+            (StrategyChoice::Timestamp | StrategyChoice::Sequence, None) => {
+                return Err((
+                    format!("{at}.column"),
+                    "is missing: this strategy follows a column; name it here".into(),
+                ));
+            }
+            (StrategyChoice::Full, Some(_)) => {
+                return Err((
+                    format!("{at}.column"),
+                    "has no use with strategy full; remove one of them".into(),
+                ));
+            }
+            _ => {}
+        }
+        Ok(ChangeOptions {
+            strategy: self.strategy,
+            column: self.column,
+            lag: self.lag,
+            overlap: self.overlap,
+            clock: self.clock,
+            isolation: self.isolation,
+            page_rows: self.page_rows,
+        })
+    }
+}
+
+/// Replaces `${NAME}` and `${NAME:-default}` in every string below `value`; `$${` stands for a plain `${`.
+fn substitute(
+    value: &mut Value,
+    at: &str,
+    lookup: &impl Fn(&str) -> Option<String>,
+) -> Result<(), Complaint> {
+    match value {
+        Value::String(text) => {
+            *text = expand(text, lookup).map_err(|message| (at.to_owned(), message))?;
+        }
+        Value::Sequence(items) => {
+            for (index, item) in items.iter_mut().enumerate() {
+                substitute(item, &format!("{at}[{index}]"), lookup)?;
+            }
+        }
+        Value::Mapping(entries) => {
+            for (key, item) in entries.iter_mut() {
+                let key = key.as_str().unwrap_or("?");
+                let path = if at.is_empty() {
+                    key.to_owned()
+                } else {
+                    format!("{at}.{key}")
+                };
+                substitute(item, &path, lookup)?;
+            }
+        }
+        Value::Tagged(tagged) => substitute(&mut tagged.value, at, lookup)?,
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+    Ok(())
+}
+
+fn expand(text: &str, lookup: &impl Fn(&str) -> Option<String>) -> Result<String, String> {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find("${") {
+        let (before, after) = rest.split_at(start);
+        if let Some(before) = before.strip_suffix('$') {
+            out.push_str(before);
+            out.push_str("${");
+            rest = &after[2..];
+            continue;
+        }
+        out.push_str(before);
+        let Some(end) = after.find('}') else {
+            return Err(
+                "a `${` is not closed with `}`; write `$${` for the characters themselves".into(),
+            );
+        };
+        let inside = &after[2..end];
+        let (name, default) = match inside.split_once(":-") {
+            Some((name, default)) => (name, Some(default)),
+            None => (inside, None),
+        };
+        match lookup(name).or_else(|| default.map(str::to_owned)) {
+            Some(found) => out.push_str(&found),
+            None => {
+                return Err(format!(
+                    "environment variable `{name}` is not set; set it, or write ${{{name}:-default}}"
+                ));
+            }
+        }
+        rest = &after[end + 1..];
+    }
+    out.push_str(rest);
+    Ok(out)
+}
