@@ -25,4 +25,5 @@ pub mod change;
 pub mod config;
 pub mod error;
 pub mod mssql;
+pub mod report;
 pub mod schema;

@@ -1,0 +1,329 @@
+//! What a run did, for people and for machines.
+//!
+//! [`RunReport`] is the JSON document of `--json`; its field names are stable. The text form is made from the same numbers. Neither holds a
+//! row value or a secret.
+
+use crate::change::Strategy;
+use crate::error::{Disposition, Error, Kind};
+use serde::Serialize;
+use std::fmt::Write as _;
+
+/// One command over all its tables.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunReport {
+    pub command: &'static str,
+    pub run_id: String,
+    /// RFC 3339, UTC.
+    pub started_at: String,
+    pub seconds: f64,
+    pub outcome: Outcome,
+    pub tables: Vec<TableReport>,
+}
+
+/// How a run, or a table of it, ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Done,
+    /// Nothing had changed; nothing was committed.
+    Unchanged,
+    Failed,
+    /// Some tables failed.
+    Partial,
+}
+
+/// What was done for one table.
+#[derive(Debug, Clone, Serialize)]
+pub struct TableReport {
+    pub source: String,
+    pub lake: String,
+    pub target: String,
+    pub outcome: Outcome,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extract: Option<ExtractReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load: Option<LoadReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorReport>,
+    pub seconds: f64,
+}
+
+/// What an extract did.
+#[derive(Debug, Clone, Serialize)]
+pub struct ExtractReport {
+    pub strategy: Strategy,
+    /// Every row was read.
+    pub full_read: bool,
+    pub rows_read: u64,
+    /// Of those, rows read again because of `overlap`.
+    pub rows_overlap: u64,
+    pub inserted: u64,
+    pub updated: u64,
+    pub deleted: u64,
+    /// Read again and identical: not written.
+    pub unchanged: u64,
+    pub bytes: u64,
+    pub data_files: u64,
+    pub delete_files: u64,
+    /// None: nothing was committed.
+    pub snapshot_id: Option<i64>,
+    pub sequence_number: Option<i64>,
+    pub watermark_before: Option<String>,
+    pub watermark_after: Option<String>,
+    /// Values that `fidelity: standard` truncated.
+    pub truncated: u64,
+    pub seconds: f64,
+    pub warnings: Vec<String>,
+}
+
+/// What a load did.
+#[derive(Debug, Clone, Serialize)]
+pub struct LoadReport {
+    pub from_snapshot: Option<i64>,
+    pub snapshot_id: i64,
+    pub sequence_number: i64,
+    /// Rows bulk copied into the staging table.
+    pub rows_staged: u64,
+    pub inserted: u64,
+    pub updated: u64,
+    pub deleted: u64,
+    /// Staged, and equal to what the target held.
+    pub unchanged: u64,
+    pub created_target: bool,
+    pub seconds: f64,
+    pub warnings: Vec<String>,
+}
+
+/// Why a table failed.
+#[derive(Debug, Clone, Serialize)]
+pub struct ErrorReport {
+    pub kind: Kind,
+    pub disposition: &'static str,
+    pub message: String,
+}
+
+impl ErrorReport {
+    /// The report of an error, its chain in one line.
+    pub fn of(error: &Error) -> Self {
+        Self {
+            kind: error.kind(),
+            disposition: match error.disposition() {
+                Disposition::Transient => "transient",
+                Disposition::Definite => "definite",
+                Disposition::Ambiguous => "ambiguous",
+            },
+            message: error.report(),
+        }
+    }
+}
+
+impl RunReport {
+    /// The outcome of a run from those of its tables.
+    pub fn outcome_of(tables: &[TableReport]) -> Outcome {
+        let failed = tables.iter().filter(|table| table.error.is_some()).count();
+        if failed == 0 {
+            if tables
+                .iter()
+                .all(|table| table.outcome == Outcome::Unchanged)
+            {
+                Outcome::Unchanged
+            } else {
+                Outcome::Done
+            }
+        } else if failed == tables.len() {
+            Outcome::Failed
+        } else {
+            Outcome::Partial
+        }
+    }
+
+    /// The exit code: 0 done, 1 failed, 3 some tables failed, 75 when every failure is transient and retries are used up.
+    pub fn exit_code(&self) -> u8 {
+        let errors: Vec<_> = self
+            .tables
+            .iter()
+            .filter_map(|table| table.error.as_ref())
+            .collect();
+        if errors.is_empty() {
+            0
+        } else if errors.len() < self.tables.len() {
+            3
+        } else if errors.iter().all(|error| error.kind == Kind::Config) {
+            2
+        } else if errors.iter().all(|error| error.disposition == "transient") {
+            75
+        } else {
+            1
+        }
+    }
+
+    /// A few lines for a terminal.
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        for table in &self.tables {
+            table.write_text(&mut out);
+        }
+        let failed = self
+            .tables
+            .iter()
+            .filter(|table| table.error.is_some())
+            .count();
+        let _ = writeln!(
+            out,
+            "{} {}: {} in {:.2} s (run {})",
+            self.command,
+            match self.outcome {
+                Outcome::Done => "done",
+                Outcome::Unchanged => "done, nothing changed",
+                Outcome::Failed | Outcome::Partial => "failed",
+            },
+            if failed == 0 {
+                plural(self.tables.len() as u64, "table")
+            } else {
+                format!(
+                    "{failed} of {} failed",
+                    plural(self.tables.len() as u64, "table")
+                )
+            },
+            self.seconds,
+            self.run_id
+        );
+        out
+    }
+}
+
+impl TableReport {
+    fn write_text(&self, out: &mut String) {
+        let _ = writeln!(out, "{}", self.source);
+        if let Some(extract) = &self.extract {
+            extract.write_text(out);
+        }
+        if let Some(load) = &self.load {
+            load.write_text(out);
+        }
+        if let Some(error) = &self.error {
+            let _ = writeln!(out, "  failed   {}", error.message);
+        }
+    }
+}
+
+impl ExtractReport {
+    fn write_text(&self, out: &mut String) {
+        let read = if self.full_read {
+            "full read"
+        } else {
+            "changes"
+        };
+        let _ = write!(
+            out,
+            "  extract  {} ({read}): {} read",
+            self.strategy,
+            plural(self.rows_read, "row")
+        );
+        if self.rows_overlap > 0 {
+            let _ = write!(
+                out,
+                " ({} of them again, overlap)",
+                thousands(self.rows_overlap)
+            );
+        }
+        match self.sequence_number {
+            None => out.push_str("; nothing changed, no snapshot"),
+            Some(number) => {
+                let _ = write!(
+                    out,
+                    "; snapshot {number}: {}",
+                    counts(self.inserted, self.updated, self.deleted)
+                );
+                if self.unchanged > 0 {
+                    let _ = write!(out, ", {} unchanged", thousands(self.unchanged));
+                }
+                let _ = write!(
+                    out,
+                    "; {} in {}",
+                    bytes(self.bytes),
+                    plural(self.data_files + self.delete_files, "file")
+                );
+            }
+        }
+        let _ = writeln!(out, "; {:.2} s", self.seconds);
+        if let Some(after) = &self.watermark_after {
+            match &self.watermark_before {
+                Some(before) if before != after => {
+                    let _ = writeln!(out, "           watermark {before} -> {after}");
+                }
+                _ => {
+                    let _ = writeln!(out, "           watermark {after}");
+                }
+            }
+        }
+        write_warnings(out, &self.warnings);
+    }
+}
+
+impl LoadReport {
+    fn write_text(&self, out: &mut String) {
+        if self.from_snapshot == Some(self.snapshot_id) {
+            let _ = write!(
+                out,
+                "  load     snapshot {} is already loaded; nothing to do",
+                self.sequence_number
+            );
+        } else {
+            let created = if self.created_target {
+                ", table created"
+            } else {
+                ""
+            };
+            let _ = write!(
+                out,
+                "  load     up to snapshot {}: {} staged; {}{created}",
+                self.sequence_number,
+                plural(self.rows_staged, "row"),
+                counts(self.inserted, self.updated, self.deleted)
+            );
+            if self.unchanged > 0 {
+                let _ = write!(out, ", {} unchanged", thousands(self.unchanged));
+            }
+        }
+        let _ = writeln!(out, "; {:.2} s", self.seconds);
+        write_warnings(out, &self.warnings);
+    }
+}
+
+fn write_warnings(out: &mut String, warnings: &[String]) {
+    for warning in warnings {
+        let _ = writeln!(out, "  warning  {warning}");
+    }
+}
+
+fn counts(inserted: u64, updated: u64, deleted: u64) -> String {
+    format!(
+        "{} inserted, {} updated, {} deleted",
+        thousands(inserted),
+        thousands(updated),
+        thousands(deleted)
+    )
+}
+
+fn plural(count: u64, noun: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{} {noun}{s}", thousands(count))
+}
+
+/// `336776` as `336,776`.
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+fn bytes(count: u64) -> String {
+    bytesize::ByteSize::b(count).display().iec().to_string()
+}
