@@ -1,0 +1,263 @@
+//! The engine: an in-memory SQL Server behind the traits of `session`.
+//!
+//! - `types`, `convert`, `calendar`, `collation`, `ordering`: values, what they convert to, and the one order that everything compares by
+//! - `schema`, `storage`, `locks`, `state`: databases, tables with row versions, locks, and what transactions do to them
+//! - `bind`: names, types and collations settled; `expr`, `plan`, `aggregate`, `window`: what runs
+//! - `query`, `dml`, `ddl`, `flow`, `procedures`: statements, batches, errors
+//! - `meta`, `catalog`, `permissions`: what SQL Server tells about itself, and to whom
+//! - `functions`: scalar built-ins
+//! - `connection`: one session; `context`: what running code carries
+//!
+//! # The transaction protocol
+//! One mutex guards the whole state. A statement holds it from its first read to its last write, so that statements are atomic towards each other without further argument; only a
+//! SELECT that reads row versions gives it up, between two chunks of rows.
+//!
+//! A write pushes a version stamped with its transaction; that stamp is the row's exclusive lock. Commit takes the next commit time, restamps every version the transaction wrote with it, and
+//! releases its locks, in one hold of the mutex: a reader as of time T sees all of a transaction or nothing. Rollback pops the versions. READ COMMITTED reads as of the commit time at
+//! the statement's start, SNAPSHOT as of that of the transaction's first read; both see their own writes. Writers and locking readers look at the newest version and, when it is another
+//! transaction's, unwind, wait until it ends, and run the statement again: they act on what is committed, or fail with 3960 under SNAPSHOT.
+//!
+//! A rowversion is given out at the write and noted with its transaction. MIN_ACTIVE_ROWVERSION is the least that an open transaction has, or the next: since commit removes the note and makes the
+//! rows visible in one hold of the mutex, every row with a lower rowversion is visible to whoever reads it afterwards.
+
+pub mod calendar;
+pub mod collation;
+pub mod convert;
+pub mod functions;
+pub mod types;
+
+mod aggregate;
+mod bind;
+mod catalog;
+mod connection;
+mod context;
+mod ddl;
+mod dml;
+mod expr;
+mod fault;
+mod flow;
+mod locks;
+mod meta;
+mod ordering;
+mod permissions;
+mod plan;
+mod procedures;
+mod query;
+mod schema;
+mod state;
+mod storage;
+mod window;
+
+use crate::session::{Event, Login, Server, Session, Sink, SqlError};
+use crate::sql;
+use calendar::{DAYS_TO_1900, TICKS_PER_DAY};
+use collation::Collate;
+use fault::error;
+use schema::Database;
+use state::{LoginAccount, SessionInfo, Shared, State};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Where the time comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clock {
+    System,
+    /// The system's clock shifted by so many seconds.
+    Shifted(i64),
+    /// Always this moment: 100 ns ticks since 0001-01-01, UTC.
+    Fixed(i64),
+}
+
+impl Clock {
+    /// UTC in 100 ns ticks since 0001-01-01.
+    pub fn now(&self) -> i64 {
+        /// 1970-01-01 in days since 1900-01-01.
+        const DAYS_1900_TO_1970: i64 = 25_567;
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let system = (i64::from(DAYS_TO_1900) + DAYS_1900_TO_1970) * TICKS_PER_DAY
+            + (since.as_nanos() / 100) as i64;
+        match self {
+            Clock::System => system,
+            Clock::Shifted(seconds) => system + seconds * calendar::TICKS_PER_SECOND,
+            Clock::Fixed(ticks) => *ticks,
+        }
+    }
+}
+
+/// How an engine starts.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Databases beside the system's.
+    pub databases: Vec<String>,
+    pub user: String,
+    pub password: String,
+    pub clock: Clock,
+    pub local_offset_minutes: i16,
+    /// ALLOW_SNAPSHOT_ISOLATION of the named databases.
+    pub allow_snapshot: bool,
+    /// READ_COMMITTED_SNAPSHOT of the named databases.
+    pub read_committed_snapshot: bool,
+    /// The named databases' collation.
+    pub collation: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            databases: Vec::new(),
+            user: "sa".into(),
+            password: String::new(),
+            clock: Clock::System,
+            local_offset_minutes: 0,
+            allow_snapshot: true,
+            read_committed_snapshot: true,
+            collation: collation::DEFAULT.into(),
+        }
+    }
+}
+
+pub use Options as EngineOptions;
+
+/// The engine; sessions share it.
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+impl Engine {
+    /// An engine with master, tempdb, model and the named databases. Error 448 for an unknown collation.
+    pub fn new(options: Options) -> Result<Arc<Self>, SqlError> {
+        let now = options.clock.now()
+            + i64::from(options.local_offset_minutes) * calendar::TICKS_PER_MINUTE;
+        let collate = Collate::named(&options.collation)?;
+        let mut databases: Vec<Database> = ["master", "tempdb", "model", "msdb"]
+            .iter()
+            .zip(1..)
+            .map(|(name, id)| Database::new(id, name, Collate::server(), now))
+            .collect();
+        for (name, id) in options.databases.iter().zip(5..) {
+            let mut database = Database::new(id, name, collate.clone(), now);
+            database.allow_snapshot = options.allow_snapshot;
+            database.read_committed_snapshot = options.read_committed_snapshot;
+            databases.push(database);
+        }
+        let administrator = LoginAccount {
+            name: options.user.clone(),
+            password: options.password.clone(),
+            sysadmin: true,
+            enabled: true,
+            default_database: "master".into(),
+            roles: Vec::new(),
+        };
+        let state = State::new(databases, vec![administrator]);
+        Ok(Arc::new(Self {
+            shared: Arc::new(Shared::new(state, options)),
+        }))
+    }
+
+    /// Runs a script with its `GO`s as the administrator; the first error ends it.
+    pub fn run_script(&self, database: &str, script: &str) -> Result<(), SqlError> {
+        let options = &self.shared.options;
+        let login = Login {
+            user: &options.user,
+            password: &options.password,
+            database,
+            app_name: "script",
+            host_name: "",
+        };
+        let mut session = self.login(login)?;
+        let cancel = Arc::new(AtomicBool::new(false));
+        for batch in sql::split_go(script) {
+            for _ in 0..batch.count {
+                let mut errors = FirstError::default();
+                session.batch(batch.text, &cancel, &mut errors);
+                if let Some(error) = errors.0 {
+                    return Err(SqlError {
+                        line: error.line + batch.line.saturating_sub(1),
+                        ..error
+                    });
+                }
+            }
+        }
+        session.close();
+        Ok(())
+    }
+
+    fn open(&self, login: Login<'_>) -> Result<Box<dyn Session>, SqlError> {
+        let mut state = self.shared.lock();
+        let account = state
+            .logins
+            .iter()
+            .find(|account| schema::same_name(&account.name, login.user))
+            .filter(|account| account.enabled && account.password == login.password)
+            .cloned()
+            .ok_or_else(|| {
+                error(
+                    18456,
+                    14,
+                    format!("Login failed for user '{}'.", login.user),
+                )
+            })?;
+        let named = if login.database.is_empty() {
+            account.default_database.as_str()
+        } else {
+            login.database
+        };
+        let refused = || SqlError {
+            state: 1,
+            ..error(
+                4060,
+                11,
+                format!(
+                    "Cannot open database \"{named}\" requested by the login. The login failed."
+                ),
+            )
+        };
+        let slot = state.database_named(named).ok_or_else(refused)?;
+        permissions::user_name(&state, &account.name, slot).ok_or_else(refused)?;
+        let id = state.next_session;
+        state.next_session = if id >= 32_000 { 51 } else { id + 1 };
+        let began = self.shared.options.clock.now()
+            + i64::from(self.shared.options.local_offset_minutes) * calendar::TICKS_PER_MINUTE;
+        let info = SessionInfo {
+            login: account.name.clone(),
+            app: login.app_name.to_string(),
+            host: login.host_name.to_string(),
+            database: slot,
+            began,
+            running: false,
+            isolation: 1,
+        };
+        state.sessions.insert(id, info);
+        drop(state);
+        let ses = context::Ses::new(id, account.name, login.app_name, login.host_name, slot);
+        Ok(Box::new(connection::Connection::new(
+            self.shared.clone(),
+            ses,
+        )))
+    }
+}
+
+impl Server for Engine {
+    fn login(&self, login: Login<'_>) -> Result<Box<dyn Session>, SqlError> {
+        self.open(login)
+    }
+}
+
+/// Keeps the first error of a batch.
+#[derive(Default)]
+struct FirstError(Option<SqlError>);
+
+impl Sink for FirstError {
+    fn send(&mut self, event: Event) -> bool {
+        if let Event::Error(error) = event {
+            self.0.get_or_insert(error);
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,505 @@
+//! ALTER TABLE.
+
+use super::constraint::{column_constraint, push_index, table_constraint};
+use super::table::{add_column, own_scope};
+use super::{change_table, edit, table_named};
+use crate::engine::bind::Binder;
+use crate::engine::context::Cx;
+use crate::engine::dml::store;
+use crate::engine::fault::{Outcome, Stop, error, unsupported};
+use crate::engine::schema::{ObjectRef, Row, TableDef, same_name};
+use crate::engine::storage::{Table, UNCOMMITTED};
+use crate::engine::{collation::Collate, types};
+use crate::sql::ast::{self, AlterTableAction, AlterTableDrop, ColumnChange};
+use crate::value::{SqlType, Value};
+
+pub fn alter(cx: &mut Cx<'_>, statement: &ast::AlterTable) -> Outcome<()> {
+    let at = table_named(cx, &statement.name)?;
+    match &statement.action {
+        AlterTableAction::Add { table, with_check } => {
+            add(cx, at, table, with_check.unwrap_or(true))
+        }
+        AlterTableAction::AlterColumn { name, change } => alter_column(cx, at, name, change),
+        AlterTableAction::Drop(list) => list.iter().try_for_each(|item| drop_part(cx, at, item)),
+        AlterTableAction::Trigger { enable, names } => {
+            super::modules::set_triggers(cx, at, names.as_deref(), *enable)
+        }
+        AlterTableAction::CheckConstraint {
+            enable,
+            with_check,
+            names,
+        } => check_constraints(cx, at, *enable, *with_check, names.as_deref()),
+        AlterTableAction::SetLockEscalation(_) | AlterTableAction::Rebuild(_) => Ok(()),
+        AlterTableAction::EnableChangeTracking { .. } => Err(unsupported("Change tracking").into()),
+        AlterTableAction::DisableChangeTracking => Err(unsupported("Change tracking").into()),
+        AlterTableAction::SetSystemVersioning(_) => Err(unsupported("SYSTEM_VERSIONING").into()),
+        AlterTableAction::SwitchTo(_) => Err(unsupported("ALTER TABLE SWITCH").into()),
+    }
+}
+
+fn own_stamp(cx: &mut Cx<'_>) -> u64 {
+    cx.transaction().id | UNCOMMITTED
+}
+
+fn add(
+    cx: &mut Cx<'_>,
+    at: ObjectRef,
+    added: &ast::TableDefinition,
+    with_check: bool,
+) -> Outcome<()> {
+    if added.period.is_some() {
+        return Err(unsupported("PERIOD FOR SYSTEM_TIME").into());
+    }
+    let stamp = own_stamp(cx);
+    change_table(cx, at, |cx, table| {
+        let before = table.def.columns.len();
+        let mut def = (*table.def).clone();
+        for column in &added.columns {
+            add_column(cx, &mut def, column, at.database)?;
+        }
+        for column in &added.columns {
+            for constraint in &column.constraints {
+                column_constraint(cx, &mut def, &column.name, constraint, at.database)?;
+            }
+        }
+        for constraint in &added.constraints {
+            table_constraint(cx, &mut def, constraint, at.database)?;
+        }
+        for index in &added.indexes {
+            let columns = super::constraint::key_columns(&def, &index.columns)?;
+            push_index(
+                &mut def,
+                &index.name.text,
+                columns,
+                Vec::new(),
+                index.unique,
+                index.clustered == Some(true),
+                index.filter.clone(),
+            )?;
+        }
+        table.def = def.into();
+        if table.def.columns.len() > before {
+            fill_new_columns(cx, at, table, before, stamp, added)?;
+        }
+        validate(cx, at, table, with_check)
+    })
+}
+
+/// Gives existing rows their values in new columns.
+fn fill_new_columns(
+    cx: &mut Cx<'_>,
+    at: ObjectRef,
+    table: &mut Table,
+    before: usize,
+    stamp: u64,
+    added: &ast::TableDefinition,
+) -> Outcome<()> {
+    let def = table.def.clone();
+    let (mut defaults, mut computed) = (Vec::new(), Vec::new());
+    {
+        let mut binder = Binder::new(cx);
+        for column in &def.columns[before..] {
+            defaults.push(match &column.default {
+                // Existing rows get the default only in a NOT NULL column; otherwise NULL (unless WITH VALUES).
+                Some(default) if !column.nullable || with_values(added, &column.name) => {
+                    Some(binder.expr(&default.expr)?)
+                }
+                Some(_) | None => None,
+            });
+        }
+        binder.scopes.push(own_scope(&def));
+        for column in &def.columns[before..] {
+            computed.push(match &column.computed {
+                Some(expr) => Some(binder.expr(&expr.expr)?),
+                None => None,
+            });
+        }
+    }
+    let transaction = cx.transaction().id;
+    let mut identity_last = table.identity_last;
+    let empty = table.count == 0;
+    table.reshape(stamp, |row| -> Outcome<Row> {
+        let mut new = row.to_vec();
+        for (offset, column) in def.columns[before..].iter().enumerate() {
+            let value = if let Some(identity) = column.identity {
+                let next = identity_last.map_or(identity.seed, |last| last + identity.increment);
+                identity_last = Some(next);
+                types::fit_integer(next, &column.ty)?
+            } else if column.ty == SqlType::RowVersion {
+                let value = cx.held.next_rowversion(at.database, transaction);
+                Value::Bytes(value.to_be_bytes().as_slice().into())
+            } else if let Some(default) = &defaults[offset] {
+                let value = default.eval(&[], cx)?;
+                store(&value, &default.ty, column, &cx.ses.settings.dateformat)?
+            } else {
+                Value::Null
+            };
+            if !column.nullable && matches!(value, Value::Null) && column.computed.is_none() && !empty {
+                return Err(error(4901, 16, format!("ALTER TABLE only allows columns to be added that can contain nulls, or have a DEFAULT definition specified, or the column being added is an identity or timestamp column, or alternatively if none of the previous conditions are satisfied the table must be empty to allow addition of this column. Column '{}' cannot be added to non-empty table '{}' because it does not satisfy these conditions.", column.name, def.name)).into());
+            }
+            new.push(value);
+        }
+        for (offset, expr) in computed.iter().enumerate() {
+            if let Some(expr) = expr {
+                let value = expr.eval(&new, cx)?;
+                new[before + offset] = value;
+            }
+        }
+        Ok(new.into())
+    })?;
+    table.identity_last = identity_last;
+    Ok(())
+}
+
+/// Whether a new column's default fills existing rows although the column takes NULL.
+fn with_values(added: &ast::TableDefinition, name: &str) -> bool {
+    added
+        .columns
+        .iter()
+        .filter(|column| same_name(&column.name.text, name))
+        .flat_map(|column| &column.constraints)
+        .any(|constraint| {
+            matches!(
+                constraint.kind,
+                ast::ColumnConstraintKind::Default {
+                    with_values: true,
+                    ..
+                }
+            )
+        })
+}
+
+/// Rebuilds the indexes and checks every row against what the definition now demands.
+fn validate(cx: &mut Cx<'_>, at: ObjectRef, table: &mut Table, with_check: bool) -> Outcome<()> {
+    table.reindex();
+    super::index::check_unique(cx, at, table)?;
+    if !with_check {
+        return Ok(());
+    }
+    let def = table.def.clone();
+    let mut checks = Vec::new();
+    {
+        let mut binder = Binder::new(cx);
+        binder.scopes.push(own_scope(&def));
+        for check in &def.checks {
+            checks.push((check.name.clone(), binder.cond(&check.condition)?));
+        }
+    }
+    let rows: Vec<Row> = table
+        .rows
+        .values()
+        .filter_map(|chain| chain.newest.row.clone())
+        .collect();
+    let keys = crate::engine::dml::foreign_keys(cx, at, &def);
+    for row in rows {
+        for (column, value) in def.columns.iter().zip(row.iter()) {
+            if !column.nullable && matches!(value, Value::Null) {
+                return Err(error(515, 16, format!("Cannot insert the value NULL into column '{}', table '{}'; column does not allow nulls. UPDATE fails.", column.name, def.name)).into());
+            }
+        }
+        for (name, check) in &checks {
+            if check.test(&row, cx)? == Some(false) {
+                return Err(error(
+                    547,
+                    16,
+                    format!(
+                        "The ALTER TABLE statement conflicted with the CHECK constraint \"{name}\"."
+                    ),
+                )
+                .into());
+            }
+        }
+        keys.check_child(cx, &def, &row, "ALTER TABLE")?;
+    }
+    Ok(())
+}
+
+fn alter_column(
+    cx: &mut Cx<'_>,
+    at: ObjectRef,
+    name: &ast::Ident,
+    change: &ColumnChange,
+) -> Outcome<()> {
+    let ColumnChange::Type {
+        ty,
+        collation,
+        nullable,
+        sparse: _,
+    } = change
+    else {
+        return Err(unsupported("ALTER COLUMN ADD or DROP of a property").into());
+    };
+    let (new_ty, alias_nullable, user_type_id) = Binder::new(cx).type_of(ty)?;
+    let collate = match collation {
+        Some(collation) => Some(Collate::named(&collation.text)?),
+        None => None,
+    };
+    let stamp = own_stamp(cx);
+    change_table(cx, at, |cx, table| {
+        let ordinal = table
+            .def
+            .column(&name.text)
+            .ok_or_else(|| missing_column(&table.def, &name.text))?;
+        let old = table.def.columns[ordinal].clone();
+        if old.ty == SqlType::RowVersion || old.computed.is_some() {
+            return Err(error(
+                4928,
+                16,
+                format!(
+                    "Cannot alter column '{}' because it is '{}'.",
+                    name.text,
+                    if old.computed.is_some() {
+                        "COMPUTED"
+                    } else {
+                        "timestamp"
+                    }
+                ),
+            )
+            .into());
+        }
+        let used = table
+            .def
+            .indexes
+            .iter()
+            .any(|index| index.columns.iter().any(|(at, _)| *at == ordinal));
+        let grows = std::mem::discriminant(&old.ty) == std::mem::discriminant(&new_ty)
+            && types::length(&new_ty).unwrap_or(u16::MAX)
+                >= types::length(&old.ty).unwrap_or(u16::MAX)
+            && types::precision_scale(&new_ty) == types::precision_scale(&old.ty);
+        if used && !grows {
+            return Err(error(
+                5074,
+                16,
+                format!("The object is dependent on column '{}'.", name.text),
+            )
+            .into());
+        }
+        edit(table, |def| {
+            let column = &mut def.columns[ordinal];
+            column.ty = new_ty.clone();
+            column.user_type_id = user_type_id;
+            column.nullable = nullable.or(alias_nullable).unwrap_or(true);
+            column.collate = types::is_character(&new_ty).then(|| {
+                collate
+                    .clone()
+                    .or(old.collate.clone())
+                    .unwrap_or_else(Collate::server)
+            });
+        });
+        let column = table.def.columns[ordinal].clone();
+        let dateformat = cx.ses.settings.dateformat.clone();
+        let table_name = table.def.name.clone();
+        table.reshape(stamp, |row| -> Outcome<Row> {
+            let mut new = row.to_vec();
+            new[ordinal] =
+                store(&row[ordinal], &old.ty, &column, &dateformat).map_err(|mut error| {
+                    error.message = error.message.replace("{table}", &table_name);
+                    Stop::from(error)
+                })?;
+            Ok(new.into())
+        })?;
+        validate(cx, at, table, true)
+    })
+}
+
+fn missing_column(def: &TableDef, name: &str) -> crate::session::SqlError {
+    error(
+        4924,
+        16,
+        format!(
+            "ALTER TABLE ALTER COLUMN failed because column '{name}' does not exist in table '{}'.",
+            def.name
+        ),
+    )
+}
+
+fn drop_part(cx: &mut Cx<'_>, at: ObjectRef, item: &AlterTableDrop) -> Outcome<()> {
+    match item {
+        AlterTableDrop::Column { name, if_exists } => drop_column(cx, at, name, *if_exists),
+        AlterTableDrop::Constraint { name, if_exists } => drop_constraint(cx, at, name, *if_exists),
+        AlterTableDrop::Period => Err(unsupported("PERIOD FOR SYSTEM_TIME").into()),
+    }
+}
+
+fn drop_column(cx: &mut Cx<'_>, at: ObjectRef, name: &ast::Ident, if_exists: bool) -> Outcome<()> {
+    let stamp = own_stamp(cx);
+    change_table(cx, at, |_, table| {
+        let Some(ordinal) = table.def.column(&name.text) else {
+            if if_exists {
+                return Ok(());
+            }
+            return Err(error(4924, 16, format!("ALTER TABLE DROP COLUMN failed because column '{}' does not exist in table '{}'.", name.text, table.def.name)).into());
+        };
+        let def = &table.def;
+        let text_of = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
+        let wanted = format!("text: \"{}\"", name.text.to_lowercase());
+        let dependent = def
+            .indexes
+            .iter()
+            .find(|index| {
+                index.columns.iter().any(|(at, _)| *at == ordinal)
+                    || index.include.contains(&ordinal)
+            })
+            .map(|index| index.name.clone())
+            .or_else(|| {
+                def.foreign_keys
+                    .iter()
+                    .find(|key| key.columns.contains(&ordinal))
+                    .map(|key| key.name.clone())
+            })
+            .or_else(|| {
+                def.columns[ordinal]
+                    .default
+                    .as_ref()
+                    .map(|default| default.name.clone())
+            })
+            .or_else(|| {
+                def.checks
+                    .iter()
+                    .find(|check| text_of(&check.condition).contains(&wanted))
+                    .map(|check| check.name.clone())
+            })
+            .or_else(|| {
+                def.columns
+                    .iter()
+                    .find(|column| {
+                        column
+                            .computed
+                            .as_ref()
+                            .is_some_and(|computed| text_of(&computed.expr).contains(&wanted))
+                    })
+                    .map(|column| column.name.clone())
+            });
+        if let Some(object) = dependent {
+            return Err(error(
+                5074,
+                16,
+                format!(
+                    "The object '{object}' is dependent on column '{}'.",
+                    name.text
+                ),
+            )
+            .into());
+        }
+        if def.columns.len() == 1 {
+            return Err(error(4923, 16, format!("ALTER TABLE DROP COLUMN failed because '{}' is the only data column in table '{}'. A table must have at least one data column.", name.text, def.name)).into());
+        }
+        edit(table, |def| {
+            def.columns.remove(ordinal);
+            let moved = |at: &mut usize| {
+                if *at > ordinal {
+                    *at -= 1;
+                }
+            };
+            for index in &mut def.indexes {
+                index.columns.iter_mut().for_each(|(at, _)| moved(at));
+                index.include.iter_mut().for_each(moved);
+            }
+            def.foreign_keys
+                .iter_mut()
+                .for_each(|key| key.columns.iter_mut().for_each(moved));
+            def.statistics
+                .retain(|statistics| !statistics.columns.contains(&ordinal));
+            def.statistics
+                .iter_mut()
+                .for_each(|statistics| statistics.columns.iter_mut().for_each(moved));
+        });
+        table.reshape(stamp, |row| -> Outcome<Row> {
+            let mut new = row.to_vec();
+            new.remove(ordinal);
+            Ok(new.into())
+        })?;
+        table.reindex();
+        Ok(())
+    })
+}
+
+fn drop_constraint(
+    cx: &mut Cx<'_>,
+    at: ObjectRef,
+    name: &ast::Ident,
+    if_exists: bool,
+) -> Outcome<()> {
+    let referenced = cx.held.database(at.database).tables().any(|table| {
+        table
+            .def
+            .foreign_keys
+            .iter()
+            .any(|key| key.references == at)
+    });
+    change_table(cx, at, |_, table| {
+        let is = |known: &str| same_name(known, &name.text);
+        let key = table
+            .def
+            .indexes
+            .iter()
+            .position(|index| index.constraint_id.is_some() && is(&index.name));
+        if key.is_some() && referenced {
+            return Err(error(
+                3725,
+                16,
+                format!(
+                    "The constraint '{}' is being referenced by table, foreign key constraint.",
+                    name.text
+                ),
+            )
+            .into());
+        }
+        let mut found = key.is_some();
+        edit(table, |def| {
+            if let Some(key) = key {
+                def.indexes.remove(key);
+            }
+            let before = def.checks.len() + def.foreign_keys.len();
+            def.checks.retain(|check| !is(&check.name));
+            def.foreign_keys.retain(|key| !is(&key.name));
+            found |= def.checks.len() + def.foreign_keys.len() < before;
+            for column in &mut def.columns {
+                if column
+                    .default
+                    .as_ref()
+                    .is_some_and(|default| is(&default.name))
+                {
+                    column.default = None;
+                    found = true;
+                }
+            }
+        });
+        if let Some(key) = key {
+            table.indexes.remove(key);
+        }
+        if !found && !if_exists {
+            return Err(error(3728, 16, format!("'{}' is not a constraint.", name.text)).into());
+        }
+        Ok(())
+    })
+}
+
+fn check_constraints(
+    cx: &mut Cx<'_>,
+    at: ObjectRef,
+    enable: bool,
+    with_check: Option<bool>,
+    names: Option<&[ast::Ident]>,
+) -> Outcome<()> {
+    change_table(cx, at, |cx, table| {
+        edit(table, |def| {
+            let named = |known: &str| {
+                names.is_none_or(|names| names.iter().any(|name| same_name(&name.text, known)))
+            };
+            def.checks
+                .iter_mut()
+                .filter(|check| named(&check.name))
+                .for_each(|check| check.enabled = enable);
+            def.foreign_keys
+                .iter_mut()
+                .filter(|key| named(&key.name))
+                .for_each(|key| key.enabled = enable);
+        });
+        if enable && with_check == Some(true) {
+            validate(cx, at, table, true)
+        } else {
+            Ok(())
+        }
+    })
+}

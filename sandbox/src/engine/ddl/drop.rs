@@ -1,0 +1,359 @@
+//! DROP and sp_rename.
+
+use super::modules::trigger_holder;
+use super::{Place, change_table, edit, lock_name, set_name, taken};
+use crate::engine::bind::{Binder, resolve};
+use crate::engine::context::Cx;
+use crate::engine::fault::{Outcome, error, unsupported};
+use crate::engine::locks::{Mode, Owner, Resource};
+use crate::engine::permissions;
+use crate::engine::schema::{Object, ObjectRef, fold, same_name};
+use crate::engine::state::Undo;
+use crate::sql::ast::{self, ObjectKind};
+use std::sync::Arc;
+
+pub fn drop(cx: &mut Cx<'_>, statement: &ast::DropObjects) -> Outcome<()> {
+    for name in &statement.names {
+        match statement.kind {
+            ObjectKind::Table | ObjectKind::View | ObjectKind::Sequence => {
+                drop_object(cx, statement, name)?
+            }
+            ObjectKind::Trigger => drop_trigger(cx, statement, name)?,
+            ObjectKind::Schema => drop_schema(cx, statement, name)?,
+            ObjectKind::Type => drop_type(cx, statement, name)?,
+            ObjectKind::Statistics => drop_statistics(cx, name)?,
+            ObjectKind::Database => super::database::drop(cx, name, statement.if_exists)?,
+            ObjectKind::Login | ObjectKind::User | ObjectKind::Role => {
+                super::security::drop(cx, statement, name)?
+            }
+            ObjectKind::Procedure | ObjectKind::Function => {
+                if !statement.if_exists {
+                    return Err(missing(statement.kind, name).into());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn word(kind: ObjectKind) -> &'static str {
+    match kind {
+        ObjectKind::Table => "table",
+        ObjectKind::View => "view",
+        ObjectKind::Schema => "schema",
+        ObjectKind::Type => "type",
+        ObjectKind::Trigger => "trigger",
+        ObjectKind::Sequence => "sequence object",
+        ObjectKind::Database => "database",
+        ObjectKind::Procedure => "procedure",
+        ObjectKind::Function => "function",
+        ObjectKind::Statistics => "statistics",
+        ObjectKind::Login => "login",
+        ObjectKind::User => "user",
+        ObjectKind::Role => "role",
+    }
+}
+
+pub fn missing(kind: ObjectKind, name: impl std::fmt::Display) -> crate::session::SqlError {
+    error(
+        3701,
+        11,
+        format!(
+            "Cannot drop the {} '{name}', because it does not exist or you do not have permission.",
+            word(kind)
+        ),
+    )
+}
+
+fn drop_object(
+    cx: &mut Cx<'_>,
+    statement: &ast::DropObjects,
+    name: &ast::ObjectName,
+) -> Outcome<()> {
+    let slot = Binder::new(cx).database;
+    let Some(at) = resolve(cx, name, slot)? else {
+        return if statement.if_exists {
+            Ok(())
+        } else {
+            Err(missing(statement.kind, name).into())
+        };
+    };
+    permissions::check(cx, at, "ALTER")?;
+    let fits = match cx.held.databases[at.database].objects.get(&at.id) {
+        Some(Object::Table(_)) => statement.kind == ObjectKind::Table,
+        Some(Object::View(_)) => statement.kind == ObjectKind::View,
+        Some(Object::Sequence(_)) => statement.kind == ObjectKind::Sequence,
+        None => false,
+    };
+    if !fits {
+        return Err(error(
+            3705,
+            16,
+            format!(
+                "Cannot use DROP {} with '{name}' because it is another kind of object.",
+                word(statement.kind).to_uppercase()
+            ),
+        )
+        .into());
+    }
+    let referenced = cx.held.database(at.database).tables().any(|table| {
+        table.def.id != at.id
+            && table
+                .def
+                .foreign_keys
+                .iter()
+                .any(|key| key.references == at)
+    });
+    if referenced {
+        return Err(error(3726, 16, format!("Could not drop object '{name}' because it is referenced by a FOREIGN KEY constraint.")).into());
+    }
+    cx.acquire(Resource::Table(at), Mode::SchemaModify, Owner::Transaction)?;
+    let object = cx.held.databases[at.database].objects.get(&at.id);
+    let (schema, shown) = object.map_or((1, String::new()), |object| {
+        (object.schema_id(), object.name().to_string())
+    });
+    if !shown.starts_with('#') || shown.starts_with("##") {
+        let place = Place {
+            database: at.database,
+            schema,
+            name: shown,
+        };
+        lock_name(cx, &place)?;
+        set_name(cx, &place, None);
+    }
+    let old = cx.held.databases[at.database].objects.remove(&at.id);
+    cx.transaction().undo.push(Undo::Object {
+        at,
+        old: old.map(Box::new),
+    });
+    Ok(())
+}
+
+fn drop_trigger(
+    cx: &mut Cx<'_>,
+    statement: &ast::DropObjects,
+    name: &ast::ObjectName,
+) -> Outcome<()> {
+    let slot = Binder::new(cx).database_of(name)?;
+    let Some(at) = trigger_holder(cx, slot, name.object()) else {
+        return if statement.if_exists {
+            Ok(())
+        } else {
+            Err(missing(statement.kind, name).into())
+        };
+    };
+    permissions::check(cx, at, "ALTER")?;
+    change_table(cx, at, |_, table| {
+        edit(table, |def| {
+            def.triggers
+                .retain(|trigger| !same_name(&trigger.name, name.object()))
+        });
+        Ok(())
+    })
+}
+
+fn drop_schema(
+    cx: &mut Cx<'_>,
+    statement: &ast::DropObjects,
+    name: &ast::ObjectName,
+) -> Outcome<()> {
+    let slot = cx.ses.database;
+    permissions::check_in_database(cx, slot, "CREATE SCHEMA")?;
+    let Some(id) = cx
+        .held
+        .database(slot)
+        .schema(name.object())
+        .map(|schema| schema.id)
+    else {
+        return if statement.if_exists {
+            Ok(())
+        } else {
+            Err(missing(statement.kind, name).into())
+        };
+    };
+    let database = &mut cx.held.databases[slot];
+    if let Some(object) = database
+        .objects
+        .values()
+        .find(|object| object.schema_id() == id)
+    {
+        return Err(error(
+            3729,
+            16,
+            format!(
+                "Cannot drop schema '{name}' because it is being referenced by object '{}'.",
+                object.name()
+            ),
+        )
+        .into());
+    }
+    let old = database.schemas.clone();
+    database.schemas.retain(|schema| schema.id != id);
+    cx.transaction().undo.push(Undo::Schemas {
+        database: slot,
+        old,
+    });
+    Ok(())
+}
+
+fn drop_type(cx: &mut Cx<'_>, statement: &ast::DropObjects, name: &ast::ObjectName) -> Outcome<()> {
+    let slot = Binder::new(cx).database_of(name)?;
+    let database = &mut cx.held.databases[slot];
+    let Some(id) = database
+        .types
+        .iter()
+        .find(|ty| same_name(&ty.name, name.object()))
+        .map(|ty| ty.user_type_id)
+    else {
+        return if statement.if_exists {
+            Ok(())
+        } else {
+            Err(missing(statement.kind, name).into())
+        };
+    };
+    let used = database.tables().any(|table| {
+        table
+            .def
+            .columns
+            .iter()
+            .any(|column| column.user_type_id == id)
+    });
+    if used {
+        return Err(error(
+            3732,
+            16,
+            format!("Cannot drop type '{name}' because it is being referenced by another object."),
+        )
+        .into());
+    }
+    let old = database.types.clone();
+    database.types.retain(|ty| ty.user_type_id != id);
+    cx.transaction().undo.push(Undo::Types {
+        database: slot,
+        old,
+    });
+    Ok(())
+}
+
+fn drop_statistics(cx: &mut Cx<'_>, name: &ast::ObjectName) -> Outcome<()> {
+    let parts = name.parts[..name.parts.len().saturating_sub(1)].to_vec();
+    let table = ast::ObjectName {
+        parts,
+        line: name.line,
+    };
+    let at = super::table_named(cx, &table)?;
+    change_table(cx, at, |_, table| {
+        let before = table.def.statistics.len();
+        edit(table, |def| {
+            def.statistics
+                .retain(|statistics| !same_name(&statistics.name, name.object()))
+        });
+        if table.def.statistics.len() == before {
+            Err(missing(ObjectKind::Statistics, name).into())
+        } else {
+            Ok(())
+        }
+    })
+}
+
+/// `sp_rename`: a table, view or sequence, or (`COLUMN`, `INDEX`) a part of a table named `schema.table.part`.
+pub fn rename(cx: &mut Cx<'_>, old: &str, new: &str, kind: Option<&str>) -> Outcome<()> {
+    cx.transaction();
+    let parts = crate::engine::meta::split_name(old);
+    let name = |parts: &[String]| ast::ObjectName {
+        parts: parts.iter().map(ast::Ident::new).collect(),
+        line: 0,
+    };
+    let ambiguous = || {
+        error(
+            15248,
+            11,
+            format!(
+                "Either the parameter @objname is ambiguous or the claimed @objtype ({}) is wrong.",
+                kind.unwrap_or("(null)")
+            ),
+        )
+    };
+    match kind.map(str::to_ascii_uppercase).as_deref() {
+        Some(part @ ("COLUMN" | "INDEX")) => {
+            let Some((last, table)) = parts.split_last().filter(|(_, table)| !table.is_empty())
+            else {
+                return Err(ambiguous().into());
+            };
+            let at = super::table_named(cx, &name(table))?;
+            change_table(cx, at, |_, table| {
+                let def = Arc::make_mut(&mut table.def);
+                if part == "COLUMN" {
+                    if def.column(new).is_some() {
+                        return Err(error(15335, 11, format!("Error: The new name '{new}' is already in use as a COLUMN name and would cause a duplicate that is not permitted.")).into());
+                    }
+                    let at = def.column(last).ok_or_else(ambiguous)?;
+                    def.columns[at].name = new.to_string();
+                } else {
+                    let index = def
+                        .indexes
+                        .iter_mut()
+                        .find(|index| same_name(&index.name, last))
+                        .ok_or_else(ambiguous)?;
+                    index.name = new.to_string();
+                }
+                Ok(())
+            })
+        }
+        None | Some("OBJECT") => rename_object(cx, &name(&parts), new, &ambiguous),
+        Some(other) => Err(unsupported(format!("sp_rename of a {other}")).into()),
+    }
+}
+
+fn rename_object(
+    cx: &mut Cx<'_>,
+    name: &ast::ObjectName,
+    new: &str,
+    ambiguous: &dyn Fn() -> crate::session::SqlError,
+) -> Outcome<()> {
+    let slot = cx.ses.database;
+    let at: ObjectRef = resolve(cx, name, slot)?.ok_or_else(ambiguous)?;
+    permissions::check(cx, at, "ALTER")?;
+    cx.acquire(Resource::Table(at), Mode::SchemaModify, Owner::Transaction)?;
+    let Some(object) = cx.held.databases[at.database].objects.get(&at.id).cloned() else {
+        return Err(ambiguous().into());
+    };
+    let before = Place {
+        database: at.database,
+        schema: object.schema_id(),
+        name: object.name().to_string(),
+    };
+    let after = Place {
+        database: at.database,
+        schema: object.schema_id(),
+        name: new.to_string(),
+    };
+    lock_name(cx, &before)?;
+    lock_name(cx, &after)?;
+    if cx
+        .held
+        .database(at.database)
+        .names
+        .contains_key(&(after.schema, fold(new)))
+        && !same_name(&before.name, new)
+    {
+        return Err(taken(new).into());
+    }
+    set_name(cx, &before, None);
+    set_name(cx, &after, Some(at.id));
+    let old = object.clone();
+    let mut renamed = object;
+    match &mut renamed {
+        Object::Table(table) => Arc::make_mut(&mut table.def).name = new.to_string(),
+        Object::View(view) => Arc::make_mut(view).name = new.to_string(),
+        Object::Sequence(sequence) => sequence.name = new.to_string(),
+    }
+    cx.held.databases[at.database]
+        .objects
+        .insert(at.id, renamed);
+    cx.transaction().undo.push(Undo::Object {
+        at,
+        old: Some(Box::new(old)),
+    });
+    Ok(())
+}

@@ -1,0 +1,181 @@
+//! Indexes and statistics.
+
+use super::constraint::{key_columns, push_index};
+use super::{change_table, edit, table_named};
+use crate::engine::bind::Binder;
+use crate::engine::context::Cx;
+use crate::engine::fault::{Outcome, error, unsupported};
+use crate::engine::schema::{ObjectRef, Statistics, same_name};
+use crate::engine::storage::{Table, index_key};
+use crate::sql::ast::{self, AlterIndexAction, IndexOption};
+use std::collections::HashSet;
+
+pub fn create(cx: &mut Cx<'_>, statement: &ast::CreateIndex) -> Outcome<()> {
+    if statement.columnstore {
+        return Err(unsupported("COLUMNSTORE INDEX").into());
+    }
+    let at = table_named(cx, &statement.table)?;
+    change_table(cx, at, |cx, table| {
+        let replaces = statement.options.contains(&IndexOption::DropExisting(true));
+        let mut def = (*table.def).clone();
+        if replaces {
+            def.indexes
+                .retain(|index| !same_name(&index.name, &statement.name.text));
+        }
+        let columns = key_columns(&def, &statement.columns)?;
+        let mut include = Vec::new();
+        for name in &statement.include {
+            include.push(def.column(&name.text).ok_or_else(|| {
+                error(
+                    1911,
+                    16,
+                    format!(
+                        "Column name '{}' does not exist in the target table or view.",
+                        name.text
+                    ),
+                )
+            })?);
+        }
+        if let Some(filter) = &statement.filter {
+            let mut binder = Binder::new(cx);
+            binder.scopes.push(super::table::own_scope(&def));
+            binder.cond(filter)?;
+        }
+        push_index(
+            &mut def,
+            &statement.name.text,
+            columns,
+            include,
+            statement.unique,
+            statement.clustered == Some(true),
+            statement.filter.clone(),
+        )?;
+        if let Some(index) = def.indexes.last_mut() {
+            index.ignore_duplicates = statement.options.contains(&IndexOption::IgnoreDupKey(true));
+        }
+        table.def = def.into();
+        table.reindex();
+        check_unique(cx, at, table)
+    })
+}
+
+/// Error 1505 when existing rows share a key that is to be unique.
+pub fn check_unique(cx: &mut Cx<'_>, at: ObjectRef, table: &Table) -> Outcome<()> {
+    let def = table.def.clone();
+    for index in def.indexes.iter().filter(|index| index.unique) {
+        let filter = match &index.filter {
+            Some(filter) => {
+                let mut binder = Binder::new(cx);
+                binder.scopes.push(super::table::own_scope(&def));
+                Some(binder.cond(filter)?)
+            }
+            None => None,
+        };
+        let mut seen = HashSet::new();
+        for chain in table.rows.values() {
+            let Some(row) = &chain.newest.row else {
+                continue;
+            };
+            if let Some(filter) = &filter
+                && filter.test(row, cx)? != Some(true)
+            {
+                continue;
+            }
+            let mut key = Vec::new();
+            index_key(&def, index, row, &mut key);
+            if !seen.insert(key) {
+                let schema = cx
+                    .held
+                    .database(at.database)
+                    .schema_name(def.schema_id)
+                    .to_string();
+                return Err(error(1505, 16, format!("The CREATE UNIQUE INDEX statement terminated because a duplicate key was found for the object name '{schema}.{}' and the index name '{}'.", def.name, index.name)).into());
+            }
+        }
+    }
+    Ok(())
+}
+
+pub fn alter(cx: &mut Cx<'_>, statement: &ast::AlterIndex) -> Outcome<()> {
+    let at = table_named(cx, &statement.table)?;
+    let def = cx.held.table(at)?.def.clone();
+    if let Some(name) = &statement.name
+        && !def
+            .indexes
+            .iter()
+            .any(|index| same_name(&index.name, &name.text))
+    {
+        return Err(error(2727, 11, format!("Cannot find index '{}'.", name.text)).into());
+    }
+    match &statement.action {
+        AlterIndexAction::Rebuild(_) | AlterIndexAction::Reorganize | AlterIndexAction::Set(_) => {
+            Ok(())
+        }
+        AlterIndexAction::Disable => Err(unsupported("ALTER INDEX DISABLE").into()),
+    }
+}
+
+pub fn drop(cx: &mut Cx<'_>, statement: &ast::DropIndex) -> Outcome<()> {
+    for (name, table) in &statement.indexes {
+        let at = table_named(cx, table)?;
+        change_table(cx, at, |_, table| {
+            let Some(index) = table
+                .def
+                .indexes
+                .iter()
+                .position(|index| same_name(&index.name, &name.text))
+            else {
+                if statement.if_exists {
+                    return Ok(());
+                }
+                return Err(error(3701, 11, format!("Cannot drop the index '{}.{}', because it does not exist or you do not have permission.", table.def.name, name.text)).into());
+            };
+            if table.def.indexes[index].constraint_id.is_some() {
+                return Err(error(3723, 16, format!("An explicit DROP INDEX is not allowed on index '{}.{}'. It is being used for constraint enforcement.", table.def.name, name.text)).into());
+            }
+            edit(table, |def| {
+                def.indexes.remove(index);
+            });
+            table.indexes.remove(index);
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+pub fn create_statistics(cx: &mut Cx<'_>, statement: &ast::CreateStatistics) -> Outcome<()> {
+    if statement.filter.is_some() {
+        return Err(unsupported("Filtered statistics").into());
+    }
+    let at = table_named(cx, &statement.table)?;
+    change_table(cx, at, |_, table| {
+        let mut columns = Vec::new();
+        for name in &statement.columns {
+            columns.push(table.def.column(&name.text).ok_or_else(|| {
+                error(
+                    1911,
+                    16,
+                    format!(
+                        "Column name '{}' does not exist in the target table or view.",
+                        name.text
+                    ),
+                )
+            })?);
+        }
+        edit(table, |def| {
+            let id = def.next_index_id;
+            def.next_index_id += 1;
+            def.statistics.push(Statistics {
+                id,
+                name: statement.name.text.clone(),
+                columns,
+            });
+        });
+        Ok(())
+    })
+}
+
+/// Histograms are computed from the data when they are asked for: there is nothing to refresh.
+pub fn update_statistics(cx: &mut Cx<'_>, statement: &ast::UpdateStatistics) -> Outcome<()> {
+    table_named(cx, &statement.table).map(|_| ())
+}

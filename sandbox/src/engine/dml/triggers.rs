@@ -1,0 +1,82 @@
+//! AFTER triggers.
+
+use crate::engine::context::{Cx, Frame, TriggerRows};
+use crate::engine::fault::{Outcome, error};
+use crate::engine::flow;
+use crate::engine::schema::{ObjectRef, Row};
+use crate::sql::ast::TriggerEvent;
+use std::sync::Arc;
+
+/// Runs the table's triggers for an event, even when no row changed. They belong to the statement: their failure undoes it.
+pub fn fire(
+    cx: &mut Cx<'_>,
+    table: ObjectRef,
+    event: TriggerEvent,
+    inserted: Vec<Row>,
+    deleted: Vec<Row>,
+    updated: Vec<usize>,
+) -> Outcome<()> {
+    let def = cx.held.table(table)?.def.clone();
+    let matching: Vec<_> = def
+        .triggers
+        .iter()
+        .filter(|trigger| trigger.enabled && trigger.events.contains(&event))
+        .collect();
+    if matching.is_empty() {
+        return Ok(());
+    }
+    if cx.ses.nest_level >= 32 {
+        return Err(error(217, 16, "Maximum stored procedure, function, trigger, or view nesting level exceeded (limit 32).").into());
+    }
+    let rows = Arc::new(TriggerRows {
+        table,
+        inserted,
+        deleted,
+        updated,
+    });
+    for trigger in matching {
+        // A trigger does not set itself off again (RECURSIVE_TRIGGERS is off).
+        let running = cx.ses.frames.iter().any(|frame| {
+            frame
+                .trigger
+                .as_ref()
+                .is_some_and(|rows| rows.table == table)
+                && frame.names.contains_key(&trigger_mark(trigger.id))
+        });
+        if running {
+            continue;
+        }
+        let mut frame = Frame {
+            trigger: Some(rows.clone()),
+            ..Frame::default()
+        };
+        frame.names.insert(trigger_mark(trigger.id), usize::MAX);
+        let saved = (
+            cx.ses.settings.clone(),
+            cx.ses.row_count,
+            cx.ses.last_identity,
+        );
+        cx.ses.frames.push(frame);
+        cx.ses.nest_level += 1;
+        cx.atomic += 1;
+        let database = std::mem::replace(&mut cx.ses.database, table.database);
+        let outer = std::mem::take(&mut cx.outer);
+        let cache = std::mem::take(&mut cx.cache);
+        let result = flow::run_trigger(cx, &trigger.body);
+        cx.outer = outer;
+        cx.cache = cache;
+        cx.ses.database = database;
+        cx.atomic -= 1;
+        cx.ses.nest_level -= 1;
+        flow::drop_frame(cx);
+        cx.ses.settings = saved.0;
+        cx.ses.row_count = saved.1;
+        result?;
+    }
+    Ok(())
+}
+
+/// A name that no variable can have.
+fn trigger_mark(id: i32) -> String {
+    format!("trigger {id}")
+}

@@ -1,0 +1,195 @@
+//! EXECUTE and nested scopes.
+
+use super::variables::set_variable;
+use super::{Flow, block, evaluate};
+use crate::engine::bind::OutColumn;
+use crate::engine::context::{Cx, Frame};
+use crate::engine::fault::{Outcome, Stop, error};
+use crate::engine::{ddl, procedures, types};
+use crate::session::{ColumnMeta, Event, Sink, SqlError};
+use crate::sql::ast::Statement;
+use crate::sql::{self, ast};
+use crate::value::{SqlType, Value};
+
+/// Opens a scope for names.
+pub fn push_frame(cx: &mut Cx<'_>, frame: Frame) -> Outcome<()> {
+    if cx.ses.nest_level >= 32 {
+        return Err(error(217, 16, "Maximum stored procedure, function, trigger, or view nesting level exceeded (limit 32).").into());
+    }
+    cx.ses.nest_level += 1;
+    cx.ses.frames.push(frame);
+    Ok(())
+}
+
+/// Closes the innermost scope: its temporary tables and table variables go.
+pub fn drop_frame(cx: &mut Cx<'_>) -> Frame {
+    let frame = cx.ses.frames.pop().unwrap_or_default();
+    if !frame.temporary.is_empty() || !frame.tables.is_empty() {
+        let locked = cx.held.is_locked();
+        cx.held.lock();
+        for at in frame.temporary.iter().chain(frame.tables.values()) {
+            ddl::forget_table(cx, *at);
+        }
+        if !locked {
+            cx.held.unlock();
+        }
+    }
+    frame
+}
+
+/// Runs text in a scope of its own; its status and the scope's variables as it left them.
+pub fn run_nested(cx: &mut Cx<'_>, text: &str, frame: Frame) -> Outcome<(i32, Frame)> {
+    let statements =
+        sql::parse_batch_with(text, cx.ses.settings.quoted_identifier).map_err(Stop::Statement)?;
+    push_frame(cx, frame)?;
+    let (database, no_count) = (cx.ses.database, cx.ses.settings.no_count);
+    let result = block(cx, &statements);
+    cx.ses.nest_level = cx.ses.nest_level.saturating_sub(1);
+    let frame = drop_frame(cx);
+    cx.ses.database = database;
+    cx.ses.settings.no_count = no_count;
+    let status = match result? {
+        Flow::Return(status) => status,
+        Flow::Next | Flow::Break | Flow::Continue => 0,
+    };
+    Ok((status, frame))
+}
+
+/// A trigger's body: any failure ends the batch and the transaction.
+pub fn run_trigger(cx: &mut Cx<'_>, body: &[Statement]) -> Outcome<()> {
+    cx.ses.settings.xact_abort = true;
+    match block(cx, body) {
+        Ok(_) => Ok(()),
+        Err(Stop::Statement(error) | Stop::Raised(error) | Stop::Batch { error, .. }) => {
+            Err(Stop::Batch {
+                error,
+                rollback: true,
+            })
+        }
+        Err(other) => Err(other),
+    }
+}
+
+pub(super) fn execute_statement(cx: &mut Cx<'_>, execute: &ast::Execute) -> Outcome<()> {
+    let status = match &execute.call {
+        ast::Call::Text { parts, login } => {
+            if login.is_some() {
+                return Err(crate::engine::fault::unsupported("EXECUTE AS").into());
+            }
+            let mut text = String::new();
+            for part in parts {
+                let value = evaluate(cx, part, &SqlType::NVarChar(None))?;
+                if let Value::Str(units) = value {
+                    text.push_str(&types::text(&units));
+                }
+            }
+            run_nested(cx, &text, Frame::default())?.0
+        }
+        ast::Call::Procedure { name, args } => {
+            procedures::execute(cx, &name.to_string(), name, args)?
+        }
+        ast::Call::Variable { name, args } => {
+            let expr = ast::Expr {
+                kind: ast::ExprKind::Variable(name.clone()),
+                line: execute.line,
+            };
+            let value = evaluate(cx, &expr, &SqlType::NVarChar(None))?;
+            let Value::Str(units) = value else {
+                return Err(error(2812, 16, "Could not find stored procedure ''.").into());
+            };
+            let text = types::text(&units);
+            let parts = text
+                .split('.')
+                .map(|part| ast::Ident::new(part.trim_matches(['[', ']'])))
+                .collect();
+            procedures::execute(
+                cx,
+                &text,
+                &ast::ObjectName {
+                    parts,
+                    line: execute.line,
+                },
+                args,
+            )?
+        }
+    };
+    if let Some(variable) = &execute.status {
+        let literal = ast::Expr {
+            kind: ast::ExprKind::Literal(ast::Literal::Int(status)),
+            line: execute.line,
+        };
+        let set = ast::SetVariable {
+            name: variable.clone(),
+            op: None,
+            value: literal,
+        };
+        let (row_count, last_error) = (cx.ses.row_count, cx.ses.last_error);
+        set_variable(cx, &set)?;
+        (cx.ses.row_count, cx.ses.last_error) = (row_count, last_error);
+    }
+    Ok(())
+}
+
+/// Gathers the rows that an EXECUTE sends, for INSERT .. EXECUTE.
+#[derive(Default)]
+pub(super) struct Gather {
+    columns: Vec<ColumnMeta>,
+    rows: Vec<Vec<Value>>,
+    error: Option<SqlError>,
+    info: Vec<Event>,
+}
+
+/// Runs the EXECUTE of an INSERT and keeps its rows.
+pub fn collect_execute(
+    cx: &mut Cx<'_>,
+    execute: &ast::Execute,
+) -> Outcome<(Vec<OutColumn>, Vec<Vec<Value>>)> {
+    let mut gather = Gather::default();
+    let result = {
+        let mut inner = cx.reborrow(&mut gather);
+        let result = execute_statement(&mut inner, execute);
+        let buffered = std::mem::take(&mut inner.buffered);
+        drop(inner);
+        buffered.into_iter().for_each(|event| {
+            gather.send(event);
+        });
+        result
+    };
+    cx.held.lock();
+    result?;
+    for event in gather.info {
+        cx.emit(event)?;
+    }
+    if let Some(error) = gather.error {
+        return Err(Stop::Statement(error));
+    }
+    let columns = gather
+        .columns
+        .into_iter()
+        .map(|meta| OutColumn {
+            name: meta.name,
+            ty: meta.ty,
+            collate: None,
+            nullable: meta.nullable,
+            identity: false,
+            computed: false,
+            hidden: false,
+        })
+        .collect();
+    Ok((columns, gather.rows))
+}
+
+impl Sink for Gather {
+    fn send(&mut self, event: Event) -> bool {
+        match event {
+            Event::Columns(columns) => self.columns = columns,
+            Event::Rows(rows) => self.rows.extend(rows),
+            Event::Error(error) => self.error = Some(error),
+            Event::Info(_) | Event::Database(_) | Event::TranBegin(_) | Event::TranEnd { .. } => {
+                self.info.push(event)
+            }
+            Event::Done { .. } => {}
+        }
+        true
+    }
+}

@@ -1,0 +1,204 @@
+//! SELECT as a statement: results to the client, to variables, or into a new table.
+
+use crate::engine::bind::{Binder, Bound, OutColumn};
+use crate::engine::context::Cx;
+use crate::engine::ddl;
+use crate::engine::fault::{Outcome, Stop, error};
+use crate::engine::flow::attempt;
+use crate::engine::plan::{Node, Plan, Scan, lock_table, resolve_reading};
+use crate::engine::schema::Lifetime;
+use crate::engine::storage::View;
+use crate::session::Event;
+use crate::sql::ast::{self, IsolationLevel};
+use crate::value::Value;
+
+/// Rows sent at a time.
+const CHUNK: usize = 512;
+
+pub fn select(cx: &mut Cx<'_>, query: &ast::Query) -> Outcome<()> {
+    attempt(cx, &mut |cx| {
+        if cx.atomic > 0 {
+            return select_now(cx, query);
+        }
+        let bound = Binder::new(cx).query(query)?;
+        if bound.into.is_some() {
+            cx.atomic += 1;
+            let result = run(cx, bound);
+            cx.atomic -= 1;
+            return result;
+        }
+        let streams = lock_all(cx, &bound.plan)?;
+        if !streams {
+            cx.atomic += 1;
+        }
+        let result = run(cx, bound);
+        if !streams {
+            cx.atomic -= 1;
+        }
+        match result {
+            // Rows are out already: starting again would send them twice.
+            Err(Stop::Wait(_)) if streams && cx.streamed => {
+                Err(error(1222, 16, "Lock request time out period exceeded.").into())
+            }
+            other => other,
+        }
+    })
+}
+
+fn select_now(cx: &mut Cx<'_>, query: &ast::Query) -> Outcome<()> {
+    let bound = Binder::new(cx).query(query)?;
+    run(cx, bound)
+}
+
+/// Takes every table lock up front; whether all tables are read by version, so that nothing can make the query wait later.
+fn lock_all(cx: &mut Cx<'_>, plan: &Plan) -> Outcome<bool> {
+    let mut scans = Vec::new();
+    plan.scans(&mut |scan| scans.push(scan.clone()));
+    let versions = matches!(
+        cx.ses.settings.isolation,
+        IsolationLevel::ReadCommitted | IsolationLevel::Snapshot | IsolationLevel::ReadUncommitted
+    );
+    let mut streams = versions && cx.held.database(cx.ses.database).read_committed_snapshot;
+    for scan in scans {
+        lock_table(scan.table, scan.reading, cx)?;
+        let resolved = resolve_reading(scan.table, scan.reading, cx)?;
+        let permanent = cx.held.table(scan.table)?.def.lifetime == Lifetime::Permanent;
+        streams &= !permanent || !matches!(resolved.view, View::Current { .. });
+    }
+    Ok(streams)
+}
+
+impl Plan {
+    /// Every base table read, but for those in expressions.
+    pub fn scans(&self, visit: &mut dyn FnMut(&Scan)) {
+        match &self.node {
+            Node::Scan(scan) => visit(scan),
+            Node::SeekJoin { left, scan, .. } => {
+                left.scans(visit);
+                visit(scan);
+            }
+            Node::Filter { input, .. }
+            | Node::Project { input, .. }
+            | Node::Permute { input, .. }
+            | Node::Aggregate { input, .. }
+            | Node::Distinct(input)
+            | Node::Sort { input, .. }
+            | Node::Top { input, .. }
+            | Node::Offset { input, .. }
+            | Node::Window { input, .. } => input.scans(visit),
+            Node::HashJoin { left, right, .. }
+            | Node::LoopJoin { left, right, .. }
+            | Node::Apply { left, right, .. }
+            | Node::UnionAll(left, right)
+            | Node::Subtract { left, right, .. } => {
+                left.scans(visit);
+                right.scans(visit);
+            }
+            Node::Recursive { anchor, step, .. } => {
+                anchor.scans(visit);
+                step.scans(visit);
+            }
+            Node::One
+            | Node::Values(_)
+            | Node::Virtual { .. }
+            | Node::Inserted
+            | Node::Deleted
+            | Node::Work { .. } => {}
+        }
+    }
+}
+
+fn run(cx: &mut Cx<'_>, bound: Bound) -> Outcome<()> {
+    cx.streamed = false;
+    if let Some(name) = &bound.into {
+        return into_table(cx, name, &bound);
+    }
+    if !bound.assigns.is_empty() {
+        return assign(cx, &bound);
+    }
+    cx.columns(bound.columns.iter().map(OutColumn::meta).collect())?;
+    if cx.ses.settings.fmt_only || cx.ses.settings.no_exec {
+        return cx.emit(Event::Done {
+            count: Some(0),
+            select: true,
+        });
+    }
+    cx.held.lock();
+    let limit = match cx.ses.settings.row_count {
+        0 => u64::MAX,
+        limit => limit,
+    };
+    let mut count = 0u64;
+    let mut chunk = Vec::new();
+    let mut cursor = bound.plan.open(cx)?;
+    while count < limit {
+        let Some(row) = cursor.next(cx)? else {
+            break;
+        };
+        count += 1;
+        chunk.push(row);
+        if chunk.len() >= CHUNK {
+            cx.check_cancel()?;
+            cx.emit(Event::Rows(std::mem::take(&mut chunk)))?;
+            cx.streamed = true;
+            cx.held.lock();
+        }
+    }
+    drop(cursor);
+    if !chunk.is_empty() {
+        cx.emit(Event::Rows(chunk))?;
+        cx.streamed = true;
+    }
+    cx.ses.row_count = count as i64;
+    cx.ses.last_error = 0;
+    let count = (!cx.ses.settings.no_count).then_some(count);
+    cx.emit(Event::Done {
+        count,
+        select: true,
+    })
+}
+
+/// `SELECT @v = ..`: row by row, so that an assignment sees the one before it.
+fn assign(cx: &mut Cx<'_>, bound: &Bound) -> Outcome<()> {
+    if cx.ses.settings.fmt_only {
+        return Ok(());
+    }
+    let mut count = 0;
+    let mut cursor = bound.plan.open(cx)?;
+    while let Some(row) = cursor.next(cx)? {
+        count += 1;
+        for assign in &bound.assigns {
+            let value = assign.expr.eval(&row, cx)?;
+            cx.ses.frame_mut().variables[assign.variable].value = value;
+        }
+    }
+    cx.ses.row_count = count;
+    cx.ses.last_error = 0;
+    cx.emit(Event::Done {
+        count: None,
+        select: false,
+    })
+}
+
+fn into_table(cx: &mut Cx<'_>, name: &ast::ObjectName, bound: &Bound) -> Outcome<()> {
+    let at = ddl::create_from_query(cx, name, &bound.columns)?;
+    let rows: Vec<Vec<Value>> = bound.plan.collect(cx)?;
+    let writer = crate::engine::dml::Writer::open(cx, at, crate::engine::plan::Reading::default())?;
+    let count = rows.len() as u64;
+    for row in rows {
+        let mut given: Vec<Option<Value>> = row.into_iter().map(Some).collect();
+        for (slot, column) in given.iter_mut().zip(&writer.def.columns) {
+            if column.ty == crate::value::SqlType::RowVersion {
+                *slot = None;
+            }
+        }
+        let row = writer.complete(cx, given)?;
+        writer.insert(cx, row.into())?;
+    }
+    cx.ses.row_count = count as i64;
+    let count = (!cx.ses.settings.no_count).then_some(count);
+    cx.emit(Event::Done {
+        count,
+        select: false,
+    })
+}

@@ -1,0 +1,106 @@
+use super::{connect, engine};
+
+#[test]
+fn errors_carry_the_servers_numbers() {
+    let engine = engine();
+    let mut c = connect(&engine);
+    c.ok("CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE t (id int PRIMARY KEY, s varchar(3) NOT NULL, n tinyint CHECK (n < 9), p int REFERENCES p (id)); INSERT p VALUES (1)");
+    for (sql, number) in [
+        ("SELECT * FROM missing", 208),
+        ("SELECT x FROM t", 207),
+        ("SELECT FROM t", 156),
+        ("INSERT t VALUES (1, 'abcd', 1, NULL)", 2628),
+        ("INSERT t VALUES (1, NULL, 1, NULL)", 515),
+        ("INSERT t VALUES (1, 'a', 9, NULL)", 547),
+        ("INSERT t VALUES (1, 'a', 1, 2)", 547),
+        ("INSERT t VALUES (1, 'a', 300, 1)", 220),
+        ("SELECT CAST('x' AS int)", 245),
+        ("SELECT CAST('x' AS date)", 241),
+        ("SELECT CAST('x' AS decimal(5,2))", 8114),
+        ("SELECT 2147483647 + 1", 8115),
+        ("SELECT 1 / 0", 8134),
+        ("SELECT @x", 137),
+        ("EXEC nothing_here", 2812),
+        ("CREATE TABLE t (x int)", 2714),
+        ("DROP TABLE missing", 3701),
+        ("RAISERROR('no %s', 16, 1, 'way')", 50000),
+        ("THROW 51000, 'stop', 1", 51000),
+        ("SELECT id, COUNT(*) FROM t", 8120),
+        ("INSERT t (id) VALUES (1, 2)", 110),
+        ("SELECT no_such_function(1)", 195),
+        ("USE nowhere", 911),
+    ] {
+        assert_eq!(c.error(sql), number, "{sql}");
+    }
+}
+
+#[test]
+fn statements_fail_alone_unless_xact_abort() {
+    let engine = engine();
+    let mut c = connect(&engine);
+    c.ok("CREATE TABLE t (id int PRIMARY KEY)");
+    let reply = c.batch("BEGIN TRAN; INSERT t VALUES (1); INSERT t VALUES (1); INSERT t VALUES (2); COMMIT; SELECT COUNT(*) FROM t");
+    assert_eq!(reply.errors[0].number, 2627);
+    assert_eq!(c.one("SELECT COUNT(*) FROM t"), "2");
+    let reply = c.batch("SET XACT_ABORT ON; BEGIN TRAN; INSERT t VALUES (3); INSERT t VALUES (3); INSERT t VALUES (4); COMMIT");
+    assert_eq!(reply.errors.len(), 1);
+    assert_eq!(c.one("SELECT COUNT(*) + @@TRANCOUNT FROM t"), "2");
+    // A failed conversion ends the batch and the transaction.
+    c.ok("SET XACT_ABORT OFF");
+    let reply = c.batch(
+        "BEGIN TRAN; INSERT t VALUES (5); SELECT CAST('x' AS int); INSERT t VALUES (6); COMMIT",
+    );
+    assert_eq!(reply.errors[0].number, 245);
+    assert_eq!(c.one("SELECT COUNT(*) + @@TRANCOUNT FROM t"), "2");
+}
+
+#[test]
+fn try_and_catch() {
+    let engine = engine();
+    let mut c = connect(&engine);
+    c.ok("CREATE TABLE t (id int PRIMARY KEY); INSERT t VALUES (1)");
+    assert_eq!(
+        c.one("BEGIN TRY INSERT t VALUES (1); SELECT 'no'; END TRY BEGIN CATCH SELECT CAST(ERROR_NUMBER() AS varchar(9)) + '/' + CAST(XACT_STATE() AS varchar(2)) + '/' + CAST(ERROR_LINE() AS varchar(3)); END CATCH"),
+        "2627/0/1"
+    );
+    assert_eq!(
+        c.one("SET XACT_ABORT ON; BEGIN TRAN; BEGIN TRY INSERT t VALUES (1); END TRY BEGIN CATCH SELECT XACT_STATE(); ROLLBACK; END CATCH"),
+        "-1"
+    );
+    assert_eq!(c.one("SELECT @@TRANCOUNT"), "0");
+    let reply =
+        c.batch("BEGIN TRY THROW 50001, 'a', 3; END TRY BEGIN CATCH THROW; END CATCH; SELECT 1");
+    assert_eq!(
+        (
+            reply.errors[0].number,
+            reply.errors[0].state,
+            reply.sets.len()
+        ),
+        (50001, 3, 0)
+    );
+    let doomed = c.batch("SET XACT_ABORT ON; BEGIN TRAN; BEGIN TRY SELECT 1/0; END TRY BEGIN CATCH INSERT t VALUES (7); END CATCH");
+    assert_eq!(doomed.errors[0].number, 3930);
+    assert_eq!(c.one("SELECT COUNT(*) + @@TRANCOUNT FROM t"), "1");
+    assert_eq!(c.one("SET XACT_ABORT OFF; BEGIN TRY EXEC sp_executesql N'SELECT * FROM gone'; END TRY BEGIN CATCH SELECT ERROR_NUMBER(); END CATCH"), "208");
+}
+
+#[test]
+fn triggers_see_both_images_and_undo_their_statement() {
+    let engine = engine();
+    let mut c = connect(&engine);
+    c.ok("CREATE TABLE t (id int PRIMARY KEY, v int); CREATE TABLE q (seq int IDENTITY PRIMARY KEY, id int, op char(1))");
+    c.ok("CREATE TRIGGER tr ON t AFTER INSERT, UPDATE, DELETE AS BEGIN SET NOCOUNT ON;
+          INSERT q (id, op) SELECT id, 'i' FROM inserted UNION ALL SELECT id, 'd' FROM deleted;
+          IF UPDATE(v) AND EXISTS (SELECT 1 FROM inserted WHERE v < 0) THROW 50010, 'negative', 1; END");
+    c.ok("INSERT t VALUES (1, 1), (2, 2); UPDATE t SET v = 5 WHERE id = 2; DELETE FROM t WHERE id = 1");
+    assert_eq!(
+        c.rows("SELECT id, op FROM q ORDER BY seq"),
+        ["1|i", "2|i", "2|i", "2|d", "1|d"]
+    );
+    assert_eq!(c.error("UPDATE t SET v = -1"), 50010);
+    assert_eq!(c.one("SELECT v FROM t"), "5");
+    assert_eq!(c.one("SELECT COUNT(*) FROM q"), "5");
+    assert_eq!(c.error("UPDATE t SET v = 1 OUTPUT inserted.v"), 334);
+    c.ok("DISABLE TRIGGER tr ON t; UPDATE t SET v = -1");
+    assert_eq!(c.one("SELECT COUNT(*) FROM q"), "5");
+}
