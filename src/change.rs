@@ -193,7 +193,7 @@ pub struct ChangeOptions {
     pub overlap: std::time::Duration,
     pub clock: Clock,
     pub isolation: Isolation,
-    /// Rows of one statement of an incremental read.
+    /// Rows of one statement of an incremental read along an index; 0 reads a window in one stream.
     pub page_rows: u64,
 }
 
@@ -203,7 +203,7 @@ impl Default for ChangeOptions {
             strategy: StrategyChoice::Auto,
             column: None,
             lag: std::time::Duration::from_secs(5),
-            overlap: std::time::Duration::ZERO,
+            overlap: std::time::Duration::from_secs(300),
             clock: Clock::Auto,
             isolation: Isolation::Auto,
             page_rows: 500_000,

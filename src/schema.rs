@@ -340,8 +340,8 @@ pub struct LakeKeyField {
     pub fold: KeyFold,
 }
 
-/// The shape of a lake table: fields in order, and the fields that identify a row (empty: no key). A key column with a
-/// companion brings the companion into the key.
+/// The shape of a lake table: fields in order, and the fields that identify a row (empty: no key). A key column with a `__100ns`
+/// companion brings it into the key; an `__offset` stays outside, because SQL Server compares instants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LakeSchema {
     pub fields: Vec<LakeField>,

@@ -1,7 +1,31 @@
-//! All T-SQL that icesync sends is built from these pieces: identifiers only through [`Ident`], values only as typed parameters.
+//! All T-SQL that icesync sends is written in this module: identifiers only through [`Ident`], values only as parameters.
+//!
+//! Text parameters travel as `nvarchar` and become the column's exact type on the server ([`mapping::parameter_conversion`]). Comparing a column with a value of
+//! another type is either wrong (`datetime` against `datetime2` since compatibility level 130) or slow (an index on a `varchar`
+//! column cannot be sought with `nvarchar`).
+//!
+//! | module | statements |
+//! |---|---|
+//! | [`describe`] | what a table looks like |
+//! | [`bounds`] | how far a window may reach |
+//! | [`read`] | the rows of a table, a window, a page |
+//! | [`define`] | schemas, tables, staging tables, locks |
+//! | [`merge`] | the one transaction of a load |
+//! | [`state`] | what a target has loaded |
+//! | [`catalogue`] | an example of each statement, for review and for Microsoft's parser |
 
-use crate::schema::TableName;
+pub mod bounds;
+pub mod catalogue;
+pub mod define;
+pub mod describe;
+pub mod merge;
+pub mod read;
+pub mod state;
+
+use crate::schema::{Collation, Column, SqlType, TableName, mapping};
 use std::fmt;
+
+pub use catalogue::catalogue;
 
 /// An identifier, shown in brackets with `]` doubled: the only way for a name to reach SQL text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +63,134 @@ pub enum ParamValue {
 pub struct Statement {
     pub sql: String,
     pub params: Vec<ParamValue>,
+}
+
+/// Collects parameter values; each call answers the parameter's name.
+#[derive(Debug, Default)]
+struct Params(Vec<ParamValue>);
+
+impl Params {
+    fn push(&mut self, value: ParamValue) -> String {
+        self.0.push(value);
+        format!("@p{}", self.0.len())
+    }
+
+    fn text(&mut self, text: impl Into<String>) -> String {
+        self.push(ParamValue::Text(Some(text.into())))
+    }
+
+    fn text_or_null(&mut self, text: Option<&str>) -> String {
+        self.push(ParamValue::Text(text.map(str::to_owned)))
+    }
+
+    fn int(&mut self, value: i64) -> String {
+        self.push(ParamValue::Int(Some(value)))
+    }
+
+    fn into_statement(self, sql: impl Into<String>) -> Statement {
+        Statement {
+            sql: sql.into(),
+            params: self.0,
+        }
+    }
+}
+
+/// A collation's name, which T-SQL does not let anybody quote. Letters, digits and underscores are all that a real one has; anything else
+/// is shown in brackets, where the server refuses it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CollationName<'a>(pub &'a str);
+
+impl fmt::Display for CollationName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plain = self
+            .0
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if plain && !self.0.is_empty() {
+            f.write_str(self.0)
+        } else {
+            Ident(self.0).fmt(f)
+        }
+    }
+}
+
+/// Whether values are characters in the collation's code page.
+pub fn is_code_page_text(ty: SqlType) -> bool {
+    matches!(
+        ty,
+        SqlType::Char { .. } | SqlType::VarChar { .. } | SqlType::Text
+    )
+}
+
+/// Whether values are characters, in any encoding.
+pub fn is_text(ty: SqlType) -> bool {
+    is_code_page_text(ty)
+        || matches!(
+            ty,
+            SqlType::NChar { .. } | SqlType::NVarChar { .. } | SqlType::NText
+        )
+}
+
+/// A text parameter as a value of exactly the column's type.
+fn typed(column: &Column, parameter: &str) -> String {
+    mapping::parameter_conversion(column.ty, column.collation.as_ref(), parameter)
+}
+
+/// A column's name, type and collation.
+fn typed_name(name: &str, ty: SqlType, collation: Option<&Collation>) -> String {
+    match collation {
+        Some(collation) if is_text(ty) => {
+            let collation = CollationName(&collation.name);
+            format!("{} {ty} COLLATE {collation}", Ident(name))
+        }
+        Some(_) | None => format!("{} {}", Ident(name), ty),
+    }
+}
+
+/// A value as text for a message, at most 100 characters.
+fn shown(ty: SqlType, value: &str) -> String {
+    match ty {
+        SqlType::Binary { .. } | SqlType::VarBinary { .. } | SqlType::RowVersion => {
+            format!("CONVERT(nvarchar(100), {value}, 1)")
+        }
+        SqlType::Date
+        | SqlType::Time { .. }
+        | SqlType::DateTime
+        | SqlType::SmallDateTime
+        | SqlType::DateTime2 { .. }
+        | SqlType::DateTimeOffset { .. } => format!("CONVERT(nvarchar(100), {value}, 121)"),
+        SqlType::Bit
+        | SqlType::TinyInt
+        | SqlType::SmallInt
+        | SqlType::Int
+        | SqlType::BigInt
+        | SqlType::Decimal { .. }
+        | SqlType::Numeric { .. }
+        | SqlType::Money
+        | SqlType::SmallMoney
+        | SqlType::Real
+        | SqlType::Float
+        | SqlType::Char { .. }
+        | SqlType::VarChar { .. }
+        | SqlType::Text
+        | SqlType::NChar { .. }
+        | SqlType::NVarChar { .. }
+        | SqlType::NText
+        | SqlType::Image
+        | SqlType::UniqueIdentifier
+        | SqlType::Xml
+        | SqlType::SqlVariant
+        | SqlType::HierarchyId
+        | SqlType::Geometry
+        | SqlType::Geography
+        | SqlType::Json
+        | SqlType::Vector { .. } => format!("CONVERT(nvarchar(100), {value})"),
+    }
+}
+
+/// Joins rendered parts.
+fn list(parts: impl IntoIterator<Item = String>, separator: &str) -> String {
+    parts.into_iter().collect::<Vec<_>>().join(separator)
 }
 
 impl Statement {

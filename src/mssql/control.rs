@@ -1,0 +1,265 @@
+//! The control plane: statements with small results, through `tiberius`.
+//!
+//! The driver keeps only the first error of a response and hands it over at the end of the stream, after any rows. So no result is believed before it has been read
+//! to its end. When the end does not come (time limit, lost connection, bytes that make no sense) nobody knows where in the stream the session
+//! stands: it is closed on the spot and every later call says so. What a lost answer means depends on the statement, which
+//! the caller classes ([`Class`]).
+
+mod login;
+mod parameters;
+mod record;
+
+pub use record::{Cell, Record};
+
+use super::connection::{Connection, Encryption};
+use super::error::{MssqlError, ServerError, excerpt};
+use super::sql::Statement;
+use login::{config, dial, login_error, offered_level};
+use parameters::bound;
+use record::records;
+use std::time::Duration;
+use tiberius::{Client, EncryptionLevel};
+use tokio::net::TcpStream;
+use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
+
+const QUICK_TIMEOUT: Duration = Duration::from_secs(30);
+const REDIRECTS_MAX: usize = 3;
+
+/// How long a statement may go without an answer, and what a lost answer means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Class {
+    /// Answers at once, and a repetition changes nothing that it would not change again: 30 seconds; a lost reply is transient.
+    #[default]
+    Quick,
+    /// Works as long as the data takes (no limit unless [`Control::set_long_timeout`]), and may commit: a lost reply is ambiguous.
+    Long,
+}
+
+type Session = Client<Compat<TcpStream>>;
+
+/// One session of the control plane.
+pub struct Control {
+    /// None once the session is broken.
+    session: Option<Session>,
+    server: String,
+    long_timeout: Option<Duration>,
+}
+
+impl Control {
+    /// Logs in. The error says which step failed (address, TLS, login, database) and the remedy.
+    pub async fn connect(connection: &Connection) -> Result<Self, MssqlError> {
+        let level = match connection.encryption {
+            Encryption::Required => EncryptionLevel::Required,
+            Encryption::Optional => offered_level(connection).await?,
+        };
+        let mut config = config(connection, level);
+        for _ in 0..REDIRECTS_MAX {
+            let stream = dial(connection, &config).await?;
+            match Client::connect(config.clone(), stream.compat_write()).await {
+                Ok(session) => {
+                    return Ok(Self {
+                        session: Some(session),
+                        server: connection.server(),
+                        long_timeout: None,
+                    });
+                }
+                Err(tiberius::error::Error::Routing { host, port }) => {
+                    config.host(host);
+                    config.port(port);
+                    config.instance_name("");
+                }
+                Err(error) => return Err(login_error(connection, error)),
+            }
+        }
+        Err(MssqlError::Unreachable {
+            server: connection.server(),
+            reason: format!("the server redirected the login more than {REDIRECTS_MAX} times"),
+        })
+    }
+
+    /// Limits [`Class::Long`] statements; `None`, as at the start, waits for ever.
+    pub fn set_long_timeout(&mut self, limit: Option<Duration>) {
+        self.long_timeout = limit;
+    }
+
+    /// Rows of the first result set, as [`Class::Quick`]. Every result set is read to its end first, so an error raised after
+    /// the rows is an error here.
+    pub async fn query(&mut self, statement: &Statement) -> Result<Vec<Record>, MssqlError> {
+        let sets = self.query_sets(statement, Class::Quick).await?;
+        Ok(sets.into_iter().next().unwrap_or_default())
+    }
+
+    /// Rows of every result set, in order. Without parameters the text is a plain batch (session settings, transactions and
+    /// temporary tables outlive it); with parameters it goes through `sp_executesql`.
+    pub async fn query_sets(
+        &mut self,
+        statement: &Statement,
+        class: Class,
+    ) -> Result<Vec<Vec<Record>>, MssqlError> {
+        let work = async |session: &mut Session| -> tiberius::Result<Vec<Vec<tiberius::Row>>> {
+            if statement.params.is_empty() {
+                session
+                    .simple_query(statement.sql.as_str())
+                    .await?
+                    .into_results()
+                    .await
+            } else {
+                bound(statement).query(session).await?.into_results().await
+            }
+        };
+        let sets = self.perform(statement, class, work).await?;
+        sets.into_iter().map(records).collect()
+    }
+
+    /// Runs a statement for its effect, like [`query_sets`](Self::query_sets), and drops its rows.
+    pub async fn run(&mut self, statement: &Statement, class: Class) -> Result<(), MssqlError> {
+        self.query_sets(statement, class).await.map(drop)
+    }
+
+    /// Runs a statement through `sp_executesql` (always) and returns the rows affected, summed over its statements. Not for text that opens or
+    /// closes a transaction, changes session settings or creates temporary tables: those end with the call.
+    pub async fn count(&mut self, statement: &Statement, class: Class) -> Result<u64, MssqlError> {
+        let work = async |session: &mut Session| -> tiberius::Result<u64> {
+            Ok(bound(statement).execute(session).await?.total())
+        };
+        self.perform(statement, class, work).await
+    }
+
+    /// True after a timeout, a lost connection or a protocol error: drop this session and connect again.
+    pub fn is_broken(&self) -> bool {
+        self.session.is_none()
+    }
+
+    /// Closes the session, ignoring errors.
+    pub async fn close(mut self) {
+        if let Some(session) = self.session.take() {
+            let _ = tokio::time::timeout(Duration::from_secs(1), session.close()).await;
+        }
+    }
+
+    /// Runs `work` under the class's time limit. The session is taken out meanwhile, so that a caller who drops this future leaves
+    /// a broken session behind rather than one with half a response in it.
+    async fn perform<T>(
+        &mut self,
+        statement: &Statement,
+        class: Class,
+        work: impl AsyncFnOnce(&mut Session) -> tiberius::Result<T>,
+    ) -> Result<T, MssqlError> {
+        let mut session = self.session.take().ok_or_else(|| MssqlError::Lost {
+            server: self.server.clone(),
+            reason: "the session was closed by an earlier failure".into(),
+            statement: excerpt(&statement.sql),
+            in_doubt: false,
+        })?;
+        let limit = match class {
+            Class::Quick => Some(QUICK_TIMEOUT),
+            Class::Long => self.long_timeout,
+        };
+        let outcome = match limit {
+            Some(limit) => tokio::time::timeout(limit, work(&mut session)).await,
+            None => Ok(work(&mut session).await),
+        };
+        let in_doubt = class == Class::Long;
+        match outcome {
+            Ok(Ok(value)) => {
+                self.session = Some(session);
+                Ok(value)
+            }
+            Ok(Err(tiberius::error::Error::Server(token))) => {
+                let error = server_error(&token, excerpt(&statement.sql));
+                // From severity 20 on the server closes the session.
+                if error.class < 20 {
+                    self.session = Some(session);
+                }
+                Err(MssqlError::Server(error))
+            }
+            Ok(Err(error)) => Err(transport_error(&self.server, error, statement, in_doubt)),
+            Err(_elapsed) => Err(MssqlError::Timeout {
+                server: self.server.clone(),
+                seconds: limit.map_or(0, |limit| limit.as_secs()),
+                statement: excerpt(&statement.sql),
+                in_doubt,
+            }),
+        }
+    }
+}
+
+fn server_error(token: &tiberius::error::TokenError, statement: String) -> Box<ServerError> {
+    Box::new(ServerError {
+        number: token.code(),
+        class: token.class(),
+        state: token.state(),
+        message: token.message().to_owned(),
+        procedure: Some(token.procedure().to_owned()).filter(|name| !name.is_empty()),
+        line: token.line(),
+        statement,
+    })
+}
+
+fn transport_error(
+    server: &str,
+    error: tiberius::error::Error,
+    statement: &Statement,
+    in_doubt: bool,
+) -> MssqlError {
+    use tiberius::error::Error as E;
+    let server = server.to_owned();
+    match error {
+        E::Io { message, .. } => MssqlError::Lost {
+            server,
+            reason: message,
+            statement: excerpt(&statement.sql),
+            in_doubt,
+        },
+        E::Tls(reason) => MssqlError::Lost {
+            server,
+            reason,
+            statement: excerpt(&statement.sql),
+            in_doubt,
+        },
+        // Bytes of the reply that the driver cannot read: a statement that may commit may have done so.
+        other @ (E::Server(_)
+        | E::Protocol(_)
+        | E::Encoding(_)
+        | E::Conversion(_)
+        | E::Utf8
+        | E::Utf16
+        | E::ParseInt(_)
+        | E::Routing { .. }
+        | E::BulkInput(_)) => {
+            if in_doubt {
+                MssqlError::Lost {
+                    server,
+                    reason: other.to_string(),
+                    statement: excerpt(&statement.sql),
+                    in_doubt,
+                }
+            } else {
+                MssqlError::Protocol {
+                    server,
+                    reason: other.to_string(),
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_unreachable_server_is_named_with_its_port() {
+        // Bound and dropped at once: nobody listens there.
+        let port = {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            listener.local_addr().unwrap().port()
+        };
+        let connection =
+            Connection::parse(&format!("Server=127.0.0.1,{port};UID=u;PWD=secret")).unwrap();
+        let error = Control::connect(&connection).await.err().unwrap();
+        assert!(matches!(error, MssqlError::Unreachable { .. }));
+        assert!(error.to_string().contains(&format!("127.0.0.1:{port}")));
+        assert!(!error.to_string().contains("secret"));
+    }
+}

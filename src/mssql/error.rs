@@ -1,0 +1,293 @@
+//! What SQL Server or the way to it can refuse, and what a caller may do about it.
+//!
+//! The classes are SQL Server's documented ones: errors that undo the statement's transaction and ask for a retry, errors of a server that is moving or
+//! throttling (retry after reconnecting), and everything else, which fails again until somebody changes something. One thing is
+//! decided by the caller rather than the error: whether a reply that never came may have been a commit (`in_doubt`).
+
+use crate::error::{Disposition, Error, Kind};
+use std::fmt;
+
+/// An error message of the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerError {
+    pub number: u32,
+    /// Severity: 11 to 16 are the statement's fault, 20 and above close the session.
+    pub class: u8,
+    pub state: u8,
+    pub message: String,
+    /// Procedure or trigger that raised it, where there is one.
+    pub procedure: Option<String>,
+    pub line: u32,
+    /// The first characters of the statement's text; never a parameter value.
+    pub statement: String,
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SQL Server error {}: {}", self.number, self.message)?;
+        if let Some(procedure) = &self.procedure {
+            write!(f, " (in {procedure}, line {})", self.line)?;
+        }
+        if let Some(remedy) = remedy(self.number) {
+            write!(f, "; {remedy}")?;
+        }
+        if !self.statement.is_empty() {
+            write!(f, " [while running: {}]", self.statement)?;
+        }
+        Ok(())
+    }
+}
+
+/// A value that cannot be carried over exactly.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConversionError {
+    pub table: String,
+    pub column: String,
+    /// The column's type, as declared.
+    pub ty: String,
+    /// What is wrong with the value, and the row where it is known.
+    pub problem: String,
+    pub remedy: String,
+}
+
+impl fmt::Display for ConversionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "column {} ({}) of {}: {}; {}",
+            self.column, self.ty, self.table, self.problem, self.remedy
+        )
+    }
+}
+
+/// A failure of either plane.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MssqlError {
+    #[error(
+        "cannot reach SQL Server at {server}: {reason}; check the host, the port and that the server accepts TCP connections"
+    )]
+    Unreachable { server: String, reason: String },
+    #[error(
+        "TLS with {server} failed: {reason}; install the certificate's authority on this machine, or write TrustServerCertificate=true to accept any certificate, or Encrypt=false to send data in the clear"
+    )]
+    Tls { server: String, reason: String },
+    #[error("login to {server} refused: {error}")]
+    Login {
+        server: String,
+        error: Box<ServerError>,
+    },
+    #[error("{0}")]
+    Server(Box<ServerError>),
+    #[error("no answer from {server} within {seconds} s [while running: {statement}]{}", doubt(*.in_doubt))]
+    Timeout {
+        server: String,
+        seconds: u64,
+        statement: String,
+        in_doubt: bool,
+    },
+    #[error("connection to {server} lost: {reason} [while running: {statement}]{}", doubt(*.in_doubt))]
+    Lost {
+        server: String,
+        reason: String,
+        statement: String,
+        in_doubt: bool,
+    },
+    #[error(
+        "{server} answered in a way this build does not understand: {reason}; please report this"
+    )]
+    Protocol { server: String, reason: String },
+    #[error("{0}")]
+    Conversion(ConversionError),
+    #[error("the result does not have the promised shape: {0}")]
+    Shape(String),
+    #[error("{feature} is not supported: {remedy}")]
+    Unsupported { feature: String, remedy: String },
+    #[error("stopped: the receiving side went away")]
+    Stopped,
+}
+
+fn doubt(in_doubt: bool) -> &'static str {
+    if in_doubt {
+        "; whether the statement took effect is not known and will be looked up"
+    } else {
+        ""
+    }
+}
+
+impl MssqlError {
+    /// What the caller may do.
+    pub fn disposition(&self) -> Disposition {
+        match self {
+            MssqlError::Unreachable { .. } => Disposition::Transient,
+            MssqlError::Login { error, .. } | MssqlError::Server(error) => {
+                server_disposition(error.number)
+            }
+            MssqlError::Timeout { in_doubt, .. } | MssqlError::Lost { in_doubt, .. } => {
+                if *in_doubt {
+                    Disposition::Ambiguous
+                } else {
+                    Disposition::Transient
+                }
+            }
+            MssqlError::Tls { .. }
+            | MssqlError::Protocol { .. }
+            | MssqlError::Conversion(_)
+            | MssqlError::Shape(_)
+            | MssqlError::Unsupported { .. }
+            | MssqlError::Stopped => Disposition::Definite,
+        }
+    }
+
+    /// The server's error number, where the server raised it.
+    pub fn number(&self) -> Option<u32> {
+        match self {
+            MssqlError::Login { error, .. } | MssqlError::Server(error) => Some(error.number),
+            MssqlError::Unreachable { .. }
+            | MssqlError::Tls { .. }
+            | MssqlError::Timeout { .. }
+            | MssqlError::Lost { .. }
+            | MssqlError::Protocol { .. }
+            | MssqlError::Conversion(_)
+            | MssqlError::Shape(_)
+            | MssqlError::Unsupported { .. }
+            | MssqlError::Stopped => None,
+        }
+    }
+
+    /// How long the server asks to be left alone before the next attempt, in seconds.
+    pub fn pause_s(&self) -> Option<u64> {
+        matches!(self.number(), Some(40501)).then_some(10)
+    }
+
+    /// As the error of the upper modules, on the side that was being talked to.
+    pub fn on(self, kind: Kind) -> Error {
+        let disposition = self.disposition();
+        Error::new(kind, disposition, self)
+    }
+}
+
+/// Numbers after which the server has undone the transaction and the same work may succeed at once.
+const RETRY_TRANSACTION: [u32; 9] = [1204, 1205, 1222, 3960, 41301, 41302, 41305, 41325, 41839];
+
+/// Numbers of a connection that went away, or a server that is moving or throttling.
+const RETRY_CONNECTION: [u32; 16] = [
+    20, 64, 121, 233, 10053, 10054, 10060, 10928, 10929, 40197, 40501, 40613, 49918, 49919, 49920,
+    17142,
+];
+
+fn server_disposition(number: u32) -> Disposition {
+    if RETRY_TRANSACTION.contains(&number) || RETRY_CONNECTION.contains(&number) {
+        Disposition::Transient
+    } else {
+        Disposition::Definite
+    }
+}
+
+/// What to do about the errors that people meet most.
+fn remedy(number: u32) -> Option<&'static str> {
+    match number {
+        18456 | 18452 => Some("check the user name and the password in the connection"),
+        18486 => Some("the login is locked: ask an administrator to unlock it"),
+        18487 | 18488 => Some("the password has expired or must be changed"),
+        4060 => Some(
+            "check the database name in the connection and that the login is a user of that database",
+        ),
+        208 => Some("check the name, the schema, and that the login may see the object"),
+        229 | 230 | 262 | 297 | 300 | 371 | 916 => {
+            Some("grant the permission that the message names to the login")
+        }
+        2760 => Some("create the schema, or grant the login access to it"),
+        3952 => Some(
+            "allow it with ALTER DATABASE ... SET ALLOW_SNAPSHOT_ISOLATION ON, or choose a strategy that needs no snapshot",
+        ),
+        1105 | 9002 => Some("the database or its log is full: make room and run again"),
+        _ => None,
+    }
+}
+
+/// The first 80 characters of a statement on one line, for messages.
+pub(super) fn excerpt(sql: &str) -> String {
+    let mut text = String::new();
+    for word in sql.split_whitespace() {
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        text.push_str(word);
+        if text.len() > 400 {
+            break;
+        }
+    }
+    match text.char_indices().nth(80) {
+        Some((at, _)) => format!("{}...", &text[..at]),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(number: u32) -> MssqlError {
+        MssqlError::Server(Box::new(ServerError {
+            number,
+            class: 16,
+            state: 1,
+            message: "m".into(),
+            procedure: None,
+            line: 1,
+            statement: "SELECT 1".into(),
+        }))
+    }
+
+    #[test]
+    fn dispositions_follow_the_error_classes() {
+        for number in RETRY_TRANSACTION.into_iter().chain(RETRY_CONNECTION) {
+            assert_eq!(
+                server(number).disposition(),
+                Disposition::Transient,
+                "{number}"
+            );
+        }
+        for number in [208, 229, 2627, 18456, 4060, 51003, 8672] {
+            assert_eq!(
+                server(number).disposition(),
+                Disposition::Definite,
+                "{number}"
+            );
+        }
+        for (in_doubt, expected) in [
+            (true, Disposition::Ambiguous),
+            (false, Disposition::Transient),
+        ] {
+            let lost = MssqlError::Lost {
+                server: "db:1433".into(),
+                reason: "reset".into(),
+                statement: "COMMIT".into(),
+                in_doubt,
+            };
+            assert_eq!(lost.disposition(), expected);
+            assert_eq!(lost.to_string().contains("not known"), in_doubt);
+        }
+        assert_eq!(server(40501).pause_s(), Some(10));
+        assert_eq!(server(1205).pause_s(), None);
+    }
+
+    #[test]
+    fn messages_carry_the_number_the_remedy_and_the_statement() {
+        let text = server(229).to_string();
+        assert!(
+            text.contains("229") && text.contains("grant") && text.contains("SELECT 1"),
+            "{text}"
+        );
+        let error = server(4060).on(Kind::Source);
+        assert!(error.report().contains("check the database name"));
+    }
+
+    #[test]
+    fn excerpts_are_short_and_on_one_line() {
+        assert_eq!(excerpt("SELECT\n   1"), "SELECT 1");
+        let long = excerpt(&"é".repeat(500));
+        assert_eq!(long.chars().count(), 83);
+    }
+}

@@ -1,0 +1,329 @@
+//! One typed builder per column, chosen once per table: what a value becomes on its way into Arrow.
+
+use crate::schema::SqlType;
+use arrow_array::{
+    ArrayRef, BinaryArray, BooleanArray, FixedSizeBinaryArray, PrimitiveArray, StringArray, types,
+};
+use arrow_buffer::{Buffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
+use arrow_schema::ArrowError;
+use std::sync::Arc;
+
+/// Days from 0001-01-01 (day 0) to 1970-01-01.
+pub(in crate::mssql) const EPOCH_FROM_YEAR_1: i64 = 719_162;
+/// Days from 1900-01-01 to 1970-01-01.
+pub(in crate::mssql) const EPOCH_FROM_1900: i64 = 25_567;
+/// 9999-12-31, counted from 0001-01-01 as day 0.
+pub(in crate::mssql) const LAST_DAY: i64 = 3_652_058;
+pub(in crate::mssql) const MICROS_A_DAY: i64 = 86_400_000_000;
+/// Units of 100 ns in a day.
+pub(in crate::mssql) const TICKS_A_DAY: u64 = 864_000_000_000;
+/// Units of 1/300 s in a day.
+pub(in crate::mssql) const THREE_HUNDREDTHS_A_DAY: u32 = 25_920_000;
+
+/// Values of a fixed width.
+pub(super) struct Fixed<T> {
+    values: Vec<T>,
+    nulls: NullBufferBuilder,
+}
+
+impl<T: Copy + Default> Fixed<T> {
+    fn new() -> Self {
+        Self {
+            values: Vec::new(),
+            nulls: NullBufferBuilder::new(0),
+        }
+    }
+
+    pub(super) fn push(&mut self, value: T) {
+        self.values.push(value);
+        self.nulls.append_non_null();
+    }
+
+    pub(super) fn null(&mut self) {
+        self.values.push(T::default());
+        self.nulls.append_null();
+    }
+}
+
+impl<T: arrow_buffer::ArrowNativeType + Default> Fixed<T> {
+    fn finish<P: types::ArrowPrimitiveType<Native = T>>(&mut self) -> PrimitiveArray<P> {
+        let capacity = self.values.len();
+        let values = std::mem::replace(&mut self.values, Vec::with_capacity(capacity));
+        PrimitiveArray::new(ScalarBuffer::from(values), self.nulls.finish())
+    }
+}
+
+/// Values of varying length.
+pub(super) struct Varying {
+    pub(super) bytes: Vec<u8>,
+    offsets: Vec<i32>,
+    nulls: NullBufferBuilder,
+}
+
+impl Varying {
+    fn new() -> Self {
+        Self {
+            bytes: Vec::new(),
+            offsets: vec![0],
+            nulls: NullBufferBuilder::new(0),
+        }
+    }
+
+    /// Closes the value whose bytes were appended. The bytes of a batch stay far below 2 GiB: the decoder hands it over before.
+    pub(super) fn end(&mut self) {
+        self.offsets
+            .push(i32::try_from(self.bytes.len()).unwrap_or(i32::MAX));
+        self.nulls.append_non_null();
+    }
+
+    pub(super) fn null(&mut self) {
+        self.offsets
+            .push(i32::try_from(self.bytes.len()).unwrap_or(i32::MAX));
+        self.nulls.append_null();
+    }
+
+    fn take(
+        &mut self,
+    ) -> Result<(OffsetBuffer<i32>, Buffer, Option<arrow_buffer::NullBuffer>), ArrowError> {
+        if i32::try_from(self.bytes.len()).is_err() {
+            return Err(ArrowError::OffsetOverflowError(self.bytes.len()));
+        }
+        let capacity = self.bytes.len();
+        let bytes = std::mem::replace(&mut self.bytes, Vec::with_capacity(capacity));
+        let mut fresh = Vec::with_capacity(self.offsets.len());
+        fresh.push(0);
+        let offsets = std::mem::replace(&mut self.offsets, fresh);
+        Ok((
+            OffsetBuffer::new(ScalarBuffer::from(offsets)),
+            Buffer::from_vec(bytes),
+            self.nulls.finish(),
+        ))
+    }
+}
+
+/// What the bytes of a character column are on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Encoding {
+    Utf16,
+    Windows1252,
+    Utf8,
+}
+
+/// A column's builder. Companions are absent where the schema has none (lower scales, or `fidelity: standard`).
+pub(super) enum Sink {
+    Bool {
+        values: arrow_buffer::BooleanBufferBuilder,
+        nulls: NullBufferBuilder,
+    },
+    Int(Fixed<i32>),
+    Long(Fixed<i64>),
+    Float(Fixed<f32>),
+    Double(Fixed<f64>),
+    Decimal {
+        values: Fixed<i128>,
+        precision: u8,
+        scale: u8,
+    },
+    Date(Fixed<i32>),
+    Time {
+        values: Fixed<i64>,
+        ticks: Option<Fixed<i32>>,
+    },
+    Timestamp {
+        values: Fixed<i64>,
+        ticks: Option<Fixed<i32>>,
+    },
+    TimestampTz {
+        values: Fixed<i64>,
+        ticks: Option<Fixed<i32>>,
+        offset: Option<Fixed<i32>>,
+    },
+    Text {
+        values: Varying,
+        encoding: Encoding,
+    },
+    Bytes(Varying),
+    Uuid {
+        bytes: Vec<u8>,
+        nulls: NullBufferBuilder,
+    },
+}
+
+impl Sink {
+    /// The builder of a type; `ticks` and `offset` say which companions the lake has. None: the mapping refuses the type.
+    pub(super) fn new(ty: SqlType, encoding: Encoding, ticks: bool, offset: bool) -> Option<Self> {
+        let decimal = |precision, scale| Sink::Decimal {
+            values: Fixed::new(),
+            precision,
+            scale,
+        };
+        let text = |encoding| Sink::Text {
+            values: Varying::new(),
+            encoding,
+        };
+        let ticks = ticks.then(Fixed::new);
+        let offset = offset.then(Fixed::new);
+        Some(match ty {
+            SqlType::Bit => Sink::Bool {
+                values: arrow_buffer::BooleanBufferBuilder::new(0),
+                nulls: NullBufferBuilder::new(0),
+            },
+            SqlType::TinyInt | SqlType::SmallInt | SqlType::Int => Sink::Int(Fixed::new()),
+            SqlType::BigInt => Sink::Long(Fixed::new()),
+            SqlType::Decimal { precision, scale } | SqlType::Numeric { precision, scale } => {
+                decimal(precision, scale)
+            }
+            SqlType::Money => decimal(19, 4),
+            SqlType::SmallMoney => decimal(10, 4),
+            SqlType::Real => Sink::Float(Fixed::new()),
+            SqlType::Float => Sink::Double(Fixed::new()),
+            SqlType::Date => Sink::Date(Fixed::new()),
+            SqlType::Time { .. } => Sink::Time {
+                values: Fixed::new(),
+                ticks,
+            },
+            SqlType::DateTime | SqlType::SmallDateTime | SqlType::DateTime2 { .. } => {
+                Sink::Timestamp {
+                    values: Fixed::new(),
+                    ticks,
+                }
+            }
+            SqlType::DateTimeOffset { .. } => Sink::TimestampTz {
+                values: Fixed::new(),
+                ticks,
+                offset,
+            },
+            SqlType::Char { .. } | SqlType::VarChar { .. } => text(encoding),
+            SqlType::Text
+            | SqlType::NChar { .. }
+            | SqlType::NVarChar { .. }
+            | SqlType::NText
+            | SqlType::Xml
+            | SqlType::Json => text(Encoding::Utf16),
+            SqlType::Binary { .. }
+            | SqlType::VarBinary { .. }
+            | SqlType::Image
+            | SqlType::RowVersion
+            | SqlType::HierarchyId
+            | SqlType::Geometry
+            | SqlType::Geography => Sink::Bytes(Varying::new()),
+            SqlType::UniqueIdentifier => Sink::Uuid {
+                bytes: Vec::new(),
+                nulls: NullBufferBuilder::new(0),
+            },
+            SqlType::SqlVariant | SqlType::Vector { .. } => return None,
+        })
+    }
+
+    pub(super) fn null(&mut self) {
+        let companion = |column: &mut Option<Fixed<i32>>| {
+            if let Some(column) = column {
+                column.null();
+            }
+        };
+        match self {
+            Sink::Bool { values, nulls } => {
+                values.append(false);
+                nulls.append_null();
+            }
+            Sink::Int(values) | Sink::Date(values) => values.null(),
+            Sink::Long(values) => values.null(),
+            Sink::Float(values) => values.null(),
+            Sink::Double(values) => values.null(),
+            Sink::Decimal { values, .. } => values.null(),
+            Sink::Time { values, ticks } | Sink::Timestamp { values, ticks } => {
+                values.null();
+                companion(ticks);
+            }
+            Sink::TimestampTz {
+                values,
+                ticks,
+                offset,
+            } => {
+                values.null();
+                companion(ticks);
+                companion(offset);
+            }
+            Sink::Text { values, .. } | Sink::Bytes(values) => values.null(),
+            Sink::Uuid { bytes, nulls } => {
+                bytes.extend_from_slice(&[0; 16]);
+                nulls.append_null();
+            }
+        }
+    }
+
+    /// Bytes that a value takes besides its own variable length.
+    pub(super) fn width(&self) -> usize {
+        match self {
+            Sink::Bool { .. } => 1,
+            Sink::Int(_) | Sink::Float(_) | Sink::Date(_) => 4,
+            Sink::Long(_) | Sink::Double(_) => 8,
+            Sink::Decimal { .. } | Sink::Uuid { .. } => 16,
+            Sink::Time { .. } | Sink::Timestamp { .. } => 12,
+            Sink::TimestampTz { .. } => 16,
+            Sink::Text { .. } | Sink::Bytes(_) => 4,
+        }
+    }
+
+    /// Appends the finished arrays: the value, then its companions, in the order of the lake's fields.
+    pub(super) fn finish(&mut self, arrays: &mut Vec<ArrayRef>) -> Result<(), ArrowError> {
+        let companion = |column: &mut Option<Fixed<i32>>, arrays: &mut Vec<ArrayRef>| {
+            if let Some(column) = column {
+                arrays.push(Arc::new(column.finish::<types::Int32Type>()));
+            }
+        };
+        match self {
+            Sink::Bool { values, nulls } => {
+                arrays.push(Arc::new(BooleanArray::new(values.finish(), nulls.finish())));
+            }
+            Sink::Int(values) => arrays.push(Arc::new(values.finish::<types::Int32Type>())),
+            Sink::Long(values) => arrays.push(Arc::new(values.finish::<types::Int64Type>())),
+            Sink::Float(values) => arrays.push(Arc::new(values.finish::<types::Float32Type>())),
+            Sink::Double(values) => arrays.push(Arc::new(values.finish::<types::Float64Type>())),
+            Sink::Decimal {
+                values,
+                precision,
+                scale,
+            } => {
+                let array = values.finish::<types::Decimal128Type>();
+                let scale = i8::try_from(*scale).unwrap_or(i8::MAX);
+                arrays.push(Arc::new(array.with_precision_and_scale(*precision, scale)?));
+            }
+            Sink::Date(values) => arrays.push(Arc::new(values.finish::<types::Date32Type>())),
+            Sink::Time { values, ticks } => {
+                arrays.push(Arc::new(values.finish::<types::Time64MicrosecondType>()));
+                companion(ticks, arrays);
+            }
+            Sink::Timestamp { values, ticks } => {
+                arrays.push(Arc::new(values.finish::<types::TimestampMicrosecondType>()));
+                companion(ticks, arrays);
+            }
+            Sink::TimestampTz {
+                values,
+                ticks,
+                offset,
+            } => {
+                let array = values.finish::<types::TimestampMicrosecondType>();
+                arrays.push(Arc::new(array.with_timezone(crate::schema::mapping::UTC)));
+                companion(ticks, arrays);
+                companion(offset, arrays);
+            }
+            Sink::Text { values, .. } => {
+                let (offsets, bytes, nulls) = values.take()?;
+                arrays.push(Arc::new(StringArray::try_new(offsets, bytes, nulls)?));
+            }
+            Sink::Bytes(values) => {
+                let (offsets, bytes, nulls) = values.take()?;
+                arrays.push(Arc::new(BinaryArray::try_new(offsets, bytes, nulls)?));
+            }
+            Sink::Uuid { bytes, nulls } => {
+                let capacity = bytes.len();
+                let bytes = std::mem::replace(bytes, Vec::with_capacity(capacity));
+                let array =
+                    FixedSizeBinaryArray::try_new(16, Buffer::from_vec(bytes), nulls.finish())?;
+                arrays.push(Arc::new(array));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,157 @@
+//! How far a window may reach. Every bound is taken before the first row is read.
+
+use super::{Ident, Params, Statement, TableIdent, typed};
+use crate::schema::{Column, SqlType, TableName};
+
+/// Which clock wrote a timestamp that does not carry its offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerClock {
+    /// The earlier of local time and UTC.
+    Earlier,
+    Utc,
+    Local,
+}
+
+/// What is counted with a timestamp's bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Count {
+    Nothing,
+    /// NULL and future values, read as the session's default isolation reads.
+    ReadCommitted,
+    /// The same in a snapshot.
+    Snapshot,
+}
+
+/// Input of [`timestamp`].
+#[derive(Debug, Clone, Copy)]
+pub struct TimestampBounds<'a> {
+    pub table: &'a TableName,
+    pub column: &'a Column,
+    pub clock: ServerClock,
+    /// How far the upper bound stays behind now.
+    pub lag_ms: i64,
+    /// How far the lower bound lies before the last upper bound.
+    pub overlap_ms: i64,
+    /// The last upper bound, in style 121.
+    pub last: Option<&'a str>,
+    pub count: Count,
+}
+
+/// The lowest row version that an open transaction may still write (one row, `hi`). Run in autocommit, before the reading transaction: read
+/// later it would pass over what was committed in between.
+pub fn rowversion() -> Statement {
+    Statement::plain("SELECT CONVERT(nvarchar(18), MIN_ACTIVE_ROWVERSION(), 1) AS hi;")
+}
+
+/// The bounds of a timestamp window, in the column's own type and as text of style 121. First row: `hi`, `lower_from_last`,
+/// `lower_from_hi`, `ahead_ms` (last upper bound minus the server's now minus lag; NULL without one), `offset_minutes` (local minus UTC),
+/// `sees_transactions`, `open_ms` (age of the oldest open transaction that has written to this database). A second row set, when
+/// asked for, holds `null_rows` and `future_rows`.
+pub fn timestamp(bounds: &TimestampBounds<'_>) -> Statement {
+    let mut params = Params::default();
+    let lag = params.int(bounds.lag_ms);
+    let overlap = params.int(bounds.overlap_ms);
+    let last = params.text_or_null(bounds.last);
+    let ty = bounds.column.ty;
+    let isolation = match bounds.count {
+        Count::Snapshot => "SET TRANSACTION ISOLATION LEVEL SNAPSHOT;\n",
+        Count::Nothing | Count::ReadCommitted => "",
+    };
+    let wide = wide_type(bounds.column.ty);
+    let now = now(bounds.column.ty, bounds.clock);
+    let minus = |from: &str, ms: &str| {
+        format!(
+            "CONVERT({ty}, DATEADD(second, CONVERT(int, -({ms} / 1000)), DATEADD(millisecond, CONVERT(int, -({ms} % 1000)), {from})))"
+        )
+    };
+    let lower = |from: &str| minus(&format!("CONVERT({wide}, {from})"), "@overlap");
+    let winter = winter_ms(bounds.column.ty, bounds.clock);
+    let mut sql = format!(
+        "{isolation}DECLARE @utc datetime2(7) = SYSUTCDATETIME(), @local datetime2(7) = SYSDATETIME(), @back bigint = {lag}, @sees int, @open bigint;
+DECLARE @overlap bigint = {overlap} + {winter};
+DECLARE @now {wide} = {now};
+DECLARE @last {ty} = CONVERT({ty}, {last}, 121);
+SET @sees = HAS_PERMS_BY_NAME(NULL, NULL, N'VIEW SERVER STATE');
+IF @sees = 1 SELECT @open = MAX(DATEDIFF_BIG(millisecond, a.transaction_begin_time, @local)) \
+FROM sys.dm_tran_active_transactions AS a JOIN sys.dm_tran_database_transactions AS d ON d.transaction_id = a.transaction_id \
+WHERE d.database_id = DB_ID() AND d.database_transaction_begin_time IS NOT NULL;
+IF @open + {lag} > @back SET @back = @open + {lag};
+DECLARE @top {ty} = {top}, @hi {ty} = {hi};
+SELECT CONVERT(nvarchar(40), @hi, 121) AS hi, CONVERT(nvarchar(40), {from_last}, 121) AS lower_from_last, \
+CONVERT(nvarchar(40), {from_hi}, 121) AS lower_from_hi, DATEDIFF_BIG(millisecond, @top, @last) AS ahead_ms, \
+DATEDIFF(minute, @utc, @local) AS offset_minutes, @sees AS sees_transactions, @open AS open_ms;",
+        top = minus("@now", &lag),
+        hi = minus("@now", "@back"),
+        from_last = lower("@last"),
+        from_hi = lower("@hi"),
+    );
+    if bounds.count != Count::Nothing {
+        let table = TableIdent(bounds.table);
+        let column = Ident(&bounds.column.name);
+        let latest = match bounds.column.ty {
+            SqlType::DateTimeOffset { .. } => "@now",
+            _ => "CASE WHEN @local > @utc THEN @local ELSE @utc END",
+        };
+        sql.push_str(&format!(
+            "\nDECLARE @future {ty} = CONVERT({ty}, DATEADD(minute, 5, {latest}));
+SELECT (SELECT COUNT_BIG(*) FROM {table} WHERE {column} IS NULL) AS null_rows, \
+(SELECT COUNT_BIG(*) FROM {table} WHERE {column} > @future) AS future_rows OPTION (RECOMPILE);"
+        ));
+    }
+    params.into_statement(sql)
+}
+
+/// The type in which bounds are computed before they become the column's.
+fn wide_type(ty: SqlType) -> &'static str {
+    match ty {
+        SqlType::DateTimeOffset { .. } => "datetimeoffset(7)",
+        _ => "datetime2(7)",
+    }
+}
+
+fn now(ty: SqlType, clock: ServerClock) -> &'static str {
+    match (ty, clock) {
+        (SqlType::DateTimeOffset { .. }, _) => "SYSDATETIMEOFFSET()",
+        (_, ServerClock::Earlier) => "CASE WHEN @local < @utc THEN @local ELSE @utc END",
+        (_, ServerClock::Utc) => "@utc",
+        (_, ServerClock::Local) => "@local",
+    }
+}
+
+/// How much further a window reaches back because the clock that bounds it is local time, which goes back an hour in autumn: rows of the second
+/// pass through that hour lie before a bound taken in the first.
+fn winter_ms(ty: SqlType, clock: ServerClock) -> &'static str {
+    match (ty, clock) {
+        (SqlType::DateTimeOffset { .. }, _) | (_, ServerClock::Utc) => "0",
+        (_, ServerClock::Local) => "3600000",
+        (_, ServerClock::Earlier) => {
+            "CASE WHEN DATEDIFF(minute, @local, @utc) > 1 THEN 3600000 ELSE 0 END"
+        }
+    }
+}
+
+/// The highest committed number, after every insert in flight has ended: the shared table lock waits for them, at most
+/// `lock_timeout_ms` (then error 1222). One row: `hi`, `behind` (1 when `last` is higher), `handed_out` (an identity's current
+/// value, as text).
+pub fn sequence(
+    table: &TableName,
+    column: &Column,
+    last: Option<&str>,
+    lock_timeout_ms: u32,
+) -> Statement {
+    let mut params = Params::default();
+    let last = params.text_or_null(last);
+    let name = params.text(TableIdent(table).to_string());
+    let ty = column.ty;
+    params.into_statement(format!(
+        "SET LOCK_TIMEOUT {lock_timeout_ms};
+DECLARE @hi {ty}, @last {ty} = {last};
+SELECT @hi = MAX({column}) FROM {table} WITH (TABLOCK, READCOMMITTEDLOCK);
+SELECT CONVERT(nvarchar(40), @hi) AS hi, CASE WHEN @last > @hi OR (@hi IS NULL AND @last IS NOT NULL) THEN 1 ELSE 0 END AS behind, \
+CASE WHEN IDENT_CURRENT({name}) >= @last THEN 1 ELSE 0 END AS handed_out;
+SET LOCK_TIMEOUT -1;",
+        last = typed(column, &last),
+        column = Ident(&column.name),
+        table = TableIdent(table),
+    ))
+}

@@ -1,0 +1,486 @@
+//! An example of every statement that icesync can emit, over the table shapes that are hard: the tests keep one file of each in
+//! `tests/tsql`, and Microsoft's parser reads them all.
+
+use super::bounds::{self, Count, ServerClock, TimestampBounds};
+use super::define::{self, StagingColumn, StagingTable};
+use super::describe::describe;
+use super::merge::{self, MergeColumn, MergePlan, Mode, UpsertStatement};
+use super::read::{self, Closed, Locking, PageCursor, Range};
+use super::state::{self, StateChange};
+use super::{Statement, is_text};
+use crate::schema::mapping::staging_type;
+use crate::schema::{
+    Collation, Column, Generated, Key, KeyOrigin, SqlType, TableName, TableSchema,
+};
+
+/// One statement and the name of its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Example {
+    /// `<function>.<table shape or variant>`
+    pub name: String,
+    pub statement: Statement,
+}
+
+/// All examples; every function of this module's siblings that answers a statement is among them (a test reads the source to make sure).
+pub fn catalogue() -> Vec<Example> {
+    let mut examples = Examples(Vec::new());
+    examples.fixed();
+    for (shape, table) in shapes() {
+        examples.of_table(shape, &table);
+    }
+    examples.bounds();
+    examples.0
+}
+
+struct Examples(Vec<Example>);
+
+impl Examples {
+    fn add(&mut self, function: &str, variant: &str, statement: Statement) {
+        let name = if variant.is_empty() {
+            function.to_owned()
+        } else {
+            format!("{function}.{variant}")
+        };
+        self.0.push(Example { name, statement });
+    }
+
+    fn fixed(&mut self) {
+        let run = "stg_00000000000000ff_018f0000000070008000000000000001";
+        let staging = TableName {
+            schema: define::OWN_SCHEMA.into(),
+            name: run.into(),
+        };
+        self.add("rowversion", "", bounds::rowversion());
+        self.add("begin_snapshot", "", read::begin_snapshot());
+        self.add(
+            "begin_read_committed",
+            "",
+            read::begin_read_committed(60_000),
+        );
+        self.add("begin_table_lock", "", read::begin_table_lock(60_000));
+        self.add("end_transaction", "", read::end_transaction());
+        self.add("end_read_committed", "", read::end_read_committed());
+        self.add("create_schema", "", define::create_schema("it's [odd]"));
+        self.add("create_load_state", "", define::create_load_state());
+        self.add("drop_table", "", define::drop_table(&staging));
+        self.add(
+            "staging_tables",
+            "",
+            define::staging_tables("stg_00000000000000ff_"),
+        );
+        let lock = "icesync:load:dbo.orders";
+        self.add(
+            "take_session_lock",
+            "",
+            define::take_session_lock(lock, 60_000),
+        );
+        self.add(
+            "release_session_lock",
+            "",
+            define::release_session_lock(lock),
+        );
+        self.add("read_state", "", state::read_state("dbo.orders"));
+        self.add("list_states", "", state::list_states());
+        let lock = "icesync:apply:dbo.orders";
+        self.add(
+            "settled_state",
+            "",
+            state::settled_state("dbo.orders", lock, 300_000),
+        );
+        self.add("delete_state", "", state::delete_state("dbo.orders"));
+    }
+
+    fn of_table(&mut self, shape: &str, table: &TableSchema) {
+        self.add("describe", shape, describe(&table.name));
+        self.add("all", shape, read::all(table, Locking::None));
+        self.add(
+            "all",
+            &format!("{shape}_locked"),
+            read::all(table, Locking::Table),
+        );
+        self.add("duplicate_key", shape, read::duplicate_key(table));
+        self.pages(shape, table);
+        self.add(
+            "create_table",
+            shape,
+            define::create_table(&table.name, table),
+        );
+        for column in table.columns.iter().take(2) {
+            let variant = format!("{shape}_{}", column.id);
+            self.add(
+                "add_column",
+                &variant,
+                define::add_column(&table.name, column),
+            );
+            self.add(
+                "widen_column",
+                &variant,
+                define::widen_column(&table.name, column, true),
+            );
+        }
+        let staging = staging(table);
+        self.add("create_staging", shape, define::create_staging(&staging));
+        self.loads(shape, table, &staging);
+    }
+
+    fn pages(&mut self, shape: &str, table: &TableSchema) {
+        for column in [1, 2] {
+            let Some((lower, upper)) = table.columns.get(column).and_then(|c| sample(c.ty)) else {
+                continue;
+            };
+            let closed = if column == 1 {
+                Closed::Below
+            } else {
+                Closed::Above
+            };
+            let range = Range {
+                column,
+                lower,
+                upper,
+                closed,
+            };
+            let variant = format!("{shape}_{column}");
+            let cursor = PageCursor {
+                watermark: lower.to_owned(),
+                key: table
+                    .key_columns()
+                    .map(|c| sample(c.ty).map(|(text, _)| text.to_owned()))
+                    .collect(),
+            };
+            self.add(
+                "window",
+                &variant,
+                read::window(table, Locking::None, &range),
+            );
+            self.add(
+                "first_page",
+                &variant,
+                read::first_page(table, Locking::Table, &range, 50_000),
+            );
+            self.add(
+                "next_page",
+                &variant,
+                read::next_page(table, Locking::None, &range, 50_000, &cursor),
+            );
+        }
+    }
+
+    fn loads(&mut self, shape: &str, table: &TableSchema, staging: &StagingTable) {
+        let state = |old_snapshot| StateChange {
+            target: table.name.to_string(),
+            old_snapshot,
+            new_snapshot: 4_611_686_018_427_387_904,
+            sequence_number: 2,
+            table_uuid: "6f1c2a34-0000-4000-8000-000000000001".into(),
+            lake_table: "sales.orders".into(),
+            run_id: "018f0000000070008000000000000001".into(),
+        };
+        let plan = merge_plan(table, staging);
+        let mut variants = vec![
+            (
+                "append",
+                MergePlan {
+                    mode: Mode::Append,
+                    ..plan.clone()
+                },
+            ),
+            (
+                "replace_all",
+                MergePlan {
+                    mode: Mode::Replace,
+                    key: Vec::new(),
+                    ..plan.clone()
+                },
+            ),
+        ];
+        for (statement, name) in [
+            (
+                UpsertStatement::Merge,
+                ["merge", "merge_deletes", "merge_replace", "merge_first"],
+            ),
+            (
+                UpsertStatement::UpdateInsert,
+                ["update", "update_deletes", "update_replace", "update_first"],
+            ),
+        ] {
+            let upsert = MergePlan {
+                statement,
+                ..plan.clone()
+            };
+            let net = MergePlan {
+                has_deletes: true,
+                segments: 3,
+                ..upsert.clone()
+            };
+            let replace = MergePlan {
+                mode: Mode::Replace,
+                ..upsert.clone()
+            };
+            let first = MergePlan {
+                first_load: true,
+                ..net.clone()
+            };
+            variants.extend(name.into_iter().zip([upsert, net, replace, first]));
+        }
+        for (name, plan) in variants {
+            let old = (!plan.first_load).then_some(8_070_450_532_247_928_832);
+            self.add(
+                "apply",
+                &format!("{shape}_{name}"),
+                merge::apply(&plan, &state(old)),
+            );
+        }
+    }
+
+    fn bounds(&mut self) {
+        let table = TableName {
+            schema: "dbo".into(),
+            name: "orders".into(),
+        };
+        let types = [
+            SqlType::Date,
+            SqlType::DateTime,
+            SqlType::SmallDateTime,
+            SqlType::DateTime2 { scale: 7 },
+            SqlType::DateTimeOffset { scale: 3 },
+        ];
+        let ways = [
+            (ServerClock::Earlier, Count::Nothing, None),
+            (
+                ServerClock::Utc,
+                Count::Snapshot,
+                Some("2024-05-01 10:00:00"),
+            ),
+            (ServerClock::Local, Count::ReadCommitted, None),
+        ];
+        for ty in types {
+            for (clock, count, last) in ways {
+                let column = column(7, "modified_at", ty, true);
+                let variant = format!("{ty}_{clock:?}").to_lowercase();
+                let bounds = TimestampBounds {
+                    table: &table,
+                    column: &column,
+                    clock,
+                    lag_ms: 5_000,
+                    overlap_ms: 300_000,
+                    last,
+                    count,
+                };
+                self.add("timestamp", &variant, bounds::timestamp(&bounds));
+            }
+        }
+        for ty in [
+            SqlType::BigInt,
+            SqlType::Decimal {
+                precision: 20,
+                scale: 0,
+            },
+        ] {
+            let column = column(1, "order_id", ty, false);
+            let statement = bounds::sequence(&table, &column, Some("42"), 60_000);
+            self.add("sequence", &ty.to_string(), statement);
+        }
+    }
+}
+
+/// Two texts of a type that can order a window, ascending.
+fn sample(ty: SqlType) -> Option<(&'static str, &'static str)> {
+    match ty {
+        SqlType::TinyInt | SqlType::SmallInt | SqlType::Int | SqlType::BigInt => Some(("1", "100")),
+        SqlType::DateTime => Some(("2024-05-01 10:00:00.003", "2024-05-02 00:00:00.000")),
+        SqlType::DateTime2 { .. } => {
+            Some(("2024-05-01 10:00:00.1234567", "2024-05-02 00:00:00.0000000"))
+        }
+        SqlType::RowVersion => Some(("0x00000000000007D0", "0x00000000000007DA")),
+        SqlType::NVarChar { .. } | SqlType::VarChar { .. } => Some(("a]'b", "z")),
+        _ => None,
+    }
+}
+
+fn column(id: i32, name: &str, ty: SqlType, nullable: bool) -> Column {
+    let collation = is_text(ty).then(|| Collation {
+        name: "Chinese_Taiwan_Stroke_CI_AS".into(),
+        code_page: 950,
+    });
+    Column {
+        id,
+        name: name.into(),
+        ty,
+        nullable,
+        collation,
+        generated: Generated::No,
+    }
+}
+
+fn table(name: (&str, &str), columns: Vec<Column>, key: &[usize]) -> TableSchema {
+    TableSchema {
+        name: TableName {
+            schema: name.0.into(),
+            name: name.1.into(),
+        },
+        columns,
+        key: Some(Key {
+            columns: key.to_vec(),
+            origin: KeyOrigin::PrimaryKey,
+        }),
+    }
+}
+
+fn shapes() -> Vec<(&'static str, TableSchema)> {
+    let mut plain = table(
+        ("dbo", "orders"),
+        vec![
+            column(1, "order_id", SqlType::Int, false),
+            column(2, "rv", SqlType::RowVersion, false),
+            column(3, "quantity", SqlType::BigInt, true),
+            column(4, "note", SqlType::VarChar { length: Some(200) }, true),
+        ],
+        &[0],
+    );
+    plain.columns[0].generated = Generated::Identity;
+    let composite = table(
+        ("sales", "訂單"),
+        vec![
+            column(1, "區域", SqlType::NVarChar { length: Some(10) }, false),
+            column(2, "modified", SqlType::DateTime2 { scale: 7 }, false),
+            column(3, "at", SqlType::DateTime, false),
+            column(4, "code", SqlType::VarChar { length: Some(20) }, true),
+        ],
+        &[0, 2, 3],
+    );
+    let hostile = table(
+        ("a]b.c", "it's \"odd\"; DROP TABLE x --"),
+        vec![
+            column(1, "k]", SqlType::Int, false),
+            column(2, "'when'", SqlType::DateTime, true),
+            column(3, "[_rank]", SqlType::Int, true),
+            column(4, "_op", SqlType::NVarChar { length: None }, true),
+        ],
+        &[0],
+    );
+    let keys_only = table(
+        ("dbo", "follows"),
+        vec![
+            column(1, "a", SqlType::Int, false),
+            column(2, "b", SqlType::Int, false),
+        ],
+        &[0, 1],
+    );
+    vec![
+        ("plain", plain),
+        ("composite", composite),
+        ("hostile", hostile),
+        ("keys_only", keys_only),
+        ("every_type", every_type()),
+    ]
+}
+
+fn every_type() -> TableSchema {
+    let types = [
+        SqlType::UniqueIdentifier,
+        SqlType::Bit,
+        SqlType::TinyInt,
+        SqlType::SmallInt,
+        SqlType::Int,
+        SqlType::BigInt,
+        SqlType::Decimal {
+            precision: 38,
+            scale: 10,
+        },
+        SqlType::Numeric {
+            precision: 9,
+            scale: 2,
+        },
+        SqlType::Money,
+        SqlType::SmallMoney,
+        SqlType::Real,
+        SqlType::Float,
+        SqlType::Date,
+        SqlType::Time { scale: 7 },
+        SqlType::DateTime,
+        SqlType::SmallDateTime,
+        SqlType::DateTime2 { scale: 0 },
+        SqlType::DateTimeOffset { scale: 7 },
+        SqlType::Char { length: 10 },
+        SqlType::VarChar { length: Some(8000) },
+        SqlType::VarChar { length: None },
+        SqlType::Text,
+        SqlType::NChar { length: 10 },
+        SqlType::NVarChar { length: Some(4000) },
+        SqlType::NVarChar { length: None },
+        SqlType::NText,
+        SqlType::Binary { length: 16 },
+        SqlType::VarBinary { length: Some(100) },
+        SqlType::VarBinary { length: None },
+        SqlType::Image,
+        SqlType::RowVersion,
+        SqlType::Xml,
+        SqlType::HierarchyId,
+        SqlType::Geometry,
+        SqlType::Geography,
+    ];
+    let columns = types
+        .into_iter()
+        .zip(1..)
+        .map(|(ty, id)| column(id, &format!("c{id}"), ty, id > 1))
+        .collect();
+    table(("dbo", "every_type"), columns, &[0])
+}
+
+fn staging(table: &TableSchema) -> StagingTable {
+    let key = table.key.iter().flat_map(|key| key.columns.clone());
+    let key: Vec<usize> = key.collect();
+    let columns = table.columns.iter().enumerate().map(|(at, column)| {
+        let ty = staging_type(column.ty);
+        StagingColumn {
+            name: column.name.clone(),
+            ty,
+            collation: column.collation.clone().filter(|_| is_text(ty)),
+            nullable: !key.contains(&at),
+        }
+    });
+    StagingTable {
+        name: TableName {
+            schema: define::OWN_SCHEMA.into(),
+            name: "stg_00000000000000ff_018f0000000070008000000000000001".into(),
+        },
+        columns: columns.collect(),
+        operation: "_op_".into(),
+        segment: "_seg".into(),
+    }
+}
+
+fn merge_plan(table: &TableSchema, staging: &StagingTable) -> MergePlan {
+    let columns = table.columns.iter().zip(&staging.columns);
+    MergePlan {
+        target: table.name.clone(),
+        staging: staging.name.clone(),
+        operation: staging.operation.clone(),
+        segment: staging.segment.clone(),
+        columns: columns
+            .map(|(column, staged)| MergeColumn {
+                name: column.name.clone(),
+                ty: match column.ty {
+                    SqlType::RowVersion => SqlType::Binary { length: 8 },
+                    other => other,
+                },
+                staged: staged.name.clone(),
+                staged_ty: staged.ty,
+                staged_nullable: column.name == "a" || staged.nullable,
+                identity: column.generated == Generated::Identity,
+            })
+            .collect(),
+        key: table
+            .key
+            .iter()
+            .flat_map(|key| key.columns.clone())
+            .collect(),
+        mode: Mode::Upsert,
+        statement: UpsertStatement::Merge,
+        has_deletes: false,
+        segments: 1,
+        first_load: false,
+        lock: "icesync:apply:dbo.orders".into(),
+        lock_timeout_ms: 60_000,
+    }
+}

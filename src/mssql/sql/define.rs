@@ -1,0 +1,224 @@
+//! Definitions: schemas, tables, staging tables; and the lock that keeps two loads of one target apart.
+
+use super::{CollationName, Ident, Params, Statement, TableIdent, is_text, list, typed_name};
+use crate::schema::{Collation, Column, Generated, SqlType, TableName, TableSchema};
+
+/// Schema of everything that icesync keeps in a target database.
+pub const OWN_SCHEMA: &str = "icesync";
+
+/// Creates a schema unless it is there; safe against another session doing the same at the same time.
+pub fn create_schema(name: &str) -> Statement {
+    let mut params = Params::default();
+    let name = params.text(name);
+    params.into_statement(format!(
+        "DECLARE @sql nvarchar(400) = N'CREATE SCHEMA ' + QUOTENAME({name});
+IF SCHEMA_ID({name}) IS NULL
+BEGIN
+    BEGIN TRY
+        EXEC (@sql);
+    END TRY
+    BEGIN CATCH
+        IF SCHEMA_ID({name}) IS NULL THROW;
+    END CATCH;
+END;"
+    ))
+}
+
+/// Creates the table of load states unless it is there; safe against another session doing the same at the same time.
+pub fn create_load_state() -> Statement {
+    Statement::plain(
+        "IF OBJECT_ID(N'[icesync].[load_state]') IS NULL
+BEGIN
+    BEGIN TRY
+        CREATE TABLE [icesync].[load_state] (
+            [target] nvarchar(300) NOT NULL CONSTRAINT [PK_load_state] PRIMARY KEY,
+            [lake_table] nvarchar(600) NOT NULL,
+            [table_uuid] nvarchar(36) NOT NULL,
+            [snapshot_id] bigint NOT NULL,
+            [sequence_number] bigint NOT NULL,
+            [run_id] nvarchar(36) NOT NULL,
+            [loaded_at] datetime2(3) NOT NULL,
+            [inserted] bigint NOT NULL,
+            [updated] bigint NOT NULL,
+            [deleted] bigint NOT NULL,
+            [unchanged] bigint NOT NULL
+        );
+    END TRY
+    BEGIN CATCH
+        IF OBJECT_ID(N'[icesync].[load_state]') IS NULL THROW;
+    END CATCH;
+END;",
+    )
+}
+
+/// Creates a target table with the source's types. Identity stays identity; computed and period columns and row versions become plain columns,
+/// because a copy must hold the source's values rather than make its own.
+pub fn create_table(target: &TableName, schema: &TableSchema) -> Statement {
+    let mut lines: Vec<String> = schema.columns.iter().map(target_column).collect();
+    let keys = list(
+        schema.key_columns().map(|c| Ident(&c.name).to_string()),
+        ", ",
+    );
+    if !keys.is_empty() {
+        let nullable = schema.key_columns().any(|column| column.nullable);
+        let (prefix, kind) = if nullable {
+            ("UQ_", "UNIQUE")
+        } else {
+            ("PK_", "PRIMARY KEY")
+        };
+        let name = constraint_name(prefix, &target.name);
+        lines.push(format!("CONSTRAINT {} {kind} ({keys})", Ident(&name)));
+    }
+    Statement::plain(format!(
+        "CREATE TABLE {} (\n    {}\n);",
+        TableIdent(target),
+        lines.join(",\n    ")
+    ))
+}
+
+/// At most 128 characters, as every name.
+fn constraint_name(prefix: &str, table: &str) -> String {
+    let mut units = prefix.len();
+    let mut name = prefix.to_owned();
+    for c in table.chars() {
+        units += c.len_utf16();
+        if units > 128 {
+            break;
+        }
+        name.push(c);
+    }
+    name
+}
+
+fn target_column(column: &Column) -> String {
+    let identity = match column.generated {
+        Generated::Identity => " IDENTITY(1,1)",
+        Generated::No | Generated::Computed | Generated::RowStart | Generated::RowEnd => "",
+    };
+    format!(
+        "{} {}{identity} {}",
+        Ident(&column.name),
+        declared(column.ty, column.collation.as_ref()),
+        nullability(column.nullable)
+    )
+}
+
+fn nullability(nullable: bool) -> &'static str {
+    if nullable { "NULL" } else { "NOT NULL" }
+}
+
+/// Type and collation of a column that holds copied values.
+fn declared(ty: SqlType, collation: Option<&Collation>) -> String {
+    let name = match ty {
+        SqlType::RowVersion => "binary(8)".to_owned(),
+        _ => ty.to_string(),
+    };
+    match collation {
+        Some(collation) if is_text(ty) => {
+            format!("{name} COLLATE {}", CollationName(&collation.name))
+        }
+        Some(_) | None => name,
+    }
+}
+
+/// What a user runs to give the target a column that the lake has.
+pub fn add_column(target: &TableName, column: &Column) -> Statement {
+    Statement::plain(format!(
+        "ALTER TABLE {} ADD {} {} NULL;",
+        TableIdent(target),
+        Ident(&column.name),
+        declared(column.ty, column.collation.as_ref())
+    ))
+}
+
+/// What a user runs to make a target column wide enough.
+pub fn widen_column(target: &TableName, column: &Column, nullable: bool) -> Statement {
+    Statement::plain(format!(
+        "ALTER TABLE {} ALTER COLUMN {} {} {};",
+        TableIdent(target),
+        Ident(&column.name),
+        declared(column.ty, column.collation.as_ref()),
+        nullability(nullable)
+    ))
+}
+
+/// One column of a staging table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StagingColumn {
+    pub name: String,
+    /// Declared type, sized: bulk copy into `max` columns is much slower.
+    pub ty: SqlType,
+    /// Text is staged as Unicode in the target column's collation, so that keys compare as the target compares them.
+    pub collation: Option<Collation>,
+    pub nullable: bool,
+}
+
+/// A staging table: a heap that bulk channels fill and the load transaction reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StagingTable {
+    pub name: TableName,
+    /// One per lake column, in the lake's order.
+    pub columns: Vec<StagingColumn>,
+    /// `nvarchar(1)`: `U` (the row is now this) or `D` (the key is gone).
+    pub operation: String,
+    /// `int`: order of the parts of a load, ascending.
+    pub segment: String,
+}
+
+/// Creates a staging table.
+pub fn create_staging(staging: &StagingTable) -> Statement {
+    let mut lines: Vec<String> = staging
+        .columns
+        .iter()
+        .map(|column| {
+            let name = typed_name(&column.name, column.ty, column.collation.as_ref());
+            format!("{name} {}", nullability(column.nullable))
+        })
+        .collect();
+    lines.push(format!(
+        "{} nvarchar(1) NOT NULL",
+        Ident(&staging.operation)
+    ));
+    lines.push(format!("{} int NOT NULL", Ident(&staging.segment)));
+    Statement::plain(format!(
+        "CREATE TABLE {} (\n    {}\n);",
+        TableIdent(&staging.name),
+        lines.join(",\n    ")
+    ))
+}
+
+/// Drops a table if it is there.
+pub fn drop_table(table: &TableName) -> Statement {
+    Statement::plain(format!("DROP TABLE IF EXISTS {};", TableIdent(table)))
+}
+
+/// Names (`name`) of the staging tables whose name begins with `prefix`.
+pub fn staging_tables(prefix: &str) -> Statement {
+    let mut params = Params::default();
+    let schema = params.text(OWN_SCHEMA);
+    let prefix = params.text(prefix);
+    params.into_statement(format!(
+        "SELECT t.name FROM sys.tables AS t JOIN sys.schemas AS s ON s.schema_id = t.schema_id \
+WHERE s.name = {schema} AND LEFT(t.name, LEN({prefix})) = {prefix} ORDER BY t.name;"
+    ))
+}
+
+/// Takes an exclusive lock that the session holds until it ends or releases it. One row: `rc`, negative when it was not granted.
+pub fn take_session_lock(resource: &str, timeout_ms: u32) -> Statement {
+    let mut params = Params::default();
+    let resource = params.text(resource);
+    params.into_statement(format!(
+        "DECLARE @rc int;
+EXEC @rc = sp_getapplock @Resource = {resource}, @LockMode = N'Exclusive', @LockOwner = N'Session', @LockTimeout = {timeout_ms};
+SELECT @rc AS rc;"
+    ))
+}
+
+/// Releases what [`take_session_lock`] took.
+pub fn release_session_lock(resource: &str) -> Statement {
+    let mut params = Params::default();
+    let resource = params.text(resource);
+    params.into_statement(format!(
+        "EXEC sp_releaseapplock @Resource = {resource}, @LockOwner = N'Session';"
+    ))
+}

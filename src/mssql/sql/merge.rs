@@ -1,0 +1,514 @@
+//! The one transaction of a load: lock, compare-and-set of the load state, checks of what was staged, the rows, the counts. `target.rs`
+//! argues why nothing is lost or applied twice.
+
+use super::state::StateChange;
+use super::{Ident, Params, Statement, TableIdent, is_code_page_text, is_text, list, shown};
+use crate::schema::{SqlType, TableName};
+
+/// The lock was not granted.
+pub const ERROR_LOCKED: u32 = 51002;
+/// The load state is not the one that the load was computed from.
+pub const ERROR_STATE_MOVED: u32 = 51003;
+/// Two staged rows have one key, as the target compares keys.
+pub const ERROR_DUPLICATE_KEY: u32 = 51004;
+/// A staged row has no key.
+pub const ERROR_NULL_KEY: u32 = 51005;
+/// A character that the target column's code page does not have.
+pub const ERROR_LOST_CHARACTER: u32 = 51006;
+
+/// What becomes of the target's rows.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// One row per key: changed rows are updated, new ones inserted, deleted ones removed.
+    #[default]
+    Upsert,
+    /// Rows are only added; staged deletes do nothing.
+    Append,
+    /// The target ends with exactly the staged rows.
+    Replace,
+}
+
+/// How an upsert is written.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum UpsertStatement {
+    #[default]
+    Merge,
+    /// DELETE, UPDATE, INSERT: for targets on which MERGE has known defects (filtered indexes, indexed views).
+    UpdateInsert,
+}
+
+/// A column that the load writes, or joins on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MergeColumn {
+    /// Name in the target.
+    pub name: String,
+    /// Type in the target.
+    pub ty: SqlType,
+    /// Name in the staging table.
+    pub staged: String,
+    pub staged_ty: SqlType,
+    pub staged_nullable: bool,
+    /// The server does not let an identity be updated.
+    pub identity: bool,
+}
+
+/// Input of [`apply`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MergePlan {
+    pub target: TableName,
+    pub staging: TableName,
+    /// Name of the staging table's operation column.
+    pub operation: String,
+    /// Name of the staging table's segment column.
+    pub segment: String,
+    pub columns: Vec<MergeColumn>,
+    /// Positions in `columns`; empty only for `Append` and `Replace`.
+    pub key: Vec<usize>,
+    pub mode: Mode,
+    pub statement: UpsertStatement,
+    /// Whether deletes may be staged.
+    pub has_deletes: bool,
+    /// How many segments may be staged.
+    pub segments: u32,
+    /// The target may be empty: if it still is when the transaction has it, rows are inserted without a comparison.
+    pub first_load: bool,
+    /// Name of the lock that one load transaction of this target holds at a time.
+    pub lock: String,
+    pub lock_timeout_ms: u32,
+}
+
+/// The whole load in one batch. One row: `inserted`, `updated`, `deleted`, `unchanged`. On any error nothing has happened.
+pub fn apply(plan: &MergePlan, state: &StateChange) -> Statement {
+    let mut params = Params::default();
+    let mut sql = format!(
+        "SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT {};
+DECLARE @rc int, @staged bigint = 0, @inserted bigint = 0, @updated bigint = 0, @deleted bigint = 0;
+DECLARE @example nvarchar(1000), @message nvarchar(2000);
+BEGIN TRANSACTION;
+EXEC @rc = sp_getapplock @Resource = {}, @LockMode = N'Exclusive', @LockOwner = N'Transaction', @LockTimeout = {};
+IF @rc < 0 THROW {ERROR_LOCKED}, N'another load of this target is in its transaction', 1;
+",
+        plan.lock_timeout_ms,
+        params.text(&plan.lock),
+        plan.lock_timeout_ms,
+    );
+    let target = params.text(&state.target);
+    sql.push_str(&compare_and_set(state, &target, &mut params));
+    sql.push_str(&checks(plan, &mut params));
+    sql.push_str(&rows(plan));
+    sql.push_str(&format!(
+        "UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @staged - @inserted - @updated \
+FROM [icesync].[load_state] AS s WHERE s.[target] = {target};
+COMMIT TRANSACTION;
+SET LOCK_TIMEOUT -1;
+SELECT @inserted AS inserted, @updated AS updated, @deleted AS deleted, @staged - @inserted - @updated AS unchanged;"
+    ));
+    params.into_statement(sql)
+}
+
+fn compare_and_set(state: &StateChange, target: &str, params: &mut Params) -> String {
+    let lake_table = params.text(&state.lake_table);
+    let table_uuid = params.text(&state.table_uuid);
+    let snapshot = params.int(state.new_snapshot);
+    let sequence = params.int(state.sequence_number);
+    let run_id = params.text(&state.run_id);
+    let moved =
+        format!("IF @@ROWCOUNT <> 1 THROW {ERROR_STATE_MOVED}, N'the load state has moved', 1;\n");
+    match state.old_snapshot {
+        Some(old) => {
+            let old = params.int(old);
+            format!(
+                "UPDATE s SET s.[lake_table] = {lake_table}, s.[table_uuid] = {table_uuid}, s.[snapshot_id] = {snapshot}, \
+s.[sequence_number] = {sequence}, s.[run_id] = {run_id}, s.[loaded_at] = SYSUTCDATETIME() \
+FROM [icesync].[load_state] AS s WITH (UPDLOCK, SERIALIZABLE) WHERE s.[target] = {target} AND s.[snapshot_id] = {old};
+{moved}"
+            )
+        }
+        None => format!(
+            "INSERT [icesync].[load_state] ([target], [lake_table], [table_uuid], [snapshot_id], [sequence_number], [run_id], [loaded_at], \
+[inserted], [updated], [deleted], [unchanged]) \
+SELECT {target}, {lake_table}, {table_uuid}, {snapshot}, {sequence}, {run_id}, SYSUTCDATETIME(), 0, 0, 0, 0 \
+WHERE NOT EXISTS (SELECT 1 FROM [icesync].[load_state] AS s WITH (UPDLOCK, SERIALIZABLE) WHERE s.[target] = {target});
+{moved}"
+        ),
+    }
+}
+
+/// What must hold of the staged rows before any of them is used.
+fn checks(plan: &MergePlan, params: &mut Params) -> String {
+    let staging = TableIdent(&plan.staging);
+    let operation = Ident(&plan.operation);
+    let mut sql = String::new();
+    let nullable = list(
+        plan.key_columns()
+            .filter(|column| column.staged_nullable)
+            .map(|column| format!("s.{} IS NULL", Ident(&column.staged))),
+        " OR ",
+    );
+    if !nullable.is_empty() && plan.compares_keys() {
+        sql.push_str(&format!(
+            "IF EXISTS (SELECT 1 FROM {staging} AS s WHERE {nullable}) THROW {ERROR_NULL_KEY}, N'a staged row has NULL in its key', 1;\n"
+        ));
+    }
+    for column in plan.columns.iter().filter(|c| is_code_page_text(c.ty)) {
+        let staged = format!("s.{}", Ident(&column.staged));
+        let back = format!(
+            "CONVERT(varbinary(max), CONVERT(nvarchar(max), CONVERT(varchar(max), {staged})))"
+        );
+        let column_name = params.text(&column.name);
+        sql.push_str(&format!(
+            "SELECT TOP (1) @example = CONVERT(nvarchar(100), {staged}) FROM {staging} AS s WHERE {back} <> CONVERT(varbinary(max), {staged});
+IF @example IS NOT NULL
+BEGIN
+    SET @message = CONCAT({column_name}, N': ', @example);
+    THROW {ERROR_LOST_CHARACTER}, @message, 1;
+END;
+"
+        ));
+    }
+    if plan.compares_keys() {
+        let keys = list(
+            plan.key_columns()
+                .map(|c| format!("{} AS {}", load_expression(c), Ident(&c.name))),
+            ", ",
+        );
+        let group = list(
+            plan.key_columns().map(|c| format!("n.{}", Ident(&c.name))),
+            ", ",
+        );
+        let text = list(
+            plan.key_columns()
+                .map(|c| shown(c.ty, &format!("n.{}", Ident(&c.name)))),
+            ", N', ', ",
+        );
+        let segment = Ident(&plan.segment);
+        sql.push_str(&format!(
+            "SELECT TOP (1) @example = CONCAT(N'(', {text}, N')') \
+FROM (SELECT {keys}, s.{segment} FROM {staging} AS s WHERE s.{operation} = 'U') AS n \
+GROUP BY {group}, n.{segment} HAVING COUNT_BIG(*) > 1;
+IF @example IS NOT NULL THROW {ERROR_DUPLICATE_KEY}, @example, 1;
+"
+        ));
+    }
+    sql
+}
+
+/// The statements that change the target.
+fn rows(plan: &MergePlan) -> String {
+    let target = TableIdent(&plan.target);
+    let net = net(plan);
+    let upserts = if plan.has_deletes {
+        format!(" WHERE s.{} = 'U'", Ident(&plan.operation))
+    } else {
+        String::new()
+    };
+    let mut sql = format!("SELECT @staged = COUNT_BIG(*) FROM ({net}) AS s{upserts};\n");
+    let identity = plan.columns.iter().any(|column| column.identity);
+    if identity {
+        sql.push_str(&format!("SET IDENTITY_INSERT {target} ON;\n"));
+    }
+    let insert_all = |hint: &str| {
+        format!(
+            "INSERT INTO {target}{hint} ({}) SELECT {} FROM ({net}) AS s{upserts};\nSET @inserted = @@ROWCOUNT;\n",
+            plan.names(""),
+            plan.names("s.")
+        )
+    };
+    let body = match (plan.mode, plan.key.is_empty()) {
+        (Mode::Append, _) => insert_all(""),
+        (Mode::Replace, true) => {
+            format!(
+                "DELETE FROM {target};\nSET @deleted = @@ROWCOUNT;\n{}",
+                insert_all("")
+            )
+        }
+        (Mode::Replace, false) => format!(
+            "DELETE d FROM {target} AS d WITH (UPDLOCK, SERIALIZABLE) WHERE NOT EXISTS (SELECT 1 FROM ({net}) AS s WHERE {});
+SET @deleted = @@ROWCOUNT;
+{}",
+            plan.join(),
+            upsert(plan, &net)
+        ),
+        (Mode::Upsert, _) => upsert(plan, &net),
+    };
+    if plan.first_load && plan.mode != Mode::Append {
+        sql.push_str(&format!(
+            "IF NOT EXISTS (SELECT 1 FROM {target} WITH (TABLOCKX, HOLDLOCK))\nBEGIN\n{}END\nELSE\nBEGIN\n{body}END;\n",
+            insert_all(" WITH (TABLOCK)")
+        ));
+    } else {
+        sql.push_str(&body);
+    }
+    if identity {
+        sql.push_str(&format!("SET IDENTITY_INSERT {target} OFF;\n"));
+    }
+    sql
+}
+
+fn upsert(plan: &MergePlan, net: &str) -> String {
+    match plan.statement {
+        UpsertStatement::Merge => merge(plan, net),
+        UpsertStatement::UpdateInsert => update_insert(plan, net),
+    }
+}
+
+fn merge(plan: &MergePlan, net: &str) -> String {
+    let operation = Ident(&plan.operation);
+    let mut sql = format!(
+        "DECLARE @actions TABLE (action nvarchar(10) NOT NULL);
+MERGE {} WITH (HOLDLOCK) AS d
+USING ({net}) AS s
+ON {}
+",
+        TableIdent(&plan.target),
+        plan.join()
+    );
+    if plan.has_deletes {
+        sql.push_str(&format!(
+            "WHEN MATCHED AND s.{operation} = 'D' THEN DELETE\n"
+        ));
+    }
+    if let Some((set, changed)) = plan.update() {
+        sql.push_str(&format!(
+            "WHEN MATCHED AND {changed} THEN UPDATE SET {set}\n"
+        ));
+    }
+    let inserted = if plan.has_deletes {
+        format!(" AND s.{operation} = 'U'")
+    } else {
+        String::new()
+    };
+    sql.push_str(&format!(
+        "WHEN NOT MATCHED BY TARGET{inserted} THEN INSERT ({}) VALUES ({})
+OUTPUT $action INTO @actions (action);
+SELECT @inserted = COUNT_BIG(CASE WHEN a.action = N'INSERT' THEN 1 END), @updated = COUNT_BIG(CASE WHEN a.action = N'UPDATE' THEN 1 END), \
+@deleted = @deleted + COUNT_BIG(CASE WHEN a.action = N'DELETE' THEN 1 END) FROM @actions AS a;
+",
+        plan.names(""),
+        plan.names("s.")
+    ));
+    sql
+}
+
+/// Deletes first: a row that goes may hold a value of a unique index that another row now takes.
+fn update_insert(plan: &MergePlan, net: &str) -> String {
+    let target = TableIdent(&plan.target);
+    let operation = Ident(&plan.operation);
+    let join = plan.join();
+    let mut sql = String::new();
+    let only = |what: &str| {
+        if plan.has_deletes {
+            format!("s.{operation} = '{what}' AND ")
+        } else {
+            String::new()
+        }
+    };
+    if plan.has_deletes {
+        sql.push_str(&format!(
+            "DELETE d FROM {target} AS d WITH (UPDLOCK, SERIALIZABLE) JOIN ({net}) AS s ON {join} WHERE s.{operation} = 'D';
+SET @deleted = @deleted + @@ROWCOUNT;
+"
+        ));
+    }
+    if let Some((set, changed)) = plan.update() {
+        sql.push_str(&format!(
+            "UPDATE d SET {set} FROM {target} AS d WITH (UPDLOCK, SERIALIZABLE) JOIN ({net}) AS s ON {join} WHERE {}{changed};
+SET @updated = @@ROWCOUNT;
+",
+            only("U")
+        ));
+    }
+    sql.push_str(&format!(
+        "INSERT INTO {target} ({}) SELECT {} FROM ({net}) AS s \
+WHERE {}NOT EXISTS (SELECT 1 FROM {target} AS d WITH (UPDLOCK, SERIALIZABLE) WHERE {join});
+SET @inserted = @@ROWCOUNT;
+",
+        plan.names(""),
+        plan.names("s."),
+        only("U")
+    ));
+    sql
+}
+
+/// The staged rows as the target's types, one per key: of several, the last segment's; within a segment an upsert is newer than a delete.
+fn net(plan: &MergePlan) -> String {
+    let operation = Ident(&plan.operation);
+    let staging = TableIdent(&plan.staging);
+    let values = list(
+        plan.columns
+            .iter()
+            .map(|c| format!("{} AS {}", load_expression(c), Ident(&c.name))),
+        ", ",
+    );
+    let keyed = plan.compares_keys() && (plan.segments > 1 || plan.has_deletes);
+    if !keyed {
+        return format!("SELECT {values}, s.{operation} FROM {staging} AS s");
+    }
+    let rank = plan.free_name("_rank");
+    let rank = Ident(&rank);
+    let keys = list(plan.key_columns().map(load_expression), ", ");
+    format!(
+        "SELECT {}, n.{operation} FROM (SELECT {values}, s.{operation}, ROW_NUMBER() OVER (PARTITION BY {keys} \
+ORDER BY s.{} DESC, s.{operation} DESC) AS {rank} FROM {staging} AS s) AS n WHERE n.{rank} = 1",
+        plan.names("n."),
+        Ident(&plan.segment)
+    )
+}
+
+/// A staged value as the target's type. `target::check` has refused whatever could lose something here.
+fn load_expression(column: &MergeColumn) -> String {
+    let staged = format!("s.{}", Ident(&column.staged));
+    let ty = match column.ty {
+        SqlType::Decimal { precision, scale } => SqlType::Numeric { precision, scale },
+        other => other,
+    };
+    let staged_ty = match column.staged_ty {
+        SqlType::Decimal { precision, scale } => SqlType::Numeric { precision, scale },
+        other => other,
+    };
+    if ty == staged_ty {
+        staged
+    } else {
+        format!("CONVERT({}, {staged})", column.ty)
+    }
+}
+
+/// What of a value must be compared so that every difference is seen. EXCEPT treats NULL as equal to NULL, but text as its collation does (case,
+/// trailing spaces), binaries without trailing zeros, offsets by the instant alone, and some types not at all.
+fn compared(ty: SqlType, value: &str) -> Vec<String> {
+    let bytes = |length: Option<u16>| match length {
+        Some(length) => format!("CONVERT(varbinary({length}), {value})"),
+        None => format!("CONVERT(varbinary(max), {value})"),
+    };
+    let length = format!("DATALENGTH({value})");
+    match ty {
+        SqlType::Bit
+        | SqlType::TinyInt
+        | SqlType::SmallInt
+        | SqlType::Int
+        | SqlType::BigInt
+        | SqlType::Decimal { .. }
+        | SqlType::Numeric { .. }
+        | SqlType::Money
+        | SqlType::SmallMoney
+        | SqlType::Real
+        | SqlType::Float
+        | SqlType::Date
+        | SqlType::Time { .. }
+        | SqlType::DateTime
+        | SqlType::SmallDateTime
+        | SqlType::DateTime2 { .. }
+        | SqlType::UniqueIdentifier
+        | SqlType::RowVersion
+        | SqlType::HierarchyId
+        | SqlType::Binary { .. } => vec![value.to_owned()],
+        SqlType::DateTimeOffset { .. } => {
+            vec![value.to_owned(), format!("DATEPART(tzoffset, {value})")]
+        }
+        SqlType::Char { length: units } => vec![bytes(Some(units)), length],
+        SqlType::NChar { length: units } => vec![bytes(Some(units * 2)), length],
+        SqlType::VarChar { length: units } => vec![bytes(units), length],
+        SqlType::NVarChar { length: units } => vec![bytes(units.map(|units| units * 2)), length],
+        SqlType::VarBinary { .. } => vec![value.to_owned(), length],
+        SqlType::Text => vec![
+            format!("CONVERT(varbinary(max), CONVERT(varchar(max), {value}))"),
+            length,
+        ],
+        SqlType::NText | SqlType::Xml | SqlType::Json | SqlType::Vector { .. } => vec![
+            format!("CONVERT(varbinary(max), CONVERT(nvarchar(max), {value}))"),
+            format!("DATALENGTH(CONVERT(nvarchar(max), {value}))"),
+        ],
+        SqlType::Image | SqlType::Geometry | SqlType::Geography => {
+            vec![bytes(None), format!("DATALENGTH({})", bytes(None))]
+        }
+        SqlType::SqlVariant => vec![
+            value.to_owned(),
+            format!("CONVERT(nvarchar(128), SQL_VARIANT_PROPERTY({value}, 'BaseType'))"),
+            length,
+        ],
+    }
+}
+
+impl MergePlan {
+    fn key_columns(&self) -> impl Iterator<Item = &MergeColumn> {
+        self.key.iter().filter_map(|&at| self.columns.get(at))
+    }
+
+    /// Whether rows are matched by key, so that keys must be present and unique.
+    fn compares_keys(&self) -> bool {
+        !self.key.is_empty() && self.mode != Mode::Append
+    }
+
+    fn names(&self, alias: &str) -> String {
+        list(
+            self.columns
+                .iter()
+                .map(|c| format!("{alias}{}", Ident(&c.name))),
+            ", ",
+        )
+    }
+
+    fn join(&self) -> String {
+        list(
+            self.key_columns().map(|c| {
+                let name = Ident(&c.name);
+                format!("d.{name} = s.{name}")
+            }),
+            " AND ",
+        )
+    }
+
+    /// The SET list and the condition that something differs; none when there is nothing to set. Key columns of text are among them: keys that
+    /// are equal to the target may still be written differently.
+    fn update(&self) -> Option<(String, String)> {
+        let columns: Vec<&MergeColumn> = self
+            .columns
+            .iter()
+            .enumerate()
+            .filter(|(at, c)| !c.identity && (!self.key.contains(at) || is_text(c.ty)))
+            .map(|(_, c)| c)
+            .collect();
+        if columns.is_empty() {
+            return None;
+        }
+        let side = |alias: &str| {
+            list(
+                columns
+                    .iter()
+                    .flat_map(|c| compared(c.ty, &format!("{alias}.{}", Ident(&c.name)))),
+                ", ",
+            )
+        };
+        let set = list(
+            columns.iter().map(|c| {
+                let name = Ident(&c.name);
+                format!("d.{name} = s.{name}")
+            }),
+            ", ",
+        );
+        Some((
+            set,
+            format!("EXISTS (SELECT {} EXCEPT SELECT {})", side("s"), side("d")),
+        ))
+    }
+
+    /// A name that no column has.
+    fn free_name(&self, wanted: &str) -> String {
+        let mut name = wanted.to_owned();
+        let taken = |name: &str| {
+            self.columns
+                .iter()
+                .any(|c| c.name.eq_ignore_ascii_case(name))
+        };
+        while taken(&name) {
+            name.push('_');
+        }
+        name
+    }
+}

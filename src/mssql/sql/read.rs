@@ -1,0 +1,249 @@
+//! The rows of a table: all of them, a window, a page of a window. Never NOLOCK or READPAST.
+
+use super::{Ident, Params, Statement, TableIdent, list, typed};
+use crate::schema::mapping::{SelectExpression, select_expression};
+use crate::schema::{Column, TableSchema};
+
+/// How a read keeps other writers out, or need not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Locking {
+    /// Row versions (or the level's own locks) suffice.
+    None,
+    /// A shared lock on the whole table to the end of the transaction.
+    Table,
+}
+
+impl Locking {
+    fn hint(self) -> &'static str {
+        match self {
+            Locking::None => "",
+            Locking::Table => " WITH (TABLOCK, HOLDLOCK)",
+        }
+    }
+}
+
+/// Which end of a window belongs to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closed {
+    /// `[lower, upper)`
+    Below,
+    /// `(lower, upper]`
+    Above,
+}
+
+/// Part of a column's order, as text of [`crate::change::Watermark`].
+#[derive(Debug, Clone, Copy)]
+pub struct Range<'a> {
+    /// Position in [`TableSchema::columns`].
+    pub column: usize,
+    pub lower: &'a str,
+    pub upper: &'a str,
+    pub closed: Closed,
+}
+
+/// The last row of a page, as text that the column's type reads back: where the next page starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageCursor {
+    pub watermark: String,
+    /// In key order.
+    pub key: Vec<Option<String>>,
+}
+
+/// All rows, in whatever order the server finds cheapest: an ORDER BY would sort a wide table in tempdb.
+pub fn all(table: &TableSchema, locking: Locking) -> Statement {
+    Statement::plain(format!(
+        "SELECT {} FROM {} AS t{};",
+        columns(table),
+        TableIdent(&table.name),
+        locking.hint()
+    ))
+}
+
+/// The rows of a window in one stream, unordered.
+pub fn window(table: &TableSchema, locking: Locking, range: &Range<'_>) -> Statement {
+    let mut params = Params::default();
+    let filter = window_filter(table, range, &mut params);
+    params.into_statement(format!(
+        "SELECT {} FROM {} AS t{} WHERE {filter} OPTION (RECOMPILE);",
+        columns(table),
+        TableIdent(&table.name),
+        locking.hint()
+    ))
+}
+
+/// The first `rows` rows of a window by watermark and key.
+pub fn first_page(
+    table: &TableSchema,
+    locking: Locking,
+    range: &Range<'_>,
+    rows: u64,
+) -> Statement {
+    let mut params = Params::default();
+    let top = params.int(i64::try_from(rows).unwrap_or(i64::MAX));
+    let filter = window_filter(table, range, &mut params);
+    page(table, locking, range, &top, &filter, params)
+}
+
+/// The next `rows` rows after `cursor`. Rows with equal watermarks are told apart by the key, so that a page may end between them.
+pub fn next_page(
+    table: &TableSchema,
+    locking: Locking,
+    range: &Range<'_>,
+    rows: u64,
+    cursor: &PageCursor,
+) -> Statement {
+    let mut params = Params::default();
+    let top = params.int(i64::try_from(rows).unwrap_or(i64::MAX));
+    let column = &table.columns[range.column];
+    let name = qualified(column);
+    let upper = typed(column, &params.text(range.upper));
+    let mark = typed(column, &params.text(&cursor.watermark));
+    let end = match range.closed {
+        Closed::Below => "<",
+        Closed::Above => "<=",
+    };
+    let keys: Vec<(&Column, Option<String>)> = table
+        .key_columns()
+        .zip(&cursor.key)
+        .map(|(column, text)| {
+            let value = text
+                .as_ref()
+                .map(|text| typed(column, &params.text(text.as_str())));
+            (column, value)
+        })
+        .collect();
+    let after = after_key(&keys);
+    let filter = format!(
+        "{name} >= {mark} AND ({name} > {mark} OR ({name} = {mark} AND ({after}))) AND {name} {end} {upper}"
+    );
+    page(table, locking, range, &top, &filter, params)
+}
+
+fn page(
+    table: &TableSchema,
+    locking: Locking,
+    range: &Range<'_>,
+    top: &str,
+    filter: &str,
+    params: Params,
+) -> Statement {
+    let mut order = vec![qualified(&table.columns[range.column])];
+    for column in table.key_columns() {
+        let name = qualified(column);
+        if !order.contains(&name) {
+            order.push(name);
+        }
+    }
+    params.into_statement(format!(
+        "SELECT TOP ({top}) {} FROM {} AS t{} WHERE {filter} ORDER BY {} OPTION (RECOMPILE);",
+        columns(table),
+        TableIdent(&table.name),
+        locking.hint(),
+        order.join(", ")
+    ))
+}
+
+fn window_filter(table: &TableSchema, range: &Range<'_>, params: &mut Params) -> String {
+    let column = &table.columns[range.column];
+    let name = qualified(column);
+    let lower = typed(column, &params.text(range.lower));
+    let upper = typed(column, &params.text(range.upper));
+    match range.closed {
+        Closed::Below => format!("{name} >= {lower} AND {name} < {upper}"),
+        Closed::Above => format!("{name} > {lower} AND {name} <= {upper}"),
+    }
+}
+
+/// `(k1, k2, ..) > (v1, v2, ..)` written out, since T-SQL has no row comparison. NULL sorts first.
+fn after_key(keys: &[(&Column, Option<String>)]) -> String {
+    let Some(((column, value), rest)) = keys.split_first() else {
+        return "1 = 0".to_owned();
+    };
+    let name = qualified(column);
+    let (greater, equal) = match value {
+        Some(value) => (format!("{name} > {value}"), format!("{name} = {value}")),
+        None => (format!("{name} IS NOT NULL"), format!("{name} IS NULL")),
+    };
+    if rest.is_empty() {
+        greater
+    } else {
+        format!("{greater} OR ({equal} AND ({}))", after_key(rest))
+    }
+}
+
+fn columns(table: &TableSchema) -> String {
+    list(table.columns.iter().map(selected), ", ")
+}
+
+/// The column itself. Without the table's alias, ORDER BY would mean the select list's converted value of the same name, whose order is
+/// another than the filter's under the older SQL collations: pages would overlap or leave gaps.
+fn qualified(column: &Column) -> String {
+    format!("t.{}", Ident(&column.name))
+}
+
+/// A column in a select list, under its own name.
+fn selected(column: &Column) -> String {
+    let value = qualified(column);
+    let name = Ident(&column.name);
+    match select_expression(column) {
+        SelectExpression::AsIs => value,
+        SelectExpression::ConvertNVarChar(length) => {
+            format!("CONVERT(nvarchar({length}), {value}) AS {name}")
+        }
+        SelectExpression::ConvertNVarCharMax => {
+            format!("CONVERT(nvarchar(max), {value}) AS {name}")
+        }
+        SelectExpression::ConvertVarBinaryMax => {
+            format!("CONVERT(varbinary(max), {value}) AS {name}")
+        }
+    }
+}
+
+/// Two rows with the same key, if there are any (one row: the key's columns and how many). Reads the whole table.
+pub fn duplicate_key(table: &TableSchema) -> Statement {
+    let keys = list(
+        table.key_columns().map(|c| Ident(&c.name).to_string()),
+        ", ",
+    );
+    let text = list(
+        table
+            .key_columns()
+            .map(|c| format!("CONVERT(nvarchar(100), {})", Ident(&c.name))),
+        ", N', ', ",
+    );
+    Statement::plain(format!(
+        "SELECT TOP (1) CONCAT(N'', {text}) AS example, COUNT_BIG(*) AS row_count FROM {} GROUP BY {keys} HAVING COUNT_BIG(*) > 1;",
+        TableIdent(&table.name)
+    ))
+}
+
+/// Begins a transaction that sees one state of the database throughout.
+pub fn begin_snapshot() -> Statement {
+    Statement::plain("SET TRANSACTION ISOLATION LEVEL SNAPSHOT; BEGIN TRANSACTION;")
+}
+
+/// Each statement sees what was committed when it began (with row versions), or waits for writers for at most `lock_timeout_ms`.
+pub fn begin_read_committed(lock_timeout_ms: u32) -> Statement {
+    Statement::plain(format!(
+        "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCK_TIMEOUT {lock_timeout_ms};"
+    ))
+}
+
+/// Begins a transaction whose reads lock the table; waits for writers for at most `lock_timeout_ms`.
+pub fn begin_table_lock(lock_timeout_ms: u32) -> Statement {
+    Statement::plain(format!(
+        "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCK_TIMEOUT {lock_timeout_ms}; BEGIN TRANSACTION;"
+    ))
+}
+
+/// Ends what [`begin_snapshot`] or [`begin_table_lock`] began, and leaves the session as it was.
+pub fn end_transaction() -> Statement {
+    Statement::plain(
+        "COMMIT TRANSACTION; SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCK_TIMEOUT -1;",
+    )
+}
+
+/// Leaves the session as it was after [`begin_read_committed`].
+pub fn end_read_committed() -> Statement {
+    Statement::plain("SET LOCK_TIMEOUT -1;")
+}

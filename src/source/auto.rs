@@ -1,0 +1,485 @@
+//! Which strategy follows a table's changes, and why: pure.
+
+use super::{
+    ChangeOptions, Choice, Discovered, SourceError, StrategyChoice, is_date_time, is_exact_number,
+};
+use crate::change::Strategy;
+use crate::schema::{Column, Generated, SqlType, TableKind};
+
+/// Names under which applications keep the time of a row's last change, in lower case and without underscores and spaces. Times of creation are
+/// not among them: an update would not be seen.
+const LAST_CHANGE_NAMES: [&str; 44] = [
+    "changedat",
+    "changedate",
+    "changedon",
+    "datechanged",
+    "datemodified",
+    "dateupdated",
+    "editedat",
+    "lastchange",
+    "lastchanged",
+    "lastchangedat",
+    "lastedited",
+    "lasteditedwhen",
+    "lastmodified",
+    "lastmodifiedat",
+    "lastmodifieddate",
+    "lastmodifiedon",
+    "lastmodifiedtime",
+    "lastupdate",
+    "lastupdated",
+    "lastupdatedat",
+    "lastupdateddate",
+    "lastupdatedon",
+    "lastupdatedate",
+    "lastupdatetime",
+    "moddate",
+    "modified",
+    "modifiedat",
+    "modifieddate",
+    "modifieddatetime",
+    "modifiedon",
+    "modifiedtime",
+    "modifydate",
+    "modifytime",
+    "mtime",
+    "rowmodified",
+    "systemmodstamp",
+    "updated",
+    "updatedat",
+    "updatedate",
+    "updateddate",
+    "updateddatetime",
+    "updatedon",
+    "updatedtime",
+    "updatetime",
+];
+
+fn is_last_change_name(name: &str) -> bool {
+    let folded: String = name
+        .chars()
+        .filter(|c| !matches!(c, '_' | ' ' | '-'))
+        .map(|c| c.to_ascii_lowercase())
+        .collect();
+    LAST_CHANGE_NAMES.contains(&folded.as_str())
+}
+
+/// Chooses, or checks what was chosen.
+pub(super) fn choose(
+    source: &Discovered,
+    options: &ChangeOptions,
+    kind: TableKind,
+) -> Result<Choice, SourceError> {
+    let picker = Picker { source, options };
+    match options.strategy {
+        StrategyChoice::Auto => picker.auto(kind),
+        StrategyChoice::Full => picker.full(),
+        StrategyChoice::Timestamp => picker.timestamp(),
+        StrategyChoice::Sequence => picker.sequence(kind),
+        StrategyChoice::RowVersion => picker.rowversion(),
+    }
+}
+
+struct Picker<'a> {
+    source: &'a Discovered,
+    options: &'a ChangeOptions,
+}
+
+impl Picker<'_> {
+    fn columns(&self) -> &[Column] {
+        &self.source.schema.columns
+    }
+
+    fn refused(&self, strategy: &'static str, why: impl Into<String>) -> SourceError {
+        SourceError::Strategy {
+            table: self.source.schema.name.clone(),
+            strategy,
+            why: why.into(),
+        }
+    }
+
+    /// The configured column, if one is named.
+    fn named(&self, strategy: &'static str) -> Result<Option<usize>, SourceError> {
+        let Some(name) = &self.options.column else {
+            return Ok(None);
+        };
+        let at = self.source.schema.position(name).ok_or_else(|| {
+            let names: Vec<&str> = self.columns().iter().map(|c| c.name.as_str()).collect();
+            self.refused(
+                strategy,
+                format!(
+                    "there is no column {name}; the columns are {}",
+                    names.join(", ")
+                ),
+            )
+        })?;
+        Ok(Some(at))
+    }
+
+    fn find(&self, fits: impl Fn(&Column) -> bool) -> Option<usize> {
+        self.columns().iter().position(fits)
+    }
+
+    fn auto(&self, kind: TableKind) -> Result<Choice, SourceError> {
+        if let Some(at) = self.named("auto")? {
+            let ty = self.columns()[at].ty;
+            return if ty == SqlType::RowVersion {
+                self.rowversion()
+            } else if is_date_time(ty) {
+                self.timestamp()
+            } else if is_exact_number(ty) {
+                self.sequence(kind)
+            } else {
+                Err(self.refused(
+                    "auto",
+                    format!(
+                        "column {} is neither a rowversion nor a time nor a whole number",
+                        self.columns()[at].name
+                    ),
+                ))
+            };
+        }
+        if let Some(at) = self.find(|c| c.ty == SqlType::RowVersion) {
+            return Ok(chosen(
+                Strategy::RowVersion,
+                Some(at),
+                vec![format!(
+                    "rowversion column {} changes with every insert and update of a row",
+                    self.columns()[at].name
+                )],
+            ));
+        }
+        let mut why = vec!["there is no rowversion column".to_owned()];
+        for (at, column) in self.columns().iter().enumerate() {
+            if !is_last_change_name(&column.name) {
+                continue;
+            }
+            match self.passed_over(at, column) {
+                Some(reason) => why.push(reason),
+                None => {
+                    why.push(format!(
+                        "column {} is named as the time of a row's last change, cannot be NULL, and leads an index",
+                        column.name
+                    ));
+                    return Ok(chosen(Strategy::Timestamp, Some(at), why));
+                }
+            }
+        }
+        if let Some(at) = self.find(|c| c.generated == Generated::Identity) {
+            let name = &self.columns()[at].name;
+            match kind {
+                TableKind::History if self.is_whole_key(at) => {
+                    why.push(format!(
+                        "identity key {name} grows with every insert, and a history needs no more; updates are not seen"
+                    ));
+                    return Ok(chosen(Strategy::Sequence, Some(at), why));
+                }
+                TableKind::History => {
+                    why.push(format!("identity column {name} is not the table's key"));
+                }
+                TableKind::Mirror => why.push(format!(
+                    "identity column {name} would show inserts only; a mirror would miss updates"
+                )),
+            }
+        }
+        why.push(
+            "so the whole table is read each time; a rowversion column would make it incremental"
+                .into(),
+        );
+        Ok(chosen(Strategy::Full, None, why))
+    }
+
+    /// Why a column with the right name will not do.
+    fn passed_over(&self, at: usize, column: &Column) -> Option<String> {
+        let name = &column.name;
+        if column.ty == SqlType::Date {
+            Some(format!(
+                "{name} is a date: a day is too coarse unless change.column names it"
+            ))
+        } else if !is_date_time(column.ty) {
+            Some(format!("{name} is not a time"))
+        } else if column.nullable {
+            Some(format!(
+                "{name} may be NULL, and such rows would not be seen unless change.column names it"
+            ))
+        } else if !self.source.is_led_by_index(at) {
+            Some(format!(
+                "{name} leads no index, so each window would scan the table"
+            ))
+        } else {
+            None
+        }
+    }
+
+    fn is_whole_key(&self, at: usize) -> bool {
+        matches!(&self.source.schema.key, Some(key) if key.columns == [at])
+    }
+
+    fn full(&self) -> Result<Choice, SourceError> {
+        if let Some(column) = &self.options.column {
+            return Err(self.refused(
+                "full",
+                format!(
+                    "it follows no column, but change.column names {column}: remove one of them"
+                ),
+            ));
+        }
+        Ok(chosen(
+            Strategy::Full,
+            None,
+            vec!["strategy full is asked for: the whole table is read each time".into()],
+        ))
+    }
+
+    fn rowversion(&self) -> Result<Choice, SourceError> {
+        let at = self
+            .named("rowversion")?
+            .or_else(|| self.find(|c| c.ty == SqlType::RowVersion));
+        let Some(at) = at else {
+            return Err(self.refused(
+                "rowversion",
+                "it has no rowversion column; add one with ALTER TABLE ... ADD rv rowversion, or use another strategy",
+            ));
+        };
+        let column = &self.columns()[at];
+        if column.ty != SqlType::RowVersion {
+            return Err(self.refused(
+                "rowversion",
+                format!("column {} is not a rowversion", column.name),
+            ));
+        }
+        Ok(chosen(
+            Strategy::RowVersion,
+            Some(at),
+            vec![format!("rowversion column {} is asked for", column.name)],
+        ))
+    }
+
+    fn timestamp(&self) -> Result<Choice, SourceError> {
+        let at = self
+            .named("timestamp")?
+            .or_else(|| self.find(|c| is_date_time(c.ty) && is_last_change_name(&c.name)));
+        let Some(at) = at else {
+            let candidates: Vec<&str> = self
+                .columns()
+                .iter()
+                .filter(|c| is_date_time(c.ty))
+                .map(|c| c.name.as_str())
+                .collect();
+            return Err(self.refused(
+                "timestamp",
+                if candidates.is_empty() {
+                    "it has no column of a date or time type".to_owned()
+                } else {
+                    format!(
+                        "no column is known to hold the time of the last change; name one in change.column ({})",
+                        candidates.join(", ")
+                    )
+                },
+            ));
+        };
+        let column = &self.columns()[at];
+        if !is_date_time(column.ty) {
+            return Err(self.refused(
+                "timestamp",
+                format!(
+                    "column {} is {}, which is not a date or time type",
+                    column.name, column.ty
+                ),
+            ));
+        }
+        let mut choice = chosen(
+            Strategy::Timestamp,
+            Some(at),
+            vec![format!(
+                "timestamp column {} is asked for; only changes that set it are seen",
+                column.name
+            )],
+        );
+        if !self.source.is_led_by_index(at) {
+            choice.warnings.push(format!(
+                "no index begins with {}: each window scans the whole table",
+                column.name
+            ));
+        }
+        Ok(choice)
+    }
+
+    fn sequence(&self, kind: TableKind) -> Result<Choice, SourceError> {
+        if self.source.facts.is_memory_optimized {
+            return Err(self.refused(
+                "sequence",
+                "inserts in flight into a memory-optimized table cannot be waited for; use another strategy",
+            ));
+        }
+        let at = self
+            .named("sequence")?
+            .or_else(|| self.find(|c| c.generated == Generated::Identity));
+        let Some(at) = at else {
+            return Err(self.refused(
+                "sequence",
+                "it has no identity column; name a growing number in change.column",
+            ));
+        };
+        let column = &self.columns()[at];
+        if !is_exact_number(column.ty) {
+            return Err(self.refused(
+                "sequence",
+                format!("column {} is not an integer or decimal", column.name),
+            ));
+        }
+        let mut choice = chosen(
+            Strategy::Sequence,
+            Some(at),
+            vec![format!("sequence column {} is asked for", column.name)],
+        );
+        if kind == TableKind::Mirror {
+            choice.warnings.push(format!(
+                "strategy sequence sees inserts only: updates that keep {} are missed",
+                column.name
+            ));
+        }
+        if column.generated != Generated::Identity {
+            choice.warnings.push(format!(
+                "{} is not an identity: a number that is drawn before its insert begins, and committed after a higher one was read, is missed",
+                column.name
+            ));
+        }
+        if column.nullable {
+            choice.warnings.push(format!(
+                "rows with NULL in {} are read by full reads only",
+                column.name
+            ));
+        }
+        if !self.source.is_led_by_index(at) {
+            choice.warnings.push(format!(
+                "no index begins with {}: each window scans the whole table",
+                column.name
+            ));
+        }
+        Ok(choice)
+    }
+}
+
+fn chosen(strategy: Strategy, column: Option<usize>, why: Vec<String>) -> Choice {
+    Choice {
+        strategy,
+        column,
+        why,
+        warnings: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::discover::tests::{column, index, table};
+
+    const DT2: SqlType = SqlType::DateTime2 { scale: 7 };
+
+    fn auto(source: &Discovered, kind: TableKind) -> Choice {
+        choose(source, &ChangeOptions::default(), kind).unwrap()
+    }
+
+    #[test]
+    fn names_of_a_last_change_are_known_however_they_are_written() {
+        assert!(
+            LAST_CHANGE_NAMES
+                .iter()
+                .all(|name| is_last_change_name(name))
+        );
+        for name in ["ModifiedDate", "updated_at", "LAST_MODIFIED", "LastUpdated"] {
+            assert!(is_last_change_name(name), "{name}");
+        }
+        for name in ["created_at", "birth_date", "update_count"] {
+            assert!(!is_last_change_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn auto_prefers_rowversion_then_an_indexed_timestamp() {
+        let mut source = table(
+            vec![
+                column(1, "id", SqlType::Int, false),
+                column(2, "UpdatedAt", DT2, false),
+                column(3, "rv", SqlType::RowVersion, false),
+            ],
+            vec![index(true, true, &[1]), index(false, false, &[2])],
+        );
+        let choice = auto(&source, TableKind::Mirror);
+        assert_eq!(
+            (choice.strategy, choice.column),
+            (Strategy::RowVersion, Some(2))
+        );
+        source.schema.columns.pop();
+        let choice = auto(&source, TableKind::Mirror);
+        assert_eq!(
+            (choice.strategy, choice.column),
+            (Strategy::Timestamp, Some(1))
+        );
+        for (change, expected) in [
+            ("nullable", "may be NULL"),
+            ("index", "leads no index"),
+            ("date", "is a date"),
+        ] {
+            let mut other = source.clone();
+            match change {
+                "nullable" => other.schema.columns[1].nullable = true,
+                "index" => other.indexes.truncate(1),
+                _ => other.schema.columns[1].ty = SqlType::Date,
+            }
+            let choice = auto(&other, TableKind::Mirror);
+            assert_eq!(choice.strategy, Strategy::Full);
+            assert!(choice.why.join(" ").contains(expected), "{:?}", choice.why);
+        }
+    }
+
+    #[test]
+    fn auto_follows_an_identity_key_for_histories_only() {
+        let mut source = table(
+            vec![column(1, "order_id", SqlType::BigInt, false)],
+            vec![index(true, true, &[1])],
+        );
+        source.schema.columns[0].generated = Generated::Identity;
+        assert_eq!(
+            auto(&source, TableKind::History).strategy,
+            Strategy::Sequence
+        );
+        let mirror = auto(&source, TableKind::Mirror);
+        assert_eq!(mirror.strategy, Strategy::Full);
+        assert!(mirror.why.join(" ").contains("a mirror would miss updates"));
+    }
+
+    #[test]
+    fn a_column_of_the_wrong_type_is_refused_with_the_alternatives() {
+        let source = table(
+            vec![
+                column(1, "id", SqlType::Int, false),
+                column(2, "seen", DT2, true),
+            ],
+            vec![],
+        );
+        let with = |strategy, name: Option<&str>| {
+            let options = ChangeOptions {
+                strategy,
+                column: name.map(str::to_owned),
+                ..ChangeOptions::default()
+            };
+            choose(&source, &options, TableKind::Mirror)
+        };
+        for (strategy, name, expected) in [
+            (StrategyChoice::Timestamp, None, "(seen)"),
+            (StrategyChoice::Timestamp, Some("id"), "date or time"),
+            (StrategyChoice::RowVersion, None, "no rowversion column"),
+            (StrategyChoice::Sequence, None, "no identity column"),
+            (StrategyChoice::Sequence, Some("nope"), "id, seen"),
+            (StrategyChoice::Full, Some("id"), "remove one"),
+        ] {
+            let error = with(strategy, name).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        let choice = with(StrategyChoice::Auto, Some("SEEN")).unwrap();
+        assert_eq!(choice.strategy, Strategy::Timestamp);
+        assert_eq!(choice.warnings.len(), 1);
+    }
+}

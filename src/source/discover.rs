@@ -1,0 +1,400 @@
+//! A source table, its key, and what its database allows.
+
+use super::SourceError;
+use crate::mssql::control::Control;
+use crate::mssql::describe::{self, Description, Index, Lookup};
+use crate::schema::{Column, Key, KeyOrigin, SqlType, TableName, TableSchema};
+
+/// A source as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Discovered {
+    pub schema: TableSchema,
+    pub facts: Facts,
+    pub indexes: Vec<Index>,
+    /// What a user should know, one sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// What decides how the table may be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    pub database: String,
+    pub is_view: bool,
+    pub is_memory_optimized: bool,
+    pub allows_snapshot: bool,
+    pub read_committed_snapshot: bool,
+    pub compatibility_level: i64,
+    pub row_estimate: Option<u64>,
+}
+
+/// Finds a table or view, its columns and its key. One round trip.
+pub async fn discover(control: &mut Control, table: &TableName) -> Result<Discovered, SourceError> {
+    let found = describe::look_up(control, table)
+        .await
+        .map_err(|error| SourceError::on("looking up", table, error))?;
+    match found {
+        Lookup::Found(description) => discovered(*description),
+        Lookup::Missing(names) => Err(SourceError::Unknown {
+            table: table.clone(),
+            hint: hint(table, &names),
+        }),
+    }
+}
+
+fn discovered(description: Description) -> Result<Discovered, SourceError> {
+    let table = description.name.clone();
+    if !description.can_select {
+        return Err(SourceError::MayNotRead { table });
+    }
+    let mut warnings = Vec::new();
+    let mut columns = Vec::new();
+    for described in &description.columns {
+        if described.is_column_set {
+            warnings.push(format!(
+                "column set {} is left out: its sparse columns are read by themselves",
+                described.name
+            ));
+            continue;
+        }
+        let column = described.column().map_err(|why| SourceError::Column {
+            table: table.clone(),
+            column: described.name.clone(),
+            why: why.to_owned(),
+        })?;
+        columns.push(column);
+    }
+    if columns.is_empty() {
+        return Err(SourceError::NoColumns { table });
+    }
+    let key = find_key(&columns, &description.indexes);
+    Ok(Discovered {
+        schema: TableSchema {
+            name: table,
+            columns,
+            key,
+        },
+        facts: Facts {
+            database: description.database,
+            is_view: description.is_view,
+            is_memory_optimized: description.is_memory_optimized,
+            allows_snapshot: description.allows_snapshot,
+            read_committed_snapshot: description.read_committed_snapshot,
+            compatibility_level: description.compatibility_level,
+            row_estimate: description.row_estimate,
+        },
+        indexes: description.indexes,
+        warnings,
+    })
+}
+
+/// The primary key, else the unique index with the fewest columns that covers every row and cannot hold NULL.
+fn find_key(columns: &[Column], indexes: &[Index]) -> Option<Key> {
+    let positions = |index: &Index| -> Option<Vec<usize>> {
+        index
+            .key
+            .iter()
+            .map(|id| columns.iter().position(|column| column.id == *id))
+            .collect()
+    };
+    let usable = |index: &&Index| {
+        index.is_unique
+            && !index.is_filtered
+            && positions(index)
+                .is_some_and(|key| !key.is_empty() && key.iter().all(|&at| !columns[at].nullable))
+    };
+    let index = indexes
+        .iter()
+        .filter(usable)
+        .min_by_key(|index| (!index.is_primary_key, index.key.len()))?;
+    let origin = if index.is_primary_key {
+        KeyOrigin::PrimaryKey
+    } else {
+        KeyOrigin::UniqueIndex(index.name.clone().unwrap_or_default())
+    };
+    Some(Key {
+        columns: positions(index)?,
+        origin,
+    })
+}
+
+impl Discovered {
+    /// Uses the configured key instead of the catalog's; an empty list leaves the catalog's.
+    pub fn with_key(mut self, names: &[String]) -> Result<Self, SourceError> {
+        if names.is_empty() {
+            return Ok(self);
+        }
+        let table = &self.schema.name;
+        let bad = |problem: String| SourceError::Key {
+            table: table.clone(),
+            problem,
+        };
+        let mut columns = Vec::new();
+        for name in names {
+            let at = self.schema.position(name).ok_or_else(|| {
+                bad(format!(
+                    "there is no column {name}; the columns are {}",
+                    names_of(&self.schema.columns)
+                ))
+            })?;
+            let column = &self.schema.columns[at];
+            if columns.contains(&at) {
+                return Err(bad(format!("column {} is named twice", column.name)));
+            }
+            if !can_be_key(column.ty) {
+                return Err(bad(format!(
+                    "column {} has a type whose values SQL Server does not compare",
+                    column.name
+                )));
+            }
+            if column.nullable {
+                self.warnings.push(format!(
+                    "key column {} may be NULL in the source: a row with NULL there cannot be loaded into a target",
+                    column.name
+                ));
+            }
+            columns.push(at);
+        }
+        self.schema.key = Some(Key {
+            columns,
+            origin: KeyOrigin::Config,
+        });
+        Ok(self)
+    }
+
+    /// Whether the source itself guarantees that no two rows have the key.
+    pub fn key_is_unique(&self) -> bool {
+        let Some(key) = &self.schema.key else {
+            return false;
+        };
+        key.origin != KeyOrigin::Config
+            || self.indexes.iter().any(|index| {
+                index.is_unique
+                    && !index.is_filtered
+                    && index.key.iter().all(|id| {
+                        key.columns
+                            .iter()
+                            .any(|&at| self.schema.columns[at].id == *id)
+                    })
+            })
+    }
+
+    /// Whether an index over all rows begins with the column.
+    pub fn is_led_by_index(&self, column: usize) -> bool {
+        let id = self.schema.columns[column].id;
+        self.indexes
+            .iter()
+            .any(|index| !index.is_filtered && index.key.first() == Some(&id))
+    }
+}
+
+fn can_be_key(ty: SqlType) -> bool {
+    match ty {
+        SqlType::Text
+        | SqlType::NText
+        | SqlType::Image
+        | SqlType::Xml
+        | SqlType::Geometry
+        | SqlType::Geography
+        | SqlType::Json
+        | SqlType::Vector { .. }
+        | SqlType::SqlVariant => false,
+        SqlType::Bit
+        | SqlType::TinyInt
+        | SqlType::SmallInt
+        | SqlType::Int
+        | SqlType::BigInt
+        | SqlType::Decimal { .. }
+        | SqlType::Numeric { .. }
+        | SqlType::Money
+        | SqlType::SmallMoney
+        | SqlType::Real
+        | SqlType::Float
+        | SqlType::Date
+        | SqlType::Time { .. }
+        | SqlType::DateTime
+        | SqlType::SmallDateTime
+        | SqlType::DateTime2 { .. }
+        | SqlType::DateTimeOffset { .. }
+        | SqlType::Char { .. }
+        | SqlType::VarChar { .. }
+        | SqlType::NChar { .. }
+        | SqlType::NVarChar { .. }
+        | SqlType::Binary { .. }
+        | SqlType::VarBinary { .. }
+        | SqlType::UniqueIdentifier
+        | SqlType::RowVersion
+        | SqlType::HierarchyId => true,
+    }
+}
+
+fn names_of(columns: &[Column]) -> String {
+    let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+    names.join(", ")
+}
+
+/// What an unknown table's error adds: a synonym by that name, or the names closest to it.
+fn hint(table: &TableName, names: &[(TableName, String)]) -> String {
+    let same = |a: &str, b: &str| a.to_lowercase() == b.to_lowercase();
+    let is_synonym = names.iter().any(|(name, kind)| {
+        kind == "SN" && same(&name.name, &table.name) && same(&name.schema, &table.schema)
+    });
+    if is_synonym {
+        return "it is a synonym: name the table or view that it stands for".into();
+    }
+    let wanted = table.name.to_lowercase();
+    let limit = (wanted.chars().count() / 3).max(1);
+    let mut near: Vec<(usize, &TableName)> = names
+        .iter()
+        .filter(|(_, kind)| kind != "SN")
+        .map(|(name, _)| (distance(&wanted, &name.name.to_lowercase()), name))
+        .filter(|(distance, name)| {
+            *distance <= limit
+                || (wanted.chars().count() > 3 && name.name.to_lowercase().contains(&wanted))
+        })
+        .collect();
+    near.sort();
+    near.truncate(5);
+    if near.is_empty() {
+        "check the schema and the name, the database in the connection, and that the login may see the table".into()
+    } else {
+        let names: Vec<String> = near.iter().map(|(_, name)| name.to_string()).collect();
+        format!("similar names: {}", names.join(", "))
+    }
+}
+
+/// Levenshtein's edit distance, in characters.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().enumerate() {
+        let mut diagonal = i;
+        row[0] = i + 1;
+        for (j, cb) in b.iter().enumerate() {
+            let above = row[j + 1];
+            row[j + 1] = (diagonal + usize::from(ca != *cb))
+                .min(above + 1)
+                .min(row[j] + 1);
+            diagonal = above;
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::schema::Generated;
+
+    pub(in crate::source) fn column(id: i32, name: &str, ty: SqlType, nullable: bool) -> Column {
+        Column {
+            id,
+            name: name.into(),
+            ty,
+            nullable,
+            collation: None,
+            generated: Generated::No,
+        }
+    }
+
+    pub(in crate::source) fn index(unique: bool, primary: bool, key: &[i32]) -> Index {
+        Index {
+            name: Some(format!("ix_{key:?}")),
+            is_primary_key: primary,
+            is_unique: unique,
+            is_filtered: false,
+            key: key.to_vec(),
+        }
+    }
+
+    pub(in crate::source) fn table(columns: Vec<Column>, indexes: Vec<Index>) -> Discovered {
+        let key = find_key(&columns, &indexes);
+        Discovered {
+            schema: TableSchema {
+                name: "dbo.orders".parse().unwrap(),
+                columns,
+                key,
+            },
+            facts: Facts {
+                database: "shop".into(),
+                is_view: false,
+                is_memory_optimized: false,
+                allows_snapshot: true,
+                read_committed_snapshot: false,
+                compatibility_level: 160,
+                row_estimate: Some(10),
+            },
+            indexes,
+            warnings: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_primary_key_wins_then_the_narrowest_unique_index_without_null() {
+        let columns = vec![
+            column(1, "a", SqlType::Int, false),
+            column(2, "b", SqlType::Int, false),
+            column(4, "c", SqlType::Int, true),
+        ];
+        let wide = index(true, false, &[1, 2]);
+        let narrow = index(true, false, &[2]);
+        let nullable = index(true, false, &[4]);
+        let found = find_key(&columns, &[nullable.clone(), wide.clone(), narrow]).unwrap();
+        assert_eq!(found.columns, vec![1]);
+        let primary = index(true, true, &[2, 1]);
+        let found = find_key(&columns, &[wide.clone(), primary]).unwrap();
+        assert_eq!(
+            (found.columns, found.origin),
+            (vec![1, 0], KeyOrigin::PrimaryKey)
+        );
+        let mut filtered = wide;
+        filtered.is_filtered = true;
+        assert_eq!(find_key(&columns, &[filtered, nullable]), None);
+    }
+
+    #[test]
+    fn a_configured_key_is_checked_against_the_columns() {
+        let found = table(
+            vec![
+                column(1, "Id", SqlType::Int, false),
+                column(2, "doc", SqlType::Xml, true),
+                column(3, "n", SqlType::Int, true),
+            ],
+            vec![],
+        );
+        let with = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            found.clone().with_key(&names)
+        };
+        assert_eq!(with(&["id"]).unwrap().schema.key.unwrap().columns, vec![0]);
+        assert!(!with(&["id"]).unwrap().key_is_unique());
+        assert_eq!(with(&["n"]).unwrap().warnings.len(), 1);
+        for (names, expected) in [
+            (&["id", "ID"][..], "twice"),
+            (&["doc"][..], "does not compare"),
+            (&["nope"][..], "Id, doc, n"),
+        ] {
+            let error = with(names).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_table_gets_near_names() {
+        let name = |text: &str, kind: &str| (text.parse::<TableName>().unwrap(), kind.to_owned());
+        let names = [
+            name("sales.orders", "U"),
+            name("dbo.order", "V"),
+            name("dbo.customers", "U"),
+            name("dbo.ordrs_syn", "SN"),
+        ];
+        let wanted: TableName = "dbo.orders".parse().unwrap();
+        assert_eq!(
+            hint(&wanted, &names),
+            "similar names: sales.orders, dbo.order"
+        );
+        let synonym: TableName = "dbo.ORDRS_syn".parse().unwrap();
+        assert!(hint(&synonym, &names).contains("synonym"));
+        assert!(hint(&"dbo.zzz".parse().unwrap(), &names).contains("check the schema"));
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
+}

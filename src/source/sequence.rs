@@ -1,0 +1,122 @@
+//! Windows of a number that only grows: `(last upper bound, highest committed]`.
+
+use super::{Bounds, Discovered, LOCK_TIMEOUT_MS, SourceError, Start, watermark};
+use crate::change::Window;
+use crate::mssql::control::{Class, Control};
+use crate::mssql::error::MssqlError;
+use crate::mssql::sql::bounds;
+use crate::schema::{Column, Generated};
+
+/// The server's answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Answer {
+    hi: Option<String>,
+    /// The last bound is above everything that is there.
+    behind: bool,
+    /// The identity has handed out at least the last bound, so rows above it were deleted rather than numbered anew.
+    handed_out: bool,
+}
+
+pub(super) async fn bounds(
+    control: &mut Control,
+    source: &Discovered,
+    column: usize,
+    start: &Start,
+) -> Result<Bounds, SourceError> {
+    let table = &source.schema.name;
+    let column = &source.schema.columns[column];
+    let last = start.last().map(|last| last.text.as_str());
+    let statement = bounds::sequence(table, column, last, LOCK_TIMEOUT_MS);
+    let failed = |error: MssqlError| match error.number() {
+        Some(1222) => SourceError::Busy {
+            table: table.clone(),
+            seconds: LOCK_TIMEOUT_MS / 1000,
+            source: Box::new(error),
+        },
+        Some(_) | None => SourceError::on("asking for the highest number of", table, error),
+    };
+    let sets = control
+        .query_sets(&statement, Class::Long)
+        .await
+        .map_err(failed)?;
+    let row = sets.first().and_then(|rows| rows.first());
+    let row = row.ok_or_else(|| failed(MssqlError::Shape("no row".into())))?;
+    let answer = Answer {
+        hi: row.text_opt("hi").map_err(failed)?.map(str::to_owned),
+        behind: row.int("behind").map_err(failed)? == 1,
+        handed_out: row.int_opt("handed_out").map_err(failed)? == Some(1),
+    };
+    Ok(settle(column, answer, start))
+}
+
+/// Pure: the window for the highest number.
+fn settle(column: &Column, answer: Answer, start: &Start) -> Bounds {
+    let upper = answer.hi.map(|hi| watermark(column, hi));
+    let Some(last) = start.last() else {
+        return Bounds::full(upper, None, start);
+    };
+    if answer.behind {
+        if column.generated == Generated::Identity && answer.handed_out {
+            return Bounds {
+                is_empty: true,
+                window: Window {
+                    lower: Some(last.clone()),
+                    upper: Some(last.clone()),
+                },
+                previous_upper: Some(last.clone()),
+                why: vec![format!(
+                    "rows up to {last} were read before and the newest of them are deleted: nothing is new"
+                )],
+                ..Bounds::default()
+            };
+        }
+        let reason = format!(
+            "the last bound {last} is above the highest {} in the table, as after a restore or renumbering",
+            column.name
+        );
+        return Bounds::full(upper, Some(last.clone()), &Start::Again(reason));
+    }
+    let is_empty = upper.as_ref().is_some_and(|upper| upper.text == last.text);
+    Bounds {
+        is_empty,
+        window: Window {
+            lower: Some(last.clone()),
+            upper,
+        },
+        previous_upper: Some(last.clone()),
+        ..Bounds::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::SqlType;
+    use crate::source::discover::tests::column;
+
+    fn answer(hi: Option<&str>, behind: bool, handed_out: bool) -> Answer {
+        Answer {
+            hi: hi.map(str::to_owned),
+            behind,
+            handed_out,
+        }
+    }
+
+    #[test]
+    fn deleted_newest_rows_are_not_a_restore() {
+        let mut id = column(1, "id", SqlType::Int, false);
+        let start = Start::From(watermark(&id, "10"));
+        let next = settle(&id, answer(Some("12"), false, true), &start);
+        assert_eq!(next.window.upper.as_ref().unwrap().text, "12");
+        assert!(!next.full_read && !next.is_empty);
+        assert!(settle(&id, answer(Some("10"), false, true), &start).is_empty);
+        assert!(settle(&id, answer(Some("8"), true, true), &start).full_read);
+        id.generated = Generated::Identity;
+        let deleted = settle(&id, answer(None, true, true), &start);
+        assert!(deleted.is_empty && deleted.window.upper.unwrap().text == "10");
+        let reseeded = settle(&id, answer(Some("8"), true, false), &start);
+        assert!(reseeded.full_read && reseeded.warnings.len() == 1);
+        let empty = settle(&id, answer(None, false, false), &Start::First);
+        assert!(empty.full_read && empty.window.upper.is_none());
+    }
+}

@@ -1,0 +1,268 @@
+//! Windows of a timestamp: `[last upper bound - overlap, now - lag)`, computed by the server in the column's own type.
+
+use super::isolation::Reading;
+use super::{Bounds, ChangeOptions, Clock, Discovered, SourceError, Start, watermark};
+use crate::change::Window;
+use crate::mssql::control::{Class, Control, Record};
+use crate::mssql::error::MssqlError;
+use crate::mssql::sql::bounds::{self, Count, ServerClock, TimestampBounds};
+use crate::schema::{Column, SqlType};
+use std::time::Duration;
+
+/// A clock that went back by at most this may be a change to winter time or a correction; the window is read again from there. By more, the
+/// checkpoint belongs to another database or clock.
+const CLOCK_BACK_MS_MAX: i64 = 2 * 3_600_000;
+
+/// An open transaction older than this is worth a warning.
+const OPEN_WORTH_SAYING_MS: i64 = 600_000;
+
+/// The server's answer, all times as text of style 121.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Answer {
+    hi: String,
+    lower_from_last: Option<String>,
+    lower_from_hi: String,
+    /// Last bound minus (now minus lag).
+    ahead_ms: Option<i64>,
+    /// Local time minus UTC.
+    offset_minutes: i64,
+    sees_transactions: bool,
+    /// Age of the oldest open transaction that has written.
+    open_ms: Option<i64>,
+    null_rows: Option<u64>,
+    future_rows: Option<u64>,
+}
+
+pub(super) async fn bounds(
+    control: &mut Control,
+    source: &Discovered,
+    column: usize,
+    start: &Start,
+    options: &ChangeOptions,
+    reading: &Reading,
+) -> Result<Bounds, SourceError> {
+    let table = &source.schema.name;
+    let led = source.is_led_by_index(column);
+    let column = &source.schema.columns[column];
+    let count = if led || start.last().is_none() {
+        reading.count
+    } else {
+        Count::Nothing
+    };
+    let statement = bounds::timestamp(&TimestampBounds {
+        table,
+        column,
+        clock: match options.clock {
+            Clock::Auto => ServerClock::Earlier,
+            Clock::Utc => ServerClock::Utc,
+            Clock::Local => ServerClock::Local,
+        },
+        lag_ms: ms(options.lag) + rounding_ms(column.ty),
+        overlap_ms: ms(options.overlap) + rounding_ms(column.ty),
+        last: start.last().map(|last| last.text.as_str()),
+        count,
+    });
+    let failed = |error| SourceError::on("asking for the time bounds of", table, error);
+    let sets = control
+        .query_sets(&statement, Class::Long)
+        .await
+        .map_err(failed)?;
+    let answer = answer(&sets).map_err(failed)?;
+    Ok(settle(column, answer, start, options))
+}
+
+fn answer(sets: &[Vec<Record>]) -> Result<Answer, MssqlError> {
+    let row = sets
+        .first()
+        .and_then(|rows| rows.first())
+        .ok_or_else(|| MssqlError::Shape("no row".into()))?;
+    let counts = sets.get(1).and_then(|rows| rows.first());
+    let count = |name: &str| match counts {
+        Some(row) => Ok(row.int_opt(name)?.and_then(|n| u64::try_from(n).ok())),
+        None => Ok::<_, MssqlError>(None),
+    };
+    Ok(Answer {
+        hi: row.text("hi")?.to_owned(),
+        lower_from_last: row.text_opt("lower_from_last")?.map(str::to_owned),
+        lower_from_hi: row.text("lower_from_hi")?.to_owned(),
+        ahead_ms: row.int_opt("ahead_ms")?,
+        offset_minutes: row.int("offset_minutes")?,
+        sees_transactions: row.int_opt("sees_transactions")? == Some(1),
+        open_ms: row.int_opt("open_ms")?,
+        null_rows: count("null_rows")?,
+        future_rows: count("future_rows")?,
+    })
+}
+
+/// Pure: the window for the server's answer.
+fn settle(column: &Column, answer: Answer, start: &Start, options: &ChangeOptions) -> Bounds {
+    let upper = watermark(column, &answer.hi);
+    let mut bounds = match (start.last(), &answer.lower_from_last) {
+        (Some(last), Some(from_last)) => {
+            let ahead = answer.ahead_ms.unwrap_or(0);
+            if ahead > CLOCK_BACK_MS_MAX {
+                let reason = format!(
+                    "the last bound {last} is {} minutes ahead of the server's clock, as after a change of server or of change.clock",
+                    ahead / 60_000
+                );
+                Bounds::full(Some(upper), Some(last.clone()), &Start::Again(reason))
+            } else {
+                // Text of one type in style 121 orders as the times do, except with offsets; there the earlier start is only a longer window.
+                let lower = if ahead > 0 || answer.lower_from_hi < *from_last {
+                    &answer.lower_from_hi
+                } else {
+                    from_last
+                };
+                Bounds {
+                    window: Window {
+                        lower: Some(watermark(column, lower)),
+                        upper: Some(upper),
+                    },
+                    previous_upper: Some(last.clone()),
+                    ..Bounds::default()
+                }
+            }
+        }
+        (Some(_) | None, _) => Bounds::full(Some(upper), None, start),
+    };
+    bounds.null_rows = answer.null_rows;
+    bounds.future_rows = answer.future_rows;
+    explain(column, &answer, options, &mut bounds);
+    bounds
+}
+
+fn explain(column: &Column, answer: &Answer, options: &ChangeOptions, bounds: &mut Bounds) {
+    let name = &column.name;
+    bounds.why.push(if answer.sees_transactions {
+        format!(
+            "the upper bound stays {:?} behind the server's clock and behind the oldest open transaction that has written",
+            options.lag
+        )
+    } else {
+        format!(
+            "the upper bound stays {:?} behind the server's clock; open transactions cannot be seen without VIEW SERVER STATE, so only lag and overlap cover them",
+            options.lag
+        )
+    });
+    if let Some(open_ms) = answer.open_ms.filter(|ms| *ms > OPEN_WORTH_SAYING_MS) {
+        bounds.warnings.push(format!(
+            "a transaction that has written to the database has been open for {} minutes: rows newer than it wait until it ends",
+            open_ms / 60_000
+        ));
+    }
+    let has_offset = matches!(column.ty, SqlType::DateTimeOffset { .. });
+    if options.clock == Clock::Auto && !has_offset && answer.offset_minutes.abs() > 1 {
+        bounds.warnings.push(format!(
+            "the server's local time differs from UTC by {} minutes and {name} does not say which it holds: the earlier one bounds the window, \
+so rows may be seen that much later; set change.clock to utc or local",
+            answer.offset_minutes
+        ));
+    }
+    if column.ty == SqlType::Date {
+        bounds.warnings.push(format!(
+            "{name} is a date: rows of a day are read when the day is over"
+        ));
+    }
+    match answer.null_rows {
+        Some(0) | None => {}
+        Some(rows) => bounds.warnings.push(format!(
+            "{rows} rows have NULL in {name}: their changes are not seen until it is filled"
+        )),
+    }
+    match answer.future_rows {
+        Some(0) | None => {}
+        Some(rows) => bounds.warnings.push(format!(
+            "{rows} rows have a {name} in the future: their changes are not seen before that time"
+        )),
+    }
+}
+
+fn ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Twice the type's unit: conversion to it rounds to the nearest, for bounds and for the values that applications write. `date` truncates.
+fn rounding_ms(ty: SqlType) -> i64 {
+    match ty {
+        SqlType::SmallDateTime => 120_000,
+        SqlType::DateTime => 7,
+        SqlType::DateTime2 { scale: 0 } | SqlType::DateTimeOffset { scale: 0 } => 2_000,
+        SqlType::DateTime2 { scale: 1 } | SqlType::DateTimeOffset { scale: 1 } => 200,
+        SqlType::DateTime2 { scale: 2 } | SqlType::DateTimeOffset { scale: 2 } => 20,
+        SqlType::DateTime2 { .. } | SqlType::DateTimeOffset { .. } => 2,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::discover::tests::column;
+
+    fn answer(ahead_ms: Option<i64>) -> Answer {
+        Answer {
+            hi: "2024-05-01 10:00:00.000".into(),
+            lower_from_last: ahead_ms.map(|_| "2024-05-01 09:50:00.000".into()),
+            lower_from_hi: "2024-05-01 09:55:00.000".into(),
+            ahead_ms,
+            offset_minutes: 0,
+            sees_transactions: true,
+            open_ms: None,
+            null_rows: None,
+            future_rows: None,
+        }
+    }
+
+    fn settled(answer: Answer) -> Bounds {
+        let ts = column(1, "modified_at", SqlType::DateTime, true);
+        let start = match answer.ahead_ms {
+            Some(_) => Start::From(watermark(&ts, "2024-05-01 09:55:00.000")),
+            None => Start::First,
+        };
+        settle(&ts, answer, &start, &ChangeOptions::default())
+    }
+
+    fn lower(bounds: &Bounds) -> &str {
+        &bounds.window.lower.as_ref().unwrap().text
+    }
+
+    #[test]
+    fn a_window_starts_an_overlap_before_the_last_bound() {
+        let bounds = settled(answer(Some(-300_000)));
+        assert_eq!(lower(&bounds), "2024-05-01 09:50:00.000");
+        assert!(!bounds.full_read && bounds.warnings.is_empty());
+        assert!(settled(answer(None)).full_read);
+    }
+
+    #[test]
+    fn a_clock_that_went_back_a_little_reads_again_and_a_lot_reads_everything() {
+        let bounds = settled(answer(Some(3_600_000)));
+        assert_eq!(lower(&bounds), "2024-05-01 09:55:00.000");
+        assert!(!bounds.full_read);
+        let bounds = settled(answer(Some(CLOCK_BACK_MS_MAX + 1)));
+        assert!(bounds.full_read && bounds.warnings[0].contains("ahead of the server's clock"));
+    }
+
+    #[test]
+    fn an_old_open_transaction_pulls_the_window_back_and_is_reported() {
+        let mut held = answer(Some(-300_000));
+        held.open_ms = Some(3_600_000);
+        held.lower_from_hi = "2024-05-01 08:55:00.000".into();
+        let bounds = settled(held);
+        assert_eq!(lower(&bounds), "2024-05-01 08:55:00.000");
+        assert!(bounds.warnings[0].contains("open for 60 minutes"));
+    }
+
+    #[test]
+    fn what_windows_cannot_see_is_said() {
+        let mut seen = answer(Some(-1));
+        seen.null_rows = Some(3);
+        seen.future_rows = Some(2);
+        seen.offset_minutes = 480;
+        let bounds = settled(seen);
+        assert_eq!(bounds.warnings.len(), 3);
+        assert!(bounds.warnings[0].contains("change.clock"));
+        assert!(bounds.warnings[1].starts_with("3 rows have NULL"));
+        assert!(bounds.warnings[2].starts_with("2 rows have a modified_at in the future"));
+    }
+}
