@@ -1,0 +1,300 @@
+//! Reading one data file: columns by field id, rows by position.
+//!
+//! Files keep the schema they were written with. Columns are found by Iceberg field id, widened where the table's type was
+//! widened since, and NULL where the file is older than the column.
+
+use super::deletes::Positions;
+use super::error::{LakeError, Result};
+use super::shape::Shape;
+use super::store::Store;
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow_cast::CastOptions;
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use iceberg::spec::DataFile;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, RowSelection, RowSelector,
+};
+use parquet::arrow::async_reader::{ParquetObjectReader, ParquetRecordBatchStreamBuilder};
+use parquet::arrow::{ProjectionMask, RowNumber};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
+use std::sync::Arc;
+
+/// Record batches with the position of each row in its file.
+pub(super) type Rows = BoxStream<'static, Result<(RecordBatch, Vec<u64>)>>;
+
+/// Name of the column of positions; no table column can have it, as a NUL is no part of a name.
+const POSITION: &str = "\0position";
+/// A batch holds about this much, and never more than [`BATCH_ROWS`].
+const BATCH_BYTES: u64 = 8 << 20;
+const BATCH_ROWS: u64 = 8192;
+
+/// An open data file; its footer is in memory.
+pub(super) struct OpenFile {
+    uri: String,
+    reader: ParquetObjectReader,
+    metadata: ArrowReaderMetadata,
+    shape: Arc<Shape>,
+    /// Column of the file for each field of the shape.
+    columns: Vec<Option<usize>>,
+}
+
+/// Which rows of a file to read.
+pub(super) enum Wanted<'a> {
+    Except(&'a Positions),
+    Only(&'a Positions),
+    /// Rows of these row groups.
+    Groups(Vec<usize>),
+}
+
+impl OpenFile {
+    /// Opens a file. With `pages`, reading few rows skips the pages between them.
+    pub(super) async fn open(
+        store: &Store,
+        shape: Arc<Shape>,
+        file: &DataFile,
+        pages: bool,
+    ) -> Result<Self> {
+        let uri = file.file_path().to_owned();
+        let failed = || LakeError::parquet("read", uri.clone());
+        let mut reader = store.parquet(&uri, file.file_size_in_bytes())?;
+        let position = Field::new(POSITION, DataType::Int64, false).with_extension_type(RowNumber);
+        let options = ArrowReaderOptions::new()
+            .with_skip_arrow_metadata(true)
+            .with_offset_index_policy(if pages {
+                PageIndexPolicy::Optional
+            } else {
+                PageIndexPolicy::Skip
+            })
+            .with_virtual_columns(vec![Arc::new(position)])
+            .map_err(failed())?;
+        let metadata = ArrowReaderMetadata::load_async(&mut reader, options)
+            .await
+            .map_err(failed())?;
+        let fields = metadata.parquet_schema().root_schema().get_fields();
+        let column_of = |id: &i32| {
+            fields.iter().position(|field| {
+                let info = field.get_basic_info();
+                info.has_id() && info.id() == *id && field.is_primitive()
+            })
+        };
+        let columns = shape.ids.iter().map(column_of).collect();
+        Ok(Self {
+            uri,
+            reader,
+            columns,
+            metadata,
+            shape,
+        })
+    }
+
+    pub(super) fn uri(&self) -> &str {
+        &self.uri
+    }
+
+    pub(super) fn footer(&self) -> &ParquetMetaData {
+        self.metadata.metadata()
+    }
+
+    /// Name and position in the file of a field's column.
+    pub(super) fn column(&self, field: usize) -> Option<(usize, &str)> {
+        let at = self.columns.get(field).copied().flatten()?;
+        let fields = self.metadata.parquet_schema().root_schema().get_fields();
+        Some((at, fields.get(at)?.name()))
+    }
+
+    pub(super) fn metadata(&self) -> &ArrowReaderMetadata {
+        &self.metadata
+    }
+
+    pub(super) fn builder(&self) -> ParquetRecordBatchStreamBuilder<ParquetObjectReader> {
+        ParquetRecordBatchStreamBuilder::new_with_metadata(
+            self.reader.clone(),
+            self.metadata.clone(),
+        )
+    }
+
+    /// Reads fields of the shape, in the order asked for.
+    pub(super) fn read(&self, fields: &[usize], wanted: &Wanted<'_>) -> Result<Rows> {
+        let footer = self.footer();
+        let (groups, selection) = choose(footer, wanted);
+        let rows: i64 = groups
+            .iter()
+            .map(|&at| footer.row_group(at).num_rows())
+            .sum();
+        let mut roots: Vec<usize> = fields.iter().filter_map(|&f| self.columns[f]).collect();
+        roots.sort_unstable();
+        roots.dedup();
+        let bytes: i64 = groups
+            .iter()
+            .flat_map(|&at| roots.iter().map(move |&root| (at, root)))
+            .map(|(at, root)| footer.row_group(at).column(root).uncompressed_size())
+            .sum();
+        let bytes_a_row = (bytes.max(0) as u64) / (rows.max(1) as u64) + 1;
+        let batch = (BATCH_BYTES / bytes_a_row).clamp(1, BATCH_ROWS) as usize;
+        let mask = ProjectionMask::roots(self.metadata.parquet_schema(), roots.iter().copied());
+        let mut builder = self
+            .builder()
+            .with_projection(mask)
+            .with_row_groups(groups)
+            .with_batch_size(batch);
+        if let Some(selection) = selection {
+            builder = builder.with_row_selection(selection);
+        }
+        let projection = Arc::new(Projection::new(&self.shape, fields, &self.columns, &roots));
+        let uri = self.uri.clone();
+        let stream = builder
+            .build()
+            .map_err(LakeError::parquet("read", uri.clone()))?;
+        Ok(stream
+            .map(move |batch| {
+                let batch = batch.map_err(LakeError::parquet("read", uri.clone()))?;
+                projection.apply(&uri, &batch)
+            })
+            .boxed())
+    }
+}
+
+/// How the columns of a file become the columns asked for.
+struct Projection {
+    schema: SchemaRef,
+    /// Column of the batch for each output column.
+    from: Vec<Option<usize>>,
+}
+
+impl Projection {
+    fn new(shape: &Shape, fields: &[usize], columns: &[Option<usize>], roots: &[usize]) -> Self {
+        let field = |&field: &usize| {
+            let plain = shape.arrow.field(field).clone();
+            // A file older than a required column reads as NULL there.
+            let nullable = plain.is_nullable() || columns[field].is_none();
+            plain.with_nullable(nullable)
+        };
+        Self {
+            schema: Arc::new(Schema::new(fields.iter().map(field).collect::<Vec<_>>())),
+            from: fields
+                .iter()
+                .map(|&field| {
+                    let root = columns[field]?;
+                    roots.iter().position(|&other| other == root)
+                })
+                .collect(),
+        }
+    }
+
+    fn apply(&self, uri: &str, batch: &RecordBatch) -> Result<(RecordBatch, Vec<u64>)> {
+        let failed = || LakeError::arrow(uri);
+        let rows = batch.num_rows();
+        let columns = self
+            .from
+            .iter()
+            .zip(self.schema.fields())
+            .map(|(from, field)| match from {
+                Some(at) => widened(batch.column(*at), field.data_type()),
+                None => Ok(new_null_array(field.data_type(), rows)),
+            });
+        let columns = columns
+            .collect::<std::result::Result<Vec<_>, _>>()
+            .map_err(failed())?;
+        let positions = batch
+            .column_by_name(POSITION)
+            .and_then(|column| column.as_primitive_opt::<Int64Type>())
+            .map(|column| column.values().iter().map(|&row| row as u64).collect())
+            .unwrap_or_default();
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
+            .map_err(failed())?;
+        Ok((batch, positions))
+    }
+}
+
+/// The column in the table's type: wider than the file's, or the same under another time zone name.
+pub(super) fn widened(
+    column: &ArrayRef,
+    ty: &DataType,
+) -> std::result::Result<ArrayRef, arrow_schema::ArrowError> {
+    if column.data_type() == ty {
+        return Ok(column.clone());
+    }
+    let exact = CastOptions {
+        safe: false,
+        ..CastOptions::default()
+    };
+    arrow_cast::cast_with_options(column, ty, &exact)
+}
+
+/// Row groups to read, and the rows to keep of them.
+fn choose(footer: &ParquetMetaData, wanted: &Wanted<'_>) -> (Vec<usize>, Option<RowSelection>) {
+    let all = || (0..footer.num_row_groups()).collect();
+    match wanted {
+        Wanted::Groups(groups) => (groups.clone(), None),
+        Wanted::Except(positions) if positions.is_empty() => (all(), None),
+        Wanted::Except(positions) => select(footer, positions, false),
+        Wanted::Only(positions) => select(footer, positions, true),
+    }
+}
+
+fn select(
+    footer: &ParquetMetaData,
+    positions: &Positions,
+    keep: bool,
+) -> (Vec<usize>, Option<RowSelection>) {
+    let mut groups = Vec::new();
+    let mut selectors = Vec::new();
+    let mut start = 0_u64;
+    for (at, group) in footer.row_groups().iter().enumerate() {
+        let end = start + u64::try_from(group.num_rows()).unwrap_or_default();
+        let listed = positions.range_cardinality(start..end);
+        let kept = if keep { listed } else { end - start - listed };
+        if kept > 0 {
+            groups.push(at);
+            push_runs(&mut selectors, positions, start..end, keep);
+        }
+        start = end;
+    }
+    (groups, Some(RowSelection::from(selectors)))
+}
+
+/// Runs of listed and unlisted rows of one row group.
+fn push_runs(
+    selectors: &mut Vec<RowSelector>,
+    positions: &Positions,
+    rows: std::ops::Range<u64>,
+    keep: bool,
+) {
+    let run = |length: u64, listed: bool| {
+        if listed == keep {
+            RowSelector::select(length as usize)
+        } else {
+            RowSelector::skip(length as usize)
+        }
+    };
+    let mut next = rows.start;
+    let mut listed_from = rows.start;
+    let mut iter = positions.iter();
+    iter.advance_to(rows.start);
+    for position in iter.take_while(|&position| position < rows.end) {
+        if position > next {
+            if next > listed_from {
+                selectors.push(run(next - listed_from, true));
+            }
+            selectors.push(run(position - next, false));
+            listed_from = position;
+        }
+        next = position + 1;
+    }
+    if next > listed_from {
+        selectors.push(run(next - listed_from, true));
+    }
+    if rows.end > next {
+        selectors.push(run(rows.end - next, false));
+    }
+}
+
+/// Only the batches of a stream of rows.
+pub(super) fn batches(rows: Rows) -> BoxStream<'static, Result<RecordBatch>> {
+    rows.map_ok(|(batch, _)| batch).boxed()
+}

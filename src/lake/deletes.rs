@@ -1,0 +1,211 @@
+//! Position deletes: which rows of a data file are gone.
+//!
+//! One delete file refers to one data file, by exactly the path that the manifest gives the data file, and lists positions in
+//! ascending order. Readers take the union of all delete files of a data file.
+
+use super::error::{LakeError, Result};
+use super::files::Compression;
+use super::manifests::{DELETE_PATH_ID, DELETE_POS_ID, Files, LiveFile};
+use super::store::Store;
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use futures::TryStreamExt;
+use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, DataFileFormat, Datum};
+use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
+use parquet::arrow::{ArrowWriter, PARQUET_FIELD_ID_META_KEY};
+use parquet::basic::{Compression as ParquetCompression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+use roaring::RoaringTreemap;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Positions of one data file, ascending.
+pub(super) type Positions = RoaringTreemap;
+
+/// Reads delete files, each at most once.
+#[derive(Default)]
+pub(super) struct DeleteIndex {
+    /// By path of the delete file: positions by data file.
+    read: HashMap<String, Arc<HashMap<String, Positions>>>,
+}
+
+impl DeleteIndex {
+    /// The positions of a data file that the snapshot deletes.
+    pub(super) async fn of(
+        &mut self,
+        store: &Store,
+        files: &Files,
+        data: &LiveFile,
+    ) -> Result<Positions> {
+        let mut positions = Positions::new();
+        for delete in files.deletes_for(data) {
+            let path = delete.file.file_path();
+            let content = match self.read.get(path) {
+                Some(content) => content.clone(),
+                None => {
+                    let content = Arc::new(read(store, &delete.file).await?);
+                    self.read.insert(path.to_owned(), content.clone());
+                    content
+                }
+            };
+            if let Some(deleted) = content.get(data.file.file_path()) {
+                positions |= deleted;
+            }
+        }
+        Ok(positions)
+    }
+}
+
+/// Reads a delete file: positions by data file.
+async fn read(store: &Store, delete: &DataFile) -> Result<HashMap<String, Positions>> {
+    let path = delete.file_path();
+    let failed = || LakeError::parquet("read", path);
+    let reader = store.parquet(path, delete.file_size_in_bytes())?;
+    let builder = ParquetRecordBatchStreamBuilder::new(reader)
+        .await
+        .map_err(failed())?;
+    let mut batches = builder.build().map_err(failed())?;
+    let mut positions: HashMap<String, Positions> = HashMap::new();
+    while let Some(batch) = batches.try_next().await.map_err(failed())? {
+        let columns = (
+            batch.column_by_name("file_path"),
+            batch.column_by_name("pos"),
+        );
+        let (Some(paths), Some(rows)) = (
+            columns.0.and_then(|column| column.as_string_opt::<i32>()),
+            columns
+                .1
+                .and_then(|column| column.as_primitive_opt::<Int64Type>()),
+        ) else {
+            return Err(failed()(parquet::errors::ParquetError::General(
+                "no columns file_path and pos: not a position delete file".to_owned(),
+            )));
+        };
+        for (path, row) in paths.iter().zip(rows.values()) {
+            let Some(path) = path else { continue };
+            let row = u64::try_from(*row).unwrap_or(u64::MAX);
+            match positions.get_mut(path) {
+                Some(found) => {
+                    found.insert(row);
+                }
+                None => {
+                    positions.insert(path.to_owned(), Positions::from_iter([row]));
+                }
+            }
+        }
+    }
+    Ok(positions)
+}
+
+fn schema() -> SchemaRef {
+    let field = |name: &str, ty, id: i32| {
+        Field::new(name, ty, false).with_metadata(HashMap::from([(
+            PARQUET_FIELD_ID_META_KEY.to_owned(),
+            id.to_string(),
+        )]))
+    };
+    Arc::new(Schema::new(vec![
+        field("file_path", DataType::Utf8, DELETE_PATH_ID),
+        field("pos", DataType::Int64, DELETE_POS_ID),
+    ]))
+}
+
+/// Writes the delete file of one data file; durable when it returns.
+pub(super) async fn write(
+    store: &Arc<Store>,
+    uri: String,
+    data_path: String,
+    positions: Positions,
+    compression: Compression,
+) -> Result<DataFile> {
+    let store = store.clone();
+    let thread = tokio::task::spawn_blocking(move || {
+        encode(&store, &uri, &data_path, &positions, compression)
+    });
+    thread.await.map_err(|_| LakeError::Thread {
+        action: "writes position deletes",
+    })?
+}
+
+/// Rows encoded at a time.
+const BATCH_ROWS: usize = 64 * 1024;
+
+fn encode(
+    store: &Store,
+    uri: &str,
+    data_path: &str,
+    positions: &Positions,
+    compression: Compression,
+) -> Result<DataFile> {
+    let failed = || LakeError::parquet("write", uri);
+    let properties = WriterProperties::builder()
+        .set_compression(match compression {
+            Compression::None => ParquetCompression::UNCOMPRESSED,
+            Compression::Snappy | Compression::Lz4 | Compression::Zstd(_) => {
+                ParquetCompression::ZSTD(ZstdLevel::default())
+            }
+        })
+        // Bounds must hold the whole path: readers compare it with the path of the data file.
+        .set_statistics_truncate_length(None)
+        .set_column_index_truncate_length(None)
+        .set_created_by(concat!("icesync ", env!("CARGO_PKG_VERSION")).to_owned())
+        .build();
+    let mut sink = store.sink(uri)?;
+    let mut writer =
+        ArrowWriter::try_new(&mut sink, schema(), Some(properties)).map_err(failed())?;
+    let mut rest = positions.iter().peekable();
+    while rest.peek().is_some() {
+        let rows: Vec<i64> = rest
+            .by_ref()
+            .take(BATCH_ROWS)
+            .map(|row| i64::try_from(row).unwrap_or(i64::MAX))
+            .collect();
+        let paths: ArrayRef = Arc::new(StringArray::from_iter_values(
+            rows.iter().map(|_| data_path),
+        ));
+        let rows: ArrayRef = Arc::new(Int64Array::from(rows));
+        let batch = RecordBatch::try_new(schema(), vec![paths, rows])
+            .map_err(LakeError::arrow("position deletes"))?;
+        writer.write(&batch).map_err(failed())?;
+    }
+    writer.finish().map_err(failed())?;
+    let size = writer.bytes_written() as u64;
+    drop(writer);
+    sink.finish()
+        .map_err(|error| LakeError::io("write", uri, error))?;
+    let bound =
+        |row: Option<u64>| Datum::long(i64::try_from(row.unwrap_or_default()).unwrap_or(i64::MAX));
+    let count = positions.len();
+    let path = Datum::string(data_path);
+    DataFileBuilder::default()
+        .content(DataContentType::PositionDeletes)
+        .file_path(uri.to_owned())
+        .file_format(DataFileFormat::Parquet)
+        .record_count(count)
+        .file_size_in_bytes(size)
+        .value_counts(HashMap::from([
+            (DELETE_PATH_ID, count),
+            (DELETE_POS_ID, count),
+        ]))
+        .null_value_counts(HashMap::from([(DELETE_PATH_ID, 0), (DELETE_POS_ID, 0)]))
+        .lower_bounds(HashMap::from([
+            (DELETE_PATH_ID, path.clone()),
+            (DELETE_POS_ID, bound(positions.min())),
+        ]))
+        .upper_bounds(HashMap::from([
+            (DELETE_PATH_ID, path),
+            (DELETE_POS_ID, bound(positions.max())),
+        ]))
+        .referenced_data_file(Some(data_path.to_owned()))
+        .build()
+        .map_err(|error| LakeError::Iceberg {
+            action: "describe",
+            path: uri.to_owned(),
+            source: Box::new(iceberg::Error::new(
+                iceberg::ErrorKind::DataInvalid,
+                error.to_string(),
+            )),
+        })
+}

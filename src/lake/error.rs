@@ -1,0 +1,282 @@
+//! What can go wrong in the warehouse.
+
+use crate::change::RunId;
+use crate::error::{Disposition, Error, Kind};
+use crate::schema::TableName;
+
+/// A failure of the warehouse. Messages name the file or the table and end with what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum LakeError {
+    #[error(
+        "the warehouse location `{location}` is not supported: give a directory or a file:// URI"
+    )]
+    UnsupportedLocation { location: String },
+
+    #[error(
+        "the path `{path}` has characters that cannot be part of a warehouse location (control characters, `#` or `?`): choose another directory"
+    )]
+    BadPath { path: String },
+
+    #[error(
+        "`{path}` is a file where a directory of the warehouse is expected: move it away or configure another location"
+    )]
+    FileInTheWay { path: String },
+
+    #[error(
+        "permission denied on `{path}`: give the user that runs icesync read and write access to the warehouse"
+    )]
+    Denied {
+        path: String,
+        source: std::io::Error,
+    },
+
+    #[error("cannot {action} `{path}`")]
+    Io {
+        action: &'static str,
+        path: String,
+        source: std::io::Error,
+    },
+
+    #[error(
+        "the table metadata `{path}` is damaged or truncated: restore this file from a backup, or remove it to go back to the version before it"
+    )]
+    MetadataCorrupt {
+        path: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
+    #[error(
+        "`{path}` points to version {version}, but no metadata file exists beside it: restore the table's metadata directory, or remove the table's directory to extract it from scratch"
+    )]
+    HintDangling { path: String, version: u64 },
+
+    #[error(
+        "`{path}` holds `{text}` instead of a version number, and no v<number>.metadata.json exists beside it: restore the table's metadata directory, or remove the table's directory to extract it from scratch"
+    )]
+    HintInvalid { path: String, text: String },
+
+    #[error(
+        "`{path}` has metadata files but neither version-hint.text nor v<number>.metadata.json: the table belongs to another kind of catalog; choose another table name"
+    )]
+    NotFilesystemCatalog { path: String },
+
+    #[error("the table {table} exists already (`{path}`)")]
+    AlreadyExists { table: TableName, path: String },
+
+    #[error("the table {table} does not exist in the warehouse: run extract first")]
+    TableMissing { table: TableName },
+
+    #[error("the table {table} cannot be used: {reason}")]
+    UnsupportedTable { table: TableName, reason: String },
+
+    #[error(
+        "the property {property} of {table} cannot be read: it was changed by something else than icesync; restore it or reset the table's state"
+    )]
+    PropertyCorrupt {
+        table: TableName,
+        property: &'static str,
+        source: serde_json::Error,
+    },
+
+    #[error(
+        "the checkpoint of {table} has version {found}, this build reads up to {known}: use a newer icesync"
+    )]
+    CheckpointNewer {
+        table: TableName,
+        found: u32,
+        known: u32,
+    },
+
+    #[error("another run{} committed to {table} since this one started{}: nothing was written; run again", .by_run.map(|run| format!(" ({run})")).unwrap_or_default(), .at.as_ref().map(|at| format!(" (at {at})")).unwrap_or_default())]
+    CheckpointMoved {
+        table: TableName,
+        by_run: Option<RunId>,
+        at: Option<String>,
+        expected: Option<RunId>,
+    },
+
+    #[error(
+        "other writers kept committing to {table}; gave up after {attempts} attempts, nothing was written: run again"
+    )]
+    CommitConflict { table: TableName, attempts: u32 },
+
+    #[error(
+        "{table} has changed in a way this run cannot be combined with ({reason}); nothing was written: run again"
+    )]
+    CommitOutdated { table: TableName, reason: String },
+
+    #[error(
+        "whether run {run_id} committed to {table} is unknown: look for the run id before trying again"
+    )]
+    CommitUnknown {
+        table: TableName,
+        run_id: RunId,
+        source: Box<LakeError>,
+    },
+
+    #[error("{table} has no snapshot {wanted}; it has {available}")]
+    SnapshotNotFound {
+        table: TableName,
+        wanted: String,
+        available: String,
+    },
+
+    #[error(
+        "snapshot {to} of {table} does not follow from snapshot {from}: load a snapshot newer than the one loaded last, or reset the target's load state to load everything"
+    )]
+    NotAncestor {
+        table: TableName,
+        from: i64,
+        to: i64,
+    },
+
+    #[error(
+        "`{path}` holds {what}, which icesync does not read: compact {table} with the engine that wrote it"
+    )]
+    UnsupportedDeletes {
+        table: TableName,
+        path: String,
+        what: &'static str,
+    },
+
+    #[error(
+        "rows for {table} do not fit its lake schema at column `{column}`: expected {expected}, found {found}"
+    )]
+    BatchMismatch {
+        table: TableName,
+        column: String,
+        expected: String,
+        found: String,
+    },
+
+    #[error(
+        "column `{column}` of {table} is required in the lake but a row has NULL there: recreate the lake table after making the column nullable"
+    )]
+    NullInRequired { table: TableName, column: String },
+
+    #[error("{table} has no key, so rows cannot be {what}: configure a key or use kind history")]
+    NoKey {
+        table: TableName,
+        what: &'static str,
+    },
+
+    #[error("cannot {action} the Parquet file `{path}`")]
+    Parquet {
+        action: &'static str,
+        path: String,
+        source: parquet::errors::ParquetError,
+    },
+
+    #[error("cannot {action} the Iceberg metadata `{path}`")]
+    Iceberg {
+        action: &'static str,
+        path: String,
+        source: Box<iceberg::Error>,
+    },
+
+    #[error("rows of {what} cannot be processed")]
+    Arrow {
+        what: String,
+        source: arrow_schema::ArrowError,
+    },
+
+    #[error("a background thread that {action} ended early")]
+    Thread { action: &'static str },
+}
+
+impl LakeError {
+    /// What the caller may do about it.
+    pub fn disposition(&self) -> Disposition {
+        match self {
+            LakeError::CommitUnknown { .. } => Disposition::Ambiguous,
+            LakeError::CommitConflict { .. } | LakeError::Thread { .. } => Disposition::Transient,
+            LakeError::Io { source, .. } => match source.kind() {
+                std::io::ErrorKind::Interrupted | std::io::ErrorKind::TimedOut => {
+                    Disposition::Transient
+                }
+                // Every other kind (no space, read-only file system, ...) needs somebody to act.
+                _ => Disposition::Definite,
+            },
+            LakeError::UnsupportedLocation { .. }
+            | LakeError::BadPath { .. }
+            | LakeError::FileInTheWay { .. }
+            | LakeError::Denied { .. }
+            | LakeError::MetadataCorrupt { .. }
+            | LakeError::HintDangling { .. }
+            | LakeError::HintInvalid { .. }
+            | LakeError::NotFilesystemCatalog { .. }
+            | LakeError::AlreadyExists { .. }
+            | LakeError::TableMissing { .. }
+            | LakeError::UnsupportedTable { .. }
+            | LakeError::PropertyCorrupt { .. }
+            | LakeError::CheckpointNewer { .. }
+            | LakeError::CheckpointMoved { .. }
+            | LakeError::CommitOutdated { .. }
+            | LakeError::SnapshotNotFound { .. }
+            | LakeError::NotAncestor { .. }
+            | LakeError::UnsupportedDeletes { .. }
+            | LakeError::BatchMismatch { .. }
+            | LakeError::NullInRequired { .. }
+            | LakeError::NoKey { .. }
+            | LakeError::Parquet { .. }
+            | LakeError::Iceberg { .. }
+            | LakeError::Arrow { .. } => Disposition::Definite,
+        }
+    }
+
+    /// Wraps an I/O error, telling apart the cases that have their own remedy.
+    pub(super) fn io(
+        action: &'static str,
+        path: impl Into<String>,
+        source: std::io::Error,
+    ) -> Self {
+        let path = path.into();
+        match source.kind() {
+            std::io::ErrorKind::PermissionDenied => LakeError::Denied { path, source },
+            std::io::ErrorKind::NotADirectory => LakeError::FileInTheWay { path },
+            _ => LakeError::Io {
+                action,
+                path,
+                source,
+            },
+        }
+    }
+
+    pub(super) fn iceberg(
+        action: &'static str,
+        path: impl Into<String>,
+    ) -> impl FnOnce(iceberg::Error) -> Self {
+        let path = path.into();
+        move |source| LakeError::Iceberg {
+            action,
+            path,
+            source: Box::new(source),
+        }
+    }
+
+    pub(super) fn parquet(
+        action: &'static str,
+        path: impl Into<String>,
+    ) -> impl FnOnce(parquet::errors::ParquetError) -> Self {
+        let path = path.into();
+        move |source| LakeError::Parquet {
+            action,
+            path,
+            source,
+        }
+    }
+
+    pub(super) fn arrow(what: impl Into<String>) -> impl FnOnce(arrow_schema::ArrowError) -> Self {
+        let what = what.into();
+        move |source| LakeError::Arrow { what, source }
+    }
+}
+
+impl From<LakeError> for Error {
+    fn from(error: LakeError) -> Self {
+        Error::new(Kind::Lake, error.disposition(), error)
+    }
+}
+
+/// Result of the lake.
+pub type Result<T> = std::result::Result<T, LakeError>;

@@ -1,0 +1,77 @@
+//! How rows are written.
+
+use super::files::Compression;
+use crate::change::RunId;
+use chrono::{DateTime, Utc};
+
+/// What becomes of rows whose key is in the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteMode {
+    /// Rows are added; keys are not looked at.
+    Append,
+    /// A row replaces the one with its key.
+    Upsert,
+    /// The rows written become the whole table.
+    ReplaceAll,
+}
+
+/// What `_op` of a history table says about the rows written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Op {
+    /// `I`: first read.
+    Insert,
+    /// `U`: read because it changed.
+    Update,
+    /// `D`: deleted in the source.
+    Delete,
+    /// `R`: read by a full refresh.
+    Refresh,
+}
+
+impl Op {
+    pub(super) fn code(self) -> &'static str {
+        match self {
+            Op::Insert => "I",
+            Op::Update => "U",
+            Op::Delete => "D",
+            Op::Refresh => "R",
+        }
+    }
+}
+
+/// How to write.
+#[derive(Debug, Clone)]
+pub struct WriteOptions {
+    pub mode: WriteMode,
+    /// Of history tables.
+    pub op: Op,
+    /// The run, part of file names.
+    pub run_id: RunId,
+    /// `_committed_at` of history tables.
+    pub committed_at: DateTime<Utc>,
+    /// A data file is closed at about this size.
+    pub target_file_bytes: u64,
+    pub row_group_rows: usize,
+    /// Keys held in memory at once; a data file has no more rows than this.
+    pub key_rows_max: usize,
+    pub compression: Compression,
+    /// Whether to compute [`PreparedCommit::content`].
+    pub content: bool,
+}
+
+impl WriteOptions {
+    /// The defaults: 128 MB files, row groups of 128 Ki rows, a million keys, zstd level 1.
+    pub fn new(mode: WriteMode, run_id: RunId) -> Self {
+        Self {
+            mode,
+            op: Op::Update,
+            run_id,
+            committed_at: Utc::now(),
+            target_file_bytes: 128 << 20,
+            row_group_rows: 128 << 10,
+            key_rows_max: 1_000_000,
+            compression: Compression::Zstd(1),
+            content: mode == WriteMode::ReplaceAll,
+        }
+    }
+}

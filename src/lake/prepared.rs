@@ -1,0 +1,300 @@
+//! A write that is complete on disk and visible to nobody: which files it adds to a table and which leave it.
+
+use super::deletes::{self, DeleteIndex, Positions};
+use super::error::{LakeError, Result};
+use super::lookup::LookupStats;
+use super::manifests::{Files, LiveFile};
+use super::options::{WriteMode, WriteOptions};
+use super::rebase;
+use super::table::{DELETED_ROWS_ENTRY, LIVE_ROWS_ENTRY, LakeTable};
+use super::writer::{OwnFile, seq_high};
+use crate::change::{Content, WriteCounts};
+use iceberg::spec::{DataFile, Operation};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+/// A data file with this many delete files gets one that replaces them all, so that readers open few.
+const DELETE_FILES_MAX: usize = 8;
+
+/// Files that are complete and durable, and what committing them means. Not visible to anybody.
+pub struct PreparedCommit {
+    pub(super) base_snapshot: Option<i64>,
+    pub(super) base: Arc<Files>,
+    pub(super) options: WriteOptions,
+    pub(super) own: Vec<OwnFile>,
+    /// Positions to delete in files of the base snapshot, by path.
+    pub(super) pending: BTreeMap<String, Positions>,
+    pub(super) counts: WriteCounts,
+    pub(super) stats: LookupStats,
+    content: Option<Content>,
+    pub(super) base_seq_high: i64,
+    pub(super) seq_high: i64,
+    /// Rows move between files but none changes.
+    pub(super) compaction: bool,
+    pub(super) plan: Plan,
+}
+
+/// How the files of a table change.
+#[derive(Default)]
+pub(super) struct Plan {
+    pub(super) added_data: Vec<DataFile>,
+    pub(super) added_deletes: Vec<DataFile>,
+    /// Paths of data and delete files that leave the table.
+    pub(super) gone: HashSet<String>,
+    /// Live rows before, of them removed, and added.
+    live_before: u64,
+    rows_deleted: u64,
+    rows_added: u64,
+}
+
+impl PreparedCommit {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of a writer, taken apart once"
+    )]
+    pub(super) fn new(
+        table: &LakeTable,
+        base: Arc<Files>,
+        options: WriteOptions,
+        own: Vec<OwnFile>,
+        pending: BTreeMap<String, Positions>,
+        counts: WriteCounts,
+        stats: LookupStats,
+        content: Option<Content>,
+        seq: i64,
+    ) -> Self {
+        Self {
+            base_snapshot: table.current_snapshot_id(),
+            base,
+            options,
+            own,
+            pending,
+            counts,
+            stats,
+            content,
+            base_seq_high: seq_high(table),
+            seq_high: seq,
+            compaction: false,
+            plan: Plan::default(),
+        }
+    }
+
+    /// What was written, as far as it is known before the commit.
+    pub fn counts(&self) -> WriteCounts {
+        self.counts
+    }
+
+    /// What looking up keys has cost so far.
+    pub fn lookup(&self) -> LookupStats {
+        self.stats
+    }
+
+    /// Row count and order-independent hash of the rows written, when asked for in the options.
+    pub fn content(&self) -> Option<Content> {
+        self.content
+    }
+
+    /// Whether committing would change no row.
+    pub fn is_empty(&self) -> bool {
+        self.plan.added_data.is_empty()
+            && self.plan.added_deletes.is_empty()
+            && self.plan.gone.is_empty()
+    }
+
+    /// The files written, data first.
+    pub fn files(&self) -> impl Iterator<Item = &str> {
+        let own = self.own.iter().map(|own| &own.file);
+        own.chain(&self.plan.added_deletes).map(DataFile::file_path)
+    }
+
+    /// Removes the files, as far as possible.
+    pub async fn abandon(self, table: &LakeTable) {
+        for uri in self.files() {
+            remove(table, uri).await;
+        }
+    }
+
+    /// Writes the delete files and decides what leaves the table. Everything is durable when it returns.
+    pub(super) async fn materialised(mut self, table: &LakeTable) -> Result<Self> {
+        let mut plan = Plan {
+            live_before: table.current_rows().await?,
+            ..Plan::default()
+        };
+        let mut index = DeleteIndex::default();
+        if self.options.mode == WriteMode::ReplaceAll {
+            let all = self.base.data.iter().chain(&self.base.deletes);
+            plan.gone
+                .extend(all.map(|live| live.file.file_path().to_owned()));
+            plan.rows_deleted = plan.live_before;
+            self.counts.deleted = plan.live_before;
+        } else {
+            let files = self.base.by_path();
+            for (path, rows) in &self.pending {
+                let Some(live) = files.get(path.as_str()) else {
+                    continue;
+                };
+                let gone = index.of(&table.store, &self.base, live).await?;
+                let fresh = rows - &gone;
+                plan.rows_deleted += fresh.len();
+                if fresh.len() + gone.len() >= live.file.record_count() {
+                    plan.gone.insert(path.clone());
+                    let own = self.base.own_deletes(path);
+                    plan.gone
+                        .extend(own.map(|delete| delete.file.file_path().to_owned()));
+                } else if !fresh.is_empty() {
+                    let own: Vec<&str> = self
+                        .base
+                        .own_deletes(path)
+                        .map(|delete| delete.file.file_path())
+                        .collect();
+                    let rows = if own.len() >= DELETE_FILES_MAX {
+                        plan.gone.extend(own.into_iter().map(str::to_owned));
+                        fresh | gone
+                    } else {
+                        fresh
+                    };
+                    let delete = self.write_deletes(table, path, rows).await?;
+                    plan.added_deletes.push(delete);
+                }
+            }
+        }
+        for own in &self.own {
+            let path = own.file.file_path();
+            let rows = own.file.record_count();
+            if own.dead.len() >= rows {
+                continue;
+            }
+            plan.rows_added += rows - own.dead.len();
+            plan.added_data.push(own.file.clone());
+            if !own.dead.is_empty() {
+                let delete = self.write_deletes(table, path, own.dead.clone()).await?;
+                plan.added_deletes.push(delete);
+            }
+        }
+        let data = format!("{}/data", table.location);
+        table.store.sync_directory(&data).await?;
+        let added = || plan.added_data.iter().chain(&plan.added_deletes);
+        self.counts.data_files = plan.added_data.len() as u64;
+        self.counts.delete_files = plan.added_deletes.len() as u64;
+        self.counts.bytes = added().map(DataFile::file_size_in_bytes).sum();
+        self.plan = plan;
+        Ok(self)
+    }
+
+    async fn write_deletes(
+        &self,
+        table: &LakeTable,
+        path: &str,
+        rows: Positions,
+    ) -> Result<DataFile> {
+        let uri = format!(
+            "{}/data/{}-{}-deletes.parquet",
+            table.location,
+            self.options.run_id,
+            uuid::Uuid::new_v4().simple()
+        );
+        let compression = self.options.compression;
+        deletes::write(&table.store, uri, path.to_owned(), rows, compression).await
+    }
+
+    /// Brings the plan up to the table's current snapshot.
+    pub(super) async fn rebased(mut self, table: &LakeTable) -> Result<Self> {
+        if self.seq_high > self.base_seq_high && seq_high(table) != self.base_seq_high {
+            return Err(LakeError::CommitOutdated {
+                table: table.name.clone(),
+                reason: "the order numbers of its history were continued by somebody else".into(),
+            });
+        }
+        if self.base_snapshot == table.current_snapshot_id() {
+            return Ok(self);
+        }
+        for delete in &self.plan.added_deletes {
+            remove(table, delete.file_path()).await;
+        }
+        self.plan = Plan::default();
+        rebase::rebase(&mut self, table).await?;
+        self.materialised(table).await
+    }
+
+    pub(super) fn operation(&self) -> Operation {
+        let adds = !self.plan.added_data.is_empty();
+        let removes = !self.plan.gone.is_empty() || !self.plan.added_deletes.is_empty();
+        match (adds, removes) {
+            _ if self.compaction => Operation::Replace,
+            (true, true) => Operation::Overwrite,
+            (false, true) => Operation::Delete,
+            (true, false) | (false, false) => Operation::Append,
+        }
+    }
+}
+
+pub(super) async fn remove(table: &LakeTable, uri: &str) {
+    if let Err(error) = table.store.remove(uri).await {
+        tracing::debug!(%uri, error = %error, "left an unused file behind");
+    }
+}
+
+/// The entries of a snapshot's summary that the specification names, and our own row counts.
+pub(super) fn summary(prepared: &PreparedCommit) -> HashMap<String, String> {
+    let plan = &prepared.plan;
+    let base = &prepared.base;
+    let gone = |live: &&Arc<LiveFile>| plan.gone.contains(live.file.file_path());
+    let sum = |files: &mut dyn Iterator<Item = &DataFile>| -> (u64, u64, u64) {
+        files.fold((0, 0, 0), |(files, rows, bytes), file| {
+            let size = file.file_size_in_bytes();
+            (files + 1, rows + file.record_count(), bytes + size)
+        })
+    };
+    let added = sum(&mut plan.added_data.iter());
+    let added_deletes = sum(&mut plan.added_deletes.iter());
+    let removed = sum(&mut base.data.iter().filter(gone).map(|live| &live.file));
+    let removed_deletes = sum(&mut base.deletes.iter().filter(gone).map(|live| &live.file));
+    let data = sum(&mut base.data.iter().map(|live| &live.file));
+    let deletes = sum(&mut base.deletes.iter().map(|live| &live.file));
+    let total = |before: u64, added: u64, removed: u64| before + added - removed;
+    let entries = [
+        ("added-data-files", added.0),
+        ("added-records", added.1),
+        ("added-delete-files", added_deletes.0),
+        ("added-position-delete-files", added_deletes.0),
+        ("added-position-deletes", added_deletes.1),
+        ("added-files-size", added.2 + added_deletes.2),
+        ("deleted-data-files", removed.0),
+        ("deleted-records", removed.1),
+        ("removed-delete-files", removed_deletes.0),
+        ("removed-position-delete-files", removed_deletes.0),
+        ("removed-position-deletes", removed_deletes.1),
+        ("removed-files-size", removed.2 + removed_deletes.2),
+    ];
+    let totals = [
+        ("total-data-files", total(data.0, added.0, removed.0)),
+        ("total-records", total(data.1, added.1, removed.1)),
+        (
+            "total-delete-files",
+            total(deletes.0, added_deletes.0, removed_deletes.0),
+        ),
+        (
+            "total-position-deletes",
+            total(deletes.1, added_deletes.1, removed_deletes.1),
+        ),
+        ("total-equality-deletes", 0),
+        (
+            "total-files-size",
+            total(
+                data.2 + deletes.2,
+                added.2 + added_deletes.2,
+                removed.2 + removed_deletes.2,
+            ),
+        ),
+        (
+            LIVE_ROWS_ENTRY,
+            total(plan.live_before, plan.rows_added, plan.rows_deleted),
+        ),
+        (DELETED_ROWS_ENTRY, plan.rows_deleted),
+    ];
+    let entries = entries.into_iter().filter(|(_, count)| *count > 0);
+    entries
+        .chain(totals)
+        .map(|(name, count)| (name.to_owned(), count.to_string()))
+        .collect()
+}

@@ -1,0 +1,108 @@
+//! Bringing a prepared commit up to a table whose files changed since the write began.
+
+use super::datafile::{OpenFile, Wanted};
+use super::deletes::{DeleteIndex, Positions};
+use super::error::{LakeError, Result};
+use super::keys::{KeyEncoder, KeySet, KeyState};
+use super::lookup::Lookup;
+use super::manifests::{Files, LiveFile};
+use super::options::WriteMode;
+use super::prepared::PreparedCommit;
+use super::table::LakeTable;
+use futures::TryStreamExt;
+use iceberg::spec::DataFile;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// Replaces the base of the commit by the table's current files, and its positions by those of the same rows there.
+pub(super) async fn rebase(prepared: &mut PreparedCommit, table: &LakeTable) -> Result<()> {
+    let now = Arc::new(table.files(table.current_snapshot_id()).await?);
+    if prepared.options.mode == WriteMode::Upsert {
+        look_up_again(prepared, table, &now).await?;
+    }
+    prepared.base = now;
+    prepared.base_snapshot = table.current_snapshot_id();
+    Ok(())
+}
+
+async fn look_up_again(
+    prepared: &mut PreparedCommit,
+    table: &LakeTable,
+    now: &Files,
+) -> Result<()> {
+    let before = prepared.base.by_path();
+    let new: Vec<Arc<LiveFile>> = now
+        .data
+        .iter()
+        .filter(|live| !before.contains_key(live.file.file_path()))
+        .cloned()
+        .collect();
+    let still: HashSet<&str> = now.by_path().into_keys().collect();
+    let mut lost: Vec<(DataFile, Positions)> = Vec::new();
+    for (path, rows) in &prepared.pending {
+        if !still.contains(path.as_str())
+            && let Some(live) = before.get(path.as_str())
+        {
+            lost.push((live.file.clone(), rows.clone()));
+        }
+    }
+    prepared
+        .pending
+        .retain(|path, _| still.contains(path.as_str()));
+    if new.is_empty() {
+        return Ok(());
+    }
+    let encoder = KeyEncoder::new(&table.shape)?;
+    let mut index = DeleteIndex::default();
+    let own: Vec<(DataFile, Positions)> = prepared
+        .own
+        .iter()
+        .map(|own| (own.file.clone(), own.dead.clone()))
+        .collect();
+    let own = own.iter().map(|(file, dead)| (file, Wanted::Except(dead)));
+    let lost = lost.iter().map(|(file, rows)| (file, Wanted::Only(rows)));
+    for (file, wanted) in own.chain(lost) {
+        let keys = keys_of(table, &encoder, file, &wanted).await?;
+        let mut lookup = Lookup::new(&table.store, table.shape.clone(), &encoder, &keys)?;
+        for live in &new {
+            let mut found = Positions::new();
+            let note = |_, row| {
+                found.insert(row);
+            };
+            lookup.probe(&live.file, note).await?;
+            if !found.is_empty() {
+                found -= index.of(&table.store, now, live).await?;
+                let path = live.file.file_path().to_owned();
+                *prepared.pending.entry(path).or_default() |= found;
+            }
+        }
+        prepared.stats.add(lookup.stats);
+    }
+    prepared.pending.retain(|_, rows| !rows.is_empty());
+    Ok(())
+}
+
+/// The keys of rows of one file. A file of ours never has more rows than a writer holds keys.
+async fn keys_of(
+    table: &LakeTable,
+    encoder: &KeyEncoder,
+    file: &DataFile,
+    wanted: &Wanted<'_>,
+) -> Result<KeySet> {
+    let outdated = |error: LakeError| LakeError::CommitOutdated {
+        table: table.name.clone(),
+        reason: format!("its files were replaced and cannot be read again: {error}"),
+    };
+    let open = OpenFile::open(&table.store, table.shape.clone(), file, true)
+        .await
+        .map_err(outdated)?;
+    let mut rows = open.read(&table.shape.key_fields(), wanted)?;
+    let mut keys = KeySet::default();
+    while let Some((batch, _)) = rows.try_next().await? {
+        for key in encoder.encode(batch.columns())?.iter() {
+            keys.insert(key.as_ref(), KeyState::Row(0));
+        }
+    }
+    keys.seal();
+    Ok(keys)
+}

@@ -1,0 +1,318 @@
+//! Files of the warehouse: durable writes, put-if-absent, ranged reads.
+//!
+//! Everything above this module speaks in URIs, exactly as they stand in Iceberg metadata. Small files (metadata, hint,
+//! manifests) are read and written here whole; Parquet files are read in ranges through [`object_store`]. Only the local
+//! file system is supported so far: it needs its own writes, because `object_store` does not fsync.
+//!
+//! Durability on a local disk: a file is complete on disk before its name exists (temporary name, fsync, then link or
+//! rename, then fsync of the directory), so a crash leaves the whole file or none.
+
+use super::error::{LakeError, Result};
+use bytes::Bytes;
+use object_store::ObjectStore;
+use object_store::local::LocalFileSystem;
+use parquet::arrow::async_reader::ParquetObjectReader;
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const SCHEME: &str = "file://";
+
+/// The file system of one warehouse.
+#[derive(Debug)]
+pub(super) struct Store {
+    root: String,
+    objects: Arc<dyn ObjectStore>,
+    #[cfg(test)]
+    pub(super) fault: std::sync::Mutex<Option<Fault>>,
+}
+
+/// A scripted failure of the next put-if-absent.
+#[cfg(test)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The file is written, the reply is an error.
+    ReplyLost,
+    /// Nothing is written, the reply is an error.
+    RequestLost,
+}
+
+/// Where the bytes of a Parquet file go. `finish` returns once they are durable.
+pub(super) trait Sink: Write + Send {
+    fn finish(self: Box<Self>) -> io::Result<()>;
+}
+
+impl Sink for BufWriter<File> {
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        self.into_inner()
+            .map_err(io::IntoInnerError::into_error)?
+            .sync_data()
+    }
+}
+
+impl Store {
+    /// Accepts a directory (relative ones are taken from the working directory) or a `file://` URI. Touches nothing.
+    pub(super) fn open(location: &str) -> Result<Self> {
+        let unsupported = || LakeError::UnsupportedLocation {
+            location: location.to_owned(),
+        };
+        let path = match location.split_once("://") {
+            Some(("file", path)) if path.starts_with('/') => PathBuf::from(path),
+            Some(("file", path)) => match path.strip_prefix("localhost") {
+                Some(path) if path.starts_with('/') => PathBuf::from(path),
+                Some(_) | None => return Err(unsupported()),
+            },
+            Some(_) => return Err(unsupported()),
+            None if location.trim().is_empty() => return Err(unsupported()),
+            None => std::path::absolute(location)
+                .map_err(|error| LakeError::io("resolve", location, error))?,
+        };
+        let bad = || LakeError::BadPath {
+            path: path.display().to_string(),
+        };
+        let mut root = PathBuf::from("/");
+        for part in path.components() {
+            match part {
+                std::path::Component::Normal(name) => root.push(name),
+                std::path::Component::ParentDir => {
+                    root.pop();
+                }
+                std::path::Component::CurDir | std::path::Component::RootDir => {}
+                std::path::Component::Prefix(_) => return Err(unsupported()),
+            }
+        }
+        let text = root.to_str().ok_or_else(bad)?;
+        if text.contains(|c: char| c.is_control() || matches!(c, '#' | '?')) {
+            return Err(bad());
+        }
+        Ok(Self {
+            root: format!("{SCHEME}{}", text.trim_end_matches('/')),
+            objects: Arc::new(LocalFileSystem::new()),
+            #[cfg(test)]
+            fault: std::sync::Mutex::new(None),
+        })
+    }
+
+    /// The warehouse as a URI without a trailing slash.
+    pub(super) fn root(&self) -> &str {
+        &self.root
+    }
+
+    fn local(uri: &str) -> Result<PathBuf> {
+        match uri.split_once(':') {
+            Some(("file", rest)) => {
+                let rest = rest.trim_start_matches('/');
+                Ok(Path::new("/").join(rest))
+            }
+            Some(_) | None => Err(LakeError::UnsupportedLocation {
+                location: uri.to_owned(),
+            }),
+        }
+    }
+
+    async fn blocking<T: Send + 'static>(
+        action: &'static str,
+        uri: &str,
+        work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let path = Self::local(uri)?;
+        tokio::task::spawn_blocking(move || work(&path))
+            .await
+            .map_err(|_| LakeError::Thread { action })?
+            .map_err(|error| LakeError::io(action, uri, error))
+    }
+
+    /// The whole file, or none when it does not exist.
+    pub(super) async fn read_if_exists(&self, uri: &str) -> Result<Option<Bytes>> {
+        Self::blocking("read", uri, |path| match std::fs::read(path) {
+            Ok(bytes) => Ok(Some(Bytes::from(bytes))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        })
+        .await
+    }
+
+    /// The whole file.
+    pub(super) async fn read(&self, uri: &str) -> Result<Bytes> {
+        Self::blocking("read", uri, |path| std::fs::read(path).map(Bytes::from)).await
+    }
+
+    pub(super) async fn exists(&self, uri: &str) -> Result<bool> {
+        Self::blocking("look for", uri, |path| match std::fs::metadata(path) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        })
+        .await
+    }
+
+    /// Makes a directory and its parents; durable.
+    pub(super) async fn create_directory(&self, uri: &str) -> Result<()> {
+        Self::blocking("create the directory", uri, |path| {
+            let mut missing = Vec::new();
+            let mut next = Some(path);
+            while let Some(directory) = next {
+                match std::fs::metadata(directory) {
+                    Ok(found) if found.is_dir() => break,
+                    Ok(_) => return Err(io::ErrorKind::NotADirectory.into()),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                        missing.push(directory);
+                        next = directory.parent();
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            std::fs::create_dir_all(path)?;
+            missing
+                .iter()
+                .filter_map(|directory| directory.parent())
+                .try_for_each(sync_directory)
+        })
+        .await
+    }
+
+    /// Writes the file unless it exists: atomic (readers see the whole file or none) and durable. False when it existed.
+    pub(super) async fn create(&self, uri: &str, bytes: Bytes) -> Result<bool> {
+        #[cfg(test)]
+        let fault = self
+            .fault
+            .lock()
+            .unwrap()
+            .take_if(|_| uri.ends_with(".metadata.json"));
+        #[cfg(test)]
+        if fault == Some(Fault::RequestLost) {
+            return Err(LakeError::io("write", uri, io::ErrorKind::TimedOut.into()));
+        }
+        let created = Self::blocking("write", uri, move |path| {
+            with_temporary(path, &bytes, |temporary| {
+                match std::fs::hard_link(temporary, path) {
+                    Ok(()) => {
+                        // Published: a temporary name left behind must not turn this into a failure.
+                        let _ = std::fs::remove_file(temporary);
+                        Ok(true)
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                        let _ = std::fs::remove_file(temporary);
+                        Ok(false)
+                    }
+                    Err(error) => Err(error),
+                }
+            })
+        })
+        .await?;
+        #[cfg(test)]
+        if fault == Some(Fault::ReplyLost) {
+            return Err(LakeError::io("write", uri, io::ErrorKind::TimedOut.into()));
+        }
+        Ok(created)
+    }
+
+    /// Writes the file in the place of what is there: atomic and durable.
+    pub(super) async fn replace(&self, uri: &str, bytes: Bytes) -> Result<()> {
+        Self::blocking("write", uri, move |path| {
+            with_temporary(path, &bytes, |temporary| std::fs::rename(temporary, path))
+        })
+        .await
+    }
+
+    /// Writes a file whose name nobody else uses; its content is durable, its name once [`Store::sync_directory`] ran.
+    pub(super) async fn write_new(&self, uri: &str, bytes: Bytes) -> Result<()> {
+        Self::blocking("write", uri, move |path| {
+            let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+            file.write_all(&bytes)?;
+            file.sync_data()
+        })
+        .await
+    }
+
+    /// Opens a new Parquet file for writing. Blocks.
+    pub(super) fn sink(&self, uri: &str) -> Result<Box<dyn Sink>> {
+        let path = Self::local(uri)?;
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(path)
+            .map_err(|error| LakeError::io("write", uri, error))?;
+        Ok(Box::new(BufWriter::with_capacity(256 * 1024, file)))
+    }
+
+    /// Makes the names in a directory durable.
+    pub(super) async fn sync_directory(&self, uri: &str) -> Result<()> {
+        Self::blocking("sync the directory", uri, sync_directory).await
+    }
+
+    /// Removes a file; one that is not there is fine.
+    pub(super) async fn remove(&self, uri: &str) -> Result<()> {
+        Self::blocking("remove", uri, |path| match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        })
+        .await
+    }
+
+    /// Names in a directory: files when `directories` is false, else directories. Empty when it does not exist.
+    pub(super) async fn list(&self, uri: &str, directories: bool) -> Result<Vec<String>> {
+        Self::blocking("list", uri, move |path| {
+            let entries = match std::fs::read_dir(path) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+                Err(error) => return Err(error),
+            };
+            let mut names = Vec::new();
+            for entry in entries {
+                let entry = entry?;
+                if entry.path().is_dir() == directories
+                    && let Ok(name) = entry.file_name().into_string()
+                {
+                    names.push(name);
+                }
+            }
+            names.sort();
+            Ok(names)
+        })
+        .await
+    }
+
+    /// A reader of a Parquet file of known size.
+    pub(super) fn parquet(&self, uri: &str, bytes: u64) -> Result<ParquetObjectReader> {
+        let local = Self::local(uri)?;
+        let path = local
+            .to_str()
+            .and_then(|path| object_store::path::Path::parse(path).ok())
+            .ok_or_else(|| LakeError::BadPath {
+                path: uri.to_owned(),
+            })?;
+        Ok(ParquetObjectReader::new(self.objects.clone(), path).with_file_size(bytes))
+    }
+}
+
+/// Writes a temporary file beside `path`, durable, hands it to `publish`, and makes the directory durable.
+fn with_temporary<T>(
+    path: &Path,
+    bytes: &[u8],
+    publish: impl FnOnce(&Path) -> io::Result<T>,
+) -> io::Result<T> {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    let temporary = directory.join(format!(".{}.tmp", uuid::Uuid::new_v4().simple()));
+    let write = || -> io::Result<()> {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    let published = write().and_then(|()| publish(&temporary));
+    if published.is_err() {
+        // Best effort: an orphan with this name hurts nobody.
+        let _ = std::fs::remove_file(&temporary);
+    }
+    let value = published?;
+    sync_directory(directory)?;
+    Ok(value)
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}

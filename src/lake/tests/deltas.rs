@@ -1,0 +1,174 @@
+//! Deltas, and the whole against a model.
+
+use super::*;
+use proptest::prelude::*;
+
+#[tokio::test]
+async fn a_delta_needs_an_ancestor_and_skips_compactions() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+    commit(
+        &mut table,
+        WriteMode::Upsert,
+        &[row(1, "a", 1), row(2, "a", 1)],
+        &[],
+        false,
+    )
+    .await;
+    commit(
+        &mut table,
+        WriteMode::Upsert,
+        &[row(3, "a", 1)],
+        &[1],
+        false,
+    )
+    .await;
+    let ids: Vec<i64> = table
+        .snapshots()
+        .iter()
+        .map(|snapshot| snapshot.id)
+        .collect();
+    let backwards = table.delta(Some(ids[1]), ids[0]).await;
+    assert!(matches!(backwards, Err(LakeError::NotAncestor { .. })));
+    assert!(matches!(
+        table.delta(None, 7).await,
+        Err(LakeError::SnapshotNotFound { .. })
+    ));
+    let none = table.delta(Some(ids[1]), ids[1]).await.unwrap();
+    assert!(none.segments.is_empty());
+}
+
+/// One commit of the property test.
+#[derive(Debug, Clone)]
+enum Step {
+    Upsert(Vec<(i64, i32)>, Vec<i64>),
+    Replace(Vec<(i64, i32)>),
+    /// A rewrite of all rows, as a compaction does it.
+    Compact,
+}
+
+fn step() -> impl proptest::strategy::Strategy<Value = Step> {
+    let rows = || proptest::collection::vec((0_i64..25, 0_i32..1000), 0..12);
+    prop_oneof![
+        6 => (rows(), proptest::collection::vec(0_i64..25, 0..5)).prop_map(|(rows, gone)| Step::Upsert(rows, gone)),
+        1 => rows().prop_map(Step::Replace),
+        1 => Just(Step::Compact),
+    ]
+}
+
+async fn apply_delta(table: &LakeTable, from: Option<i64>, to: i64, target: &mut Model) {
+    let delta = table.delta(from, to).await.unwrap();
+    for segment in &delta.segments {
+        let upserts: Vec<RecordBatch> = segment.upserts().try_collect().await.unwrap();
+        let deletes: Vec<RecordBatch> = segment.deletes().try_collect().await.unwrap();
+        let upserts: Vec<Row> = upserts.iter().flat_map(rows_of).collect();
+        let keys: BTreeSet<i64> = upserts.iter().map(|row| row.0).collect();
+        assert_eq!(keys.len(), upserts.len(), "a key is upserted once");
+        for batch in &deletes {
+            for key in batch.column(0).as_primitive::<Int64Type>().values() {
+                if !keys.contains(key) {
+                    assert!(
+                        target.remove(key).is_some(),
+                        "key {key} is deleted but was not there"
+                    );
+                }
+            }
+        }
+        target.extend(upserts.into_iter().map(|row| (row.0, row)));
+    }
+}
+
+async fn follow(steps: Vec<Step>) {
+    let directory = tempfile::tempdir().unwrap();
+    let (warehouse, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+    let mut model = Model::new();
+    let mut states: Vec<(i64, Model)> = Vec::new();
+    for (number, step) in steps.into_iter().enumerate() {
+        let name = format!("step {number}");
+        let full = |rows: &[(i64, i32)]| -> Vec<Row> {
+            rows.iter()
+                .map(|(id, amount)| row(*id, &name, *amount))
+                .collect()
+        };
+        let before = model.clone();
+        let counts = match &step {
+            Step::Upsert(rows, gone) => {
+                let rows = full(rows);
+                model.extend(rows.iter().map(|row| (row.0, row.clone())));
+                for key in gone {
+                    model.remove(key);
+                }
+                let counts = commit(&mut table, WriteMode::Upsert, &rows, gone, true)
+                    .await
+                    .counts;
+                let touched: BTreeSet<i64> = rows
+                    .iter()
+                    .map(|row| row.0)
+                    .chain(gone.iter().copied())
+                    .collect();
+                let among = |old: bool, new: bool| {
+                    let fits = |key: &&i64| {
+                        before.contains_key(key) == old && model.contains_key(key) == new
+                    };
+                    touched.iter().filter(fits).count() as u64
+                };
+                assert_eq!(counts.inserted, among(false, true), "inserted, {step:?}");
+                assert_eq!(counts.updated, among(true, true), "updated, {step:?}");
+                assert_eq!(counts.deleted, among(true, false), "deleted, {step:?}");
+                counts
+            }
+            Step::Replace(rows) => {
+                let rows = full(rows);
+                model = rows.iter().map(|row| (row.0, row.clone())).collect();
+                commit(&mut table, WriteMode::ReplaceAll, &rows, &[], true)
+                    .await
+                    .counts
+            }
+            Step::Compact => {
+                let rows: Vec<Row> = model.values().cloned().collect();
+                let prepared = prepare(&table, WriteMode::ReplaceAll, &rows, &[], false).await;
+                let run = intent(&table, RunId::generate());
+                table
+                    .commit_as_compaction(prepared, run)
+                    .await
+                    .unwrap()
+                    .counts
+            }
+        };
+        let _ = counts;
+        let expected: Vec<Row> = model.values().cloned().collect();
+        assert_eq!(read(&table, None).await, expected);
+        assert_eq!(table.current_rows().await.unwrap(), expected.len() as u64);
+        if let Some(id) = table.current_snapshot_id()
+            && states.last().is_none_or(|(last, _)| *last != id)
+        {
+            states.push((id, model.clone()));
+        }
+    }
+    let table = warehouse.table(&name()).await.unwrap().unwrap();
+    for (to, expected) in &states {
+        assert_eq!(
+            read(&table, Some(*to)).await,
+            expected.values().cloned().collect::<Vec<_>>()
+        );
+        let mut target = Model::new();
+        apply_delta(&table, None, *to, &mut target).await;
+        assert_eq!(&target, expected);
+    }
+    for (at, (from, before)) in states.iter().enumerate() {
+        for (to, after) in &states[at..] {
+            let mut target = before.clone();
+            apply_delta(&table, Some(*from), *to, &mut target).await;
+            assert_eq!(&target, after, "from {from} to {to}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn a_table_is_its_model_and_deltas_lead_from_any_snapshot_to_any_later(steps in proptest::collection::vec(step(), 1..9)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(follow(steps));
+    }
+}

@@ -1,0 +1,452 @@
+//! Writing rows: batches to data files, replaced rows to position deletes, nothing visible before the commit.
+//!
+//! A mirror table holds one row per key. The writer keeps the keys of the file it is writing (and of no other) in memory. When
+//! the file is complete, those keys are looked up in the files of the snapshot it started from and in its own earlier files;
+//! every live row found is replaced, so its position is noted. A key that repeats within a file keeps its last row. Memory is
+//! bounded by `key_rows_max` whatever the number of rows, because a file is also closed when that many keys are held.
+//!
+//! Position deletes take effect on data files of the same commit as well (the specification applies them to data of the same
+//! sequence number), which is what lets a later file replace rows of an earlier one.
+
+use super::deletes::{DeleteIndex, Positions};
+use super::error::{LakeError, Result};
+use super::files::{FileFormat, FileWriter};
+use super::keys::{KeyEncoder, KeySet, KeyState};
+use super::lookup::LookupStats;
+use super::manifests::Files;
+use super::options::{WriteMode, WriteOptions};
+use super::overlap::Buffered;
+use super::prepared::PreparedCommit;
+use super::shape::is_history;
+use super::table::{LakeTable, SEQ_PROPERTY};
+use crate::change::{Content, WriteCounts};
+use crate::failpoint;
+use crate::schema::{Role, TableKind};
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow_row::{RowConverter, SortField};
+use arrow_schema::SchemaRef;
+use iceberg::spec::DataFile;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use twox_hash::XxHash3_128;
+
+/// A file is also closed when its keys take this much memory.
+const KEY_BYTES_MAX: usize = 40 << 20;
+
+/// Writes rows of one run to one table. Dropped or [abandoned](TableWriter::abandon), nothing of it is ever visible.
+pub struct TableWriter {
+    pub(super) table: LakeTable,
+    pub(super) options: WriteOptions,
+    pub(super) base: Arc<Files>,
+    pub(super) index: DeleteIndex,
+    pub(super) encoder: Option<Arc<KeyEncoder>>,
+    format: Arc<FileFormat>,
+    current: Current,
+    closing: Option<Closing>,
+    pub(super) own: Vec<OwnFile>,
+    /// Positions to delete in files of the base snapshot, by path.
+    pub(super) pending: BTreeMap<String, Positions>,
+    pub(super) counts: WriteCounts,
+    pub(super) stats: LookupStats,
+    content: Option<ContentHash>,
+    source: Vec<usize>,
+    source_schema: SchemaRef,
+    seq_high: i64,
+    pub(super) buffered: Buffered,
+}
+
+/// The file being written.
+#[derive(Default)]
+pub(super) struct Current {
+    file: Option<FileWriter>,
+    pub(super) keys: KeySet,
+    rows: u32,
+    dead: Positions,
+}
+
+/// A file on its way to the disk.
+struct Closing {
+    thread: tokio::task::JoinHandle<Result<DataFile>>,
+    dead: Positions,
+}
+
+/// A complete data file of this write.
+pub(super) struct OwnFile {
+    pub(super) file: DataFile,
+    pub(super) dead: Positions,
+}
+
+struct ContentHash {
+    rows: RowConverter,
+    content: Content,
+}
+
+impl LakeTable {
+    /// Starts a write against this version's snapshot.
+    pub async fn writer(&self, options: WriteOptions) -> Result<TableWriter> {
+        TableWriter::new(self.clone(), options).await
+    }
+}
+
+impl TableWriter {
+    async fn new(table: LakeTable, options: WriteOptions) -> Result<Self> {
+        table.check_writable()?;
+        let base = Arc::new(table.files(table.current_snapshot_id()).await?);
+        let keyed = !table.shape.schema.key.is_empty();
+        let tracked = match options.mode {
+            WriteMode::Append => !base.data.is_empty(),
+            WriteMode::ReplaceAll => table.kind() == TableKind::Mirror,
+            WriteMode::Upsert if !keyed => {
+                return Err(LakeError::NoKey {
+                    table: table.name.clone(),
+                    what: "replaced",
+                });
+            }
+            WriteMode::Upsert => true,
+        };
+        let encoder = if keyed && tracked {
+            Some(Arc::new(KeyEncoder::new(&table.shape)?))
+        } else {
+            None
+        };
+        let source = table.shape.source_fields();
+        let source_schema = Arc::new(
+            table
+                .shape
+                .arrow
+                .project(&source)
+                .map_err(LakeError::arrow(table.name.to_string()))?,
+        );
+        let content = if options.content {
+            let fields = source_schema.fields().iter();
+            let sort = fields.map(|field| SortField::new(field.data_type().clone()));
+            Some(ContentHash {
+                rows: RowConverter::new(sort.collect()).map_err(LakeError::arrow("rows"))?,
+                content: Content { rows: 0, hash: 0 },
+            })
+        } else {
+            None
+        };
+        let format = Arc::new(FileFormat::new(
+            &table.name,
+            table.shape.clone(),
+            options.compression,
+            options.row_group_rows,
+        )?);
+        let data = format!("{}/data", table.location);
+        table.store.create_directory(&data).await?;
+        Ok(Self {
+            seq_high: seq_high(&table),
+            table,
+            options,
+            base,
+            index: DeleteIndex::default(),
+            encoder,
+            format,
+            current: Current::default(),
+            closing: None,
+            own: Vec::new(),
+            pending: BTreeMap::new(),
+            counts: WriteCounts::default(),
+            stats: LookupStats::default(),
+            content,
+            source,
+            source_schema,
+            buffered: Buffered::default(),
+        })
+    }
+
+    /// The schema of batches to write: the fields that come from the source.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.source_schema
+    }
+
+    /// Writes rows in order; a later row with the same key wins.
+    pub async fn write(&mut self, batch: RecordBatch) -> Result<()> {
+        self.flush_overlap().await?;
+        self.write_rows(batch).await
+    }
+
+    pub(super) async fn write_rows(&mut self, batch: RecordBatch) -> Result<()> {
+        self.check(&batch)?;
+        if let Some(content) = &mut self.content {
+            content.add(&batch)?;
+        }
+        let mut start = 0;
+        while start < batch.num_rows() {
+            if self.is_full() {
+                self.roll().await?;
+            }
+            let room = self.options.key_rows_max.max(1) - self.current.keys.len();
+            let rows = (batch.num_rows() - start).min(room);
+            self.write_slice(batch.slice(start, rows)).await?;
+            start += rows;
+        }
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        let current = &self.current;
+        let written = current.file.as_ref().map_or(0, FileWriter::bytes);
+        written >= self.options.target_file_bytes
+            || current.keys.len() >= self.options.key_rows_max.max(1)
+            || current.keys.bytes() >= KEY_BYTES_MAX
+            || current.rows >= u32::MAX / 2
+    }
+
+    async fn write_slice(&mut self, batch: RecordBatch) -> Result<()> {
+        let first = self.current.rows;
+        let rows = batch.num_rows() as u32;
+        if let Some(encoder) = &self.encoder {
+            let columns: Vec<ArrayRef> = self
+                .key_columns()
+                .map(|at| batch.column(at).clone())
+                .collect();
+            let encoded = encoder.encode(&columns)?;
+            let current = &mut self.current;
+            for (row, key) in (first..).zip(encoded.iter()) {
+                let before = current.keys.insert(key.as_ref(), KeyState::Row(row));
+                if let Some(KeyState::Row(before)) = before
+                    && self.options.mode != WriteMode::Append
+                {
+                    current.dead.insert(u64::from(before));
+                }
+            }
+        }
+        let batch = self.completed(&batch)?;
+        let file = self.current.file.get_or_insert_with(|| {
+            // A run may write to a table twice (after a refused commit), so its id alone is no name.
+            let uri = format!(
+                "{}/data/{}-{}.parquet",
+                self.table.location,
+                self.options.run_id,
+                uuid::Uuid::new_v4().simple()
+            );
+            FileWriter::start(self.table.store.clone(), uri, self.format.clone())
+        });
+        file.write(batch).await?;
+        self.current.rows = first + rows;
+        Ok(())
+    }
+
+    /// Positions of the key columns in a batch of source fields.
+    pub(super) fn key_columns(&self) -> impl Iterator<Item = usize> + '_ {
+        let key = self.table.shape.schema.key.iter();
+        key.filter_map(|key| self.source.iter().position(|&field| field == key.field))
+    }
+
+    /// Deletes rows by key; the batch holds the key columns in key order. A key written before is deleted as well, one written
+    /// afterwards stays.
+    pub async fn delete_keys(&mut self, keys: &RecordBatch) -> Result<()> {
+        self.flush_overlap().await?;
+        let Some(encoder) = self.encoder.clone() else {
+            return Err(LakeError::NoKey {
+                table: self.table.name.clone(),
+                what: "deleted",
+            });
+        };
+        if self.options.mode == WriteMode::Append {
+            return Err(LakeError::UnsupportedTable {
+                table: self.table.name.clone(),
+                reason: "rows that are only appended cannot be deleted".to_owned(),
+            });
+        }
+        let mut columns = Vec::new();
+        for (at, ty) in encoder.types().iter().enumerate() {
+            let column = keys.columns().get(at);
+            match column.filter(|column| column.data_type() == ty) {
+                Some(column) => columns.push(column.clone()),
+                None => {
+                    return Err(LakeError::BatchMismatch {
+                        table: self.table.name.clone(),
+                        column: format!("key {at}"),
+                        expected: ty.to_string(),
+                        found: column
+                            .map_or_else(|| "nothing".to_owned(), |c| c.data_type().to_string()),
+                    });
+                }
+            }
+        }
+        for key in encoder.encode(&columns)?.iter() {
+            if self.is_full() {
+                self.roll().await?;
+            }
+            let current = &mut self.current;
+            if let Some(KeyState::Row(row)) = current.keys.insert(key.as_ref(), KeyState::Deleted) {
+                current.dead.insert(u64::from(row));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a row with this key was written or deleted in the current file.
+    pub(super) fn holds(&mut self, key: &[u8]) -> bool {
+        self.current.keys.contains(key)
+    }
+
+    fn check(&self, batch: &RecordBatch) -> Result<()> {
+        let mismatch = |column: &str, expected: String, found: String| LakeError::BatchMismatch {
+            table: self.table.name.clone(),
+            column: column.to_owned(),
+            expected,
+            found,
+        };
+        let fields = self.source_schema.fields();
+        if batch.num_columns() != fields.len() {
+            let counts = (fields.len().to_string(), batch.num_columns().to_string());
+            return Err(mismatch("(number of columns)", counts.0, counts.1));
+        }
+        for (field, column) in fields.iter().zip(batch.columns()) {
+            if field.data_type() != column.data_type() {
+                let types = (
+                    field.data_type().to_string(),
+                    column.data_type().to_string(),
+                );
+                return Err(mismatch(field.name(), types.0, types.1));
+            }
+            if !field.is_nullable() && column.null_count() > 0 {
+                return Err(LakeError::NullInRequired {
+                    table: self.table.name.clone(),
+                    column: field.name().clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The batch with the history columns.
+    fn completed(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let rows = batch.num_rows();
+        let mut given = batch.columns().iter();
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.table.shape.schema.fields.len());
+        for field in &self.table.shape.schema.fields {
+            let column: ArrayRef = match field.role {
+                Role::Op => Arc::new(StringArray::from(vec![self.options.op.code(); rows])),
+                Role::Seq => {
+                    let first = self.seq_high + 1;
+                    self.seq_high += rows as i64;
+                    Arc::new(Int64Array::from_iter_values(first..=self.seq_high))
+                }
+                Role::CommittedAt => {
+                    let micros = self.options.committed_at.timestamp_micros();
+                    let column = TimestampMicrosecondArray::from(vec![micros; rows]);
+                    Arc::new(column.with_timezone(crate::schema::mapping::UTC))
+                }
+                Role::Value | Role::Ticks | Role::Offset | Role::BaseType | Role::Srid => {
+                    debug_assert!(!is_history(field.role));
+                    match given.next() {
+                        Some(column) => column.clone(),
+                        None => continue,
+                    }
+                }
+            };
+            columns.push(column);
+        }
+        RecordBatch::try_new(self.table.shape.arrow.clone(), columns)
+            .map_err(LakeError::arrow(self.table.name.to_string()))
+    }
+
+    /// Closes the current file and looks its keys up.
+    async fn roll(&mut self) -> Result<()> {
+        self.settle_closing().await?;
+        let Current {
+            file,
+            mut keys,
+            dead,
+            ..
+        } = std::mem::take(&mut self.current);
+        // The file is flushed by its thread while its keys are looked up here.
+        self.closing = file.map(|file| Closing {
+            thread: file.finish(),
+            dead,
+        });
+        if self.encoder.is_some() && self.options.mode != WriteMode::Append {
+            keys.seal();
+            self.replace(&keys).await?;
+        }
+        Ok(())
+    }
+
+    async fn settle_closing(&mut self) -> Result<()> {
+        let Some(closing) = self.closing.take() else {
+            return Ok(());
+        };
+        let file = closing.thread.await.map_err(|_| LakeError::Thread {
+            action: "writes Parquet",
+        })??;
+        self.own.push(OwnFile {
+            file,
+            dead: closing.dead,
+        });
+        Ok(())
+    }
+
+    /// Completes the files; nothing is visible until the commit.
+    pub async fn finish(mut self) -> Result<PreparedCommit> {
+        self.flush_overlap().await?;
+        let tracked = self.encoder.is_some() && self.options.mode != WriteMode::Append;
+        let appended = u64::from(self.current.rows);
+        self.roll().await?;
+        self.settle_closing().await?;
+        if !tracked {
+            let own = self.own.iter().map(|own| own.file.record_count());
+            self.counts.inserted = own.sum();
+            debug_assert!(self.counts.inserted >= appended);
+        }
+        let pending = std::mem::take(&mut self.pending);
+        let prepared = PreparedCommit::new(
+            &self.table,
+            self.base,
+            self.options,
+            self.own,
+            pending
+                .into_iter()
+                .filter(|(_, rows)| !rows.is_empty())
+                .collect(),
+            self.counts,
+            self.stats,
+            self.content.map(|content| content.content),
+            self.seq_high,
+        );
+        let prepared = prepared.materialised(&self.table).await?;
+        failpoint::reach(super::FAIL_AFTER_DATA_FILES);
+        Ok(prepared)
+    }
+
+    /// Removes what was written so far, as far as possible.
+    pub async fn abandon(mut self) {
+        let current = self.current.file.take();
+        let unfinished = current.as_ref().map(|file| file.uri().to_owned());
+        if let Some(file) = current {
+            // Wait for the thread, so that it does not create the file after it was removed.
+            let _ = file.finish().await;
+        }
+        let _ = self.settle_closing().await;
+        let own = self.own.iter().map(|own| own.file.file_path());
+        for uri in own.chain(unfinished.as_deref()) {
+            if let Err(error) = self.table.store.remove(uri).await {
+                tracing::debug!(%uri, error = %error, "left an unused file behind");
+            }
+        }
+    }
+}
+
+pub(super) fn seq_high(table: &LakeTable) -> i64 {
+    let known = table.property(SEQ_PROPERTY);
+    known.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+impl ContentHash {
+    fn add(&mut self, batch: &RecordBatch) -> Result<()> {
+        let rows = self
+            .rows
+            .convert_columns(batch.columns())
+            .map_err(LakeError::arrow("rows"))?;
+        for row in rows.iter() {
+            let hash = XxHash3_128::oneshot(row.as_ref());
+            self.content.hash = self.content.hash.wrapping_add(hash);
+        }
+        self.content.rows += batch.num_rows() as u64;
+        Ok(())
+    }
+}
