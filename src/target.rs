@@ -1,0 +1,168 @@
+//! Applies what the lake has to a target table: staged by bulk copy, applied in one transaction.
+//!
+//! # Why nothing is lost or applied twice
+//!
+//! Rows are first copied into a staging table of this load alone, over any number of channels; nobody reads it, so a load that dies while
+//! staging has changed nothing. Then one transaction ([`merge::apply`]) takes a lock, moves the target's row in `icesync.load_state` from the
+//! snapshot that the load was computed from to the one it reaches, applies the staged rows, and commits. State and rows are one commit:
+//!
+//! - killed before the commit: the server rolls back; the next load finds the old state and starts over from it;
+//! - killed after the commit: the next load finds the new state and has nothing to do;
+//! - the reply to the commit is lost: the outcome is not guessed. [`state::resolve`] waits for the lock that the lost transaction holds
+//!   until it has ended, then reads the state: our run id means applied;
+//! - two loads at once: the second waits for the session lock ([`staging::lock`]) or gives up saying so. Should a session lose its lock (the
+//!   connection died and came back), compare-and-set on the state still lets only one of the two commit;
+//! - a batch that reaches the server late, after its connection was given up: compare-and-set refuses it.
+//!
+//! Staging tables of dead loads are dropped under the session lock, so none of a living load is. They are permanent tables in schema
+//! `icesync`, because the channels that fill them and the session that applies them are different ones.
+//!
+//! # Why the rows are right
+//!
+//! Staged text is in the target column's collation, so keys are equal exactly when the target says so; two staged rows with one key stop the
+//! load before anything is written, naming the key. Of several segments the last one counts for each key; within a segment a row that is there
+//! wins over one that is gone, because a row that moved between files is both. A row is updated when any value differs in type, length
+//! or bytes, not merely when its collation or EXCEPT says so: a name that changed from `ab` to `AB` is a change. What a target column could
+//! not hold exactly is refused by [`inspect::check`] before anything is staged; characters that its code page lacks stop the
+//! transaction.
+
+pub mod inspect;
+pub mod merge;
+pub mod staging;
+pub mod state;
+
+use crate::error::{Disposition, Error, Kind};
+use crate::mssql::error::MssqlError;
+use crate::schema::TableName;
+
+/// What failed, on which target, why, and the remedy.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TargetError {
+    #[error("{doing} {target} failed")]
+    Server {
+        doing: &'static str,
+        target: String,
+        #[source]
+        source: Box<MssqlError>,
+    },
+    #[error(
+        "cannot create schema icesync in the target database, where load states and staging tables live; \
+create it with CREATE SCHEMA icesync AUTHORIZATION the login's user, and GRANT CREATE TABLE TO that user"
+    )]
+    MayNotCreate {
+        #[source]
+        source: Box<MssqlError>,
+    },
+    #[error("target {target} does not fit the lake table: {}", .problems.join("; "))]
+    Unfit {
+        target: TableName,
+        problems: Vec<String>,
+    },
+    #[error("{0} is a view: load into its table")]
+    IsView(TableName),
+    #[error(
+        "another load of {target} is running (lock {lock} was not free within {seconds} s); it holds the target until it ends"
+    )]
+    Locked {
+        target: TableName,
+        lock: String,
+        seconds: u32,
+    },
+    #[error(
+        "another load of {target} has moved its state while this one was staging: nothing was applied; run it again"
+    )]
+    StateMoved { target: TableName },
+    #[error(
+        "two rows to be loaded into {target} have the same key there: {example}; the target compares keys by its own collation"
+    )]
+    DuplicateKey { target: TableName, example: String },
+    #[error(
+        "a row to be loaded into {target} has NULL in its key: a target finds rows by key; use merge.mode: append, or another key"
+    )]
+    NullKey { target: TableName },
+    #[error(
+        "a value cannot be kept in {target}, because the column's code page lacks one of its characters: {example}; make the column nvarchar"
+    )]
+    LostCharacter { target: TableName, example: String },
+    #[error(
+        "{target} already has a row with the same key as a row to be appended; use merge.mode: upsert, or remove the row"
+    )]
+    KeyConflict {
+        target: TableName,
+        #[source]
+        source: Box<MssqlError>,
+    },
+}
+
+impl TargetError {
+    fn on(doing: &'static str, target: &TableName, source: MssqlError) -> Self {
+        TargetError::Server {
+            doing,
+            target: target.to_string(),
+            source: Box::new(source),
+        }
+    }
+
+    /// What the caller may do.
+    pub fn disposition(&self) -> Disposition {
+        match self {
+            TargetError::Server { source, .. } => source.disposition(),
+            TargetError::Locked { .. } => Disposition::Transient,
+            TargetError::MayNotCreate { .. }
+            | TargetError::Unfit { .. }
+            | TargetError::IsView(_)
+            | TargetError::StateMoved { .. }
+            | TargetError::DuplicateKey { .. }
+            | TargetError::NullKey { .. }
+            | TargetError::LostCharacter { .. }
+            | TargetError::KeyConflict { .. } => Disposition::Definite,
+        }
+    }
+}
+
+impl From<TargetError> for Error {
+    fn from(error: TargetError) -> Self {
+        Error::new(Kind::Target, error.disposition(), error)
+    }
+}
+
+/// 64-bit FNV-1a of a target's name in lower case: part of the names of its staging tables, so it must never change.
+fn name_hash(target: &TableName) -> u64 {
+    target
+        .to_string()
+        .to_lowercase()
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+}
+
+/// The name of one of a target's application locks. Such names compare by bytes and hold 255 characters: one spelling, and never longer.
+fn lock_name(purpose: &str, target: &TableName) -> String {
+    let name = target.to_string().to_lowercase();
+    if name.encode_utf16().count() <= 200 {
+        format!("icesync:{purpose}:{name}")
+    } else {
+        format!("icesync:{purpose}:{:016x}", name_hash(target))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_target_has_one_lock_whatever_its_spelling() {
+        let lower: TableName = "dbo.orders".parse().unwrap();
+        let upper: TableName = "DBO.Orders".parse().unwrap();
+        assert_eq!(lock_name("load", &lower), "icesync:load:dbo.orders");
+        assert_eq!(lock_name("load", &lower), lock_name("load", &upper));
+        assert_eq!(name_hash(&lower), 0x2b1a_2cd3_64a6_e8ff);
+        let long = TableName {
+            schema: "s".repeat(128),
+            name: "]".repeat(128),
+        };
+        assert!(lock_name("load", &long).len() < 60);
+    }
+}

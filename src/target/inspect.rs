@@ -1,0 +1,616 @@
+//! The target table: as it is, as it would be made, and whether it can hold what the lake has.
+
+use super::TargetError;
+use super::merge::Mode;
+use crate::mssql::control::{Class, Control};
+use crate::mssql::describe::{self, Description, Index, Lookup};
+use crate::mssql::sql::define;
+use crate::schema::{Collation, Column, Generated, SqlType, TableName, TableSchema};
+
+/// Windows code page number of UTF-8.
+const UTF_8: u32 = 65001;
+
+/// A target table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetTable {
+    name: TableName,
+    columns: Vec<TargetColumn>,
+    indexes: Vec<Index>,
+    is_memory_optimized: bool,
+}
+
+/// A column of a target table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct TargetColumn {
+    id: i32,
+    name: String,
+    ty: Result<SqlType, String>,
+    nullable: bool,
+    collation: Option<Collation>,
+    generated: Generated,
+    has_default: bool,
+}
+
+/// A target column that a load may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Usable<'a> {
+    pub(super) name: &'a String,
+    pub(super) ty: SqlType,
+    pub(super) identity: bool,
+}
+
+/// Looks a target up; none when it is not there. One round trip.
+pub async fn inspect(
+    control: &mut Control,
+    target: &TableName,
+) -> Result<Option<TargetTable>, TargetError> {
+    let found = describe::look_up(control, target)
+        .await
+        .map_err(|error| TargetError::on("looking up", target, error))?;
+    match found {
+        Lookup::Missing(_) => Ok(None),
+        Lookup::Found(description) if description.is_view => {
+            Err(TargetError::IsView(description.name))
+        }
+        Lookup::Found(description) => Ok(Some(TargetTable::described(*description))),
+    }
+}
+
+/// Creates a target with the source's types, and its schema when that is missing. Fails if the table is there.
+pub async fn create_table(
+    control: &mut Control,
+    target: &TableName,
+    lake: &TableSchema,
+) -> Result<(), TargetError> {
+    let failed = |error| TargetError::on("creating", target, error);
+    control
+        .run(&define::create_schema(&target.schema), Class::Quick)
+        .await
+        .map_err(failed)?;
+    control
+        .run(&define::create_table(target, lake), Class::Quick)
+        .await
+        .map_err(failed)
+}
+
+impl TargetTable {
+    fn described(description: Description) -> Self {
+        let columns = description.columns.into_iter().map(|column| TargetColumn {
+            id: column.id,
+            name: column.name,
+            ty: column.ty,
+            nullable: column.nullable,
+            collation: column.collation,
+            generated: column.generated,
+            has_default: column.has_default,
+        });
+        Self {
+            name: description.name,
+            columns: columns.collect(),
+            indexes: description.indexes,
+            is_memory_optimized: description.is_memory_optimized,
+        }
+    }
+
+    /// The table that [`create_table`] would make.
+    pub fn planned(target: &TableName, lake: &TableSchema) -> Self {
+        let columns = lake.columns.iter().map(|column| TargetColumn {
+            id: column.id,
+            name: column.name.clone(),
+            ty: Ok(match column.ty {
+                SqlType::RowVersion => SqlType::Binary { length: 8 },
+                other => other,
+            }),
+            nullable: column.nullable,
+            collation: column.collation.clone(),
+            generated: match column.generated {
+                Generated::Identity => Generated::Identity,
+                Generated::No | Generated::Computed | Generated::RowStart | Generated::RowEnd => {
+                    Generated::No
+                }
+            },
+            has_default: false,
+        });
+        let key: Vec<i32> = lake.key_columns().map(|column| column.id).collect();
+        Self {
+            name: target.clone(),
+            columns: columns.collect(),
+            indexes: (!key.is_empty())
+                .then_some(Index {
+                    name: None,
+                    is_primary_key: true,
+                    is_unique: true,
+                    is_filtered: false,
+                    key,
+                })
+                .into_iter()
+                .collect(),
+            is_memory_optimized: false,
+        }
+    }
+
+    /// As the catalog writes it.
+    pub fn name(&self) -> &TableName {
+        &self.name
+    }
+
+    pub(super) fn has_column(&self, name: &str) -> bool {
+        self.column(name).is_some()
+    }
+
+    pub(super) fn collation(&self, name: &str) -> Option<&Collation> {
+        self.column(name)?.collation.as_ref()
+    }
+
+    fn column(&self, name: &str) -> Option<&TargetColumn> {
+        let exact = self.columns.iter().find(|column| column.name == name);
+        exact.or_else(|| {
+            self.columns
+                .iter()
+                .find(|column| column.name.eq_ignore_ascii_case(name))
+        })
+    }
+
+    /// A column that a load writes: not one that the server fills by itself.
+    pub(super) fn writable(&self, name: &str) -> Option<Usable<'_>> {
+        let column = self.column(name)?;
+        let ty = *column.ty.as_ref().ok()?;
+        (!column.is_filled_by_server()).then_some(Usable {
+            name: &column.name,
+            ty,
+            identity: column.generated == Generated::Identity,
+        })
+    }
+}
+
+impl TargetColumn {
+    fn is_filled_by_server(&self) -> bool {
+        let generated = match self.generated {
+            Generated::Computed | Generated::RowStart | Generated::RowEnd => true,
+            Generated::No | Generated::Identity => false,
+        };
+        generated || self.ty == Ok(SqlType::RowVersion)
+    }
+}
+
+/// Whether the target can hold every row of the lake table, exactly. All problems are listed at once, each with its remedy; the warnings
+/// that remain are returned.
+pub fn check(
+    lake: &TableSchema,
+    target: &TargetTable,
+    mode: Mode,
+) -> Result<Vec<String>, TargetError> {
+    let mut problems = Vec::new();
+    let mut warnings = Vec::new();
+    if target.is_memory_optimized {
+        problems.push(
+            "it is memory-optimized, which takes no serializable merge: load into a disk-based table"
+                .to_owned(),
+        );
+    }
+    for (at, column) in lake.columns.iter().enumerate() {
+        let is_key = lake.key.iter().any(|key| key.columns.contains(&at));
+        match target.column(&column.name) {
+            None => problems.push(format!(
+                "column {} is missing: run {}",
+                column.name,
+                define::add_column(&target.name, column).sql
+            )),
+            Some(kept) => check_column(
+                &target.name,
+                column,
+                kept,
+                is_key,
+                mode,
+                &mut problems,
+                &mut warnings,
+            ),
+        }
+    }
+    for kept in &target.columns {
+        let fills_itself =
+            kept.nullable || kept.has_default || kept.generated == Generated::Identity;
+        if lake.position(&kept.name).is_none() && !fills_itself && !kept.is_filled_by_server() {
+            problems.push(format!(
+                "column {} is NOT NULL without a default and the lake table has no such column: give it a default or allow NULL",
+                kept.name
+            ));
+        }
+    }
+    check_key(lake, target, mode, &mut problems, &mut warnings);
+    if problems.is_empty() {
+        Ok(warnings)
+    } else {
+        Err(TargetError::Unfit {
+            target: target.name.clone(),
+            problems,
+        })
+    }
+}
+
+fn check_column(
+    target: &TableName,
+    column: &Column,
+    kept: &TargetColumn,
+    is_key: bool,
+    mode: Mode,
+    problems: &mut Vec<String>,
+    warnings: &mut Vec<String>,
+) {
+    let name = &kept.name;
+    let ty = match &kept.ty {
+        Ok(ty) => *ty,
+        Err(why) => {
+            problems.push(format!("column {name} cannot be loaded: {why}"));
+            return;
+        }
+    };
+    if kept.is_filled_by_server() {
+        if is_key && mode != Mode::Append {
+            problems.push(format!(
+                "key column {name} is filled by the server and cannot hold the key of a copied row: make it a plain column"
+            ));
+        } else {
+            warnings.push(format!(
+                "column {name} of the target is filled by the server: the lake's values are not copied into it"
+            ));
+        }
+        return;
+    }
+    if kept.generated == Generated::Identity && !is_key && mode != Mode::Append {
+        problems.push(format!(
+            "column {name} is an identity outside the key, which cannot be updated: make it a plain column"
+        ));
+    }
+    if !fits(
+        (column.ty, column.collation.as_ref()),
+        (ty, kept.collation.as_ref()),
+    ) {
+        problems.push(format!(
+            "column {name} is {}, which does not hold every {}: run {}",
+            described(ty, kept.collation.as_ref()),
+            described(column.ty, column.collation.as_ref()),
+            define::widen_column(target, column, kept.nullable).sql
+        ));
+    } else if column.nullable && !kept.nullable {
+        problems.push(format!(
+            "column {name} is NOT NULL, but its source may be NULL: run {}",
+            define::widen_column(target, column, true).sql
+        ));
+    }
+}
+
+fn described(ty: SqlType, collation: Option<&Collation>) -> String {
+    match collation {
+        Some(collation) if crate::mssql::sql::is_code_page_text(ty) => {
+            format!("{ty} in code page {}", collation.code_page)
+        }
+        Some(_) | None => ty.to_string(),
+    }
+}
+
+fn check_key(
+    lake: &TableSchema,
+    target: &TargetTable,
+    mode: Mode,
+    problems: &mut Vec<String>,
+    warnings: &mut Vec<String>,
+) {
+    let mut key: Vec<i32> = lake
+        .key_columns()
+        .filter_map(|column| target.column(&column.name))
+        .map(|column| column.id)
+        .collect();
+    key.sort_unstable();
+    match mode {
+        Mode::Append => {}
+        Mode::Upsert if lake.key.is_none() => problems.push(
+            "merge.mode upsert needs a key, and the lake table has none: set `key`, or merge.mode: append or replace".to_owned(),
+        ),
+        Mode::Upsert | Mode::Replace => {
+            let covered = target.indexes.iter().any(|index| {
+                let mut ids = index.key.clone();
+                ids.sort_unstable();
+                index.is_unique && !index.is_filtered && ids == key
+            });
+            if !covered && !key.is_empty() {
+                warnings.push(
+                    "no unique index of the target has exactly the key's columns: loads scan the table, and nothing keeps others from adding a second row"
+                        .to_owned(),
+                );
+            }
+        }
+    }
+}
+
+/// Whether every value of the source type is a value of the target type, unchanged.
+fn fits(
+    (from, from_collation): (SqlType, Option<&Collation>),
+    (to, to_collation): (SqlType, Option<&Collation>),
+) -> bool {
+    use SqlType as T;
+    match from {
+        T::Bit | T::TinyInt | T::SmallInt | T::Int | T::BigInt => integer_fits(from, to),
+        T::Decimal { precision, scale } | T::Numeric { precision, scale } => {
+            decimal_holds(to, precision - scale.min(precision), scale)
+        }
+        T::Money => to == T::Money || decimal_holds(to, 15, 4),
+        T::SmallMoney => matches!(to, T::SmallMoney | T::Money) || decimal_holds(to, 6, 4),
+        T::Real => matches!(to, T::Real | T::Float),
+        T::Float => to == T::Float,
+        T::Date => matches!(to, T::Date | T::DateTime2 { .. }),
+        T::Time { scale } => matches!(to, T::Time { scale: kept } if kept >= scale),
+        T::DateTime => match to {
+            T::DateTime => true,
+            T::DateTime2 { scale } => scale >= 3,
+            _ => false,
+        },
+        T::SmallDateTime => {
+            matches!(to, T::SmallDateTime | T::DateTime | T::DateTime2 { .. })
+        }
+        T::DateTime2 { scale } => matches!(to, T::DateTime2 { scale: kept } if kept >= scale),
+        T::DateTimeOffset { scale } => {
+            matches!(to, T::DateTimeOffset { scale: kept } if kept >= scale)
+        }
+        T::Char { length } => {
+            // A wider char would pad the value.
+            let same_length = matches!(to, T::Char { length: kept } if kept == length);
+            let pages = (page(from_collation), page(to_collation));
+            (same_length && pages.0 == pages.1)
+                || text_fits(Some(length), from_collation, to, to_collation)
+        }
+        T::VarChar { length } => text_fits(length, from_collation, to, to_collation),
+        T::Text => text_fits(None, from_collation, to, to_collation),
+        T::NChar { length } => {
+            matches!(to, T::NChar { length: kept } if kept == length)
+                || national_fits(Some(length), to, to_collation)
+        }
+        T::NVarChar { length } => national_fits(length, to, to_collation),
+        T::NText => national_fits(None, to, to_collation),
+        T::Binary { length } => {
+            matches!(to, T::Binary { length: kept } if kept == length)
+                || binary_holds(to, Some(length))
+        }
+        T::RowVersion => to == T::Binary { length: 8 } || binary_holds(to, Some(8)),
+        T::VarBinary { length } => binary_holds(to, length),
+        T::Image => binary_holds(to, None),
+        T::UniqueIdentifier
+        | T::SqlVariant
+        | T::HierarchyId
+        | T::Geometry
+        | T::Geography
+        | T::Vector { .. } => to == from,
+        T::Xml | T::Json => to == from || to == T::NVarChar { length: None },
+    }
+}
+
+fn integer_fits(from: SqlType, to: SqlType) -> bool {
+    let rank = |ty| match ty {
+        SqlType::Bit => Some((0, 1)),
+        SqlType::TinyInt => Some((1, 3)),
+        SqlType::SmallInt => Some((2, 5)),
+        SqlType::Int => Some((3, 10)),
+        SqlType::BigInt => Some((4, 19)),
+        _ => None,
+    };
+    let Some((from_rank, digits)) = rank(from) else {
+        return false;
+    };
+    rank(to).is_some_and(|(to_rank, _)| to_rank >= from_rank) || decimal_holds(to, digits, 0)
+}
+
+fn decimal_holds(to: SqlType, integer_digits: u8, scale: u8) -> bool {
+    match to {
+        SqlType::Decimal {
+            precision,
+            scale: kept,
+        }
+        | SqlType::Numeric {
+            precision,
+            scale: kept,
+        } => kept >= scale && precision.saturating_sub(kept) >= integer_digits,
+        _ => false,
+    }
+}
+
+fn binary_holds(to: SqlType, length: Option<u16>) -> bool {
+    match to {
+        SqlType::VarBinary { length: kept } => holds(kept, length),
+        SqlType::Image => true,
+        _ => false,
+    }
+}
+
+/// `None` is `max`.
+fn holds(kept: Option<u16>, needed: Option<u16>) -> bool {
+    match (kept, needed) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(kept), Some(needed)) => kept >= needed,
+    }
+}
+
+fn page(collation: Option<&Collation>) -> Option<u32> {
+    collation.map(|collation| collation.code_page)
+}
+
+/// Text of a code page, `length` bytes. As Unicode it has at most as many UTF-16 units; as UTF-8 at most three bytes for each.
+fn text_fits(
+    length: Option<u16>,
+    from: Option<&Collation>,
+    to: SqlType,
+    to_collation: Option<&Collation>,
+) -> bool {
+    let same_page = page(from) == page(to_collation);
+    let in_code_page = |kept: Option<u16>| {
+        if same_page {
+            holds(kept, length)
+        } else {
+            page(to_collation) == Some(UTF_8) && holds(kept, length.and_then(|n| n.checked_mul(3)))
+        }
+    };
+    match to {
+        SqlType::VarChar { length: kept } => in_code_page(kept),
+        SqlType::Text => in_code_page(None),
+        SqlType::NVarChar { length: kept } => holds(kept, length),
+        SqlType::NText => true,
+        _ => false,
+    }
+}
+
+/// Unicode text, `length` UTF-16 units.
+fn national_fits(length: Option<u16>, to: SqlType, to_collation: Option<&Collation>) -> bool {
+    match to {
+        SqlType::NVarChar { length: kept } => holds(kept, length),
+        SqlType::NText => true,
+        SqlType::VarChar { length: kept } => {
+            page(to_collation) == Some(UTF_8) && holds(kept, length.and_then(|n| n.checked_mul(3)))
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{Key, KeyOrigin};
+
+    fn collation(code_page: u32) -> Collation {
+        Collation {
+            name: "Latin1_General_CI_AS".into(),
+            code_page,
+        }
+    }
+
+    fn fits_in(from: SqlType, to: SqlType) -> bool {
+        let page = collation(1252);
+        fits((from, Some(&page)), (to, Some(&page)))
+    }
+
+    #[test]
+    fn wider_fits_and_narrower_or_other_does_not() {
+        use SqlType as T;
+        let decimal = |precision, scale| T::Decimal { precision, scale };
+        for (from, to) in [
+            (T::Bit, T::TinyInt),
+            (T::Int, T::BigInt),
+            (T::BigInt, decimal(19, 0)),
+            (decimal(18, 4), decimal(20, 5)),
+            (T::Money, decimal(19, 4)),
+            (T::Real, T::Float),
+            (T::DateTime, T::DateTime2 { scale: 3 }),
+            (T::DateTime2 { scale: 3 }, T::DateTime2 { scale: 7 }),
+            (
+                T::VarChar { length: Some(10) },
+                T::NVarChar { length: Some(10) },
+            ),
+            (
+                T::NVarChar { length: Some(10) },
+                T::NVarChar { length: None },
+            ),
+            (T::RowVersion, T::Binary { length: 8 }),
+            (T::Image, T::VarBinary { length: None }),
+            (T::Xml, T::NVarChar { length: None }),
+        ] {
+            assert!(fits_in(from, to), "{from} into {to}");
+        }
+        for (from, to) in [
+            (T::BigInt, T::Int),
+            (T::Int, decimal(9, 0)),
+            (decimal(20, 5), decimal(20, 4)),
+            (decimal(20, 4), decimal(20, 5)),
+            (T::Float, T::Real),
+            (T::DateTime2 { scale: 7 }, T::DateTime),
+            (T::DateTime2 { scale: 0 }, T::DateTime),
+            (
+                T::NVarChar { length: Some(11) },
+                T::NVarChar { length: Some(10) },
+            ),
+            (
+                T::NVarChar { length: None },
+                T::NVarChar { length: Some(4000) },
+            ),
+            (T::NVarChar { length: Some(5) }, T::VarChar { length: None }),
+            (T::VarChar { length: Some(5) }, T::Char { length: 5 }),
+            (T::Char { length: 5 }, T::Char { length: 6 }),
+            (T::Int, T::NVarChar { length: None }),
+            (T::Geometry, T::Geography),
+        ] {
+            assert!(!fits_in(from, to), "{from} into {to}");
+        }
+    }
+
+    #[test]
+    fn text_of_another_code_page_fits_only_utf_8_with_room() {
+        let (big5, utf8) = (collation(950), collation(UTF_8));
+        let varchar = |length| SqlType::VarChar {
+            length: Some(length),
+        };
+        let from = (varchar(10), Some(&big5));
+        assert!(!fits(from, (varchar(10), Some(&collation(1252)))));
+        assert!(!fits(from, (varchar(29), Some(&utf8))));
+        assert!(fits(from, (varchar(30), Some(&utf8))));
+    }
+
+    fn lake() -> TableSchema {
+        let column = |id: i32, name: &str, ty, nullable| Column {
+            id,
+            name: name.into(),
+            ty,
+            nullable,
+            collation: None,
+            generated: Generated::No,
+        };
+        TableSchema {
+            name: "dbo.orders".parse().unwrap(),
+            columns: vec![
+                column(1, "id", SqlType::Int, false),
+                column(2, "note", SqlType::NVarChar { length: Some(50) }, true),
+            ],
+            key: Some(Key {
+                columns: vec![0],
+                origin: KeyOrigin::PrimaryKey,
+            }),
+        }
+    }
+
+    #[test]
+    fn all_problems_are_told_at_once_with_remedies() {
+        let lake = lake();
+        let mut target = TargetTable::planned(&lake.name, &lake);
+        assert_eq!(check(&lake, &target, Mode::Upsert).unwrap(), [""; 0]);
+        target.columns[1].ty = Ok(SqlType::NVarChar { length: Some(20) });
+        target.columns[1].name = "NOTE".into();
+        target.columns[0].name = "order_id".into();
+        target.indexes.clear();
+        let error = check(&lake, &target, Mode::Upsert).unwrap_err().to_string();
+        for part in [
+            "column id is missing: run ALTER TABLE [dbo].[orders] ADD [id] int NULL;",
+            "column NOTE is nvarchar(20), which does not hold every nvarchar(50): run ALTER TABLE [dbo].[orders] ALTER COLUMN [note] nvarchar(50) NULL;",
+            "column order_id is NOT NULL without a default",
+        ] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn keys_identities_and_server_columns_are_checked() {
+        let mut lake = lake();
+        let mut target = TargetTable::planned(&lake.name, &lake);
+        target.columns[1].nullable = false;
+        let error = check(&lake, &target, Mode::Upsert).unwrap_err().to_string();
+        assert!(error.contains("its source may be NULL"), "{error}");
+        target.columns[1].nullable = true;
+        target.columns[1].generated = Generated::Computed;
+        assert_eq!(check(&lake, &target, Mode::Upsert).unwrap().len(), 1);
+        target.indexes.clear();
+        assert_eq!(check(&lake, &target, Mode::Upsert).unwrap().len(), 2);
+        target.columns[0].generated = Generated::Computed;
+        assert!(check(&lake, &target, Mode::Upsert).is_err());
+        target.columns[0].generated = Generated::Identity;
+        assert!(check(&lake, &target, Mode::Upsert).is_ok());
+        lake.key = None;
+        assert!(check(&lake, &target, Mode::Upsert).is_err());
+        assert!(check(&lake, &target, Mode::Append).is_ok());
+    }
+}

@@ -1,0 +1,139 @@
+//! The transaction that applies a staged load. `target.rs` argues its protocol.
+
+use super::inspect::TargetTable;
+use super::{TargetError, lock_name};
+use crate::mssql::control::{Class, Control, Record};
+use crate::mssql::error::MssqlError;
+use crate::mssql::sql::define::StagingTable;
+use crate::mssql::sql::merge;
+use crate::schema::TableSchema;
+
+pub use crate::mssql::sql::merge::{MergePlan, Mode, UpsertStatement};
+pub use crate::mssql::sql::state::StateChange;
+
+/// How long the transaction waits for another one's locks.
+const LOCK_TIMEOUT_MS: u32 = 60_000;
+
+/// What a load did to the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub struct LoadCounts {
+    pub inserted: u64,
+    pub updated: u64,
+    pub deleted: u64,
+    /// Staged rows that were in the target already, equal in every value.
+    pub unchanged: u64,
+}
+
+impl LoadCounts {
+    pub(super) fn read(row: &Record) -> Result<Self, MssqlError> {
+        let count = |name: &str| {
+            u64::try_from(row.int(name)?)
+                .map_err(|_| MssqlError::Shape(format!("{name} is negative")))
+        };
+        Ok(Self {
+            inserted: count("inserted")?,
+            updated: count("updated")?,
+            deleted: count("deleted")?,
+            unchanged: count("unchanged")?,
+        })
+    }
+}
+
+/// How a load is applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LoadOptions {
+    pub mode: Mode,
+    pub statement: UpsertStatement,
+    /// Whether deletes may have been staged.
+    pub has_deletes: bool,
+    /// How many segments may have been staged.
+    pub segments: u32,
+    /// Nothing has been loaded into the target yet: if it is empty, rows are inserted without a comparison.
+    pub first_load: bool,
+}
+
+/// The transaction for a staged load. The target has passed [`inspect::check`](super::inspect::check) with the same mode.
+pub fn plan(
+    lake: &TableSchema,
+    target: &TargetTable,
+    staging: &StagingTable,
+    options: &LoadOptions,
+) -> MergePlan {
+    let mut columns = Vec::new();
+    let mut key = vec![None; lake.key.as_ref().map_or(0, |key| key.columns.len())];
+    for (at, column) in lake.columns.iter().enumerate() {
+        let (Some(kept), Some(staged)) = (target.writable(&column.name), staging.columns.get(at))
+        else {
+            continue;
+        };
+        let place = lake.key.iter().flat_map(|key| key.columns.iter());
+        if let Some(ordinal) = place.clone().position(|&key_at| key_at == at) {
+            key[ordinal] = Some(columns.len());
+        }
+        columns.push(merge::MergeColumn {
+            name: kept.name.clone(),
+            ty: kept.ty,
+            staged: staged.name.clone(),
+            staged_ty: staged.ty,
+            staged_nullable: staged.nullable,
+            identity: kept.identity,
+        });
+    }
+    MergePlan {
+        target: target.name().clone(),
+        staging: staging.name.clone(),
+        operation: staging.operation.clone(),
+        segment: staging.segment.clone(),
+        columns,
+        key: key.into_iter().flatten().collect(),
+        mode: options.mode,
+        statement: options.statement,
+        has_deletes: options.has_deletes,
+        segments: options.segments,
+        first_load: options.first_load,
+        lock: lock_name("apply", target.name()),
+        lock_timeout_ms: LOCK_TIMEOUT_MS,
+    }
+}
+
+/// Applies the staged rows and moves the load state in one transaction: both or neither. An ambiguous error (the reply was lost) is resolved by
+/// [`state::resolve`](super::state::resolve) on a new connection.
+pub async fn apply(
+    control: &mut Control,
+    plan: &MergePlan,
+    state: &StateChange,
+) -> Result<LoadCounts, TargetError> {
+    let sets = control
+        .query_sets(&merge::apply(plan, state), Class::Long)
+        .await
+        .map_err(|error| explained(plan, error))?;
+    // The counts are the last statement's; whatever triggers of the target return comes before.
+    let row = sets.last().and_then(|rows| rows.first());
+    row.ok_or_else(|| MssqlError::Shape("no counts".into()))
+        .and_then(LoadCounts::read)
+        .map_err(|error| TargetError::on("applying the load of", &plan.target, error))
+}
+
+fn explained(plan: &MergePlan, error: MssqlError) -> TargetError {
+    let target = plan.target.clone();
+    let example = match &error {
+        MssqlError::Server(server) => server.message.clone(),
+        _ => String::new(),
+    };
+    match error.number() {
+        Some(merge::ERROR_LOCKED) => TargetError::Locked {
+            target,
+            lock: plan.lock.clone(),
+            seconds: plan.lock_timeout_ms / 1000,
+        },
+        Some(merge::ERROR_STATE_MOVED) => TargetError::StateMoved { target },
+        Some(merge::ERROR_DUPLICATE_KEY) => TargetError::DuplicateKey { target, example },
+        Some(merge::ERROR_NULL_KEY) => TargetError::NullKey { target },
+        Some(merge::ERROR_LOST_CHARACTER) => TargetError::LostCharacter { target, example },
+        Some(2601 | 2627) if plan.mode == Mode::Append => TargetError::KeyConflict {
+            target,
+            source: Box::new(error),
+        },
+        Some(_) | None => TargetError::on("applying the load of", &plan.target, error),
+    }
+}

@@ -1,0 +1,223 @@
+//! The lock that a load holds on its target, and the table that it fills.
+
+use super::inspect::TargetTable;
+use super::{TargetError, lock_name, name_hash};
+use crate::change::RunId;
+use crate::mssql::bulk::BulkColumn;
+use crate::mssql::control::{Class, Control};
+use crate::mssql::error::MssqlError;
+use crate::mssql::sql::define::{self, OWN_SCHEMA, StagingColumn, StagingTable};
+use crate::mssql::sql::is_text;
+use crate::schema::mapping::staging_type;
+use crate::schema::{LakeSchema, Role, SqlType, TableName, TableSchema};
+
+/// Takes the target for this session, waiting at most `timeout_ms`; held until [`unlock`] or the session's end.
+pub async fn lock(
+    control: &mut Control,
+    target: &TableName,
+    timeout_ms: u32,
+) -> Result<(), TargetError> {
+    let failed = |error| TargetError::on("locking", target, error);
+    let lock = lock_name("load", target);
+    let rows = control
+        .query_sets(&define::take_session_lock(&lock, timeout_ms), Class::Long)
+        .await
+        .map_err(failed)?;
+    let row = rows.first().and_then(|rows| rows.first());
+    let row = row.ok_or_else(|| failed(MssqlError::Shape("no row".into())))?;
+    if row.int("rc").map_err(failed)? < 0 {
+        return Err(TargetError::Locked {
+            target: target.clone(),
+            lock,
+            seconds: timeout_ms / 1000,
+        });
+    }
+    Ok(())
+}
+
+/// Lets the next load of the target begin.
+pub async fn unlock(control: &mut Control, target: &TableName) -> Result<(), TargetError> {
+    let lock = lock_name("load", target);
+    control
+        .run(&define::release_session_lock(&lock), Class::Quick)
+        .await
+        .map_err(|error| TargetError::on("unlocking", target, error))
+}
+
+/// Drops what dead loads of this target have left. Only under [`lock`]; returns how many there were.
+pub async fn drop_orphans(control: &mut Control, target: &TableName) -> Result<u64, TargetError> {
+    let failed = |error| TargetError::on("dropping abandoned staging tables of", target, error);
+    let rows = control
+        .query(&define::staging_tables(&prefix(target)))
+        .await
+        .map_err(failed)?;
+    let mut dropped = 0;
+    for row in &rows {
+        let table = TableName {
+            schema: OWN_SCHEMA.to_owned(),
+            name: row.text("name").map_err(failed)?.to_owned(),
+        };
+        control
+            .run(&define::drop_table(&table), Class::Quick)
+            .await
+            .map_err(failed)?;
+        dropped += 1;
+    }
+    Ok(dropped)
+}
+
+/// Creates the staging table of one load. Only under [`lock`].
+pub async fn create(
+    control: &mut Control,
+    lake: &TableSchema,
+    target: &TargetTable,
+    run: RunId,
+) -> Result<StagingTable, TargetError> {
+    let staging = design(lake, target, run);
+    control
+        .run(&define::create_staging(&staging), Class::Quick)
+        .await
+        .map_err(|error| TargetError::on("creating a staging table for", target.name(), error))?;
+    Ok(staging)
+}
+
+/// Drops the staging table of a load that has ended.
+pub async fn drop_staging(
+    control: &mut Control,
+    staging: &StagingTable,
+) -> Result<(), TargetError> {
+    control
+        .run(&define::drop_table(&staging.name), Class::Quick)
+        .await
+        .map_err(|error| TargetError::on("dropping", &staging.name, error))
+}
+
+fn prefix(target: &TableName) -> String {
+    format!("stg_{:016x}_", name_hash(target))
+}
+
+/// The staging table of a load, not created yet. Values that a deleted row does not have are NULL, so only the key is required.
+pub fn design(lake: &TableSchema, target: &TargetTable, run: RunId) -> StagingTable {
+    let key: Vec<usize> = lake
+        .key
+        .iter()
+        .flat_map(|key| key.columns.clone())
+        .collect();
+    let columns = lake
+        .columns
+        .iter()
+        .enumerate()
+        .map(|(at, column)| {
+            let kept = target.collation(&column.name);
+            let collation = kept.cloned().or_else(|| column.collation.clone());
+            let ty = staging_type(column.ty);
+            StagingColumn {
+                name: column.name.clone(),
+                ty,
+                collation: collation.filter(|_| is_text(ty) && is_text(column.ty)),
+                nullable: column.nullable || !key.contains(&at),
+            }
+        })
+        .collect();
+    let free = |wanted: &str| {
+        let taken = |name: &str| lake.position(name).is_some() || target.has_column(name);
+        let mut name = wanted.to_owned();
+        while taken(&name) {
+            name.push('_');
+        }
+        name
+    };
+    StagingTable {
+        name: TableName {
+            schema: OWN_SCHEMA.to_owned(),
+            name: format!("{}{run}", prefix(target.name())),
+        },
+        columns,
+        operation: free("_op"),
+        segment: free("_seg"),
+    }
+}
+
+/// Which columns of record batches fill a staging table: the batches have the lake table's fields, then the operation (text), then the
+/// segment (32-bit integer).
+pub fn bulk_columns(staging: &StagingTable, lake: &LakeSchema) -> Vec<BulkColumn> {
+    let position = |source: usize, role: Role| {
+        lake.fields
+            .iter()
+            .position(|field| field.source == Some(source) && field.role == role)
+    };
+    let mut columns: Vec<BulkColumn> = staging
+        .columns
+        .iter()
+        .enumerate()
+        .filter_map(|(source, column)| {
+            Some(BulkColumn {
+                name: column.name.clone(),
+                ty: column.ty,
+                nullable: column.nullable,
+                value: position(source, Role::Value)?,
+                ticks: position(source, Role::Ticks),
+                offset: position(source, Role::Offset),
+            })
+        })
+        .collect();
+    let fields = lake.fields.len();
+    for (name, ty, value) in [
+        (
+            &staging.operation,
+            SqlType::NVarChar { length: Some(1) },
+            fields,
+        ),
+        (&staging.segment, SqlType::Int, fields + 1),
+    ] {
+        columns.push(BulkColumn {
+            name: name.clone(),
+            ty,
+            nullable: false,
+            value,
+            ticks: None,
+            offset: None,
+        });
+    }
+    columns
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::mapping::lake_schema;
+    use crate::schema::{Column, Fidelity, Generated, Key, KeyOrigin, TableKind};
+
+    #[test]
+    fn a_staging_table_avoids_the_names_of_the_table() {
+        let column = |id: i32, name: &str, ty| Column {
+            id,
+            name: name.into(),
+            ty,
+            nullable: false,
+            collation: None,
+            generated: Generated::No,
+        };
+        let lake = TableSchema {
+            name: "dbo.t".parse().unwrap(),
+            columns: vec![
+                column(1, "id", SqlType::Int),
+                column(2, "_op", SqlType::DateTime2 { scale: 7 }),
+            ],
+            key: Some(Key {
+                columns: vec![0],
+                origin: KeyOrigin::PrimaryKey,
+            }),
+        };
+        let target = TargetTable::planned(&"dbo.t".parse().unwrap(), &lake);
+        let run = RunId::generate();
+        let staging = design(&lake, &target, run);
+        assert_eq!(staging.operation, "_op_");
+        assert!(staging.name.name.ends_with(&run.to_string()));
+        assert!(!staging.columns[0].nullable && staging.columns[1].nullable);
+        let shape = lake_schema(&lake, TableKind::Mirror, Fidelity::Exact).unwrap();
+        let bulk = bulk_columns(&staging, &shape);
+        let places: Vec<_> = bulk.iter().map(|c| (c.value, c.ticks)).collect();
+        assert_eq!(places, [(0, None), (1, Some(2)), (3, None), (4, None)]);
+    }
+}

@@ -1,0 +1,129 @@
+//! What a target has loaded.
+
+use super::merge::LoadCounts;
+use super::{TargetError, lock_name};
+use crate::change::RunId;
+use crate::mssql::control::{Class, Control, Record};
+use crate::mssql::error::MssqlError;
+use crate::mssql::sql::{define, state};
+use crate::schema::TableName;
+
+/// How long [`resolve`] waits for a lost transaction to end.
+const SETTLE_TIMEOUT_MS: u32 = 300_000;
+
+/// One row of `icesync.load_state`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadState {
+    pub lake_table: String,
+    /// UUID of the lake table: another one means that it was dropped and made anew.
+    pub table_uuid: String,
+    pub snapshot_id: i64,
+    pub sequence_number: i64,
+    pub run_id: String,
+    /// UTC, ISO 8601.
+    pub loaded_at: String,
+    pub counts: LoadCounts,
+}
+
+/// Creates schema `icesync` and its table of load states where they are missing. Safe when several loads do it at once. Two round trips.
+pub async fn ensure_schema(control: &mut Control) -> Result<(), TargetError> {
+    let denied = |source: MssqlError| match source.number() {
+        // 262: no CREATE permission; 2760: no access to the schema; 229, 297, 15247: denied.
+        Some(262 | 2760 | 229 | 297 | 15247) => TargetError::MayNotCreate {
+            source: Box::new(source),
+        },
+        Some(_) | None => TargetError::Server {
+            doing: "creating the tables of",
+            target: define::OWN_SCHEMA.to_owned(),
+            source: Box::new(source),
+        },
+    };
+    control
+        .run(&define::create_schema(define::OWN_SCHEMA), Class::Quick)
+        .await
+        .map_err(denied)?;
+    control
+        .run(&define::create_load_state(), Class::Quick)
+        .await
+        .map_err(denied)
+}
+
+/// What the target has loaded; none when it never was a target, or its database has no `icesync` schema.
+pub async fn read(
+    control: &mut Control,
+    target: &TableName,
+) -> Result<Option<LoadState>, TargetError> {
+    let failed = |error| TargetError::on("reading the load state of", target, error);
+    let rows = control
+        .query(&state::read_state(&target.to_string()))
+        .await
+        .map_err(failed)?;
+    rows.first().map(load_state).transpose().map_err(failed)
+}
+
+/// The states of all targets in this database.
+pub async fn list(control: &mut Control) -> Result<Vec<(String, LoadState)>, TargetError> {
+    let failed = |source| TargetError::Server {
+        doing: "listing the load states of",
+        target: "the target database".to_owned(),
+        source: Box::new(source),
+    };
+    let rows = control.query(&state::list_states()).await.map_err(failed)?;
+    rows.iter()
+        .map(|row| Ok((row.text("target")?.to_owned(), load_state(row)?)))
+        .collect::<Result<_, _>>()
+        .map_err(failed)
+}
+
+/// Whether the run's transaction was committed, after its reply was lost; on a new connection. Waits until no load transaction of the target
+/// is open: a state read earlier could still change.
+pub async fn resolve(
+    control: &mut Control,
+    target: &TableName,
+    run: RunId,
+) -> Result<Option<LoadCounts>, TargetError> {
+    let failed = |error| TargetError::on("reading the load state of", target, error);
+    let lock = lock_name("apply", target);
+    let statement = state::settled_state(&target.to_string(), &lock, SETTLE_TIMEOUT_MS);
+    let sets = control
+        .query_sets(&statement, Class::Long)
+        .await
+        .map_err(failed)?;
+    let mut sets = sets.into_iter();
+    let granted = sets.next().unwrap_or_default();
+    let granted = granted
+        .first()
+        .ok_or_else(|| failed(MssqlError::Shape("no row".into())))?;
+    if granted.int("rc").map_err(failed)? < 0 {
+        return Err(TargetError::Locked {
+            target: target.clone(),
+            lock,
+            seconds: SETTLE_TIMEOUT_MS / 1000,
+        });
+    }
+    let rows = sets.next().unwrap_or_default();
+    let state = rows.first().map(load_state).transpose().map_err(failed)?;
+    Ok(state
+        .filter(|state| state.run_id == run.to_string())
+        .map(|state| state.counts))
+}
+
+/// Forgets what a target has loaded, so that its next load is a full one.
+pub async fn forget(control: &mut Control, target: &TableName) -> Result<(), TargetError> {
+    control
+        .run(&state::delete_state(&target.to_string()), Class::Quick)
+        .await
+        .map_err(|error| TargetError::on("deleting the load state of", target, error))
+}
+
+fn load_state(row: &Record) -> Result<LoadState, MssqlError> {
+    Ok(LoadState {
+        lake_table: row.text("lake_table")?.to_owned(),
+        table_uuid: row.text("table_uuid")?.to_owned(),
+        snapshot_id: row.int("snapshot_id")?,
+        sequence_number: row.int("sequence_number")?,
+        run_id: row.text("run_id")?.to_owned(),
+        loaded_at: row.text("loaded_at")?.to_owned(),
+        counts: LoadCounts::read(row)?,
+    })
+}
