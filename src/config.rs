@@ -5,6 +5,7 @@
 //! ([`Secret`]) never print.
 
 use crate::change::{ChangeOptions, Clock, Isolation, StrategyChoice};
+use crate::mssql::sql::merge::{Mode, UpsertStatement};
 use crate::schema::{Fidelity, TableKind, TableName};
 use bytesize::ByteSize;
 use serde::Deserialize;
@@ -79,34 +80,10 @@ pub struct Table {
 }
 
 /// How a table is loaded into the target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Merge {
-    pub mode: MergeMode,
-    pub statement: MergeStatement,
-}
-
-/// What a load makes of the target's rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MergeMode {
-    /// Changed rows replace those with their key, new ones are inserted, deleted ones deleted.
-    #[default]
-    Upsert,
-    /// Every row is inserted; nothing is updated or deleted.
-    Append,
-    /// The target becomes exactly the snapshot.
-    Replace,
-}
-
-/// Which T-SQL carries an upsert.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MergeStatement {
-    #[default]
-    Merge,
-    /// UPDATE, then INSERT: for targets with filtered indexes or indexed views, where MERGE has defects.
-    UpdateInsert,
+    pub mode: Mode,
+    pub statement: UpsertStatement,
 }
 
 /// Why a configuration cannot be used. All of these exit with 2.
@@ -184,7 +161,34 @@ struct RawTable {
     #[serde(default)]
     change: RawChange,
     #[serde(default)]
-    merge: Merge,
+    merge: RawMerge,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RawMerge {
+    mode: Option<Mode>,
+    statement: UpsertStatement,
+}
+
+impl RawMerge {
+    /// Versions of a row share its key, so a history is appended; everything else is an upsert unless it says otherwise.
+    fn validate(self, kind: TableKind, at: &str) -> Result<Merge, Complaint> {
+        let mode = match (kind, self.mode) {
+            (TableKind::History, None | Some(Mode::Append)) => Mode::Append,
+            (TableKind::History, Some(Mode::Upsert | Mode::Replace)) => {
+                return Err((
+                    format!("{at}.merge.mode"),
+                    "a table of kind history holds many versions of a key and can only be loaded with mode append".into(),
+                ));
+            }
+            (TableKind::Mirror, mode) => mode.unwrap_or_default(),
+        };
+        Ok(Merge {
+            mode,
+            statement: self.statement,
+        })
+    }
 }
 
 fn default_kind() -> TableKind {
@@ -381,7 +385,7 @@ impl RawTable {
             key: self.key,
             kind: self.kind,
             fidelity: self.fidelity,
-            merge: self.merge,
+            merge: self.merge.validate(self.kind, at)?,
         })
     }
 }
@@ -395,10 +399,10 @@ impl RawChange {
         if self.overlap > 366 * day {
             return Err((format!("{at}.overlap"), "must be at most 366 days".into()));
         }
-        if !(1_000..=100_000_000).contains(&self.page_rows) {
+        if self.page_rows != 0 && !(1_000..=100_000_000).contains(&self.page_rows) {
             return Err((
                 format!("{at}.page_rows"),
-                "must be between 1000 and 100000000".into(),
+                "must be 0 (one stream) or between 1000 and 100000000".into(),
             ));
         }
         match (self.strategy, &self.column) {
@@ -494,4 +498,109 @@ fn expand(text: &str, lookup: &impl Fn(&str) -> Option<String>) -> Result<String
     }
     out.push_str(rest);
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        let lookup =
+            |name: &str| (name == "SOURCE").then(|| "Server=s;Password=p{a}'\"s: #s".to_owned());
+        Config::parse(Path::new("conf/icesync.yaml"), text, lookup)
+    }
+
+    fn complaint(text: &str) -> String {
+        parse(text).expect_err("refused").to_string()
+    }
+
+    const HEAD: &str =
+        "source: { connection: \"${SOURCE}\" }\nwarehouse: { location: lake }\ntables:\n";
+
+    #[test]
+    fn defaults_are_as_documented() {
+        let config = parse(&format!("{HEAD}  - source: orders\n")).unwrap();
+        let table = &config.tables[0];
+        assert_eq!(table.source.to_string(), "dbo.orders");
+        assert_eq!((&table.lake, &table.target), (&table.source, &table.source));
+        assert_eq!(table.kind, TableKind::Mirror);
+        assert_eq!(table.change, ChangeOptions::default());
+        assert_eq!(table.merge, Merge::default());
+        assert_eq!(config.warehouse.location, "conf/lake");
+        assert_eq!(config.warehouse.target_file_bytes, 256 << 20);
+        assert!(config.target.is_none());
+    }
+
+    #[test]
+    fn a_secret_may_hold_any_character_and_never_prints() {
+        let config = parse(&format!("{HEAD}  - source: t\n")).unwrap();
+        let source = config.source.as_ref().unwrap();
+        assert_eq!(source.connection.expose(), "Server=s;Password=p{a}'\"s: #s");
+        assert!(!format!("{config:?}").contains("p{a}"));
+    }
+
+    #[test]
+    fn units_are_read() {
+        let text = format!(
+            "{}  - source: t\n    change: {{ strategy: timestamp, column: at, lag: 500ms, overlap: 1h 30m }}\n",
+            HEAD.replace("lake }", "lake, target_file_size: 64MiB }")
+        );
+        let config = parse(&text).unwrap();
+        assert_eq!(config.warehouse.target_file_bytes, 64 << 20);
+        assert_eq!(config.tables[0].change.lag, Duration::from_millis(500));
+        assert_eq!(config.tables[0].change.overlap, Duration::from_secs(5400));
+    }
+
+    #[test]
+    fn every_complaint_names_file_place_and_remedy() {
+        for (tables, at, says) in [
+            (
+                "  - source: t\n    keys: [a]\n",
+                "tables[0].keys",
+                "unknown field `keys`",
+            ),
+            (
+                "  - source: t\n    kind: mirrored\n",
+                "tables[0].kind",
+                "`mirror`",
+            ),
+            ("  - source: a.b.c\n", "tables[0].source", "schema.table"),
+            ("  - source: t\n    key: []\n", "tables[0].key", "once"),
+            ("  - source: t\n  - source: T\n", "tables[1]", "twice"),
+            (
+                "  - source: t\n    change: { strategy: sequence }\n",
+                "tables[0].change.column",
+                "name it here",
+            ),
+            (
+                "  - source: t\n    change: { lag: 8d }\n",
+                "tables[0].change.lag",
+                "at most 7 days",
+            ),
+            (
+                "  - source: \"${NOPE}\"\n",
+                "tables[0].source",
+                "`NOPE` is not set",
+            ),
+            ("  - source: \"${NOPE\"\n", "tables[0].source", "not closed"),
+            ("  []\n", "tables", "no table is listed"),
+        ] {
+            let said = complaint(&format!("{HEAD}{tables}"));
+            assert!(said.contains("conf/icesync.yaml"), "{said}");
+            assert!(said.contains(&format!("`{at}`")), "{said}");
+            assert!(said.contains(says), "{said}");
+        }
+        assert!(complaint("tables: [").contains("not YAML"));
+        assert!(
+            complaint("warehouse: { location: x, catalog: rest }\ntables: [{ source: t }]")
+                .contains("warehouse.catalog")
+        );
+    }
+
+    #[test]
+    fn variables_are_expanded_with_defaults_and_escapes() {
+        let lookup = |name: &str| (name == "A").then(|| "1".to_owned());
+        assert_eq!(expand("x${A}y${B:-2}$${A}", &lookup), Ok("x1y2${A}".into()));
+        assert!(expand("${B}", &lookup).is_err());
+    }
 }

@@ -16,6 +16,7 @@
 //! | [`lake`] | the Iceberg warehouse: catalog, writer, commit, key lookup, delta |
 //! | [`target`] | staging, merge, load state |
 //! | [`sync`] | joins source, lake and target; retries |
+//! | [`failpoint`] | places where tests make the process die |
 //! | [`report`] | what a run did, as text and JSON |
 //!
 //! Walls: `tiberius` and `mssql-tds` only in `mssql`; `iceberg`, `parquet` and `object_store` only in `lake`; `clap` and printing
@@ -24,6 +25,11 @@
 pub mod change;
 pub mod config;
 pub mod error;
+pub mod failpoint;
+pub mod lake;
 pub mod mssql;
 pub mod report;
 pub mod schema;
+pub mod source;
+pub mod sync;
+pub mod target;

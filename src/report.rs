@@ -80,8 +80,9 @@ pub struct ExtractReport {
 #[derive(Debug, Clone, Serialize)]
 pub struct LoadReport {
     pub from_snapshot: Option<i64>,
-    pub snapshot_id: i64,
-    pub sequence_number: i64,
+    /// What the target is at now; none when the lake table has no snapshot yet.
+    pub snapshot_id: Option<i64>,
+    pub sequence_number: Option<i64>,
     /// Rows bulk copied into the staging table.
     pub rows_staged: u64,
     pub inserted: u64,
@@ -263,11 +264,13 @@ impl ExtractReport {
 
 impl LoadReport {
     fn write_text(&self, out: &mut String) {
-        if self.from_snapshot == Some(self.snapshot_id) {
+        let number = self.sequence_number.unwrap_or_default();
+        if self.snapshot_id.is_none() {
+            out.push_str("  load     the lake table has no snapshot yet; nothing to do");
+        } else if self.from_snapshot == self.snapshot_id {
             let _ = write!(
                 out,
-                "  load     snapshot {} is already loaded; nothing to do",
-                self.sequence_number
+                "  load     snapshot {number} is already loaded; nothing to do"
             );
         } else {
             let created = if self.created_target {
@@ -277,8 +280,7 @@ impl LoadReport {
             };
             let _ = write!(
                 out,
-                "  load     up to snapshot {}: {} staged; {}{created}",
-                self.sequence_number,
+                "  load     up to snapshot {number}: {} staged; {}{created}",
                 plural(self.rows_staged, "row"),
                 counts(self.inserted, self.updated, self.deleted)
             );

@@ -1,0 +1,332 @@
+//! Joins source, lake and target: the only module that knows all three, and the only one that spawns tasks.
+//!
+//! Tables are worked on by a few workers, each with its own connections that it reuses from table to table. A step (extract or
+//! load of one table) either commits or leaves nothing behind that a later run would mistake for data:
+//!
+//! - **extract** ends in one Iceberg metadata commit that carries rows and checkpoint together (see [`crate::lake`]). Killed before it, data
+//!   files lie about that no metadata names; killed after it, the next run starts from the new checkpoint.
+//! - **load** ends in one transaction on the target that carries rows and load state together (see [`crate::target`]). Killed before it, a
+//!   staging table lies about that the next load of the same target drops; killed after it, the next load finds the new state.
+//! - between the two nothing is remembered outside lake and target.
+
+mod extract;
+mod load;
+mod look;
+mod overlap;
+mod retry;
+
+pub use load::{FAIL_AFTER_APPLY, FAIL_AFTER_STAGING};
+pub use look::{Listing, PlanReport, SnapshotsReport, StatusReport};
+
+use crate::change::RunId;
+use crate::config::{Config, Database, Table};
+use crate::error::{Disposition, Error, Kind, Result};
+use crate::lake::{SnapshotRef, Warehouse};
+use crate::mssql::connection::Connection;
+use crate::mssql::control::Control;
+use crate::mssql::rows::Channel;
+use crate::report::{ErrorReport, Outcome, RunReport, TableReport};
+use retry::Attempts;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// What a run does to each table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    Extract,
+    Load {
+        snapshot: SnapshotRef,
+        full: bool,
+    },
+    /// Extract, then load the latest snapshot where a target is configured.
+    Sync,
+}
+
+/// Where a table is, for progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    Connect,
+    Plan,
+    Read,
+    Commit,
+    Stage,
+    Merge,
+}
+
+/// Told of progress while a run goes on; must not block.
+pub trait Observer: Send + std::marker::Sync {
+    /// `table` entered `step`, or went on in it up to `rows` rows.
+    fn step(&self, table: &str, step: Step, rows: u64);
+    /// An attempt failed and another follows after `wait`.
+    fn retry(&self, table: &str, attempt: u32, wait: Duration, why: &str);
+    /// `table` is finished, well or not.
+    fn finished(&self, table: &str);
+}
+
+/// A configured icesync, ready to run.
+pub struct Sync {
+    source: Option<Side>,
+    target: Option<Side>,
+    warehouse: Arc<Warehouse>,
+    target_file_bytes: u64,
+    observer: Arc<dyn Observer>,
+}
+
+/// One side's parsed connection.
+#[derive(Debug, Clone)]
+struct Side {
+    connection: Connection,
+    parallel_tables: usize,
+}
+
+/// A worker's connections, opened when first needed and dropped when an error leaves them in doubt.
+#[derive(Default)]
+struct Links {
+    source: Option<Control>,
+    source_rows: Option<Channel>,
+    target: Option<Control>,
+    target_rows: Option<Channel>,
+}
+
+impl Sync {
+    /// Checks connection strings and opens the warehouse; connects to nothing yet.
+    pub async fn new(config: &Config, observer: Arc<dyn Observer>) -> Result<Self> {
+        Ok(Self {
+            source: config
+                .source
+                .as_ref()
+                .map(|side| Side::of(side, "source"))
+                .transpose()?,
+            target: config
+                .target
+                .as_ref()
+                .map(|side| Side::of(side, "target"))
+                .transpose()?,
+            warehouse: Arc::new(Warehouse::open(&config.warehouse.location).await?),
+            target_file_bytes: config.warehouse.target_file_bytes,
+            observer,
+        })
+    }
+
+    /// Runs `action` on `tables`; a table that fails does not stop the others.
+    pub async fn run(self, action: Action, tables: Vec<Table>) -> Result<RunReport> {
+        self.require_sides(action)?;
+        let run_id = RunId::generate();
+        let started_at = chrono::Utc::now();
+        let clock = Instant::now();
+        let workers = self.workers(action).min(tables.len());
+        let order: Vec<String> = tables
+            .iter()
+            .map(|table| table.source.to_string())
+            .collect();
+        let queue = Arc::new(Mutex::new(VecDeque::from(tables)));
+        let sync = Arc::new(self);
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..workers {
+            let (sync, queue) = (Arc::clone(&sync), Arc::clone(&queue));
+            tasks.spawn(async move {
+                let mut links = Links::default();
+                let mut done = Vec::new();
+                while let Some(table) = queue.lock().ok().and_then(|mut queue| queue.pop_front()) {
+                    done.push(sync.table(action, run_id, &table, &mut links).await);
+                }
+                done
+            });
+        }
+        let mut reports = Vec::new();
+        while let Some(done) = tasks.join_next().await {
+            reports.extend(done.map_err(|error| {
+                Error::new(
+                    Kind::Lake,
+                    Disposition::Ambiguous,
+                    format!("a worker ended abnormally: {error}"),
+                )
+            })?);
+        }
+        reports.sort_by_key(|report| order.iter().position(|name| *name == report.source));
+        Ok(RunReport {
+            command: action.name(),
+            run_id: run_id.to_string(),
+            started_at: started_at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
+            seconds: clock.elapsed().as_secs_f64(),
+            outcome: RunReport::outcome_of(&reports),
+            tables: reports,
+        })
+    }
+
+    fn require_sides(&self, action: Action) -> Result<()> {
+        match action {
+            Action::Extract => self.source_side().map(drop),
+            Action::Load { .. } => self.target_side().map(drop),
+            Action::Sync => self.source_side().map(drop),
+        }
+    }
+
+    fn source_side(&self) -> Result<&Side> {
+        self.source.as_ref().ok_or_else(|| missing_side("source"))
+    }
+
+    fn target_side(&self) -> Result<&Side> {
+        self.target.as_ref().ok_or_else(|| missing_side("target"))
+    }
+
+    fn workers(&self, action: Action) -> usize {
+        let side = match action {
+            Action::Extract | Action::Sync => &self.source,
+            Action::Load { .. } => &self.target,
+        };
+        side.as_ref().map_or(1, |side| side.parallel_tables)
+    }
+
+    async fn table(
+        &self,
+        action: Action,
+        run_id: RunId,
+        table: &Table,
+        links: &mut Links,
+    ) -> TableReport {
+        let clock = Instant::now();
+        let mut report = TableReport {
+            source: table.source.to_string(),
+            lake: table.lake.to_string(),
+            target: table.target.to_string(),
+            outcome: Outcome::Done,
+            extract: None,
+            load: None,
+            error: None,
+            seconds: 0.0,
+        };
+        if let Err(error) = self.steps(action, run_id, table, links, &mut report).await {
+            report.outcome = Outcome::Failed;
+            report.error = Some(ErrorReport::of(&error.on_table(table.source.to_string())));
+        }
+        self.observer.finished(&report.source);
+        report.seconds = clock.elapsed().as_secs_f64();
+        report
+    }
+
+    async fn steps(
+        &self,
+        action: Action,
+        run_id: RunId,
+        table: &Table,
+        links: &mut Links,
+        report: &mut TableReport,
+    ) -> Result<()> {
+        let name = table.source.to_string();
+        let observer = self.observer.as_ref();
+        if matches!(action, Action::Extract | Action::Sync) {
+            let mut attempts = Attempts::new();
+            report.extract = loop {
+                let result = extract::extract(self, run_id, table, links).await;
+                match links.guard(result) {
+                    Ok(done) => break Some(done),
+                    Err(error) => attempts.after(error, &name, observer).await?,
+                }
+            };
+        }
+        let load = match action {
+            Action::Extract => None,
+            Action::Load { snapshot, full } => Some((snapshot, full)),
+            Action::Sync => self
+                .target
+                .is_some()
+                .then_some((SnapshotRef::Latest, false)),
+        };
+        if let Some((snapshot, full)) = load {
+            let mut attempts = Attempts::new();
+            report.load = loop {
+                let result = load::load(self, run_id, table, snapshot, full, links).await;
+                match links.guard(result) {
+                    Ok(done) => break Some(done),
+                    Err(error) => attempts.after(error, &name, observer).await?,
+                }
+            };
+        }
+        let read_nothing = report
+            .extract
+            .as_ref()
+            .is_none_or(|extract| extract.snapshot_id.is_none());
+        let loaded_nothing = report
+            .load
+            .as_ref()
+            .is_none_or(|load| load.from_snapshot == load.snapshot_id);
+        if read_nothing && loaded_nothing {
+            report.outcome = Outcome::Unchanged;
+        }
+        Ok(())
+    }
+}
+
+fn missing_side(side: &str) -> Error {
+    let message =
+        format!("the configuration has no `{side}:`; add `{side}: {{ connection: ... }}`");
+    Error::new(Kind::Config, Disposition::Definite, message)
+}
+
+impl Action {
+    fn name(self) -> &'static str {
+        match self {
+            Action::Extract => "extract",
+            Action::Load { .. } => "load",
+            Action::Sync => "sync",
+        }
+    }
+}
+
+impl Side {
+    fn of(side: &Database, name: &str) -> Result<Self> {
+        let connection = Connection::parse(side.connection.expose()).map_err(|error| {
+            Error::new(
+                Kind::Config,
+                Disposition::Definite,
+                format!("{name}.connection: {error}"),
+            )
+        })?;
+        Ok(Self {
+            connection,
+            parallel_tables: side.parallel_tables,
+        })
+    }
+}
+
+impl Links {
+    /// After a failure every connection is closed: what an unread reply or a half-done transaction left behind ends with it.
+    fn guard<T>(&mut self, result: Result<T>) -> Result<T> {
+        if result.is_err() {
+            *self = Self::default();
+        }
+        result
+    }
+
+    async fn control<'a>(
+        slot: &'a mut Option<Control>,
+        side: &Side,
+        kind: Kind,
+    ) -> Result<&'a mut Control> {
+        if slot.is_none() {
+            let control = Control::connect(&side.connection)
+                .await
+                .map_err(|error| error.on(kind))?;
+            *slot = Some(control);
+        }
+        slot.as_mut()
+            .ok_or_else(|| Error::new(kind, Disposition::Transient, "no connection"))
+    }
+
+    async fn rows<'a>(
+        slot: &'a mut Option<Channel>,
+        side: &Side,
+        kind: Kind,
+    ) -> Result<&'a mut Channel> {
+        if slot.is_none() {
+            let channel = Channel::connect(&side.connection)
+                .await
+                .map_err(|error| error.on(kind))?;
+            *slot = Some(channel);
+        }
+        slot.as_mut()
+            .ok_or_else(|| Error::new(kind, Disposition::Transient, "no connection"))
+    }
+}

@@ -1,0 +1,423 @@
+//! One table from the source to the lake.
+//!
+//! Order of events, and what a death at each point leaves:
+//!
+//! 1. Discover the table, load the lake table, read its checkpoint. (Nothing.)
+//! 2. Close the window: the upper bound is taken from the server before the first row is read. (Nothing.)
+//! 3. Create the lake table when it is missing: metadata without a snapshot or a checkpoint. (An empty table, which the next run fills.)
+//! 4. Stream rows into data files; look keys up and write position deletes. (Files that no metadata names.)
+//! 5. Commit rows and checkpoint in one metadata file, compare-and-set on the checkpoint that step 1 read. (All or nothing.)
+//!
+//! A window that turns out to hold nothing new is not committed and does not move the checkpoint: the next run closes a longer
+//! window over the same beginning, so nothing between the two can be skipped.
+
+use super::{Links, Step, Sync, overlap};
+use crate::change::{CHECKPOINT_VERSION, Checkpoint, RunId, Strategy};
+use crate::config::Table;
+use crate::error::{Disposition, Error, Kind, Result};
+use crate::lake::{
+    CommitIntent, LakeError, LakeTable, Op, PreparedCommit, TableWriter, WriteMode, WriteOptions,
+};
+use crate::mssql::rows::{BatchLimits, Channel, Decoder};
+use crate::mssql::sql::read::PageCursor;
+use crate::report::ExtractReport;
+use crate::schema::{LakeSchema, TableKind, TableSchema, mapping};
+use crate::source::{self, ExtractPlan};
+use arrow_array::RecordBatch;
+use std::collections::BTreeMap;
+use std::time::Instant;
+use tokio::sync::mpsc;
+
+/// Rows of one Arrow batch between reader and writer.
+const BATCH_ROWS: usize = 8_192;
+/// Bytes of one Arrow batch, for wide rows.
+const BATCH_BYTES: usize = 4 << 20;
+/// Batches between reader and writer.
+const BATCHES_IN_FLIGHT: usize = 4;
+/// Table property: the source's schema as JSON, from which a target is rebuilt.
+pub(super) const SOURCE_SCHEMA: &str = "icesync.source-schema";
+
+/// What an extract has settled before it reads the first row.
+pub(super) struct Settled {
+    pub schema: TableSchema,
+    pub lake: Option<LakeTable>,
+    pub checkpoint: Option<Checkpoint>,
+    pub plan: ExtractPlan,
+}
+
+/// Steps 1 and 2: what is there, and the window. Changes nothing, which is why `plan` shares it.
+pub(super) async fn settle(sync: &Sync, table: &Table, links: &mut Links) -> Result<Settled> {
+    let name = table.source.to_string();
+    sync.observer.step(&name, Step::Connect, 0);
+    let side = sync.source_side()?;
+    let control = Links::control(&mut links.source, side, Kind::Source).await?;
+    sync.observer.step(&name, Step::Plan, 0);
+    let discovered = source::discover(control, &table.source)
+        .await?
+        .with_key(table.key.as_deref().unwrap_or_default())?;
+    let schema = discovered.schema.clone();
+    if table.kind == TableKind::Mirror && schema.key.is_none() {
+        return Err(no_key());
+    }
+    let lake = sync.warehouse.table(&table.lake).await?;
+    if let Some(lake) = &lake {
+        check_shape(lake, table, &schema)?;
+    }
+    let checkpoint = lake
+        .as_ref()
+        .map(LakeTable::checkpoint)
+        .transpose()?
+        .flatten();
+    let plan = source::plan(
+        control,
+        &discovered,
+        &table.change,
+        table.kind,
+        checkpoint.as_ref(),
+    )
+    .await?;
+    Ok(Settled {
+        schema,
+        lake,
+        checkpoint,
+        plan,
+    })
+}
+
+fn no_key() -> Error {
+    let message = "the table has no primary key and no unique index without NULLs, and a mirror needs to know which row a change \
+                   replaces; name the columns with `key: [...]`, or keep every version with `kind: history`";
+    Error::new(Kind::Source, Disposition::Definite, message)
+}
+
+/// Refuses before reading what the lake table cannot take.
+fn check_shape(lake: &LakeTable, table: &Table, schema: &TableSchema) -> Result<()> {
+    let refuse = |message: String| Err(Error::new(Kind::Lake, Disposition::Definite, message));
+    if lake.kind() != table.kind {
+        return refuse(format!(
+            "lake table {} was created as {:?} and the configuration now says {:?}; give it another `lake:` name",
+            table.lake,
+            lake.kind(),
+            table.kind
+        ));
+    }
+    let wanted = mapping::lake_schema(schema, table.kind, table.fidelity).map_err(mapping_error)?;
+    if *lake.lake_schema() != wanted {
+        return refuse(format!(
+            "the source's columns no longer match lake table {}: {}; undo the change at the source, or give the table another `lake:` name",
+            table.lake,
+            difference(lake.lake_schema(), &wanted)
+        ));
+    }
+    Ok(())
+}
+
+fn difference(have: &LakeSchema, want: &LakeSchema) -> String {
+    let mut said = Vec::new();
+    for field in &want.fields {
+        match have.fields.iter().find(|other| other.name == field.name) {
+            None => said.push(format!("column {} is new", field.name)),
+            Some(other) if other.ty != field.ty => said.push(format!(
+                "column {} was {:?} and is now {:?}",
+                field.name, other.ty, field.ty
+            )),
+            Some(other) if other.required != field.required => said.push(format!(
+                "column {} changed whether it may be NULL",
+                field.name
+            )),
+            Some(_) => {}
+        }
+    }
+    for field in &have.fields {
+        if !want.fields.iter().any(|other| other.name == field.name) {
+            said.push(format!("column {} is gone", field.name));
+        }
+    }
+    if said.is_empty() {
+        said.push("the key or the order of columns changed".into());
+    }
+    said.join(", ")
+}
+
+pub(super) fn mapping_error(error: mapping::MappingError) -> Error {
+    Error::new(Kind::Source, Disposition::Definite, error)
+}
+
+/// Extracts one table; see the module head for the order of events.
+pub(super) async fn extract(
+    sync: &Sync,
+    run_id: RunId,
+    table: &Table,
+    links: &mut Links,
+) -> Result<ExtractReport> {
+    let clock = Instant::now();
+    let Settled {
+        schema,
+        lake,
+        checkpoint,
+        plan,
+    } = settle(sync, table, links).await?;
+    let mut lake = match lake {
+        Some(lake) => lake,
+        None => create(sync, table, &schema).await?,
+    };
+    let mut decoder = Decoder::new(&schema, lake.lake_schema(), table.fidelity)
+        .map_err(|error| error.on(Kind::Source))?;
+    let mut writer = lake
+        .writer(write_options(sync, run_id, table, &plan))
+        .await?;
+    let side = sync.source_side()?;
+    let channel = Links::rows(&mut links.source_rows, side, Kind::Source).await?;
+    let reader = Reader {
+        sync,
+        name: table.source.to_string(),
+        schema: &schema,
+        lake: lake.lake_schema(),
+        plan: &plan,
+    };
+    let read = reader.run(channel, &mut decoder, &mut writer).await;
+    let (rows_read, rows_overlap) = match read {
+        Ok(counts) => counts,
+        Err(error) => {
+            writer.abandon().await;
+            return Err(error);
+        }
+    };
+    sync.observer
+        .step(&table.source.to_string(), Step::Commit, rows_read);
+    let prepared = writer.finish().await?;
+    let mut report = ExtractReport {
+        strategy: plan.strategy,
+        full_read: plan.full_read,
+        rows_read,
+        rows_overlap,
+        inserted: 0,
+        updated: 0,
+        deleted: 0,
+        unchanged: prepared.counts().unchanged,
+        bytes: 0,
+        data_files: 0,
+        delete_files: 0,
+        snapshot_id: None,
+        sequence_number: None,
+        watermark_before: checkpoint
+            .as_ref()
+            .and_then(|old| old.watermark.as_ref())
+            .map(ToString::to_string),
+        watermark_after: checkpoint
+            .as_ref()
+            .and_then(|old| old.watermark.as_ref())
+            .map(ToString::to_string),
+        truncated: decoder.truncations(),
+        seconds: 0.0,
+        warnings: plan.warnings.clone(),
+    };
+    if nothing_new(&prepared, &plan, checkpoint.as_ref()) {
+        prepared.abandon(&lake).await;
+    } else {
+        let committed = commit(
+            &mut lake,
+            prepared,
+            run_id,
+            &plan,
+            checkpoint.as_ref(),
+            &mut report,
+        )
+        .await?;
+        report.snapshot_id = committed.snapshot_id;
+        report.sequence_number = committed.snapshot_id.map(|_| committed.sequence_number);
+    }
+    report.seconds = clock.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+/// Whether the run found nothing that the lake does not have. A first run always commits, so that its checkpoint is kept.
+fn nothing_new(
+    prepared: &PreparedCommit,
+    plan: &ExtractPlan,
+    checkpoint: Option<&Checkpoint>,
+) -> bool {
+    let Some(checkpoint) = checkpoint else {
+        return false;
+    };
+    if plan.full_read {
+        return plan.strategy == Strategy::Full
+            && checkpoint.content.is_some()
+            && checkpoint.content == prepared.content();
+    }
+    let counts = prepared.counts();
+    counts.inserted + counts.updated + counts.deleted == 0
+}
+
+async fn commit(
+    lake: &mut LakeTable,
+    prepared: PreparedCommit,
+    run_id: RunId,
+    plan: &ExtractPlan,
+    base: Option<&Checkpoint>,
+    report: &mut ExtractReport,
+) -> Result<crate::lake::Committed> {
+    let counts = prepared.counts();
+    report.inserted = counts.inserted;
+    report.updated = counts.updated;
+    report.deleted = counts.deleted;
+    report.bytes = counts.bytes;
+    report.data_files = counts.data_files;
+    report.delete_files = counts.delete_files;
+    report.watermark_after = plan.window.upper.as_ref().map(ToString::to_string);
+    let checkpoint = Checkpoint {
+        version: CHECKPOINT_VERSION,
+        run_id,
+        strategy: plan.strategy,
+        watermark: plan.window.upper.clone(),
+        content: prepared
+            .content()
+            .filter(|_| plan.strategy == Strategy::Full),
+        snapshot_id: None,
+        committed_at: now(),
+    };
+    let intent = CommitIntent {
+        run_id,
+        base_checkpoint: base.map(|base| base.run_id),
+        checkpoint,
+        summary: BTreeMap::new(),
+        properties: BTreeMap::new(),
+    };
+    Ok(lake.commit(prepared, intent).await?)
+}
+
+fn now() -> String {
+    chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true)
+}
+
+/// Creates the lake table, or takes the one that another run created in between.
+async fn create(sync: &Sync, table: &Table, schema: &TableSchema) -> Result<LakeTable> {
+    let shape = mapping::lake_schema(schema, table.kind, table.fidelity).map_err(mapping_error)?;
+    let json = serde_json::to_string(schema)
+        .map_err(|error| Error::new(Kind::Lake, Disposition::Definite, error))?;
+    let properties = BTreeMap::from([(SOURCE_SCHEMA.to_owned(), json)]);
+    match sync
+        .warehouse
+        .create(&table.lake, &shape, table.kind, properties)
+        .await
+    {
+        Ok(lake) => Ok(lake),
+        Err(error @ LakeError::AlreadyExists { .. }) => {
+            Ok(sync.warehouse.table(&table.lake).await?.ok_or(error)?)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn write_options(sync: &Sync, run_id: RunId, table: &Table, plan: &ExtractPlan) -> WriteOptions {
+    let mode = match (table.kind, plan.full_read) {
+        (TableKind::Mirror, true) => WriteMode::ReplaceAll,
+        (TableKind::Mirror, false) => WriteMode::Upsert,
+        (TableKind::History, _) => WriteMode::Append,
+    };
+    WriteOptions {
+        target_file_bytes: sync.target_file_bytes,
+        op: if plan.full_read {
+            Op::Refresh
+        } else {
+            Op::Update
+        },
+        content: plan.strategy == Strategy::Full,
+        ..WriteOptions::new(mode, run_id)
+    }
+}
+
+/// Reads the pages of a plan into a writer.
+struct Reader<'a> {
+    sync: &'a Sync,
+    name: String,
+    schema: &'a TableSchema,
+    lake: &'a LakeSchema,
+    plan: &'a ExtractPlan,
+}
+
+impl Reader<'_> {
+    /// Rows read, and how many of them lay in the overlap.
+    async fn run(
+        &self,
+        channel: &mut Channel,
+        decoder: &mut Decoder,
+        writer: &mut TableWriter,
+    ) -> Result<(u64, u64)> {
+        let source = |error: crate::mssql::error::MssqlError| error.on(Kind::Source);
+        if self.plan.is_empty {
+            return Ok((0, 0));
+        }
+        for statement in &self.plan.session {
+            channel.run(&statement.sql).await.map_err(source)?;
+        }
+        let mut total = (0, 0);
+        let mut statement = Some(self.plan.first_page());
+        while let Some(page) = statement.take() {
+            let (sender, batches) = mpsc::channel(BATCHES_IN_FLIGHT);
+            let limits = BatchLimits {
+                rows: BATCH_ROWS,
+                bytes: BATCH_BYTES,
+            };
+            let read = async {
+                let counts = channel
+                    .read(&page, decoder, limits, &sender)
+                    .await
+                    .map_err(source);
+                drop(sender);
+                counts
+            };
+            let (counts, written) = tokio::join!(read, self.write(batches, writer, &mut total));
+            // The writer's failure is the cause where both failed: the reader only saw its receiver go away.
+            let last = written?;
+            let rows = counts?.rows;
+            // A short page is the last one.
+            if let (Some(last), Some(page_rows)) = (last, self.plan.page_rows)
+                && rows >= page_rows
+            {
+                statement = self.plan.next_page(&self.cursor(&last)?);
+            }
+        }
+        for statement in &self.plan.finish {
+            channel.run(&statement.sql).await.map_err(source)?;
+        }
+        Ok(total)
+    }
+
+    /// Writes batches as they come; returns the page's last row. Owns the receiver, so that a failing writer ends the reader.
+    async fn write(
+        &self,
+        mut batches: mpsc::Receiver<RecordBatch>,
+        writer: &mut TableWriter,
+        total: &mut (u64, u64),
+    ) -> Result<Option<RecordBatch>> {
+        let mut last = None;
+        while let Some(batch) = batches.recv().await {
+            let overlap = overlap::mask(self.plan, self.lake, &batch)?;
+            total.0 += batch.num_rows() as u64;
+            total.1 += overlap.as_ref().map_or(0, |mask| mask.true_count() as u64);
+            self.sync.observer.step(&self.name, Step::Read, total.0);
+            last = Some(batch.slice(batch.num_rows() - 1, 1));
+            writer.write_with_overlap(batch, overlap.as_ref()).await?;
+        }
+        Ok(last)
+    }
+
+    /// Where the next page begins: the last row's watermark and key.
+    fn cursor(&self, last: &RecordBatch) -> Result<PageCursor> {
+        let text = |column: usize| {
+            mapping::cell_text(last, self.lake, self.schema, 0, column).map_err(mapping_error)
+        };
+        // A page is cut from a window, and a NULL is in none.
+        let watermark = self
+            .plan
+            .watermark_column
+            .map(text)
+            .transpose()?
+            .flatten()
+            .unwrap_or_default();
+        let key = self.schema.key.iter().flat_map(|key| &key.columns);
+        let key = key.map(|&column| text(column)).collect::<Result<_>>()?;
+        Ok(PageCursor { watermark, key })
+    }
+}

@@ -1,0 +1,538 @@
+//! Snapshots of one lake table into the target.
+//!
+//! Order of events, and what a death at each point leaves:
+//!
+//! 1. Read the target's load state, take the load lock of the target table (a session lock: it ends with the connection), drop staging tables of
+//!    dead loads. (Nothing.)
+//! 2. Compute the delta between the loaded snapshot and the wanted one. (Nothing.)
+//! 3. Create the target table when it is missing, and a staging heap; bulk copy the delta into it. (A staging table, dropped by the next load.)
+//! 4. One transaction: compare-and-set on the load state, merge, deletes, new load state. (All or nothing. When the reply is lost, the load
+//!    state says whether this run's id is there.)
+//! 5. Tag the loaded snapshot in the lake, drop the staging table. (Missing tag or leftover staging table: mended by the next load.)
+
+use super::extract::SOURCE_SCHEMA;
+use super::look::{self, LoadPlan};
+use super::{Links, Step, Sync};
+use crate::change::RunId;
+use crate::config::Table;
+use crate::error::{Disposition, Error, Kind, Result};
+use crate::failpoint;
+use crate::lake::{BatchStream, Delta, LakeTable, Segment, SnapshotInfo, SnapshotRef};
+use crate::mssql::bulk::BulkOptions;
+use crate::mssql::control::Control;
+use crate::mssql::sql::merge::Mode;
+use crate::mssql::sql::{self, define::StagingTable};
+use crate::report::LoadReport;
+use crate::schema::mapping::arrow_schema;
+use crate::schema::{LakeSchema, TableKind, TableSchema};
+use crate::target::inspect::{self, TargetTable};
+use crate::target::merge::{self, LoadCounts, LoadOptions, MergePlan, StateChange};
+use crate::target::state::{self, LoadState};
+use crate::target::{TargetError, staging};
+use arrow_array::{ArrayRef, Int32Array, RecordBatch, StringArray, new_null_array};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use futures::StreamExt;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::mpsc;
+
+/// Batches between lake reader and bulk copy.
+const BATCHES_IN_FLIGHT: usize = 4;
+/// How long a load waits for another one of the same target.
+const LOCK_TIMEOUT_MS: u32 = 10_000;
+
+/// Failpoint: the delta is staged, nothing is applied.
+pub const FAIL_AFTER_STAGING: &str = "load.after_staging";
+/// Failpoint: the transaction is committed; tag and clean-up are missing.
+pub const FAIL_AFTER_APPLY: &str = "load.after_apply";
+
+fn lake_error(message: String) -> Error {
+    Error::new(Kind::Lake, Disposition::Definite, message)
+}
+
+/// The lake table of a configured table, with the source schema kept in it; an error where there is nothing to load.
+pub(super) async fn lake_table(sync: &Sync, table: &Table) -> Result<(LakeTable, TableSchema)> {
+    let lake = sync.warehouse.table(&table.lake).await?;
+    let lake = lake.ok_or_else(|| {
+        lake_error(format!(
+            "lake table {} does not exist; run `icesync extract` first",
+            table.lake
+        ))
+    })?;
+    let json = lake.property(SOURCE_SCHEMA).ok_or_else(|| {
+        lake_error(format!(
+            "lake table {} was not written by icesync: it lacks the property {SOURCE_SCHEMA}",
+            table.lake
+        ))
+    })?;
+    let schema = serde_json::from_str(json).map_err(|error| {
+        lake_error(format!(
+            "property {SOURCE_SCHEMA} of lake table {} cannot be read: {error}",
+            table.lake
+        ))
+    })?;
+    Ok((lake, schema))
+}
+
+/// What is loaded: versions of a history table have no key of their own.
+fn loaded_schema(mut schema: TableSchema, kind: TableKind) -> TableSchema {
+    if kind == TableKind::History {
+        schema.key = None;
+    }
+    schema
+}
+
+/// Loads one table up to `wanted`; see the module head for the order of events.
+pub(super) async fn load(
+    sync: &Sync,
+    run_id: RunId,
+    table: &Table,
+    wanted: SnapshotRef,
+    full: bool,
+    links: &mut Links,
+) -> Result<LoadReport> {
+    let clock = Instant::now();
+    let name = table.source.to_string();
+    sync.observer.step(&name, Step::Connect, 0);
+    let (mut lake, schema) = lake_table(sync, table).await?;
+    let schema = loaded_schema(schema, lake.kind());
+    let side = sync.target_side()?;
+    if lake.current_snapshot_id().is_none()
+        && lake.checkpoint()?.is_some()
+        && wanted == SnapshotRef::Latest
+    {
+        return Ok(nothing_to_do(None));
+    }
+    let snapshot = lake.resolve(wanted)?;
+    let control = Links::control(&mut links.target, side, Kind::Target).await?;
+    let before = state::read(control, &table.target).await?;
+    if let Some(done) = already_loaded(table, &lake, &snapshot, before.as_ref(), full)? {
+        return Ok(done);
+    }
+    state::ensure_schema(control).await?;
+    staging::lock(control, &table.target, LOCK_TIMEOUT_MS).await?;
+    // Another load may have moved the state while this one waited for the lock.
+    let before = state::read(control, &table.target).await?;
+    if let Some(done) = already_loaded(table, &lake, &snapshot, before.as_ref(), full)? {
+        staging::unlock(control, &table.target).await?;
+        return Ok(done);
+    }
+    staging::drop_orphans(control, &table.target).await?;
+    let mut work = Work {
+        sync,
+        table,
+        lake: &lake,
+        schema: &schema,
+        snapshot: &snapshot,
+        before: before.as_ref(),
+        run_id,
+        full,
+        name: &name,
+        warnings: Vec::new(),
+    };
+    let loaded = work.run(links).await?;
+    let warnings = work.warnings;
+    failpoint::reach(FAIL_AFTER_APPLY);
+    lake.tag(&format!("icesync-loaded-{}", table.target), snapshot.id)
+        .await?;
+    let control = Links::control(&mut links.target, side, Kind::Target).await?;
+    staging::drop_orphans(control, &table.target).await?;
+    staging::unlock(control, &table.target).await?;
+    Ok(LoadReport {
+        from_snapshot: before.map(|state| state.snapshot_id),
+        snapshot_id: Some(snapshot.id),
+        sequence_number: Some(snapshot.sequence_number),
+        rows_staged: loaded.staged,
+        inserted: loaded.counts.inserted,
+        updated: loaded.counts.updated,
+        deleted: loaded.counts.deleted,
+        unchanged: loaded.counts.unchanged,
+        created_target: loaded.created,
+        seconds: clock.elapsed().as_secs_f64(),
+        warnings,
+    })
+}
+
+/// The report of a load that has nothing to do; an error when the target is elsewhere than the lake table.
+fn already_loaded(
+    table: &Table,
+    lake: &LakeTable,
+    snapshot: &SnapshotInfo,
+    before: Option<&LoadState>,
+    full: bool,
+) -> Result<Option<LoadReport>> {
+    let Some(before) = before else {
+        return Ok(None);
+    };
+    let refuse = |message: String| Err(Error::new(Kind::Target, Disposition::Definite, message));
+    if full {
+        return Ok(None);
+    }
+    if before.table_uuid != lake.uuid().to_string() {
+        return refuse(format!(
+            "target {} was loaded from another lake table ({}, uuid {}); `icesync load --full` loads the whole of {}",
+            table.target, before.lake_table, before.table_uuid, table.lake
+        ));
+    }
+    if before.sequence_number > snapshot.sequence_number {
+        return refuse(format!(
+            "snapshot {} is older than snapshot {}, which target {} has already loaded; a load never goes back",
+            snapshot.sequence_number, before.sequence_number, table.target
+        ));
+    }
+    if before.snapshot_id != snapshot.id {
+        return Ok(None);
+    }
+    Ok(Some(nothing_to_do(Some(snapshot))))
+}
+
+fn nothing_to_do(loaded: Option<&SnapshotInfo>) -> LoadReport {
+    LoadReport {
+        from_snapshot: loaded.map(|snapshot| snapshot.id),
+        snapshot_id: loaded.map(|snapshot| snapshot.id),
+        sequence_number: loaded.map(|snapshot| snapshot.sequence_number),
+        rows_staged: 0,
+        inserted: 0,
+        updated: 0,
+        deleted: 0,
+        unchanged: 0,
+        created_target: false,
+        seconds: 0.0,
+        warnings: Vec::new(),
+    }
+}
+
+/// What a load came to.
+struct Loaded {
+    staged: u64,
+    counts: LoadCounts,
+    created: bool,
+}
+
+/// A load under its lock.
+struct Work<'a> {
+    sync: &'a Sync,
+    table: &'a Table,
+    lake: &'a LakeTable,
+    schema: &'a TableSchema,
+    snapshot: &'a SnapshotInfo,
+    before: Option<&'a LoadState>,
+    run_id: RunId,
+    full: bool,
+    name: &'a str,
+    warnings: Vec<String>,
+}
+
+impl Work<'_> {
+    /// Steps 2 to 4.
+    async fn run(&mut self, links: &mut Links) -> Result<Loaded> {
+        let side = self.sync.target_side()?;
+        let parts = self.parts().await?;
+        let control = Links::control(&mut links.target, side, Kind::Target).await?;
+        let (target, created) = self.target_table(control).await?;
+        let staging = staging::create(control, self.schema, &target, self.run_id).await?;
+        let staged = self.stage(links, &staging, &parts).await?;
+        failpoint::reach(FAIL_AFTER_STAGING);
+        self.sync.observer.step(self.name, Step::Merge, staged);
+        let options = LoadOptions {
+            mode: self.table.merge.mode,
+            statement: self.table.merge.statement,
+            has_deletes: parts.iter().any(|part| part.operation == Operation::Delete),
+            segments: parts
+                .last()
+                .map_or(1, |part| part.number.unsigned_abs() + 1),
+            first_load: self.before.is_none(),
+        };
+        let plan = merge::plan(self.schema, &target, &staging, &options);
+        let change = self.state_change();
+        let counts = self.apply(links, &plan, &change).await?;
+        Ok(Loaded {
+            staged,
+            counts,
+            created,
+        })
+    }
+
+    /// What is staged, in order. A full load also stages the keys that are gone since the last load, where it can tell.
+    async fn parts(&mut self) -> Result<Vec<Part>> {
+        let whole = self.full || self.table.merge.mode == Mode::Replace;
+        let known = self
+            .before
+            .filter(|state| state.table_uuid == self.lake.uuid().to_string());
+        let mut parts = Vec::new();
+        if let Some(known) = known {
+            let delta = self
+                .lake
+                .delta(Some(known.snapshot_id), self.snapshot.id)
+                .await;
+            match delta {
+                Ok(delta) if whole => parts.extend(parts_of(delta, &[Operation::Delete], 0)),
+                Ok(delta) => {
+                    parts.extend(parts_of(delta, &[Operation::Upsert, Operation::Delete], 0))
+                }
+                Err(error) if !whole => return Err(error.into()),
+                Err(error) => self.warn_of_leftovers(&error.to_string()),
+            }
+        } else if self.before.is_some() {
+            self.warn_of_leftovers("the lake table was made anew");
+        }
+        if whole || known.is_none() {
+            let delta = self.lake.delta(None, self.snapshot.id).await?;
+            let first = parts.len();
+            parts.extend(parts_of(delta, &[Operation::Upsert], first));
+        }
+        Ok(parts)
+    }
+
+    fn warn_of_leftovers(&mut self, why: &str) {
+        if self.table.merge.mode != Mode::Replace {
+            self.warnings.push(format!(
+                "rows that are in target {} and no longer in the lake were left ({why}); merge.mode: replace removes them",
+                self.table.target
+            ));
+        }
+    }
+
+    /// The target table, created when it is missing, and checked to hold everything that the lake can bring.
+    async fn target_table(&mut self, control: &mut Control) -> Result<(TargetTable, bool)> {
+        let name = &self.table.target;
+        let mut found = inspect::inspect(control, name).await?;
+        let created = found.is_none();
+        if created {
+            inspect::create_table(control, name, self.schema).await?;
+            found = inspect::inspect(control, name).await?;
+        }
+        let target = found.ok_or_else(|| {
+            let message = format!("target {name} was dropped by someone else while it was being created; run the load again");
+            Error::new(Kind::Target, Disposition::Transient, message)
+        })?;
+        self.warnings
+            .extend(inspect::check(self.schema, &target, self.table.merge.mode)?);
+        Ok((target, created))
+    }
+
+    /// Step 3: bulk copies every part; rows staged.
+    async fn stage(
+        &self,
+        links: &mut Links,
+        staging: &StagingTable,
+        parts: &[Part],
+    ) -> Result<u64> {
+        let side = self.sync.target_side()?;
+        let channel = Links::rows(&mut links.target_rows, side, Kind::Target).await?;
+        let shape = self.lake.lake_schema();
+        let columns = staging::bulk_columns(staging, shape);
+        let key: Vec<usize> = shape.key.iter().map(|key| key.field).collect();
+        let (sender, mut batches) = mpsc::channel(BATCHES_IN_FLIGHT);
+        let options = BulkOptions {
+            rows_per_batch: 0,
+            table_lock: true,
+        };
+        let table = sql::TableIdent(&staging.name).to_string();
+        let feed = async {
+            let fed = self.feed(parts, shape, &sender).await;
+            drop(sender);
+            fed
+        };
+        let copy = async {
+            let copied = channel
+                .bulk_insert(&table, &columns, &key, &mut batches, options)
+                .await;
+            // A copy that failed must not leave the feeder waiting for a free place.
+            batches.close();
+            copied
+        };
+        let (fed, copied) = tokio::join!(feed, copy);
+        let copied = copied.map_err(|error| error.on(Kind::Target))?;
+        fed?;
+        Ok(copied.rows)
+    }
+
+    async fn feed(
+        &self,
+        parts: &[Part],
+        shape: &LakeSchema,
+        sender: &mpsc::Sender<RecordBatch>,
+    ) -> Result<()> {
+        let schema = staged_schema(shape);
+        let mut rows = 0;
+        for part in parts {
+            let mut stream = part.rows();
+            while let Some(batch) = stream.next().await {
+                let batch = staged_batch(&schema, &batch?, part)?;
+                rows += batch.num_rows() as u64;
+                self.sync.observer.step(self.name, Step::Stage, rows);
+                if sender.send(batch).await.is_err() {
+                    // The copy has failed and says why.
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn state_change(&self) -> StateChange {
+        StateChange {
+            target: self.table.target.to_string(),
+            old_snapshot: self.before.map(|state| state.snapshot_id),
+            new_snapshot: self.snapshot.id,
+            sequence_number: self.snapshot.sequence_number,
+            table_uuid: self.lake.uuid().to_string(),
+            lake_table: self.table.lake.to_string(),
+            run_id: self.run_id.to_string(),
+        }
+    }
+
+    /// Step 4. A lost reply is resolved on a new connection by looking for this run's id in the load state.
+    async fn apply(
+        &self,
+        links: &mut Links,
+        plan: &MergePlan,
+        change: &StateChange,
+    ) -> Result<LoadCounts> {
+        let side = self.sync.target_side()?;
+        let control = Links::control(&mut links.target, side, Kind::Target).await?;
+        let lost = match merge::apply(control, plan, change).await {
+            Err(error) if error.disposition() == Disposition::Ambiguous => error,
+            other => return Ok(other?),
+        };
+        tracing::warn!(
+            "{}: the reply to the load's commit was lost; looking for its outcome",
+            self.name
+        );
+        links.target = None;
+        let control = Links::control(&mut links.target, side, Kind::Target).await?;
+        match state::resolve(control, &self.table.target, self.run_id).await? {
+            Some(counts) => Ok(counts),
+            None => Err(Error::new(
+                Kind::Target,
+                Disposition::Transient,
+                NotApplied(lost),
+            )),
+        }
+    }
+}
+
+/// A load whose outcome was unknown and turned out not to have been applied.
+#[derive(Debug, thiserror::Error)]
+#[error("the load was not applied")]
+struct NotApplied(#[source] TargetError);
+
+/// Rows to stage.
+struct Part {
+    delta: Arc<Segment>,
+    operation: Operation,
+    /// Order of the parts: for each key the last one counts, and within one a row that is there.
+    number: i32,
+}
+
+/// What becomes of a staged row's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Operation {
+    Upsert,
+    Delete,
+}
+
+impl Operation {
+    fn letter(self) -> &'static str {
+        match self {
+            Operation::Upsert => "U",
+            Operation::Delete => "D",
+        }
+    }
+}
+
+impl Part {
+    fn rows(&self) -> BatchStream {
+        match self.operation {
+            Operation::Upsert => self.delta.upserts(),
+            Operation::Delete => self.delta.deletes(),
+        }
+    }
+}
+
+/// The parts of a delta, numbered from `first`.
+fn parts_of(delta: Delta, operations: &[Operation], first: usize) -> Vec<Part> {
+    let mut parts = Vec::new();
+    for (at, segment) in delta.segments.into_iter().enumerate() {
+        let segment = Arc::new(segment);
+        parts.extend(operations.iter().map(|&operation| Part {
+            delta: Arc::clone(&segment),
+            operation,
+            number: i32::try_from(first + at).unwrap_or(i32::MAX),
+        }));
+    }
+    parts
+}
+
+/// The lake's fields, then operation and segment, as [`staging::bulk_columns`] expects them.
+fn staged_schema(shape: &LakeSchema) -> SchemaRef {
+    let mut fields: Vec<Field> = arrow_schema(shape)
+        .fields()
+        .iter()
+        // Deleted rows have a key and nothing else.
+        .map(|field| field.as_ref().clone().with_nullable(true))
+        .collect();
+    fields.push(Field::new("operation", DataType::Utf8, false));
+    fields.push(Field::new("segment", DataType::Int32, false));
+    Arc::new(Schema::new(fields))
+}
+
+fn staged_batch(schema: &SchemaRef, batch: &RecordBatch, part: &Part) -> Result<RecordBatch> {
+    let rows = batch.num_rows();
+    let fields = &schema.fields()[..schema.fields().len() - 2];
+    let mut columns: Vec<ArrayRef> = fields
+        .iter()
+        .map(|field| match batch.column_by_name(field.name()) {
+            Some(column) => Arc::clone(column),
+            None => new_null_array(field.data_type(), rows),
+        })
+        .collect();
+    columns.push(Arc::new(StringArray::from_iter_values(
+        std::iter::repeat_n(part.operation.letter(), rows),
+    )));
+    columns.push(Arc::new(Int32Array::from_value(part.number, rows)));
+    RecordBatch::try_new(Arc::clone(schema), columns)
+        .map_err(|error| lake_error(format!("rows of the lake do not have its schema: {error}")))
+}
+
+/// What the next load would do; changes nothing.
+pub(super) async fn plan(
+    control: &mut Control,
+    table: &Table,
+    schema: &TableSchema,
+    lake: Option<&LakeTable>,
+) -> Result<LoadPlan> {
+    let schema = loaded_schema(schema.clone(), table.kind);
+    let state = state::read(control, &table.target).await?;
+    let found = inspect::inspect(control, &table.target).await?;
+    let creates_target = found.is_none();
+    let target = found.unwrap_or_else(|| TargetTable::planned(&table.target, &schema));
+    inspect::check(&schema, &target, table.merge.mode)?;
+    let snapshots = lake.map(LakeTable::snapshots).unwrap_or_default();
+    let run_id = RunId::generate();
+    let staging = staging::design(&schema, &target, run_id);
+    let options = LoadOptions {
+        mode: table.merge.mode,
+        statement: table.merge.statement,
+        has_deletes: state.is_some(),
+        segments: 1,
+        first_load: state.is_none(),
+    };
+    let change = StateChange {
+        target: table.target.to_string(),
+        old_snapshot: state.as_ref().map(|state| state.snapshot_id),
+        new_snapshot: 0,
+        sequence_number: 0,
+        table_uuid: String::new(),
+        lake_table: table.lake.to_string(),
+        run_id: run_id.to_string(),
+    };
+    let apply = sql::merge::apply(&merge::plan(&schema, &target, &staging, &options), &change);
+    Ok(LoadPlan {
+        loaded_sequence_number: state.as_ref().map(|state| state.sequence_number),
+        snapshots_behind: look::behind(&snapshots, state.as_ref()),
+        creates_target,
+        statements: vec![sql::define::create_staging(&staging).sql, apply.sql],
+    })
+}

@@ -1,0 +1,107 @@
+//! Which rows of an incremental read may have been read before.
+//!
+//! A window that begins `overlap` before the last one's end reads rows again on purpose, to catch those that arrived late. Rows below the last end are
+//! compared with the lake before they are written, so that reading again costs reads, not snapshots. Marking a row too many is
+//! harmless for the same reason; the comparison here is therefore in whole microseconds.
+
+use crate::change::Watermark;
+use crate::error::{Disposition, Error, Kind, Result};
+use crate::schema::{LakeSchema, Role};
+use crate::source::ExtractPlan;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Date32Type, TimestampMicrosecondType};
+use arrow_array::{Array, BooleanArray, RecordBatch};
+use arrow_schema::{DataType, TimeUnit};
+use chrono::{DateTime, NaiveDate, NaiveDateTime};
+
+/// True for each row whose watermark does not lie above the last window's end; none where nothing is read again.
+pub fn mask(
+    plan: &ExtractPlan,
+    lake: &LakeSchema,
+    batch: &RecordBatch,
+) -> Result<Option<BooleanArray>> {
+    let (Some(previous), Some(column)) = (&plan.previous_upper, plan.watermark_column) else {
+        return Ok(None);
+    };
+    if plan.full_read || plan.window.lower.as_ref() == Some(previous) {
+        return Ok(None);
+    }
+    let Some(field) = lake
+        .fields
+        .iter()
+        .position(|field| field.source == Some(column) && field.role == Role::Value)
+    else {
+        return Ok(None);
+    };
+    let values = batch.column(field);
+    let below = |value: Option<i64>, end: i64| Some(value.is_some_and(|value| value <= end));
+    let mask: BooleanArray = match values.data_type() {
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            let end = micros(previous)?;
+            values
+                .as_primitive::<TimestampMicrosecondType>()
+                .iter()
+                .map(|value| below(value, end))
+                .collect()
+        }
+        DataType::Date32 => {
+            let end = micros(previous)?.div_euclid(86_400_000_000);
+            values
+                .as_primitive::<Date32Type>()
+                .iter()
+                .map(|value| below(value.map(i64::from), end))
+                .collect()
+        }
+        // Integers and rowversions have no overlap: their windows begin where the last one ended.
+        _ => return Ok(None),
+    };
+    debug_assert_eq!(mask.null_count(), 0);
+    Ok(Some(mask))
+}
+
+/// Microseconds since 1970 of a timestamp watermark, rounded up.
+fn micros(watermark: &Watermark) -> Result<i64> {
+    let text = watermark.text.trim();
+    let with_offset =
+        DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f %:z").map(|time| time.naive_utc());
+    let time = with_offset
+        .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f"))
+        .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M"))
+        .or_else(|_| {
+            NaiveDate::parse_from_str(text, "%Y-%m-%d")
+                .map(|date| date.and_time(chrono::NaiveTime::MIN))
+        })
+        .map_err(|error| {
+            let message =
+                format!("the checkpoint's watermark `{text}` is not a date and time: {error}");
+            Error::new(Kind::Lake, Disposition::Definite, message)
+        })?;
+    let utc = time.and_utc();
+    Ok(utc.timestamp_micros() + i64::from(!utc.timestamp_subsec_nanos().is_multiple_of(1_000)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::SqlType;
+
+    #[test]
+    fn watermarks_of_every_timestamp_type_are_read() {
+        for (text, expected) in [
+            ("1970-01-01 00:00:00.000", 0),
+            ("1970-01-01 00:00:00.0000001", 1),
+            ("1970-01-01 00:00:01.0000010", 1_000_001),
+            ("1970-01-01 08:00:00.0000000 +08:00", 0),
+            ("1969-12-31", -86_400_000_000),
+            ("0001-01-01 00:00:00.0000000", -62_135_596_800_000_000),
+            ("9999-12-31 23:59:59.9999999", 253_402_300_800_000_000),
+        ] {
+            let watermark = Watermark {
+                column: "c".into(),
+                ty: SqlType::DateTime2 { scale: 7 },
+                text: text.into(),
+            };
+            assert_eq!(micros(&watermark).unwrap(), expected, "{text}");
+        }
+    }
+}
