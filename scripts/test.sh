@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# All tests: the Rust tests (with DuckDB, PyIceberg and Polars reading what they write), strangers' SQL Server clients against the
+# stand-in, and every T-SQL statement through Microsoft's parser. Sets up what it needs under target/.
+#
+#   scripts/test.sh
+#
+# ICESYNC_TEST_MSSQL names a real server to run the integration tests against (docs/GUIDE.md). A test that cannot run here
+# says SKIPPED, and the last lines count those. Exit code 0 only when nothing failed.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. scripts/prerequisites.sh
+prerequisites
+
+target="${CARGO_TARGET_DIR:-$PWD/target}"
+logs="$PWD/target/test-logs"
+rm -rf "$logs" && mkdir -p "$logs"
+summary=()
+failed=0
+
+step() { # step NAME COMMAND...: runs it, keeps its output in a log, shows what matters
+    local name="$1" log="$logs/${1// /-}.log" started=$SECONDS
+    shift
+    printf '\n-- %s\n' "$name"
+    if "$@" 2>&1 | tee "$log" | important; then
+        summary+=("$(printf '%-32s passed  %4d s' "$name" $((SECONDS - started)))")
+    else
+        failed=1
+        # The failures' own output, which the filter left out.
+        sed -n '/^failures:\|^error/,$p' "$log" | head -200
+        summary+=("$(printf '%-32s FAILED  %4d s  (%s)' "$name" $((SECONDS - started)) "${log#"$PWD/"}")")
+    fi
+}
+
+important() {
+    grep --line-buffered -E '^(running |test result|error|warning|REJECTED)|^ +(Running|Doc-tests|Finished)|FAILED|panicked|SKIPPED|passed|failed|^Ran ' || true
+}
+
+rust_tests() { cargo test --workspace --locked --no-fail-fast -- --show-output; }
+
+ICESYNC_INTEROP_PYTHON="$(tests/interop/setup.sh)"
+export ICESYNC_INTEROP_PYTHON
+step "comparison of readers" "$ICESYNC_INTEROP_PYTHON" -m unittest discover -s tests/interop -p 'test_*.py'
+step "rust tests" rust_tests
+if [[ -z "${ICESYNC_TEST_MSSQL:-}" ]]; then
+    echo "SKIPPED: integration tests against a real server (ICESYNC_TEST_MSSQL is not set)" | tee "$logs/real-server.log"
+fi
+
+cargo build --locked --workspace --bins --quiet
+export ICESYNC_SANDBOX="$target/debug/icesync-sandbox"
+step "clients of other makers" tests/interop/clients/run.sh
+step "statements in ScriptDom" python3 tests/tsql_parse/parse.py
+
+rust_passed="$(awk '/^test result/ {total += $4} END {print total + 0}' "$logs/rust-tests.log")"
+skipped="$(cat "$logs"/*.log | grep -c 'SKIPPED' || true)"
+printf '\n-- summary\n'
+printf '%s\n' "${summary[@]}"
+echo "$rust_passed Rust tests passed; statements: $(tail -1 "$logs/statements-in-ScriptDom.log"); SKIPPED: $skipped"
+if ((skipped)); then
+    grep -h 'SKIPPED' "$logs"/*.log | sort | uniq -c
+fi
+((failed == 0)) || exit 1

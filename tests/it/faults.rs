@@ -1,0 +1,197 @@
+//! Races and deaths: whatever moment a process ends at, running again gives what an undisturbed run gives.
+
+use crate::harness::{World, finish};
+use serde_json::json;
+use std::time::Duration;
+
+const SETUP: &str = "CREATE TABLE dbo.events (
+    id int NOT NULL PRIMARY KEY, payload nvarchar(100) NOT NULL, n bigint NOT NULL, rv rowversion NOT NULL)
+GO
+INSERT dbo.events (id, payload, n)
+SELECT TOP (20000) ROW_NUMBER() OVER (ORDER BY (SELECT 1)), N'the first version of this row', 0
+FROM sys.all_columns a CROSS JOIN sys.all_columns b";
+
+const CHANGE: &str = "UPDATE dbo.events SET n = n + 1, payload = N'changed' WHERE id % 3 = 0;
+    INSERT dbo.events (id, payload, n) SELECT MAX(id) + 1, N'new', 1 FROM dbo.events";
+
+const CONTENT: &str = "SELECT COUNT(*), SUM(n), SUM(CAST(id AS bigint) * n), SUM(CAST(LEN(payload) AS bigint)) FROM dbo.events";
+
+/// Moments for a SIGKILL, in ms after the start; spread over the whole run by `span`.
+fn moments(count: u64, span: Duration) -> impl Iterator<Item = Duration> {
+    // A fixed low-discrepancy sequence: reproducible, and no two moments close together.
+    (0..count).map(move |at| {
+        let fraction = ((at as f64 + 0.5) * 0.618_033_988_749_895).fract();
+        span.mul_f64(fraction)
+    })
+}
+
+/// Kills `args` at a dozen moments, making changes between; then an undisturbed run must make everything equal.
+async fn survives_kills(args: &[&str]) {
+    let mut world = World::new(SETUP).await;
+    world.config("  - source: dbo.events\n    change: { strategy: rowversion }\n");
+    let clock = std::time::Instant::now();
+    world.run(&["--json", "sync"]).json();
+    let span = clock.elapsed().mul_f64(0.8);
+    let mut killed = 0;
+    for moment in moments(12, span) {
+        world.source(CHANGE).await;
+        if args == ["load"] {
+            world.run(&["--json", "extract"]).json();
+        }
+        let mut child = world.spawn(args);
+        tokio::time::sleep(moment).await;
+        killed += u32::from(child.try_wait().expect("a child").is_none());
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    assert!(
+        killed >= 3,
+        "only {killed} of 12 runs were still alive when killed"
+    );
+    let last = world.run(&["--json", "sync"]).json();
+    assert_eq!(last["tables"][0]["error"], serde_json::Value::Null);
+    assert_eq!(
+        world.source_rows(CONTENT).await,
+        world.target_rows(CONTENT).await
+    );
+    let status = world.run(&["--json", "status"]).json();
+    assert_eq!(
+        status["tables"][0]["lake"]["rows"],
+        json!(20012),
+        "{status:#}"
+    );
+    let staging = world
+        .target_rows("SELECT COUNT(*) FROM sys.tables t JOIN sys.schemas s ON s.schema_id = t.schema_id WHERE s.name = N'icesync' AND t.name LIKE N'stg%'")
+        .await;
+    assert_eq!(
+        staging,
+        [["Int(0)"]],
+        "staging tables of killed loads are left"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_extracts_lose_and_repeat_nothing() {
+    survives_kills(&["extract"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_loads_lose_and_repeat_nothing() {
+    survives_kills(&["load"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_syncs_lose_and_repeat_nothing() {
+    survives_kills(&["sync"]).await;
+}
+
+/// Each durable edge of the lake commit, hit exactly.
+#[tokio::test(flavor = "multi_thread")]
+async fn dying_at_each_edge_of_a_commit_loses_nothing() {
+    use icesync::{lake, sync};
+    let edges = [
+        lake::FAIL_AFTER_DATA_FILES,
+        lake::FAIL_AFTER_MANIFESTS,
+        lake::FAIL_AFTER_METADATA,
+        lake::FAIL_AFTER_HINT,
+        sync::FAIL_AFTER_STAGING,
+        sync::FAIL_AFTER_APPLY,
+    ];
+    for edge in edges {
+        let mut world = World::new("CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, n int NOT NULL, rv rowversion NOT NULL)\nGO\nINSERT dbo.t (id, n) VALUES (1, 1), (2, 2)").await;
+        world.config("  - source: dbo.t\n");
+        world.run(&["--json", "sync"]).json();
+        world
+            .source("UPDATE dbo.t SET n = 20 WHERE id = 2; INSERT dbo.t (id, n) VALUES (3, 3)")
+            .await;
+        let died = finish(
+            world
+                .command(&["sync"])
+                .env("ICESYNC_FAILPOINT", edge)
+                .spawn()
+                .expect("starts"),
+        );
+        assert!(died.code != 0, "{edge} was not reached: {died:#?}");
+        world.run(&["--json", "sync"]).json();
+        let rows = "SELECT id, n FROM dbo.t ORDER BY id";
+        assert_eq!(
+            world.source_rows(rows).await,
+            world.target_rows(rows).await,
+            "{edge}"
+        );
+        let status = world.run(&["--json", "status"]).json();
+        assert_eq!(status["tables"][0]["lake"]["rows"], json!(3), "{edge}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_eight_concurrent_extracts_one_commits() {
+    let mut world = World::new(SETUP).await;
+    world.config("  - source: dbo.events\n    change: { strategy: rowversion }\n");
+    world.run(&["--json", "extract"]).json();
+    world.source(CHANGE).await;
+    let children: Vec<_> = (0..8)
+        .map(|_| world.spawn(&["--json", "extract"]))
+        .collect();
+    let runs: Vec<_> = children.into_iter().map(finish).collect();
+    let committed = runs
+        .iter()
+        .filter(|run| {
+            run.code == 0 && run.json_any()["tables"][0]["extract"]["snapshot_id"].is_i64()
+        })
+        .count();
+    assert_eq!(committed, 1, "{runs:#?}");
+    for run in runs.iter().filter(|run| run.code != 0) {
+        run.fails_with(1, &["dbo.events", "another run"]);
+    }
+    let snapshots = world.run(&["--json", "snapshots"]).json();
+    assert_eq!(
+        snapshots["tables"][0]["snapshots"].as_array().map(Vec::len),
+        Some(2)
+    );
+    world.run(&["--json", "load"]).json();
+    assert_eq!(
+        world.source_rows(CONTENT).await,
+        world.target_rows(CONTENT).await
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn eight_concurrent_first_extracts_make_one_table() {
+    let mut world = World::new(SETUP).await;
+    world.config("  - source: dbo.events\n    change: { strategy: rowversion }\n");
+    let children: Vec<_> = (0..8)
+        .map(|_| world.spawn(&["--json", "extract"]))
+        .collect();
+    let runs: Vec<_> = children.into_iter().map(finish).collect();
+    for run in runs.iter().filter(|run| run.code != 0) {
+        run.fails_with(1, &["dbo.events", "another run"]);
+    }
+    assert!(runs.iter().any(|run| run.code == 0), "{runs:#?}");
+    world.run(&["--json", "load"]).json();
+    assert_eq!(
+        world.source_rows(CONTENT).await,
+        world.target_rows(CONTENT).await
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_loads_apply_each_change_once() {
+    let mut world = World::new(SETUP).await;
+    world.config("  - source: dbo.events\n    change: { strategy: rowversion }\n");
+    world.run(&["--json", "sync"]).json();
+    world.source(CHANGE).await;
+    world.run(&["--json", "extract"]).json();
+    let children: Vec<_> = (0..4).map(|_| world.spawn(&["--json", "load"])).collect();
+    let updated: u64 = children
+        .into_iter()
+        .map(finish)
+        .filter(|run| run.code == 0)
+        .filter_map(|run| run.json_any()["tables"][0]["load"]["updated"].as_u64())
+        .sum();
+    assert_eq!(updated, 6666);
+    assert_eq!(
+        world.source_rows(CONTENT).await,
+        world.target_rows(CONTENT).await
+    );
+}

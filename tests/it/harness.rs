@@ -1,0 +1,254 @@
+//! One server for all tests (the stand-in, or the real one that `ICESYNC_TEST_MSSQL` names), two fresh databases and a folder for each test.
+
+use icesync::mssql::connection::Connection;
+use icesync::mssql::control::{Cell, Class, Control};
+use icesync::mssql::sql::Statement;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use tempfile::TempDir;
+
+pub const PASSWORD: &str = "Stand-in 1;='\"x";
+
+/// Where the tests' server is.
+pub struct Server {
+    /// ADO.NET string without a database.
+    base: String,
+    _sandbox: Option<icesync_sandbox::Sandbox>,
+}
+
+pub fn server() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(|| match std::env::var("ICESYNC_TEST_MSSQL") {
+        Ok(base) => Server {
+            base,
+            _sandbox: None,
+        },
+        Err(_) => {
+            let mut options = icesync_sandbox::SandboxOptions::default();
+            options.engine.password = PASSWORD.to_owned();
+            let sandbox = icesync_sandbox::Sandbox::start(options).expect("the stand-in starts");
+            let base = format!(
+                "Server=tcp:127.0.0.1,{};User ID=sa;Password=\"{}\";Encrypt=false",
+                sandbox.addr.port(),
+                PASSWORD.replace('"', "\"\"")
+            );
+            Server {
+                base,
+                _sandbox: Some(sandbox),
+            }
+        }
+    })
+}
+
+impl Server {
+    pub fn connection(&self, database: &str) -> String {
+        format!("{};Database={database}", self.base)
+    }
+
+    pub async fn connect(&self, database: &str) -> Control {
+        let connection =
+            Connection::parse(&self.connection(database)).expect("a connection string");
+        Control::connect(&connection)
+            .await
+            .expect("the server accepts the login")
+    }
+}
+
+/// One test's world.
+pub struct World {
+    pub dir: TempDir,
+    pub source: Control,
+    pub target: Control,
+    pub source_db: String,
+    pub target_db: String,
+}
+
+/// What a run of the command printed.
+#[derive(Debug)]
+pub struct Run {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Run {
+    /// The JSON document, with the exit code checked to be 0.
+    pub fn json(&self) -> Value {
+        assert_eq!(self.code, 0, "{self:#?}");
+        self.json_any()
+    }
+
+    pub fn json_any(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
+    }
+
+    /// Asserts the exit code, and that stderr or stdout has every text.
+    #[track_caller]
+    pub fn fails_with(&self, code: i32, texts: &[&str]) {
+        assert_eq!(self.code, code, "{self:#?}");
+        let all = format!("{}{}", self.stdout, self.stderr);
+        for text in texts {
+            assert!(all.contains(text), "missing {text:?} in {self:#?}");
+        }
+        assert!(!all.contains(PASSWORD), "a secret was printed: {self:#?}");
+        assert!(!all.contains("panicked"), "{self:#?}");
+    }
+}
+
+impl World {
+    /// Fresh databases, and `setup` run in the source (batches separated by lines of GO).
+    pub async fn new(setup: &str) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let stem = format!(
+            "it_{}_{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
+        let (source_db, target_db) = (format!("{stem}_source"), format!("{stem}_target"));
+        let mut master = server().connect("master").await;
+        for database in [&source_db, &target_db] {
+            sql(&mut master, &format!("CREATE DATABASE [{database}]")).await;
+            sql(
+                &mut master,
+                &format!("ALTER DATABASE [{database}] SET ALLOW_SNAPSHOT_ISOLATION ON"),
+            )
+            .await;
+        }
+        let mut source = server().connect(&source_db).await;
+        for batch in setup.split("\nGO\n") {
+            sql(&mut source, batch).await;
+        }
+        Self {
+            dir: tempfile::tempdir().expect("a folder"),
+            target: server().connect(&target_db).await,
+            source,
+            source_db,
+            target_db,
+        }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn warehouse(&self) -> PathBuf {
+        self.path("warehouse")
+    }
+
+    /// Writes icesync.yaml with these table entries (YAML list items, two spaces in).
+    pub fn config(&self, tables: &str) {
+        let text = format!(
+            "source: {{ connection: \"${{ICESYNC_SOURCE}}\" }}\nwarehouse: {{ location: ./warehouse }}\n\
+             target: {{ connection: \"${{ICESYNC_TARGET}}\" }}\ntables:\n{tables}"
+        );
+        std::fs::write(self.path("icesync.yaml"), text).expect("written");
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_icesync"));
+        command
+            .args(args)
+            .current_dir(self.dir.path())
+            .env("ICESYNC_SOURCE", server().connection(&self.source_db))
+            .env("ICESYNC_TARGET", server().connection(&self.target_db))
+            .env_remove("ICESYNC_LOG")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    pub fn spawn(&self, args: &[&str]) -> Child {
+        self.command(args).spawn().expect("icesync starts")
+    }
+
+    pub fn run(&self, args: &[&str]) -> Run {
+        finish(self.spawn(args))
+    }
+
+    pub async fn source(&mut self, text: &str) {
+        sql(&mut self.source, text).await;
+    }
+
+    pub async fn target(&mut self, text: &str) {
+        sql(&mut self.target, text).await;
+    }
+
+    /// Rows of a query against the source, cells as text.
+    pub async fn source_rows(&mut self, text: &str) -> Vec<Vec<String>> {
+        rows(&mut self.source, text).await
+    }
+
+    pub async fn target_rows(&mut self, text: &str) -> Vec<Vec<String>> {
+        rows(&mut self.target, text).await
+    }
+
+    /// Path of a lake table.
+    pub fn lake(&self, namespace: &str, table: &str) -> PathBuf {
+        self.warehouse().join(namespace).join(table)
+    }
+}
+
+pub fn finish(child: Child) -> Run {
+    let output = child.wait_with_output().expect("icesync ends");
+    Run {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+pub async fn sql(control: &mut Control, text: &str) {
+    if let Err(error) = control.run(&Statement::plain(text), Class::Long).await {
+        panic!("{error:?}\n{text}");
+    }
+}
+
+pub async fn rows(control: &mut Control, text: &str) -> Vec<Vec<String>> {
+    let records = match control.query(&Statement::plain(text)).await {
+        Ok(records) => records,
+        Err(error) => panic!("{error:?}\n{text}"),
+    };
+    records
+        .iter()
+        .map(|record| record.cells().iter().map(show).collect())
+        .collect()
+}
+
+fn show(cell: &Cell) -> String {
+    match cell {
+        Cell::Null => "NULL".into(),
+        other => format!("{other:?}"),
+    }
+}
+
+/// Compares what DuckDB, PyIceberg and Polars read of a lake table with `expected` (canonical JSON lines) and with each other.
+/// Without the readers' Python (`ICESYNC_INTEROP_PYTHON`) it says SKIPPED, loudly.
+pub fn readers_agree(table: &Path, key: &str, expected: &[Value]) {
+    let Ok(python) = std::env::var("ICESYNC_INTEROP_PYTHON") else {
+        eprintln!(
+            "SKIPPED: independent readers of {} (ICESYNC_INTEROP_PYTHON is not set; scripts/test.sh sets it)",
+            table.display()
+        );
+        return;
+    };
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let lines: String = expected.iter().map(|row| format!("{row}\n")).collect();
+    std::fs::write(file.path(), lines).expect("written");
+    let output = Command::new(python)
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/read_lake.py"))
+        .arg(table)
+        .args(["--key", key, "--expect"])
+        .arg(file.path())
+        .output()
+        .expect("python runs");
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}

@@ -1,0 +1,10 @@
+//! The one integration binary: end to end over a real server, or the stand-in where none is named.
+
+mod bad_input;
+mod faults;
+mod harness;
+mod loads;
+mod planes;
+mod strategies;
+mod tidy;
+mod tsql;

@@ -1,0 +1,1106 @@
+//! Both planes against a scripted server over a real socket: every type from a source's rows into Arrow and from there into a staging table's rows.
+
+use arrow_array::RecordBatch;
+use icesync::error::Disposition;
+use icesync::mssql::bulk::{BulkColumn, BulkCounts, BulkOptions};
+use icesync::mssql::connection::Connection;
+use icesync::mssql::control::{Cell, Class, Control};
+use icesync::mssql::error::MssqlError;
+use icesync::mssql::rows::{BatchLimits, Channel, Decoder, ReadCounts};
+use icesync::mssql::sql::{ParamValue, Statement};
+use icesync::schema::mapping::{lake_schema, staging_type};
+use icesync::schema::{
+    Column, Fidelity, Generated, LakeSchema, Role, SqlType, TableKind, TableName, TableSchema,
+};
+use icesync_sandbox::session::{
+    BulkTarget, ColumnMeta, Event, Login, Param, Server, Session, Sink, SqlError,
+    TransactionRequest,
+};
+use icesync_sandbox::tds::{Embedded, Encryption, Fault, Faults, Identity, WireOptions};
+use icesync_sandbox::value::{Collation as WireCollation, SqlType as WireType, Value};
+use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use tokio::sync::mpsc;
+
+const LATIN: &str = "SQL_Latin1_General_CP1_CI_AS";
+
+#[derive(Clone, Default)]
+struct Table {
+    columns: Vec<ColumnMeta>,
+    rows: Vec<Vec<Value>>,
+}
+
+/// Tables by name; `SELECT * FROM name` returns one, INSERT BULK fills one.
+#[derive(Clone, Default)]
+struct Scripted(Arc<Mutex<HashMap<String, Table>>>);
+
+impl Scripted {
+    fn table(&self, name: &str) -> Table {
+        self.0
+            .lock()
+            .unwrap()
+            .get(name)
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    fn put(&self, name: &str, table: Table) {
+        self.0.lock().unwrap().insert(name.into(), table);
+    }
+}
+
+impl Server for Scripted {
+    fn login(&self, login: Login<'_>) -> Result<Box<dyn Session>, SqlError> {
+        if login.password != "right" {
+            return Err(error(18456, 14, "Login failed for user 'sa'."));
+        }
+        if login.database == "missing" {
+            return Err(error(
+                4060,
+                11,
+                "Cannot open database \"missing\" requested by the login.",
+            ));
+        }
+        Ok(Box::new(Scripting {
+            tables: self.clone(),
+            filling: None,
+        }))
+    }
+}
+
+fn error(number: i32, class: u8, message: &str) -> SqlError {
+    SqlError {
+        number,
+        state: 1,
+        class,
+        line: 1,
+        message: message.into(),
+    }
+}
+
+struct Scripting {
+    tables: Scripted,
+    filling: Option<(String, Vec<Vec<Value>>)>,
+}
+
+fn meta(name: &str, ty: WireType) -> ColumnMeta {
+    let text = matches!(
+        ty,
+        WireType::Char(_)
+            | WireType::VarChar(_)
+            | WireType::Text
+            | WireType::NChar(_)
+            | WireType::NVarChar(_)
+            | WireType::NText
+    );
+    ColumnMeta {
+        name: name.into(),
+        ty,
+        nullable: true,
+        identity: false,
+        computed: false,
+        collation: text.then(|| WireCollation(LATIN.into())),
+    }
+}
+
+fn text(text: &str) -> Value {
+    Value::Str(text.encode_utf16().collect())
+}
+
+fn set(sink: &mut dyn Sink, columns: Vec<ColumnMeta>, rows: Vec<Vec<Value>>) {
+    let count = rows.len() as u64;
+    sink.send(Event::Columns(columns));
+    for chunk in rows.chunks(100) {
+        sink.send(Event::Rows(chunk.to_vec()));
+    }
+    sink.send(Event::Done {
+        count: Some(count),
+        select: true,
+    });
+}
+
+/// What stands between the last `FROM [` or `BULK [` and its bracket, of a two-part name.
+fn named(sql: &str) -> String {
+    let at = sql.rfind("].[").unwrap() + 3;
+    sql[at..].split(']').next().unwrap().to_owned()
+}
+
+impl Session for Scripting {
+    fn batch(
+        &mut self,
+        sql: &str,
+        _cancel: &Arc<AtomicBool>,
+        sink: &mut dyn Sink,
+    ) -> Option<BulkTarget> {
+        let done = |count| Event::Done {
+            count,
+            select: false,
+        };
+        if sql.contains("SET FMTONLY ON") {
+            let table = self
+                .tables
+                .table(&named(sql.split("SET FMTONLY ON").next().unwrap()));
+            set(
+                sink,
+                vec![meta("", WireType::Int)],
+                vec![vec![Value::Int(0)]],
+            );
+            set(sink, table.columns.clone(), Vec::new());
+            let collations = table.columns.iter().enumerate().map(|(at, column)| {
+                let collation = column
+                    .collation
+                    .as_ref()
+                    .map_or(Value::Null, |name| text(&name.0));
+                vec![
+                    Value::Int(at as i32),
+                    text(&column.name),
+                    Value::Null,
+                    collation,
+                ]
+            });
+            let columns = vec![
+                meta("colid", WireType::Int),
+                meta("name", WireType::NVarChar(Some(128))),
+                meta("tds_collation", WireType::Binary(5)),
+                meta("collation", WireType::NVarChar(Some(128))),
+            ];
+            set(sink, columns, collations.collect());
+        } else if sql.starts_with("INSERT BULK") {
+            let name = named(sql.split('(').next().unwrap());
+            let columns = self.tables.table(&name).columns;
+            self.filling = Some((name, Vec::new()));
+            sink.send(done(None));
+            return Some(BulkTarget { columns });
+        } else if sql.starts_with("SELECT * FROM ") {
+            let table = self.tables.table(&named(sql));
+            set(sink, table.columns, table.rows);
+            if sql.contains("THEN FAIL") {
+                sink.send(Event::Error(error(
+                    3960,
+                    16,
+                    "Snapshot isolation transaction aborted due to update conflict.",
+                )));
+                sink.send(done(None));
+            }
+        } else if sql.starts_with("UPDATE") {
+            sink.send(done(Some(3)));
+            sink.send(done(Some(4)));
+        } else {
+            sink.send(Event::Error(error(102, 15, "Incorrect syntax.")));
+            sink.send(done(None));
+        }
+        None
+    }
+
+    fn execute_sql(
+        &mut self,
+        sql: &str,
+        _declarations: &str,
+        params: Vec<Param>,
+        _cancel: &Arc<AtomicBool>,
+        sink: &mut dyn Sink,
+    ) -> Option<Vec<Param>> {
+        if sql.starts_with("UPDATE") {
+            sink.send(Event::Done {
+                count: Some(5),
+                select: false,
+            });
+        } else {
+            // The parameters, as a row; and the statement's text.
+            let mut columns: Vec<_> = params.iter().map(|p| meta(&p.name, p.ty.clone())).collect();
+            let mut row: Vec<_> = params.into_iter().map(|p| p.value).collect();
+            columns.push(meta("sql", WireType::NVarChar(None)));
+            row.push(text(sql));
+            set(sink, columns, vec![row]);
+        }
+        Some(Vec::new())
+    }
+
+    fn procedure(
+        &mut self,
+        name: &str,
+        _params: Vec<Param>,
+        _cancel: &Arc<AtomicBool>,
+        sink: &mut dyn Sink,
+    ) -> Option<(i32, Vec<Param>)> {
+        sink.send(Event::Error(error(2812, 16, name)));
+        None
+    }
+
+    fn bulk_rows(&mut self, rows: Vec<Vec<Value>>) -> Result<(), SqlError> {
+        self.filling.as_mut().unwrap().1.extend(rows);
+        Ok(())
+    }
+
+    fn bulk_end(&mut self, abort: bool, sink: &mut dyn Sink) {
+        let (name, rows) = self.filling.take().unwrap();
+        let count = rows.len() as u64;
+        if !abort {
+            let mut table = self.tables.table(&name);
+            table.rows.extend(rows);
+            self.tables.put(&name, table);
+        }
+        sink.send(Event::Done {
+            count: Some(count),
+            select: false,
+        });
+    }
+
+    fn transaction(&mut self, _request: TransactionRequest, sink: &mut dyn Sink) {
+        sink.send(Event::Done {
+            count: None,
+            select: false,
+        });
+    }
+
+    fn reset(&mut self) {}
+
+    fn close(&mut self) {}
+}
+
+struct Running {
+    tables: Scripted,
+    faults: Faults,
+    server: Embedded,
+}
+
+fn start() -> Running {
+    start_with(Encryption::Off)
+}
+
+fn start_with(encryption: Encryption) -> Running {
+    let tables = Scripted::default();
+    let options = WireOptions {
+        encryption,
+        ..WireOptions::default()
+    };
+    let faults = options.faults.clone();
+    let scripted = Arc::new(tables.clone());
+    // The server has a runtime of its own, which must not start inside the test's.
+    let server = std::thread::spawn(move || {
+        Embedded::start(scripted, "127.0.0.1:0".parse().unwrap(), options).unwrap()
+    })
+    .join()
+    .unwrap();
+    Running {
+        tables,
+        faults,
+        server,
+    }
+}
+
+impl Running {
+    fn connection(&self, more: &str) -> Connection {
+        let port = self.server.addr().port();
+        Connection::parse(&format!(
+            "Server=127.0.0.1,{port};Database=source;UID=sa;PWD=right;Encrypt=false;{more}"
+        ))
+        .unwrap()
+    }
+
+    async fn channel(&self) -> Channel {
+        Channel::connect(&self.connection("")).await.unwrap()
+    }
+}
+
+/// Each type as we declare it and as the server does, with values up to the extremes.
+fn every_type() -> Vec<(SqlType, WireType, Vec<Value>)> {
+    use SqlType as S;
+    use WireType as W;
+    let bytes = |bytes: &[u8]| Value::Bytes(bytes.into());
+    let last_tick = 863_999_999_999;
+    let decimal = |unscaled, scale| Value::Decimal { unscaled, scale };
+    let max38 = 10i128.pow(38) - 1;
+    vec![
+        (S::Bit, W::Bit, vec![Value::Bit(true), Value::Bit(false)]),
+        (
+            S::TinyInt,
+            W::TinyInt,
+            vec![Value::TinyInt(0), Value::TinyInt(255)],
+        ),
+        (
+            S::SmallInt,
+            W::SmallInt,
+            vec![Value::SmallInt(i16::MIN), Value::SmallInt(i16::MAX)],
+        ),
+        (
+            S::Int,
+            W::Int,
+            vec![Value::Int(i32::MIN), Value::Int(i32::MAX)],
+        ),
+        (
+            S::BigInt,
+            W::BigInt,
+            vec![Value::BigInt(i64::MIN), Value::BigInt(i64::MAX)],
+        ),
+        (
+            S::Decimal {
+                precision: 38,
+                scale: 10,
+            },
+            W::Decimal {
+                precision: 38,
+                scale: 10,
+                numeric: false,
+            },
+            vec![decimal(max38, 10), decimal(-max38, 10), decimal(0, 10)],
+        ),
+        (
+            S::Numeric {
+                precision: 5,
+                scale: 5,
+            },
+            W::Decimal {
+                precision: 5,
+                scale: 5,
+                numeric: true,
+            },
+            vec![decimal(99_999, 5), decimal(-1, 5)],
+        ),
+        (
+            S::Money,
+            W::Money,
+            vec![
+                Value::Money(i64::MIN),
+                Value::Money(i64::MAX),
+                Value::Money(-1),
+            ],
+        ),
+        (
+            S::SmallMoney,
+            W::SmallMoney,
+            vec![Value::Money(i32::MIN.into()), Value::Money(i32::MAX.into())],
+        ),
+        (
+            S::Real,
+            W::Real,
+            vec![
+                Value::Real(f32::MAX),
+                Value::Real(f32::MIN_POSITIVE),
+                Value::Real(-0.0),
+            ],
+        ),
+        (
+            S::Float,
+            W::Float,
+            vec![
+                Value::Float(f64::MAX),
+                Value::Float(5e-324),
+                Value::Float(0.1),
+            ],
+        ),
+        (
+            S::Date,
+            W::Date,
+            vec![Value::Date(0), Value::Date(3_652_058)],
+        ),
+        (
+            S::Time { scale: 0 },
+            W::Time(0),
+            vec![Value::Time(0), Value::Time(863_990_000_000)],
+        ),
+        (
+            S::Time { scale: 4 },
+            W::Time(4),
+            vec![Value::Time(863_999_999_000)],
+        ),
+        (
+            S::Time { scale: 7 },
+            W::Time(7),
+            vec![Value::Time(last_tick), Value::Time(1)],
+        ),
+        (
+            S::DateTime,
+            W::DateTime,
+            vec![
+                Value::DateTime {
+                    days: -53_690,
+                    ticks: 1,
+                },
+                Value::DateTime {
+                    days: 2_958_463,
+                    ticks: 25_919_999,
+                },
+            ],
+        ),
+        (
+            S::SmallDateTime,
+            W::SmallDateTime,
+            vec![
+                Value::SmallDateTime {
+                    days: 0,
+                    minutes: 0,
+                },
+                Value::SmallDateTime {
+                    days: 65_535,
+                    minutes: 1439,
+                },
+            ],
+        ),
+        (
+            S::DateTime2 { scale: 3 },
+            W::DateTime2(3),
+            vec![Value::DateTime2 {
+                days: 0,
+                ticks: 10_000,
+            }],
+        ),
+        (
+            S::DateTime2 { scale: 7 },
+            W::DateTime2(7),
+            vec![
+                Value::DateTime2 { days: 0, ticks: 0 },
+                Value::DateTime2 {
+                    days: 3_652_058,
+                    ticks: last_tick,
+                },
+            ],
+        ),
+        (
+            S::DateTimeOffset { scale: 7 },
+            W::DateTimeOffset(7),
+            vec![
+                Value::DateTimeOffset {
+                    days: 1,
+                    ticks: 7,
+                    offset_minutes: -840,
+                },
+                Value::DateTimeOffset {
+                    days: 738_000,
+                    ticks: last_tick,
+                    offset_minutes: 840,
+                },
+            ],
+        ),
+        (
+            S::VarChar { length: Some(20) },
+            W::VarChar(Some(20)),
+            vec![text("café €"), text(""), text("a  ")],
+        ),
+        (S::Char { length: 5 }, W::Char(5), vec![text("ab   ")]),
+        (
+            S::VarChar { length: None },
+            W::VarChar(None),
+            vec![text("x".repeat(9000).as_str()), text("")],
+        ),
+        (
+            S::NVarChar { length: Some(20) },
+            W::NVarChar(Some(20)),
+            vec![text("訂單 😀"), text("")],
+        ),
+        (S::NChar { length: 3 }, W::NChar(3), vec![text("訂  ")]),
+        (
+            S::NVarChar { length: None },
+            W::NVarChar(None),
+            vec![text("長".repeat(50_000).as_str()), text("")],
+        ),
+        (
+            S::Binary { length: 3 },
+            W::Binary(3),
+            vec![bytes(&[0, 1, 0])],
+        ),
+        (
+            S::VarBinary { length: Some(5) },
+            W::VarBinary(Some(5)),
+            vec![bytes(&[]), bytes(&[0, 0])],
+        ),
+        (
+            S::VarBinary { length: None },
+            W::VarBinary(None),
+            vec![bytes(&[7; 100_000]), bytes(&[])],
+        ),
+        (
+            S::RowVersion,
+            W::RowVersion,
+            vec![bytes(&[0, 0, 0, 0, 0, 0, 7, 0xD1])],
+        ),
+        (
+            S::UniqueIdentifier,
+            W::UniqueIdentifier,
+            vec![Value::Guid([
+                1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16,
+            ])],
+        ),
+    ]
+}
+
+fn staged(ty: SqlType, wire: &WireType) -> WireType {
+    match staging_type(ty) {
+        SqlType::NVarChar { length } => WireType::NVarChar(length),
+        SqlType::Binary { length } => WireType::Binary(length),
+        _ => wire.clone(),
+    }
+}
+
+struct Fixture {
+    table: TableSchema,
+    lake: LakeSchema,
+    rows: usize,
+}
+
+/// One table with every type, of as many rows as the longest list of values, and a row of NULLs.
+fn fixture(tables: &Scripted) -> Fixture {
+    let types = every_type();
+    let longest = types
+        .iter()
+        .map(|(_, _, values)| values.len())
+        .max()
+        .unwrap();
+    let rows: Vec<Vec<Value>> = (0..=longest)
+        .map(|row| {
+            let value = |values: &Vec<Value>| match row {
+                0 => Value::Null,
+                row => values[(row - 1) % values.len()].clone(),
+            };
+            let mut cells = vec![Value::Int(row as i32)];
+            cells.extend(types.iter().map(|(_, _, values)| value(values)));
+            cells
+        })
+        .collect();
+    let name = |at: usize| format!("c{at}");
+    let wire = |column: fn(SqlType, &WireType) -> WireType| {
+        let mut columns = vec![ColumnMeta {
+            nullable: false,
+            ..meta("id", WireType::Int)
+        }];
+        columns.extend(
+            types
+                .iter()
+                .enumerate()
+                .map(|(at, (ty, wire, _))| meta(&name(at), column(*ty, wire))),
+        );
+        columns
+    };
+    let count = rows.len();
+    tables.put(
+        "source",
+        Table {
+            columns: wire(|_, wire| wire.clone()),
+            rows,
+        },
+    );
+    // Declared in another order than the batches have.
+    let mut columns = wire(staged);
+    columns.reverse();
+    tables.put(
+        "staged",
+        Table {
+            columns,
+            rows: Vec::new(),
+        },
+    );
+    let column = |id: i32, name: String, ty| Column {
+        id,
+        name,
+        ty,
+        nullable: true,
+        collation: Some(icesync::schema::Collation {
+            name: LATIN.into(),
+            code_page: 1252,
+        }),
+        generated: Generated::No,
+    };
+    let mut columns = vec![column(1, "id".into(), SqlType::Int)];
+    columns.extend(
+        types
+            .iter()
+            .enumerate()
+            .map(|(at, (ty, _, _))| column(at as i32 + 2, name(at), *ty)),
+    );
+    let table = TableSchema {
+        name: TableName {
+            schema: "dbo".into(),
+            name: "source".into(),
+        },
+        columns,
+        key: Some(icesync::schema::Key {
+            columns: vec![0],
+            origin: icesync::schema::KeyOrigin::PrimaryKey,
+        }),
+    };
+    let lake = lake_schema(&table, TableKind::Mirror, Fidelity::Exact).unwrap();
+    Fixture {
+        table,
+        lake,
+        rows: count,
+    }
+}
+
+async fn read(
+    channel: &mut Channel,
+    fixture: &Fixture,
+    sql: &str,
+    limits: BatchLimits,
+) -> (Result<ReadCounts, MssqlError>, Vec<RecordBatch>) {
+    let mut decoder = Decoder::new(&fixture.table, &fixture.lake, Fidelity::Exact).unwrap();
+    let (sender, mut receiver) = mpsc::channel(2);
+    let statement = Statement::plain(sql);
+    let reading = async {
+        let counts = channel
+            .read(&statement, &mut decoder, limits, &sender)
+            .await;
+        drop(sender);
+        counts
+    };
+    let receiving = async {
+        let mut batches = Vec::new();
+        while let Some(batch) = receiver.recv().await {
+            batches.push(batch);
+        }
+        batches
+    };
+    tokio::join!(reading, receiving)
+}
+
+fn bulk_columns(fixture: &Fixture) -> Vec<BulkColumn> {
+    let at = |source, role| {
+        fixture
+            .lake
+            .fields
+            .iter()
+            .position(|field| field.source == Some(source) && field.role == role)
+    };
+    fixture
+        .table
+        .columns
+        .iter()
+        .enumerate()
+        .map(|(source, column)| BulkColumn {
+            name: column.name.clone(),
+            ty: staging_type(column.ty),
+            nullable: source != 0,
+            value: at(source, Role::Value).unwrap(),
+            ticks: at(source, Role::Ticks),
+            offset: at(source, Role::Offset),
+        })
+        .collect()
+}
+
+async fn load(
+    channel: &mut Channel,
+    fixture: &Fixture,
+    batches: Vec<RecordBatch>,
+    options: BulkOptions,
+) -> Result<BulkCounts, MssqlError> {
+    let (sender, mut receiver) = mpsc::channel(1);
+    let sending = async move {
+        for batch in batches {
+            if sender.send(batch).await.is_err() {
+                return;
+            }
+        }
+    };
+    let columns = bulk_columns(fixture);
+    let loading = async {
+        let counts = channel
+            .bulk_insert("[icesync].[staged]", &columns, &[0], &mut receiver, options)
+            .await;
+        receiver.close();
+        counts
+    };
+    tokio::join!(loading, sending).0
+}
+
+const SOURCE: &str = "SELECT * FROM [dbo].[source]";
+const SMALL: BatchLimits = BatchLimits {
+    rows: 2,
+    bytes: 1 << 20,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_type_goes_through_arrow_unchanged() {
+    let running = start();
+    let fixture = fixture(&running.tables);
+    let mut channel = running.channel().await;
+    let (counts, batches) = read(&mut channel, &fixture, SOURCE, SMALL).await;
+    let counts = counts.unwrap();
+    assert_eq!(counts.rows as usize, fixture.rows);
+    assert_eq!(counts.batches as usize, batches.len());
+    assert!(batches.iter().all(|batch| batch.num_rows() <= 2));
+    for rows_per_batch in [0, 1, 3] {
+        let mut empty = running.tables.table("staged");
+        empty.rows.clear();
+        running.tables.put("staged", empty);
+        let options = BulkOptions {
+            rows_per_batch,
+            table_lock: true,
+        };
+        let sent = load(&mut channel, &fixture, batches.clone(), options)
+            .await
+            .unwrap();
+        assert_eq!(sent.rows, counts.rows);
+        let mut arrived = running.tables.table("staged").rows;
+        arrived.iter_mut().for_each(|row| row.reverse());
+        let source = running.tables.table("source").rows;
+        assert_eq!(arrived.len(), source.len());
+        for (arrived, source) in arrived.iter().zip(&source) {
+            for (at, (arrived, source)) in arrived.iter().zip(source).enumerate() {
+                assert_eq!(arrived, source, "column {at}");
+            }
+        }
+    }
+    assert!(!channel.is_broken());
+    // No rows at all is not an error either.
+    assert_eq!(
+        load(&mut channel, &fixture, vec![], BulkOptions::default())
+            .await
+            .unwrap()
+            .rows,
+        0
+    );
+    channel.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_table_arrives_in_bounded_batches() {
+    let running = start();
+    let fixture = fixture(&running.tables);
+    let mut source = running.tables.table("source");
+    let rows = source.rows.clone();
+    // A thousand rows without the long texts; the packets' ends fall everywhere.
+    for round in 1..300 {
+        source.rows.extend(rows.iter().enumerate().map(|(at, row)| {
+            let mut row = row.clone();
+            row[0] = Value::Int(round * 100 + at as i32);
+            for cell in &mut row {
+                if matches!(cell, Value::Str(text) if text.len() > 100) {
+                    *cell = text(&"é€x".repeat(round as usize % 23));
+                } else if matches!(cell, Value::Bytes(bytes) if bytes.len() > 100) {
+                    *cell = Value::Bytes(vec![9; round as usize].into());
+                }
+            }
+            row
+        }));
+    }
+    let expected = source.rows.clone();
+    running.tables.put("source", source);
+    let mut channel = running.channel().await;
+    let limits = BatchLimits {
+        rows: 1000,
+        bytes: 20_000,
+    };
+    let (counts, batches) = read(&mut channel, &fixture, SOURCE, limits).await;
+    assert_eq!(counts.unwrap().rows as usize, expected.len());
+    assert!(batches.len() > 20, "{}", batches.len());
+    let options = BulkOptions {
+        rows_per_batch: 0,
+        table_lock: false,
+    };
+    load(&mut channel, &fixture, batches, options)
+        .await
+        .unwrap();
+    let mut arrived = running.tables.table("staged").rows;
+    arrived.iter_mut().for_each(|row| row.reverse());
+    assert!(arrived == expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_that_is_not_the_promised_table_is_refused() {
+    let running = start();
+    let mut fixture = fixture(&running.tables);
+    let at = fixture
+        .table
+        .columns
+        .iter()
+        .position(|c| c.ty == SqlType::BigInt)
+        .unwrap();
+    fixture.table.columns[at].ty = SqlType::Int;
+    fixture.lake = lake_schema(&fixture.table, TableKind::Mirror, Fidelity::Exact).unwrap();
+    let mut channel = running.channel().await;
+    let (counts, batches) = read(&mut channel, &fixture, SOURCE, SMALL).await;
+    let error = counts.unwrap_err();
+    assert!(
+        error.to_string().contains(&fixture.table.columns[at].name),
+        "{error}"
+    );
+    assert_eq!(error.disposition(), Disposition::Definite);
+    assert!(batches.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_after_the_rows_is_an_error() {
+    let running = start();
+    let fixture = fixture(&running.tables);
+    let mut channel = running.channel().await;
+    let sql = format!("{SOURCE} THEN FAIL [dbo].[source]");
+    let (counts, _) = read(&mut channel, &fixture, &sql, SMALL).await;
+    let error = counts.unwrap_err();
+    assert_eq!(error.number(), Some(3960), "{error}");
+    assert_eq!(error.disposition(), Disposition::Transient);
+    let mut control = Control::connect(&running.connection("")).await.unwrap();
+    let small = Table {
+        columns: vec![meta("n", WireType::Int)],
+        rows: vec![vec![Value::Int(1)]],
+    };
+    running.tables.put("small", small);
+    let error = control
+        .query(&Statement::plain(
+            "SELECT * FROM [dbo].[small] THEN FAIL [dbo].[small]",
+        ))
+        .await
+        .unwrap_err();
+    assert_eq!(error.number(), Some(3960));
+    assert!(!control.is_broken());
+    assert_eq!(
+        control
+            .query(&Statement::plain("SELECT * FROM [dbo].[small]"))
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_does_not_fit_names_its_row_and_nothing_is_committed() {
+    let running = start();
+    let fixture = fixture(&running.tables);
+    let mut channel = running.channel().await;
+    let (_, batches) = read(&mut channel, &fixture, SOURCE, SMALL).await;
+    let mut narrow = running.tables.table("staged");
+    let at = fixture
+        .table
+        .columns
+        .iter()
+        .position(|c| c.ty == SqlType::BigInt)
+        .unwrap();
+    let name = fixture.table.columns[at].name.clone();
+    for column in &mut narrow.columns {
+        if column.name == name {
+            column.nullable = false;
+        }
+    }
+    running.tables.put("staged", narrow);
+    let error = load(&mut channel, &fixture, batches, BulkOptions::default())
+        .await
+        .unwrap_err();
+    let message = error.to_string();
+    assert!(
+        message.contains(&name) && message.contains("id=0") && message.contains("NULL"),
+        "{message}"
+    );
+    assert!(channel.is_broken());
+    assert!(running.tables.table("staged").rows.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parameters_reach_both_planes() {
+    let running = start();
+    let statement = Statement {
+        sql: "SELECT @p1, @p2, @p3, @p4, '@p1'".into(),
+        params: vec![
+            ParamValue::Text(Some("訂單".into())),
+            ParamValue::Int(Some(i64::MIN)),
+            ParamValue::Bytes(Some(vec![0, 255])),
+            ParamValue::Text(None),
+        ],
+    };
+    let mut control = Control::connect(&running.connection("")).await.unwrap();
+    let record = &control.query(&statement).await.unwrap()[0];
+    assert_eq!(
+        record.cells(),
+        [
+            Cell::Text("訂單".into()),
+            Cell::Int(i64::MIN),
+            Cell::Bytes(vec![0, 255]),
+            Cell::Null,
+            Cell::Text("SELECT @P1, @P2, @P3, @P4, '@p1'".into()),
+        ]
+    );
+    assert_eq!(
+        control
+            .count(
+                &Statement {
+                    sql: "UPDATE t".into(),
+                    params: vec![]
+                },
+                Class::Quick
+            )
+            .await
+            .unwrap(),
+        5
+    );
+    let mut channel = running.channel().await;
+    assert_eq!(channel.run("UPDATE t").await.unwrap(), 7);
+    assert_eq!(
+        channel.run("nonsense").await.unwrap_err().number(),
+        Some(102)
+    );
+    assert!(!channel.is_broken());
+    // The data plane: the same values, with the names as written.
+    let columns = vec![
+        ("a", SqlType::NVarChar { length: Some(4000) }),
+        ("b", SqlType::BigInt),
+        ("c", SqlType::VarBinary { length: Some(8000) }),
+        ("d", SqlType::NVarChar { length: Some(4000) }),
+        ("sql", SqlType::NVarChar { length: None }),
+    ];
+    let table = TableSchema {
+        name: TableName {
+            schema: "dbo".into(),
+            name: "p".into(),
+        },
+        columns: columns
+            .into_iter()
+            .map(|(name, ty)| Column {
+                id: 0,
+                name: name.into(),
+                ty,
+                nullable: true,
+                collation: None,
+                generated: Generated::No,
+            })
+            .collect(),
+        key: None,
+    };
+    let lake = lake_schema(&table, TableKind::Mirror, Fidelity::Exact).unwrap();
+    let mut decoder = Decoder::new(&table, &lake, Fidelity::Exact).unwrap();
+    let (sender, mut receiver) = mpsc::channel(2);
+    channel
+        .read(&statement, &mut decoder, SMALL, &sender)
+        .await
+        .unwrap();
+    let batch = receiver.recv().await.unwrap();
+    use arrow_array::cast::AsArray;
+    assert_eq!(batch.column(0).as_string::<i32>().value(0), "訂單");
+    assert_eq!(batch.column(2).as_binary::<i32>().value(0), [0, 255]);
+    assert_eq!(batch.column(4).as_string::<i32>().value(0), statement.sql);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logins_that_fail_say_why() {
+    let running = start();
+    for (more, number, remedy) in [("", 18456, "password"), ("missing", 4060, "database name")] {
+        let port = running.server.addr().port();
+        let text = if more.is_empty() {
+            format!("Server=127.0.0.1,{port};UID=sa;PWD=wrong-secret;Encrypt=false")
+        } else {
+            format!("Server=127.0.0.1,{port};UID=sa;PWD=right;Encrypt=false;Database=missing")
+        };
+        let connection = Connection::parse(&text).unwrap();
+        for error in [
+            Control::connect(&connection).await.err().unwrap(),
+            Channel::connect(&connection).await.err().unwrap(),
+        ] {
+            let message = error.to_string();
+            assert_eq!(error.number(), Some(number), "{message}");
+            assert!(
+                message.contains(remedy) && !message.contains("wrong-secret"),
+                "{message}"
+            );
+        }
+    }
+    // The server offers no encryption and the connection requires it.
+    let port = running.server.addr().port();
+    let strict = Connection::parse(&format!("Server=127.0.0.1,{port};UID=sa;PWD=right")).unwrap();
+    for error in [
+        Control::connect(&strict).await.err().unwrap(),
+        Channel::connect(&strict).await.err().unwrap(),
+    ] {
+        assert!(matches!(error, MssqlError::Tls { .. }), "{error}");
+        assert!(error.to_string().contains("Encrypt=false"), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_reply_is_what_its_class_says() {
+    let running = start();
+    running.faults.arm(Fault::DropAfter, "UPDATE", 3);
+    for (class, expected) in [
+        (Class::Quick, Disposition::Transient),
+        (Class::Long, Disposition::Ambiguous),
+    ] {
+        let mut control = Control::connect(&running.connection("")).await.unwrap();
+        let error = control
+            .run(&Statement::plain("UPDATE t"), class)
+            .await
+            .unwrap_err();
+        assert_eq!(error.disposition(), expected, "{error}");
+        assert!(control.is_broken());
+        let again = control
+            .run(&Statement::plain("UPDATE t"), class)
+            .await
+            .unwrap_err();
+        assert!(again.to_string().contains("earlier failure"), "{again}");
+    }
+    let mut channel = running.channel().await;
+    let error = channel.run("UPDATE t").await.unwrap_err();
+    assert_eq!(error.disposition(), Disposition::Transient, "{error}");
+    assert!(channel.is_broken());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_whose_receiver_went_away_stops() {
+    let running = start();
+    let fixture = fixture(&running.tables);
+    let mut channel = running.channel().await;
+    let mut decoder = Decoder::new(&fixture.table, &fixture.lake, Fidelity::Exact).unwrap();
+    let (sender, receiver) = mpsc::channel(1);
+    drop(receiver);
+    let error = channel
+        .read(&Statement::plain(SOURCE), &mut decoder, SMALL, &sender)
+        .await
+        .unwrap_err();
+    assert_eq!(error, MssqlError::Stopped);
+    assert!(channel.is_broken());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn encryption_is_verified_unless_told_otherwise() {
+    let identity = Identity::self_signed().unwrap();
+    for encryption in [
+        Encryption::Offered(identity.clone()),
+        Encryption::Required(identity.clone()),
+    ] {
+        let running = start_with(encryption);
+        let small = Table {
+            columns: vec![meta("n", WireType::Int)],
+            rows: vec![vec![Value::Int(1)]],
+        };
+        running.tables.put("small", small);
+        let port = running.server.addr().port();
+        let connection = |more: &str| {
+            Connection::parse(&format!("Server=127.0.0.1,{port};UID=sa;PWD=right;{more}")).unwrap()
+        };
+        for accepted in ["TrustServerCertificate=true", "Encrypt=false"] {
+            let connection = connection(accepted);
+            let mut control = Control::connect(&connection).await.unwrap();
+            let rows = control
+                .query(&Statement::plain("SELECT * FROM [dbo].[small]"))
+                .await
+                .unwrap();
+            assert_eq!(rows[0].int("n").unwrap(), 1);
+            let mut channel = Channel::connect(&connection).await.unwrap();
+            assert_eq!(channel.run("UPDATE t").await.unwrap(), 7);
+        }
+        for error in [
+            Control::connect(&connection("")).await.err().unwrap(),
+            Channel::connect(&connection("")).await.err().unwrap(),
+        ] {
+            assert!(matches!(error, MssqlError::Tls { .. }), "{error:?}");
+            assert!(
+                error.to_string().contains("TrustServerCertificate"),
+                "{error}"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unreachable_server_is_named_by_both_planes() {
+    let running = start();
+    let port = running.server.addr().port();
+    let connection = running.connection("");
+    running.server.stop();
+    for error in [
+        Control::connect(&connection).await.err().unwrap(),
+        Channel::connect(&connection).await.err().unwrap(),
+    ] {
+        assert_eq!(error.disposition(), Disposition::Transient);
+        assert!(
+            error.to_string().contains(&format!("127.0.0.1:{port}")),
+            "{error}"
+        );
+    }
+}

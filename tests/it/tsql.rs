@@ -1,0 +1,160 @@
+//! Every statement that icesync can emit, one file each in `tests/tsql`, for review and for Microsoft's parser.
+//! `ICESYNC_BLESS=1` writes the files.
+
+use icesync::mssql::sql::{ParamValue, Statement, catalogue};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
+}
+
+/// A statement as a file: its parameters in comments, then its text.
+fn file(statement: &Statement) -> String {
+    let mut text = String::new();
+    for (at, value) in statement.params.iter().enumerate() {
+        let value = match value {
+            ParamValue::Text(value) => format!("nvarchar {value:?}"),
+            ParamValue::Int(value) => format!("bigint {value:?}"),
+            ParamValue::Bytes(value) => format!("varbinary {value:?}"),
+        };
+        text.push_str(&format!("-- @p{} {value}\n", at + 1));
+    }
+    text.push_str(&statement.sql);
+    text.push('\n');
+    text
+}
+
+fn expected() -> BTreeMap<String, String> {
+    let mut files = BTreeMap::new();
+    for example in catalogue() {
+        let safe = example
+            .name
+            .replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', "_");
+        let name = format!("{safe}.sql");
+        let before = files.insert(name.clone(), file(&example.statement));
+        assert!(before.is_none(), "two examples are named {name}");
+    }
+    files
+}
+
+#[test]
+fn every_statement_is_as_reviewed() {
+    let folder = root().join("tests/tsql");
+    let expected = expected();
+    if std::env::var_os("ICESYNC_BLESS").is_some() {
+        std::fs::create_dir_all(&folder).unwrap();
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            std::fs::remove_file(entry.unwrap().path()).unwrap();
+        }
+        for (name, text) in &expected {
+            std::fs::write(folder.join(name), text).unwrap();
+        }
+    }
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        found.insert(name, std::fs::read_to_string(entry.path()).unwrap());
+    }
+    let names: BTreeSet<&String> = expected.keys().chain(found.keys()).collect();
+    let differing: Vec<&String> = names
+        .into_iter()
+        .filter(|name| expected.get(*name) != found.get(*name))
+        .collect();
+    assert!(
+        differing.is_empty(),
+        "these files of tests/tsql differ from what is emitted: {differing:?}; look at them and set ICESYNC_BLESS=1"
+    );
+}
+
+/// Names of the public functions of a source file that answer a statement.
+fn renderers(source: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for part in source.split("\npub fn ").skip(1) {
+        let signature = part.split(" {\n").next().unwrap_or("");
+        if signature.trim_end().ends_with("-> Statement") {
+            let name = signature.split('(').next().unwrap_or("");
+            names.push(name.to_owned());
+        }
+    }
+    names
+}
+
+fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            into.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_function_that_writes_a_statement_has_an_example() {
+    let mut files = Vec::new();
+    sources(&root().join("src/mssql/sql"), &mut files);
+    let written: BTreeSet<String> = files
+        .iter()
+        .flat_map(|path| renderers(&std::fs::read_to_string(path).unwrap()))
+        .collect();
+    assert!(
+        written.len() > 25,
+        "the source is not read right: {written:?}"
+    );
+    let shown: BTreeSet<String> = catalogue()
+        .into_iter()
+        .map(|example| example.name.split('.').next().unwrap_or("").to_owned())
+        .collect();
+    assert_eq!(written, shown);
+}
+
+#[test]
+fn source_and_target_write_no_sql_of_their_own() {
+    let mut files = Vec::new();
+    for folder in ["src/source", "src/target"] {
+        sources(&root().join(folder), &mut files);
+    }
+    files.push(root().join("src/source.rs"));
+    files.push(root().join("src/target.rs"));
+    for path in files {
+        let text = std::fs::read_to_string(&path)
+            .unwrap()
+            .replace("-> Statement {", "");
+        for forbidden in ["Statement::plain", "Statement {"] {
+            assert!(
+                !text.contains(forbidden),
+                "{} makes a statement outside mssql::sql",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn no_read_skips_locked_or_reads_uncommitted_rows() {
+    for example in catalogue() {
+        let sql = example.statement.sql.to_uppercase();
+        for hint in ["NOLOCK", "READPAST", "READUNCOMMITTED", "READ UNCOMMITTED"] {
+            assert!(!sql.contains(hint), "{}: {hint}", example.name);
+        }
+    }
+}
+
+#[test]
+fn hostile_names_stay_inside_brackets() {
+    for example in catalogue() {
+        let sql = &example.statement.sql;
+        if !example.name.contains("hostile") || example.name.starts_with("describe") {
+            continue;
+        }
+        let name = "it's \"odd\"; DROP TABLE x --]";
+        let outside = sql
+            .replace(&format!("[{name}"), "")
+            .replace(&format!("[PK_{name}"), "");
+        assert!(!outside.contains("DROP TABLE x"), "{}", example.name);
+        assert!(!sql.contains("[k]]]]"), "{}", example.name);
+    }
+}

@@ -1,0 +1,1 @@
+ALTER TABLE [sales].[訂單] ADD [modified] datetime2(7) NULL;

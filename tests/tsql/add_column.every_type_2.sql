@@ -1,0 +1,1 @@
+ALTER TABLE [dbo].[every_type] ADD [c2] bit NULL;

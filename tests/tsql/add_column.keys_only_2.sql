@@ -1,0 +1,1 @@
+ALTER TABLE [dbo].[follows] ADD [b] int NULL;

@@ -1,0 +1,1 @@
+ALTER TABLE [dbo].[orders] ADD [order_id] int NULL;

@@ -1,0 +1,1 @@
+ALTER TABLE [dbo].[orders] ADD [rv] binary(8) NULL;

@@ -1,0 +1,28 @@
+-- @p1 nvarchar Some("icesync:apply:dbo.orders")
+-- @p2 nvarchar Some("dbo.follows")
+-- @p3 nvarchar Some("sales.orders")
+-- @p4 nvarchar Some("6f1c2a34-0000-4000-8000-000000000001")
+-- @p5 bigint Some(4611686018427387904)
+-- @p6 bigint Some(2)
+-- @p7 nvarchar Some("018f0000000070008000000000000001")
+-- @p8 bigint Some(8070450532247928832)
+SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT 60000;
+DECLARE @rc int, @staged bigint = 0, @inserted bigint = 0, @updated bigint = 0, @deleted bigint = 0;
+DECLARE @example nvarchar(1000), @message nvarchar(2000);
+BEGIN TRANSACTION;
+EXEC @rc = sp_getapplock @Resource = @p1, @LockMode = N'Exclusive', @LockOwner = N'Transaction', @LockTimeout = 60000;
+IF @rc < 0 THROW 51002, N'another load of this target is in its transaction', 1;
+UPDATE s SET s.[lake_table] = @p3, s.[table_uuid] = @p4, s.[snapshot_id] = @p5, s.[sequence_number] = @p6, s.[run_id] = @p7, s.[loaded_at] = SYSUTCDATETIME() FROM [icesync].[load_state] AS s WITH (UPDLOCK, SERIALIZABLE) WHERE s.[target] = @p2 AND s.[snapshot_id] = @p8;
+IF @@ROWCOUNT <> 1 THROW 51003, N'the load state has moved', 1;
+IF EXISTS (SELECT 1 FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s WHERE s.[a] IS NULL) THROW 51005, N'a staged row has NULL in its key', 1;
+SELECT TOP (1) @example = CONCAT(N'(', CONVERT(nvarchar(100), n.[a]), N', ', CONVERT(nvarchar(100), n.[b]), N')') FROM (SELECT s.[a] AS [a], s.[b] AS [b], s.[_seg] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s WHERE s.[_op_] = 'U') AS n GROUP BY n.[a], n.[b], n.[_seg] HAVING COUNT_BIG(*) > 1;
+IF @example IS NOT NULL THROW 51004, @example, 1;
+SELECT @staged = COUNT_BIG(*) FROM (SELECT s.[a] AS [a], s.[b] AS [b], s.[_op_] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s) AS s;
+DELETE d FROM [dbo].[follows] AS d WITH (UPDLOCK, SERIALIZABLE) WHERE NOT EXISTS (SELECT 1 FROM (SELECT s.[a] AS [a], s.[b] AS [b], s.[_op_] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s) AS s WHERE d.[a] = s.[a] AND d.[b] = s.[b]);
+SET @deleted = @@ROWCOUNT;
+INSERT INTO [dbo].[follows] ([a], [b]) SELECT s.[a], s.[b] FROM (SELECT s.[a] AS [a], s.[b] AS [b], s.[_op_] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s) AS s WHERE NOT EXISTS (SELECT 1 FROM [dbo].[follows] AS d WITH (UPDLOCK, SERIALIZABLE) WHERE d.[a] = s.[a] AND d.[b] = s.[b]);
+SET @inserted = @@ROWCOUNT;
+UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @staged - @inserted - @updated FROM [icesync].[load_state] AS s WHERE s.[target] = @p2;
+COMMIT TRANSACTION;
+SET LOCK_TIMEOUT -1;
+SELECT @inserted AS inserted, @updated AS updated, @deleted AS deleted, @staged - @inserted - @updated AS unchanged;

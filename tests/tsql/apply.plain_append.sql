@@ -1,0 +1,32 @@
+-- @p1 nvarchar Some("icesync:apply:dbo.orders")
+-- @p2 nvarchar Some("dbo.orders")
+-- @p3 nvarchar Some("sales.orders")
+-- @p4 nvarchar Some("6f1c2a34-0000-4000-8000-000000000001")
+-- @p5 bigint Some(4611686018427387904)
+-- @p6 bigint Some(2)
+-- @p7 nvarchar Some("018f0000000070008000000000000001")
+-- @p8 bigint Some(8070450532247928832)
+-- @p9 nvarchar Some("note")
+SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT 60000;
+DECLARE @rc int, @staged bigint = 0, @inserted bigint = 0, @updated bigint = 0, @deleted bigint = 0;
+DECLARE @example nvarchar(1000), @message nvarchar(2000);
+BEGIN TRANSACTION;
+EXEC @rc = sp_getapplock @Resource = @p1, @LockMode = N'Exclusive', @LockOwner = N'Transaction', @LockTimeout = 60000;
+IF @rc < 0 THROW 51002, N'another load of this target is in its transaction', 1;
+UPDATE s SET s.[lake_table] = @p3, s.[table_uuid] = @p4, s.[snapshot_id] = @p5, s.[sequence_number] = @p6, s.[run_id] = @p7, s.[loaded_at] = SYSUTCDATETIME() FROM [icesync].[load_state] AS s WITH (UPDLOCK, SERIALIZABLE) WHERE s.[target] = @p2 AND s.[snapshot_id] = @p8;
+IF @@ROWCOUNT <> 1 THROW 51003, N'the load state has moved', 1;
+SELECT TOP (1) @example = CONVERT(nvarchar(100), s.[note]) FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s WHERE CONVERT(varbinary(max), CONVERT(nvarchar(max), CONVERT(varchar(max), s.[note]))) <> CONVERT(varbinary(max), s.[note]);
+IF @example IS NOT NULL
+BEGIN
+    SET @message = CONCAT(@p9, N': ', @example);
+    THROW 51006, @message, 1;
+END;
+SELECT @staged = COUNT_BIG(*) FROM (SELECT s.[order_id] AS [order_id], s.[rv] AS [rv], s.[quantity] AS [quantity], CONVERT(varchar(200), s.[note]) AS [note], s.[_op_] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s) AS s;
+SET IDENTITY_INSERT [dbo].[orders] ON;
+INSERT INTO [dbo].[orders] ([order_id], [rv], [quantity], [note]) SELECT s.[order_id], s.[rv], s.[quantity], s.[note] FROM (SELECT s.[order_id] AS [order_id], s.[rv] AS [rv], s.[quantity] AS [quantity], CONVERT(varchar(200), s.[note]) AS [note], s.[_op_] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s) AS s;
+SET @inserted = @@ROWCOUNT;
+SET IDENTITY_INSERT [dbo].[orders] OFF;
+UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @staged - @inserted - @updated FROM [icesync].[load_state] AS s WHERE s.[target] = @p2;
+COMMIT TRANSACTION;
+SET LOCK_TIMEOUT -1;
+SELECT @inserted AS inserted, @updated AS updated, @deleted AS deleted, @staged - @inserted - @updated AS unchanged;

@@ -1,0 +1,4 @@
+-- @p1 bigint Some(50000)
+-- @p2 nvarchar Some("100")
+-- @p3 nvarchar Some("1")
+SELECT TOP (@p1) t.[c1], t.[c2], t.[c3], t.[c4], t.[c5], t.[c6], t.[c7], t.[c8], t.[c9], t.[c10], t.[c11], t.[c12], t.[c13], t.[c14], t.[c15], t.[c16], t.[c17], t.[c18], CONVERT(nvarchar(10), t.[c19]) AS [c19], CONVERT(nvarchar(max), t.[c20]) AS [c20], CONVERT(nvarchar(max), t.[c21]) AS [c21], CONVERT(nvarchar(max), t.[c22]) AS [c22], t.[c23], t.[c24], t.[c25], CONVERT(nvarchar(max), t.[c26]) AS [c26], t.[c27], t.[c28], t.[c29], CONVERT(varbinary(max), t.[c30]) AS [c30], t.[c31], CONVERT(nvarchar(max), t.[c32]) AS [c32], CONVERT(varbinary(max), t.[c33]) AS [c33], CONVERT(varbinary(max), t.[c34]) AS [c34], CONVERT(varbinary(max), t.[c35]) AS [c35] FROM [dbo].[every_type] AS t WHERE t.[c3] >= CONVERT(tinyint, @p3) AND (t.[c3] > CONVERT(tinyint, @p3) OR (t.[c3] = CONVERT(tinyint, @p3) AND (t.[c1] IS NOT NULL))) AND t.[c3] <= CONVERT(tinyint, @p2) ORDER BY t.[c3], t.[c1] OPTION (RECOMPILE);

@@ -1,0 +1,1 @@
+ALTER TABLE [dbo].[every_type] ALTER COLUMN [c2] bit NULL;

@@ -1,0 +1,1 @@
+ALTER TABLE [dbo].[follows] ALTER COLUMN [b] int NULL;

@@ -1,0 +1,1 @@
+ALTER TABLE [dbo].[orders] ALTER COLUMN [order_id] int NULL;

@@ -1,0 +1,1 @@
+ALTER TABLE [dbo].[orders] ALTER COLUMN [rv] binary(8) NULL;
