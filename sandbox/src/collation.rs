@@ -70,6 +70,16 @@ impl CollationInfo {
         self.flags & IGNORE_ACCENT != 0
     }
 
+    /// Hiragana and katakana are equal.
+    pub fn ignores_kana(&self) -> bool {
+        self.flags & IGNORE_KANA != 0
+    }
+
+    /// Full-width and half-width forms are equal.
+    pub fn ignores_width(&self) -> bool {
+        self.flags & IGNORE_WIDTH != 0
+    }
+
     /// Strings compare by code unit.
     pub fn is_binary(&self) -> bool {
         self.flags & (BINARY | BINARY2) != 0

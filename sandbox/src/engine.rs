@@ -114,7 +114,7 @@ impl Default for Options {
             local_offset_minutes: 0,
             allow_snapshot: true,
             read_committed_snapshot: true,
-            collation: collation::DEFAULT.into(),
+            collation: crate::collation::DEFAULT.into(),
         }
     }
 }

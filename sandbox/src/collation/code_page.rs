@@ -184,6 +184,20 @@ impl CodePage {
         }
     }
 
+    /// The bytes of `text`, as [`Self::encode`] makes them.
+    pub fn bytes(self, text: &[u16]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(text.len());
+        self.encode(text, &mut out);
+        out
+    }
+
+    /// The UTF-16 of `bytes`, as [`Self::decode`] makes it.
+    pub fn text(self, bytes: &[u8]) -> Vec<u16> {
+        let mut out = Vec::with_capacity(bytes.len());
+        self.decode(bytes, &mut out);
+        out
+    }
+
     /// Whether the code page has every character of `text`.
     pub fn has(self, text: &[u16]) -> bool {
         match self.converter() {
@@ -215,7 +229,10 @@ fn encode_multi(encoding: &'static Encoding, text: &[u16], out: &mut Vec<u8>) {
         match result {
             encoding_rs::EncoderResult::InputEmpty => return,
             encoding_rs::EncoderResult::OutputFull => {}
-            encoding_rs::EncoderResult::Unmappable(_) => out.push(b'?'),
+            // A character beyond the basic plane is two UTF-16 units, each of which becomes a mark.
+            encoding_rs::EncoderResult::Unmappable(c) => {
+                out.extend(std::iter::repeat_n(b'?', c.len_utf16()));
+            }
         }
     }
 }
@@ -289,7 +306,7 @@ mod tests {
     #[test]
     fn strangers_become_question_marks_and_are_told() {
         assert_eq!(encoded(CodePage::Cp1252, "aЖ日"), b"a??");
-        assert_eq!(encoded(CodePage::Cp932, "a😀b"), b"a?b");
+        assert_eq!(encoded(CodePage::Cp932, "a😀b"), b"a??b");
         assert_eq!(encoded(CodePage::UnicodeOnly, "aé"), b"a?");
         assert!(CodePage::Cp1252.has(&utf16("A€é")));
         assert!(!CodePage::Cp1252.has(&utf16("Ж")));

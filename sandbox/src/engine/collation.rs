@@ -4,29 +4,18 @@
 //! it. Trailing spaces never count (ANSI padding). The same keys order indexes and feed hash joins, so that a unique index, GROUP BY and `=`
 //! cannot disagree.
 
+use crate::collation::{CollationInfo, DEFAULT};
 use crate::engine::fault::error;
 use crate::session::SqlError;
 use crate::value::Collation;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-mod codepage;
-
-pub use codepage::{decode_bytes, encode_bytes};
-
-/// The default of the server and of new databases.
-pub const DEFAULT: &str = "SQL_Latin1_General_CP1_CI_AS";
-
-/// A collation's name, taken apart.
+/// A collation by name, with what the name says.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Collate {
     pub name: Collation,
-    pub code_page: u16,
-    pub case_sensitive: bool,
-    pub accent_sensitive: bool,
-    pub kana_sensitive: bool,
-    pub width_sensitive: bool,
-    pub binary: bool,
+    pub info: CollationInfo,
 }
 
 static KNOWN: LazyLock<Mutex<HashMap<String, Arc<Collate>>>> = LazyLock::new(Mutex::default);
@@ -38,26 +27,20 @@ impl Collate {
         if let Some(found) = known.get(name) {
             return Ok(found.clone());
         }
-        let parsed = Arc::new(
-            parse(name).ok_or_else(|| error(448, 16, format!("Invalid collation '{name}'.")))?,
-        );
+        let info = CollationInfo::of(name)
+            .ok_or_else(|| error(448, 16, format!("Invalid collation '{name}'.")))?;
+        let parsed = Arc::new(Collate {
+            name: Collation(name.into()),
+            info,
+        });
         known.insert(name.to_string(), parsed.clone());
         Ok(parsed)
     }
 
     /// The server's default.
     pub fn server() -> Arc<Self> {
-        static SERVER: LazyLock<Arc<Collate>> = LazyLock::new(|| {
-            Arc::new(Collate {
-                name: Collation(DEFAULT.into()),
-                code_page: 1252,
-                case_sensitive: false,
-                accent_sensitive: true,
-                kana_sensitive: false,
-                width_sensitive: false,
-                binary: false,
-            })
-        });
+        static SERVER: LazyLock<Arc<Collate>> =
+            LazyLock::new(|| Collate::named(DEFAULT).expect("the default is in the tables"));
         SERVER.clone()
     }
 
@@ -68,7 +51,7 @@ impl Collate {
             .rposition(|unit| *unit != 0x20)
             .map_or(0, |i| i + 1);
         let text = &text[..end];
-        if self.binary {
+        if self.info.is_binary() {
             for unit in text {
                 put_unit(*unit, out);
             }
@@ -82,13 +65,13 @@ impl Collate {
             put_unit(base, out);
         }
         out.extend_from_slice(&[0, 0]);
-        if self.accent_sensitive {
+        if !self.info.ignores_accent() {
             if !plain {
                 put_levels(text.iter().map(|unit| self.weights(*unit).1), out);
             }
             out.push(0);
         }
-        if self.case_sensitive {
+        if !self.info.ignores_case() {
             if !plain {
                 put_levels(
                     text.iter().map(|unit| 1 + u8::from(self.weights(*unit).2)),
@@ -115,11 +98,13 @@ impl Collate {
         if left == right {
             return true;
         }
-        if self.binary {
+        if self.info.is_binary() {
             return false;
         }
         let (a, b) = (self.weights(left), self.weights(right));
-        a.0 == b.0 && (!self.accent_sensitive || a.1 == b.1) && (!self.case_sensitive || a.2 == b.2)
+        a.0 == b.0
+            && (self.info.ignores_accent() || a.1 == b.1)
+            && (self.info.ignores_case() || a.2 == b.2)
     }
 
     /// The order of two single units, for LIKE ranges.
@@ -130,10 +115,10 @@ impl Collate {
     /// Primary weight, accent (1: none), and whether the unit is the upper-case form.
     fn weights(&self, unit: u16) -> (u16, u8, bool) {
         let mut unit = unit;
-        if !self.width_sensitive && (0xFF01..=0xFF5E).contains(&unit) {
+        if self.info.ignores_width() && (0xFF01..=0xFF5E).contains(&unit) {
             unit -= 0xFEE0;
         }
-        if !self.kana_sensitive && (0x3041..=0x3096).contains(&unit) {
+        if self.info.ignores_kana() && (0x3041..=0x3096).contains(&unit) {
             unit += 0x60;
         }
         if unit < 0x80 {
@@ -164,7 +149,7 @@ impl Collate {
         if text.iter().all(|unit| *unit < 0x80) {
             return text.len();
         }
-        codepage::byte_length(self.code_page, text)
+        self.info.code_page.bytes(text).len()
     }
 
     /// Replaces what the code page lacks with `?`, as conversion to `varchar` does.
@@ -172,7 +157,8 @@ impl Collate {
         if text.iter().all(|unit| *unit < 0x80) {
             return text.clone();
         }
-        codepage::narrow(self.code_page, text)
+        let page = self.info.code_page;
+        page.text(&page.bytes(text)).into()
     }
 }
 
@@ -244,134 +230,4 @@ fn strip_accent(c: char) -> (char, u8) {
         }
     }
     (c, 1)
-}
-
-fn parse(name: &str) -> Option<Collate> {
-    let upper = name.to_ascii_uppercase();
-    let parts: Vec<&str> = upper.split('_').collect();
-    let has = |word: &str| parts.contains(&word);
-    let binary = has("BIN") || has("BIN2");
-    if !(binary || has("CI") || has("CS")) {
-        return None;
-    }
-    let code_page = if has("UTF8") {
-        65001
-    } else if parts[0] == "SQL" {
-        sql_code_page(&parts)?
-    } else {
-        windows_code_page(&upper)?
-    };
-    Some(Collate {
-        name: Collation(name.into()),
-        code_page,
-        case_sensitive: has("CS") || binary,
-        accent_sensitive: has("AS") || binary,
-        kana_sensitive: has("KS") || binary,
-        width_sensitive: has("WS") || binary,
-        binary,
-    })
-}
-
-fn sql_code_page(parts: &[&str]) -> Option<u16> {
-    let word = parts.iter().find_map(|part| part.strip_prefix("CP"))?;
-    match word {
-        "1" => Some(1252),
-        other => other
-            .parse()
-            .ok()
-            .filter(|page| codepage::SUPPORTED.contains(page)),
-    }
-}
-
-fn windows_code_page(upper: &str) -> Option<u16> {
-    const FAMILIES: [(u16, &[&str]); 15] = [
-        (
-            1252,
-            &[
-                "LATIN1_GENERAL",
-                "DANISH_NORWEGIAN",
-                "DANISH_GREENLANDIC",
-                "FINNISH_SWEDISH",
-                "FRENCH",
-                "MODERN_SPANISH",
-                "TRADITIONAL_SPANISH",
-                "ICELANDIC",
-                "GERMAN_PHONEBOOK",
-                "NORWEGIAN",
-                "BRETON",
-                "CORSICAN",
-                "FRISIAN",
-                "ROMANSH",
-                "WELSH",
-                "MAPUDUNGAN",
-                "MOHAWK",
-                "SAMI",
-            ],
-        ),
-        (932, &["JAPANESE"]),
-        (936, &["CHINESE_PRC", "CHINESE_SIMPLIFIED"]),
-        (949, &["KOREAN"]),
-        (
-            950,
-            &["CHINESE_TAIWAN", "CHINESE_TRADITIONAL", "CHINESE_HONG_KONG"],
-        ),
-        (
-            1250,
-            &[
-                "CZECH",
-                "POLISH",
-                "HUNGARIAN",
-                "CROATIAN",
-                "ROMANIAN",
-                "SLOVAK",
-                "SLOVENIAN",
-                "ALBANIAN",
-                "SERBIAN_LATIN",
-                "BOSNIAN_LATIN",
-            ],
-        ),
-        (
-            1251,
-            &[
-                "CYRILLIC_GENERAL",
-                "UKRAINIAN",
-                "MACEDONIAN",
-                "KAZAKH",
-                "SERBIAN_CYRILLIC",
-                "BOSNIAN_CYRILLIC",
-                "TATAR",
-                "BASHKIR",
-            ],
-        ),
-        (1253, &["GREEK"]),
-        (1254, &["TURKISH", "AZERI_LATIN", "UZBEK_LATIN"]),
-        (1255, &["HEBREW"]),
-        (1256, &["ARABIC", "PERSIAN", "URDU", "UIGHUR"]),
-        (1257, &["ESTONIAN", "LATVIAN", "LITHUANIAN"]),
-        (1258, &["VIETNAMESE"]),
-        (874, &["THAI"]),
-        (
-            0,
-            &[
-                "INDIC_GENERAL",
-                "GEORGIAN",
-                "ASSAMESE",
-                "BENGALI",
-                "NEPALI",
-                "TIBETAN",
-                "KHMER",
-                "LAO",
-            ],
-        ),
-    ];
-    FAMILIES.iter().find_map(|(page, names)| {
-        names
-            .iter()
-            .any(|family| {
-                upper
-                    .strip_prefix(family)
-                    .is_some_and(|rest| rest.starts_with('_'))
-            })
-            .then_some(*page)
-    })
 }

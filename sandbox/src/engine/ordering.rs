@@ -189,14 +189,16 @@ mod tests {
         assert_eq!(
             Collate::named("Chinese_Taiwan_Stroke_CI_AS")
                 .unwrap()
+                .info
                 .code_page,
-            950
+            crate::collation::CodePage::Cp950
         );
         assert_eq!(
             Collate::named("Latin1_General_100_CI_AS_SC_UTF8")
                 .unwrap()
+                .info
                 .code_page,
-            65001
+            crate::collation::CodePage::Utf8
         );
     }
 

@@ -179,7 +179,7 @@ fn describe(collate: &Collate) -> String {
         .split('_')
         .take_while(|part| !matches!(*part, "CI" | "CS" | "BIN" | "BIN2"));
     let family = family.collect::<Vec<_>>().join("-");
-    if collate.binary {
+    if collate.info.is_binary() {
         return format!("{family}, binary sort");
     }
     let word = |sensitive: bool, what: &str| {
@@ -194,10 +194,10 @@ fn describe(collate: &Collate) -> String {
     };
     [
         family,
-        word(collate.case_sensitive, "case"),
-        word(collate.accent_sensitive, "accent"),
-        word(collate.kana_sensitive, "kanatype"),
-        word(collate.width_sensitive, "width"),
+        word(!collate.info.ignores_case(), "case"),
+        word(!collate.info.ignores_accent(), "accent"),
+        word(!collate.info.ignores_kana(), "kanatype"),
+        word(!collate.info.ignores_width(), "width"),
     ]
     .join(", ")
 }

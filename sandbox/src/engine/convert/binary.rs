@@ -1,7 +1,6 @@
 //! Conversion to and from bytes.
 
 use super::*;
-use crate::engine::collation::{decode_bytes, encode_bytes};
 use crate::engine::fault::{conversion, error};
 use crate::engine::types::{self};
 use crate::session::SqlError;
@@ -123,7 +122,7 @@ pub(super) fn text_to_bytes(units: &[u16], c: &Conversion<'_>) -> Result<Vec<u8>
         return Ok(if types::is_unicode(c.from) {
             units.iter().flat_map(|unit| unit.to_le_bytes()).collect()
         } else {
-            encode_bytes(c.collate.code_page, units)
+            c.collate.info.code_page.bytes(units)
         });
     }
     let text = types::text(units);
@@ -153,6 +152,6 @@ pub(super) fn bytes_to_units(bytes: &[u8], c: &Conversion<'_>) -> Arc<[u16]> {
             .map(|pair| u16::from_le_bytes([pair[0], pair.get(1).copied().unwrap_or(0)]))
             .collect()
     } else {
-        decode_bytes(c.collate.code_page, bytes)
+        c.collate.info.code_page.text(bytes).into()
     }
 }

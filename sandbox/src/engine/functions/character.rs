@@ -2,7 +2,6 @@
 
 use super::argument::Arguments;
 use super::{Builtin, EvalContext};
-use crate::engine::collation::{decode_bytes, encode_bytes};
 use crate::engine::types;
 use crate::session::SqlError;
 use crate::value::{SqlType, Value};
@@ -50,11 +49,7 @@ pub static FUNCTIONS: &[Builtin] = &[
 fn ascii(v: &[Value], t: &[SqlType], cx: &EvalContext) -> Result<Value, SqlError> {
     let text = Arguments::new(v, t, cx).text(0)?;
     let first = text.as_ref().and_then(|text| text.first());
-    let byte = first.and_then(|unit| {
-        encode_bytes(cx.collation.code_page, &[*unit])
-            .first()
-            .copied()
-    });
+    let byte = first.and_then(|unit| cx.collation.info.code_page.bytes(&[*unit]).first().copied());
     Ok(byte.map_or(Value::Null, |byte| Value::Int(i32::from(byte))))
 }
 
@@ -62,7 +57,7 @@ fn char(v: &[Value], t: &[SqlType], cx: &EvalContext) -> Result<Value, SqlError>
     let code = Arguments::new(v, t, cx).integer(0)?;
     let byte = code.and_then(|code| u8::try_from(code).ok());
     Ok(byte.map_or(Value::Null, |byte| {
-        Value::Str(decode_bytes(cx.collation.code_page, &[byte]))
+        Value::Str(cx.collation.info.code_page.text(&[byte]).into())
     }))
 }
 

@@ -5,7 +5,6 @@
 
 use super::argument::Arguments;
 use super::{Builtin, EvalContext};
-use crate::engine::collation::encode_bytes;
 use crate::engine::fault::{error, unsupported};
 use crate::engine::types;
 use crate::session::SqlError;
@@ -57,7 +56,7 @@ fn hash_bytes(v: &[Value], t: &[SqlType], cx: &EvalContext) -> Result<Value, Sql
         Value::Str(units) if types::is_unicode(&t[1]) => {
             units.iter().flat_map(|unit| unit.to_le_bytes()).collect()
         }
-        Value::Str(units) => encode_bytes(cx.collation.code_page, units),
+        Value::Str(units) => cx.collation.info.code_page.bytes(units),
         _ => return Err(super::argument::invalid_argument(&t[1], 2, "hashbytes")),
     };
     let hashed = hash(digest, &bytes).map_err(|fault| {

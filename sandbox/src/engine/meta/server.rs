@@ -4,8 +4,9 @@ use super::{
     MetaFunction, NAME, PRODUCT_VERSION, SERVER_NAME, TEXT, function, int_or_null, string_or_null,
     text, variant,
 };
+use crate::collation::DEFAULT;
 use crate::engine::catalog;
-use crate::engine::collation::{Collate, DEFAULT};
+use crate::engine::collation::Collate;
 use crate::engine::context::Cx;
 use crate::engine::fault::Outcome;
 use crate::engine::locks::{Mode, Resource};
@@ -131,7 +132,7 @@ fn collation_property(_: &mut Cx<'_>, args: &[Value]) -> Outcome<Value> {
         return Ok(Value::Null);
     };
     Ok(match property.to_ascii_lowercase().as_str() {
-        "codepage" => variant(Value::Int(i32::from(collate.code_page))),
+        "codepage" => variant(Value::Int(i32::from(collate.info.code_page.number()))),
         "lcid" => variant(Value::Int(1033)),
         "version" => variant(Value::TinyInt(
             u8::from(name.contains("_90_"))
@@ -139,11 +140,11 @@ fn collation_property(_: &mut Cx<'_>, args: &[Value]) -> Outcome<Value> {
                 + 3 * u8::from(name.contains("_140_")),
         )),
         "comparisonstyle" => {
-            let style = i32::from(!collate.case_sensitive)
-                | (i32::from(!collate.accent_sensitive) << 1)
-                | (i32::from(!collate.kana_sensitive) << 16)
-                | (i32::from(!collate.width_sensitive) << 17);
-            variant(Value::Int(if collate.binary { 0 } else { style }))
+            let style = i32::from(collate.info.ignores_case())
+                | (i32::from(collate.info.ignores_accent()) << 1)
+                | (i32::from(collate.info.ignores_kana()) << 16)
+                | (i32::from(collate.info.ignores_width()) << 17);
+            variant(Value::Int(if collate.info.is_binary() { 0 } else { style }))
         }
         _ => Value::Null,
     })
