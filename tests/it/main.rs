@@ -5,6 +5,7 @@ mod faults;
 mod harness;
 mod loads;
 mod planes;
+mod ranges;
 mod strategies;
 mod tidy;
 mod tsql;
