@@ -15,6 +15,7 @@ mod look;
 mod overlap;
 mod ranges;
 mod retry;
+mod stage;
 
 pub use load::{FAIL_AFTER_APPLY, FAIL_AFTER_STAGING};
 pub use look::{Listing, PlanReport, SnapshotsReport, StatusReport};

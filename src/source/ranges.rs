@@ -14,6 +14,7 @@ use super::isolation::Reading;
 use super::{Bounds, Discovered, SourceError};
 use crate::change::{Backfill, Checkpoint, Strategy};
 use crate::mssql::control::{Class, Control};
+use crate::mssql::error::MssqlError;
 use crate::mssql::sql::read::{self, Locking};
 use crate::schema::{SqlType, TableKind, TableSchema};
 use twox_hash::XxHash3_128;
@@ -125,16 +126,22 @@ pub(super) async fn split(
         .query_sets(&read::histogram(&source.schema, column), Class::Quick)
         .await;
     let (mut cuts, mut origin) = (Vec::new(), "its statistics");
-    // Servers before 2016 SP1 have no such view, and the login may lack the right to see it: then there is the other way.
-    if let Ok(sets) = steps {
-        let rows = sets.first().map(Vec::as_slice).unwrap_or_default();
-        let mut steps = Vec::with_capacity(rows.len());
-        for row in rows {
-            let high = row.text_opt("high").map_err(failed)?;
-            let count = row.int("row_count").map_err(failed)?;
-            steps.push((high.map(str::to_owned), count.unsigned_abs()));
+    match steps {
+        Ok(sets) => {
+            let rows = sets.first().map(Vec::as_slice).unwrap_or_default();
+            let mut steps = Vec::with_capacity(rows.len());
+            for row in rows {
+                let high = row.text_opt("high").map_err(failed)?;
+                let count = row.int("row_count").map_err(failed)?;
+                steps.push((high.map(str::to_owned), count.unsigned_abs()));
+            }
+            cuts = quantiles(&steps, wanted);
         }
-        cuts = quantiles(&steps, wanted);
+        // Servers before 2016 SP1 have no such view, and the login may lack the right to see it: then there is the other way.
+        Err(MssqlError::Server(error)) => {
+            tracing::debug!(%error, "no histogram of {name}");
+        }
+        Err(error) => return Err(failed(error)),
     }
     if cuts.is_empty() && is_whole(source.schema.columns[column].ty) {
         let sets = control

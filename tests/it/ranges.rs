@@ -6,10 +6,19 @@ use std::time::Duration;
 
 /// 20,000 rows whose key columns are made of `n`, with gaps and one crowded place.
 fn setup(columns: &str, values: &str) -> String {
+    // Each key column's name is the first word of its definition.
+    let names: Vec<&str> = columns
+        .split(", PRIMARY")
+        .next()
+        .unwrap_or(columns)
+        .split(", ")
+        .filter_map(|column| column.split(' ').next())
+        .collect();
+    let names = names.join(", ");
     format!(
         "CREATE TABLE dbo.t ({columns}, payload nvarchar(60) NOT NULL, n int NOT NULL, rv rowversion NOT NULL)
 GO
-INSERT dbo.t SELECT {values}, CONCAT(N'row ', s.n), s.n, NULL FROM (SELECT TOP (20000) CONVERT(int, ROW_NUMBER() OVER (ORDER BY (SELECT 1))) AS n
+INSERT dbo.t ({names}, payload, n) SELECT {values}, CONCAT(N'row ', s.n), s.n FROM (SELECT TOP (20000) CONVERT(int, ROW_NUMBER() OVER (ORDER BY (SELECT 1))) AS n
 FROM sys.all_columns a CROSS JOIN sys.all_columns b) AS s"
     )
 }
@@ -21,6 +30,17 @@ const BY_ID: &str = "  - source: dbo.t\n    change: { strategy: rowversion, rang
 
 fn extract(run: &Value) -> &Value {
     &run["tables"][0]["extract"]
+}
+
+/// Lists of parked parts in the table's metadata folder.
+fn parts_left(world: &World) -> usize {
+    let files = std::fs::read_dir(world.lake("dbo", "t").join("metadata")).expect("listed");
+    files
+        .filter(|file| {
+            let name = file.as_ref().expect("a file").file_name();
+            name.to_string_lossy().starts_with("part-")
+        })
+        .count()
 }
 
 async fn equal(world: &mut World) {
@@ -61,7 +81,7 @@ async fn keys_of_many_types_are_cut_into_ranges_that_hold_every_row_once() {
             "rowversion",
         ),
         (
-            "amount decimal(20, 5) NOT NULL PRIMARY KEY",
+            "amount decimal(20,5) NOT NULL PRIMARY KEY",
             "CONVERT(decimal(20, 5), s.n) / 7 + s.n",
             "rowversion",
         ),
@@ -119,12 +139,7 @@ async fn an_interrupted_read_goes_on_where_it_stopped() {
     let third = world.run(&["--json", "sync"]).json();
     assert_eq!(extract(&third)["rows_read"], json!(2002), "{third:#}");
     equal(&mut world).await;
-    let leftovers = std::fs::read_dir(world.lake("dbo", "t").join("metadata")).expect("listed");
-    let leftovers = leftovers.filter(|file| {
-        let name = file.as_ref().expect("a file").file_name();
-        name.to_string_lossy().starts_with("part-")
-    });
-    assert_eq!(leftovers.count(), 0);
+    assert_eq!(parts_left(&world), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -148,12 +163,7 @@ async fn a_ledger_of_another_shape_or_strategy_is_given_up() {
     let full = world.run(&["--json", "sync"]).json();
     assert_eq!(extract(&full)["ranges_resumed"], json!(0), "{full:#}");
     equal(&mut world).await;
-    let files = std::fs::read_dir(world.lake("dbo", "t").join("data")).expect("listed");
-    assert_eq!(
-        Some(files.count() as u64),
-        extract(&full)["data_files"].as_u64(),
-        "parts of the ledger that was given up are removed"
-    );
+    assert_eq!(parts_left(&world), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -193,5 +203,21 @@ async fn two_reads_of_one_table_make_one_snapshot() {
         run.fails_with(1, &["dbo.t", "another run"]);
     }
     world.run(&["--json", "load"]).json();
+    equal(&mut world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_load_fills_its_staging_heap_through_several_channels() {
+    let mut world = World::new(
+        "CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, payload nvarchar(20) NOT NULL, n int NOT NULL)
+GO
+INSERT dbo.t SELECT s.n, CONCAT(N'row ', s.n), s.n FROM (SELECT TOP (300000) CONVERT(int, ROW_NUMBER() OVER (ORDER BY (SELECT 1))) AS n
+FROM sys.all_columns a CROSS JOIN sys.all_columns b) AS s",
+    )
+    .await;
+    world.config("  - source: dbo.t\n    change: { strategy: full, range_rows: 50000 }\n");
+    let run = world.run(&["--json", "sync"]).json();
+    assert_eq!(extract(&run)["ranges"], json!(6), "{run:#}");
+    assert_eq!(run["tables"][0]["load"]["inserted"], json!(300_000));
     equal(&mut world).await;
 }
