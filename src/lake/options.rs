@@ -58,7 +58,7 @@ pub struct WriteOptions {
     /// No two rows of the write have the same key, as the caller knows: the source enforces it, and a read saw one state of it. With
     /// [`WriteMode::ReplaceAll`] keys are then not kept.
     pub distinct_keys: bool,
-    /// Whether to compute [`PreparedCommit::content`].
+    /// Whether to compute [`content`](super::PreparedCommit::content).
     pub content: bool,
 }
 

@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn even_cuts_cover_the_extremes_without_overflow() {
         assert_eq!(even(0, 100, 4), ["25", "50", "75"]);
-        assert_eq!(even(5, 6, 4), ["5".to_owned(); 0]);
+        assert!(even(5, 6, 4).is_empty());
         let all = even(i64::MIN, i64::MAX, 3);
         assert_eq!(all.len(), 2);
         assert!(all[0].parse::<i64>().unwrap() < all[1].parse::<i64>().unwrap());
