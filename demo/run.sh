@@ -116,7 +116,8 @@ heading "A SQL Server with the flights that left New York in 2013"
 write_config
 
 heading "What a sync would do (demo/work/icesync.yaml)"
-run plan --table nyc.flights
+run plan --table nyc.flights | sed -n '1,15p'
+echo "  ... and the T-SQL of the load (all of it: demo/work/icesync.out)"
 
 heading "First sync: source to lake to target"
 run sync

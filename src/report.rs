@@ -244,6 +244,15 @@ impl ExtractReport {
         }
         match self.sequence_number {
             None => out.push_str("; nothing changed, no snapshot"),
+            // A refresh takes the place of all rows at once, without a look at which of them differ.
+            Some(number) if self.full_read && self.deleted > 0 => {
+                let _ = write!(
+                    out,
+                    "; snapshot {number}: {} replaced by {}",
+                    plural(self.deleted, "row"),
+                    thousands(self.inserted)
+                );
+            }
             Some(number) => {
                 let _ = write!(
                     out,
@@ -253,13 +262,15 @@ impl ExtractReport {
                 if self.unchanged > 0 {
                     let _ = write!(out, ", {} unchanged", thousands(self.unchanged));
                 }
-                let _ = write!(
-                    out,
-                    "; {} in {}",
-                    bytes(self.bytes),
-                    plural(self.data_files + self.delete_files, "file")
-                );
             }
+        }
+        if self.sequence_number.is_some() {
+            let _ = write!(
+                out,
+                "; {} in {}",
+                bytes(self.bytes),
+                plural(self.data_files + self.delete_files, "file")
+            );
         }
         let _ = writeln!(out, "; {:.2} s", self.seconds);
         if let Some(after) = &self.watermark_after {
