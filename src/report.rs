@@ -333,7 +333,8 @@ fn counts(inserted: u64, updated: u64, deleted: u64) -> String {
     )
 }
 
-fn plural(count: u64, noun: &str) -> String {
+/// `1 row`, `2 rows`.
+pub fn plural(count: u64, noun: &str) -> String {
     let s = if count == 1 { "" } else { "s" };
     format!("{} {noun}{s}", thousands(count))
 }

@@ -6,7 +6,7 @@ use crate::change::Checkpoint;
 use crate::config::Table;
 use crate::error::{Kind, Result};
 use crate::lake::{LakeTable, SnapshotInfo};
-use crate::report::{ErrorReport, thousands};
+use crate::report::{ErrorReport, plural, thousands};
 use crate::target::state::{self, LoadState};
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -313,8 +313,8 @@ impl PlanReport {
             };
             let _ = writeln!(
                 out,
-                "  load     {} snapshots behind{created}",
-                thousands(load.snapshots_behind as u64)
+                "  load     {} behind{created}",
+                plural(load.snapshots_behind as u64, "snapshot")
             );
             for statement in &load.statements {
                 write_statement(&mut out, "load", statement);
@@ -367,20 +367,29 @@ impl StatusReport {
                 "           followed by {}{at}; committed {}",
                 checkpoint.strategy, checkpoint.committed_at
             );
+            if let Some(backfill) = &checkpoint.backfill {
+                let _ = writeln!(
+                    out,
+                    "           a read of the whole table is under way: {} of {} ranges done, {} rows; the next extract goes on",
+                    backfill.done.len(),
+                    backfill.cuts.len() + 1,
+                    thousands(backfill.done.iter().map(|done| done.rows).sum())
+                );
+            }
         }
         if let Some(target) = &self.target {
+            let behind = plural(target.snapshots_behind as u64, "snapshot");
             let _ = match target.sequence_number {
                 None => writeln!(
                     out,
-                    "  target   {}: nothing loaded yet, {} snapshots behind",
-                    target.table, target.snapshots_behind
+                    "  target   {}: nothing loaded yet, {behind} behind",
+                    target.table
                 ),
                 Some(number) => writeln!(
                     out,
-                    "  target   {}: snapshot {number} loaded {}, {} snapshots behind",
+                    "  target   {}: snapshot {number} loaded {}, {behind} behind",
                     target.table,
-                    target.loaded_at.as_deref().unwrap_or("at an unknown time"),
-                    target.snapshots_behind
+                    target.loaded_at.as_deref().unwrap_or("at an unknown time")
                 ),
             };
         }
