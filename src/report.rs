@@ -5,6 +5,7 @@
 
 use crate::change::Strategy;
 use crate::error::{Disposition, Error, Kind};
+use crate::lake::LookupStats;
 use serde::Serialize;
 use std::fmt::Write as _;
 
@@ -65,6 +66,8 @@ pub struct ExtractReport {
     pub bytes: u64,
     pub data_files: u64,
     pub delete_files: u64,
+    /// What finding the rows that changed ones replace has cost.
+    pub lookup: LookupStats,
     /// None: nothing was committed.
     pub snapshot_id: Option<i64>,
     pub sequence_number: Option<i64>,
@@ -273,6 +276,15 @@ impl ExtractReport {
             );
         }
         let _ = writeln!(out, "; {:.2} s", self.seconds);
+        if self.lookup.files > 0 {
+            let _ = writeln!(
+                out,
+                "           keys looked up in {} of {}: {} of the key columns read",
+                thousands(self.lookup.files_probed),
+                plural(self.lookup.files, "file"),
+                plural(self.lookup.rows_probed, "row")
+            );
+        }
         if let Some(after) = &self.watermark_after {
             match &self.watermark_before {
                 Some(before) if before != after => {

@@ -191,6 +191,7 @@ pub(super) async fn extract(
         bytes: 0,
         data_files: 0,
         delete_files: 0,
+        lookup: prepared.lookup(),
         snapshot_id: None,
         sequence_number: None,
         watermark_before: checkpoint
@@ -212,6 +213,7 @@ pub(super) async fn extract(
         if let Some(ranges) = read.ranges {
             ranges.clean_up(&lake).await;
         }
+        report.lookup = committed.lookup;
         report.snapshot_id = committed.snapshot_id;
         report.sequence_number = committed.snapshot_id.map(|_| committed.sequence_number);
     }
