@@ -233,6 +233,7 @@ impl Work<'_> {
             segments: parts
                 .last()
                 .map_or(1, |part| part.number.unsigned_abs() + 1),
+            staged_rows: staged,
             first_load: self.before.is_none(),
         };
         let plan = merge::plan(self.schema, &target, &staging, &options);
@@ -371,6 +372,7 @@ pub(super) async fn plan(
         statement: table.merge.statement,
         has_deletes: state.is_some(),
         segments: 1,
+        staged_rows: 0,
         first_load: state.is_none(),
     };
     let change = StateChange {

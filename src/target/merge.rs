@@ -48,6 +48,8 @@ pub struct LoadOptions {
     pub has_deletes: bool,
     /// How many segments may have been staged.
     pub segments: u32,
+    /// How many rows were staged.
+    pub staged_rows: u64,
     /// Nothing has been loaded into the target yet: if it is empty, rows are inserted without a comparison.
     pub first_load: bool,
 }
@@ -90,6 +92,7 @@ pub fn plan(
         statement: options.statement,
         has_deletes: options.has_deletes,
         segments: options.segments,
+        staged_rows: options.staged_rows,
         first_load: options.first_load,
         lock: lock_name("apply", target.name()),
         lock_timeout_ms: LOCK_TIMEOUT_MS,
@@ -128,6 +131,7 @@ fn explained(plan: &MergePlan, error: MssqlError) -> TargetError {
         },
         Some(merge::ERROR_STATE_MOVED) => TargetError::StateMoved { target },
         Some(merge::ERROR_DUPLICATE_KEY) => TargetError::DuplicateKey { target, example },
+        Some(merge::ERROR_STAGED_ROWS) => TargetError::StagedRows { target, example },
         Some(merge::ERROR_NULL_KEY) => TargetError::NullKey { target },
         Some(merge::ERROR_LOST_CHARACTER) => TargetError::LostCharacter { target, example },
         Some(2601 | 2627) if plan.mode == Mode::Append => TargetError::KeyConflict {

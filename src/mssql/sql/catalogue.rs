@@ -510,6 +510,7 @@ fn merge_plan(table: &TableSchema, staging: &StagingTable) -> MergePlan {
         statement: UpsertStatement::Merge,
         has_deletes: false,
         segments: 1,
+        staged_rows: 1000,
         first_load: false,
         lock: "icesync:apply:dbo.orders".into(),
         lock_timeout_ms: 60_000,

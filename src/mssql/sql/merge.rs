@@ -16,6 +16,9 @@ pub const ERROR_NULL_KEY: u32 = 51005;
 /// A character that the target column's code page does not have.
 pub const ERROR_LOST_CHARACTER: u32 = 51006;
 
+/// The staging table does not hold as many rows as were sent to it.
+pub const ERROR_STAGED_ROWS: u32 = 51007;
+
 /// What becomes of the target's rows.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize,
@@ -76,6 +79,8 @@ pub struct MergePlan {
     pub has_deletes: bool,
     /// How many segments may be staged.
     pub segments: u32,
+    /// How many rows were sent to the staging table.
+    pub staged_rows: u64,
     /// The target may be empty: if it still is when the transaction has it, rows are inserted without a comparison.
     pub first_load: bool,
     /// Name of the lock that one load transaction of this target holds at a time.
@@ -100,6 +105,18 @@ IF @rc < 0 THROW {ERROR_LOCKED}, N'another load of this target is in its transac
     );
     let target = params.text(&state.target);
     sql.push_str(&compare_and_set(state, &target, &mut params));
+    let sent = params.int(i64::try_from(plan.staged_rows).unwrap_or(i64::MAX));
+    sql.push_str(&format!(
+        "SELECT @staged = COUNT_BIG(*) FROM {} AS s WITH (TABLOCK);
+IF @staged <> {sent}
+BEGIN
+    SET @message = CONCAT(N'', {sent}, N' rows were sent to the staging table and it holds ', @staged);
+    THROW {ERROR_STAGED_ROWS}, @message, 1;
+END;
+SET @staged = 0;
+",
+        TableIdent(&plan.staging)
+    ));
     sql.push_str(&checks(plan, &mut params));
     sql.push_str(&rows(plan));
     sql.push_str(&format!(
