@@ -5,6 +5,7 @@ mod faults;
 mod harness;
 mod loads;
 mod planes;
+mod random;
 mod strategies;
 mod tidy;
 mod tsql;

@@ -380,7 +380,7 @@ fn load_expression(column: &MergeColumn) -> String {
 }
 
 /// What of a value must be compared so that every difference is seen. EXCEPT treats NULL as equal to NULL, but text as its collation does (case,
-/// trailing spaces), binaries without trailing zeros, offsets by the instant alone, and some types not at all.
+/// trailing spaces), binaries without trailing zeros, zero without its sign, offsets by the instant alone, and some types not at all.
 fn compared(ty: SqlType, value: &str) -> Vec<String> {
     let bytes = |length: Option<u16>| match length {
         Some(length) => format!("CONVERT(varbinary({length}), {value})"),
@@ -397,8 +397,6 @@ fn compared(ty: SqlType, value: &str) -> Vec<String> {
         | SqlType::Numeric { .. }
         | SqlType::Money
         | SqlType::SmallMoney
-        | SqlType::Real
-        | SqlType::Float
         | SqlType::Date
         | SqlType::Time { .. }
         | SqlType::DateTime
@@ -408,6 +406,9 @@ fn compared(ty: SqlType, value: &str) -> Vec<String> {
         | SqlType::RowVersion
         | SqlType::HierarchyId
         | SqlType::Binary { .. } => vec![value.to_owned()],
+        // Zero has two signs, which compare equal.
+        SqlType::Real => vec![bytes(Some(4))],
+        SqlType::Float => vec![bytes(Some(8))],
         SqlType::DateTimeOffset { .. } => {
             vec![value.to_owned(), format!("DATEPART(tzoffset, {value})")]
         }
@@ -433,6 +434,18 @@ fn compared(ty: SqlType, value: &str) -> Vec<String> {
             length,
         ],
     }
+}
+
+/// Whether two different values of a type compare equal: case and trailing spaces of text, trailing zeros of a `varbinary`, offsets of one instant.
+fn has_equals(ty: SqlType) -> bool {
+    is_text(ty)
+        || matches!(
+            ty,
+            SqlType::VarBinary { .. }
+                | SqlType::DateTimeOffset { .. }
+                | SqlType::Real
+                | SqlType::Float
+        )
 }
 
 impl MergePlan {
@@ -464,14 +477,14 @@ impl MergePlan {
         )
     }
 
-    /// The SET list and the condition that something differs; none when there is nothing to set. Key columns of text are among them: keys that
-    /// are equal to the target may still be written differently.
+    /// The SET list and the condition that something differs; none when there is nothing to set. Key columns of some types are among them: keys that
+    /// are equal to the target may still be different values.
     fn update(&self) -> Option<(String, String)> {
         let columns: Vec<&MergeColumn> = self
             .columns
             .iter()
             .enumerate()
-            .filter(|(at, c)| !c.identity && (!self.key.contains(at) || is_text(c.ty)))
+            .filter(|(at, c)| !c.identity && (!self.key.contains(at) || has_equals(c.ty)))
             .map(|(_, c)| c)
             .collect();
         if columns.is_empty() {
