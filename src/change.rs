@@ -120,11 +120,40 @@ pub struct Checkpoint {
     /// Of the last full read, when the strategy is `full`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<Content>,
+    /// A first read of the whole table that is under way; the fields above stay what they were before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backfill: Option<Backfill>,
     /// The snapshot committed with it; filled in by the commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot_id: Option<i64>,
     /// RFC 3339, UTC.
     pub committed_at: String,
+}
+
+/// The ledger of a read of a whole table in ranges of its key. Its ranges may be read in any order and by several runs, because its bound was
+/// taken before the first of them: what changes later is above the bound and read by the next window.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backfill {
+    /// Fingerprint of the source's schema; ranges of another schema cannot be joined with new ones.
+    pub schema: String,
+    pub strategy: Strategy,
+    /// Upper bound taken before the first range was read: the next window will start here.
+    pub watermark: Watermark,
+    /// The column that is cut, the first of the key.
+    pub column: String,
+    /// Where it is cut, ascending: `n` cuts make `n + 1` ranges, the first and the last of them open.
+    pub cuts: Vec<String>,
+    /// Ranges that are read.
+    pub done: Vec<BackfillRange>,
+}
+
+/// A range that is read, its rows in complete files that no snapshot refers to yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackfillRange {
+    pub range: usize,
+    pub rows: u64,
+    /// The list of its files ([`crate::lake::LakeTable::unpark`]).
+    pub files: String,
 }
 
 /// Counts of one write to the lake.
@@ -195,6 +224,8 @@ pub struct ChangeOptions {
     pub isolation: Isolation,
     /// Rows of one statement of an incremental read along an index; 0 reads a window in one stream.
     pub page_rows: u64,
+    /// About as many rows has each range of a table that is read in ranges; 0 reads whole tables in one stream.
+    pub range_rows: u64,
 }
 
 impl Default for ChangeOptions {
@@ -207,6 +238,7 @@ impl Default for ChangeOptions {
             clock: Clock::Auto,
             isolation: Isolation::Auto,
             page_rows: 500_000,
+            range_rows: 1_000_000,
         }
     }
 }

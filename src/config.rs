@@ -54,6 +54,8 @@ pub struct Database {
     pub connection: Secret,
     /// Tables worked on at once; each takes a control and a data connection.
     pub parallel_tables: usize,
+    /// Data connections of one large table; those beyond its first are shared by all tables.
+    pub parallel_channels: usize,
 }
 
 /// Where the lake is and how its files are cut.
@@ -117,11 +119,13 @@ struct RawConfig {
 #[serde(deny_unknown_fields)]
 struct RawDatabase {
     connection: String,
-    #[serde(default = "default_parallel_tables")]
+    #[serde(default = "default_parallel")]
     parallel_tables: usize,
+    #[serde(default = "default_parallel")]
+    parallel_channels: usize,
 }
 
-fn default_parallel_tables() -> usize {
+fn default_parallel() -> usize {
     4
 }
 
@@ -207,6 +211,7 @@ struct RawChange {
     clock: Clock,
     isolation: Isolation,
     page_rows: u64,
+    range_rows: u64,
 }
 
 impl Default for RawChange {
@@ -220,6 +225,7 @@ impl Default for RawChange {
             clock: options.clock,
             isolation: options.isolation,
             page_rows: options.page_rows,
+            range_rows: options.range_rows,
         }
     }
 }
@@ -325,9 +331,16 @@ impl RawDatabase {
                 "must be between 1 and 64".into(),
             ));
         }
+        if !(1..=64).contains(&self.parallel_channels) {
+            return Err((
+                format!("{at}.parallel_channels"),
+                "must be between 1 and 64".into(),
+            ));
+        }
         Ok(Database {
             connection: Secret(self.connection),
             parallel_tables: self.parallel_tables,
+            parallel_channels: self.parallel_channels,
         })
     }
 }
@@ -405,6 +418,12 @@ impl RawChange {
                 "must be 0 (one stream) or between 1000 and 100000000".into(),
             ));
         }
+        if self.range_rows != 0 && !(1_000..=1_000_000_000).contains(&self.range_rows) {
+            return Err((
+                format!("{at}.range_rows"),
+                "must be 0 (one stream) or between 1000 and 1000000000".into(),
+            ));
+        }
         match (self.strategy, &self.column) {
             (StrategyChoice::Timestamp | StrategyChoice::Sequence, None) => {
                 return Err((
@@ -428,6 +447,7 @@ impl RawChange {
             clock: self.clock,
             isolation: self.isolation,
             page_rows: self.page_rows,
+            range_rows: self.range_rows,
         })
     }
 }

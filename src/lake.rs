@@ -11,6 +11,7 @@
 //! | `keys`, `lookup` | keys in memory; finding their rows in files |
 //! | `writer`, `replace` | [`TableWriter`]: rows to files, replaced rows to position deletes |
 //! | `overlap` | rows read again: which of them are already there |
+//! | `parts` | [`Part`]: a write by several writers, kept over a crash |
 //! | `prepared` | [`PreparedCommit`]: complete files that nobody sees yet |
 //! | `commit`, `rebase` | the commit protocol, argued at its head |
 //! | `datafile`, `scan` | reading: a file, a snapshot |
@@ -30,6 +31,7 @@ mod lookup;
 mod manifests;
 mod options;
 mod overlap;
+mod parts;
 mod prepared;
 mod rebase;
 mod replace;
@@ -49,6 +51,7 @@ pub use error::{LakeError, Result};
 pub use files::Compression;
 pub use lookup::LookupStats;
 pub use options::{Op, WriteMode, WriteOptions};
+pub use parts::Part;
 pub use prepared::PreparedCommit;
 pub use scan::BatchStream;
 pub use shape::SCHEMA_PROPERTY;

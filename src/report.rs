@@ -68,6 +68,10 @@ pub struct ExtractReport {
     /// None: nothing was committed.
     pub snapshot_id: Option<i64>,
     pub sequence_number: Option<i64>,
+    /// Ranges of the key that a whole table was read in; 1 is one stream.
+    pub ranges: usize,
+    /// Of them, those that an interrupted run had read.
+    pub ranges_resumed: usize,
     pub watermark_before: Option<String>,
     pub watermark_after: Option<String>,
     /// Values that `fidelity: standard` truncated.
@@ -226,6 +230,16 @@ impl ExtractReport {
                 out,
                 " ({} of them again, overlap)",
                 thousands(self.rows_overlap)
+            );
+        }
+        if self.ranges > 1 {
+            let _ = write!(out, " in {} ranges", self.ranges);
+        }
+        if self.ranges_resumed > 0 {
+            let _ = write!(
+                out,
+                " ({} of them by an earlier run that was interrupted)",
+                self.ranges_resumed
             );
         }
         match self.sequence_number {

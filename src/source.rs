@@ -41,14 +41,16 @@ mod auto;
 mod discover;
 mod full;
 mod isolation;
+mod ranges;
 mod rowversion;
 mod sequence;
 mod timestamp;
 
 pub use discover::{Discovered, Facts, discover};
+pub use ranges::{Split, fingerprint};
 
+use crate::change::{Backfill, Checkpoint, Strategy, Watermark, Window};
 pub use crate::change::{ChangeOptions, Clock, Isolation, StrategyChoice};
-use crate::change::{Checkpoint, Strategy, Watermark, Window};
 use crate::error::{Disposition, Error, Kind};
 use crate::mssql::control::{Class, Control};
 use crate::mssql::error::MssqlError;
@@ -287,6 +289,14 @@ pub struct ExtractPlan {
     pub null_rows: Option<u64>,
     /// Rows whose watermark lies in the future; counted where that is cheap.
     pub future_rows: Option<u64>,
+    /// A full read in ranges; none reads in one stream.
+    pub split: Option<Split>,
+    /// The ledger that this read continues.
+    pub resumes: Option<Backfill>,
+    /// All snapshot transactions of the ranges must be opened on one state, under [`fence`](Self::fence).
+    pub needs_fence: bool,
+    /// No two rows that are read have the same key.
+    pub distinct_keys: bool,
     table: TableSchema,
     locking: Locking,
 }
@@ -306,6 +316,14 @@ impl ExtractPlan {
         }
     }
 
+    /// What is read first: the first range, the first page, or everything.
+    pub fn first_read(&self) -> Statement {
+        match &self.split {
+            Some(split) => self.key_range(split, 0),
+            None => self.first_page(),
+        }
+    }
+
     /// The page after the row that `cursor` names; none when there are no pages.
     pub fn next_page(&self, cursor: &PageCursor) -> Option<Statement> {
         let range = self.range()?;
@@ -317,6 +335,27 @@ impl ExtractPlan {
             rows,
             cursor,
         ))
+    }
+
+    /// The rows of one range of [`split`](Self::split).
+    pub fn key_range(&self, split: &Split, range: usize) -> Statement {
+        let (lower, upper) = split.ends(range);
+        read::key_range(&self.table, self.locking, split.column, lower, upper)
+    }
+
+    /// Keeps writers out while [`first_look`](Self::first_look) fixes what each channel will see.
+    pub fn fence(&self) -> Statement {
+        read::fence(&self.table, LOCK_TIMEOUT_MS)
+    }
+
+    /// Ends the [`fence`](Self::fence).
+    pub fn open_fence(&self) -> Statement {
+        read::end_transaction()
+    }
+
+    /// See [`fence`](Self::fence).
+    pub fn first_look(&self) -> Statement {
+        read::first_look(&self.table)
     }
 
     fn range(&self) -> Option<Range<'_>> {
@@ -358,7 +397,12 @@ pub async fn plan(
     }
     let choice = auto::choose(source, options, kind)?;
     let reading = isolation::choose(source, options.isolation, choice.strategy)?;
-    let bounds = match (choice.strategy, choice.column) {
+    let mut resumes = ranges::resumable(source, &reading, choice.strategy, checkpoint);
+    let continued = checkpoint
+        .zip(resumes.as_ref().map(|(backfill, _)| *backfill))
+        .map(|(checkpoint, backfill)| ranges::as_checkpoint(checkpoint, backfill));
+    let checkpoint = continued.as_ref().or(checkpoint);
+    let mut bounds = match (choice.strategy, choice.column) {
         (Strategy::Timestamp, Some(column)) => {
             let start = Start::of(&choice, &source.schema.columns[column], checkpoint);
             timestamp::bounds(control, source, column, &start, options, &reading).await?
@@ -375,10 +419,38 @@ pub async fn plan(
             full::bounds(checkpoint)
         }
     };
-    if bounds.full_read {
+    // The server has not reached the ledger's bound, as after a restore: then its ranges are worth nothing.
+    resumes = resumes.filter(|_| !bounds.full_read);
+    let mut split = None;
+    if let Some((backfill, ranges)) = &resumes {
+        bounds = resumed(backfill, ranges, bounds);
+        split = Some(ranges.clone());
+    } else if bounds.full_read {
         check_key(control, source).await?;
+        let what = (choice.strategy, kind);
+        let range_rows = options.range_rows;
+        split = ranges::split(control, source, &reading, what, range_rows, &mut bounds).await?;
     }
-    Ok(assemble(source, options, choice, reading, bounds))
+    let mut plan = assemble(source, options, choice, reading, bounds);
+    plan.resumes = resumes.map(|(backfill, _)| backfill.clone());
+    plan.needs_fence = split.is_some() && plan.window.upper.is_none();
+    plan.split = split;
+    Ok(plan)
+}
+
+/// Goes on with the ranges of a ledger, up to its bound.
+fn resumed(backfill: &Backfill, split: &Split, window: Bounds) -> Bounds {
+    let start = Start::From(backfill.watermark.clone());
+    let mut bounds = Bounds {
+        warnings: window.warnings,
+        ..Bounds::full(Some(backfill.watermark.clone()), None, &start)
+    };
+    bounds.why.push(format!(
+        "a read of the whole table is under way: {} of {} ranges are done",
+        backfill.done.len(),
+        split.ranges()
+    ));
+    bounds
 }
 
 fn assemble(
@@ -418,6 +490,10 @@ fn assemble(
         page_rows: pages.then_some(options.page_rows),
         null_rows: bounds.null_rows,
         future_rows: bounds.future_rows,
+        split: None,
+        resumes: None,
+        needs_fence: false,
+        distinct_keys: bounds.full_read && reading.sees_one_state && source.key_is_unique(),
         table: source.schema.clone(),
         locking: reading.locking,
     }

@@ -13,10 +13,13 @@ mod extract;
 mod load;
 mod look;
 mod overlap;
+mod ranges;
 mod retry;
+mod stage;
 
 pub use load::{FAIL_AFTER_APPLY, FAIL_AFTER_STAGING};
 pub use look::{Listing, PlanReport, SnapshotsReport, StatusReport};
+pub use ranges::FAIL_AFTER_RANGE;
 
 use crate::change::RunId;
 use crate::config::{Config, Database, Table};
@@ -30,6 +33,7 @@ use retry::Attempts;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
 
 /// What a run does to each table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +82,8 @@ pub struct Sync {
 struct Side {
     connection: Connection,
     parallel_tables: usize,
+    /// Permits for the data connections of large tables beyond the first of each.
+    channels: Arc<Semaphore>,
 }
 
 /// A worker's connections, opened when first needed and dropped when an error leaves them in doubt.
@@ -287,6 +293,7 @@ impl Side {
         Ok(Self {
             connection,
             parallel_tables: side.parallel_tables,
+            channels: Arc::new(Semaphore::new(side.parallel_channels - 1)),
         })
     }
 }

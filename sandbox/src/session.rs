@@ -77,7 +77,7 @@ pub struct BulkTarget {
 /// What the wire asks of the engine, for one connection.
 pub trait Session: Send {
     /// Runs one batch. `cancel` is set on ATTENTION: the engine stops at the next row, leaves the transaction as SQL Server does.
-    /// Returns the bulk target when the batch was INSERT BULK: the wire then calls [`Session::bulk`].
+    /// Returns the bulk target when the batch was INSERT BULK: the wire then asks the session for a bulk load.
     fn batch(
         &mut self,
         sql: &str,

@@ -55,7 +55,10 @@ pub struct WriteOptions {
     /// Keys held in memory at once; a data file has no more rows than this.
     pub key_rows_max: usize,
     pub compression: Compression,
-    /// Whether to compute [`PreparedCommit::content`].
+    /// No two rows of the write have the same key, as the caller knows: the source enforces it, and a read saw one state of it. With
+    /// [`WriteMode::ReplaceAll`] keys are then not kept.
+    pub distinct_keys: bool,
+    /// Whether to compute [`content`](super::PreparedCommit::content).
     pub content: bool,
 }
 
@@ -71,6 +74,7 @@ impl WriteOptions {
             row_group_rows: 128 << 10,
             key_rows_max: 1_000_000,
             compression: Compression::Zstd(1),
+            distinct_keys: false,
             content: mode == WriteMode::ReplaceAll,
         }
     }

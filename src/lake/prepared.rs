@@ -101,9 +101,10 @@ impl PreparedCommit {
             && self.plan.gone.is_empty()
     }
 
-    /// The files written, data first.
+    /// The files written that nobody else knows of, data first.
     pub fn files(&self) -> impl Iterator<Item = &str> {
-        let own = self.own.iter().map(|own| &own.file);
+        let own = self.own.iter().filter(|own| !own.parked);
+        let own = own.map(|own| &own.file);
         own.chain(&self.plan.added_deletes).map(DataFile::file_path)
     }
 

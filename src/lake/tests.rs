@@ -122,6 +122,7 @@ fn checkpoint(run_id: RunId) -> Checkpoint {
         strategy: crate::change::Strategy::Full,
         watermark: None,
         content: None,
+        backfill: None,
         snapshot_id: None,
         committed_at: "2026-01-01T00:00:00Z".into(),
     }

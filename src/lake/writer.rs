@@ -74,6 +74,8 @@ struct Closing {
 pub(super) struct OwnFile {
     pub(super) file: DataFile,
     pub(super) dead: Positions,
+    /// A checkpoint knows of it, so it is not this write's to remove.
+    pub(super) parked: bool,
 }
 
 struct ContentHash {
@@ -95,7 +97,7 @@ impl TableWriter {
         let keyed = !table.shape.schema.key.is_empty();
         let tracked = match options.mode {
             WriteMode::Append => !base.data.is_empty(),
-            WriteMode::ReplaceAll => table.kind() == TableKind::Mirror,
+            WriteMode::ReplaceAll => table.kind() == TableKind::Mirror && !options.distinct_keys,
             WriteMode::Upsert if !keyed => {
                 return Err(LakeError::NoKey {
                     table: table.name.clone(),
@@ -377,22 +379,31 @@ impl TableWriter {
         self.own.push(OwnFile {
             file,
             dead: closing.dead,
+            parked: false,
         });
         Ok(())
     }
 
-    /// Completes the files; nothing is visible until the commit.
-    pub async fn finish(mut self) -> Result<PreparedCommit> {
+    pub(super) async fn complete(&mut self) -> Result<()> {
         self.flush_overlap().await?;
         let tracked = self.encoder.is_some() && self.options.mode != WriteMode::Append;
-        let appended = u64::from(self.current.rows);
         self.roll().await?;
         self.settle_closing().await?;
         if !tracked {
             let own = self.own.iter().map(|own| own.file.record_count());
             self.counts.inserted = own.sum();
-            debug_assert!(self.counts.inserted >= appended);
         }
+        Ok(())
+    }
+
+    pub(super) fn content(&self) -> Option<Content> {
+        self.content.as_ref().map(|content| content.content)
+    }
+
+    /// Completes the files; nothing is visible until the commit.
+    pub async fn finish(mut self) -> Result<PreparedCommit> {
+        self.complete().await?;
+        let content = self.content();
         let pending = std::mem::take(&mut self.pending);
         let prepared = PreparedCommit::new(
             &self.table,
@@ -405,7 +416,7 @@ impl TableWriter {
                 .collect(),
             self.counts,
             self.stats,
-            self.content.map(|content| content.content),
+            content,
             self.seq_high,
         );
         let prepared = prepared.materialised(&self.table).await?;

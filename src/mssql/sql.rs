@@ -12,7 +12,7 @@
 //! | [`define`] | schemas, tables, staging tables, locks |
 //! | [`merge`] | the one transaction of a load |
 //! | [`state`] | what a target has loaded |
-//! | [`catalogue`] | an example of each statement, for review and for Microsoft's parser |
+//! | [`catalogue`](mod@catalogue) | an example of each statement, for review and for Microsoft's parser |
 
 pub mod bounds;
 pub mod catalogue;

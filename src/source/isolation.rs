@@ -12,6 +12,10 @@ pub(super) struct Reading {
     pub(super) session: Vec<Statement>,
     pub(super) finish: Vec<Statement>,
     pub(super) locking: Locking,
+    /// Each statement sees one state of the table.
+    pub(super) sees_one_state: bool,
+    /// All statements of a transaction see one state of the database.
+    pub(super) is_snapshot: bool,
     /// How rows may be counted without waiting for writers.
     pub(super) count: Count,
     pub(super) why: String,
@@ -75,6 +79,8 @@ pub(super) fn choose(
             session: vec![read::begin_table_lock(LOCK_TIMEOUT_MS)],
             finish: vec![read::end_transaction()],
             locking: Locking::Table,
+            sees_one_state: true,
+            is_snapshot: false,
             count: Count::Nothing,
             why: "a shared table lock is asked for: writers wait while the table is read".into(),
             warnings: Vec::new(),
@@ -87,6 +93,8 @@ fn snapshot(why: &str) -> Reading {
         session: vec![read::begin_snapshot()],
         finish: vec![read::end_transaction()],
         locking: Locking::None,
+        sees_one_state: true,
+        is_snapshot: true,
         count: Count::Snapshot,
         why: format!("{why}: the whole read sees one state"),
         warnings: Vec::new(),
@@ -112,6 +120,8 @@ the next window"
         session: vec![read::begin_read_committed(LOCK_TIMEOUT_MS)],
         finish: vec![read::end_read_committed()],
         locking: Locking::None,
+        sees_one_state: versions,
+        is_snapshot: false,
         count: if versions {
             Count::ReadCommitted
         } else {

@@ -29,6 +29,7 @@ fn checkpoint(strategy: Strategy, watermark: Option<Watermark>) -> Checkpoint {
         strategy,
         watermark,
         content: None,
+        backfill: None,
         snapshot_id: None,
         committed_at: "2024-05-01T00:00:00Z".into(),
     }

@@ -11,6 +11,7 @@
 //! A window that turns out to hold nothing new is not committed and does not move the checkpoint: the next run closes a longer
 //! window over the same beginning, so nothing between the two can be skipped.
 
+use super::ranges::{self, RangesRead};
 use super::{Links, Step, Sync, overlap};
 use crate::change::{CHECKPOINT_VERSION, Checkpoint, RunId, Strategy};
 use crate::config::Table;
@@ -19,10 +20,11 @@ use crate::lake::{
     CommitIntent, LakeError, LakeTable, Op, PreparedCommit, TableWriter, WriteMode, WriteOptions,
 };
 use crate::mssql::rows::{BatchLimits, Channel, Decoder};
+use crate::mssql::sql::Statement;
 use crate::mssql::sql::read::PageCursor;
 use crate::report::ExtractReport;
 use crate::schema::{LakeSchema, TableKind, TableSchema, mapping};
-use crate::source::{self, ExtractPlan};
+use crate::source::{self, ExtractPlan, Split};
 use arrow_array::RecordBatch;
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -161,36 +163,27 @@ pub(super) async fn extract(
         Some(lake) => lake,
         None => create(sync, table, &schema).await?,
     };
-    let mut decoder = Decoder::new(&schema, lake.lake_schema(), table.fidelity)
-        .map_err(|error| error.on(Kind::Source))?;
-    let mut writer = lake
-        .writer(write_options(sync, run_id, table, &plan))
-        .await?;
-    let side = sync.source_side()?;
-    let channel = Links::rows(&mut links.source_rows, side, Kind::Source).await?;
-    let reader = Reader {
+    let options = write_options(sync, run_id, table, &plan);
+    let work = Work {
         sync,
-        name: table.source.to_string(),
+        table,
         schema: &schema,
-        lake: lake.lake_schema(),
         plan: &plan,
+        checkpoint: checkpoint.as_ref(),
+        options,
     };
-    let read = reader.run(channel, &mut decoder, &mut writer).await;
-    let (rows_read, rows_overlap) = match read {
-        Ok(counts) => counts,
-        Err(error) => {
-            writer.abandon().await;
-            return Err(error);
-        }
+    let read = match &plan.split {
+        Some(split) => work.ranges(split, &mut lake, links).await?,
+        None => work.stream(&lake, links).await?,
     };
-    sync.observer
-        .step(&table.source.to_string(), Step::Commit, rows_read);
-    let prepared = writer.finish().await?;
+    let prepared = read.prepared;
     let mut report = ExtractReport {
         strategy: plan.strategy,
         full_read: plan.full_read,
-        rows_read,
-        rows_overlap,
+        rows_read: read.rows,
+        rows_overlap: read.rows_overlap,
+        ranges: plan.split.as_ref().map_or(1, Split::ranges),
+        ranges_resumed: read.ranges.as_ref().map_or(0, |ranges| ranges.resumed),
         inserted: 0,
         updated: 0,
         deleted: 0,
@@ -208,22 +201,17 @@ pub(super) async fn extract(
             .as_ref()
             .and_then(|old| old.watermark.as_ref())
             .map(ToString::to_string),
-        truncated: decoder.truncations(),
+        truncated: read.truncated,
         seconds: 0.0,
         warnings: plan.warnings.clone(),
     };
     if nothing_new(&prepared, &plan, checkpoint.as_ref()) {
         prepared.abandon(&lake).await;
     } else {
-        let committed = commit(
-            &mut lake,
-            prepared,
-            run_id,
-            &plan,
-            checkpoint.as_ref(),
-            &mut report,
-        )
-        .await?;
+        let committed = commit(&mut lake, prepared, run_id, &plan, read.base, &mut report).await?;
+        if let Some(ranges) = read.ranges {
+            ranges.clean_up(&lake).await;
+        }
         report.snapshot_id = committed.snapshot_id;
         report.sequence_number = committed.snapshot_id.map(|_| committed.sequence_number);
     }
@@ -254,7 +242,7 @@ async fn commit(
     prepared: PreparedCommit,
     run_id: RunId,
     plan: &ExtractPlan,
-    base: Option<&Checkpoint>,
+    base: Option<RunId>,
     report: &mut ExtractReport,
 ) -> Result<crate::lake::Committed> {
     let counts = prepared.counts();
@@ -273,12 +261,13 @@ async fn commit(
         content: prepared
             .content()
             .filter(|_| plan.strategy == Strategy::Full),
+        backfill: None,
         snapshot_id: None,
         committed_at: now(),
     };
     let intent = CommitIntent {
         run_id,
-        base_checkpoint: base.map(|base| base.run_id),
+        base_checkpoint: base,
         checkpoint,
         summary: BTreeMap::new(),
         properties: BTreeMap::new(),
@@ -286,7 +275,7 @@ async fn commit(
     Ok(lake.commit(prepared, intent).await?)
 }
 
-fn now() -> String {
+pub(super) fn now() -> String {
     chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true)
 }
 
@@ -323,8 +312,116 @@ fn write_options(sync: &Sync, run_id: RunId, table: &Table, plan: &ExtractPlan) 
             Op::Update
         },
         content: plan.strategy == Strategy::Full,
+        distinct_keys: plan.distinct_keys,
         ..WriteOptions::new(mode, run_id)
     }
+}
+
+/// What was read, complete on disk and not committed.
+struct Read {
+    prepared: PreparedCommit,
+    rows: u64,
+    rows_overlap: u64,
+    truncated: u64,
+    /// Run id of the checkpoint that the commit is computed from.
+    base: Option<RunId>,
+    ranges: Option<RangesRead>,
+}
+
+/// Step 4 of an extract.
+struct Work<'a> {
+    sync: &'a Sync,
+    table: &'a Table,
+    schema: &'a TableSchema,
+    plan: &'a ExtractPlan,
+    checkpoint: Option<&'a Checkpoint>,
+    options: WriteOptions,
+}
+
+impl Work<'_> {
+    /// Reads everything on one connection: a window, its pages, or a whole table.
+    async fn stream(self, lake: &LakeTable, links: &mut Links) -> Result<Read> {
+        let mut decoder = Decoder::new(self.schema, lake.lake_schema(), self.table.fidelity)
+            .map_err(|error| error.on(Kind::Source))?;
+        let mut writer = lake.writer(self.options).await?;
+        let side = self.sync.source_side()?;
+        let channel = Links::rows(&mut links.source_rows, side, Kind::Source).await?;
+        let name = self.table.source.to_string();
+        let reader = Reader {
+            sync: self.sync,
+            name: name.clone(),
+            schema: self.schema,
+            lake: lake.lake_schema(),
+            plan: self.plan,
+        };
+        let (rows, rows_overlap) = match reader.run(channel, &mut decoder, &mut writer).await {
+            Ok(counts) => counts,
+            Err(error) => {
+                writer.abandon().await;
+                return Err(error);
+            }
+        };
+        self.sync.observer.step(&name, Step::Commit, rows);
+        Ok(Read {
+            prepared: writer.finish().await?,
+            rows,
+            rows_overlap,
+            truncated: decoder.truncations(),
+            base: self.checkpoint.map(|checkpoint| checkpoint.run_id),
+            ranges: None,
+        })
+    }
+
+    /// Reads a whole table in ranges, see [`ranges`].
+    async fn ranges(self, split: &Split, lake: &mut LakeTable, links: &mut Links) -> Result<Read> {
+        let side = self.sync.source_side()?;
+        let control = Links::control(&mut links.source, side, Kind::Source).await?;
+        let request = ranges::Request {
+            sync: self.sync,
+            table: self.table,
+            schema: self.schema,
+            plan: self.plan,
+            split,
+            checkpoint: self.checkpoint,
+            options: self.options,
+        };
+        let mut read = ranges::read(&request, lake, control).await?;
+        let name = self.table.source.to_string();
+        self.sync.observer.step(&name, Step::Commit, read.rows);
+        let parts = std::mem::take(&mut read.parts);
+        Ok(Read {
+            prepared: lake.prepare(request.options, parts).await?,
+            rows: read.rows,
+            rows_overlap: 0,
+            truncated: read.truncated,
+            base: read.base,
+            ranges: Some(read),
+        })
+    }
+}
+
+/// Runs a statement on a channel and hands its batches to `write` while they come; the rows, and what `write` answered. `write` owns the receiver, so
+/// that its failure ends the reader.
+pub(super) async fn pump<T>(
+    channel: &mut Channel,
+    statement: &Statement,
+    decoder: &mut Decoder,
+    write: impl AsyncFnOnce(mpsc::Receiver<RecordBatch>) -> Result<T>,
+) -> Result<(u64, T)> {
+    let (sender, batches) = mpsc::channel(BATCHES_IN_FLIGHT);
+    let limits = BatchLimits {
+        rows: BATCH_ROWS,
+        bytes: BATCH_BYTES,
+    };
+    let read = async {
+        let counts = channel.read(statement, decoder, limits, &sender).await;
+        drop(sender);
+        counts.map_err(|error| error.on(Kind::Source))
+    };
+    let (counts, written) = tokio::join!(read, write(batches));
+    // The writer's failure is the cause where both failed: the reader only saw its receiver go away.
+    let written = written?;
+    Ok((counts?.rows, written))
 }
 
 /// Reads the pages of a plan into a writer.
@@ -354,23 +451,8 @@ impl Reader<'_> {
         let mut total = (0, 0);
         let mut statement = Some(self.plan.first_page());
         while let Some(page) = statement.take() {
-            let (sender, batches) = mpsc::channel(BATCHES_IN_FLIGHT);
-            let limits = BatchLimits {
-                rows: BATCH_ROWS,
-                bytes: BATCH_BYTES,
-            };
-            let read = async {
-                let counts = channel
-                    .read(&page, decoder, limits, &sender)
-                    .await
-                    .map_err(source);
-                drop(sender);
-                counts
-            };
-            let (counts, written) = tokio::join!(read, self.write(batches, writer, &mut total));
-            // The writer's failure is the cause where both failed: the reader only saw its receiver go away.
-            let last = written?;
-            let rows = counts?.rows;
+            let write = async |batches| self.write(batches, writer, &mut total).await;
+            let (rows, last) = pump(channel, &page, decoder, write).await?;
             // A short page is the last one.
             if let (Some(last), Some(page_rows)) = (last, self.plan.page_rows)
                 && rows >= page_rows

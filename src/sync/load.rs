@@ -12,32 +12,24 @@
 
 use super::extract::SOURCE_SCHEMA;
 use super::look::{self, LoadPlan};
+use super::stage::{self, Operation, Part, parts_of};
 use super::{Links, Step, Sync};
 use crate::change::RunId;
 use crate::config::Table;
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::failpoint;
-use crate::lake::{BatchStream, Delta, LakeTable, Segment, SnapshotInfo, SnapshotRef};
-use crate::mssql::bulk::BulkOptions;
+use crate::lake::{LakeTable, SnapshotInfo, SnapshotRef};
 use crate::mssql::control::Control;
+use crate::mssql::sql;
 use crate::mssql::sql::merge::Mode;
-use crate::mssql::sql::{self, define::StagingTable};
 use crate::report::LoadReport;
-use crate::schema::mapping::arrow_schema;
-use crate::schema::{LakeSchema, TableKind, TableSchema};
+use crate::schema::{TableKind, TableSchema};
 use crate::target::inspect::{self, TargetTable};
 use crate::target::merge::{self, LoadCounts, LoadOptions, MergePlan, StateChange};
 use crate::target::state::{self, LoadState};
 use crate::target::{TargetError, staging};
-use arrow_array::{ArrayRef, Int32Array, RecordBatch, StringArray, new_null_array};
-use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use futures::StreamExt;
-use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::mpsc;
 
-/// Batches between lake reader and bulk copy.
-const BATCHES_IN_FLIGHT: usize = 4;
 /// How long a load waits for another one of the same target.
 const LOCK_TIMEOUT_MS: u32 = 10_000;
 
@@ -46,7 +38,7 @@ pub const FAIL_AFTER_STAGING: &str = "load.after_staging";
 /// Failpoint: the transaction is committed; tag and clean-up are missing.
 pub const FAIL_AFTER_APPLY: &str = "load.after_apply";
 
-fn lake_error(message: String) -> Error {
+pub(super) fn lake_error(message: String) -> Error {
     Error::new(Kind::Lake, Disposition::Definite, message)
 }
 
@@ -231,7 +223,7 @@ impl Work<'_> {
         let control = Links::control(&mut links.target, side, Kind::Target).await?;
         let (target, created) = self.target_table(control).await?;
         let staging = staging::create(control, self.schema, &target, self.run_id).await?;
-        let staged = self.stage(links, &staging, &parts).await?;
+        let staged = stage::stage(self.sync, self.name, self.lake, links, &staging, &parts).await?;
         failpoint::reach(FAIL_AFTER_STAGING);
         self.sync.observer.step(self.name, Step::Merge, staged);
         let options = LoadOptions {
@@ -311,66 +303,6 @@ impl Work<'_> {
         Ok((target, created))
     }
 
-    /// Step 3: bulk copies every part; rows staged.
-    async fn stage(
-        &self,
-        links: &mut Links,
-        staging: &StagingTable,
-        parts: &[Part],
-    ) -> Result<u64> {
-        let side = self.sync.target_side()?;
-        let channel = Links::rows(&mut links.target_rows, side, Kind::Target).await?;
-        let shape = self.lake.lake_schema();
-        let columns = staging::bulk_columns(staging, shape);
-        let key: Vec<usize> = shape.key.iter().map(|key| key.field).collect();
-        let (sender, mut batches) = mpsc::channel(BATCHES_IN_FLIGHT);
-        let options = BulkOptions {
-            rows_per_batch: 0,
-            table_lock: true,
-        };
-        let table = sql::TableIdent(&staging.name).to_string();
-        let feed = async {
-            let fed = self.feed(parts, shape, &sender).await;
-            drop(sender);
-            fed
-        };
-        let copy = async {
-            let copied = channel
-                .bulk_insert(&table, &columns, &key, &mut batches, options)
-                .await;
-            // A copy that failed must not leave the feeder waiting for a free place.
-            batches.close();
-            copied
-        };
-        let (fed, copied) = tokio::join!(feed, copy);
-        let copied = copied.map_err(|error| error.on(Kind::Target))?;
-        fed?;
-        Ok(copied.rows)
-    }
-
-    async fn feed(
-        &self,
-        parts: &[Part],
-        shape: &LakeSchema,
-        sender: &mpsc::Sender<RecordBatch>,
-    ) -> Result<()> {
-        let schema = staged_schema(shape);
-        let mut rows = 0;
-        for part in parts {
-            let mut stream = part.rows();
-            while let Some(batch) = stream.next().await {
-                let batch = staged_batch(&schema, &batch?, part)?;
-                rows += batch.num_rows() as u64;
-                self.sync.observer.step(self.name, Step::Stage, rows);
-                if sender.send(batch).await.is_err() {
-                    // The copy has failed and says why.
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
-    }
-
     fn state_change(&self) -> StateChange {
         StateChange {
             target: self.table.target.to_string(),
@@ -417,84 +349,6 @@ impl Work<'_> {
 #[derive(Debug, thiserror::Error)]
 #[error("the load was not applied")]
 struct NotApplied(#[source] TargetError);
-
-/// Rows to stage.
-struct Part {
-    delta: Arc<Segment>,
-    operation: Operation,
-    /// Order of the parts: for each key the last one counts, and within one a row that is there.
-    number: i32,
-}
-
-/// What becomes of a staged row's key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Operation {
-    Upsert,
-    Delete,
-}
-
-impl Operation {
-    fn letter(self) -> &'static str {
-        match self {
-            Operation::Upsert => "U",
-            Operation::Delete => "D",
-        }
-    }
-}
-
-impl Part {
-    fn rows(&self) -> BatchStream {
-        match self.operation {
-            Operation::Upsert => self.delta.upserts(),
-            Operation::Delete => self.delta.deletes(),
-        }
-    }
-}
-
-/// The parts of a delta, numbered from `first`.
-fn parts_of(delta: Delta, operations: &[Operation], first: usize) -> Vec<Part> {
-    let mut parts = Vec::new();
-    for (at, segment) in delta.segments.into_iter().enumerate() {
-        let segment = Arc::new(segment);
-        parts.extend(operations.iter().map(|&operation| Part {
-            delta: Arc::clone(&segment),
-            operation,
-            number: i32::try_from(first + at).unwrap_or(i32::MAX),
-        }));
-    }
-    parts
-}
-
-/// The lake's fields, then operation and segment, as [`staging::bulk_columns`] expects them.
-fn staged_schema(shape: &LakeSchema) -> SchemaRef {
-    let mut fields: Vec<Field> = arrow_schema(shape)
-        .fields()
-        .iter()
-        // Deleted rows have a key and nothing else.
-        .map(|field| field.as_ref().clone().with_nullable(true))
-        .collect();
-    fields.push(Field::new("operation", DataType::Utf8, false));
-    fields.push(Field::new("segment", DataType::Int32, false));
-    Arc::new(Schema::new(fields))
-}
-
-fn staged_batch(schema: &SchemaRef, batch: &RecordBatch, part: &Part) -> Result<RecordBatch> {
-    let rows = batch.num_rows();
-    let fields = &schema.fields()[..schema.fields().len() - 2];
-    let mut columns: Vec<ArrayRef> = fields
-        .iter()
-        .map(|field| match batch.column_by_name(field.name()) {
-            Some(column) => Arc::clone(column),
-            None => new_null_array(field.data_type(), rows),
-        })
-        .collect();
-    columns.push(Arc::new(StringArray::from_iter_values(
-        std::iter::repeat_n(part.operation.letter(), rows),
-    )));
-    columns.push(Arc::new(Int32Array::from_value(part.number, rows)));
-    RecordBatch::try_new(Arc::clone(schema), columns)
-        .map_err(|error| lake_error(format!("rows of the lake do not have its schema: {error}")))
-}
 
 /// What the next load would do; changes nothing.
 pub(super) async fn plan(

@@ -51,7 +51,7 @@ pub struct PlanReport {
     pub lower: Option<String>,
     pub upper: Option<String>,
     pub creates_lake_table: bool,
-    /// The statements of the extract, in order; a paged read shows its first page.
+    /// The statements of the extract, in order; of pages or ranges the first.
     pub statements: Vec<String>,
     /// Snapshots that the target has not seen yet, before this extract; none without a target.
     pub load: Option<LoadPlan>,
@@ -199,7 +199,7 @@ impl Sync {
         };
         let read = plan.session.iter().map(|statement| statement.sql.clone());
         let read = read
-            .chain([plan.first_page().sql])
+            .chain([plan.first_read().sql])
             .chain(plan.finish.iter().map(|statement| statement.sql.clone()));
         Ok(PlanReport {
             source: table.source.to_string(),

@@ -6,6 +6,7 @@ mod harness;
 mod loads;
 mod planes;
 mod random;
+mod ranges;
 mod strategies;
 mod tidy;
 mod tsql;

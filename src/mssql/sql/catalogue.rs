@@ -99,6 +99,9 @@ impl Examples {
             read::all(table, Locking::Table),
         );
         self.add("duplicate_key", shape, read::duplicate_key(table));
+        self.add("fence", shape, read::fence(table, 60_000));
+        self.add("first_look", shape, read::first_look(table));
+        self.ranges(shape, table);
         self.pages(shape, table);
         self.add(
             "create_table",
@@ -121,6 +124,34 @@ impl Examples {
         let staging = staging(table);
         self.add("create_staging", shape, define::create_staging(&staging));
         self.loads(shape, table, &staging);
+    }
+
+    fn ranges(&mut self, shape: &str, table: &TableSchema) {
+        let first = table
+            .key
+            .iter()
+            .flat_map(|key| key.columns.first())
+            .copied();
+        for column in first.filter(|&at| read::can_be_cut(table.columns[at].ty)) {
+            self.add("histogram", shape, read::histogram(table, column));
+            let Some((lower, upper)) = sample(table.columns[column].ty) else {
+                continue;
+            };
+            if table.columns[column].ty == SqlType::Int {
+                self.add("extremes", shape, read::extremes(table, column));
+            }
+            for (ends, lower, upper) in [
+                ("first", None, Some(upper)),
+                ("inner", Some(lower), Some(upper)),
+                ("last", Some(lower), None),
+            ] {
+                self.add(
+                    "key_range",
+                    &format!("{shape}_{ends}"),
+                    read::key_range(table, Locking::None, column, lower, upper),
+                );
+            }
+        }
     }
 
     fn pages(&mut self, shape: &str, table: &TableSchema) {

@@ -1,8 +1,8 @@
 //! The rows of a table: all of them, a window, a page of a window. Never NOLOCK or READPAST.
 
-use super::{Ident, Params, Statement, TableIdent, list, typed};
+use super::{Ident, Params, Statement, TableIdent, is_text, list, shown, typed};
 use crate::schema::mapping::{SelectExpression, select_expression};
-use crate::schema::{Column, TableSchema};
+use crate::schema::{Column, SqlType, TableSchema};
 
 /// How a read keeps other writers out, or need not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,6 +196,135 @@ fn selected(column: &Column) -> String {
         SelectExpression::ConvertVarBinaryMax => {
             format!("CONVERT(varbinary(max), {value}) AS {name}")
         }
+    }
+}
+
+/// The rows whose `column` is in `[lower, upper)`, unordered; an end that is missing is open.
+pub fn key_range(
+    table: &TableSchema,
+    locking: Locking,
+    column: usize,
+    lower: Option<&str>,
+    upper: Option<&str>,
+) -> Statement {
+    let mut params = Params::default();
+    let column = &table.columns[column];
+    let name = qualified(column);
+    let mut end = |operator: &str, text: Option<&str>| {
+        text.map(|text| format!("{name} {operator} {}", typed(column, &params.text(text))))
+    };
+    let filter: Vec<String> = [end(">=", lower), end("<", upper)]
+        .into_iter()
+        .flatten()
+        .collect();
+    let filter = if filter.is_empty() {
+        String::new()
+    } else {
+        format!(" WHERE {}", filter.join(" AND "))
+    };
+    params.into_statement(format!(
+        "SELECT {} FROM {} AS t{}{filter} OPTION (RECOMPILE);",
+        columns(table),
+        TableIdent(&table.name),
+        locking.hint()
+    ))
+}
+
+/// What the optimizer knows of a column's values, ascending: a row for each step of the histogram with `high` (text that the column's type reads
+/// back exactly, NULL for the step of NULLs) and `row_count` (of the step). No rows without statistics, or where the login may not see them.
+pub fn histogram(table: &TableSchema, column: usize) -> Statement {
+    let mut params = Params::default();
+    let column = &table.columns[column];
+    let name = params.text(TableIdent(&table.name).to_string());
+    let id = params.int(i64::from(column.id));
+    let high = exact_text(
+        column.ty,
+        &format!("CONVERT({}, h.range_high_key)", column.ty),
+    );
+    params.into_statement(format!(
+        "SELECT {high} AS high, CONVERT(bigint, h.range_rows + h.equal_rows) AS row_count \
+FROM (SELECT TOP (1) s.object_id, s.stats_id FROM sys.stats AS s JOIN sys.stats_columns AS c ON c.object_id = s.object_id AND c.stats_id = s.stats_id \
+WHERE s.object_id = OBJECT_ID({name}) AND s.has_filter = 0 AND c.stats_column_id = 1 AND c.column_id = {id} ORDER BY s.stats_id) AS s \
+CROSS APPLY sys.dm_db_stats_histogram(s.object_id, s.stats_id) AS h ORDER BY h.step_number;"
+    ))
+}
+
+/// The lowest and highest value of an indexed column of whole numbers (one row, `low` and `high`; NULL when the table is empty).
+pub fn extremes(table: &TableSchema, column: usize) -> Statement {
+    let column = Ident(&table.columns[column].name);
+    Statement::plain(format!(
+        "SELECT CONVERT(bigint, MIN({column})) AS low, CONVERT(bigint, MAX({column})) AS high FROM {};",
+        TableIdent(&table.name)
+    ))
+}
+
+/// Keeps writers out of a table for a moment, so that several snapshots can be opened on one state; waits for writers for at most
+/// `lock_timeout_ms`. Ended by [`end_transaction`].
+pub fn fence(table: &TableSchema, lock_timeout_ms: u32) -> Statement {
+    Statement::plain(format!(
+        "SET LOCK_TIMEOUT {lock_timeout_ms}; BEGIN TRANSACTION; DECLARE @seen int; \
+SELECT @seen = COUNT(*) FROM (SELECT TOP (1) 1 AS one FROM {} WITH (TABLOCK, HOLDLOCK)) AS t;",
+        TableIdent(&table.name)
+    ))
+}
+
+/// Fixes the state that a snapshot transaction sees: it is that of its first read.
+pub fn first_look(table: &TableSchema) -> Statement {
+    Statement::plain(format!(
+        "DECLARE @seen int; SELECT @seen = COUNT(*) FROM (SELECT TOP (1) 1 AS one FROM {}) AS t;",
+        TableIdent(&table.name)
+    ))
+}
+
+/// Whether a column's values can be told by text without loss, so that a table can be cut between them.
+pub fn can_be_cut(ty: SqlType) -> bool {
+    match ty {
+        SqlType::TinyInt
+        | SqlType::SmallInt
+        | SqlType::Int
+        | SqlType::BigInt
+        | SqlType::Decimal { .. }
+        | SqlType::Numeric { .. }
+        | SqlType::Date
+        | SqlType::Time { .. }
+        | SqlType::DateTime
+        | SqlType::SmallDateTime
+        | SqlType::DateTime2 { .. }
+        | SqlType::DateTimeOffset { .. }
+        | SqlType::Char { .. }
+        | SqlType::VarChar { .. }
+        | SqlType::NChar { .. }
+        | SqlType::NVarChar { .. }
+        | SqlType::Binary { .. }
+        | SqlType::VarBinary { .. }
+        | SqlType::UniqueIdentifier => true,
+        SqlType::Bit
+        | SqlType::Money
+        | SqlType::SmallMoney
+        | SqlType::Real
+        | SqlType::Float
+        | SqlType::Text
+        | SqlType::NText
+        | SqlType::Image
+        | SqlType::RowVersion
+        | SqlType::Xml
+        | SqlType::SqlVariant
+        | SqlType::HierarchyId
+        | SqlType::Geometry
+        | SqlType::Geography
+        | SqlType::Json
+        | SqlType::Vector { .. } => false,
+    }
+}
+
+/// A value of a type that [can be cut](can_be_cut) as text without loss.
+fn exact_text(ty: SqlType, value: &str) -> String {
+    match ty {
+        SqlType::Binary { .. } | SqlType::VarBinary { .. } => {
+            format!("CONVERT(nvarchar(max), {value}, 1)")
+        }
+        _ if is_text(ty) => format!("CONVERT(nvarchar(4000), {value})"),
+        _ => shown(ty, value),
     }
 }
 

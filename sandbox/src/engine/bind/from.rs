@@ -171,10 +171,11 @@ impl Binder<'_, '_> {
                 if !schema.is_empty() {
                     return self.refuse("OPENJSON", line);
                 }
-                let args = args
-                    .iter()
-                    .map(|arg| self.expr(arg))
-                    .collect::<Outcome<Vec<_>>>()?;
+                // Arguments see the rows outside of this source only.
+                self.scopes.push(Scope::default());
+                let args: Outcome<Vec<_>> = args.iter().map(|arg| self.expr(arg)).collect();
+                self.scopes.pop();
+                let args = args?;
                 let Some(function) = catalog::function(name) else {
                     return Err(at_line(invalid_object(name), line).into());
                 };

@@ -89,6 +89,7 @@ fn joins_subqueries_windows_and_sets() {
         ),
         ["1", "2", "3", "4"]
     );
+    assert_eq!(c.rows("SELECT v.n, p.value FROM (VALUES (1, 'x'), (2, 'y z')) AS v (n, t) CROSS APPLY STRING_SPLIT(v.t, ' ') AS p ORDER BY v.n, p.value"), ["1|x", "2|y", "2|z"]);
     assert_eq!(c.rows("SELECT a.id, x.w FROM a CROSS APPLY (SELECT TOP (1) w FROM b WHERE b.k = a.id ORDER BY w DESC) x"), ["1|q"]);
     assert_eq!(
         c.rows("SELECT DISTINCT k FROM b ORDER BY k DESC OFFSET 1 ROWS FETCH NEXT 1 ROWS ONLY"),

@@ -398,7 +398,7 @@ pub enum TypeDefinition {
 pub struct Sequence {
     pub name: ObjectName,
     pub ty: Option<TypeName>,
-    /// START WITH, or RESTART [WITH] (`Some(None)` is a bare RESTART).
+    /// `START WITH`, or `RESTART [WITH]` (`Some(None)` is a bare `RESTART`).
     pub start: Option<Option<i128>>,
     pub increment: Option<i128>,
     /// `Some(None)`: NO MINVALUE.

@@ -1,0 +1,345 @@
+//! The whole of a large table, read in ranges of its key by several channels at once.
+//!
+//! Each channel takes the next range that nobody reads, writes it into data files of its own, and hands them over as a part. When all ranges are there,
+//! one commit makes them visible with the checkpoint, exactly as for a read in one stream: nobody ever sees half a table.
+//!
+//! **Interruption.** Under a watermark each finished part is parked, and the table's checkpoint gets a ledger that names it, with the bound and the
+//! cuts. A run that finds a ledger whose bound and schema still hold takes its parts and reads the other ranges. What a death leaves:
+//!
+//! - before a part is parked: data files that nothing refers to; the range is read again;
+//! - after parking, before the ledger: the same, and a list of them;
+//! - after the ledger: a part that the next run takes;
+//! - after the final commit: lists of parts that nobody needs.
+//!
+//! **Races.** Every ledger is a compare-and-set on the checkpoint that its run knows, and writes a new token. Of two runs at one table the first to finish a
+//! range goes on and the other stops at its own first. Parked files are removed by no failing run, because another may have taken them; only the run whose
+//! final commit put an end to a ledger removes parts of it that it did not use.
+
+use super::{Observer, Step, Sync, extract};
+use crate::change::{Backfill, BackfillRange, CHECKPOINT_VERSION, Checkpoint, RunId};
+use crate::config::Table;
+use crate::error::{Disposition, Error, Kind, Result};
+use crate::failpoint;
+use crate::lake::{LakeError, LakeTable, Part, TableWriter, WriteOptions};
+use crate::mssql::control::{Class, Control};
+use crate::mssql::error::MssqlError;
+use crate::mssql::rows::{Channel, Decoder};
+use crate::schema::{Fidelity, TableSchema};
+use crate::source::{self, ExtractPlan, Split};
+use arrow_array::RecordBatch;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::task::JoinSet;
+
+/// What reading all ranges came to.
+pub(super) struct RangesRead {
+    pub parts: Vec<Part>,
+    pub rows: u64,
+    pub truncated: u64,
+    /// Token that the final commit is computed from.
+    pub base: Option<RunId>,
+    /// Ranges that an earlier run had read.
+    pub resumed: usize,
+    ledger: Option<Backfill>,
+    /// Lists of parts of a ledger that is given up.
+    stale: Vec<String>,
+}
+
+impl RangesRead {
+    /// Removes what only served the way to the commit, which has succeeded.
+    pub async fn clean_up(self, lake: &LakeTable) {
+        for done in self.ledger.iter().flat_map(|ledger| &ledger.done) {
+            lake.forget_part(&done.files, false).await;
+        }
+        for uri in &self.stale {
+            lake.forget_part(uri, true).await;
+        }
+    }
+}
+
+/// A read of a whole table in ranges.
+pub(super) struct Request<'a> {
+    pub sync: &'a Sync,
+    pub table: &'a Table,
+    pub schema: &'a TableSchema,
+    pub plan: &'a ExtractPlan,
+    pub split: &'a Split,
+    pub checkpoint: Option<&'a Checkpoint>,
+    pub options: WriteOptions,
+}
+
+/// What all channels share.
+struct Shared {
+    observer: Arc<dyn Observer>,
+    name: String,
+    schema: TableSchema,
+    fidelity: Fidelity,
+    lake: LakeTable,
+    options: WriteOptions,
+    plan: ExtractPlan,
+    split: Split,
+    queue: Mutex<VecDeque<usize>>,
+    rows: AtomicU64,
+}
+
+/// A range that is read.
+struct Done {
+    range: usize,
+    part: Part,
+}
+
+/// A data connection and, beyond a table's first, its share of the source's channels.
+type Worker = (Channel, Option<OwnedSemaphorePermit>);
+
+/// Reads all ranges of the plan, or what a ledger leaves of them; see the module head.
+pub(super) async fn read(
+    request: &Request<'_>,
+    lake: &mut LakeTable,
+    control: &mut Control,
+) -> Result<RangesRead> {
+    let mut read = take_up(request, lake).await?;
+    let done = read.ledger.iter().flat_map(|ledger| &ledger.done);
+    let done: HashSet<usize> = done.map(|done| done.range).collect();
+    let ranges = 0..request.split.ranges();
+    let queue: VecDeque<usize> = ranges.filter(|range| !done.contains(range)).collect();
+    let workers = connect(request, control, queue.len()).await?;
+    let shared = Arc::new(Shared {
+        observer: Arc::clone(&request.sync.observer),
+        name: request.table.source.to_string(),
+        schema: request.schema.clone(),
+        fidelity: request.table.fidelity,
+        lake: lake.clone(),
+        options: request.options.clone(),
+        plan: request.plan.clone(),
+        split: request.split.clone(),
+        queue: Mutex::new(queue),
+        rows: AtomicU64::new(read.rows),
+    });
+    let (sender, mut finished) = mpsc::channel(1);
+    let mut tasks = JoinSet::new();
+    for worker in workers {
+        tasks.spawn(work(Arc::clone(&shared), worker, sender.clone()));
+    }
+    drop(sender);
+    let mut failure = None;
+    while let (None, Some(done)) = (&failure, finished.recv().await) {
+        failure = read.add(done, request.checkpoint, lake).await.err();
+    }
+    // Without a receiver the workers stop and remove what they have begun.
+    drop(finished);
+    while let Some(ended) = tasks.join_next().await {
+        match ended {
+            Ok(Ok(truncated)) => read.truncated += truncated,
+            // The first error is the cause.
+            Ok(Err(error)) => failure = failure.or(Some(error)),
+            Err(error) => {
+                let message = format!("a reader of a range ended abnormally: {error}");
+                let error = Error::new(Kind::Source, Disposition::Transient, message);
+                failure = failure.or(Some(error));
+            }
+        }
+    }
+    let Some(error) = failure else {
+        read.rows = shared.rows.load(Ordering::Relaxed);
+        return Ok(read);
+    };
+    for part in read.parts {
+        lake.discard_part(part).await;
+    }
+    Err(error)
+}
+
+/// The parts of the ledger that the plan resumes, or none and what becomes stale.
+async fn take_up(request: &Request<'_>, lake: &LakeTable) -> Result<RangesRead> {
+    let plan = request.plan;
+    let mut read = RangesRead {
+        parts: Vec::new(),
+        rows: 0,
+        truncated: 0,
+        base: request.checkpoint.map(|checkpoint| checkpoint.run_id),
+        resumed: 0,
+        ledger: plan.window.upper.clone().map(|watermark| Backfill {
+            schema: source::fingerprint(request.schema),
+            strategy: plan.strategy,
+            watermark,
+            column: request.schema.columns[request.split.column].name.clone(),
+            cuts: request.split.cuts.clone(),
+            done: Vec::new(),
+        }),
+        stale: Vec::new(),
+    };
+    let found = request.checkpoint.and_then(|found| found.backfill.as_ref());
+    for done in found.iter().flat_map(|backfill| &backfill.done) {
+        let part = match (&plan.resumes, &mut read.ledger) {
+            (Some(_), Some(ledger)) => lake.unpark(&done.files).await?.inspect(|_| {
+                ledger.done.push(done.clone());
+            }),
+            _ => None,
+        };
+        match part {
+            Some(part) => {
+                read.rows += part.rows();
+                read.resumed += 1;
+                read.parts.push(part);
+            }
+            None => read.stale.push(done.files.clone()),
+        }
+    }
+    Ok(read)
+}
+
+impl RangesRead {
+    /// Takes a finished range: under a watermark, into the ledger too.
+    async fn add(
+        &mut self,
+        done: Done,
+        checkpoint: Option<&Checkpoint>,
+        lake: &mut LakeTable,
+    ) -> Result<()> {
+        let Done { range, mut part } = done;
+        let Some(ledger) = &mut self.ledger else {
+            self.parts.push(part);
+            return Ok(());
+        };
+        let files = lake.park(&mut part).await?;
+        ledger.done.push(BackfillRange {
+            range,
+            rows: part.rows(),
+            files: files.clone(),
+        });
+        let token = RunId::generate();
+        let next = Checkpoint {
+            version: CHECKPOINT_VERSION,
+            run_id: token,
+            strategy: checkpoint.map_or(ledger.strategy, |before| before.strategy),
+            watermark: checkpoint.and_then(|before| before.watermark.clone()),
+            content: checkpoint.and_then(|before| before.content),
+            backfill: Some(ledger.clone()),
+            snapshot_id: checkpoint.and_then(|before| before.snapshot_id),
+            committed_at: extract::now(),
+        };
+        match lake.set_checkpoint(self.base, next, HashMap::new()).await {
+            Ok(()) => {
+                self.base = Some(token);
+                self.parts.push(part);
+                failpoint::reach(FAIL_AFTER_RANGE);
+                Ok(())
+            }
+            Err(error) => {
+                // A moved checkpoint is another run's: then nobody knows of this part. Otherwise the ledger may be there.
+                if matches!(error, LakeError::CheckpointMoved { .. }) {
+                    lake.forget_part(&files, true).await;
+                }
+                Err(error.into())
+            }
+        }
+    }
+}
+
+/// Opens the channels: one, and as many more as there are ranges for and the source's share allows.
+async fn connect(
+    request: &Request<'_>,
+    control: &mut Control,
+    ranges: usize,
+) -> Result<Vec<Worker>> {
+    let side = request.sync.source_side()?;
+    let failed = |error: MssqlError| error.on(Kind::Source);
+    let mut workers: Vec<Worker> = Vec::new();
+    while workers.len() < ranges {
+        let permit = match workers.len() {
+            0 => None,
+            _ => match Arc::clone(&side.channels).try_acquire_owned() {
+                Ok(permit) => Some(permit),
+                Err(_) => break,
+            },
+        };
+        let channel = Channel::connect(&side.connection).await.map_err(failed)?;
+        workers.push((channel, permit));
+    }
+    if request.plan.needs_fence {
+        for (channel, _) in &mut workers {
+            for statement in &request.plan.session {
+                channel.run(&statement.sql).await.map_err(failed)?;
+            }
+        }
+        // A failure leaves the connection in a transaction; the caller drops it.
+        let mut run = async |statement| control.run(&statement, Class::Long).await;
+        run(request.plan.fence()).await.map_err(failed)?;
+        for (channel, _) in &mut workers {
+            let look = request.plan.first_look();
+            channel.run(&look.sql).await.map_err(failed)?;
+        }
+        run(request.plan.open_fence()).await.map_err(failed)?;
+    }
+    Ok(workers)
+}
+
+/// Reads ranges until there are none left, or nobody wants them. Answers how many values were truncated.
+async fn work(shared: Arc<Shared>, worker: Worker, sender: mpsc::Sender<Done>) -> Result<u64> {
+    let (mut channel, _permit) = worker;
+    let lake_schema = shared.lake.lake_schema();
+    let mut decoder = Decoder::new(&shared.schema, lake_schema, shared.fidelity)
+        .map_err(|error| error.on(Kind::Source))?;
+    let next = || shared.queue.lock().ok()?.pop_front();
+    while let Some(range) = next() {
+        let mut writer = shared.lake.writer(shared.options.clone()).await?;
+        let read = tokio::select! {
+            read = shared.fill(&mut channel, &mut decoder, &mut writer, range) => Some(read),
+            () = sender.closed() => None,
+        };
+        match read {
+            Some(Ok(())) => {}
+            Some(Err(error)) => {
+                writer.abandon().await;
+                return Err(error);
+            }
+            None => {
+                writer.abandon().await;
+                break;
+            }
+        }
+        let part = writer.finish_part().await?;
+        if let Err(unwanted) = sender.send(Done { range, part }).await {
+            shared.lake.discard_part(unwanted.0.part).await;
+            break;
+        }
+    }
+    Ok(decoder.truncations())
+}
+
+impl Shared {
+    async fn fill(
+        &self,
+        channel: &mut Channel,
+        decoder: &mut Decoder,
+        writer: &mut TableWriter,
+        range: usize,
+    ) -> Result<()> {
+        let source = |error: MssqlError| error.on(Kind::Source);
+        // Under a fence the transaction that all ranges share is open already.
+        let own = !self.plan.needs_fence;
+        for statement in self.plan.session.iter().filter(|_| own) {
+            channel.run(&statement.sql).await.map_err(source)?;
+        }
+        let statement = self.plan.key_range(&self.split, range);
+        let write = async |mut batches: mpsc::Receiver<RecordBatch>| -> Result<()> {
+            while let Some(batch) = batches.recv().await {
+                let read = batch.num_rows() as u64;
+                let rows = self.rows.fetch_add(read, Ordering::Relaxed) + read;
+                self.observer.step(&self.name, Step::Read, rows);
+                writer.write(batch).await?;
+            }
+            Ok(())
+        };
+        extract::pump(channel, &statement, decoder, write).await?;
+        for statement in self.plan.finish.iter().filter(|_| own) {
+            channel.run(&statement.sql).await.map_err(source)?;
+        }
+        Ok(())
+    }
+}
+
+/// Failpoint: a range is in the ledger, others are not.
+pub const FAIL_AFTER_RANGE: &str = "extract.after_range";

@@ -1,0 +1,263 @@
+//! The rows of a load on their way into the staging heap, by one bulk copy or several side by side.
+//!
+//! A load begins with one channel. When it turns out to be large and the target's share of channels allows, more are opened: each is an INSERT BULK of
+//! its own with `TABLOCK`, which a heap takes side by side, and each gets whole batches. The order of staged rows means nothing, so any channel may
+//! take any batch. Staged rows count only when every channel has had all of its own acknowledged and their sum is what was fed; until then nothing
+//! merges them, and the next load drops the heap.
+
+use super::load::lake_error;
+use super::{Links, Step, Sync};
+use crate::error::{Disposition, Error, Kind, Result};
+use crate::lake::{BatchStream, Delta, LakeTable, Segment};
+use crate::mssql::bulk::{BulkColumn, BulkOptions};
+use crate::mssql::rows::Channel;
+use crate::mssql::sql::{self, define::StagingTable};
+use crate::schema::LakeSchema;
+use crate::schema::mapping::arrow_schema;
+use crate::target::staging;
+use arrow_array::{ArrayRef, Int32Array, RecordBatch, StringArray, new_null_array};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use futures::StreamExt;
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::task::JoinSet;
+
+/// Batches between the lake's reader and one bulk copy.
+const BATCHES_IN_FLIGHT: usize = 4;
+/// Another channel is opened for each so many rows.
+const ROWS_PER_CHANNEL: u64 = 250_000;
+
+/// What every channel fills.
+struct Heap {
+    table: String,
+    columns: Vec<BulkColumn>,
+    /// Positions that name a row in errors.
+    key: Vec<usize>,
+}
+
+/// A bulk copy under way.
+type Lane = mpsc::Sender<RecordBatch>;
+
+/// The bulk copies of one load.
+struct Lanes {
+    heap: Arc<Heap>,
+    lanes: Vec<Lane>,
+    tasks: JoinSet<Result<(Channel, u64)>>,
+    next: usize,
+    rows: u64,
+}
+
+/// Bulk copies every part; answers how many rows were staged, all of them acknowledged.
+pub(super) async fn stage(
+    sync: &Sync,
+    name: &str,
+    lake: &LakeTable,
+    links: &mut Links,
+    staging: &StagingTable,
+    parts: &[Part],
+) -> Result<u64> {
+    let shape = lake.lake_schema();
+    let side = sync.target_side()?;
+    Links::rows(&mut links.target_rows, side, Kind::Target).await?;
+    let mut lanes = Lanes {
+        heap: Arc::new(Heap {
+            table: sql::TableIdent(&staging.name).to_string(),
+            columns: staging::bulk_columns(staging, shape),
+            key: shape.key.iter().map(|key| key.field).collect(),
+        }),
+        lanes: Vec::new(),
+        tasks: JoinSet::new(),
+        next: 0,
+        rows: 0,
+    };
+    if let Some(channel) = links.target_rows.take() {
+        lanes.open(channel, None);
+    }
+    let fed = lanes.feed(sync, name, shape, parts).await;
+    // What a copy says is the cause where both failed: the feeder only saw it go away.
+    let (channel, copied) = lanes.close().await?;
+    fed?;
+    links.target_rows = channel;
+    Ok(copied)
+}
+
+impl Lanes {
+    fn open(&mut self, mut channel: Channel, permit: Option<OwnedSemaphorePermit>) {
+        let (sender, mut batches) = mpsc::channel(BATCHES_IN_FLIGHT);
+        let heap = Arc::clone(&self.heap);
+        self.lanes.push(sender);
+        self.tasks.spawn(async move {
+            let _permit = permit;
+            let options = BulkOptions {
+                rows_per_batch: 0,
+                table_lock: true,
+            };
+            let copied = channel
+                .bulk_insert(&heap.table, &heap.columns, &heap.key, &mut batches, options)
+                .await
+                .map_err(|error| error.on(Kind::Target))?;
+            Ok((channel, copied.rows))
+        });
+    }
+
+    /// Sends everything, opening channels as it gets more. Ends early, and well, when a copy has failed: closing tells why.
+    async fn feed(
+        &mut self,
+        sync: &Sync,
+        name: &str,
+        shape: &LakeSchema,
+        parts: &[Part],
+    ) -> Result<()> {
+        let side = sync.target_side()?;
+        let schema = staged_schema(shape);
+        for part in parts {
+            let mut stream = part.rows();
+            while let Some(batch) = stream.next().await {
+                let batch = staged_batch(&schema, &batch?, part)?;
+                self.rows += batch.num_rows() as u64;
+                sync.observer.step(name, Step::Stage, self.rows);
+                if self.rows > ROWS_PER_CHANNEL * self.lanes.len() as u64
+                    && let Ok(permit) = Arc::clone(&side.channels).try_acquire_owned()
+                {
+                    let channel = Channel::connect(&side.connection)
+                        .await
+                        .map_err(|error| error.on(Kind::Target))?;
+                    self.open(channel, Some(permit));
+                }
+                if !self.send(batch).await {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a batch to a channel that has room, or waits for the one whose turn it is. False when a copy has ended.
+    async fn send(&mut self, mut batch: RecordBatch) -> bool {
+        let count = self.lanes.len();
+        for turn in 0..count {
+            let lane = (self.next + turn) % count;
+            match self.lanes[lane].try_send(batch) {
+                Ok(()) => {
+                    self.next = (lane + 1) % count;
+                    return true;
+                }
+                Err(mpsc::error::TrySendError::Full(refused)) => batch = refused,
+                Err(mpsc::error::TrySendError::Closed(_)) => return false,
+            }
+        }
+        let lane = self.next;
+        self.next = (lane + 1) % count;
+        self.lanes[lane].send(batch).await.is_ok()
+    }
+
+    /// Waits until the server has acknowledged everything. One of the channels goes on to serve the next load.
+    async fn close(mut self) -> Result<(Option<Channel>, u64)> {
+        self.lanes.clear();
+        let (mut kept, mut copied, mut failure) = (None, 0, None);
+        while let Some(ended) = self.tasks.join_next().await {
+            match ended {
+                Ok(Ok((channel, rows))) => {
+                    copied += rows;
+                    kept = Some(channel);
+                }
+                Ok(Err(error)) => failure = failure.or(Some(error)),
+                Err(error) => {
+                    let message = format!("a bulk copy ended abnormally: {error}");
+                    let error = Error::new(Kind::Target, Disposition::Transient, message);
+                    failure = failure.or(Some(error));
+                }
+            }
+        }
+        match failure {
+            Some(error) => Err(error),
+            None if copied != self.rows => Err(Error::new(
+                Kind::Target,
+                Disposition::Transient,
+                format!(
+                    "{} rows were sent to the staging table and {copied} acknowledged",
+                    self.rows
+                ),
+            )),
+            None => Ok((kept, copied)),
+        }
+    }
+}
+
+/// Rows to stage.
+pub(super) struct Part {
+    delta: Arc<Segment>,
+    pub operation: Operation,
+    /// Order of the parts: for each key the last one counts, and within one a row that is there.
+    pub number: i32,
+}
+
+/// What becomes of a staged row's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Operation {
+    Upsert,
+    Delete,
+}
+
+impl Operation {
+    fn letter(self) -> &'static str {
+        match self {
+            Operation::Upsert => "U",
+            Operation::Delete => "D",
+        }
+    }
+}
+
+impl Part {
+    fn rows(&self) -> BatchStream {
+        match self.operation {
+            Operation::Upsert => self.delta.upserts(),
+            Operation::Delete => self.delta.deletes(),
+        }
+    }
+}
+
+/// The parts of a delta, numbered from `first`.
+pub(super) fn parts_of(delta: Delta, operations: &[Operation], first: usize) -> Vec<Part> {
+    let mut parts = Vec::new();
+    for (at, segment) in delta.segments.into_iter().enumerate() {
+        let segment = Arc::new(segment);
+        parts.extend(operations.iter().map(|&operation| Part {
+            delta: Arc::clone(&segment),
+            operation,
+            number: i32::try_from(first + at).unwrap_or(i32::MAX),
+        }));
+    }
+    parts
+}
+
+/// The lake's fields, then operation and segment, as [`staging::bulk_columns`] expects them.
+fn staged_schema(shape: &LakeSchema) -> SchemaRef {
+    let mut fields: Vec<Field> = arrow_schema(shape)
+        .fields()
+        .iter()
+        // Deleted rows have a key and nothing else.
+        .map(|field| field.as_ref().clone().with_nullable(true))
+        .collect();
+    fields.push(Field::new("operation", DataType::Utf8, false));
+    fields.push(Field::new("segment", DataType::Int32, false));
+    Arc::new(Schema::new(fields))
+}
+
+fn staged_batch(schema: &SchemaRef, batch: &RecordBatch, part: &Part) -> Result<RecordBatch> {
+    let rows = batch.num_rows();
+    let fields = &schema.fields()[..schema.fields().len() - 2];
+    let mut columns: Vec<ArrayRef> = fields
+        .iter()
+        .map(|field| match batch.column_by_name(field.name()) {
+            Some(column) => Arc::clone(column),
+            None => new_null_array(field.data_type(), rows),
+        })
+        .collect();
+    columns.push(Arc::new(StringArray::from_iter_values(
+        std::iter::repeat_n(part.operation.letter(), rows),
+    )));
+    columns.push(Arc::new(Int32Array::from_value(part.number, rows)));
+    RecordBatch::try_new(Arc::clone(schema), columns)
+        .map_err(|error| lake_error(format!("rows of the lake do not have its schema: {error}")))
+}
