@@ -34,7 +34,7 @@ fn number(name: &str, default: u64) -> u64 {
 
 /// Types that only some servers have.
 fn extra_type(_rng: &mut Rng) -> SqlType {
-    SqlType::UniqueIdentifier
+    SqlType::SqlVariant
 }
 
 #[derive(Default)]

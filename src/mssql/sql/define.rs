@@ -150,6 +150,9 @@ pub fn widen_column(target: &TableName, column: &Column, nullable: bool) -> Stat
     ))
 }
 
+/// Type of the staging columns that hold base types: the longest has a collation's name of 128 characters.
+pub const BASE_TYPE: SqlType = SqlType::NVarChar { length: Some(200) };
+
 /// One column of a staging table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StagingColumn {
@@ -159,6 +162,8 @@ pub struct StagingColumn {
     /// Text is staged as Unicode in the target column's collation, so that keys compare as the target compares them.
     pub collation: Option<Collation>,
     pub nullable: bool,
+    /// Name of the column beside it that holds the base types of a `sql_variant`.
+    pub base_type: Option<String>,
 }
 
 /// A staging table: a heap that bulk channels fill and the load transaction reads.
@@ -183,6 +188,8 @@ pub fn create_staging(staging: &StagingTable) -> Statement {
             format!("{name} {}", nullability(column.nullable))
         })
         .collect();
+    let base_types = staging.columns.iter().filter_map(|c| c.base_type.as_ref());
+    lines.extend(base_types.map(|name| format!("{} {BASE_TYPE} NULL", Ident(name))));
     lines.push(format!(
         "{} nvarchar(1) NOT NULL",
         Ident(&staging.operation)

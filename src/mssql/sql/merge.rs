@@ -2,6 +2,7 @@
 //! argues why nothing is lost or applied twice.
 
 use super::state::StateChange;
+use super::variant::{self, BaseType};
 use super::{Ident, Params, Statement, TableIdent, is_code_page_text, is_text, list, shown};
 use crate::schema::{SqlType, TableName};
 
@@ -56,6 +57,17 @@ pub struct MergeColumn {
     pub staged_nullable: bool,
     /// The server does not let an identity be updated.
     pub identity: bool,
+    /// Where the base types of a `sql_variant` are.
+    pub base_types: Option<BaseTypes>,
+}
+
+/// The base types of a staged `sql_variant`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseTypes {
+    /// Name of their column in the staging table.
+    pub staged: String,
+    /// All that are staged.
+    pub found: Vec<BaseType>,
 }
 
 /// Input of [`apply`].
@@ -364,6 +376,10 @@ ORDER BY s.{} DESC, s.{operation} DESC) AS {rank} FROM {staging} AS s) AS n WHER
 /// A staged value as the target's type. `target::check` has refused whatever could lose something here.
 fn load_expression(column: &MergeColumn) -> String {
     let staged = format!("s.{}", Ident(&column.staged));
+    if let Some(types) = &column.base_types {
+        let base_type = format!("s.{}", Ident(&types.staged));
+        return variant::rebuilt(&staged, &base_type, &types.found);
+    }
     let ty = match column.ty {
         SqlType::Decimal { precision, scale } => SqlType::Numeric { precision, scale },
         other => other,
@@ -428,11 +444,13 @@ fn compared(ty: SqlType, value: &str) -> Vec<String> {
         SqlType::Image | SqlType::Geometry | SqlType::Geography => {
             vec![bytes(None), format!("DATALENGTH({})", bytes(None))]
         }
-        SqlType::SqlVariant => vec![
-            value.to_owned(),
-            format!("CONVERT(nvarchar(128), SQL_VARIANT_PROPERTY({value}, 'BaseType'))"),
-            length,
-        ],
+        SqlType::SqlVariant => {
+            let text = variant::text(value);
+            vec![
+                variant::base_type(value),
+                format!("CONVERT(varbinary(max), {text})"),
+            ]
+        }
     }
 }
 

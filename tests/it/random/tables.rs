@@ -92,7 +92,7 @@ pub fn declared(ty: &SqlType) -> String {
     }
 }
 
-fn is_character(ty: &SqlType) -> bool {
+pub fn is_character(ty: &SqlType) -> bool {
     matches!(
         ty,
         SqlType::Char(_)
@@ -163,7 +163,7 @@ fn any_type(rng: &mut Rng, room: &mut u64) -> SqlType {
         },
         31 => SqlType::UniqueIdentifier,
         32 => SqlType::Xml,
-        _ => match rng.below(4) {
+        _ => match rng.below(6) {
             0 => SqlType::HierarchyId,
             1 => SqlType::Geometry,
             2 => SqlType::Geography,
@@ -393,6 +393,14 @@ pub fn table(seed: u64) -> Table {
             });
         }
     }
+    // A mirror's key is never cut off.
+    let fine = |column: &Column| {
+        matches!(
+            column.ty,
+            SqlType::Time(7) | SqlType::DateTime2(7) | SqlType::DateTimeOffset(7)
+        )
+    };
+    let standard = standard && (history || !columns[..keys].iter().any(fine));
     Table {
         seed,
         name: format!("t{seed:x}"),
@@ -603,7 +611,7 @@ fn twin(ty: &SqlType, name: &str) -> Option<String> {
             "CASE WHEN {name} BETWEEN '1900-01-01' AND '2100-01-01' THEN SWITCHOFFSET({name}, '+01:00') ELSE {name} END"
         ),
         SqlType::SqlVariant => format!(
-            "CASE SQL_VARIANT_PROPERTY({name}, 'BaseType') WHEN 'int' THEN CONVERT(sql_variant, CONVERT(bigint, {name})) ELSE {name} END"
+            "CASE CONVERT(nvarchar(128), SQL_VARIANT_PROPERTY({name}, 'BaseType')) WHEN N'int' THEN CONVERT(sql_variant, CONVERT(bigint, {name})) ELSE {name} END"
         ),
         _ => return None,
     })

@@ -432,7 +432,15 @@ pub fn literal(rng: &mut Rng, ty: &SqlType, collation: Option<&str>) -> String {
 /// A base type and a value of it.
 fn variant(rng: &mut Rng) -> String {
     let ty = super::tables::variant_base(rng);
-    let value = literal(rng, &ty, None);
     let declared = super::tables::declared(&ty);
+    let value = if super::tables::is_character(&ty) {
+        let collation = rng.pick(&COLLATIONS);
+        let page = Some(collation).filter(|name| code_page(name) != CodePage::UnicodeOnly);
+        let collation = page.unwrap_or("Polish_CI_AS");
+        let value = literal(rng, &ty, Some(collation));
+        format!("{value} COLLATE {collation}")
+    } else {
+        literal(rng, &ty, None)
+    };
     format!("CONVERT(sql_variant, CONVERT({declared}, {value}))")
 }

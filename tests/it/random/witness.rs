@@ -1,6 +1,6 @@
 //! What source and target hold, told without icesync's own decoders: by the stand-in's engine in this process, or by the server itself in T-SQL.
 
-use super::tables::{Table, ident};
+use super::tables::{Table, declared, ident};
 use crate::harness::{PASSWORD, server};
 use icesync_sandbox::session::{ColumnMeta, Event, Login, Server as _, Sink};
 use icesync_sandbox::value::{SqlType, Value};
@@ -284,12 +284,79 @@ fn lake_fields(
         Value::Str(units) => json!(String::from_utf16(units).expect("whole characters")),
         Value::Bytes(bytes) => json!(hex(bytes)),
         Value::Guid(bytes) => json!(uuid::Uuid::from_bytes_le(*bytes).to_string()),
-        Value::Variant(_) => panic!("a sql_variant is read through SQL"),
+        Value::Variant(inner) => {
+            let (ty, value, collation) = inner.as_ref();
+            let collate = collation
+                .as_ref()
+                .map_or_else(String::new, |name| format!(" COLLATE {}", name.0));
+            fields.insert(format!("{name}__type"), json!(declared(ty) + &collate));
+            json!(variant_text(value))
+        }
     };
     if let Some(ticks) = ticks_companion {
         fields.insert(format!("{name}__100ns"), json!(ticks));
     }
     fields.insert(name.to_owned(), shown);
+}
+
+/// A value inside a `sql_variant` as the server writes it.
+fn variant_text(value: &Value) -> String {
+    let float = |text: String| {
+        let (mantissa, exponent) = text.split_once('e').expect("an exponent");
+        let exponent: i32 = exponent.parse().expect("a number");
+        let sign = if exponent < 0 { '-' } else { '+' };
+        format!("{mantissa}e{sign}{:03}", exponent.abs())
+    };
+    let clock = |ticks: u64| time(ticks) + &(ticks % 10).to_string();
+    match value {
+        Value::Bit(value) => u8::from(*value).to_string(),
+        Value::TinyInt(value) => value.to_string(),
+        Value::SmallInt(value) => value.to_string(),
+        Value::Int(value) => value.to_string(),
+        Value::BigInt(value) => value.to_string(),
+        Value::Decimal { unscaled, scale } => decimal(*unscaled, *scale),
+        Value::Money(units) => decimal((*units).into(), 4),
+        Value::Real(value) => float(format!("{value:.8e}")),
+        Value::Float(value) => float(format!("{value:.16e}")),
+        Value::Date(days) => date((*days).into()),
+        Value::Time(ticks) => clock(*ticks),
+        Value::DateTime { days, ticks } => {
+            let millis = (f64::from(*ticks) * 10.0 / 3.0).round() as u64;
+            let clock = time(millis * 10_000);
+            format!("{} {}", date(i64::from(*days) + DAYS_TO_1900), &clock[..12])
+        }
+        Value::SmallDateTime { days, minutes } => {
+            let clock = time(u64::from(*minutes) * 600_000_000);
+            format!("{} {}", date(i64::from(*days) + DAYS_TO_1900), &clock[..12])
+        }
+        Value::DateTime2 { days, ticks } => format!("{} {}", date((*days).into()), clock(*ticks)),
+        Value::DateTimeOffset {
+            days,
+            ticks,
+            offset_minutes,
+        } => {
+            let local = i64::from(*days) * TICKS_A_DAY as i64
+                + *ticks as i64
+                + i64::from(*offset_minutes) * 600_000_000;
+            let (day, ticks) = (
+                local.div_euclid(TICKS_A_DAY as i64),
+                local.rem_euclid(TICKS_A_DAY as i64),
+            );
+            let sign = if *offset_minutes < 0 { '-' } else { '+' };
+            let offset = offset_minutes.abs();
+            format!(
+                "{} {} {sign}{:02}:{:02}",
+                date(day),
+                clock(ticks as u64),
+                offset / 60,
+                offset % 60
+            )
+        }
+        Value::Str(units) => String::from_utf16(units).expect("whole characters"),
+        Value::Bytes(bytes) => format!("0x{}", hex(bytes).to_uppercase()),
+        Value::Guid(bytes) => uuid::Uuid::from_bytes_le(*bytes).to_string().to_uppercase(),
+        Value::Null | Value::Variant(_) => panic!("not in a sql_variant"),
+    }
 }
 
 /// A query whose answer tells every value exactly, as text and bytes.
@@ -329,8 +396,9 @@ pub fn query(table: &Table) -> String {
                 SqlType::SqlVariant => format!(
                     "CONCAT(CONVERT(nvarchar(128), SQL_VARIANT_PROPERTY({name}, 'BaseType')), N' ', \
 CONVERT(nvarchar(10), SQL_VARIANT_PROPERTY({name}, 'Precision')), N' ', CONVERT(nvarchar(10), SQL_VARIANT_PROPERTY({name}, 'Scale')), N' ', \
-CONVERT(nvarchar(10), SQL_VARIANT_PROPERTY({name}, 'MaxLength')), N' ', CONVERT(nvarchar(128), SQL_VARIANT_PROPERTY({name}, 'Collation')), N' ', \
-CONVERT(nvarchar(4000), {name}, 121))"
+CONVERT(nvarchar(10), SQL_VARIANT_PROPERTY({name}, 'MaxLength')), N' ', CONVERT(nvarchar(128), SQL_VARIANT_PROPERTY({name}, 'Collation'))), \
+CASE WHEN CONVERT(nvarchar(128), SQL_VARIANT_PROPERTY({name}, 'BaseType')) IN (N'date', N'time', N'datetime2', N'datetimeoffset') \
+THEN CONVERT(varbinary(8000), CONVERT(nvarchar(60), {name}, 121)) ELSE CONVERT(varbinary(8000), {name}) END"
                 ),
             }
         })
