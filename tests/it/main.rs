@@ -10,3 +10,4 @@ mod ranges;
 mod strategies;
 mod tidy;
 mod tsql;
+mod types;
