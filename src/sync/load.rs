@@ -236,7 +236,9 @@ impl Work<'_> {
             staged_rows: staged,
             first_load: self.before.is_none(),
         };
-        let plan = merge::plan(self.schema, &target, &staging, &options);
+        let mut plan = merge::plan(self.schema, &target, &staging, &options);
+        let control = Links::control(&mut links.target, side, Kind::Target).await?;
+        merge::learn_base_types(control, &mut plan).await?;
         let change = self.state_change();
         let counts = self.apply(links, &plan, &change).await?;
         Ok(Loaded {
