@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Measures icesync on this machine; see docs/BENCHMARKS.md.
+#
+#   benches/run.sh            everything; some minutes, 6 GB of disk under the temporary folder
+#   benches/run.sh --quick    small sizes, to see that everything runs
+#   benches/run.sh --json     one JSON object per measure on stdout: name, value, unit
+#
+# --only LETTERS measures a few of (a) to (j). ICESYNC_PROFILE chooses the cargo profile of the build (default: release).
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. scripts/prerequisites.sh
+prerequisites >&2
+profile="${ICESYNC_PROFILE:-release}"
+folder="$profile"
+[[ "$profile" == dev ]] && folder=debug
+cargo build --locked --profile "$profile" --workspace --bins >&2
+exec "${CARGO_TARGET_DIR:-target}/$folder/icesync-bench" "$@"

@@ -1,0 +1,105 @@
+//! Measures icesync: what the planes move, what a committed copy costs, what an incremental run costs, how much memory is held.
+//!
+//! Every figure comes with what it is compared to from the same run, because machines are shared and noisy: trust the ratios. `docs/BENCHMARKS.md`
+//! tells what each measure is.
+
+mod measure;
+mod planes;
+mod proxy;
+mod runs;
+mod stage;
+
+use clap::{Parser, Subcommand};
+use measure::Measures;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Measures icesync against its parts and its alternatives.
+#[derive(Parser)]
+#[command(version)]
+struct Options {
+    /// A few seconds in all, to see that everything runs; the figures mean little.
+    #[arg(long)]
+    quick: bool,
+    /// One JSON object per measure.
+    #[arg(long)]
+    json: bool,
+    /// Only the measures whose letter is in this text.
+    #[arg(long, default_value = "abcdefghij")]
+    only: String,
+    #[command(subcommand)]
+    role: Option<Role>,
+}
+
+#[derive(Subcommand)]
+enum Role {
+    /// The server that replays and takes in at memory speed.
+    #[command(hide = true)]
+    Proxy { upstream: String, times: PathBuf },
+}
+
+/// How much is measured.
+pub struct Scale {
+    /// Rows of one replayed block.
+    pub block: u64,
+    /// How often the block is replayed, for planes and copies.
+    pub times: u64,
+    /// Rows of the mirror table of the incremental case, and rows that change.
+    pub mirror: u64,
+    pub changed: u64,
+    /// Rows of the two copies that memory is measured with.
+    pub memory: [u64; 2],
+    /// How many tables are many.
+    pub tables: u64,
+    /// Each measure is the best of so many.
+    pub repeats: usize,
+}
+
+const FULL: Scale = Scale {
+    block: 100_000,
+    times: 20,
+    mirror: 10_000_000,
+    changed: 10_000,
+    memory: [1_000_000, 10_000_000],
+    tables: 200,
+    repeats: 3,
+};
+const QUICK: Scale = Scale {
+    block: 20_000,
+    times: 5,
+    mirror: 200_000,
+    changed: 1_000,
+    memory: [100_000, 400_000],
+    tables: 20,
+    repeats: 1,
+};
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let outcome = match &options.role {
+        Some(Role::Proxy { upstream, times }) => proxy::serve(upstream.clone(), times.clone()),
+        None => measure_all(&options),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("icesync-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure_all(options: &Options) -> std::io::Result<()> {
+    let scale = if options.quick { QUICK } else { FULL };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let mut measures = Measures::new(options.json, options.only.clone());
+    let outcome = runtime.block_on(async {
+        let stage = stage::Stage::set_up(&scale).await?;
+        planes::measure(&stage, &scale, &mut measures).await?;
+        runs::measure(&stage, &scale, &mut measures).await
+    });
+    outcome.map_err(|error: measure::Failure| std::io::Error::other(error.to_string()))
+}
