@@ -15,8 +15,10 @@ mod look;
 mod overlap;
 mod ranges;
 mod retry;
+mod shape;
 mod stage;
 
+pub use extract::FAIL_AFTER_EVOLVE;
 pub use load::{FAIL_AFTER_APPLY, FAIL_AFTER_STAGING};
 pub use look::{Listing, PlanReport, SnapshotsReport, StatusReport};
 pub use ranges::FAIL_AFTER_RANGE;

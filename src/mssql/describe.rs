@@ -10,6 +10,8 @@ use crate::schema::{Collation, Column, Generated, SqlType, TableName};
 pub struct Description {
     /// As the catalog writes it, whatever the case it was asked for in.
     pub name: TableName,
+    /// Another one when the table is dropped and made anew.
+    pub object_id: i64,
     pub is_view: bool,
     /// The login may read it.
     pub can_select: bool,
@@ -114,6 +116,7 @@ fn described(facts: &Record) -> Result<Description, MssqlError> {
     let is = |column: &str| Ok::<_, MssqlError>(facts.int_opt(column)?.unwrap_or(0) == 1);
     Ok(Description {
         name,
+        object_id: facts.int("object_id")?,
         is_view: object_type == "V",
         can_select: is("can_select")?,
         allows_snapshot: is("snapshot_isolation_state")?,

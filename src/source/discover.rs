@@ -19,6 +19,7 @@ pub struct Discovered {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
     pub database: String,
+    pub object_id: i64,
     pub is_view: bool,
     pub is_memory_optimized: bool,
     pub allows_snapshot: bool,
@@ -75,6 +76,7 @@ fn discovered(description: Description) -> Result<Discovered, SourceError> {
         },
         facts: Facts {
             database: description.database,
+            object_id: description.object_id,
             is_view: description.is_view,
             is_memory_optimized: description.is_memory_optimized,
             allows_snapshot: description.allows_snapshot,
@@ -316,6 +318,7 @@ pub(super) mod tests {
             },
             facts: Facts {
                 database: "shop".into(),
+                object_id: 1,
                 is_view: false,
                 is_memory_optimized: false,
                 allows_snapshot: true,
