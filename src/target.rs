@@ -82,6 +82,10 @@ create it with CREATE SCHEMA icesync AUTHORIZATION the login's user, and GRANT C
     )]
     NullKey { target: TableName },
     #[error(
+        "nothing was loaded into {target}: {example}; something else wrote to or deleted from schema icesync, or rows were lost on the way; run it again"
+    )]
+    StagedRows { target: TableName, example: String },
+    #[error(
         "a value cannot be kept in {target}, because the column's code page lacks one of its characters: {example}; make the column nvarchar"
     )]
     LostCharacter { target: TableName, example: String },
@@ -108,7 +112,7 @@ impl TargetError {
     pub fn disposition(&self) -> Disposition {
         match self {
             TargetError::Server { source, .. } => source.disposition(),
-            TargetError::Locked { .. } => Disposition::Transient,
+            TargetError::Locked { .. } | TargetError::StagedRows { .. } => Disposition::Transient,
             TargetError::MayNotCreate { .. }
             | TargetError::Unfit { .. }
             | TargetError::IsView(_)

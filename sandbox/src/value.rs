@@ -101,6 +101,6 @@ pub enum Value {
     Bytes(Arc<[u8]>),
     /// In SQL Server's byte order (first three groups little-endian).
     Guid([u8; 16]),
-    /// `sql_variant`: the base type with its value.
-    Variant(Box<(SqlType, Value)>),
+    /// `sql_variant`: the base type with its value, and the collation of text.
+    Variant(Box<(SqlType, Value, Option<Collation>)>),
 }

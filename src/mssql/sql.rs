@@ -12,6 +12,7 @@
 //! | [`define`] | schemas, tables, staging tables, locks |
 //! | [`merge`] | the one transaction of a load |
 //! | [`state`] | what a target has loaded |
+//! | [`variant`] | values of `sql_variant` with their base types |
 //! | [`catalogue`](mod@catalogue) | an example of each statement, for review and for Microsoft's parser |
 
 pub mod bounds;
@@ -21,6 +22,7 @@ pub mod describe;
 pub mod merge;
 pub mod read;
 pub mod state;
+pub mod variant;
 
 use crate::schema::{Collation, Column, SqlType, TableName, mapping};
 use std::fmt;

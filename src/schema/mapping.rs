@@ -21,7 +21,8 @@
 //! | `binary`, `varbinary`, `image`, `rowversion` | `binary` | |
 //! | `uniqueidentifier` | `uuid` | RFC 4122 byte order |
 //! | `hierarchyid`, `geometry`, `geography` | `binary` | the bytes SQL Server stores, spatial reference included |
-//! | `sql_variant`, `vector` | refused | |
+//! | `sql_variant` | `string` | the base type in `<name>__type` |
+//! | `vector` | `string` | the server's own JSON text |
 
 mod text;
 
@@ -156,18 +157,11 @@ struct Mapped {
     companions: &'static [Role],
 }
 
-const REMEDY_VARIANT: &str =
-    "leave the column out, or replicate a view or computed column that converts it to one type";
-const REMEDY_VECTOR: &str =
-    "leave the column out, or replicate a computed column that converts it to json or varchar(max)";
-
-/// The table itself; the error is the remedy.
-fn mapped(ty: SqlType) -> Result<Mapped, &'static str> {
-    let plain = |value| {
-        Ok(Mapped {
-            value,
-            companions: &[],
-        })
+/// The table itself.
+fn mapped(ty: SqlType) -> Mapped {
+    let plain = |value| Mapped {
+        value,
+        companions: &[],
     };
     match ty {
         SqlType::Bit => plain(LakeType::Boolean),
@@ -187,23 +181,23 @@ fn mapped(ty: SqlType) -> Result<Mapped, &'static str> {
         SqlType::Real => plain(LakeType::Float),
         SqlType::Float => plain(LakeType::Double),
         SqlType::Date => plain(LakeType::Date),
-        SqlType::Time { scale } => Ok(Mapped {
+        SqlType::Time { scale } => Mapped {
             value: LakeType::Time,
             companions: if scale > 6 { &[Role::Ticks] } else { &[] },
-        }),
+        },
         SqlType::DateTime | SqlType::SmallDateTime => plain(LakeType::Timestamp),
-        SqlType::DateTime2 { scale } => Ok(Mapped {
+        SqlType::DateTime2 { scale } => Mapped {
             value: LakeType::Timestamp,
             companions: if scale > 6 { &[Role::Ticks] } else { &[] },
-        }),
-        SqlType::DateTimeOffset { scale } => Ok(Mapped {
+        },
+        SqlType::DateTimeOffset { scale } => Mapped {
             value: LakeType::TimestampTz,
             companions: if scale > 6 {
                 &[Role::Ticks, Role::Offset]
             } else {
                 &[Role::Offset]
             },
-        }),
+        },
         SqlType::Char { .. }
         | SqlType::VarChar { .. }
         | SqlType::Text
@@ -211,7 +205,8 @@ fn mapped(ty: SqlType) -> Result<Mapped, &'static str> {
         | SqlType::NVarChar { .. }
         | SqlType::NText
         | SqlType::Xml
-        | SqlType::Json => plain(LakeType::String),
+        | SqlType::Json
+        | SqlType::Vector { .. } => plain(LakeType::String),
         SqlType::Binary { .. }
         | SqlType::VarBinary { .. }
         | SqlType::Image
@@ -220,8 +215,10 @@ fn mapped(ty: SqlType) -> Result<Mapped, &'static str> {
         | SqlType::Geometry
         | SqlType::Geography => plain(LakeType::Binary),
         SqlType::UniqueIdentifier => plain(LakeType::Uuid),
-        SqlType::SqlVariant => Err(REMEDY_VARIANT),
-        SqlType::Vector { .. } => Err(REMEDY_VECTOR),
+        SqlType::SqlVariant => Mapped {
+            value: LakeType::String,
+            companions: &[Role::BaseType],
+        },
     }
 }
 
@@ -250,16 +247,22 @@ pub fn lake_schema(
     let mut fields = Vec::new();
     for (source, column) in table.columns.iter().enumerate() {
         let required = is_key(table, source);
-        let mapped = mapped(column.ty).map_err(|remedy| MappingError::Refused {
-            table: table.name.to_string(),
-            column: column.name.clone(),
-            ty: column.ty.to_string(),
-            remedy,
-        })?;
-        let companions = match fidelity {
-            Fidelity::Exact => mapped.companions,
-            Fidelity::Standard => &[],
-        };
+        let mapped = mapped(column.ty);
+        let is_cut = fidelity == Fidelity::Standard && mapped.companions.contains(&Role::Ticks);
+        if kind == TableKind::Mirror && required && is_cut {
+            return Err(MappingError::Refused {
+                table: table.name.to_string(),
+                column: column.name.clone(),
+                ty: format!("{} and part of the key", column.ty),
+                remedy: "fidelity: standard cuts off its seventh digit, and two rows could become one: use fidelity: exact, or name other columns in key:",
+            });
+        }
+        // Without its base type a sql_variant would be another value.
+        let companions = mapped
+            .companions
+            .iter()
+            .copied()
+            .filter(|&role| fidelity == Fidelity::Exact || role == Role::BaseType);
         fields.push(LakeField {
             name: column.name.clone(),
             ty: mapped.value,
@@ -267,9 +270,13 @@ pub fn lake_schema(
             source: Some(source),
             role: Role::Value,
         });
-        fields.extend(companions.iter().map(|&role| LakeField {
+        fields.extend(companions.map(|role| LakeField {
             name: companion_name(&column.name, role),
-            ty: LakeType::Int,
+            ty: if role == Role::BaseType {
+                LakeType::String
+            } else {
+                LakeType::Int
+            },
             required,
             source: Some(source),
             role,
@@ -432,6 +439,8 @@ pub enum SelectExpression {
     ConvertNVarCharMax,
     /// `CONVERT(varbinary(max), col)`: the bytes of `image` and of CLR types.
     ConvertVarBinaryMax,
+    /// Base type, colon and value of a `sql_variant` as one `nvarchar(max)`.
+    TypedText,
 }
 
 /// Code pages whose bytes are decoded here exactly as Windows does.
@@ -453,9 +462,10 @@ pub fn select_expression(column: &Column) -> SelectExpression {
     match column.ty {
         SqlType::Char { length } => of_code_page(Some(length)),
         SqlType::VarChar { length } => of_code_page(length),
-        SqlType::Text | SqlType::NText | SqlType::Xml | SqlType::Json => {
+        SqlType::Text | SqlType::NText | SqlType::Xml | SqlType::Json | SqlType::Vector { .. } => {
             SelectExpression::ConvertNVarCharMax
         }
+        SqlType::SqlVariant => SelectExpression::TypedText,
         SqlType::Image | SqlType::HierarchyId | SqlType::Geometry | SqlType::Geography => {
             SelectExpression::ConvertVarBinaryMax
         }
@@ -481,9 +491,7 @@ pub fn select_expression(column: &Column) -> SelectExpression {
         | SqlType::Binary { .. }
         | SqlType::VarBinary { .. }
         | SqlType::UniqueIdentifier
-        | SqlType::RowVersion
-        | SqlType::SqlVariant
-        | SqlType::Vector { .. } => SelectExpression::AsIs,
+        | SqlType::RowVersion => SelectExpression::AsIs,
     }
 }
 
@@ -498,7 +506,12 @@ pub fn staging_type(ty: SqlType) -> SqlType {
         SqlType::VarChar { length } => wide(length),
         SqlType::NChar { length } => wide(Some(length)),
         SqlType::NVarChar { length } => wide(length),
-        SqlType::Text | SqlType::NText | SqlType::Xml | SqlType::Json => wide(None),
+        SqlType::Text
+        | SqlType::NText
+        | SqlType::Xml
+        | SqlType::Json
+        | SqlType::SqlVariant
+        | SqlType::Vector { .. } => wide(None),
         SqlType::RowVersion => SqlType::Binary { length: 8 },
         SqlType::Image | SqlType::Geometry | SqlType::Geography => {
             SqlType::VarBinary { length: None }
@@ -523,9 +536,7 @@ pub fn staging_type(ty: SqlType) -> SqlType {
         | SqlType::DateTimeOffset { .. }
         | SqlType::Binary { .. }
         | SqlType::VarBinary { .. }
-        | SqlType::UniqueIdentifier
-        | SqlType::SqlVariant
-        | SqlType::Vector { .. } => ty,
+        | SqlType::UniqueIdentifier => ty,
     }
 }
 

@@ -285,6 +285,7 @@ fn distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::mssql::describe::DescribedColumn;
     use crate::schema::Generated;
 
     pub(in crate::source) fn column(id: i32, name: &str, ty: SqlType, nullable: bool) -> Column {
@@ -329,6 +330,52 @@ pub(super) mod tests {
             indexes,
             warnings: Vec::new(),
         }
+    }
+
+    #[test]
+    fn a_column_set_is_left_out_and_its_columns_and_hidden_ones_are_read() {
+        let described = |id, name: &str, ty, generated, is_column_set| DescribedColumn {
+            id,
+            name: name.into(),
+            ty: Ok(ty),
+            nullable: true,
+            collation: None,
+            generated,
+            has_default: false,
+            is_column_set,
+        };
+        let time = SqlType::DateTime2 { scale: 7 };
+        let description = Description {
+            name: "dbo.t".parse().unwrap(),
+            is_view: false,
+            can_select: true,
+            allows_snapshot: true,
+            read_committed_snapshot: false,
+            compatibility_level: 160,
+            database: "shop".into(),
+            is_memory_optimized: false,
+            row_estimate: None,
+            columns: vec![
+                described(1, "sparse", SqlType::Int, Generated::No, false),
+                described(2, "all", SqlType::Xml, Generated::No, true),
+                described(3, "from", time, Generated::RowStart, false),
+                described(4, "to", time, Generated::RowEnd, false),
+            ],
+            indexes: Vec::new(),
+        };
+        let found = discovered(description).unwrap();
+        let names: Vec<&str> = found
+            .schema
+            .columns
+            .iter()
+            .map(|c| c.name.as_str())
+            .collect();
+        assert_eq!(names, ["sparse", "from", "to"]);
+        assert!(
+            found.warnings[0].contains("column set all"),
+            "{:?}",
+            found.warnings
+        );
     }
 
     #[test]

@@ -233,9 +233,12 @@ impl Work<'_> {
             segments: parts
                 .last()
                 .map_or(1, |part| part.number.unsigned_abs() + 1),
+            staged_rows: staged,
             first_load: self.before.is_none(),
         };
-        let plan = merge::plan(self.schema, &target, &staging, &options);
+        let mut plan = merge::plan(self.schema, &target, &staging, &options);
+        let control = Links::control(&mut links.target, side, Kind::Target).await?;
+        merge::learn_base_types(control, &mut plan).await?;
         let change = self.state_change();
         let counts = self.apply(links, &plan, &change).await?;
         Ok(Loaded {
@@ -371,6 +374,7 @@ pub(super) async fn plan(
         statement: table.merge.statement,
         has_deletes: state.is_some(),
         segments: 1,
+        staged_rows: 0,
         first_load: state.is_none(),
     };
     let change = StateChange {

@@ -6,6 +6,7 @@ use crate::mssql::control::{Class, Control, Record};
 use crate::mssql::error::MssqlError;
 use crate::mssql::sql::define::StagingTable;
 use crate::mssql::sql::merge;
+use crate::mssql::sql::variant::{self, BaseType};
 use crate::schema::TableSchema;
 
 pub use crate::mssql::sql::merge::{MergePlan, Mode, UpsertStatement};
@@ -13,6 +14,9 @@ pub use crate::mssql::sql::state::StateChange;
 
 /// How long the transaction waits for another one's locks.
 const LOCK_TIMEOUT_MS: u32 = 60_000;
+
+/// Base types of one `sql_variant` column in one load.
+const BASE_TYPES_MAX: usize = 500;
 
 /// What a load did to the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
@@ -48,6 +52,8 @@ pub struct LoadOptions {
     pub has_deletes: bool,
     /// How many segments may have been staged.
     pub segments: u32,
+    /// How many rows were staged.
+    pub staged_rows: u64,
     /// Nothing has been loaded into the target yet: if it is empty, rows are inserted without a comparison.
     pub first_load: bool,
 }
@@ -77,6 +83,10 @@ pub fn plan(
             staged_ty: staged.ty,
             staged_nullable: staged.nullable,
             identity: kept.identity,
+            base_types: staged.base_type.clone().map(|staged| merge::BaseTypes {
+                staged,
+                found: Vec::new(),
+            }),
         });
     }
     MergePlan {
@@ -90,10 +100,55 @@ pub fn plan(
         statement: options.statement,
         has_deletes: options.has_deletes,
         segments: options.segments,
+        staged_rows: options.staged_rows,
         first_load: options.first_load,
         lock: lock_name("apply", target.name()),
         lock_timeout_ms: LOCK_TIMEOUT_MS,
     }
+}
+
+/// Asks which base types the staged `sql_variant` values have: the transaction can only name types that it knows beforehand.
+pub async fn learn_base_types(
+    control: &mut Control,
+    plan: &mut MergePlan,
+) -> Result<(), TargetError> {
+    let failed = |error| TargetError::on("looking into the staging table of", &plan.target, error);
+    for column in &mut plan.columns {
+        let Some(types) = &mut column.base_types else {
+            continue;
+        };
+        let statement = variant::staged_types(&plan.staging, &types.staged);
+        let sets = control
+            .query_sets(&statement, Class::Long)
+            .await
+            .map_err(failed)?;
+        let mut problems = Vec::new();
+        for row in sets.first().into_iter().flatten() {
+            let text = row.text("base_type").map_err(failed)?;
+            match BaseType::parse(text) {
+                Some(base) => types.found.push(base),
+                None => problems.push(format!(
+                    "column {} holds a value of {text:?}, which is no base type of a sql_variant",
+                    column.name
+                )),
+            }
+        }
+        if types.found.len() > BASE_TYPES_MAX {
+            problems.push(format!(
+                "column {} holds values of {} base types, and one statement takes {BASE_TYPES_MAX}: load fewer snapshots at a time",
+                column.name,
+                types.found.len()
+            ));
+        }
+        if !problems.is_empty() {
+            return Err(TargetError::Unfit {
+                target: plan.target.clone(),
+                problems,
+            });
+        }
+        types.found.sort_by_key(ToString::to_string);
+    }
+    Ok(())
 }
 
 /// Applies the staged rows and moves the load state in one transaction: both or neither. An ambiguous error (the reply was lost) is resolved by
@@ -128,6 +183,7 @@ fn explained(plan: &MergePlan, error: MssqlError) -> TargetError {
         },
         Some(merge::ERROR_STATE_MOVED) => TargetError::StateMoved { target },
         Some(merge::ERROR_DUPLICATE_KEY) => TargetError::DuplicateKey { target, example },
+        Some(merge::ERROR_STAGED_ROWS) => TargetError::StagedRows { target, example },
         Some(merge::ERROR_NULL_KEY) => TargetError::NullKey { target },
         Some(merge::ERROR_LOST_CHARACTER) => TargetError::LostCharacter { target, example },
         Some(2601 | 2627) if plan.mode == Mode::Append => TargetError::KeyConflict {

@@ -103,6 +103,14 @@ pub fn design(lake: &TableSchema, target: &TargetTable, run: RunId) -> StagingTa
         .iter()
         .flat_map(|key| key.columns.clone())
         .collect();
+    let free = |wanted: &str| {
+        let taken = |name: &str| lake.position(name).is_some() || target.has_column(name);
+        let mut name = wanted.to_owned();
+        while taken(&name) {
+            name.push('_');
+        }
+        name
+    };
     let columns = lake
         .columns
         .iter()
@@ -116,17 +124,11 @@ pub fn design(lake: &TableSchema, target: &TargetTable, run: RunId) -> StagingTa
                 ty,
                 collation: collation.filter(|_| is_text(ty) && is_text(column.ty)),
                 nullable: column.nullable || !key.contains(&at),
+                base_type: (column.ty == SqlType::SqlVariant)
+                    .then(|| free(&format!("_type{}", at + 1))),
             }
         })
         .collect();
-    let free = |wanted: &str| {
-        let taken = |name: &str| lake.position(name).is_some() || target.has_column(name);
-        let mut name = wanted.to_owned();
-        while taken(&name) {
-            name.push('_');
-        }
-        name
-    };
     StagingTable {
         name: TableName {
             schema: OWN_SCHEMA.to_owned(),
@@ -161,6 +163,23 @@ pub fn bulk_columns(staging: &StagingTable, lake: &LakeSchema) -> Vec<BulkColumn
             })
         })
         .collect();
+    for (source, column) in staging.columns.iter().enumerate() {
+        let value = position(source, Role::BaseType);
+        columns.extend(
+            column
+                .base_type
+                .iter()
+                .zip(value)
+                .map(|(name, value)| BulkColumn {
+                    name: name.clone(),
+                    ty: define::BASE_TYPE,
+                    nullable: true,
+                    value,
+                    ticks: None,
+                    offset: None,
+                }),
+        );
+    }
     let fields = lake.fields.len();
     for (name, ty, value) in [
         (

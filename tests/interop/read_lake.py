@@ -313,40 +313,66 @@ def expected(path, fields):
     return pa.table(columns, names=[field["name"] for field in fields])
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("table")
-    parser.add_argument("--key", default="", help="key columns, separated by commas; without it rows are compared whole")
-    parser.add_argument("--expect", metavar="FILE.jsonl")
-    parser.add_argument("--snapshot", type=int, metavar="ID")
-    parser.add_argument("--reader", action="append", choices=READERS, help="only these readers (may be repeated)")
-    options = parser.parse_args()
-
-    key = [name for name in options.key.split(",") if name]
-    readers = options.reader or list(READERS)
-    fields = schema_fields(metadata_of(options.table), options.snapshot)
+def compare_one(table, key, expect, snapshot=None, readers=READERS):
+    """Reads a table with every reader: what the first one saw, the names of those that could, and lines that say what differs."""
+    fields = schema_fields(metadata_of(table), snapshot)
     if unknown := sorted(set(key) - {field["name"] for field in fields}):
-        parser.error(f"the table has no column {unknown}")
-
+        raise SystemExit(f"read_lake: the table has no column {unknown}")
     seen = {}
     lines = []
     for reader in readers:
         try:
-            seen[reader] = read(reader, options.table, options.snapshot)
+            seen[reader] = read(reader, table, snapshot)
         except Exception as error:  # a reader that refuses the table is a difference to report, whatever its reason
             lines.append(f"{reader} cannot read the table: {type(error).__name__}: {error}")
     names = list(seen)
     for other in names[1:]:
         lines += differences(seen[names[0]], seen[other], names[0], other, key)
-    if options.expect and seen:
-        lines += differences(expected(options.expect, fields), seen[names[0]], "the expectation", names[0], key)
+    if expect and seen:
+        lines += differences(expected(expect, fields), seen[names[0]], "the expectation", names[0], key)
+    return seen.get(names[0]) if names else None, fields, names, lines
+
+
+def compare_list(path, readers):
+    """Compares every table of a list, one JSON object a line: `table`, `expect` and, where wanted, `key` (a list)."""
+    tables, rows, failed = 0, 0, 0
+    with open(path, encoding="utf-8") as file:
+        for line in file:
+            entry = json.loads(line)
+            first, _, _, lines = compare_one(entry["table"], entry.get("key", []), entry["expect"], None, readers)
+            tables += 1
+            rows += 0 if first is None else first.num_rows
+            if lines:
+                failed += 1
+                print("\n".join([f"{entry['table']}:", *lines]))
+    print(f"{rows} rows of {tables} tables read by {', '.join(readers)}, {failed} tables differ")
+    return 1 if failed else 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("table", nargs="?")
+    parser.add_argument("--key", default="", help="key columns, separated by commas; without it rows are compared whole")
+    parser.add_argument("--expect", metavar="FILE.jsonl")
+    parser.add_argument("--list", metavar="FILE", help="compare many tables: lines of {\"table\": ..., \"expect\": ...}")
+    parser.add_argument("--snapshot", type=int, metavar="ID")
+    parser.add_argument("--reader", action="append", choices=READERS, help="only these readers (may be repeated)")
+    options = parser.parse_args()
+
+    readers = options.reader or list(READERS)
+    if options.list:
+        return compare_list(options.list, readers)
+    if not options.table:
+        parser.error("name a table or a --list")
+    key = [name for name in options.key.split(",") if name]
+    first, fields, names, lines = compare_one(options.table, key, options.expect, options.snapshot, readers)
     if lines:
         print("\n".join(lines))
         return 1
     if options.expect:
-        print(f"{seen[names[0]].num_rows} rows equal in {', '.join(names)} and the expectation")
+        print(f"{first.num_rows} rows equal in {', '.join(names)} and the expectation")
     else:
-        for row in json_rows(ordered(seen[names[0]], key), fields):
+        for row in json_rows(ordered(first, key), fields):
             print(json.dumps(row, ensure_ascii=False))
     return 0
 

@@ -16,37 +16,45 @@ const CHANGE: &str = "UPDATE dbo.events SET n = n + 1, payload = N'changed' WHER
 
 const CONTENT: &str = "SELECT COUNT(*), SUM(n), SUM(CAST(id AS bigint) * n), SUM(CAST(LEN(payload) AS bigint)) FROM dbo.events";
 
-/// Moments for a SIGKILL, in ms after the start; spread over the whole run by `span`.
-fn moments(count: u64, span: Duration) -> impl Iterator<Item = Duration> {
+/// Moments of a run for a SIGKILL, as fractions of its length.
+fn moments() -> impl Iterator<Item = f64> {
     // A fixed low-discrepancy sequence: reproducible, and no two moments close together.
-    (0..count).map(move |at| {
-        let fraction = ((at as f64 + 0.5) * 0.618_033_988_749_895).fract();
-        span.mul_f64(fraction)
-    })
+    (0..).map(|at: u32| ((f64::from(at) + 0.5) * 0.618_033_988_749_895).fract())
 }
 
 /// Kills `args` at a dozen moments, making changes between; then an undisturbed run must make everything equal.
 async fn survives_kills(args: &[&str]) {
     let mut world = World::new(SETUP).await;
     world.config("  - source: dbo.events\n    change: { strategy: rowversion }\n");
-    let clock = std::time::Instant::now();
     world.run(&["--json", "sync"]).json();
-    let span = clock.elapsed().mul_f64(0.8);
-    let mut killed = 0;
-    for moment in moments(12, span) {
+    // How long a run takes is learned from those that end before they are killed.
+    let mut length = Duration::from_secs(2);
+    let (mut killed, mut changes) = (0, 0);
+    for moment in moments().take(100) {
         world.source(CHANGE).await;
+        changes += 1;
         if args == ["load"] {
             world.run(&["--json", "extract"]).json();
         }
+        let clock = std::time::Instant::now();
         let mut child = world.spawn(args);
-        tokio::time::sleep(moment).await;
-        killed += u32::from(child.try_wait().expect("a child").is_none());
+        let end = length.mul_f64(moment);
+        while clock.elapsed() < end && child.try_wait().expect("a child").is_none() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        match child.try_wait().expect("a child") {
+            Some(_) => length = length.min(clock.elapsed()),
+            None => killed += 1,
+        }
         let _ = child.kill();
         let _ = child.wait();
+        if killed == 12 {
+            break;
+        }
     }
-    assert!(
-        killed >= 3,
-        "only {killed} of 12 runs were still alive when killed"
+    assert_eq!(
+        killed, 12,
+        "so many of {changes} runs were still alive when killed"
     );
     let last = world.run(&["--json", "sync"]).json();
     assert_eq!(last["tables"][0]["error"], serde_json::Value::Null);
@@ -57,7 +65,7 @@ async fn survives_kills(args: &[&str]) {
     let status = world.run(&["--json", "status"]).json();
     assert_eq!(
         status["tables"][0]["lake"]["rows"],
-        json!(20012),
+        json!(20000 + changes),
         "{status:#}"
     );
     let staging = world

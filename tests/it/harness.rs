@@ -6,8 +6,8 @@ use icesync::mssql::sql::Statement;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use tempfile::TempDir;
 
 pub const PASSWORD: &str = "Stand-in 1;='\"x";
@@ -16,7 +16,7 @@ pub const PASSWORD: &str = "Stand-in 1;='\"x";
 pub struct Server {
     /// ADO.NET string without a database.
     base: String,
-    _sandbox: Option<icesync_sandbox::Sandbox>,
+    sandbox: Option<icesync_sandbox::Sandbox>,
 }
 
 pub fn server() -> &'static Server {
@@ -24,7 +24,7 @@ pub fn server() -> &'static Server {
     SERVER.get_or_init(|| match std::env::var("ICESYNC_TEST_MSSQL") {
         Ok(base) => Server {
             base,
-            _sandbox: None,
+            sandbox: None,
         },
         Err(_) => {
             let mut options = icesync_sandbox::SandboxOptions::default();
@@ -37,13 +37,18 @@ pub fn server() -> &'static Server {
             );
             Server {
                 base,
-                _sandbox: Some(sandbox),
+                sandbox: Some(sandbox),
             }
         }
     })
 }
 
 impl Server {
+    /// The stand-in's engine; none over a real server.
+    pub fn engine(&self) -> Option<&Arc<icesync_sandbox::engine::Engine>> {
+        self.sandbox.as_ref().map(|sandbox| &sandbox.engine)
+    }
+
     pub fn connection(&self, database: &str) -> String {
         format!("{};Database={database}", self.base)
     }
@@ -243,6 +248,42 @@ pub fn readers_agree(table: &Path, key: &str, expected: &[Value]) {
         .arg(table)
         .args(["--key", key, "--expect"])
         .arg(file.path())
+        .output()
+        .expect("python runs");
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// As [`readers_agree`], of many tables at once.
+pub fn lakes_agree(tables: &[(PathBuf, Vec<Value>)]) {
+    let Ok(python) = std::env::var("ICESYNC_INTEROP_PYTHON") else {
+        eprintln!(
+            "SKIPPED: independent readers of {} random tables (ICESYNC_INTEROP_PYTHON is not set; scripts/test.sh sets it)",
+            tables.len()
+        );
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut list = String::new();
+    for (at, (table, rows)) in tables.iter().enumerate() {
+        let expect = folder.path().join(format!("{at}.jsonl"));
+        let lines: String = rows.iter().map(|row| format!("{row}\n")).collect();
+        std::fs::write(&expect, lines).expect("written");
+        list.push_str(&format!(
+            "{}\n",
+            serde_json::json!({ "table": table, "expect": expect })
+        ));
+    }
+    let file = folder.path().join("list");
+    std::fs::write(&file, list).expect("written");
+    let output = Command::new(python)
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/read_lake.py"))
+        .arg("--list")
+        .arg(file)
         .output()
         .expect("python runs");
     assert!(

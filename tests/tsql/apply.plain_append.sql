@@ -6,7 +6,8 @@
 -- @p6 bigint Some(2)
 -- @p7 nvarchar Some("018f0000000070008000000000000001")
 -- @p8 bigint Some(8070450532247928832)
--- @p9 nvarchar Some("note")
+-- @p9 bigint Some(1000)
+-- @p10 nvarchar Some("note")
 SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT 60000;
 DECLARE @rc int, @staged bigint = 0, @inserted bigint = 0, @updated bigint = 0, @deleted bigint = 0;
 DECLARE @example nvarchar(1000), @message nvarchar(2000);
@@ -15,10 +16,17 @@ EXEC @rc = sp_getapplock @Resource = @p1, @LockMode = N'Exclusive', @LockOwner =
 IF @rc < 0 THROW 51002, N'another load of this target is in its transaction', 1;
 UPDATE s SET s.[lake_table] = @p3, s.[table_uuid] = @p4, s.[snapshot_id] = @p5, s.[sequence_number] = @p6, s.[run_id] = @p7, s.[loaded_at] = SYSUTCDATETIME() FROM [icesync].[load_state] AS s WITH (UPDLOCK, SERIALIZABLE) WHERE s.[target] = @p2 AND s.[snapshot_id] = @p8;
 IF @@ROWCOUNT <> 1 THROW 51003, N'the load state has moved', 1;
+SELECT @staged = COUNT_BIG(*) FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s WITH (TABLOCK);
+IF @staged <> @p9
+BEGIN
+    SET @message = CONCAT(N'', @p9, N' rows were sent to the staging table and it holds ', @staged);
+    THROW 51007, @message, 1;
+END;
+SET @staged = 0;
 SELECT TOP (1) @example = CONVERT(nvarchar(100), s.[note]) FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s WHERE CONVERT(varbinary(max), CONVERT(nvarchar(max), CONVERT(varchar(max), s.[note]))) <> CONVERT(varbinary(max), s.[note]);
 IF @example IS NOT NULL
 BEGIN
-    SET @message = CONCAT(@p9, N': ', @example);
+    SET @message = CONCAT(@p10, N': ', @example);
     THROW 51006, @message, 1;
 END;
 SELECT @staged = COUNT_BIG(*) FROM (SELECT s.[order_id] AS [order_id], s.[rv] AS [rv], s.[quantity] AS [quantity], CONVERT(varchar(200), s.[note]) AS [note], s.[_op_] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s) AS s;

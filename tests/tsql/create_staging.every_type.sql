@@ -34,6 +34,10 @@ CREATE TABLE [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] (
     [c33] varbinary(892) NULL,
     [c34] varbinary(max) NULL,
     [c35] varbinary(max) NULL,
+    [c36] nvarchar(max) NULL,
+    [c37] nvarchar(max) NULL,
+    [c38] nvarchar(max) NULL,
+    [_type37] nvarchar(200) NULL,
     [_op_] nvarchar(1) NOT NULL,
     [_seg] int NOT NULL
 );

@@ -34,5 +34,8 @@ CREATE TABLE [dbo].[every_type] (
     [c33] hierarchyid NULL,
     [c34] geometry NULL,
     [c35] geography NULL,
+    [c36] json NULL,
+    [c37] sql_variant NULL,
+    [c38] vector(3) NULL,
     CONSTRAINT [PK_every_type] PRIMARY KEY ([c1])
 );

@@ -46,7 +46,14 @@ pub fn convert(value: &Value, c: Conversion<'_>) -> Result<Value, SqlError> {
         );
     }
     match c.to {
-        SqlType::SqlVariant => Ok(Value::Variant(Box::new((c.from.clone(), value.clone())))),
+        SqlType::SqlVariant => {
+            let collation = types::is_character(c.from).then(|| c.collate.name.clone());
+            Ok(Value::Variant(Box::new((
+                c.from.clone(),
+                value.clone(),
+                collation,
+            ))))
+        }
         SqlType::Bit | SqlType::TinyInt | SqlType::SmallInt | SqlType::Int | SqlType::BigInt => {
             to_integer(value, c)
         }

@@ -18,6 +18,7 @@ mod now;
 mod round;
 mod search;
 mod text;
+mod variant;
 mod verify;
 
 use crate::engine::collation::Collate;
@@ -70,6 +71,7 @@ static LISTS: &[&[Builtin]] = &[
     round::FUNCTIONS,
     search::FUNCTIONS,
     text::FUNCTIONS,
+    variant::FUNCTIONS,
     verify::FUNCTIONS,
 ];
 

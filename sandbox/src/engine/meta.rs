@@ -156,6 +156,6 @@ pub fn split_name(text: &str) -> Vec<String> {
 fn variant(value: Value) -> Value {
     match value {
         Value::Null => Value::Null,
-        other => Value::Variant(Box::new((types::of_value(&other), other))),
+        other => Value::Variant(Box::new((types::of_value(&other), other, None))),
     }
 }

@@ -160,7 +160,7 @@ impl ColumnEncoder {
         let Value::Variant(inner) = value else {
             return Err(Wrong("not a sql_variant"));
         };
-        let (base, value) = inner.as_ref();
+        let (base, value, _) = inner.as_ref();
         let at = out.len();
         out.extend_from_slice(&[0; 4]);
         super::variant::put_properties(out, base, self.collation)

@@ -90,7 +90,7 @@ pub(super) fn read(bytes: &[u8]) -> Parsed<Value> {
         return Err(ParseError::bad("a sql_variant with surplus properties"));
     }
     let value = decode::read_bytes(from.rest(), &ty)?;
-    Ok(Value::Variant(Box::new((ty.ty, value))))
+    Ok(Value::Variant(Box::new((ty.ty, value, None))))
 }
 
 fn base_type(token: u8, properties: &mut Cursor<'_>) -> Parsed<WireType> {

@@ -143,6 +143,11 @@ pub(super) enum Sink {
         encoding: Encoding,
     },
     Bytes(Varying),
+    /// `sql_variant`: text and base type.
+    Variant {
+        values: Varying,
+        types: Varying,
+    },
     Uuid {
         bytes: Vec<u8>,
         nulls: NullBufferBuilder,
@@ -150,8 +155,8 @@ pub(super) enum Sink {
 }
 
 impl Sink {
-    /// The builder of a type; `ticks` and `offset` say which companions the lake has. None: the mapping refuses the type.
-    pub(super) fn new(ty: SqlType, encoding: Encoding, ticks: bool, offset: bool) -> Option<Self> {
+    /// The builder of a type; `ticks` and `offset` say which companions the lake has.
+    pub(super) fn new(ty: SqlType, encoding: Encoding, ticks: bool, offset: bool) -> Self {
         let decimal = |precision, scale| Sink::Decimal {
             values: Fixed::new(),
             precision,
@@ -163,7 +168,7 @@ impl Sink {
         };
         let ticks = ticks.then(Fixed::new);
         let offset = offset.then(Fixed::new);
-        Some(match ty {
+        match ty {
             SqlType::Bit => Sink::Bool {
                 values: arrow_buffer::BooleanBufferBuilder::new(0),
                 nulls: NullBufferBuilder::new(0),
@@ -199,7 +204,8 @@ impl Sink {
             | SqlType::NVarChar { .. }
             | SqlType::NText
             | SqlType::Xml
-            | SqlType::Json => text(Encoding::Utf16),
+            | SqlType::Json
+            | SqlType::Vector { .. } => text(Encoding::Utf16),
             SqlType::Binary { .. }
             | SqlType::VarBinary { .. }
             | SqlType::Image
@@ -211,8 +217,11 @@ impl Sink {
                 bytes: Vec::new(),
                 nulls: NullBufferBuilder::new(0),
             },
-            SqlType::SqlVariant | SqlType::Vector { .. } => return None,
-        })
+            SqlType::SqlVariant => Sink::Variant {
+                values: Varying::new(),
+                types: Varying::new(),
+            },
+        }
     }
 
     pub(super) fn null(&mut self) {
@@ -245,6 +254,10 @@ impl Sink {
                 companion(offset);
             }
             Sink::Text { values, .. } | Sink::Bytes(values) => values.null(),
+            Sink::Variant { values, types } => {
+                values.null();
+                types.null();
+            }
             Sink::Uuid { bytes, nulls } => {
                 bytes.extend_from_slice(&[0; 16]);
                 nulls.append_null();
@@ -262,6 +275,7 @@ impl Sink {
             Sink::Time { .. } | Sink::Timestamp { .. } => 12,
             Sink::TimestampTz { .. } => 16,
             Sink::Text { .. } | Sink::Bytes(_) => 4,
+            Sink::Variant { .. } => 8,
         }
     }
 
@@ -311,6 +325,12 @@ impl Sink {
             Sink::Text { values, .. } => {
                 let (offsets, bytes, nulls) = values.take()?;
                 arrays.push(Arc::new(StringArray::try_new(offsets, bytes, nulls)?));
+            }
+            Sink::Variant { values, types } => {
+                for column in [values, types] {
+                    let (offsets, bytes, nulls) = column.take()?;
+                    arrays.push(Arc::new(StringArray::try_new(offsets, bytes, nulls)?));
+                }
             }
             Sink::Bytes(values) => {
                 let (offsets, bytes, nulls) = values.take()?;

@@ -11,6 +11,7 @@ use super::columns::{
 use super::transcode::{append_1252, append_utf8, append_utf16};
 use super::wire::Wire;
 use crate::mssql::error::{ConversionError, MssqlError};
+use crate::mssql::sql::variant::SEPARATOR;
 use crate::schema::mapping::{SelectExpression, arrow_schema, select_expression};
 use crate::schema::{Column, Fidelity, LakeSchema, Role, TableSchema};
 use arrow_array::{ArrayRef, RecordBatch};
@@ -86,11 +87,7 @@ impl Decoder {
                     ))
                 })?;
             let encoding = encoding(column);
-            let sink = Sink::new(column.ty, encoding, has(Role::Ticks), has(Role::Offset))
-                .ok_or_else(|| MssqlError::Unsupported {
-                    feature: format!("column {} ({}) of {}", column.name, column.ty, table.name),
-                    remedy: "leave the column out".into(),
-                })?;
+            let sink = Sink::new(column.ty, encoding, has(Role::Ticks), has(Role::Offset));
             required.push(value.required);
             fields.extend(of_column().cloned());
             sinks.push(sink);
@@ -229,6 +226,14 @@ impl Decoder {
     /// Text arrived that is not text in its encoding.
     #[cold]
     fn malformed(&mut self, col: usize, pieces: usize) {
+        if self.fidelity == Fidelity::Standard && self.required.get(col).copied().unwrap_or(false) {
+            // Two keys could become one.
+            return self.fail(
+                col,
+                "the key holds a code unit that stands for no character (half of a surrogate pair, or malformed UTF-8)",
+                "correct the row at the source",
+            );
+        }
         match self.fidelity {
             Fidelity::Exact => self.fail(
                 col,
@@ -238,6 +243,31 @@ impl Decoder {
             Fidelity::Standard => {
                 self.truncations += u64::try_from(pieces).unwrap_or(u64::MAX);
             }
+        }
+    }
+
+    /// Base type, separator and value of a `sql_variant`.
+    fn variant(&mut self, col: usize, bytes: &[u8]) {
+        let Some(Sink::Variant { values, types }) = self.sinks.get_mut(col) else {
+            return self.unexpected(col, "text");
+        };
+        let before = values.bytes.len();
+        let malformed = append_utf16(bytes, &mut values.bytes);
+        let value = &values.bytes[before..];
+        let Some(length) = value.iter().position(|&byte| byte == SEPARATOR) else {
+            return self.fail(
+                col,
+                "a sql_variant arrived without its base type",
+                "please report this",
+            );
+        };
+        self.bytes += value.len();
+        types.bytes.extend_from_slice(&value[..length]);
+        types.end();
+        values.bytes.drain(before..=before + length);
+        values.end();
+        if malformed > 0 {
+            self.malformed(col, malformed);
         }
     }
 
@@ -307,7 +337,8 @@ fn encoding(column: &Column) -> Encoding {
         | (
             SelectExpression::ConvertNVarChar(_)
             | SelectExpression::ConvertNVarCharMax
-            | SelectExpression::ConvertVarBinaryMax,
+            | SelectExpression::ConvertVarBinaryMax
+            | SelectExpression::TypedText,
             _,
         ) => Encoding::Utf16,
     }
@@ -383,7 +414,7 @@ impl RowWriter for Decoder {
 
     fn write_string(&mut self, col: usize, bytes: Cow<'_, [u8]>, _encoding: EncodingType) {
         let Some(Sink::Text { values, encoding }) = self.sinks.get_mut(col) else {
-            return self.unexpected(col, "text");
+            return self.variant(col, &bytes);
         };
         let before = values.bytes.len();
         let malformed = match encoding {

@@ -38,7 +38,9 @@ impl Wire {
     /// What the table's schema promises, after the conversion in the select list.
     pub(super) fn of(column: &Column, encoding: Encoding) -> Self {
         match select_expression(column) {
-            SelectExpression::ConvertNVarChar(_) | SelectExpression::ConvertNVarCharMax => {
+            SelectExpression::ConvertNVarChar(_)
+            | SelectExpression::ConvertNVarCharMax
+            | SelectExpression::TypedText => {
                 return Wire::Text(Encoding::Utf16);
             }
             SelectExpression::ConvertVarBinaryMax => return Wire::Bytes,
@@ -68,13 +70,15 @@ impl Wire {
             SqlType::Binary { .. } | SqlType::VarBinary { .. } | SqlType::RowVersion => Wire::Bytes,
             SqlType::UniqueIdentifier => Wire::Guid,
             // Always converted.
-            SqlType::Text | SqlType::NText | SqlType::Xml | SqlType::Json => {
-                Wire::Text(Encoding::Utf16)
-            }
+            SqlType::Text
+            | SqlType::NText
+            | SqlType::Xml
+            | SqlType::Json
+            | SqlType::SqlVariant
+            | SqlType::Vector { .. } => Wire::Text(Encoding::Utf16),
             SqlType::Image | SqlType::HierarchyId | SqlType::Geometry | SqlType::Geography => {
                 Wire::Bytes
             }
-            SqlType::SqlVariant | SqlType::Vector { .. } => Wire::Nothing,
         }
     }
 

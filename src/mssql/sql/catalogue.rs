@@ -4,9 +4,10 @@
 use super::bounds::{self, Count, ServerClock, TimestampBounds};
 use super::define::{self, StagingColumn, StagingTable};
 use super::describe::describe;
-use super::merge::{self, MergeColumn, MergePlan, Mode, UpsertStatement};
+use super::merge::{self, BaseTypes, MergeColumn, MergePlan, Mode, UpsertStatement};
 use super::read::{self, Closed, Locking, PageCursor, Range};
 use super::state::{self, StateChange};
+use super::variant::{self, BaseType};
 use super::{Statement, is_text};
 use crate::schema::mapping::staging_type;
 use crate::schema::{
@@ -63,6 +64,11 @@ impl Examples {
         self.add("create_schema", "", define::create_schema("it's [odd]"));
         self.add("create_load_state", "", define::create_load_state());
         self.add("drop_table", "", define::drop_table(&staging));
+        self.add(
+            "staged_types",
+            "",
+            variant::staged_types(&staging, "_type5"),
+        );
         self.add(
             "staging_tables",
             "",
@@ -449,6 +455,9 @@ fn every_type() -> TableSchema {
         SqlType::HierarchyId,
         SqlType::Geometry,
         SqlType::Geography,
+        SqlType::Json,
+        SqlType::SqlVariant,
+        SqlType::Vector { dimensions: 3 },
     ];
     let columns = types
         .into_iter()
@@ -468,6 +477,7 @@ fn staging(table: &TableSchema) -> StagingTable {
             ty,
             collation: column.collation.clone().filter(|_| is_text(ty)),
             nullable: !key.contains(&at),
+            base_type: (column.ty == SqlType::SqlVariant).then(|| format!("_type{}", at + 1)),
         }
     });
     StagingTable {
@@ -499,6 +509,18 @@ fn merge_plan(table: &TableSchema, staging: &StagingTable) -> MergePlan {
                 staged_ty: staged.ty,
                 staged_nullable: column.name == "a" || staged.nullable,
                 identity: column.generated == Generated::Identity,
+                base_types: staged.base_type.clone().map(|staged| BaseTypes {
+                    staged,
+                    found: [
+                        "int",
+                        "decimal(10,2)",
+                        "varchar(20) COLLATE Polish_CI_AS",
+                        "binary(4)",
+                    ]
+                    .into_iter()
+                    .filter_map(BaseType::parse)
+                    .collect(),
+                }),
             })
             .collect(),
         key: table
@@ -510,6 +532,7 @@ fn merge_plan(table: &TableSchema, staging: &StagingTable) -> MergePlan {
         statement: UpsertStatement::Merge,
         has_deletes: false,
         segments: 1,
+        staged_rows: 1000,
         first_load: false,
         lock: "icesync:apply:dbo.orders".into(),
         lock_timeout_ms: 60_000,

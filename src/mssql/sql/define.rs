@@ -1,7 +1,7 @@
 //! Definitions: schemas, tables, staging tables; and the lock that keeps two loads of one target apart.
 
 use super::{CollationName, Ident, Params, Statement, TableIdent, is_text, list, typed_name};
-use crate::schema::{Collation, Column, Generated, SqlType, TableName, TableSchema};
+use crate::schema::{Collation, Column, Generated, Key, SqlType, TableName, TableSchema};
 
 /// Schema of everything that icesync keeps in a target database.
 pub const OWN_SCHEMA: &str = "icesync";
@@ -51,10 +51,13 @@ END;",
     )
 }
 
-/// Creates a target table with the source's types. Identity stays identity; computed and period columns and row versions become plain columns,
-/// because a copy must hold the source's values rather than make its own.
+/// Creates a target table with the source's types. Identity stays identity where [`keeps_identity`] says so; computed and period columns and row versions
+/// become plain columns, because a copy must hold the source's values rather than make its own.
 pub fn create_table(target: &TableName, schema: &TableSchema) -> Statement {
-    let mut lines: Vec<String> = schema.columns.iter().map(target_column).collect();
+    let columns = schema.columns.iter().enumerate();
+    let mut lines: Vec<String> = columns
+        .map(|(at, column)| target_column(column, keeps_identity(schema, at)))
+        .collect();
     let keys = list(
         schema.key_columns().map(|c| Ident(&c.name).to_string()),
         ", ",
@@ -90,11 +93,16 @@ fn constraint_name(prefix: &str, table: &str) -> String {
     name
 }
 
-fn target_column(column: &Column) -> String {
-    let identity = match column.generated {
-        Generated::Identity => " IDENTITY(1,1)",
-        Generated::No | Generated::Computed | Generated::RowStart | Generated::RowEnd => "",
-    };
+/// Whether a column is an identity in the target that icesync creates. Outside the key it is a plain column: the server never updates an identity,
+/// and a row of the source that was deleted and inserted again has another one.
+pub fn keeps_identity(schema: &TableSchema, column: usize) -> bool {
+    let is_key = |key: &Key| key.columns.contains(&column);
+    let is_identity = |column: &Column| column.generated == Generated::Identity;
+    schema.columns.get(column).is_some_and(is_identity) && schema.key.as_ref().is_none_or(is_key)
+}
+
+fn target_column(column: &Column, keeps_identity: bool) -> String {
+    let identity = if keeps_identity { " IDENTITY(1,1)" } else { "" };
     format!(
         "{} {}{identity} {}",
         Ident(&column.name),
@@ -142,6 +150,9 @@ pub fn widen_column(target: &TableName, column: &Column, nullable: bool) -> Stat
     ))
 }
 
+/// Type of the staging columns that hold base types: the longest has a collation's name of 128 characters.
+pub const BASE_TYPE: SqlType = SqlType::NVarChar { length: Some(200) };
+
 /// One column of a staging table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StagingColumn {
@@ -151,6 +162,8 @@ pub struct StagingColumn {
     /// Text is staged as Unicode in the target column's collation, so that keys compare as the target compares them.
     pub collation: Option<Collation>,
     pub nullable: bool,
+    /// Name of the column beside it that holds the base types of a `sql_variant`.
+    pub base_type: Option<String>,
 }
 
 /// A staging table: a heap that bulk channels fill and the load transaction reads.
@@ -175,6 +188,8 @@ pub fn create_staging(staging: &StagingTable) -> Statement {
             format!("{name} {}", nullability(column.nullable))
         })
         .collect();
+    let base_types = staging.columns.iter().filter_map(|c| c.base_type.as_ref());
+    lines.extend(base_types.map(|name| format!("{} {BASE_TYPE} NULL", Ident(name))));
     lines.push(format!(
         "{} nvarchar(1) NOT NULL",
         Ident(&staging.operation)

@@ -2,6 +2,7 @@
 //! argues why nothing is lost or applied twice.
 
 use super::state::StateChange;
+use super::variant::{self, BaseType};
 use super::{Ident, Params, Statement, TableIdent, is_code_page_text, is_text, list, shown};
 use crate::schema::{SqlType, TableName};
 
@@ -15,6 +16,9 @@ pub const ERROR_DUPLICATE_KEY: u32 = 51004;
 pub const ERROR_NULL_KEY: u32 = 51005;
 /// A character that the target column's code page does not have.
 pub const ERROR_LOST_CHARACTER: u32 = 51006;
+
+/// The staging table does not hold as many rows as were sent to it.
+pub const ERROR_STAGED_ROWS: u32 = 51007;
 
 /// What becomes of the target's rows.
 #[derive(
@@ -56,6 +60,17 @@ pub struct MergeColumn {
     pub staged_nullable: bool,
     /// The server does not let an identity be updated.
     pub identity: bool,
+    /// Where the base types of a `sql_variant` are.
+    pub base_types: Option<BaseTypes>,
+}
+
+/// The base types of a staged `sql_variant`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseTypes {
+    /// Name of their column in the staging table.
+    pub staged: String,
+    /// All that are staged.
+    pub found: Vec<BaseType>,
 }
 
 /// Input of [`apply`].
@@ -76,6 +91,8 @@ pub struct MergePlan {
     pub has_deletes: bool,
     /// How many segments may be staged.
     pub segments: u32,
+    /// How many rows were sent to the staging table.
+    pub staged_rows: u64,
     /// The target may be empty: if it still is when the transaction has it, rows are inserted without a comparison.
     pub first_load: bool,
     /// Name of the lock that one load transaction of this target holds at a time.
@@ -100,6 +117,18 @@ IF @rc < 0 THROW {ERROR_LOCKED}, N'another load of this target is in its transac
     );
     let target = params.text(&state.target);
     sql.push_str(&compare_and_set(state, &target, &mut params));
+    let sent = params.int(i64::try_from(plan.staged_rows).unwrap_or(i64::MAX));
+    sql.push_str(&format!(
+        "SELECT @staged = COUNT_BIG(*) FROM {} AS s WITH (TABLOCK);
+IF @staged <> {sent}
+BEGIN
+    SET @message = CONCAT(N'', {sent}, N' rows were sent to the staging table and it holds ', @staged);
+    THROW {ERROR_STAGED_ROWS}, @message, 1;
+END;
+SET @staged = 0;
+",
+        TableIdent(&plan.staging)
+    ));
     sql.push_str(&checks(plan, &mut params));
     sql.push_str(&rows(plan));
     sql.push_str(&format!(
@@ -364,6 +393,10 @@ ORDER BY s.{} DESC, s.{operation} DESC) AS {rank} FROM {staging} AS s) AS n WHER
 /// A staged value as the target's type. `target::check` has refused whatever could lose something here.
 fn load_expression(column: &MergeColumn) -> String {
     let staged = format!("s.{}", Ident(&column.staged));
+    if let Some(types) = &column.base_types {
+        let base_type = format!("s.{}", Ident(&types.staged));
+        return variant::rebuilt(&staged, &base_type, &types.found);
+    }
     let ty = match column.ty {
         SqlType::Decimal { precision, scale } => SqlType::Numeric { precision, scale },
         other => other,
@@ -380,7 +413,7 @@ fn load_expression(column: &MergeColumn) -> String {
 }
 
 /// What of a value must be compared so that every difference is seen. EXCEPT treats NULL as equal to NULL, but text as its collation does (case,
-/// trailing spaces), binaries without trailing zeros, offsets by the instant alone, and some types not at all.
+/// trailing spaces), binaries without trailing zeros, zero without its sign, offsets by the instant alone, and some types not at all.
 fn compared(ty: SqlType, value: &str) -> Vec<String> {
     let bytes = |length: Option<u16>| match length {
         Some(length) => format!("CONVERT(varbinary({length}), {value})"),
@@ -397,8 +430,6 @@ fn compared(ty: SqlType, value: &str) -> Vec<String> {
         | SqlType::Numeric { .. }
         | SqlType::Money
         | SqlType::SmallMoney
-        | SqlType::Real
-        | SqlType::Float
         | SqlType::Date
         | SqlType::Time { .. }
         | SqlType::DateTime
@@ -408,6 +439,9 @@ fn compared(ty: SqlType, value: &str) -> Vec<String> {
         | SqlType::RowVersion
         | SqlType::HierarchyId
         | SqlType::Binary { .. } => vec![value.to_owned()],
+        // Zero has two signs, which compare equal.
+        SqlType::Real => vec![bytes(Some(4))],
+        SqlType::Float => vec![bytes(Some(8))],
         SqlType::DateTimeOffset { .. } => {
             vec![value.to_owned(), format!("DATEPART(tzoffset, {value})")]
         }
@@ -427,12 +461,26 @@ fn compared(ty: SqlType, value: &str) -> Vec<String> {
         SqlType::Image | SqlType::Geometry | SqlType::Geography => {
             vec![bytes(None), format!("DATALENGTH({})", bytes(None))]
         }
-        SqlType::SqlVariant => vec![
-            value.to_owned(),
-            format!("CONVERT(nvarchar(128), SQL_VARIANT_PROPERTY({value}, 'BaseType'))"),
-            length,
-        ],
+        SqlType::SqlVariant => {
+            let text = variant::text(value);
+            vec![
+                variant::base_type(value),
+                format!("CONVERT(varbinary(max), {text})"),
+            ]
+        }
     }
+}
+
+/// Whether two different values of a type compare equal: case and trailing spaces of text, trailing zeros of a `varbinary`, offsets of one instant.
+fn has_equals(ty: SqlType) -> bool {
+    is_text(ty)
+        || matches!(
+            ty,
+            SqlType::VarBinary { .. }
+                | SqlType::DateTimeOffset { .. }
+                | SqlType::Real
+                | SqlType::Float
+        )
 }
 
 impl MergePlan {
@@ -464,14 +512,14 @@ impl MergePlan {
         )
     }
 
-    /// The SET list and the condition that something differs; none when there is nothing to set. Key columns of text are among them: keys that
-    /// are equal to the target may still be written differently.
+    /// The SET list and the condition that something differs; none when there is nothing to set. Key columns of some types are among them: keys that
+    /// are equal to the target may still be different values.
     fn update(&self) -> Option<(String, String)> {
         let columns: Vec<&MergeColumn> = self
             .columns
             .iter()
             .enumerate()
-            .filter(|(at, c)| !c.identity && (!self.key.contains(at) || is_text(c.ty)))
+            .filter(|(at, c)| !c.identity && (!self.key.contains(at) || has_equals(c.ty)))
             .map(|(_, c)| c)
             .collect();
         if columns.is_empty() {

@@ -1,6 +1,6 @@
 //! The rows of a table: all of them, a window, a page of a window. Never NOLOCK or READPAST.
 
-use super::{Ident, Params, Statement, TableIdent, is_text, list, shown, typed};
+use super::{Ident, Params, Statement, TableIdent, is_text, list, shown, typed, variant};
 use crate::schema::mapping::{SelectExpression, select_expression};
 use crate::schema::{Column, SqlType, TableSchema};
 
@@ -196,6 +196,7 @@ fn selected(column: &Column) -> String {
         SelectExpression::ConvertVarBinaryMax => {
             format!("CONVERT(varbinary(max), {value}) AS {name}")
         }
+        SelectExpression::TypedText => format!("{} AS {name}", variant::read(&value)),
     }
 }
 

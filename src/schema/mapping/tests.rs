@@ -125,21 +125,19 @@ fn every_type_has_its_place() {
         (SqlType::Geometry, vec![value(LakeType::Binary)]),
         (SqlType::Geography, vec![value(LakeType::Binary)]),
         (SqlType::Json, vec![value(LakeType::String)]),
+        (
+            SqlType::Vector { dimensions: 3 },
+            vec![value(LakeType::String)],
+        ),
+        (
+            SqlType::SqlVariant,
+            vec![
+                value(LakeType::String),
+                ("c__type".into(), LakeType::String),
+            ],
+        ),
     ] {
         assert_eq!(exact(ty), expected, "{ty}");
-    }
-    for ty in [SqlType::SqlVariant, SqlType::Vector { dimensions: 3 }] {
-        let refused = lake_schema(
-            &table(vec![column("c", ty)], &[]),
-            TableKind::Mirror,
-            Fidelity::Exact,
-        )
-        .unwrap_err()
-        .to_string();
-        assert!(
-            refused.contains("column c of dbo.t") && refused.contains(&ty.to_string()),
-            "{refused}"
-        );
     }
 }
 
@@ -148,6 +146,23 @@ fn standard_fidelity_has_no_companions() {
     let wide = table(vec![column("c", SqlType::DateTimeOffset { scale: 7 })], &[]);
     let schema = lake_schema(&wide, TableKind::Mirror, Fidelity::Standard).unwrap();
     assert_eq!(schema.fields.len(), 1);
+    // But for the base type, without which a value would be another.
+    let variant = table(vec![column("c", SqlType::SqlVariant)], &[]);
+    let schema = lake_schema(&variant, TableKind::Mirror, Fidelity::Standard).unwrap();
+    assert_eq!(schema.fields[1].role, Role::BaseType);
+}
+
+#[test]
+fn standard_fidelity_never_cuts_the_key_of_a_mirror() {
+    let keyed = |scale| {
+        let columns = vec![column("at", SqlType::DateTime2 { scale })];
+        table(columns, &[0])
+    };
+    let shape = |scale, kind| lake_schema(&keyed(scale), kind, Fidelity::Standard);
+    let refused = shape(7, TableKind::Mirror).unwrap_err().to_string();
+    assert!(refused.contains("fidelity: exact"), "{refused}");
+    assert!(shape(6, TableKind::Mirror).is_ok());
+    assert!(shape(7, TableKind::History).is_ok());
 }
 
 #[test]
@@ -457,6 +472,7 @@ fn types_document() -> String {
                     SelectExpression::ConvertNVarChar(length) => format!("`nvarchar({length})`"),
                     SelectExpression::ConvertNVarCharMax => "`nvarchar(max)`".into(),
                     SelectExpression::ConvertVarBinaryMax => "`varbinary(max)`".to_owned(),
+                    SelectExpression::TypedText => "base type and text, `nvarchar(max)`".to_owned(),
                 };
                 let value = lake_type_name(schema.fields[0].ty);
                 format!(

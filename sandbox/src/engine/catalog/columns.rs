@@ -38,7 +38,7 @@ impl ColumnRow {
             },
             ty => sql_types::fit_integer(value, ty).unwrap_or(Value::Null),
         };
-        Value::Variant(Box::new((self.ty.clone(), inner)))
+        Value::Variant(Box::new((self.ty.clone(), inner, None)))
     }
 }
 

@@ -147,7 +147,7 @@ fn of_sequence(thing: &Thing, get: impl Fn(&Sequence) -> Option<i128>) -> Value 
             ty => sql_types::fit_integer(value, ty).unwrap_or(Value::Null),
         });
         value.map_or(Value::Null, |value| {
-            Value::Variant(Box::new((sequence.ty.clone(), value)))
+            Value::Variant(Box::new((sequence.ty.clone(), value, None)))
         })
     })
 }

@@ -327,10 +327,10 @@ const CONFIGURATION: &[Field<Setting>] = &[
     col("configuration_id", SqlType::Int, |s| Value::Int(s.id)),
     col("name", SqlType::NVarChar(Some(35)), |s| text(s.name)),
     opt("value", SqlType::SqlVariant, |s| {
-        Value::Variant(Box::new((SqlType::Int, Value::Int(s.value))))
+        Value::Variant(Box::new((SqlType::Int, Value::Int(s.value), None)))
     }),
     opt("value_in_use", SqlType::SqlVariant, |s| {
-        Value::Variant(Box::new((SqlType::Int, Value::Int(s.value))))
+        Value::Variant(Box::new((SqlType::Int, Value::Int(s.value), None)))
     }),
     col("is_dynamic", SqlType::Bit, |_| Value::Bit(true)),
     col("is_advanced", SqlType::Bit, |_| Value::Bit(false)),

@@ -135,7 +135,7 @@ pub(super) fn histogram(cx: &Cx<'_>, at: ObjectRef, stats_id: i32) -> Outcome<Ve
     let render = |(number, step): (i32, Step)| {
         let high = match step.high {
             Value::Null => Value::Null,
-            value => Value::Variant(Box::new((column.ty.clone(), value))),
+            value => Value::Variant(Box::new((column.ty.clone(), value, None))),
         };
         let average = if step.distinct == 0 {
             1.0

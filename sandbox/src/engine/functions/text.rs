@@ -194,7 +194,14 @@ fn mapped(
 ) -> Result<Value, SqlError> {
     let text = Arguments::new(v, t, cx).text(0)?;
     Ok(text.map_or(Value::Null, |text| {
-        Value::Str(text.iter().map(|unit| map(*unit)).collect())
+        // A letter whose counterpart the code page lacks stays as it is.
+        let narrow = t.first().is_some_and(|ty| !types::is_unicode(ty));
+        let page = cx.collation.info.code_page;
+        let mapped = |unit: &u16| match map(*unit) {
+            other if narrow && !page.has(&[other]) => *unit,
+            other => other,
+        };
+        Value::Str(text.iter().map(mapped).collect())
     }))
 }
 

@@ -205,7 +205,7 @@ fn session_context(cx: &mut Cx<'_>, args: &[Value]) -> Outcome<Value> {
     };
     Ok(match cx.ses.session_context.get(&key.to_lowercase()) {
         Some((value, ty)) if !matches!(value, Value::Null) => {
-            Value::Variant(Box::new((ty.clone(), value.clone())))
+            Value::Variant(Box::new((ty.clone(), value.clone(), None)))
         }
         Some(_) | None => Value::Null,
     })

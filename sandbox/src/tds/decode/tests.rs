@@ -28,7 +28,7 @@ fn decimal_type(precision: u8, scale: u8) -> SqlType {
 fn samples() -> Vec<(SqlType, Vec<Value>)> {
     let last_tick = TICKS_PER_DAY - 1;
     let nines = 10i128.pow(38) - 1;
-    let variant = |ty, value| Value::Variant(Box::new((ty, value)));
+    let variant = |ty, value| Value::Variant(Box::new((ty, value, None)));
     let mut found = vec![
         (SqlType::Bit, vec![Value::Bit(true), Value::Bit(false)]),
         (
@@ -288,7 +288,7 @@ fn values_of_another_type_or_beyond_the_column_are_refused() {
         (SqlType::SmallMoney, Value::Money(1 << 40)),
         (
             SqlType::SqlVariant,
-            Value::Variant(Box::new((SqlType::Xml, text("x")))),
+            Value::Variant(Box::new((SqlType::Xml, text("x"), None))),
         ),
     ];
     for (ty, value) in refused {
