@@ -337,7 +337,8 @@ impl LoadReport {
     }
 }
 
-fn write_changes(out: &mut String, changes: &[SchemaChange]) {
+/// A line for each change of columns.
+pub(crate) fn write_changes(out: &mut String, changes: &[SchemaChange]) {
     for change in changes {
         let _ = writeln!(out, "  schema   {change}");
     }

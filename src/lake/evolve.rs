@@ -7,13 +7,15 @@
 //! **What can crash where.** Before the metadata file nothing has happened. After it the table has the new schema and no new row, which is
 //! a state like any other: the next run finds what is recorded equal to the source and goes on with the window that it would have read
 //! anyway. The checkpoint does not move, so a run under the old schema that is still reading commits or does not by the rule that
-//! always holds; its files lack the new columns, as do all files before them.
+//! always holds; its files lack the new columns, as do all files before them. Where the checkpoint itself has to change (the column that it
+//! follows has another name), it gets another token, which stops such a run.
 //!
-//! **Compare and set.** The evolution was decided from one schema id and one recorded source schema. If either is another one by the time
-//! of the commit, somebody else evolved the table, and the run stops before it reads.
+//! **Compare and set.** The evolution was decided from one schema id and from one text of each property that it sets. If one of them is another
+//! by the time of the commit, somebody else evolved the table, and the run stops before it reads; tried again, it finds nothing left to evolve.
 //!
 //! **Old snapshots** name the schema that they were written under, and Iceberg keeps it. What our properties said of it is kept too, under the
-//! property's name with `.<schema id>` behind it, so that [`LakeTable::as_of`] reads an old snapshot as it was.
+//! property's name with `.<schema id>` behind it, so that [`LakeTable::as_of`] reads an old snapshot as it was. A column that the source
+//! dropped is marked in its field's doc: it tells readers, and makes a drop alone a schema of its own.
 
 use super::commit::Change;
 use super::error::{LakeError, Result};
@@ -23,6 +25,9 @@ use crate::schema::{LakeField, LakeSchema, LakeType};
 use iceberg::spec::Schema;
 use std::collections::HashMap;
 use std::sync::Arc;
+
+/// Doc of a field whose column the source dropped.
+const DROPPED: &str = "dropped at the source; NULL in rows written since";
 
 /// How a lake table's fields change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +49,7 @@ struct Evolved {
 }
 
 impl LakeTable {
-    /// Publishes the evolution: schema and properties together or nothing. [`LakeError::CommitOutdated`] when the table's schema, or one of
+    /// Publishes the evolution: schema and properties together or nothing. [`LakeError::SchemaMoved`] when the table's schema, or one of
     /// the properties, is no longer what this version has. See the module head.
     pub async fn evolve(&mut self, evolution: &Evolution) -> Result<()> {
         let seen = self.clone();
@@ -56,9 +61,8 @@ impl LakeTable {
             if table.metadata().current_schema_id() != seen.metadata().current_schema_id()
                 || !same_properties
             {
-                return Err(LakeError::CommitOutdated {
+                return Err(LakeError::SchemaMoved {
                     table: table.name.clone(),
-                    reason: "its schema was changed by somebody else".into(),
                 });
             }
             table.evolution_change(evolution)
@@ -68,7 +72,17 @@ impl LakeTable {
 
     fn evolution_change(&self, evolution: &Evolution) -> Result<Change> {
         let Evolved { shape, ids } = self.evolved(evolution)?;
-        let schema = schema_with_ids(&self.name, &shape, &ids)?;
+        let mut docs = HashMap::new();
+        for (field, &id) in shape.fields.iter().zip(&ids) {
+            let have = self.metadata().current_schema().field_by_id(id);
+            let doc = match field.source {
+                Some(source) if source >= evolution.live => Some(DROPPED.to_owned()),
+                Some(_) => None,
+                None => have.and_then(|have| have.doc.clone()),
+            };
+            docs.extend(doc.map(|doc| (id, doc)));
+        }
+        let schema = schema_with_ids(&self.name, &shape, &ids, &docs)?;
         let mut properties = evolution.properties.clone();
         let kept = kept_with_ids(&self.name, &shape, &ids, evolution.live)?;
         properties.insert(SCHEMA_PROPERTY.to_owned(), kept);
@@ -98,13 +112,23 @@ impl LakeTable {
         value_fields(&self.shape.schema, &self.shape.ids)
     }
 
-    /// The fields that rows are written to: without those that nobody fills any more.
+    /// The fields that rows are written to, without those that nobody fills any more.
     pub fn written_fields(&self) -> Vec<&LakeField> {
         let fields = self.shape.schema.fields.iter().zip(&self.shape.unfilled);
-        fields
-            .filter(|(_, unfilled)| !**unfilled)
-            .map(|(field, _)| field)
-            .collect()
+        let filled = fields.filter(|(_, unfilled)| !**unfilled);
+        filled.map(|(field, _)| field).collect()
+    }
+
+    /// The fields of the batches that a writer takes.
+    pub fn batch_schema(&self) -> LakeSchema {
+        let fields = self.written_fields().into_iter();
+        LakeSchema {
+            fields: fields
+                .filter(|field| !is_history(field.role))
+                .cloned()
+                .collect(),
+            key: Vec::new(),
+        }
     }
 
     /// The table as it was when a snapshot was committed: its schema, and what [`LakeTable::property_as_of`] says. For reading.

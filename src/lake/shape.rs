@@ -59,23 +59,22 @@ struct Kept {
 /// The Iceberg schema of a new table: field ids from 1 in order, identifier fields where the specification allows them.
 pub(super) fn iceberg_schema(table: &TableName, schema: &LakeSchema) -> Result<Schema> {
     let ids: Vec<i32> = (1..).take(schema.fields.len()).collect();
-    schema_with_ids(table, schema, &ids)
+    schema_with_ids(table, schema, &ids, &HashMap::new())
 }
 
-/// The Iceberg schema of fields with given ids.
+/// The Iceberg schema of fields with given ids, and what is said of some of them.
 pub(super) fn schema_with_ids(
     table: &TableName,
     schema: &LakeSchema,
     ids: &[i32],
+    docs: &HashMap<i32, String>,
 ) -> Result<Schema> {
     let mut fields = Vec::with_capacity(schema.fields.len());
     for (&id, field) in ids.iter().zip(&schema.fields) {
         let ty = Type::Primitive(primitive(field.ty));
-        fields.push(Arc::new(if field.required {
-            NestedField::required(id, &field.name, ty)
-        } else {
-            NestedField::optional(id, &field.name, ty)
-        }));
+        let mut nested = NestedField::new(id, &field.name, ty, field.required);
+        nested.doc = docs.get(&id).cloned();
+        fields.push(Arc::new(nested));
     }
     let identifies = |key: &LakeKeyField| {
         schema.fields.get(key.field).is_some_and(|field| {

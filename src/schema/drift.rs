@@ -7,8 +7,8 @@
 //!
 //! **Which column is which.** SQL Server gives a column an id that survives a rename and is never used again in its
 //! table. While the table is the same object, the ids decide: another name under the same id is a rename, another id under the
-//! same name is a column that was dropped and one that was added. When the object is another one (the table was made anew) or the
-//! ids say nothing (a view's are mere positions), columns are matched by name; and where one name vanished and another one of a type that
+//! same name is a column that was dropped and one that was added. When the object is another one (the table was made anew, or is another
+//! database's) or the ids say nothing (a view's are mere positions), columns are matched by name; and where one name vanished and another one of a type that
 //! could carry it on appeared, nobody can tell a rename from a drop and an add, so the configuration has to: `renames:` or `drops:`.
 //!
 //! **What is dropped stays.** Its values stay readable in the lake, rows written since have NULL there. If a name is needed
@@ -24,6 +24,14 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use widen::Union;
 
+/// A table as an object of its database: another one when the table is made anew. Ids alone repeat in databases that one script made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceObject {
+    pub id: i64,
+    /// As the catalog says it; survives backup and restore.
+    pub created: String,
+}
+
 /// What a lake table holds, in the words of its source; kept as JSON in a table property.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recorded {
@@ -32,7 +40,7 @@ pub struct Recorded {
     pub schema: TableSchema,
     /// The object whose column ids these are; none when ids say nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub object_id: Option<i64>,
+    pub object: Option<SourceObject>,
     /// Columns that the source no longer has, under their names in the lake.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dropped: Vec<Column>,
@@ -40,10 +48,10 @@ pub struct Recorded {
 
 impl Recorded {
     /// Of a table that is new in the lake.
-    pub fn new(schema: TableSchema, object_id: Option<i64>) -> Self {
+    pub fn new(schema: TableSchema, object: Option<SourceObject>) -> Self {
         Self {
             schema,
-            object_id,
+            object,
             dropped: Vec::new(),
         }
     }
@@ -53,6 +61,12 @@ impl Recorded {
         let mut whole = self.schema.clone();
         whole.columns.extend(self.dropped.iter().cloned());
         whole
+    }
+
+    /// Whether `found` is a table that was made anew since this was recorded.
+    pub fn was_made_anew(&self, found: &Recorded) -> bool {
+        let objects = self.object.as_ref().zip(found.object.as_ref());
+        objects.is_some_and(|(before, now)| before != now)
     }
 
     /// How many columns the source has; those from here on in [`Recorded::whole`] are dropped.
@@ -137,17 +151,16 @@ add `renames: {{ {old}: {new} }}` under the table if it was, or `drops: [{old}]`
     Mapping(#[from] MappingError),
 }
 
-/// Compares what is recorded with what is found; none when nothing is to be recorded anew. `object_id` is that of the table found, none when its
-/// column ids say nothing.
+/// Compares what is recorded with what is found; none when nothing is to be recorded anew.
 pub fn compare(
     recorded: &Recorded,
-    found: &TableSchema,
-    object_id: Option<i64>,
+    found: &Recorded,
     (kind, fidelity): (TableKind, Fidelity),
     answers: &Answers,
 ) -> Result<Option<Drift>, Refusal> {
     let before = &recorded.schema;
-    let same_object = object_id.is_some() && recorded.object_id == object_id;
+    let same_object = found.object.is_some() && recorded.object == found.object;
+    let (found, object) = (&found.schema, &found.object);
     let was = matched(before, found, same_object, answers)?;
     check_key(before, found, &was)?;
     let mut changes = Vec::new();
@@ -181,7 +194,7 @@ pub fn compare(
             columns,
             key: found.key.clone(),
         },
-        object_id,
+        object: object.clone(),
         dropped,
     };
     make_room(&mut next, (kind, fidelity))?;
@@ -193,8 +206,7 @@ pub fn compare(
         ));
     }
     // Whatever else the mapping refuses, it refuses before a row is read.
-    let shape = mapping::lake_schema(&next.whole(), kind, fidelity)?;
-    debug_assert!(shape.fields.len() >= next.live());
+    mapping::lake_schema(&next.whole(), kind, fidelity)?;
     if next == *recorded {
         return Ok(None);
     }

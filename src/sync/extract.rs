@@ -22,6 +22,7 @@ use crate::failpoint;
 use crate::lake::{
     CommitIntent, LakeError, LakeTable, Op, PreparedCommit, TableWriter, WriteMode, WriteOptions,
 };
+use crate::mssql::control::Control;
 use crate::mssql::rows::{BatchLimits, Channel, Decoder};
 use crate::mssql::sql::Statement;
 use crate::mssql::sql::read::PageCursor;
@@ -91,6 +92,9 @@ pub(super) async fn settle(sync: &Sync, table: &Table, links: &mut Links) -> Res
         checkpoint.as_ref(),
     )
     .await?;
+    if !plan.is_empty {
+        check_unchanged(control, table, &found).await?;
+    }
     Ok(Settled {
         schema,
         lake,
@@ -99,6 +103,19 @@ pub(super) async fn settle(sync: &Sync, table: &Table, links: &mut Links) -> Res
         found,
         following,
     })
+}
+
+/// The columns once more, after the window is closed. A value that a new column got before the window's end belongs to a row of the window, and a read
+/// that does not know the column would take the row without it, for good. What is changed from here on is in the next window.
+async fn check_unchanged(control: &mut Control, table: &Table, found: &Recorded) -> Result<()> {
+    let again = source::discover(control, &table.source)
+        .await?
+        .with_key(table.key.as_deref().unwrap_or_default())?;
+    if shape::found(&again) == *found {
+        return Ok(());
+    }
+    let message = "its columns changed while the run began; nothing was read, and the next attempt takes them as they are";
+    Err(Error::new(Kind::Source, Disposition::Transient, message))
 }
 
 fn no_key() -> Error {
@@ -127,12 +144,16 @@ pub(super) async fn extract(
         Some(lake) => lake,
         None => create(sync, table, &found).await?,
     };
-    if let Some(following) = &following {
-        for change in &following.changes {
-            tracing::info!(table = %table.source, "{change}");
-        }
+    let mut warnings = plan.warnings.clone();
+    let mut schema_changes = Vec::new();
+    if let Some(following) = following {
         lake.evolve(&following.evolution).await?;
+        for change in &following.changes {
+            tracing::info!("{}: lake table {}: {change}", table.source, table.lake);
+        }
         failpoint::reach(FAIL_AFTER_EVOLVE);
+        schema_changes = following.changes;
+        warnings.extend(following.warnings);
     }
     let options = write_options(sync, run_id, table, &plan);
     let work = Work {
@@ -175,8 +196,8 @@ pub(super) async fn extract(
             .map(ToString::to_string),
         truncated: read.truncated,
         seconds: 0.0,
-        schema_changes: following.map(|following| following.changes).unwrap_or_default(),
-        warnings: plan.warnings.clone(),
+        schema_changes,
+        warnings,
     };
     if nothing_new(&prepared, &plan, checkpoint.as_ref()) {
         prepared.abandon(&lake).await;
@@ -255,8 +276,8 @@ pub(super) fn now() -> String {
 
 /// Creates the lake table, or takes the one that another run created in between.
 async fn create(sync: &Sync, table: &Table, found: &Recorded) -> Result<LakeTable> {
-    let shape = mapping::lake_schema(&found.schema, table.kind, table.fidelity)
-        .map_err(mapping_error)?;
+    let shape =
+        mapping::lake_schema(&found.schema, table.kind, table.fidelity).map_err(mapping_error)?;
     let properties = BTreeMap::from([shape::property(found)?]);
     match sync
         .warehouse
@@ -320,11 +341,12 @@ impl Work<'_> {
         let side = self.sync.source_side()?;
         let channel = Links::rows(&mut links.source_rows, side, Kind::Source).await?;
         let name = self.table.source.to_string();
+        let batches = lake.batch_schema();
         let reader = Reader {
             sync: self.sync,
             name: name.clone(),
             schema: self.schema,
-            lake: lake.lake_schema(),
+            lake: &batches,
             plan: self.plan,
         };
         let (rows, rows_overlap) = match reader.run(channel, &mut decoder, &mut writer).await {
@@ -402,6 +424,7 @@ struct Reader<'a> {
     sync: &'a Sync,
     name: String,
     schema: &'a TableSchema,
+    /// Fields of the batches.
     lake: &'a LakeSchema,
     plan: &'a ExtractPlan,
 }

@@ -3,12 +3,12 @@
 //! Everything is decided here before a row is read. What the lake table can follow becomes one [`Following`], which the extract commits
 //! before its rows ([`crate::lake::Evolution`] argues that commit); what it cannot follow stops the table, with source, lake and target as they were.
 
-use crate::change::Checkpoint;
+use crate::change::{Checkpoint, RunId};
 use crate::config::{OnChange, Table};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::lake::{CHECKPOINT_PROPERTY, Evolution, LakeTable};
 use crate::schema::drift::{self, Drift, Recorded, SchemaChange};
-use crate::schema::{LakeField, LakeSchema, LakeType, Role, mapping};
+use crate::schema::{LakeField, LakeSchema, LakeType, Role, TableKind, mapping};
 use crate::source::Discovered;
 use std::collections::HashMap;
 
@@ -22,6 +22,7 @@ pub(super) struct Following {
     pub changes: Vec<SchemaChange>,
     /// The checkpoint under the new names.
     pub checkpoint: Option<Checkpoint>,
+    pub warnings: Vec<String>,
 }
 
 fn refused(message: String) -> Error {
@@ -34,8 +35,8 @@ pub(super) fn mapping_error(error: mapping::MappingError) -> Error {
 
 /// The columns' ids say which column is which only in a table: a view counts its columns anew whenever it is altered.
 pub(super) fn found(discovered: &Discovered) -> Recorded {
-    let object_id = (!discovered.facts.is_view).then_some(discovered.facts.object_id);
-    Recorded::new(discovered.schema.clone(), object_id)
+    let object = (!discovered.facts.is_view).then(|| discovered.facts.object.clone());
+    Recorded::new(discovered.schema.clone(), object)
 }
 
 /// What the lake table keeps of its source, as of a snapshot or now.
@@ -83,8 +84,7 @@ pub(super) fn follow(
     check_fields(lake, table, &recorded)?;
     let drift = drift::compare(
         &recorded,
-        &found.schema,
-        found.object_id,
+        found,
         (table.kind, table.fidelity),
         &table.answers,
     )
@@ -110,37 +110,23 @@ fn following(
     drift: Drift,
     checkpoint: Option<&Checkpoint>,
 ) -> Result<Following> {
+    let shape = mapping::lake_schema(&drift.recorded.whole(), table.kind, table.fidelity)
+        .map_err(mapping_error)?;
+    let mut properties = HashMap::from([property(&drift.recorded)?]);
+    let mut warnings = Vec::new();
+    let mut checkpoint = checkpoint.cloned();
+    if let Some(known) = &mut checkpoint
+        && follow_checkpoint(table, before, &drift, known, &mut warnings)
+    {
+        let text = serde_json::to_string(known)
+            .map_err(|error| Error::new(Kind::Lake, Disposition::Definite, error))?;
+        properties.insert(CHECKPOINT_PROPERTY.to_owned(), text);
+    }
     let Drift {
         recorded,
         was,
         changes,
     } = drift;
-    let shape = mapping::lake_schema(&recorded.whole(), table.kind, table.fidelity)
-        .map_err(mapping_error)?;
-    let mut properties = HashMap::from([property(&recorded)?]);
-    let mut checkpoint = checkpoint.cloned();
-    let mark = checkpoint.as_mut().and_then(|known| known.watermark.as_mut());
-    let mut is_renamed = false;
-    for (column, old) in recorded.schema.columns.iter().zip(&was) {
-        let old = old.and_then(|at| before.schema.columns.get(at));
-        if let (Some(old), Some(mark)) = (old, mark.as_deref())
-            && mark.column == old.name
-            && old.name != column.name
-        {
-            is_renamed = true;
-        }
-    }
-    if let (true, Some(mark)) = (is_renamed, mark) {
-        let old = before.schema.columns.iter().position(|c| c.name == mark.column);
-        if let Some(at) = was.iter().position(|was| *was == old) {
-            mark.column.clone_from(&recorded.schema.columns[at].name);
-        }
-    }
-    if let (true, Some(known)) = (is_renamed, &checkpoint) {
-        let text = serde_json::to_string(known)
-            .map_err(|error| Error::new(Kind::Lake, Disposition::Definite, error))?;
-        properties.insert(CHECKPOINT_PROPERTY.to_owned(), text);
-    }
     Ok(Following {
         evolution: Evolution {
             shape,
@@ -151,7 +137,51 @@ fn following(
         recorded,
         changes,
         checkpoint,
+        warnings,
     })
+}
+
+/// Changes the checkpoint where the watermark's column is another one now; answers whether it did. A watermark means nothing for another column,
+/// nor, in a mirror, for the rows of another table: then the whole table is read again. (Reading all of a history table again would repeat its
+/// rows.) The checkpoint's new token stops runs that still follow the column under its old name.
+fn follow_checkpoint(
+    table: &Table,
+    before: &Recorded,
+    drift: &Drift,
+    checkpoint: &mut Checkpoint,
+    warnings: &mut Vec<String>,
+) -> bool {
+    let made_anew = before.was_made_anew(&drift.recorded) && table.kind == TableKind::Mirror;
+    let mark = checkpoint.watermark.as_mut();
+    let old = mark
+        .as_ref()
+        .and_then(|mark| before.schema.position(&mark.column));
+    let live = &drift.was[..drift.recorded.live()];
+    let now = old.and_then(|old| live.iter().position(|was| *was == Some(old)));
+    let now = now.and_then(|at| drift.recorded.schema.columns.get(at));
+    match (mark, now) {
+        _ if made_anew => {
+            checkpoint.watermark = None;
+            if let Some(ledger) = &mut checkpoint.backfill {
+                // Of another table's rows: fits no schema.
+                ledger.schema.clear();
+            }
+            warnings.push("the source table was made anew: all of it is read again".to_owned());
+        }
+        (Some(mark), Some(now)) if mark.column != now.name => {
+            mark.column.clone_from(&now.name);
+        }
+        (Some(mark), None) => {
+            warnings.push(format!(
+                "column {}, which was followed, is gone from the source: all of the table is read again",
+                mark.column
+            ));
+            checkpoint.watermark = None;
+        }
+        (Some(_), Some(_)) | (None, _) => return false,
+    }
+    checkpoint.run_id = RunId::generate();
+    true
 }
 
 /// Refuses a lake table whose fields are not those that its recorded source makes: another `fidelity`, or another engine's work.

@@ -114,11 +114,11 @@ pub(super) fn union(old: &Column, new: &Column) -> Result<Union, String> {
             if scale != scale_now {
                 return Err("a decimal in Iceberg cannot change its scale".into());
             }
-            match was.cmp(&is) {
-                // Money holds less than a decimal of its digits.
-                std::cmp::Ordering::Equal if money_now && !money_before => old.ty,
-                std::cmp::Ordering::Equal | std::cmp::Ordering::Less => new.ty,
-                std::cmp::Ordering::Greater => old.ty,
+            // Money holds less than a decimal of its digits.
+            if is > was || (is == was && money_before && !money_now) {
+                new.ty
+            } else {
+                old.ty
             }
         }
         (Family::CodePage(was), Family::CodePage(is)) if same_page => {
@@ -147,7 +147,7 @@ pub(super) fn union(old: &Column, new: &Column) -> Result<Union, String> {
         (Family::TimestampTz(was), Family::TimestampTz(is)) => {
             SqlType::DateTimeOffset { scale: was.max(is) }
         }
-        (Family::Timestamp(_), Family::Timestamp(_)) => timestamps(old.ty, new.ty),
+        (Family::Timestamp(was), Family::Timestamp(is)) => timestamps(old.ty, new.ty, was.max(is)),
         (_, _) => {
             return Err("the lake cannot keep both in one column without changing values".into());
         }
@@ -169,16 +169,12 @@ pub(super) fn union(old: &Column, new: &Column) -> Result<Union, String> {
 }
 
 /// `datetime` and `smalldatetime` hold fewer dates than `datetime2`, so together with it only that holds all.
-fn timestamps(old: SqlType, new: SqlType) -> SqlType {
-    let digits = |ty| match family(ty) {
-        Family::Timestamp(scale) => scale,
-        _ => 0,
-    };
-    match (old, new) {
-        (SqlType::DateTime2 { .. }, _) | (_, SqlType::DateTime2 { .. }) => SqlType::DateTime2 {
-            scale: digits(old).max(digits(new)),
-        },
-        (_, _) => SqlType::DateTime,
+fn timestamps(old: SqlType, new: SqlType, scale: u8) -> SqlType {
+    let is_wide = |ty| matches!(ty, SqlType::DateTime2 { .. });
+    if is_wide(old) || is_wide(new) {
+        SqlType::DateTime2 { scale }
+    } else {
+        SqlType::DateTime
     }
 }
 
