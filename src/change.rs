@@ -145,6 +145,9 @@ pub struct Backfill {
     pub cuts: Vec<String>,
     /// Ranges that are read.
     pub done: Vec<BackfillRange>,
+    /// Lists of files of ledgers that were given up, to be removed with this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stale: Vec<String>,
 }
 
 /// A range that is read, its rows in complete files that no snapshot refers to yet.

@@ -6,11 +6,12 @@
 
 use crate::change::{ChangeOptions, Clock, Isolation, StrategyChoice};
 use crate::mssql::sql::merge::{Mode, UpsertStatement};
+use crate::schema::drift::Answers;
 use crate::schema::{Fidelity, TableKind, TableName};
 use bytesize::ByteSize;
 use serde::Deserialize;
 use serde_yaml_ng::Value;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -79,6 +80,21 @@ pub struct Table {
     pub fidelity: Fidelity,
     pub change: ChangeOptions,
     pub merge: Merge,
+    /// What the lake table does when the source's columns change.
+    pub on_change: OnChange,
+    /// What cannot be told from the source.
+    pub answers: Answers,
+}
+
+/// What happens when the other side's columns have changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnChange {
+    /// Follow every change that loses nothing, and tell of it.
+    #[default]
+    Evolve,
+    /// Stop, telling what has changed.
+    Refuse,
 }
 
 /// How a table is loaded into the target.
@@ -86,6 +102,8 @@ pub struct Table {
 pub struct Merge {
     pub mode: Mode,
     pub statement: UpsertStatement,
+    /// What a load does when the lake's columns have changed since the target was last loaded.
+    pub on_schema_change: OnChange,
 }
 
 /// Why a configuration cannot be used. All of these exit with 2.
@@ -166,6 +184,18 @@ struct RawTable {
     change: RawChange,
     #[serde(default)]
     merge: RawMerge,
+    #[serde(default)]
+    schema: RawSchema,
+    #[serde(default)]
+    renames: BTreeMap<String, String>,
+    #[serde(default)]
+    drops: Vec<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RawSchema {
+    on_change: OnChange,
 }
 
 #[derive(Deserialize, Default)]
@@ -173,6 +203,7 @@ struct RawTable {
 struct RawMerge {
     mode: Option<Mode>,
     statement: UpsertStatement,
+    on_schema_change: OnChange,
 }
 
 impl RawMerge {
@@ -191,8 +222,34 @@ impl RawMerge {
         Ok(Merge {
             mode,
             statement: self.statement,
+            on_schema_change: self.on_schema_change,
         })
     }
+}
+
+/// An answer about one column only: two of them would contradict each other.
+fn answers(
+    renames: BTreeMap<String, String>,
+    drops: Vec<String>,
+    at: &str,
+) -> Result<Answers, Complaint> {
+    let mut old = HashSet::new();
+    let mut new = HashSet::new();
+    for (from, to) in &renames {
+        if !old.insert(from.to_lowercase()) || !new.insert(to.to_lowercase()) {
+            return Err((
+                format!("{at}.renames"),
+                "must name each column once, as `old: new`".into(),
+            ));
+        }
+    }
+    if drops.iter().any(|name| !old.insert(name.to_lowercase())) {
+        return Err((
+            format!("{at}.drops"),
+            "must name each column once, and none that `renames` has".into(),
+        ));
+    }
+    Ok(Answers { renames, drops })
 }
 
 fn default_kind() -> TableKind {
@@ -399,6 +456,8 @@ impl RawTable {
             kind: self.kind,
             fidelity: self.fidelity,
             merge: self.merge.validate(self.kind, at)?,
+            on_change: self.schema.on_change,
+            answers: answers(self.renames, self.drops, at)?,
         })
     }
 }
@@ -546,6 +605,9 @@ mod tests {
         assert_eq!(table.kind, TableKind::Mirror);
         assert_eq!(table.change, ChangeOptions::default());
         assert_eq!(table.merge, Merge::default());
+        assert_eq!(table.merge.on_schema_change, OnChange::Evolve);
+        assert_eq!(table.on_change, OnChange::Evolve);
+        assert_eq!(table.answers, Answers::default());
         assert_eq!(config.warehouse.location, "conf/lake");
         assert_eq!(config.warehouse.target_file_bytes, 256 << 20);
         assert!(config.target.is_none());
@@ -603,6 +665,21 @@ mod tests {
                 "`NOPE` is not set",
             ),
             ("  - source: \"${NOPE\"\n", "tables[0].source", "not closed"),
+            (
+                "  - source: t\n    schema: { on_change: maybe }\n",
+                "tables[0].schema.on_change",
+                "`evolve`",
+            ),
+            (
+                "  - source: t\n    renames: { a: c, b: C }\n",
+                "tables[0].renames",
+                "once",
+            ),
+            (
+                "  - source: t\n    renames: { a: c }\n    drops: [A]\n",
+                "tables[0].drops",
+                "once",
+            ),
             ("  []\n", "tables", "no table is listed"),
         ] {
             let said = complaint(&format!("{HEAD}{tables}"));

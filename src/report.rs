@@ -6,6 +6,7 @@
 use crate::change::Strategy;
 use crate::error::{Disposition, Error, Kind};
 use crate::lake::LookupStats;
+use crate::schema::drift::SchemaChange;
 use serde::Serialize;
 use std::fmt::Write as _;
 
@@ -79,6 +80,8 @@ pub struct ExtractReport {
     pub watermark_after: Option<String>,
     /// Values that `fidelity: standard` truncated.
     pub truncated: u64,
+    /// How the source's columns have changed, and what the lake table made of it.
+    pub schema_changes: Vec<SchemaChange>,
     pub seconds: f64,
     pub warnings: Vec<String>,
 }
@@ -98,6 +101,8 @@ pub struct LoadReport {
     /// Staged, and equal to what the target held.
     pub unchanged: u64,
     pub created_target: bool,
+    /// How the target's columns were changed to follow the lake's.
+    pub schema_changes: Vec<SchemaChange>,
     pub seconds: f64,
     pub warnings: Vec<String>,
 }
@@ -295,6 +300,7 @@ impl ExtractReport {
                 }
             }
         }
+        write_changes(out, &self.schema_changes);
         write_warnings(out, &self.warnings);
     }
 }
@@ -326,7 +332,15 @@ impl LoadReport {
             }
         }
         let _ = writeln!(out, "; {:.2} s", self.seconds);
+        write_changes(out, &self.schema_changes);
         write_warnings(out, &self.warnings);
+    }
+}
+
+/// A line for each change of columns.
+pub(crate) fn write_changes(out: &mut String, changes: &[SchemaChange]) {
+    for change in changes {
+        let _ = writeln!(out, "  schema   {change}");
     }
 }
 

@@ -15,9 +15,11 @@ mod look;
 mod overlap;
 mod ranges;
 mod retry;
+mod shape;
 mod stage;
 
-pub use load::{FAIL_AFTER_APPLY, FAIL_AFTER_STAGING};
+pub use extract::FAIL_AFTER_EVOLVE;
+pub use load::{FAIL_AFTER_ALTER, FAIL_AFTER_APPLY, FAIL_AFTER_STAGING};
 pub use look::{Listing, PlanReport, SnapshotsReport, StatusReport};
 pub use ranges::FAIL_AFTER_RANGE;
 
@@ -250,10 +252,9 @@ impl Sync {
                 }
             };
         }
-        let read_nothing = report
-            .extract
-            .as_ref()
-            .is_none_or(|extract| extract.snapshot_id.is_none());
+        let read_nothing = report.extract.as_ref().is_none_or(|extract| {
+            extract.snapshot_id.is_none() && extract.schema_changes.is_empty()
+        });
         let loaded_nothing = report
             .load
             .as_ref()

@@ -26,6 +26,7 @@
 //! not hold exactly is refused by [`inspect::check`] before anything is staged; characters that its code page lacks stop the
 //! transaction.
 
+pub mod evolve;
 pub mod inspect;
 pub mod merge;
 pub mod staging;
@@ -58,6 +59,24 @@ create it with CREATE SCHEMA icesync AUTHORIZATION the login's user, and GRANT C
     Unfit {
         target: TableName,
         problems: Vec<String>,
+    },
+    #[error(
+        "the lake table's columns have changed since {target} was last loaded, and `merge.on_schema_change: refuse` lets only others alter it; \
+run {statements} and load again, or set `merge: {{ on_schema_change: evolve }}`"
+    )]
+    MayNotFollow {
+        target: TableName,
+        statements: String,
+    },
+    #[error(
+        "target {target} could not follow the lake table's columns with {statement} and nothing was loaded; \
+change what stands in the way (an index or a constraint on the column, the login's permission) or run it yourself, and load again"
+    )]
+    Alter {
+        target: TableName,
+        statement: String,
+        #[source]
+        source: Box<MssqlError>,
     },
     #[error("{0} is a view: load into its table")]
     IsView(TableName),
@@ -115,6 +134,8 @@ impl TargetError {
             TargetError::Locked { .. } | TargetError::StagedRows { .. } => Disposition::Transient,
             TargetError::MayNotCreate { .. }
             | TargetError::Unfit { .. }
+            | TargetError::MayNotFollow { .. }
+            | TargetError::Alter { .. }
             | TargetError::IsView(_)
             | TargetError::StateMoved { .. }
             | TargetError::DuplicateKey { .. }

@@ -28,7 +28,7 @@ use super::prepared::{PreparedCommit, remove, summary};
 use super::table::{CHECKPOINT_PROPERTY, LakeTable, RUN_PROPERTY, SEQ_PROPERTY, checkpoint_text};
 use crate::change::{Checkpoint, RunId, WriteCounts};
 use crate::failpoint;
-use iceberg::spec::{Snapshot, SnapshotReference, Summary, TableMetadataBuilder};
+use iceberg::spec::{Schema, Snapshot, SnapshotReference, Summary, TableMetadataBuilder};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
@@ -68,6 +68,7 @@ pub(super) struct Change {
     properties: HashMap<String, String>,
     references: Vec<(String, SnapshotReference)>,
     snapshot: Option<Snapshot>,
+    schema: Option<Schema>,
 }
 
 impl Change {
@@ -89,8 +90,20 @@ impl Change {
         }
     }
 
+    /// A new current schema, and what the properties say of it.
+    pub(super) fn schema(schema: Schema, properties: HashMap<String, String>) -> Self {
+        Self {
+            schema: Some(schema),
+            properties,
+            ..Self::default()
+        }
+    }
+
     fn is_nothing(&self) -> bool {
-        self.properties.is_empty() && self.references.is_empty() && self.snapshot.is_none()
+        self.properties.is_empty()
+            && self.references.is_empty()
+            && self.snapshot.is_none()
+            && self.schema.is_none()
     }
 }
 
@@ -263,6 +276,9 @@ impl LakeTable {
             let current = self.version.uri.clone();
             let previous = self.version.metadata.clone();
             let mut builder = TableMetadataBuilder::new_from_metadata(previous, Some(current));
+            if let Some(schema) = change.schema {
+                builder = builder.add_current_schema(schema)?;
+            }
             builder = builder.set_properties(change.properties)?;
             if let Some(snapshot) = change.snapshot {
                 builder = builder.set_branch_snapshot(snapshot, BRANCH)?;

@@ -106,6 +106,11 @@ pub enum LakeError {
     CommitOutdated { table: TableName, reason: String },
 
     #[error(
+        "another run gave {table} other columns in the meantime; nothing was written: run again"
+    )]
+    SchemaMoved { table: TableName },
+
+    #[error(
         "whether run {run_id} committed to {table} is unknown: look for the run id before trying again"
     )]
     CommitUnknown {
@@ -189,7 +194,9 @@ impl LakeError {
     pub fn disposition(&self) -> Disposition {
         match self {
             LakeError::CommitUnknown { .. } => Disposition::Ambiguous,
-            LakeError::CommitConflict { .. } | LakeError::Thread { .. } => Disposition::Transient,
+            LakeError::CommitConflict { .. }
+            | LakeError::SchemaMoved { .. }
+            | LakeError::Thread { .. } => Disposition::Transient,
             LakeError::Io { source, .. } => match source.kind() {
                 std::io::ErrorKind::Interrupted | std::io::ErrorKind::TimedOut => {
                     Disposition::Transient

@@ -431,6 +431,7 @@ mod tests {
             arrow: crate::schema::mapping::arrow_schema(&schema),
             schema,
             ids: vec![1],
+            unfilled: vec![false],
         })
     }
 

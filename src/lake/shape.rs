@@ -27,6 +27,8 @@ pub(super) struct Shape {
     pub(super) ids: Vec<i32>,
     /// Record batches of all fields, in order.
     pub(super) arrow: SchemaRef,
+    /// Fields that nobody fills any more: of columns that the source dropped, or that another engine added. NULL in new rows.
+    pub(super) unfilled: Vec<bool>,
 }
 
 /// What the property keeps of a field.
@@ -36,6 +38,9 @@ struct KeptField {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     source: Option<usize>,
     role: Role,
+    /// Of a column that the source dropped.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    dropped: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -53,14 +58,23 @@ struct Kept {
 
 /// The Iceberg schema of a new table: field ids from 1 in order, identifier fields where the specification allows them.
 pub(super) fn iceberg_schema(table: &TableName, schema: &LakeSchema) -> Result<Schema> {
+    let ids: Vec<i32> = (1..).take(schema.fields.len()).collect();
+    schema_with_ids(table, schema, &ids, &HashMap::new())
+}
+
+/// The Iceberg schema of fields with given ids, and what is said of some of them.
+pub(super) fn schema_with_ids(
+    table: &TableName,
+    schema: &LakeSchema,
+    ids: &[i32],
+    docs: &HashMap<i32, String>,
+) -> Result<Schema> {
     let mut fields = Vec::with_capacity(schema.fields.len());
-    for (id, field) in (1..).zip(&schema.fields) {
+    for (&id, field) in ids.iter().zip(&schema.fields) {
         let ty = Type::Primitive(primitive(field.ty));
-        fields.push(Arc::new(if field.required {
-            NestedField::required(id, &field.name, ty)
-        } else {
-            NestedField::optional(id, &field.name, ty)
-        }));
+        let mut nested = NestedField::new(id, &field.name, ty, field.required);
+        nested.doc = docs.get(&id).cloned();
+        fields.push(Arc::new(nested));
     }
     let identifies = |key: &LakeKeyField| {
         schema.fields.get(key.field).is_some_and(|field| {
@@ -69,34 +83,45 @@ pub(super) fn iceberg_schema(table: &TableName, schema: &LakeSchema) -> Result<S
     };
     let mut builder = Schema::builder().with_fields(fields);
     if schema.key.iter().all(identifies) {
-        let ids = schema.key.iter().filter_map(|key| field_id(key.field));
-        builder = builder.with_identifier_field_ids(ids.collect::<Vec<_>>());
+        let ids = schema.key.iter().filter_map(|key| ids.get(key.field));
+        builder = builder.with_identifier_field_ids(ids.copied().collect::<Vec<_>>());
     }
     builder
         .build()
         .map_err(LakeError::iceberg("build the schema of", table.to_string()))
 }
 
-fn field_id(position: usize) -> Option<i32> {
-    i32::try_from(position + 1).ok()
-}
-
 /// The JSON kept in [`SCHEMA_PROPERTY`] of a new table.
 pub(super) fn kept_schema(table: &TableName, schema: &LakeSchema) -> Result<String> {
+    let ids: Vec<i32> = (1..).take(schema.fields.len()).collect();
+    kept_with_ids(table, schema, &ids, usize::MAX)
+}
+
+/// The same of fields with given ids; columns of the source from `live` on are dropped.
+pub(super) fn kept_with_ids(
+    table: &TableName,
+    schema: &LakeSchema,
+    ids: &[i32],
+    live: usize,
+) -> Result<String> {
+    let is_ours = |field: &LakeField| field.source.is_some() || is_history(field.role);
     let kept = Kept {
-        fields: (1..)
+        fields: ids
+            .iter()
             .zip(&schema.fields)
-            .map(|(id, field)| KeptField {
+            .filter(|(_, field)| is_ours(field))
+            .map(|(&id, field)| KeptField {
                 id,
                 source: field.source,
                 role: field.role,
+                dropped: field.source.is_some_and(|source| source >= live),
             })
             .collect(),
         key: schema
             .key
             .iter()
             .filter_map(|key| {
-                let id = field_id(key.field)?;
+                let id = *ids.get(key.field)?;
                 Some(KeptKey { id, fold: key.fold })
             })
             .collect(),
@@ -111,7 +136,13 @@ pub(super) fn kept_schema(table: &TableName, schema: &LakeSchema) -> Result<Stri
 impl Shape {
     /// Of the table's current schema.
     pub(super) fn of(table: &TableName, metadata: &TableMetadata) -> Result<Self> {
-        let kept = match metadata.properties().get(SCHEMA_PROPERTY) {
+        let kept = metadata.properties().get(SCHEMA_PROPERTY);
+        Self::at(table, metadata.current_schema(), kept.map(String::as_str))
+    }
+
+    /// Of one of the table's schemas and what the property kept of it.
+    pub(super) fn at(table: &TableName, schema: &Schema, kept: Option<&str>) -> Result<Self> {
+        let kept = match kept {
             Some(text) => Some(serde_json::from_str::<Kept>(text).map_err(|source| {
                 LakeError::PropertyCorrupt {
                     table: table.clone(),
@@ -121,13 +152,13 @@ impl Shape {
             })?),
             None => None,
         };
-        let schema = metadata.current_schema();
         let roles: HashMap<i32, &KeptField> = kept
             .iter()
             .flat_map(|kept| kept.fields.iter().map(|field| (field.id, field)))
             .collect();
         let mut fields = Vec::new();
         let mut ids = Vec::new();
+        let mut unfilled = Vec::new();
         for field in schema.as_struct().fields() {
             let ty = field
                 .field_type
@@ -140,7 +171,10 @@ impl Shape {
                         field.name, field.field_type
                     ),
                 })?;
+            // A table without the property is somebody else's: all of its columns are written.
+            let is_kept = kept.is_some();
             let kept = roles.get(&field.id);
+            unfilled.push(is_kept && kept.is_none_or(|kept| kept.dropped));
             fields.push(LakeField {
                 name: field.name.clone(),
                 ty,
@@ -178,12 +212,20 @@ impl Shape {
         };
         let schema = LakeSchema { fields, key };
         let arrow = arrow_schema(&schema);
-        Ok(Self { schema, ids, arrow })
+        Ok(Self {
+            schema,
+            ids,
+            arrow,
+            unfilled,
+        })
     }
 
     /// Positions of the fields that come from the source, in order.
     pub(super) fn source_fields(&self) -> Vec<usize> {
-        let source = |(at, field): (usize, &LakeField)| (!is_history(field.role)).then_some(at);
+        let source = |(at, field): (usize, &LakeField)| {
+            let filled = !is_history(field.role) && !self.unfilled[at];
+            filled.then_some(at)
+        };
         self.schema
             .fields
             .iter()

@@ -2,6 +2,7 @@
 
 mod committing;
 mod deltas;
+mod evolving;
 mod figures;
 mod interop;
 mod writing;

@@ -21,8 +21,11 @@ use super::shape::is_history;
 use super::table::{LakeTable, SEQ_PROPERTY};
 use crate::change::{Content, WriteCounts};
 use crate::failpoint;
+use crate::schema::mapping::arrow_type;
 use crate::schema::{Role, TableKind};
-use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow_array::{
+    ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array,
+};
 use arrow_row::{RowConverter, SortField};
 use arrow_schema::SchemaRef;
 use iceberg::spec::DataFile;
@@ -321,8 +324,10 @@ impl TableWriter {
         let rows = batch.num_rows();
         let mut given = batch.columns().iter();
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.table.shape.schema.fields.len());
-        for field in &self.table.shape.schema.fields {
+        let shape = &self.table.shape;
+        for (field, unfilled) in shape.schema.fields.iter().zip(&shape.unfilled) {
             let column: ArrayRef = match field.role {
+                _ if *unfilled => new_null_array(&arrow_type(field.ty), rows),
                 Role::Op => Arc::new(StringArray::from(vec![self.options.op.code(); rows])),
                 Role::Seq => {
                     let first = self.seq_high + 1;

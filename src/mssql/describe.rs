@@ -3,6 +3,7 @@
 use super::control::{Class, Control, Record};
 use super::error::MssqlError;
 use super::sql::describe;
+use crate::schema::drift::SourceObject;
 use crate::schema::{Collation, Column, Generated, SqlType, TableName};
 
 /// A table or view as the catalog has it.
@@ -10,6 +11,8 @@ use crate::schema::{Collation, Column, Generated, SqlType, TableName};
 pub struct Description {
     /// As the catalog writes it, whatever the case it was asked for in.
     pub name: TableName,
+    /// Another one when the table is dropped and made anew.
+    pub object: SourceObject,
     pub is_view: bool,
     /// The login may read it.
     pub can_select: bool,
@@ -114,6 +117,10 @@ fn described(facts: &Record) -> Result<Description, MssqlError> {
     let is = |column: &str| Ok::<_, MssqlError>(facts.int_opt(column)?.unwrap_or(0) == 1);
     Ok(Description {
         name,
+        object: SourceObject {
+            id: facts.int("object_id")?,
+            created: facts.text("create_date")?.to_owned(),
+        },
         is_view: object_type == "V",
         can_select: is("can_select")?,
         allows_snapshot: is("snapshot_isolation_state")?,

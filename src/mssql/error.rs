@@ -168,7 +168,9 @@ impl MssqlError {
 }
 
 /// Numbers after which the server has undone the transaction and the same work may succeed at once.
-const RETRY_TRANSACTION: [u32; 9] = [1204, 1205, 1222, 3960, 41301, 41302, 41305, 41325, 41839];
+const RETRY_TRANSACTION: [u32; 10] = [
+    1204, 1205, 1222, 3960, 3961, 41301, 41302, 41305, 41325, 41839,
+];
 
 /// Numbers of a connection that went away, or a server that is moving or throttling.
 const RETRY_CONNECTION: [u32; 16] = [

@@ -196,6 +196,26 @@ fn list(parts: impl IntoIterator<Item = String>, separator: &str) -> String {
 }
 
 impl Statement {
+    /// As somebody runs it by hand, with its parameters written out; for statements whose names cannot be mistaken for them.
+    pub fn by_hand(&self) -> String {
+        let mut text = self.sql.clone();
+        for (at, value) in self.params.iter().enumerate().rev() {
+            let value = match value {
+                ParamValue::Text(Some(text)) => format!("N'{}'", text.replace('\'', "''")),
+                ParamValue::Int(Some(number)) => number.to_string(),
+                ParamValue::Bytes(Some(bytes)) => {
+                    let digits: String = bytes.iter().map(|byte| format!("{byte:02X}")).collect();
+                    format!("0x{digits}")
+                }
+                ParamValue::Text(None) | ParamValue::Int(None) | ParamValue::Bytes(None) => {
+                    "NULL".to_owned()
+                }
+            };
+            text = text.replace(&format!("@p{}", at + 1), &value);
+        }
+        text
+    }
+
     /// A statement without parameters.
     pub fn plain(sql: impl Into<String>) -> Self {
         Self {

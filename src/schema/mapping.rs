@@ -372,7 +372,7 @@ fn lake_key(
 }
 
 /// How two values of a key column are told apart.
-fn key_fold(column: &Column) -> KeyFold {
+pub(super) fn key_fold(column: &Column) -> KeyFold {
     if !is_character(column.ty) {
         return KeyFold::default();
     }

@@ -3,6 +3,7 @@
 use super::SourceError;
 use crate::mssql::control::Control;
 use crate::mssql::describe::{self, Description, Index, Lookup};
+use crate::schema::drift::SourceObject;
 use crate::schema::{Column, Key, KeyOrigin, SqlType, TableName, TableSchema};
 
 /// A source as it is now.
@@ -19,6 +20,7 @@ pub struct Discovered {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
     pub database: String,
+    pub object: SourceObject,
     pub is_view: bool,
     pub is_memory_optimized: bool,
     pub allows_snapshot: bool,
@@ -75,6 +77,7 @@ fn discovered(description: Description) -> Result<Discovered, SourceError> {
         },
         facts: Facts {
             database: description.database,
+            object: description.object,
             is_view: description.is_view,
             is_memory_optimized: description.is_memory_optimized,
             allows_snapshot: description.allows_snapshot,
@@ -317,6 +320,10 @@ pub(super) mod tests {
             },
             facts: Facts {
                 database: "shop".into(),
+                object: SourceObject {
+                    id: 1,
+                    created: "2026-01-01T00:00:00".into(),
+                },
                 is_view: false,
                 is_memory_optimized: false,
                 allows_snapshot: true,
@@ -344,6 +351,10 @@ pub(super) mod tests {
         let time = SqlType::DateTime2 { scale: 7 };
         let description = Description {
             name: "dbo.t".parse().unwrap(),
+            object: SourceObject {
+                id: 1,
+                created: String::new(),
+            },
             is_view: false,
             can_select: true,
             allows_snapshot: true,

@@ -5,6 +5,7 @@
 //! 1. Discover the table, load the lake table, read its checkpoint. (Nothing.)
 //! 2. Close the window: the upper bound is taken from the server before the first row is read. (Nothing.)
 //! 3. Create the lake table when it is missing: metadata without a snapshot or a checkpoint. (An empty table, which the next run fills.)
+//!    Or let it follow the source's columns: metadata with a new schema. (The rows it had, which the next run goes on with.)
 //! 4. Stream rows into data files; look keys up and write position deletes. (Files that no metadata names.)
 //! 5. Commit rows and checkpoint in one metadata file, compare-and-set on the checkpoint that step 1 read. (All or nothing.)
 //!
@@ -12,17 +13,21 @@
 //! window over the same beginning, so nothing between the two can be skipped.
 
 use super::ranges::{self, RangesRead};
+use super::shape::{self, Following, mapping_error};
 use super::{Links, Step, Sync, overlap};
 use crate::change::{CHECKPOINT_VERSION, Checkpoint, RunId, Strategy};
 use crate::config::Table;
 use crate::error::{Disposition, Error, Kind, Result};
+use crate::failpoint;
 use crate::lake::{
     CommitIntent, LakeError, LakeTable, Op, PreparedCommit, TableWriter, WriteMode, WriteOptions,
 };
+use crate::mssql::control::Control;
 use crate::mssql::rows::{BatchLimits, Channel, Decoder};
 use crate::mssql::sql::Statement;
 use crate::mssql::sql::read::PageCursor;
 use crate::report::ExtractReport;
+use crate::schema::drift::Recorded;
 use crate::schema::{LakeSchema, TableKind, TableSchema, mapping};
 use crate::source::{self, ExtractPlan, Split};
 use arrow_array::RecordBatch;
@@ -36,8 +41,8 @@ const BATCH_ROWS: usize = 8_192;
 const BATCH_BYTES: usize = 4 << 20;
 /// Batches between reader and writer.
 const BATCHES_IN_FLIGHT: usize = 4;
-/// Table property: the source's schema as JSON, from which a target is rebuilt.
-pub(super) const SOURCE_SCHEMA: &str = "icesync.source-schema";
+/// Failpoint: the lake table has followed its source's schema, no row is read yet.
+pub const FAIL_AFTER_EVOLVE: &str = "extract.after_evolve";
 
 /// What an extract has settled before it reads the first row.
 pub(super) struct Settled {
@@ -45,6 +50,10 @@ pub(super) struct Settled {
     pub lake: Option<LakeTable>,
     pub checkpoint: Option<Checkpoint>,
     pub plan: ExtractPlan,
+    /// What to record of the source with a new lake table.
+    pub found: Recorded,
+    /// How the lake table is to follow the source first.
+    pub following: Option<Following>,
 }
 
 /// Steps 1 and 2: what is there, and the window. Changes nothing, which is why `plan` shares it.
@@ -62,14 +71,19 @@ pub(super) async fn settle(sync: &Sync, table: &Table, links: &mut Links) -> Res
         return Err(no_key());
     }
     let lake = sync.warehouse.table(&table.lake).await?;
-    if let Some(lake) = &lake {
-        check_shape(lake, table, &schema)?;
-    }
-    let checkpoint = lake
+    let found = shape::found(&discovered);
+    let mut checkpoint = lake
         .as_ref()
         .map(LakeTable::checkpoint)
         .transpose()?
         .flatten();
+    let mut following = None;
+    if let Some(lake) = &lake {
+        following = shape::follow(lake, table, &found, checkpoint.as_ref())?;
+    }
+    if let Some(following) = &following {
+        checkpoint.clone_from(&following.checkpoint);
+    }
     let plan = source::plan(
         control,
         &discovered,
@@ -78,71 +92,36 @@ pub(super) async fn settle(sync: &Sync, table: &Table, links: &mut Links) -> Res
         checkpoint.as_ref(),
     )
     .await?;
+    if !plan.is_empty {
+        check_unchanged(control, table, &found).await?;
+    }
     Ok(Settled {
         schema,
         lake,
         checkpoint,
         plan,
+        found,
+        following,
     })
+}
+
+/// The columns once more, after the window is closed. A value that a new column got before the window's end belongs to a row of the window, and a read
+/// that does not know the column would take the row without it, for good. What is changed from here on is in the next window.
+async fn check_unchanged(control: &mut Control, table: &Table, found: &Recorded) -> Result<()> {
+    let again = source::discover(control, &table.source)
+        .await?
+        .with_key(table.key.as_deref().unwrap_or_default())?;
+    if shape::found(&again) == *found {
+        return Ok(());
+    }
+    let message = "its columns changed while the run began; nothing was read, and the next attempt takes them as they are";
+    Err(Error::new(Kind::Source, Disposition::Transient, message))
 }
 
 fn no_key() -> Error {
     let message = "the table has no primary key and no unique index without NULLs, and a mirror needs to know which row a change \
                    replaces; name the columns with `key: [...]`, or keep every version with `kind: history`";
     Error::new(Kind::Source, Disposition::Definite, message)
-}
-
-/// Refuses before reading what the lake table cannot take.
-fn check_shape(lake: &LakeTable, table: &Table, schema: &TableSchema) -> Result<()> {
-    let refuse = |message: String| Err(Error::new(Kind::Lake, Disposition::Definite, message));
-    if lake.kind() != table.kind {
-        return refuse(format!(
-            "lake table {} was created as {:?} and the configuration now says {:?}; give it another `lake:` name",
-            table.lake,
-            lake.kind(),
-            table.kind
-        ));
-    }
-    let wanted = mapping::lake_schema(schema, table.kind, table.fidelity).map_err(mapping_error)?;
-    if *lake.lake_schema() != wanted {
-        return refuse(format!(
-            "the source's columns no longer match lake table {}: {}; undo the change at the source, or give the table another `lake:` name",
-            table.lake,
-            difference(lake.lake_schema(), &wanted)
-        ));
-    }
-    Ok(())
-}
-
-fn difference(have: &LakeSchema, want: &LakeSchema) -> String {
-    let mut said = Vec::new();
-    for field in &want.fields {
-        match have.fields.iter().find(|other| other.name == field.name) {
-            None => said.push(format!("column {} is new", field.name)),
-            Some(other) if other.ty != field.ty => said.push(format!(
-                "column {} was {:?} and is now {:?}",
-                field.name, other.ty, field.ty
-            )),
-            Some(other) if other.required != field.required => said.push(format!(
-                "column {} changed whether it may be NULL",
-                field.name
-            )),
-            Some(_) => {}
-        }
-    }
-    for field in &have.fields {
-        if !want.fields.iter().any(|other| other.name == field.name) {
-            said.push(format!("column {} is gone", field.name));
-        }
-    }
-    if said.is_empty() {
-        said.push("the key or the order of columns changed".into());
-    }
-    said.join(", ")
-}
-
-pub(super) fn mapping_error(error: mapping::MappingError) -> Error {
-    Error::new(Kind::Source, Disposition::Definite, error)
 }
 
 /// Extracts one table; see the module head for the order of events.
@@ -158,11 +137,24 @@ pub(super) async fn extract(
         lake,
         checkpoint,
         plan,
+        found,
+        following,
     } = settle(sync, table, links).await?;
     let mut lake = match lake {
         Some(lake) => lake,
-        None => create(sync, table, &schema).await?,
+        None => create(sync, table, &found).await?,
     };
+    let mut warnings = plan.warnings.clone();
+    let mut schema_changes = Vec::new();
+    if let Some(following) = following {
+        lake.evolve(&following.evolution).await?;
+        for change in &following.changes {
+            tracing::info!("{}: lake table {}: {change}", table.source, table.lake);
+        }
+        failpoint::reach(FAIL_AFTER_EVOLVE);
+        schema_changes = following.changes;
+        warnings.extend(following.warnings);
+    }
     let options = write_options(sync, run_id, table, &plan);
     let work = Work {
         sync,
@@ -204,7 +196,8 @@ pub(super) async fn extract(
             .map(ToString::to_string),
         truncated: read.truncated,
         seconds: 0.0,
-        warnings: plan.warnings.clone(),
+        schema_changes,
+        warnings,
     };
     if nothing_new(&prepared, &plan, checkpoint.as_ref()) {
         prepared.abandon(&lake).await;
@@ -282,11 +275,10 @@ pub(super) fn now() -> String {
 }
 
 /// Creates the lake table, or takes the one that another run created in between.
-async fn create(sync: &Sync, table: &Table, schema: &TableSchema) -> Result<LakeTable> {
-    let shape = mapping::lake_schema(schema, table.kind, table.fidelity).map_err(mapping_error)?;
-    let json = serde_json::to_string(schema)
-        .map_err(|error| Error::new(Kind::Lake, Disposition::Definite, error))?;
-    let properties = BTreeMap::from([(SOURCE_SCHEMA.to_owned(), json)]);
+async fn create(sync: &Sync, table: &Table, found: &Recorded) -> Result<LakeTable> {
+    let shape =
+        mapping::lake_schema(&found.schema, table.kind, table.fidelity).map_err(mapping_error)?;
+    let properties = BTreeMap::from([shape::property(found)?]);
     match sync
         .warehouse
         .create(&table.lake, &shape, table.kind, properties)
@@ -349,11 +341,12 @@ impl Work<'_> {
         let side = self.sync.source_side()?;
         let channel = Links::rows(&mut links.source_rows, side, Kind::Source).await?;
         let name = self.table.source.to_string();
+        let batches = lake.batch_schema();
         let reader = Reader {
             sync: self.sync,
             name: name.clone(),
             schema: self.schema,
-            lake: lake.lake_schema(),
+            lake: &batches,
             plan: self.plan,
         };
         let (rows, rows_overlap) = match reader.run(channel, &mut decoder, &mut writer).await {
@@ -431,6 +424,7 @@ struct Reader<'a> {
     sync: &'a Sync,
     name: String,
     schema: &'a TableSchema,
+    /// Fields of the batches.
     lake: &'a LakeSchema,
     plan: &'a ExtractPlan,
 }

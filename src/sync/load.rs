@@ -5,17 +5,19 @@
 //! 1. Read the target's load state, take the load lock of the target table (a session lock: it ends with the connection), drop staging tables of
 //!    dead loads. (Nothing.)
 //! 2. Compute the delta between the loaded snapshot and the wanted one. (Nothing.)
-//! 3. Create the target table when it is missing, and a staging heap; bulk copy the delta into it. (A staging table, dropped by the next load.)
+//! 3. Create the target table when it is missing, or let its columns follow the lake's, statement by statement. (A target that is ahead of its rows; the
+//!    next load goes on from there, see [`crate::target::evolve`].) Create a staging heap; bulk copy the delta into it. (A staging table, dropped by the
+//!    next load.)
 //! 4. One transaction: compare-and-set on the load state, merge, deletes, new load state. (All or nothing. When the reply is lost, the load
 //!    state says whether this run's id is there.)
 //! 5. Tag the loaded snapshot in the lake, drop the staging table. (Missing tag or leftover staging table: mended by the next load.)
 
-use super::extract::SOURCE_SCHEMA;
 use super::look::{self, LoadPlan};
+use super::shape::{self, Following};
 use super::stage::{self, Operation, Part, parts_of};
 use super::{Links, Step, Sync};
 use crate::change::RunId;
-use crate::config::Table;
+use crate::config::{OnChange, Table};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::failpoint;
 use crate::lake::{LakeTable, SnapshotInfo, SnapshotRef};
@@ -23,16 +25,21 @@ use crate::mssql::control::Control;
 use crate::mssql::sql;
 use crate::mssql::sql::merge::Mode;
 use crate::report::LoadReport;
-use crate::schema::{TableKind, TableSchema};
+use crate::schema::TableKind;
+use crate::schema::drift::{Recorded, SchemaChange};
+use crate::target::evolve::{self, LakeColumns};
 use crate::target::inspect::{self, TargetTable};
 use crate::target::merge::{self, LoadCounts, LoadOptions, MergePlan, StateChange};
 use crate::target::state::{self, LoadState};
 use crate::target::{TargetError, staging};
+use std::collections::HashMap;
 use std::time::Instant;
 
 /// How long a load waits for another one of the same target.
 const LOCK_TIMEOUT_MS: u32 = 10_000;
 
+/// Failpoint: the target's columns follow the lake's, no row is staged.
+pub const FAIL_AFTER_ALTER: &str = "load.after_alter";
 /// Failpoint: the delta is staged, nothing is applied.
 pub const FAIL_AFTER_STAGING: &str = "load.after_staging";
 /// Failpoint: the transaction is committed; tag and clean-up are missing.
@@ -42,36 +49,52 @@ pub(super) fn lake_error(message: String) -> Error {
     Error::new(Kind::Lake, Disposition::Definite, message)
 }
 
-/// The lake table of a configured table, with the source schema kept in it; an error where there is nothing to load.
-pub(super) async fn lake_table(sync: &Sync, table: &Table) -> Result<(LakeTable, TableSchema)> {
+/// The lake table of a configured table; an error where there is none.
+pub(super) async fn lake_table(sync: &Sync, table: &Table) -> Result<LakeTable> {
     let lake = sync.warehouse.table(&table.lake).await?;
-    let lake = lake.ok_or_else(|| {
+    lake.ok_or_else(|| {
         lake_error(format!(
             "lake table {} does not exist; run `icesync extract` first",
             table.lake
         ))
-    })?;
-    let json = lake.property(SOURCE_SCHEMA).ok_or_else(|| {
-        lake_error(format!(
-            "lake table {} was not written by icesync: it lacks the property {SOURCE_SCHEMA}",
-            table.lake
-        ))
-    })?;
-    let schema = serde_json::from_str(json).map_err(|error| {
-        lake_error(format!(
-            "property {SOURCE_SCHEMA} of lake table {} cannot be read: {error}",
-            table.lake
-        ))
-    })?;
-    Ok((lake, schema))
+    })
 }
 
-/// What is loaded: versions of a history table have no key of their own.
-fn loaded_schema(mut schema: TableSchema, kind: TableKind) -> TableSchema {
-    if kind == TableKind::History {
+/// What is loaded of a lake table whose fields are `columns` (position and field id), for a target that was last loaded from `before`.
+/// Versions of a history table have no key of their own.
+fn lake_columns(
+    lake: &LakeTable,
+    recorded: &Recorded,
+    columns: &[(usize, i32)],
+    before: Option<&LoadState>,
+) -> Result<LakeColumns> {
+    let mut schema = recorded.whole();
+    if lake.kind() == TableKind::History {
         schema.key = None;
     }
-    schema
+    let before = before.filter(|state| state.table_uuid == lake.uuid().to_string());
+    let was = match before {
+        Some(state) => {
+            let known = shape::recorded(lake, Some(state.snapshot_id))?.whole();
+            let names: HashMap<i32, &String> = lake
+                .as_of(state.snapshot_id)?
+                .columns()
+                .into_iter()
+                .filter_map(|(at, id)| Some((id, &known.columns.get(at)?.name)))
+                .collect();
+            let mut was = vec![None; schema.columns.len()];
+            for &(at, id) in columns {
+                was[at] = names.get(&id).map(|name| (*name).clone());
+            }
+            Some(was)
+        }
+        None => None,
+    };
+    Ok(LakeColumns {
+        schema,
+        live: recorded.live(),
+        was,
+    })
 }
 
 /// Loads one table up to `wanted`; see the module head for the order of events.
@@ -86,8 +109,7 @@ pub(super) async fn load(
     let clock = Instant::now();
     let name = table.source.to_string();
     sync.observer.step(&name, Step::Connect, 0);
-    let (mut lake, schema) = lake_table(sync, table).await?;
-    let schema = loaded_schema(schema, lake.kind());
+    let mut lake = lake_table(sync, table).await?;
     let side = sync.target_side()?;
     if lake.current_snapshot_id().is_none()
         && lake.checkpoint()?.is_some()
@@ -110,20 +132,25 @@ pub(super) async fn load(
         return Ok(done);
     }
     staging::drop_orphans(control, &table.target).await?;
+    // As it was when the snapshot was committed: its columns may have changed since.
+    let past = lake.as_of(snapshot.id)?;
+    let recorded = shape::recorded(&lake, Some(snapshot.id))?;
+    let columns = lake_columns(&lake, &recorded, &past.columns(), before.as_ref())?;
     let mut work = Work {
         sync,
         table,
-        lake: &lake,
-        schema: &schema,
+        lake: &past,
+        columns: &columns,
         snapshot: &snapshot,
         before: before.as_ref(),
         run_id,
         full,
         name: &name,
+        schema_changes: Vec::new(),
         warnings: Vec::new(),
     };
     let loaded = work.run(links).await?;
-    let warnings = work.warnings;
+    let (schema_changes, warnings) = (work.schema_changes, work.warnings);
     failpoint::reach(FAIL_AFTER_APPLY);
     lake.tag(&format!("icesync-loaded-{}", table.target), snapshot.id)
         .await?;
@@ -140,6 +167,7 @@ pub(super) async fn load(
         deleted: loaded.counts.deleted,
         unchanged: loaded.counts.unchanged,
         created_target: loaded.created,
+        schema_changes,
         seconds: clock.elapsed().as_secs_f64(),
         warnings,
     })
@@ -189,6 +217,7 @@ fn nothing_to_do(loaded: Option<&SnapshotInfo>) -> LoadReport {
         deleted: 0,
         unchanged: 0,
         created_target: false,
+        schema_changes: Vec::new(),
         seconds: 0.0,
         warnings: Vec::new(),
     }
@@ -206,12 +235,13 @@ struct Work<'a> {
     sync: &'a Sync,
     table: &'a Table,
     lake: &'a LakeTable,
-    schema: &'a TableSchema,
+    columns: &'a LakeColumns,
     snapshot: &'a SnapshotInfo,
     before: Option<&'a LoadState>,
     run_id: RunId,
     full: bool,
     name: &'a str,
+    schema_changes: Vec<SchemaChange>,
     warnings: Vec<String>,
 }
 
@@ -222,7 +252,8 @@ impl Work<'_> {
         let parts = self.parts().await?;
         let control = Links::control(&mut links.target, side, Kind::Target).await?;
         let (target, created) = self.target_table(control).await?;
-        let staging = staging::create(control, self.schema, &target, self.run_id).await?;
+        let schema = &self.columns.schema;
+        let staging = staging::create(control, schema, &target, self.run_id).await?;
         let staged = stage::stage(self.sync, self.name, self.lake, links, &staging, &parts).await?;
         failpoint::reach(FAIL_AFTER_STAGING);
         self.sync.observer.step(self.name, Step::Merge, staged);
@@ -236,7 +267,7 @@ impl Work<'_> {
             staged_rows: staged,
             first_load: self.before.is_none(),
         };
-        let mut plan = merge::plan(self.schema, &target, &staging, &options);
+        let mut plan = merge::plan(schema, &target, &staging, &options);
         let control = Links::control(&mut links.target, side, Kind::Target).await?;
         merge::learn_base_types(control, &mut plan).await?;
         let change = self.state_change();
@@ -288,22 +319,53 @@ impl Work<'_> {
         }
     }
 
-    /// The target table, created when it is missing, and checked to hold everything that the lake can bring.
+    /// The target table, created when it is missing or following the lake's columns, and checked to hold everything that the lake can bring.
     async fn target_table(&mut self, control: &mut Control) -> Result<(TargetTable, bool)> {
         let name = &self.table.target;
-        let mut found = inspect::inspect(control, name).await?;
+        let found = inspect::inspect(control, name).await?;
         let created = found.is_none();
-        if created {
-            inspect::create_table(control, name, self.schema).await?;
-            found = inspect::inspect(control, name).await?;
-        }
-        let target = found.ok_or_else(|| {
-            let message = format!("target {name} was dropped by someone else while it was being created; run the load again");
-            Error::new(Kind::Target, Disposition::Transient, message)
-        })?;
+        let target = match found {
+            Some(found) => self.followed(control, found).await?,
+            None => {
+                inspect::create_table(control, name, &self.columns.created()).await?;
+                self.inspected(control).await?
+            }
+        };
+        let LakeColumns { schema, live, .. } = self.columns;
+        let mode = self.table.merge.mode;
         self.warnings
-            .extend(inspect::check(self.schema, &target, self.table.merge.mode)?);
+            .extend(inspect::check(schema, *live, &target, mode)?);
         Ok((target, created))
+    }
+
+    async fn inspected(&self, control: &mut Control) -> Result<TargetTable> {
+        let name = &self.table.target;
+        inspect::inspect(control, name).await?.ok_or_else(|| {
+            let message = format!("target {name} was dropped by someone else while it was being prepared; run the load again");
+            Error::new(Kind::Target, Disposition::Transient, message)
+        })
+    }
+
+    async fn followed(
+        &mut self,
+        control: &mut Control,
+        target: TargetTable,
+    ) -> Result<TargetTable> {
+        let (steps, _) = evolve::steps(self.columns, &target, self.full)?;
+        if steps.is_empty() {
+            return Ok(target);
+        }
+        if self.table.merge.on_schema_change == OnChange::Refuse {
+            return Err(evolve::refused(target.name(), &steps).into());
+        }
+        for step in &steps {
+            evolve::take(control, target.name(), step).await?;
+            let change = step.change();
+            tracing::info!("{}: target {}: {change}", self.name, self.table.target);
+            self.schema_changes.push(change);
+            failpoint::reach(FAIL_AFTER_ALTER);
+        }
+        self.inspected(control).await
     }
 
     fn state_change(&self) -> StateChange {
@@ -353,22 +415,49 @@ impl Work<'_> {
 #[error("the load was not applied")]
 struct NotApplied(#[source] TargetError);
 
-/// What the next load would do; changes nothing.
+/// What the next load would do after an extract that lets the lake table follow the source; changes nothing.
 pub(super) async fn plan(
     control: &mut Control,
     table: &Table,
-    schema: &TableSchema,
+    found: &Recorded,
     lake: Option<&LakeTable>,
+    following: Option<&Following>,
 ) -> Result<LoadPlan> {
-    let schema = loaded_schema(schema.clone(), table.kind);
     let state = state::read(control, &table.target).await?;
-    let found = inspect::inspect(control, &table.target).await?;
-    let creates_target = found.is_none();
-    let target = found.unwrap_or_else(|| TargetTable::planned(&table.target, &schema));
-    inspect::check(&schema, &target, table.merge.mode)?;
+    let columns = match (lake, following) {
+        (Some(lake), Some(following)) => {
+            let fields = lake.columns_after(&following.evolution)?;
+            lake_columns(lake, &following.recorded, &fields, state.as_ref())?
+        }
+        (Some(lake), None) => {
+            let recorded = shape::recorded(lake, None)?;
+            lake_columns(lake, &recorded, &lake.columns(), state.as_ref())?
+        }
+        (None, _) => LakeColumns {
+            schema: found.schema.clone(),
+            live: found.live(),
+            was: None,
+        },
+    };
+    let (steps, target) = match inspect::inspect(control, &table.target).await? {
+        Some(target) => {
+            let (steps, target) = evolve::steps(&columns, &target, false)?;
+            (Some(steps), target)
+        }
+        None => (
+            None,
+            TargetTable::planned(&table.target, &columns.created()),
+        ),
+    };
+    let creates_target = steps.is_none();
+    let steps = steps.unwrap_or_default();
+    if !steps.is_empty() && table.merge.on_schema_change == OnChange::Refuse {
+        return Err(evolve::refused(target.name(), &steps).into());
+    }
+    inspect::check(&columns.schema, columns.live, &target, table.merge.mode)?;
     let snapshots = lake.map(LakeTable::snapshots).unwrap_or_default();
     let run_id = RunId::generate();
-    let staging = staging::design(&schema, &target, run_id);
+    let staging = staging::design(&columns.schema, &target, run_id);
     let options = LoadOptions {
         mode: table.merge.mode,
         statement: table.merge.statement,
@@ -386,11 +475,17 @@ pub(super) async fn plan(
         lake_table: table.lake.to_string(),
         run_id: run_id.to_string(),
     };
-    let apply = sql::merge::apply(&merge::plan(&schema, &target, &staging, &options), &change);
+    let merge = merge::plan(&columns.schema, &target, &staging, &options);
+    let apply = sql::merge::apply(&merge, &change);
+    let altered = steps.iter().map(|step| step.statement(target.name()));
+    let altered = altered.map(|statement| statement.by_hand());
     Ok(LoadPlan {
         loaded_sequence_number: state.as_ref().map(|state| state.sequence_number),
         snapshots_behind: look::behind(&snapshots, state.as_ref()),
         creates_target,
-        statements: vec![sql::define::create_staging(&staging).sql, apply.sql],
+        schema_changes: steps.iter().map(evolve::Step::change).collect(),
+        statements: altered
+            .chain([sql::define::create_staging(&staging).sql, apply.sql])
+            .collect(),
     })
 }

@@ -6,7 +6,8 @@ use crate::change::Checkpoint;
 use crate::config::Table;
 use crate::error::{Kind, Result};
 use crate::lake::{LakeTable, SnapshotInfo};
-use crate::report::{ErrorReport, plural, thousands};
+use crate::report::{ErrorReport, plural, thousands, write_changes};
+use crate::schema::drift::SchemaChange;
 use crate::target::state::{self, LoadState};
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -51,6 +52,8 @@ pub struct PlanReport {
     pub lower: Option<String>,
     pub upper: Option<String>,
     pub creates_lake_table: bool,
+    /// How the source's columns have changed, and what the lake table would make of it.
+    pub schema_changes: Vec<SchemaChange>,
     /// The statements of the extract, in order; of pages or ranges the first.
     pub statements: Vec<String>,
     /// Snapshots that the target has not seen yet, before this extract; none without a target.
@@ -64,6 +67,8 @@ pub struct LoadPlan {
     pub loaded_sequence_number: Option<i64>,
     pub snapshots_behind: usize,
     pub creates_target: bool,
+    /// How the target's columns would be changed.
+    pub schema_changes: Vec<SchemaChange>,
     pub statements: Vec<String>,
 }
 
@@ -146,7 +151,7 @@ impl Sync {
     /// The snapshots of each lake table.
     pub async fn snapshots(self, tables: Vec<Table>) -> Result<Listing<SnapshotsReport>> {
         self.each(tables, async |table, _| {
-            let (lake, _) = load::lake_table(&self, table).await?;
+            let lake = load::lake_table(&self, table).await?;
             Ok(SnapshotsReport {
                 source: table.source.to_string(),
                 lake: table.lake.to_string(),
@@ -188,15 +193,27 @@ impl Sync {
         links: &mut Links,
     ) -> Result<PlanReport> {
         let Settled {
-            schema, lake, plan, ..
+            schema,
+            lake,
+            plan,
+            found,
+            following,
+            ..
         } = settled;
+        let following = following.as_ref();
         let load = match &self.target {
             Some(side) => {
                 let control = Links::control(&mut links.target, side, Kind::Target).await?;
-                Some(load::plan(control, table, &schema, lake.as_ref()).await?)
+                Some(load::plan(control, table, &found, lake.as_ref(), following).await?)
             }
             None => None,
         };
+        let mut warnings = plan.warnings.clone();
+        warnings.extend(
+            following
+                .iter()
+                .flat_map(|following| following.warnings.clone()),
+        );
         let read = plan.session.iter().map(|statement| statement.sql.clone());
         let read = read
             .chain([plan.first_read().sql])
@@ -215,9 +232,10 @@ impl Sync {
             lower: plan.window.lower.as_ref().map(ToString::to_string),
             upper: plan.window.upper.as_ref().map(ToString::to_string),
             creates_lake_table: lake.is_none(),
+            schema_changes: following.map_or_else(Vec::new, |following| following.changes.clone()),
             statements: read.collect(),
             load,
-            warnings: plan.warnings.clone(),
+            warnings,
         })
     }
 }
@@ -302,6 +320,7 @@ impl PlanReport {
         if self.creates_lake_table {
             let _ = writeln!(out, "  lake     table would be created");
         }
+        write_changes(&mut out, &self.schema_changes);
         for statement in &self.statements {
             write_statement(&mut out, "extract", statement);
         }
@@ -316,6 +335,7 @@ impl PlanReport {
                 "  load     {} behind{created}",
                 plural(load.snapshots_behind as u64, "snapshot")
             );
+            write_changes(&mut out, &load.schema_changes);
             for statement in &load.statements {
                 write_statement(&mut out, "load", statement);
             }

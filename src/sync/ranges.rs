@@ -11,6 +11,8 @@
 //! - after the ledger: a part that the next run takes;
 //! - after the final commit: lists of parts that nobody needs.
 //!
+//! A ledger that is given up leaves its lists to the one that takes its place.
+//!
 //! **Races.** Every ledger is a compare-and-set on the checkpoint that its run knows, and writes a new token. Of two runs at one table the first to finish a
 //! range goes on and the other stops at its own first. Parked files are removed by no failing run, because another may have taken them; only the run whose
 //! final commit put an end to a ledger removes parts of it that it did not use.
@@ -167,10 +169,12 @@ async fn take_up(request: &Request<'_>, lake: &LakeTable) -> Result<RangesRead> 
             column: request.schema.columns[request.split.column].name.clone(),
             cuts: request.split.cuts.clone(),
             done: Vec::new(),
+            stale: Vec::new(),
         }),
         stale: Vec::new(),
     };
     let found = request.checkpoint.and_then(|found| found.backfill.as_ref());
+    read.stale = found.map_or_else(Vec::new, |found| found.stale.clone());
     for done in found.iter().flat_map(|backfill| &backfill.done) {
         let part = match (&plan.resumes, &mut read.ledger) {
             (Some(_), Some(ledger)) => lake.unpark(&done.files).await?.inspect(|_| {
@@ -186,6 +190,9 @@ async fn take_up(request: &Request<'_>, lake: &LakeTable) -> Result<RangesRead> 
             }
             None => read.stale.push(done.files.clone()),
         }
+    }
+    if let Some(ledger) = &mut read.ledger {
+        ledger.stale.clone_from(&read.stale);
     }
     Ok(read)
 }

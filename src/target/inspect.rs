@@ -14,20 +14,20 @@ const UTF_8: u32 = 65001;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetTable {
     name: TableName,
-    columns: Vec<TargetColumn>,
+    pub(super) columns: Vec<TargetColumn>,
     indexes: Vec<Index>,
     is_memory_optimized: bool,
 }
 
 /// A column of a target table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct TargetColumn {
-    id: i32,
-    name: String,
-    ty: Result<SqlType, String>,
-    nullable: bool,
-    collation: Option<Collation>,
-    generated: Generated,
+pub(super) struct TargetColumn {
+    pub(super) id: i32,
+    pub(super) name: String,
+    pub(super) ty: Result<SqlType, String>,
+    pub(super) nullable: bool,
+    pub(super) collation: Option<Collation>,
+    pub(super) generated: Generated,
     has_default: bool,
 }
 
@@ -99,20 +99,12 @@ impl TargetTable {
             .iter()
             .enumerate()
             .map(|(at, column)| TargetColumn {
-                id: column.id,
-                name: column.name.clone(),
-                ty: Ok(match column.ty {
-                    SqlType::RowVersion => SqlType::Binary { length: 8 },
-                    other => other,
-                }),
-                nullable: column.nullable,
-                collation: column.collation.clone(),
                 generated: if define::keeps_identity(lake, at) {
                     Generated::Identity
                 } else {
                     Generated::No
                 },
-                has_default: false,
+                ..TargetColumn::planned(column)
             });
         let key: Vec<i32> = lake.key_columns().map(|column| column.id).collect();
         Self {
@@ -154,6 +146,13 @@ impl TargetTable {
         })
     }
 
+    pub(super) fn column_mut(&mut self, name: &str) -> Option<&mut TargetColumn> {
+        let exact = self.columns.iter().position(|column| column.name == name);
+        let same = |column: &TargetColumn| column.name.eq_ignore_ascii_case(name);
+        let at = exact.or_else(|| self.columns.iter().position(same))?;
+        self.columns.get_mut(at)
+    }
+
     /// A column that a load writes: not one that the server fills by itself.
     pub(super) fn writable(&self, name: &str) -> Option<Usable<'_>> {
         let column = self.column(name)?;
@@ -167,7 +166,23 @@ impl TargetTable {
 }
 
 impl TargetColumn {
-    fn is_filled_by_server(&self) -> bool {
+    /// A plain column for the lake's values.
+    pub(super) fn planned(column: &Column) -> Self {
+        Self {
+            id: column.id,
+            name: column.name.clone(),
+            ty: Ok(match column.ty {
+                SqlType::RowVersion => SqlType::Binary { length: 8 },
+                other => other,
+            }),
+            nullable: column.nullable,
+            collation: column.collation.clone(),
+            generated: Generated::No,
+            has_default: false,
+        }
+    }
+
+    pub(super) fn is_filled_by_server(&self) -> bool {
         let generated = match self.generated {
             Generated::Computed | Generated::RowStart | Generated::RowEnd => true,
             Generated::No | Generated::Identity => false,
@@ -177,9 +192,10 @@ impl TargetColumn {
 }
 
 /// Whether the target can hold every row of the lake table, exactly. All problems are listed at once, each with its remedy; the warnings
-/// that remain are returned.
+/// that remain are returned. Columns from `live` on, which the source dropped, are loaded only where the target has them.
 pub fn check(
     lake: &TableSchema,
+    live: usize,
     target: &TargetTable,
     mode: Mode,
 ) -> Result<Vec<String>, TargetError> {
@@ -194,6 +210,7 @@ pub fn check(
     for (at, column) in lake.columns.iter().enumerate() {
         let is_key = lake.key.iter().any(|key| key.columns.contains(&at));
         match target.column(&column.name) {
+            None if at >= live => {}
             None => problems.push(format!(
                 "column {} is missing: run {}",
                 column.name,
@@ -327,7 +344,7 @@ fn check_key(
 }
 
 /// Whether every value of the source type is a value of the target type, unchanged.
-fn fits(
+pub(super) fn fits(
     (from, from_collation): (SqlType, Option<&Collation>),
     (to, to_collation): (SqlType, Option<&Collation>),
 ) -> bool {
@@ -581,12 +598,14 @@ mod tests {
     fn all_problems_are_told_at_once_with_remedies() {
         let lake = lake();
         let mut target = TargetTable::planned(&lake.name, &lake);
-        assert_eq!(check(&lake, &target, Mode::Upsert).unwrap(), [""; 0]);
+        assert_eq!(check(&lake, 2, &target, Mode::Upsert).unwrap(), [""; 0]);
         target.columns[1].ty = Ok(SqlType::NVarChar { length: Some(20) });
         target.columns[1].name = "NOTE".into();
         target.columns[0].name = "order_id".into();
         target.indexes.clear();
-        let error = check(&lake, &target, Mode::Upsert).unwrap_err().to_string();
+        let error = check(&lake, 2, &target, Mode::Upsert)
+            .unwrap_err()
+            .to_string();
         for part in [
             "column id is missing: run ALTER TABLE [dbo].[orders] ADD [id] int NULL;",
             "column NOTE is nvarchar(20), which does not hold every nvarchar(50): run ALTER TABLE [dbo].[orders] ALTER COLUMN [note] nvarchar(50) NULL;",
@@ -601,25 +620,27 @@ mod tests {
         let mut lake = lake();
         let mut target = TargetTable::planned(&lake.name, &lake);
         target.columns[1].nullable = false;
-        let error = check(&lake, &target, Mode::Upsert).unwrap_err().to_string();
+        let error = check(&lake, 2, &target, Mode::Upsert)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("its source may be NULL"), "{error}");
         target.columns[1].nullable = true;
         target.columns[1].generated = Generated::Computed;
-        assert_eq!(check(&lake, &target, Mode::Upsert).unwrap().len(), 1);
+        assert_eq!(check(&lake, 2, &target, Mode::Upsert).unwrap().len(), 1);
         target.indexes.clear();
-        assert_eq!(check(&lake, &target, Mode::Upsert).unwrap().len(), 2);
+        assert_eq!(check(&lake, 2, &target, Mode::Upsert).unwrap().len(), 2);
         target.columns[0].generated = Generated::Computed;
-        assert!(check(&lake, &target, Mode::Upsert).is_err());
+        assert!(check(&lake, 2, &target, Mode::Upsert).is_err());
         target.columns[0].generated = Generated::Identity;
-        assert!(check(&lake, &target, Mode::Upsert).is_ok());
+        assert!(check(&lake, 2, &target, Mode::Upsert).is_ok());
         // One that icesync makes is not: an identity outside the key becomes a plain column.
         lake.columns[1].generated = Generated::Identity;
         lake.columns[0].generated = Generated::Identity;
         let made = TargetTable::planned(&lake.name, &lake);
         assert_eq!(made.columns[0].generated, Generated::Identity);
-        assert_eq!(check(&lake, &made, Mode::Upsert).unwrap(), [""; 0]);
+        assert_eq!(check(&lake, 2, &made, Mode::Upsert).unwrap(), [""; 0]);
         lake.key = None;
-        assert!(check(&lake, &target, Mode::Upsert).is_err());
-        assert!(check(&lake, &target, Mode::Append).is_ok());
+        assert!(check(&lake, 2, &target, Mode::Upsert).is_err());
+        assert!(check(&lake, 2, &target, Mode::Append).is_ok());
     }
 }

@@ -290,6 +290,7 @@ impl State {
                 }
                 Undo::Object { at, .. } => {
                     if let Ok(table) = self.table_mut(*at) {
+                        table.commit_all(transaction.id, time);
                         table.shaped_at = table.shaped_at.min(time);
                     }
                 }

@@ -276,6 +276,19 @@ impl Table {
         }
     }
 
+    /// Gives every row that the transaction has rewritten its commit time: a change of the definition rewrites rows that were written long before.
+    pub fn commit_all(&mut self, own: u64, time: u64) {
+        let rewritten: Vec<u64> = self
+            .rows
+            .iter()
+            .filter(|(_, chain)| chain.newest.stamp == own | UNCOMMITTED)
+            .map(|(row_id, _)| *row_id)
+            .collect();
+        for row_id in rewritten {
+            self.commit(row_id, own, time);
+        }
+    }
+
     /// Gives the transaction's versions of a row their commit time; only the last of them survives. True when old versions remain.
     pub fn commit(&mut self, row_id: u64, own: u64, time: u64) -> bool {
         let Some(mut chain) = self.rows.remove(&row_id) else {

@@ -451,16 +451,17 @@ async fn files_older_than_the_schema_are_read_in_its_words() {
         .collect();
     assert_eq!(names, ["id", "total", "more"]);
 
-    let writer_schema = crate::schema::mapping::arrow_schema(table.lake_schema());
+    // Nobody at the source fills a column that another engine added.
+    let schema = crate::schema::mapping::arrow_schema(table.lake_schema());
+    let writer_schema = crate::schema::mapping::arrow_schema(&table.batch_schema());
     let columns: Vec<ArrayRef> = vec![
         Arc::new(Int64Array::from(vec![2, 3])),
         Arc::new(Int64Array::from(vec![1_i64 << 40, 3])),
-        Arc::new(StringArray::from(vec!["x", "y"])),
     ];
     let options = WriteOptions::new(WriteMode::Upsert, RunId::generate());
     let mut writer = table.writer(options).await.unwrap();
     writer
-        .write(RecordBatch::try_new(writer_schema.clone(), columns).unwrap())
+        .write(RecordBatch::try_new(writer_schema, columns).unwrap())
         .await
         .unwrap();
     let prepared = writer.finish().await.unwrap();
@@ -479,7 +480,7 @@ async fn files_older_than_the_schema_are_read_in_its_words() {
         .unwrap();
     let mut rows = Vec::new();
     for batch in &batches {
-        assert_eq!(batch.schema(), writer_schema);
+        assert_eq!(batch.schema(), schema);
         for at in 0..batch.num_rows() {
             let more = batch.column(2).as_string::<i32>();
             rows.push((
@@ -490,9 +491,5 @@ async fn files_older_than_the_schema_are_read_in_its_words() {
         }
     }
     rows.sort();
-    let text = |t: &str| Some(t.to_owned());
-    assert_eq!(
-        rows,
-        [(1, 1, None), (2, 1 << 40, text("x")), (3, 3, text("y"))]
-    );
+    assert_eq!(rows, [(1, 1, None), (2, 1 << 40, None), (3, 3, None)]);
 }

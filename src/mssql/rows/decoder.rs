@@ -14,8 +14,9 @@ use crate::mssql::error::{ConversionError, MssqlError};
 use crate::mssql::sql::variant::SEPARATOR;
 use crate::schema::mapping::{SelectExpression, arrow_schema, select_expression};
 use crate::schema::{Column, Fidelity, LakeSchema, Role, TableSchema};
-use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_cast::CastOptions;
+use arrow_schema::{DataType, SchemaRef};
 use mssql_tds::datatypes::column_values::{
     SqlDate, SqlDateTime, SqlDateTime2, SqlDateTimeOffset, SqlMoney, SqlSmallDateTime,
     SqlSmallMoney, SqlTime, SqlXml,
@@ -49,6 +50,15 @@ pub struct Decoder {
     bytes: usize,
     row_width: usize,
     fault: Option<Box<ConversionError>>,
+}
+
+/// The lake keeps the widest type that a column ever was: values of a narrower one are widened, exactly or not at all.
+fn widened(array: &ArrayRef, ty: &DataType) -> Result<ArrayRef, MssqlError> {
+    let exact = CastOptions {
+        safe: false,
+        ..CastOptions::default()
+    };
+    arrow_cast::cast_with_options(array, ty, &exact).map_err(arrow_error)
 }
 
 impl Decoder {
@@ -181,6 +191,11 @@ impl Decoder {
         }
         self.rows = 0;
         self.bytes = 0;
+        for (array, field) in arrays.iter_mut().zip(self.schema.fields()) {
+            if array.data_type() != field.data_type() {
+                *array = widened(array, field.data_type())?;
+            }
+        }
         RecordBatch::try_new(self.schema.clone(), arrays).map_err(arrow_error)
     }
 

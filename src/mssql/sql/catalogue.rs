@@ -93,6 +93,8 @@ impl Examples {
             "",
             state::settled_state("dbo.orders", lock, 300_000),
         );
+        let rename = define::rename_column(&staging, "old", "new");
+        self.add("alter", "", define::alter(&rename, 60_000));
         self.add("delete_state", "", state::delete_state("dbo.orders"));
     }
 
@@ -116,6 +118,11 @@ impl Examples {
         );
         for column in table.columns.iter().take(2) {
             let variant = format!("{shape}_{}", column.id);
+            self.add(
+                "rename_column",
+                &variant,
+                define::rename_column(&table.name, &column.name, "it's [new]"),
+            );
             self.add(
                 "add_column",
                 &variant,

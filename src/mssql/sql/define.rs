@@ -129,7 +129,7 @@ fn declared(ty: SqlType, collation: Option<&Collation>) -> String {
     }
 }
 
-/// What a user runs to give the target a column that the lake has.
+/// Gives the target a column that the lake has.
 pub fn add_column(target: &TableName, column: &Column) -> Statement {
     Statement::plain(format!(
         "ALTER TABLE {} ADD {} {} NULL;",
@@ -139,7 +139,28 @@ pub fn add_column(target: &TableName, column: &Column) -> Statement {
     ))
 }
 
-/// What a user runs to make a target column wide enough.
+/// Gives a column of the target another name.
+pub fn rename_column(target: &TableName, from: &str, to: &str) -> Statement {
+    let mut params = Params::default();
+    let column = params.text(format!("{}.{}", TableIdent(target), Ident(from)));
+    let to = params.text(to);
+    params.into_statement(format!(
+        "EXEC sp_rename @objname = {column}, @newname = {to}, @objtype = N'COLUMN';"
+    ))
+}
+
+/// A statement that alters a table, giving up when it does not get the table: whoever comes after it has to wait for it.
+pub fn alter(statement: &Statement, lock_timeout_ms: u32) -> Statement {
+    Statement {
+        sql: format!(
+            "SET LOCK_TIMEOUT {lock_timeout_ms};\n{}\nSET LOCK_TIMEOUT -1;",
+            statement.sql
+        ),
+        params: statement.params.clone(),
+    }
+}
+
+/// Makes a target column wide enough.
 pub fn widen_column(target: &TableName, column: &Column, nullable: bool) -> Statement {
     Statement::plain(format!(
         "ALTER TABLE {} ALTER COLUMN {} {} {};",

@@ -11,7 +11,7 @@ pub fn describe(table: &TableName) -> Statement {
     params.into_statement(format!(
         "DECLARE @id int = OBJECT_ID({name});
 IF NOT EXISTS (SELECT 1 FROM sys.objects AS x WHERE x.object_id = @id AND x.type IN ('U', 'V')) SET @id = NULL;
-SELECT o.object_id, s.name AS schema_name, o.name AS table_name, RTRIM(o.type) AS object_type, \
+SELECT o.object_id, CONVERT(nvarchar(30), o.create_date, 126) AS create_date, s.name AS schema_name, o.name AS table_name, RTRIM(o.type) AS object_type, \
 HAS_PERMS_BY_NAME({name}, N'OBJECT', N'SELECT') AS can_select, \
 CONVERT(int, d.snapshot_isolation_state) AS snapshot_isolation_state, \
 CONVERT(int, d.is_read_committed_snapshot_on) AS is_read_committed_snapshot_on, \

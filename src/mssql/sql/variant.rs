@@ -30,7 +30,7 @@ impl fmt::Display for BaseType {
 }
 
 impl BaseType {
-    /// Reads what [`base_type`] makes; none for anything else.
+    /// Reads what `base_type` makes; none for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let (declared, collation) = match text.split_once(" COLLATE ") {
             Some((declared, name)) => (declared, Some(name)),

@@ -96,10 +96,13 @@ impl Cell<'_> {
                 let value = array.as_boolean_opt().ok_or_else(other)?.value(row);
                 u8::from(value).to_string()
             }
-            SqlType::TinyInt | SqlType::SmallInt | SqlType::Int => {
-                primitive!(Int32Type).to_string()
+            // The lake keeps the widest integer that the column ever was.
+            SqlType::TinyInt | SqlType::SmallInt | SqlType::Int | SqlType::BigInt => {
+                match array.as_primitive_opt::<Int32Type>() {
+                    Some(narrow) => narrow.value(row).to_string(),
+                    None => primitive!(Int64Type).to_string(),
+                }
             }
-            SqlType::BigInt => primitive!(Int64Type).to_string(),
             SqlType::Decimal { scale, .. } | SqlType::Numeric { scale, .. } => {
                 decimal_text(primitive!(Decimal128Type), scale)
             }

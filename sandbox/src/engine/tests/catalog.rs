@@ -91,3 +91,25 @@ fn permissions_and_logins() {
     };
     assert_eq!(engine.login(nowhere).err().unwrap().number, 4060);
 }
+
+#[test]
+fn rows_of_an_altered_table_stay() {
+    let engine = engine();
+    let mut c = connect(&engine);
+    c.ok("CREATE TABLE dbo.p (id int NOT NULL PRIMARY KEY, v int, w varchar(5)); INSERT dbo.p VALUES (1, 1, 'a'), (2, NULL, 'b')");
+    c.ok("ALTER TABLE dbo.p ADD x int NULL, y int NOT NULL DEFAULT 7");
+    let mut d = connect(&engine);
+    assert_eq!(
+        d.rows("SELECT * FROM dbo.p ORDER BY id"),
+        ["1|1|a|NULL|7", "2|NULL|b|NULL|7"]
+    );
+    c.ok("ALTER TABLE dbo.p ALTER COLUMN v bigint NULL; ALTER TABLE dbo.p ALTER COLUMN w nvarchar(50) NULL");
+    c.ok("ALTER TABLE dbo.p DROP COLUMN x; EXEC sp_rename N'[dbo].[p].[w]', N'ww', N'COLUMN'");
+    assert_eq!(d.rows("SELECT ww, v, y FROM dbo.p WHERE id = 1"), ["a|1|7"]);
+    d.ok("UPDATE dbo.p SET v = 5000000000 WHERE id = 2; INSERT dbo.p (id) VALUES (3)");
+    c.ok("BEGIN TRANSACTION; ALTER TABLE dbo.p ADD z int NULL; ROLLBACK");
+    assert_eq!(
+        d.rows("SELECT * FROM dbo.p ORDER BY id"),
+        ["1|1|a|7", "2|5000000000|b|7", "3|NULL|NULL|7"]
+    );
+}

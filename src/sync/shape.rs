@@ -1,0 +1,259 @@
+//! The lake table against its source: what it keeps of the source's schema, and how it follows when that has changed.
+//!
+//! Everything is decided here before a row is read. What the lake table can follow becomes one [`Following`], which the extract commits
+//! before its rows ([`crate::lake::Evolution`] argues that commit); what it cannot follow stops the table, with source, lake and target as they were.
+
+use crate::change::{Checkpoint, RunId};
+use crate::config::{OnChange, Table};
+use crate::error::{Disposition, Error, Kind, Result};
+use crate::lake::{CHECKPOINT_PROPERTY, Evolution, LakeTable};
+use crate::schema::drift::{self, Drift, Recorded, SchemaChange};
+use crate::schema::{LakeField, LakeSchema, LakeType, Role, TableKind, mapping};
+use crate::source::Discovered;
+use std::collections::HashMap;
+
+/// Table property: the source's schema as JSON, from which a target is rebuilt.
+pub(super) const SOURCE_SCHEMA: &str = "icesync.source-schema";
+
+/// How the lake table follows its source.
+pub(super) struct Following {
+    pub recorded: Recorded,
+    pub evolution: Evolution,
+    pub changes: Vec<SchemaChange>,
+    /// The checkpoint under the new names.
+    pub checkpoint: Option<Checkpoint>,
+    pub warnings: Vec<String>,
+}
+
+fn refused(message: String) -> Error {
+    Error::new(Kind::Lake, Disposition::Definite, message)
+}
+
+pub(super) fn mapping_error(error: mapping::MappingError) -> Error {
+    Error::new(Kind::Source, Disposition::Definite, error)
+}
+
+/// The columns' ids say which column is which only in a table: a view counts its columns anew whenever it is altered.
+pub(super) fn found(discovered: &Discovered) -> Recorded {
+    let object = (!discovered.facts.is_view).then(|| discovered.facts.object.clone());
+    Recorded::new(discovered.schema.clone(), object)
+}
+
+/// What the lake table keeps of its source, as of a snapshot or now.
+pub(super) fn recorded(lake: &LakeTable, snapshot: Option<i64>) -> Result<Recorded> {
+    let name = lake.name();
+    let json = match snapshot {
+        Some(id) => lake.property_as_of(SOURCE_SCHEMA, id),
+        None => lake.property(SOURCE_SCHEMA),
+    };
+    let json = json.ok_or_else(|| {
+        refused(format!(
+            "lake table {name} was not written by icesync: it lacks the property {SOURCE_SCHEMA}"
+        ))
+    })?;
+    serde_json::from_str(json).map_err(|error| {
+        refused(format!(
+            "property {SOURCE_SCHEMA} of lake table {name} cannot be read: {error}"
+        ))
+    })
+}
+
+/// The property that keeps a source schema.
+pub(super) fn property(recorded: &Recorded) -> Result<(String, String)> {
+    let json = serde_json::to_string(recorded)
+        .map_err(|error| Error::new(Kind::Lake, Disposition::Definite, error))?;
+    Ok((SOURCE_SCHEMA.to_owned(), json))
+}
+
+/// Whether the lake table can take what is found, and how; none when it can take it as it is. Refuses, before anything is read, what it cannot.
+pub(super) fn follow(
+    lake: &LakeTable,
+    table: &Table,
+    found: &Recorded,
+    checkpoint: Option<&Checkpoint>,
+) -> Result<Option<Following>> {
+    if lake.kind() != table.kind {
+        return Err(refused(format!(
+            "lake table {} was created as {:?} and the configuration now says {:?}; give it another `lake:` name",
+            table.lake,
+            lake.kind(),
+            table.kind
+        )));
+    }
+    let recorded = recorded(lake, None)?;
+    check_fields(lake, table, &recorded)?;
+    let drift = drift::compare(
+        &recorded,
+        found,
+        (table.kind, table.fidelity),
+        &table.answers,
+    )
+    .map_err(|refusal| refused(format!("lake table {}: {refusal}", table.lake)))?;
+    let Some(drift) = drift else {
+        return Ok(None);
+    };
+    if table.on_change == OnChange::Refuse && !drift.changes.is_empty() {
+        let told: Vec<String> = drift.changes.iter().map(SchemaChange::to_string).collect();
+        return Err(refused(format!(
+            "the source's columns have changed and `schema.on_change: refuse` keeps lake table {} from following: {}; \
+undo the change at the source, or set `schema: {{ on_change: evolve }}`",
+            table.lake,
+            told.join("; ")
+        )));
+    }
+    following(table, &recorded, drift, checkpoint).map(Some)
+}
+
+fn following(
+    table: &Table,
+    before: &Recorded,
+    drift: Drift,
+    checkpoint: Option<&Checkpoint>,
+) -> Result<Following> {
+    let shape = mapping::lake_schema(&drift.recorded.whole(), table.kind, table.fidelity)
+        .map_err(mapping_error)?;
+    let mut properties = HashMap::from([property(&drift.recorded)?]);
+    let mut warnings = Vec::new();
+    let mut checkpoint = checkpoint.cloned();
+    if let Some(known) = &mut checkpoint
+        && follow_checkpoint(table, before, &drift, known, &mut warnings)
+    {
+        let text = serde_json::to_string(known)
+            .map_err(|error| Error::new(Kind::Lake, Disposition::Definite, error))?;
+        properties.insert(CHECKPOINT_PROPERTY.to_owned(), text);
+    }
+    let Drift {
+        recorded,
+        was,
+        changes,
+    } = drift;
+    Ok(Following {
+        evolution: Evolution {
+            shape,
+            live: recorded.live(),
+            was,
+            properties,
+        },
+        recorded,
+        changes,
+        checkpoint,
+        warnings,
+    })
+}
+
+/// Changes the checkpoint where the watermark's column is another one now; answers whether it did. A watermark means nothing for another column,
+/// nor, in a mirror, for the rows of another table: then the whole table is read again. (Reading all of a history table again would repeat its
+/// rows.) The checkpoint's new token stops runs that still follow the column under its old name.
+fn follow_checkpoint(
+    table: &Table,
+    before: &Recorded,
+    drift: &Drift,
+    checkpoint: &mut Checkpoint,
+    warnings: &mut Vec<String>,
+) -> bool {
+    let made_anew = before.was_made_anew(&drift.recorded) && table.kind == TableKind::Mirror;
+    let mark = checkpoint.watermark.as_mut();
+    let old = mark
+        .as_ref()
+        .and_then(|mark| before.schema.position(&mark.column));
+    let live = &drift.was[..drift.recorded.live()];
+    let now = old.and_then(|old| live.iter().position(|was| *was == Some(old)));
+    let now = now.and_then(|at| drift.recorded.schema.columns.get(at));
+    match (mark, now) {
+        _ if made_anew => {
+            checkpoint.watermark = None;
+            if let Some(ledger) = &mut checkpoint.backfill {
+                // Of another table's rows: fits no schema.
+                ledger.schema.clear();
+            }
+            warnings.push("the source table was made anew: all of it is read again".to_owned());
+        }
+        (Some(mark), Some(now)) if mark.column != now.name => {
+            mark.column.clone_from(&now.name);
+        }
+        (Some(mark), None) => {
+            warnings.push(format!(
+                "column {}, which was followed, is gone from the source: all of the table is read again",
+                mark.column
+            ));
+            checkpoint.watermark = None;
+        }
+        (Some(_), Some(_)) | (None, _) => return false,
+    }
+    checkpoint.run_id = RunId::generate();
+    true
+}
+
+/// Refuses a lake table whose fields are not those that its recorded source makes: another `fidelity`, or another engine's work.
+fn check_fields(lake: &LakeTable, table: &Table, recorded: &Recorded) -> Result<()> {
+    let expected = mapping::lake_schema(&recorded.whole(), table.kind, table.fidelity)
+        .map_err(mapping_error)?;
+    let live = |field: &&LakeField| field.source.is_none_or(|at| at < recorded.live());
+    let wanted: Vec<&LakeField> = expected.fields.iter().filter(live).collect();
+    let have = lake.written_fields();
+    let same = |(have, want): (&&LakeField, &&LakeField)| {
+        have.name == want.name
+            && (have.source, have.role) == (want.source, want.role)
+            && holds(have.ty, want.ty)
+    };
+    if have.len() == wanted.len()
+        && have.iter().zip(&wanted).all(same)
+        && key_of(lake.lake_schema()) == key_of(&expected)
+    {
+        return Ok(());
+    }
+    Err(refused(format!(
+        "lake table {} does not have the columns that icesync gave it: {}; with another `fidelity`, or after other changes to it, give the table another `lake:` name",
+        table.lake,
+        difference(&have, &wanted)
+    )))
+}
+
+fn key_of(schema: &LakeSchema) -> Vec<(Option<usize>, Role, crate::schema::KeyFold)> {
+    let fields = schema.key.iter().filter_map(|key| {
+        let field = schema.fields.get(key.field)?;
+        Some((field.source, field.role, key.fold))
+    });
+    fields.collect()
+}
+
+/// Another engine may have widened a column.
+fn holds(have: LakeType, want: LakeType) -> bool {
+    match (have, want) {
+        (LakeType::Long, LakeType::Int) | (LakeType::Double, LakeType::Float) => true,
+        (
+            LakeType::Decimal {
+                precision,
+                scale: kept,
+            },
+            LakeType::Decimal {
+                precision: wanted,
+                scale,
+            },
+        ) => kept == scale && precision >= wanted,
+        (have, want) => have == want,
+    }
+}
+
+fn difference(have: &[&LakeField], want: &[&LakeField]) -> String {
+    let mut said = Vec::new();
+    for field in want {
+        match have.iter().find(|other| other.name == field.name) {
+            None => said.push(format!("column {} is missing", field.name)),
+            Some(other) if !holds(other.ty, field.ty) => said.push(format!(
+                "column {} is {:?} instead of {:?}",
+                field.name, other.ty, field.ty
+            )),
+            Some(_) => {}
+        }
+    }
+    for field in have {
+        if !want.iter().any(|other| other.name == field.name) {
+            said.push(format!("column {} is not expected", field.name));
+        }
+    }
+    if said.is_empty() {
+        said.push("its key or the order of its columns is another one".into());
+    }
+    said.join(", ")
+}

@@ -1,0 +1,279 @@
+//! The target's columns follow the lake's.
+//!
+//! **What is done.** A column that is new in the lake since the last load is added, NULL allowed; one that is called otherwise is renamed; one
+//! whose values no longer fit is made wider, or lets NULL in. Nothing is dropped or narrowed: a column that the source dropped stays and gets
+//! NULL in the rows that are written from then on. A target that was never loaded from this lake table is nobody's to alter: there every
+//! difference is a problem that [`check`](super::inspect::check) names.
+//!
+//! **What can crash where.** The steps are statements of their own, each all or nothing, before anything is staged, under the load lock. They are
+//! found by comparing names and types of the lake table as last loaded, as it is to be loaded, and of the target as it is. So those that
+//! a dead load has done are not found again, and the next load goes on with the rest. The load state moves only with the rows.
+//!
+//! **Renames** are known by the lake's field ids. A target column is renamed when it has the old name and no column has the new one.
+//! Where both exist and nobody can tell whether the rename was done (two columns exchanged names, say) the load is refused, as it could write values
+//! under another column's name; a full load writes every row and needs no answer.
+
+use super::TargetError;
+use super::inspect::{TargetColumn, TargetTable, fits};
+use crate::error::Disposition;
+use crate::mssql::control::{Class, Control};
+use crate::mssql::sql::{Statement, define, is_text};
+use crate::schema::drift::{ChangeKind, SchemaChange};
+use crate::schema::{Column, Generated, SqlType, TableName, TableSchema};
+
+/// How long an ALTER waits for the target, while those who come after it wait too.
+const LOCK_TIMEOUT_MS: u32 = 60_000;
+
+/// The lake's columns for a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LakeColumns {
+    /// Columns of the source, then those that it dropped.
+    pub schema: TableSchema,
+    /// How many the source has.
+    pub live: usize,
+    /// What each was called when the target was last loaded; none for a column that is new since.
+    /// None at all when it was not loaded from this lake table.
+    pub was: Option<Vec<Option<String>>>,
+}
+
+impl LakeColumns {
+    /// What a target is created with: without what the source dropped.
+    pub fn created(&self) -> TableSchema {
+        let mut schema = self.schema.clone();
+        schema.columns.truncate(self.live);
+        schema
+    }
+}
+
+/// One change of the target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    Rename {
+        from: String,
+        to: String,
+    },
+    Add(Column),
+    /// The column as it is to be, and what it was.
+    Widen {
+        column: Column,
+        was: SqlType,
+        was_nullable: bool,
+    },
+}
+
+impl Step {
+    /// What does it.
+    pub fn statement(&self, target: &TableName) -> Statement {
+        match self {
+            Step::Rename { from, to } => define::rename_column(target, from, to),
+            Step::Add(column) => define::add_column(target, column),
+            Step::Widen { column, .. } => define::widen_column(target, column, column.nullable),
+        }
+    }
+
+    /// What a report says of it.
+    pub fn change(&self) -> SchemaChange {
+        let (column, change, detail) = match self {
+            Step::Rename { from, to } => (to, ChangeKind::Renamed, format!("was {from}")),
+            Step::Add(column) => (
+                &column.name,
+                ChangeKind::Added,
+                format!("added to the target, {} NULL", column.ty),
+            ),
+            Step::Widen {
+                column,
+                was,
+                was_nullable,
+            } => (
+                &column.name,
+                if column.ty == *was {
+                    ChangeKind::Nullable
+                } else {
+                    ChangeKind::Widened
+                },
+                format!(
+                    "was {} in the target, is {}",
+                    declared(*was, *was_nullable),
+                    declared(column.ty, column.nullable)
+                ),
+            ),
+        };
+        SchemaChange {
+            column: column.clone(),
+            change,
+            detail,
+        }
+    }
+}
+
+fn declared(ty: SqlType, nullable: bool) -> String {
+    format!("{ty} {}", if nullable { "NULL" } else { "NOT NULL" })
+}
+
+/// What the target lacks, and the target as it then is. With `full`, every row will be written: no old value has to be told from another.
+pub fn steps(
+    lake: &LakeColumns,
+    target: &TargetTable,
+    full: bool,
+) -> Result<(Vec<Step>, TargetTable), TargetError> {
+    let mut target = target.clone();
+    let mut steps = Vec::new();
+    let Some(was) = &lake.was else {
+        return Ok((steps, target));
+    };
+    let renamed = lake.schema.columns.iter().zip(was);
+    let renamed = renamed.filter_map(|(column, was)| Some((was.as_deref()?, &*column.name)));
+    let stuck = rename(lake, renamed.collect(), &mut target, &mut steps);
+    if !stuck.is_empty() && !full {
+        return Err(TargetError::Unfit {
+            target: target.name().clone(),
+            problems: stuck,
+        });
+    }
+    for (at, (column, was)) in lake.schema.columns.iter().zip(was).enumerate() {
+        match target.column_mut(&column.name) {
+            Some(kept) => steps.extend(widen(column, kept)),
+            None if was.is_none() && at < lake.live => {
+                let added = Column {
+                    nullable: true,
+                    generated: Generated::No,
+                    ..column.clone()
+                };
+                target.columns.push(TargetColumn::planned(&added));
+                steps.push(Step::Add(added));
+            }
+            // The target's owner dropped it, or it came and went since the last load.
+            None => {}
+        }
+    }
+    Ok((steps, target))
+}
+
+/// Renames what can be renamed, in passes, so that a name is free before another column takes it; answers what is left over.
+fn rename(
+    lake: &LakeColumns,
+    mut pending: Vec<(&str, &str)>,
+    target: &mut TargetTable,
+    steps: &mut Vec<Step>,
+) -> Vec<String> {
+    pending.retain(|(old, new)| !old.eq_ignore_ascii_case(new));
+    loop {
+        let at_first = target.clone();
+        let olds: Vec<&str> = pending.iter().map(|(old, _)| *old).collect();
+        let is_settled = |old: &str, new: &str| {
+            let will_leave = olds.iter().any(|other| other.eq_ignore_ascii_case(new));
+            let old_is_another = lake.schema.position(old).is_some();
+            match (at_first.has_column(old), at_first.has_column(new)) {
+                (true, true) => old_is_another && !will_leave,
+                (false, true) | (false, false) => true,
+                (true, false) => false,
+            }
+        };
+        let before = pending.len();
+        pending.retain(|&(old, new)| {
+            if at_first.has_column(old)
+                && !at_first.has_column(new)
+                && let Some(kept) = target.column_mut(old)
+            {
+                steps.push(Step::Rename {
+                    from: kept.name.clone(),
+                    to: new.to_owned(),
+                });
+                kept.name = new.to_owned();
+                return false;
+            }
+            !is_settled(old, new)
+        });
+        if pending.len() == before {
+            break;
+        }
+    }
+    let stuck = pending.iter().map(|(old, new)| {
+        format!(
+            "column {old} is called {new} at the source now, and the target has columns of both names, so that nobody can tell which one has its values: \
+`icesync load --full` writes every row under the new names"
+        )
+    });
+    stuck.collect()
+}
+
+/// Makes a column of the target take every value of the lake's, where every value that it has stays as it is.
+fn widen(lake: &Column, kept: &mut TargetColumn) -> Option<Step> {
+    let ty = *kept.ty.as_ref().ok()?;
+    if kept.is_filled_by_server() {
+        return None;
+    }
+    let have = (ty, kept.collation.as_ref());
+    let needs_room = !fits((lake.ty, lake.collation.as_ref()), have);
+    let needs_null = lake.nullable && !kept.nullable && kept.generated != Generated::Identity;
+    if !needs_room && !needs_null {
+        return None;
+    }
+    let mut column = Column {
+        id: kept.id,
+        name: kept.name.clone(),
+        ty,
+        nullable: kept.nullable || lake.nullable,
+        collation: kept.collation.clone(),
+        generated: kept.generated,
+    };
+    if needs_room {
+        column.ty = match lake.ty {
+            SqlType::RowVersion => SqlType::Binary { length: 8 },
+            other => other,
+        };
+        // The target compares by its own collation and goes on to do so.
+        let own = kept.collation.clone().or_else(|| lake.collation.clone());
+        column.collation = own.filter(|_| is_text(column.ty));
+        let new = (column.ty, column.collation.as_ref());
+        if !fits(have, new) || !fits((lake.ty, lake.collation.as_ref()), new) {
+            return None;
+        }
+    }
+    let was_nullable = kept.nullable;
+    kept.ty = Ok(column.ty);
+    kept.nullable = column.nullable;
+    kept.collation.clone_from(&column.collation);
+    Some(Step::Widen {
+        column,
+        was: ty,
+        was_nullable,
+    })
+}
+
+/// Takes one step. Only under [`lock`](super::staging::lock).
+pub async fn take(
+    control: &mut Control,
+    target: &TableName,
+    step: &Step,
+) -> Result<(), TargetError> {
+    let statement = step.statement(target);
+    let altered = control
+        .run(&define::alter(&statement, LOCK_TIMEOUT_MS), Class::Long)
+        .await;
+    altered.map_err(|error| match error.disposition() {
+        Disposition::Definite => TargetError::Alter {
+            target: target.clone(),
+            statement: statement.by_hand(),
+            source: Box::new(error),
+        },
+        Disposition::Transient | Disposition::Ambiguous => {
+            TargetError::on("altering", target, error)
+        }
+    })
+}
+
+/// The refusal of a configuration that lets no target be altered.
+pub fn refused(target: &TableName, steps: &[Step]) -> TargetError {
+    let statements: Vec<String> = steps
+        .iter()
+        .map(|step| step.statement(target).by_hand())
+        .collect();
+    TargetError::MayNotFollow {
+        target: target.clone(),
+        statements: statements.join(" "),
+    }
+}
+
+#[cfg(test)]
+mod tests;
