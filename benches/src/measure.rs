@@ -131,7 +131,10 @@ pub struct Ran {
 /// Runs a command to its end; an error unless it exits with 0.
 pub fn run(command: &mut Command) -> io::Result<Ran> {
     let clock = Instant::now();
-    let mut child = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn()?;
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stdin(Stdio::null())
+        .spawn()?;
     let mut stdout = String::new();
     if let Some(mut pipe) = child.stdout.take() {
         pipe.read_to_string(&mut stdout)?;
@@ -139,7 +142,13 @@ pub fn run(command: &mut Command) -> io::Result<Ran> {
     let (mut status, mut usage) = (0, std::mem::MaybeUninit::<libc::rusage>::zeroed());
     // SAFETY: the child has not been waited for, and both pointers are to memory of the right size.
     let usage = unsafe {
-        if libc::wait4(child.id() as libc::pid_t, &mut status, 0, usage.as_mut_ptr()) < 0 {
+        if libc::wait4(
+            child.id() as libc::pid_t,
+            &mut status,
+            0,
+            usage.as_mut_ptr(),
+        ) < 0
+        {
             return Err(io::Error::last_os_error());
         }
         usage.assume_init()

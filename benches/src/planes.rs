@@ -30,11 +30,7 @@ const LIMITS: BatchLimits = BatchLimits {
     bytes: 4 << 20,
 };
 
-pub async fn measure(
-    stage: &Stage,
-    scale: &Scale,
-    measures: &mut Measures,
-) -> Result<(), Failure> {
+pub async fn measure(stage: &Stage, scale: &Scale, measures: &mut Measures) -> Result<(), Failure> {
     if !measures.wants("abcdefg") {
         return Ok(());
     }
@@ -101,7 +97,12 @@ async fn reading(
         moved(measures, &name("c.copy"), rows, ran.spent);
     }
     if measures.wants("d") {
-        let spent = best(scale.repeats, async || row_loop(stage, &statement).await, wall).await?;
+        let spent = best(
+            scale.repeats,
+            async || row_loop(stage, &statement).await,
+            wall,
+        )
+        .await?;
         moved(measures, &name("d.tiberius"), rows, spent);
     }
     if measures.wants("e") {
@@ -230,7 +231,11 @@ async fn writing(
             format!("[{}] {} {null}", column.name, column.ty)
         })
         .collect();
-    let create = format!("CREATE TABLE dbo.sink_{} ({});", table.name, declared.join(", "));
+    let create = format!(
+        "CREATE TABLE dbo.sink_{} ({});",
+        table.name,
+        declared.join(", ")
+    );
     let mut control = stage.control().await?;
     control.run(&Statement::plain(create), Class::Long).await?;
     let sink = format!("[dbo].[sink_{}]", table.name);
@@ -347,7 +352,10 @@ async fn tiberius_bulk(
                 cells.push(ColumnData::Numeric(Some(value)));
                 let micros = created.value(row) + MICROS_BEFORE_1970;
                 let time = micros % MICROS_A_DAY * 10 + i64::from(ticks.value(row));
-                let (day, time) = (Date::new((micros / MICROS_A_DAY) as u32), Time::new(time as u64, 7));
+                let (day, time) = (
+                    Date::new((micros / MICROS_A_DAY) as u32),
+                    Time::new(time as u64, 7),
+                );
                 cells.push(ColumnData::DateTime2(Some(DateTime2::new(day, time))));
                 let day = |day: i32| Date::new((i64::from(day) + DAYS_BEFORE_1970) as u32);
                 let some = shipped.is_valid(row).then(|| day(shipped.value(row)));
@@ -356,7 +364,9 @@ async fn tiberius_bulk(
                 let some = code.is_valid(row).then(|| Cow::Borrowed(code.value(row)));
                 cells.push(ColumnData::String(some));
                 cells.push(ColumnData::Bit(Some(active.value(row))));
-                cells.push(ColumnData::F64(weight.is_valid(row).then(|| weight.value(row))));
+                cells.push(ColumnData::F64(
+                    weight.is_valid(row).then(|| weight.value(row)),
+                ));
                 let guid = tiberius::Uuid::from_slice(token.value(row))?;
                 cells.push(ColumnData::Guid(Some(guid)));
                 request.send(cells).await?;

@@ -125,7 +125,9 @@ fn utf16(text: &str) -> Vec<u8> {
 
 fn find(haystack: &[u8], needle: &str) -> Option<usize> {
     let needle = utf16(needle);
-    haystack.windows(needle.len()).position(|window| window == needle)
+    haystack
+        .windows(needle.len())
+        .position(|window| window == needle)
 }
 
 /// The message of a SELECT, as the null client sends it.
@@ -154,7 +156,10 @@ impl Proxy {
             let is_text = asked.kind == SQL_BATCH || asked.kind == RPC;
             if is_text && find(text, "[replay_").is_some() && find(text, SELECT).is_some() {
                 self.replay(&asked, &mut client, &mut server)?;
-            } else if is_text && find(text, "INSERT BULK").is_some() && find(text, "sink_").is_some() {
+            } else if is_text
+                && find(text, "INSERT BULK").is_some()
+                && find(text, "sink_").is_some()
+            {
                 sinking = true;
                 client.write_all(&packets(REPLY, &done(0), true))?;
             } else {
@@ -170,7 +175,13 @@ impl Proxy {
         client: &mut TcpStream,
         server: &mut TcpStream,
     ) -> io::Result<()> {
-        let known = |key: &[u8]| self.recordings.lock().expect("not poisoned").get(key).cloned();
+        let known = |key: &[u8]| {
+            self.recordings
+                .lock()
+                .expect("not poisoned")
+                .get(key)
+                .cloned()
+        };
         let key = asked.payload[ALL_HEADERS..].to_vec();
         let recording = match known(&key) {
             Some(recording) => recording,
@@ -208,7 +219,11 @@ fn record(asked: &Message, server: &mut TcpStream) -> io::Result<Recording> {
     let columns = &columns[..columns.len() - DONE];
     server.write_all(&asked.packets)?;
     let all = message(server)?.payload;
-    let tail = if asked.kind == RPC { DONE + RETURN_STATUS + DONE } else { DONE };
+    let tail = if asked.kind == RPC {
+        DONE + RETURN_STATUS + DONE
+    } else {
+        DONE
+    };
     let end = all.len().saturating_sub(tail);
     if !all.starts_with(columns) || end < columns.len() || !matches!(all[end], 0xFD | 0xFF) {
         return Err(io::Error::other("the stand-in's answer is not a result"));

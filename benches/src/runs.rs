@@ -18,11 +18,7 @@ use std::sync::Arc;
 
 const MB: f64 = 1e6;
 
-pub async fn measure(
-    stage: &Stage,
-    scale: &Scale,
-    measures: &mut Measures,
-) -> Result<(), Failure> {
+pub async fn measure(stage: &Stage, scale: &Scale, measures: &mut Measures) -> Result<(), Failure> {
     if measures.wants("i") {
         memory(stage, scale, measures).await?;
     }
@@ -67,7 +63,13 @@ pub fn copy(stage: &Stage, table: &Replayed) -> Result<Ran, Failure> {
         "  - source: {}\n    change: {{ strategy: sequence, column: id, page_rows: 0, range_rows: 0 }}\n",
         table.schema.name
     );
-    icesync(stage, folder.path(), stage.replay, &tables, &["extract", "--json"])
+    icesync(
+        stage,
+        folder.path(),
+        stage.replay,
+        &tables,
+        &["extract", "--json"],
+    )
 }
 
 /// (i): the most memory that a copy holds, by its rows.
@@ -95,8 +97,12 @@ async fn memory(stage: &Stage, scale: &Scale, measures: &mut Measures) -> Result
 
 /// (h): few rows of a large mirror table have changed.
 async fn incremental(stage: &Stage, scale: &Scale, measures: &mut Measures) -> Result<(), Failure> {
-    let Scale { mirror, changed, .. } = *scale;
-    measures.say(&format!("{changed} changed rows of a mirror table of {mirror}"));
+    let Scale {
+        mirror, changed, ..
+    } = *scale;
+    measures.say(&format!(
+        "{changed} changed rows of a mirror table of {mirror}"
+    ));
     let columns = "id, customer, amount, created, shipped, name, code, active, weight, token";
     let values = "customer, amount, created, shipped, name, code, active, weight, token";
     let mut control = stage.control().await?;
@@ -107,7 +113,15 @@ ALTER TABLE dbo.changing ALTER COLUMN version bigint NOT NULL; ALTER TABLE dbo.c
     control.run(&Statement::plain(create), Class::Long).await?;
     let folder = tempfile::tempdir_in(stage.folder.path())?;
     let tables = "  - source: dbo.changing\n    change: { strategy: sequence, column: version }\n";
-    let extract = || icesync(stage, folder.path(), stage.direct, tables, &["extract", "--json"]);
+    let extract = || {
+        icesync(
+            stage,
+            folder.path(),
+            stage.direct,
+            tables,
+            &["extract", "--json"],
+        )
+    };
     extract()?;
     fill(stage, scale, &folder.path().join("warehouse")).await?;
     let step = mirror / changed;
@@ -200,7 +214,15 @@ INSERT INTO dbo.small_{at} (id, name) VALUES (1, N'one'), (2, N'two'), (3, N'thr
         tables.push_str(&format!("  - source: dbo.small_{at}\n"));
     }
     let folder = tempfile::tempdir_in(stage.folder.path())?;
-    let extract = || icesync(stage, folder.path(), stage.direct, &tables, &["extract", "--json"]);
+    let extract = || {
+        icesync(
+            stage,
+            folder.path(),
+            stage.direct,
+            &tables,
+            &["extract", "--json"],
+        )
+    };
     let first = extract()?;
     measures.add("j.tables.first.wall", first.spent.wall, "s");
     let again = best(scale.repeats, async || extract(), |ran| ran.spent.wall).await?;

@@ -71,7 +71,14 @@ impl Stage {
         let password = format!("Aa1{}", icesync::change::RunId::generate());
         let mut sandbox = Server(
             Command::new(binaries.join("icesync-sandbox"))
-                .args(["--listen", "127.0.0.1:0", "--user", USER, "--password-env", PASSWORD])
+                .args([
+                    "--listen",
+                    "127.0.0.1:0",
+                    "--user",
+                    USER,
+                    "--password-env",
+                    PASSWORD,
+                ])
                 .args(["--database", "source"])
                 .env(PASSWORD, &password)
                 .stdout(Stdio::piped())
@@ -109,7 +116,10 @@ impl Stage {
 
     /// How often the next results are replayed.
     pub fn replay_times(&self, times: u64) -> Result<(), Failure> {
-        Ok(std::fs::write(self.folder.path().join("times"), times.to_string())?)
+        Ok(std::fs::write(
+            self.folder.path().join("times"),
+            times.to_string(),
+        )?)
     }
 
     pub fn connection_text(&self, port: u16) -> String {
@@ -175,7 +185,8 @@ fn port(server: &mut Server) -> Result<u16, Failure> {
     let mut line = String::new();
     BufReader::new(stdout).read_line(&mut line)?;
     let port = line.trim().rsplit(':').next().unwrap_or_default();
-    port.parse().map_err(|_| format!("a server said `{}` instead of its port", line.trim()).into())
+    port.parse()
+        .map_err(|_| format!("a server said `{}` instead of its port", line.trim()).into())
 }
 
 /// Creates `dbo.numbers` with the column `n` from 0.
