@@ -2,7 +2,8 @@
 
 use std::io::{self, Read};
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// Why nothing more can be measured.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -135,10 +136,19 @@ pub fn run(command: &mut Command) -> io::Result<Ran> {
         .stdout(Stdio::piped())
         .stdin(Stdio::null())
         .spawn()?;
-    let mut stdout = String::new();
-    if let Some(mut pipe) = child.stdout.take() {
-        pipe.read_to_string(&mut stdout)?;
-    }
+    let (mut stdout, mut pipe) = (String::new(), child.stdout.take());
+    let (ended, peak) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(Ordering::Acquire) {
+                peak.fetch_max(high_water(child.id()), Ordering::AcqRel);
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        });
+        let read = pipe.as_mut().map(|pipe| pipe.read_to_string(&mut stdout));
+        ended.store(true, Ordering::Release);
+        read.transpose()
+    })?;
     let (mut status, mut usage) = (0, std::mem::MaybeUninit::<libc::rusage>::zeroed());
     // SAFETY: the child has not been waited for, and both pointers are to memory of the right size.
     let usage = unsafe {
@@ -161,9 +171,17 @@ pub fn run(command: &mut Command) -> io::Result<Ran> {
             wall: clock.elapsed().as_secs_f64(),
             cpu: seconds(usage.ru_utime) + seconds(usage.ru_stime),
         },
-        peak: usage.ru_maxrss as u64 * 1024,
+        peak: peak.into_inner(),
         stdout,
     })
+}
+
+/// The most memory that a process has held so far, in bytes; 0 when it is gone. (What wait4 says of it counts its parent's memory in.)
+fn high_water(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+    kib.unwrap_or_default() * 1024
 }
 
 /// A server that ends with the benchmark.

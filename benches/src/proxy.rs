@@ -22,8 +22,10 @@ const REPLY: u8 = 0x04;
 const HEAD: usize = 8;
 const DONE: usize = 13;
 const RETURN_STATUS: usize = 5;
-/// ALL_HEADERS before the text of a batch.
-const ALL_HEADERS: usize = 22;
+/// ALL_HEADERS before the text of a batch: of no transaction, one request outstanding.
+const ALL_HEADERS: [u8; 22] = [
+    22, 0, 0, 0, 18, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0,
+];
 /// What icesync asks for.
 const PACKET: usize = 32_767;
 /// How every statement that reads rows begins, and what ends its table's name.
@@ -132,8 +134,7 @@ fn find(haystack: &[u8], needle: &str) -> Option<usize> {
 
 /// The message of a SELECT, as the null client sends it.
 pub fn batch(sql: &str) -> Vec<u8> {
-    let mut payload = vec![0; ALL_HEADERS];
-    payload[0] = ALL_HEADERS as u8;
+    let mut payload = ALL_HEADERS.to_vec();
     payload.extend(utf16(sql));
     packets(SQL_BATCH, &payload, true)
 }
@@ -182,7 +183,7 @@ impl Proxy {
                 .get(key)
                 .cloned()
         };
-        let key = asked.payload[ALL_HEADERS..].to_vec();
+        let key = asked.payload[ALL_HEADERS.len()..].to_vec();
         let recording = match known(&key) {
             Some(recording) => recording,
             None => {
@@ -210,8 +211,8 @@ fn record(asked: &Message, server: &mut TcpStream) -> io::Result<Recording> {
     let odd = || io::Error::other("not a statement that icesync reads rows with");
     let begin = find(&asked.payload, SELECT).ok_or_else(odd)?;
     let length = find(&asked.payload[begin..], ALIAS).ok_or_else(odd)? + utf16(ALIAS).len();
-    let mut none = vec![0; ALL_HEADERS];
-    none[0] = ALL_HEADERS as u8;
+    // Of the same transaction.
+    let mut none = asked.payload[..ALL_HEADERS.len()].to_vec();
     none.extend(utf16("SELECT TOP (0) "));
     none.extend_from_slice(&asked.payload[begin + utf16("SELECT ").len()..begin + length]);
     server.write_all(&packets(SQL_BATCH, &none, true))?;
