@@ -4,7 +4,7 @@
 
 prerequisites() {
     local missing=()
-    command -v cc >/dev/null && command -v make >/dev/null || missing+=(build-essential)
+    command -v cc >/dev/null && command -v c++ >/dev/null && command -v make >/dev/null || missing+=(build-essential)
     command -v perl >/dev/null || missing+=(perl)
     if ! command -v python3 >/dev/null; then
         missing+=(python3 python3-venv)

@@ -38,6 +38,7 @@ mod rebase;
 mod replace;
 mod scan;
 mod shape;
+mod sorted;
 mod store;
 mod table;
 mod writer;

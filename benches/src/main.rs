@@ -3,6 +3,13 @@
 //! Every figure comes with what it is compared to from the same run, because machines are shared and noisy: trust the ratios. `docs/BENCHMARKS.md`
 //! tells what each measure is.
 
+// As icesync.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+#[unsafe(export_name = "_rjem_malloc_conf")]
+pub static MALLOC_CONF: &[u8; 46] = b"narenas:1,dirty_decay_ms:200,muzzy_decay_ms:0\0";
+
 mod measure;
 mod planes;
 mod proxy;
@@ -25,8 +32,11 @@ struct Options {
     #[arg(long)]
     json: bool,
     /// Only the measures whose letter is in this text.
-    #[arg(long, default_value = "abcdefghij")]
+    #[arg(long, default_value = "abcdefghijk")]
     only: String,
+    /// Only this one of the replayed tables: mixed, narrow or text.
+    #[arg(long)]
+    table: Option<String>,
     #[command(subcommand)]
     role: Option<Role>,
 }
@@ -95,7 +105,7 @@ fn measure_all(options: &Options) -> std::io::Result<()> {
         .worker_threads(2)
         .enable_all()
         .build()?;
-    let mut measures = Measures::new(options.json, options.only.clone());
+    let mut measures = Measures::new(options.json, options.only.clone(), options.table.clone());
     let outcome = runtime.block_on(async {
         let stage = stage::Stage::set_up(&scale).await?;
         planes::measure(&stage, &scale, &mut measures).await?;

@@ -19,20 +19,27 @@ pub struct Measures {
     json: bool,
     /// Letters of the measures that are wanted.
     only: String,
+    /// The replayed table that is wanted; none: all of them.
+    table: Option<String>,
     all: Vec<Measure>,
 }
 
 impl Measures {
-    pub fn new(json: bool, only: String) -> Self {
+    pub fn new(json: bool, only: String, table: Option<String>) -> Self {
         Self {
             json,
             only,
+            table,
             all: Vec::new(),
         }
     }
 
     pub fn wants(&self, letters: &str) -> bool {
         letters.chars().any(|letter| self.only.contains(letter))
+    }
+
+    pub fn wants_table(&self, name: &str) -> bool {
+        self.table.as_ref().is_none_or(|table| table == name)
     }
 
     pub fn add(&mut self, name: impl Into<String>, value: f64, unit: &'static str) {

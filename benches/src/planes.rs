@@ -1,4 +1,4 @@
-//! (a) to (g): what moves through the planes, against a null client, tiberius, and the Parquet writer alone.
+//! (a) to (g) and (k): what moves through the planes, against a null client, tiberius, and the Parquet writer alone.
 
 use crate::Scale;
 use crate::measure::{Clock, Failure, Measures, Spent, best};
@@ -10,7 +10,7 @@ use arrow_array::types::{
 };
 use arrow_array::{Array, RecordBatch};
 use futures::TryStreamExt;
-use icesync::lake::{Warehouse, WriteMode, WriteOptions};
+use icesync::lake::{Compression, Warehouse, WriteMode, WriteOptions};
 use icesync::mssql::bulk::{BulkColumn, BulkOptions};
 use icesync::mssql::control::Class;
 use icesync::mssql::rows::{BatchLimits, Decoder};
@@ -27,19 +27,22 @@ use tokio::sync::mpsc;
 /// As `icesync extract` reads.
 const LIMITS: BatchLimits = BatchLimits {
     rows: 8_192,
-    bytes: 4 << 20,
+    bytes: 2 << 20,
 };
 
 pub async fn measure(stage: &Stage, scale: &Scale, measures: &mut Measures) -> Result<(), Failure> {
-    if !measures.wants("abcdefg") {
+    if !measures.wants("abcdefgk") {
         return Ok(());
     }
     for table in stage.replayed().await? {
+        if !measures.wants_table(table.name) {
+            continue;
+        }
         measures.say(&format!(
             "{}: {} columns, {} rows",
             table.name,
             table.schema.columns.len(),
-            scale.block * scale.times
+            scale.block * table.times(scale)
         ));
         reading(stage, scale, &table, measures).await?;
         if table.name == "mixed" && measures.wants("fg") {
@@ -67,11 +70,11 @@ async fn reading(
     measures: &mut Measures,
 ) -> Result<(), Failure> {
     let statement = read::all(&table.schema, read::Locking::None);
-    let rows = scale.block * scale.times;
+    let rows = scale.block * table.times(scale);
     // One block: recorded by the first client, and kept as Arrow.
     stage.replay_times(1)?;
     let (_, block) = decode(stage, table, &statement, true).await?;
-    stage.replay_times(scale.times)?;
+    stage.replay_times(table.times(scale))?;
     let name = |letter: &str| format!("{letter}.{}", table.name);
     let wall = |spent: &Spent| spent.wall;
 
@@ -106,9 +109,12 @@ async fn reading(
         moved(measures, &name("d.tiberius"), rows, spent);
     }
     if measures.wants("e") {
-        let written = async || parquet(stage, scale, table, &block).await;
+        let written = async || Ok(parquet(stage, scale, table, &block, |_| {}).await?.0);
         let spent = best(scale.repeats, written, wall).await?;
         moved(measures, &name("e.parquet"), rows, spent);
+    }
+    if measures.wants("k") {
+        settings(stage, scale, table, &block, measures).await?;
     }
     let ratio = |text: &str| format!("{text} ({})", table.name);
     measures.ratio(
@@ -183,13 +189,14 @@ async fn row_loop(stage: &Stage, statement: &Statement) -> Result<Spent, Failure
     Ok(clock.stop())
 }
 
-/// (e): the same batches into the files of a lake table.
+/// (e): the same batches into the files of a lake table, with the settings that an extract has, changed by `set`. Answers the files' bytes as well.
 async fn parquet(
     stage: &Stage,
     scale: &Scale,
     table: &Replayed,
     block: &[RecordBatch],
-) -> Result<Spent, Failure> {
+    set: impl Fn(&mut WriteOptions),
+) -> Result<(Spent, u64), Failure> {
     let folder = tempfile::tempdir_in(stage.folder.path())?;
     let warehouse = Warehouse::open(&folder.path().to_string_lossy()).await?;
     let name = table.schema.name.clone();
@@ -197,23 +204,74 @@ async fn parquet(
     let lake = warehouse
         .create(&name, &table.lake, kind, Default::default())
         .await?;
-    let options = WriteOptions {
+    let mut options = WriteOptions {
         distinct_keys: true,
         content: false,
         target_file_bytes: 256 << 20,
         ..WriteOptions::new(WriteMode::ReplaceAll, icesync::change::RunId::generate())
     };
+    set(&mut options);
     let clock = Clock::start();
     let mut writer = lake.writer(options).await?;
-    for _ in 0..scale.times {
+    for _ in 0..table.times(scale) {
         for batch in block {
             writer.write(batch.clone()).await?;
         }
     }
     let prepared = writer.finish().await?;
     let spent = clock.stop();
+    let mut bytes = 0;
+    for file in std::fs::read_dir(format!(
+        "{}/data",
+        lake.location().trim_start_matches("file://")
+    ))? {
+        bytes += file?.metadata()?.len();
+    }
     prepared.abandon(&lake).await;
-    Ok(spent)
+    Ok((spent, bytes))
+}
+
+/// (k): what other settings of the files would cost.
+async fn settings(
+    stage: &Stage,
+    scale: &Scale,
+    table: &Replayed,
+    block: &[RecordBatch],
+    measures: &mut Measures,
+) -> Result<(), Failure> {
+    let compressions = [
+        ("none", Compression::None),
+        ("lz4", Compression::Lz4),
+        ("snappy", Compression::Snappy),
+        ("zstd_1", Compression::Zstd(1)),
+        ("zstd_3", Compression::Zstd(3)),
+        ("zstd_9", Compression::Zstd(9)),
+    ];
+    let groups = [
+        ("rows_32k", 32 << 10),
+        ("rows_128k", 128 << 10),
+        ("rows_1m", 1 << 20),
+    ];
+    let compressions = compressions.map(|(name, compression)| {
+        let set = move |options: &mut WriteOptions| options.compression = compression;
+        (name, Box::new(set) as Box<dyn Fn(&mut WriteOptions)>)
+    });
+    let groups = groups.map(|(name, rows)| {
+        let set = move |options: &mut WriteOptions| options.row_group_rows = rows;
+        (name, Box::new(set) as Box<dyn Fn(&mut WriteOptions)>)
+    });
+    let rows = scale.block * table.times(scale);
+    for (name, set) in compressions.into_iter().chain(groups) {
+        let (spent, bytes) = parquet(stage, scale, table, block, set).await?;
+        let name = format!("k.settings.{}.{name}", table.name);
+        measures.add(
+            format!("{name}.cpu_rate"),
+            rows as f64 / spent.cpu,
+            "rows/CPU s",
+        );
+        measures.add(format!("{name}.row"), bytes as f64 / rows as f64, "B/row");
+    }
+    Ok(())
 }
 
 /// (f) and (g): the same rows into a server that takes everything.
@@ -240,7 +298,7 @@ async fn writing(
     control.run(&Statement::plain(create), Class::Long).await?;
     let sink = format!("[dbo].[sink_{}]", table.name);
     let block = block(stage).await?;
-    let rows = scale.block * scale.times;
+    let rows = scale.block * table.times(scale);
     let wall = |spent: &Spent| spent.wall;
     if measures.wants("f") {
         let sent = async || bulk(stage, scale, &sink, &columns, &block).await;

@@ -55,6 +55,8 @@ impl TableWriter {
             return Ok(());
         }
         let buffered = std::mem::take(&mut self.buffered);
+        // What was written before must be among the keys that are held.
+        self.flush_run().await?;
         let known = self.known_rows(&buffered).await?;
         let mut first = 0;
         for (batch, _) in buffered.batches {

@@ -3,7 +3,6 @@
 mod committing;
 mod deltas;
 mod evolving;
-mod figures;
 mod interop;
 mod writing;
 

@@ -18,6 +18,7 @@ use super::options::{WriteMode, WriteOptions};
 use super::overlap::Buffered;
 use super::prepared::PreparedCommit;
 use super::shape::is_history;
+use super::sorted::Run;
 use super::table::{LakeTable, SEQ_PROPERTY};
 use crate::change::{Content, WriteCounts};
 use crate::failpoint;
@@ -56,6 +57,7 @@ pub struct TableWriter {
     source_schema: SchemaRef,
     seq_high: i64,
     pub(super) buffered: Buffered,
+    pub(super) run: Run,
 }
 
 /// The file being written.
@@ -158,6 +160,7 @@ impl TableWriter {
             source,
             source_schema,
             buffered: Buffered::default(),
+            run: Run::default(),
         })
     }
 
@@ -172,8 +175,7 @@ impl TableWriter {
         self.write_rows(batch).await
     }
 
-    pub(super) async fn write_rows(&mut self, batch: RecordBatch) -> Result<()> {
-        self.check(&batch)?;
+    pub(super) async fn write_in_order(&mut self, batch: RecordBatch) -> Result<()> {
         if let Some(content) = &mut self.content {
             content.add(&batch)?;
         }
@@ -244,6 +246,7 @@ impl TableWriter {
     /// afterwards stays.
     pub async fn delete_keys(&mut self, keys: &RecordBatch) -> Result<()> {
         self.flush_overlap().await?;
+        self.flush_run().await?;
         let Some(encoder) = self.encoder.clone() else {
             return Err(LakeError::NoKey {
                 table: self.table.name.clone(),
@@ -289,7 +292,7 @@ impl TableWriter {
         self.current.keys.contains(key)
     }
 
-    fn check(&self, batch: &RecordBatch) -> Result<()> {
+    pub(super) fn check(&self, batch: &RecordBatch) -> Result<()> {
         let mismatch = |column: &str, expected: String, found: String| LakeError::BatchMismatch {
             table: self.table.name.clone(),
             column: column.to_owned(),
@@ -391,6 +394,7 @@ impl TableWriter {
 
     pub(super) async fn complete(&mut self) -> Result<()> {
         self.flush_overlap().await?;
+        self.flush_run().await?;
         let tracked = self.encoder.is_some() && self.options.mode != WriteMode::Append;
         self.roll().await?;
         self.settle_closing().await?;

@@ -23,7 +23,7 @@ use super::sql::{ParamValue, Statement};
 use arrow_array::RecordBatch;
 use futures::FutureExt;
 use mssql_tds::connection::client_context::ClientContext;
-use mssql_tds::connection::tds_client::{ResultSet, StatementResult, TdsClient};
+use mssql_tds::connection::tds_client::{BufferedRowPoll, ResultSet, StatementResult, TdsClient};
 use mssql_tds::connection_provider::tds_connection_provider::TdsConnectionProvider;
 use mssql_tds::core::{EncryptionOptions, EncryptionSetting};
 use mssql_tds::datatypes::sql_string::SqlString;
@@ -121,7 +121,7 @@ impl Channel {
             }
             decoder.check(client.get_metadata())?;
             let mut counts = ReadCounts::default();
-            while client.next_row_into(decoder).await? {
+            while next_row(client, decoder).await? {
                 if let Some(fault) = decoder.take_fault() {
                     return Err(fault.into());
                 }
@@ -220,6 +220,17 @@ fn more_rows() -> Failure {
     Failure::Ours(MssqlError::Shape(
         "the statement returned more than one rows set".into(),
     ))
+}
+
+/// Decodes one row; false at the end of the result. What is in the driver's buffer needs no future.
+async fn next_row(client: &mut TdsClient, decoder: &mut Decoder) -> Result<bool, Failure> {
+    match client.try_next_buffered_row_into(decoder)? {
+        BufferedRowPoll::Complete => {}
+        BufferedRowPoll::Partial => client.finish_row_into(decoder).await?,
+        BufferedRowPoll::Pending => return Ok(client.next_row_into(decoder).await?),
+        BufferedRowPoll::Exhausted => return Ok(false),
+    }
+    Ok(true)
 }
 
 async fn hand_over(

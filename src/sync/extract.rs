@@ -38,7 +38,7 @@ use tokio::sync::mpsc;
 /// Rows of one Arrow batch between reader and writer.
 const BATCH_ROWS: usize = 8_192;
 /// Bytes of one Arrow batch, for wide rows.
-const BATCH_BYTES: usize = 4 << 20;
+const BATCH_BYTES: usize = 2 << 20;
 /// Batches between reader and writer.
 const BATCHES_IN_FLIGHT: usize = 4;
 /// Failpoint: the lake table has followed its source's schema, no row is read yet.

@@ -493,3 +493,41 @@ async fn files_older_than_the_schema_are_read_in_its_words() {
     rows.sort();
     assert_eq!(rows, [(1, 1, None), (2, 1 << 40, None), (3, 3, None)]);
 }
+
+#[tokio::test]
+async fn rows_of_a_mirror_table_are_in_the_order_of_their_keys() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+    // In order, then out of order, then keys again: the last row of a key is the one that stays.
+    let mut rows: Vec<Row> = (0..100).map(|id| row(id, "first", 0)).collect();
+    rows.extend((0..20_000).map(|n| row(n * 7_919 % 20_000, "second", n as i32)));
+    rows.extend([row(5, "third", 1), row(3, "third", 2), row(5, "last", 3)]);
+    commit(&mut table, WriteMode::Upsert, &rows, &[], false).await;
+    let mut files = files_in(&table, "data");
+    files.retain(|file| !file.to_string_lossy().contains("-deletes"));
+    assert_eq!(files.len(), 1);
+    let file = std::fs::File::open(&files[0]).unwrap();
+    let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file);
+    let written: Vec<i64> = reader
+        .unwrap()
+        .build()
+        .unwrap()
+        .fold(Vec::new(), |mut ids, batch| {
+            ids.extend(rows_of(&batch.unwrap()).into_iter().map(|row| row.0));
+            ids
+        });
+    assert_eq!(written.len(), rows.len());
+    assert!(written[100..].is_sorted());
+    let model: Model = rows.iter().map(|row| (row.0, row.clone())).collect();
+    let expected: Vec<Row> = model.into_values().collect();
+    assert_eq!(read(&table, None).await, expected);
+
+    let (_, mut history) = fresh(&directory.path().join("history"), TableKind::History).await;
+    let rows = [row(9, "a", 1), row(2, "b", 2), row(5, "c", 3)];
+    commit(&mut history, WriteMode::Append, &rows, &[], false).await;
+    commit(&mut history, WriteMode::Append, &rows, &[], false).await;
+    let scan = history.scan(None, None).await.unwrap();
+    let batches: Vec<RecordBatch> = scan.try_collect().await.unwrap();
+    let ids: Vec<i64> = batches.iter().flat_map(rows_of).map(|row| row.0).collect();
+    assert_eq!(ids, [9, 2, 5, 9, 2, 5]);
+}

@@ -34,6 +34,7 @@ impl<T: Copy + Default> Fixed<T> {
         }
     }
 
+    #[inline]
     pub(super) fn push(&mut self, value: T) {
         self.values.push(value);
         self.nulls.append_non_null();
@@ -70,6 +71,7 @@ impl Varying {
     }
 
     /// Closes the value whose bytes were appended. The bytes of a batch stay far below 2 GiB: the decoder hands it over before.
+    #[inline]
     pub(super) fn end(&mut self) {
         self.offsets
             .push(i32::try_from(self.bytes.len()).unwrap_or(i32::MAX));

@@ -158,11 +158,13 @@ impl Decoder {
         self.bytes
     }
 
+    #[inline]
     pub(super) fn is_full(&self, limits: BatchLimits) -> bool {
         self.rows >= limits.rows.max(1) || self.bytes >= limits.bytes.min(BATCH_BYTES_MAX)
     }
 
     /// The first value of the last row that could not be kept.
+    #[inline]
     pub(in crate::mssql) fn take_fault(&mut self) -> Option<MssqlError> {
         self.fault
             .take()

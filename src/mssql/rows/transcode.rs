@@ -1,74 +1,23 @@
 //! Text from the wire's encodings into UTF-8, and back, without an allocation per value.
 //!
-//! Runs of ASCII, which is most of most data, go sixteen units at a time: the loops are written so that the compiler turns them into vector instructions. Everything
-//! else goes unit by unit. A unit that is half of a surrogate pair stands for no character: the callers decide whether that is refused or replaced.
+//! Values go in chunks. A chunk of ASCII, which is most of most data, takes a loop that the compiler turns into vector instructions; any
+//! other goes through `simdutf`, which has them for every script (Lemire and Muła, "Transcoding Unicode Characters with AVX-512 Instructions", 2022). A unit that is
+//! half of a surrogate pair stands for no character: the callers decide whether that is refused or replaced.
 
 use std::sync::LazyLock;
 
-/// Units of UTF-16 that a block of the fast path covers.
-const BLOCK: usize = 16;
+/// Units of UTF-16 in a chunk.
+const CHUNK: usize = 256;
 
 /// Appends UTF-16 (little-endian bytes) as UTF-8 and returns how many units stood for no character; each became U+FFFD. An odd byte at the end counts as one.
 pub(super) fn append_utf16(bytes: &[u8], out: &mut Vec<u8>) -> usize {
     let mut rest = bytes;
     let mut unpaired = 0;
-    out.reserve(bytes.len() / 2);
-    loop {
-        while let Some((block, after)) = rest.split_first_chunk::<{ 2 * BLOCK }>() {
-            let mut ascii = [0u8; BLOCK];
-            let mut seen = 0u16;
-            for (to, from) in ascii.iter_mut().zip(block.chunks_exact(2)) {
-                let unit = u16::from_le_bytes([from[0], from[1]]);
-                seen |= unit;
-                *to = (unit & 0x7F) as u8;
-            }
-            if seen >= 0x80 {
-                break;
-            }
-            out.extend_from_slice(&ascii);
-            rest = after;
-        }
-        // Up to the next block's length of anything, then try the fast path again.
-        let stop = rest.len().saturating_sub(2 * BLOCK);
-        while let Some((unit, after)) = split_unit(rest) {
-            rest = after;
-            if unit < 0x80 {
-                out.push(unit as u8);
-            } else if unit < 0x800 {
-                out.extend_from_slice(&[0xC0 | (unit >> 6) as u8, continuation(u32::from(unit))]);
-            } else if !(0xD800..0xE000).contains(&unit) {
-                let c = u32::from(unit);
-                out.extend_from_slice(&[
-                    0xE0 | (c >> 12) as u8,
-                    continuation(c >> 6),
-                    continuation(c),
-                ]);
-            } else {
-                match split_unit(rest) {
-                    Some((low, after)) if unit < 0xDC00 && (0xDC00..0xE000).contains(&low) => {
-                        rest = after;
-                        let c = 0x10000
-                            + ((u32::from(unit) - 0xD800) << 10)
-                            + (u32::from(low) - 0xDC00);
-                        out.extend_from_slice(&[
-                            0xF0 | (c >> 18) as u8,
-                            continuation(c >> 12),
-                            continuation(c >> 6),
-                            continuation(c),
-                        ]);
-                    }
-                    _ => {
-                        out.extend_from_slice("\u{FFFD}".as_bytes());
-                        unpaired += 1;
-                    }
-                }
-            }
-            if rest.len() <= stop && rest.len() >= 2 * BLOCK {
-                break;
-            }
-        }
-        if rest.len() < 2 {
-            break;
+    while rest.len() >= 2 {
+        let (chunk, after) = rest.split_at(chunk_of_utf16(rest));
+        rest = after;
+        if !append_ascii(chunk, out) {
+            unpaired += append_units(chunk, out);
         }
     }
     if !rest.is_empty() {
@@ -78,13 +27,57 @@ pub(super) fn append_utf16(bytes: &[u8], out: &mut Vec<u8>) -> usize {
     unpaired
 }
 
-fn split_unit(bytes: &[u8]) -> Option<(u16, &[u8])> {
-    let (unit, rest) = bytes.split_first_chunk::<2>()?;
-    Some((u16::from_le_bytes(*unit), rest))
+/// Bytes of the next chunk: whole units, and no pair cut in two.
+fn chunk_of_utf16(bytes: &[u8]) -> usize {
+    let length = bytes.len().min(2 * CHUNK) & !1;
+    let cuts_a_pair = length < bytes.len() && bytes[length - 1] & 0xFC == 0xD8;
+    if cuts_a_pair { length - 2 } else { length }
 }
 
-fn continuation(c: u32) -> u8 {
-    0x80 | (c & 0x3F) as u8
+/// Appends a chunk if it is ASCII; appends nothing and answers false if not.
+fn append_ascii(chunk: &[u8], out: &mut Vec<u8>) -> bool {
+    /// The bits of four units that ASCII leaves at 0.
+    const BEYOND: u64 = 0xFF80_FF80_FF80_FF80;
+    let (fours, rest) = chunk.as_chunks::<8>();
+    let fours = fours
+        .iter()
+        .fold(0, |seen, four| seen | u64::from_le_bytes(*four));
+    let rest = rest.chunks_exact(2).fold(0, |seen, unit| {
+        seen | u16::from_le_bytes([unit[0], unit[1]])
+    });
+    let is_ascii = fours & BEYOND == 0 && rest < 0x80;
+    if is_ascii {
+        out.extend(chunk.chunks_exact(2).map(|unit| unit[0]));
+    }
+    is_ascii
+}
+
+/// Appends any chunk; answers how many units stood for no character.
+fn append_units(chunk: &[u8], out: &mut Vec<u8>) -> usize {
+    let mut units = [0u16; CHUNK];
+    let units = &mut units[..chunk.len() / 2];
+    for (to, from) in units.iter_mut().zip(chunk.chunks_exact(2)) {
+        *to = u16::from_le_bytes([from[0], from[1]]);
+    }
+    // A unit becomes three bytes at most.
+    out.reserve(3 * units.len());
+    let free = out.spare_capacity_mut().as_mut_ptr().cast();
+    // SAFETY: reads `units.len()` units from a slice of as many, and writes into free capacity of three bytes for each. (The units are in the machine's order.)
+    let done =
+        unsafe { simdutf::convert_utf16_to_utf8_with_errors(units.as_ptr(), units.len(), free) };
+    if done.error == simdutf::ErrorCode::Success {
+        // SAFETY: so many bytes were written.
+        unsafe { out.set_len(out.len() + done.count) };
+        return 0;
+    }
+    let mut unpaired = 0;
+    let mut buffer = [0; 4];
+    for unit in char::decode_utf16(units.iter().copied()) {
+        unpaired += usize::from(unit.is_err());
+        let c = unit.unwrap_or(char::REPLACEMENT_CHARACTER);
+        out.extend_from_slice(c.encode_utf8(&mut buffer).as_bytes());
+    }
+    unpaired
 }
 
 /// Characters of the upper half of code page 1252 as Windows decodes it: its five undefined bytes are C1 controls.
@@ -133,39 +126,24 @@ pub(super) fn append_utf8(bytes: &[u8], out: &mut Vec<u8>) -> usize {
 
 /// Appends a text as UTF-16 (little-endian bytes).
 pub(in crate::mssql) fn append_as_utf16(text: &str, out: &mut Vec<u8>) {
-    out.reserve(2 * text.len());
     let mut rest = text;
-    loop {
-        let bytes = rest.as_bytes();
-        let mut ascii = 0;
-        while let Some(block) = bytes.get(ascii..).and_then(|at| at.first_chunk::<BLOCK>()) {
-            if !block.is_ascii() {
-                break;
-            }
-            let mut wide = [0u8; 2 * BLOCK];
-            for (to, from) in wide.chunks_exact_mut(2).zip(block) {
+    while !rest.is_empty() {
+        let (chunk, after) = rest.split_at(rest.floor_char_boundary(CHUNK));
+        rest = after;
+        let start = out.len();
+        if chunk.is_ascii() {
+            out.resize(start + 2 * chunk.len(), 0);
+            for (to, from) in out[start..].chunks_exact_mut(2).zip(chunk.as_bytes()) {
                 to[0] = *from;
             }
-            out.extend_from_slice(&wide);
-            ascii += BLOCK;
+            continue;
         }
-        // A block of ASCII ends on a character boundary.
-        rest = &rest[ascii..];
-        let mut taken = 0;
-        for c in rest.chars() {
-            let mut units = [0u16; 2];
-            for unit in c.encode_utf16(&mut units) {
-                out.extend_from_slice(&unit.to_le_bytes());
-            }
-            taken += c.len_utf8();
-            if taken >= BLOCK {
-                break;
-            }
-        }
-        rest = &rest[taken..];
-        if rest.is_empty() {
-            return;
-        }
+        let mut units = [0u16; CHUNK];
+        // SAFETY: reads a string of this length, which is UTF-8, and writes at most one unit for each of its bytes.
+        let count = unsafe {
+            simdutf::convert_valid_utf8_to_utf16(chunk.as_ptr(), chunk.len(), units.as_mut_ptr())
+        };
+        out.extend(units[..count].iter().flat_map(|unit| unit.to_le_bytes()));
     }
 }
 

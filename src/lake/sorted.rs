@@ -1,0 +1,96 @@
+//! Rows of a mirror table in the order of their keys.
+//!
+//! An incremental read brings rows in the order of its watermark, in which keys are scattered. Sorted, the row groups and pages of a file hold narrow ranges of keys, so
+//! that later lookups skip most of them, and key columns take less space. Rows that arrive in order (from a clustered index) pass as they are; others are
+//! collected into runs of bounded size, and each run is written sorted. A file that is smaller than a run is sorted from end to end. The sort is stable,
+//! so the later of two rows with one key stays the later. A history table keeps the order of arrival, which its sequence numbers record.
+
+use super::error::{LakeError, Result};
+use super::keys::KeyEncoder;
+use super::options::WriteMode;
+use super::writer::TableWriter;
+use crate::schema::TableKind;
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_row::Rows;
+use arrow_select::interleave::interleave_record_batch;
+use std::sync::Arc;
+
+/// A run is written at whichever comes first.
+const RUN_ROWS: usize = 128 << 10;
+const RUN_BYTES: usize = 8 << 20;
+/// Rows of the sorted batches.
+const BATCH_ROWS: usize = 8_192;
+
+/// Rows waiting to be sorted.
+#[derive(Default)]
+pub(super) struct Run {
+    batches: Vec<RecordBatch>,
+    keys: Vec<Rows>,
+    rows: usize,
+    bytes: usize,
+    /// The highest key that passed in order.
+    last: Vec<u8>,
+}
+
+impl TableWriter {
+    pub(super) async fn write_rows(&mut self, batch: RecordBatch) -> Result<()> {
+        self.check(&batch)?;
+        let Some(encoder) = self.sorting() else {
+            return self.write_in_order(batch).await;
+        };
+        let columns: Vec<ArrayRef> = self
+            .key_columns()
+            .map(|at| batch.column(at).clone())
+            .collect();
+        let keys = encoder.encode(&columns)?;
+        if self.run.batches.is_empty() && self.run.passes(&keys) {
+            return self.write_in_order(batch).await;
+        }
+        self.run.rows += batch.num_rows();
+        self.run.bytes += batch.get_array_memory_size() + keys.size();
+        self.run.batches.push(batch);
+        self.run.keys.push(keys);
+        if self.run.rows >= RUN_ROWS || self.run.bytes >= RUN_BYTES {
+            self.flush_run().await?;
+        }
+        Ok(())
+    }
+
+    /// Writes the rows that wait.
+    pub(super) async fn flush_run(&mut self) -> Result<()> {
+        let Run { batches, keys, .. } = std::mem::take(&mut self.run);
+        let mut order: Vec<(usize, usize)> = (keys.iter().enumerate())
+            .flat_map(|(at, keys)| (0..keys.num_rows()).map(move |row| (at, row)))
+            .collect();
+        order.sort_by(|&(a, row), &(b, other)| keys[a].row(row).cmp(&keys[b].row(other)));
+        let batches: Vec<&RecordBatch> = batches.iter().collect();
+        for rows in order.chunks(BATCH_ROWS) {
+            let sorted = interleave_record_batch(&batches, rows)
+                .map_err(LakeError::arrow(self.table.name.to_string()))?;
+            self.write_in_order(sorted).await?;
+        }
+        Ok(())
+    }
+
+    /// The encoder of the keys to sort by; none where the order of arrival stays.
+    fn sorting(&self) -> Option<Arc<KeyEncoder>> {
+        let sorts =
+            self.table.kind() == TableKind::Mirror && self.options.mode != WriteMode::Append;
+        self.encoder.clone().filter(|_| sorts)
+    }
+}
+
+impl Run {
+    /// Whether these keys go on where the ones before ended, in ascending order.
+    fn passes(&mut self, keys: &Rows) -> bool {
+        let mut before = self.last.as_slice();
+        for key in keys {
+            if key.data() < before {
+                return false;
+            }
+            before = key.data();
+        }
+        self.last = before.to_vec();
+        true
+    }
+}
