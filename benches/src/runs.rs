@@ -72,6 +72,17 @@ pub fn copy(stage: &Stage, table: &Replayed) -> Result<Ran, Failure> {
     )
 }
 
+/// What a run read from the source and wrote to the lake.
+fn moved(measures: &mut Measures, name: &str, report: &Value) {
+    for (field, what, unit) in [
+        ("rows_read", "rows_read", "rows"),
+        ("bytes", "bytes_written", "B"),
+    ] {
+        let value = report[field].as_f64().unwrap_or(f64::NAN);
+        measures.add(format!("{name}.{what}"), value, unit);
+    }
+}
+
 /// (i): the most memory that a copy holds, by its rows.
 async fn memory(stage: &Stage, scale: &Scale, measures: &mut Measures) -> Result<(), Failure> {
     measures.say("memory of a copy");
@@ -82,11 +93,13 @@ async fn memory(stage: &Stage, scale: &Scale, measures: &mut Measures) -> Result
         for rows in scale.memory {
             stage.replay_times(rows / scale.block)?;
             let ran = copy(stage, &table)?;
-            let read = report(&ran)?["rows_read"].as_u64();
+            let report = report(&ran)?;
+            let read = report["rows_read"].as_u64();
             if read != Some(rows) {
                 return Err(format!("{read:?} rows were copied instead of {rows}").into());
             }
             let name = format!("i.copy.{}.{rows}", table.name);
+            moved(measures, &name, &report);
             measures.add(format!("{name}.peak"), ran.peak as f64 / MB, "MB");
             measures.add(format!("{name}.wall"), ran.spent.wall, "s");
             measures.add(format!("{name}.cpu"), ran.spent.cpu, "CPU s");
@@ -142,13 +155,14 @@ ALTER TABLE dbo.changing ALTER COLUMN version bigint NOT NULL; ALTER TABLE dbo.c
         measures.add(format!("{name}.wall"), before.spent.wall, "s");
         measures.add(format!("{name}.cpu"), before.spent.cpu, "CPU s");
         measures.add(format!("{name}.peak"), before.peak as f64 / MB, "MB");
+        moved(measures, &name, &report);
         for (field, value) in report["lookup"].as_object().into_iter().flatten() {
             if let Some(value) = value.as_f64() {
                 let unit = if field.contains("bytes") { "B" } else { "" };
                 measures.add(format!("{name}.lookup.{field}"), value, unit);
             }
         }
-        for cost in ["wall", "cpu"] {
+        for cost in ["rows_read", "bytes_written", "wall", "cpu"] {
             measures.ratio(
                 &format!("full copy / incremental ({what}), {cost}"),
                 &format!("i.copy.mixed.{mirror}.{cost}"),
