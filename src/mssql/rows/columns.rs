@@ -4,7 +4,7 @@ use crate::schema::SqlType;
 use arrow_array::{
     ArrayRef, BinaryArray, BooleanArray, FixedSizeBinaryArray, PrimitiveArray, StringArray, types,
 };
-use arrow_buffer::{Buffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
+use arrow_buffer::{Buffer, NullBuffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
 use arrow_schema::ArrowError;
 use std::sync::Arc;
 
@@ -42,20 +42,31 @@ impl<T: Copy + Default> Fixed<T> {
     #[inline]
     pub(super) fn push(&mut self, value: T) {
         self.values.push(value);
-        self.nulls.append_non_null();
     }
 
     pub(super) fn null(&mut self) {
+        append_null(&mut self.nulls, self.values.len());
         self.values.push(T::default());
-        self.nulls.append_null();
     }
+}
+
+/// Marks the value at this position as NULL. Positions that were passed over have values: most have, so they are only counted here.
+fn append_null(nulls: &mut NullBufferBuilder, at: usize) {
+    nulls.append_n_non_nulls(at - nulls.len());
+    nulls.append_null();
+}
+
+fn finish_nulls(nulls: &mut NullBufferBuilder, length: usize) -> Option<NullBuffer> {
+    nulls.append_n_non_nulls(length - nulls.len());
+    nulls.finish()
 }
 
 impl<T: arrow_buffer::ArrowNativeType + Default> Fixed<T> {
     fn finish<P: types::ArrowPrimitiveType<Native = T>>(&mut self) -> PrimitiveArray<P> {
         let fresh = with_room_as(&self.values);
         let values = std::mem::replace(&mut self.values, fresh);
-        PrimitiveArray::new(ScalarBuffer::from(values), self.nulls.finish())
+        let nulls = finish_nulls(&mut self.nulls, values.len());
+        PrimitiveArray::new(ScalarBuffer::from(values), nulls)
     }
 }
 
@@ -80,18 +91,14 @@ impl Varying {
     pub(super) fn end(&mut self) {
         self.offsets
             .push(i32::try_from(self.bytes.len()).unwrap_or(i32::MAX));
-        self.nulls.append_non_null();
     }
 
     pub(super) fn null(&mut self) {
-        self.offsets
-            .push(i32::try_from(self.bytes.len()).unwrap_or(i32::MAX));
-        self.nulls.append_null();
+        append_null(&mut self.nulls, self.offsets.len() - 1);
+        self.end();
     }
 
-    fn take(
-        &mut self,
-    ) -> Result<(OffsetBuffer<i32>, Buffer, Option<arrow_buffer::NullBuffer>), ArrowError> {
+    fn take(&mut self) -> Result<(OffsetBuffer<i32>, Buffer, Option<NullBuffer>), ArrowError> {
         if i32::try_from(self.bytes.len()).is_err() {
             return Err(ArrowError::OffsetOverflowError(self.bytes.len()));
         }
@@ -100,10 +107,11 @@ impl Varying {
         let mut fresh = with_room_as(&self.offsets);
         fresh.push(0);
         let offsets = std::mem::replace(&mut self.offsets, fresh);
+        let nulls = finish_nulls(&mut self.nulls, offsets.len() - 1);
         Ok((
             OffsetBuffer::new(ScalarBuffer::from(offsets)),
             Buffer::from_vec(bytes),
-            self.nulls.finish(),
+            nulls,
         ))
     }
 
