@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures icesync on this machine; see docs/BENCHMARKS.md.
 #
-#   benches/run.sh            everything; some minutes, 6 GB of disk under the temporary folder
+#   benches/run.sh            everything; some minutes, 2 GB of disk under the temporary folder
 #   benches/run.sh --quick    small sizes, to see that everything runs
 #   benches/run.sh --json     one JSON object per measure on stdout: name, value, unit
 #

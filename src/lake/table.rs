@@ -306,7 +306,10 @@ impl LakeTable {
 
     /// Points a tag at a snapshot, creating or moving it. Tagged snapshots are not expired by any engine.
     pub async fn tag(&mut self, tag: &str, snapshot_id: i64) -> Result<()> {
-        let tag = tag.to_owned();
+        let tag = (tag.to_owned(), snapshot_id);
+        if self.version.tags.contains(&tag) {
+            return Ok(());
+        }
         self.apply(None, None, move |table| {
             if table.metadata().snapshot_by_id(snapshot_id).is_none() {
                 return Err(LakeError::SnapshotNotFound {
@@ -315,14 +318,14 @@ impl LakeTable {
                     available: table.available(),
                 });
             }
-            if table.version.tags.contains(&(tag.clone(), snapshot_id)) {
+            if table.version.tags.contains(&tag) {
                 return Ok(Change::nothing());
             }
             let keep = SnapshotRetention::Tag {
                 max_ref_age_ms: None,
             };
             let reference = SnapshotReference::new(snapshot_id, keep);
-            Ok(Change::reference(tag.clone(), reference))
+            Ok(Change::reference(tag.0.clone(), reference))
         })
         .await
     }

@@ -8,9 +8,9 @@
 //! 3. Create the target table when it is missing, or let its columns follow the lake's, statement by statement. (A target that is ahead of its rows; the
 //!    next load goes on from there, see [`crate::target::evolve`].) Create a staging heap; bulk copy the delta into it. (A staging table, dropped by the
 //!    next load.)
-//! 4. One transaction: compare-and-set on the load state, merge, deletes, new load state. (All or nothing. When the reply is lost, the load
-//!    state says whether this run's id is there.)
-//! 5. Tag the loaded snapshot in the lake, drop the staging table. (Missing tag or leftover staging table: mended by the next load.)
+//! 4. One transaction: compare-and-set on the load state, merge, deletes, new load state, the staging table dropped. (All or nothing. When the reply
+//!    is lost, the load state says whether this run's id is there.)
+//! 5. Tag the loaded snapshot in the lake. (Missing tag: the next load sets it, whether or not it has anything else to do.)
 
 use super::look::{self, LoadPlan};
 use super::shape::{self, Following};
@@ -42,7 +42,7 @@ const LOCK_TIMEOUT_MS: u32 = 10_000;
 pub const FAIL_AFTER_ALTER: &str = "load.after_alter";
 /// Failpoint: the delta is staged, nothing is applied.
 pub const FAIL_AFTER_STAGING: &str = "load.after_staging";
-/// Failpoint: the transaction is committed; tag and clean-up are missing.
+/// Failpoint: the transaction is committed; the tag is missing.
 pub const FAIL_AFTER_APPLY: &str = "load.after_apply";
 
 pub(super) fn lake_error(message: String) -> Error {
@@ -120,7 +120,9 @@ pub(super) async fn load(
     let snapshot = lake.resolve(wanted)?;
     let control = Links::control(&mut links.target, side, Kind::Target).await?;
     let before = state::read(control, &table.target).await?;
+    let tag = format!("icesync-loaded-{}", table.target);
     if let Some(done) = already_loaded(table, &lake, &snapshot, before.as_ref(), full)? {
+        lake.tag(&tag, snapshot.id).await?;
         return Ok(done);
     }
     state::ensure_schema(control).await?;
@@ -129,6 +131,7 @@ pub(super) async fn load(
     let before = state::read(control, &table.target).await?;
     if let Some(done) = already_loaded(table, &lake, &snapshot, before.as_ref(), full)? {
         staging::unlock(control, &table.target).await?;
+        lake.tag(&tag, snapshot.id).await?;
         return Ok(done);
     }
     staging::drop_orphans(control, &table.target).await?;
@@ -152,10 +155,8 @@ pub(super) async fn load(
     let loaded = work.run(links).await?;
     let (schema_changes, warnings) = (work.schema_changes, work.warnings);
     failpoint::reach(FAIL_AFTER_APPLY);
-    lake.tag(&format!("icesync-loaded-{}", table.target), snapshot.id)
-        .await?;
+    lake.tag(&tag, snapshot.id).await?;
     let control = Links::control(&mut links.target, side, Kind::Target).await?;
-    staging::drop_orphans(control, &table.target).await?;
     staging::unlock(control, &table.target).await?;
     Ok(LoadReport {
         from_snapshot: before.map(|state| state.snapshot_id),

@@ -81,17 +81,6 @@ pub async fn create(
     Ok(staging)
 }
 
-/// Drops the staging table of a load that has ended.
-pub async fn drop_staging(
-    control: &mut Control,
-    staging: &StagingTable,
-) -> Result<(), TargetError> {
-    control
-        .run(&define::drop_table(&staging.name), Class::Quick)
-        .await
-        .map_err(|error| TargetError::on("dropping", &staging.name, error))
-}
-
 fn prefix(target: &TableName) -> String {
     format!("stg_{:016x}_", name_hash(target))
 }

@@ -68,14 +68,33 @@ async fn survives_kills(args: &[&str]) {
         json!(20000 + changes),
         "{status:#}"
     );
+    nothing_is_left(&mut world, "kills").await;
+}
+
+/// No staging table, and the tag is on the last snapshot.
+async fn nothing_is_left(world: &mut World, by: &str) {
     let staging = world
-        .target_rows("SELECT COUNT(*) FROM sys.tables t JOIN sys.schemas s ON s.schema_id = t.schema_id WHERE s.name = N'icesync' AND t.name LIKE N'stg%'")
+        .target_rows("SELECT t.name FROM sys.tables t JOIN sys.schemas s ON s.schema_id = t.schema_id WHERE s.name = N'icesync' AND t.name LIKE N'stg%'")
         .await;
-    assert_eq!(
-        staging,
-        [["Int(0)"]],
-        "staging tables of killed loads are left"
-    );
+    assert!(staging.is_empty(), "{by} left {staging:?}");
+    let listed = world.run(&["--json", "snapshots"]).json();
+    let snapshots = listed["tables"][0]["snapshots"]
+        .as_array()
+        .expect("snapshots");
+    let tagged: Vec<bool> = snapshots
+        .iter()
+        .map(|snapshot| {
+            snapshot["tags"]
+                .as_array()
+                .is_some_and(|tags| !tags.is_empty())
+        })
+        .collect();
+    let last = snapshots
+        .iter()
+        .zip(&tagged)
+        .max_by_key(|(snapshot, _)| snapshot["sequence_number"].as_i64())
+        .map(|(_, tagged)| *tagged);
+    assert_eq!(last, Some(true), "after {by}: {listed:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,6 +148,7 @@ async fn dying_at_each_edge_of_a_commit_loses_nothing() {
         );
         let status = world.run(&["--json", "status"]).json();
         assert_eq!(status["tables"][0]["lake"]["rows"], json!(3), "{edge}");
+        nothing_is_left(&mut world, edge).await;
     }
 }
 

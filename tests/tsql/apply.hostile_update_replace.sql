@@ -32,6 +32,7 @@ SET @updated = @@ROWCOUNT;
 INSERT INTO [a]]b.c].[it's "odd"; DROP TABLE x --] ([k]]], ['when'], [[_rank]]], [_op]) SELECT s.[k]]], s.['when'], s.[[_rank]]], s.[_op] FROM (SELECT s.[k]]] AS [k]]], s.['when'] AS ['when'], s.[[_rank]]] AS [[_rank]]], s.[_op] AS [_op], s.[_op_] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s) AS s WHERE NOT EXISTS (SELECT 1 FROM [a]]b.c].[it's "odd"; DROP TABLE x --] AS d WITH (UPDLOCK, SERIALIZABLE) WHERE d.[k]]] = s.[k]]]);
 SET @inserted = @@ROWCOUNT;
 UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @staged - @inserted - @updated FROM [icesync].[load_state] AS s WHERE s.[target] = @p2;
+DROP TABLE [icesync].[stg_00000000000000ff_018f0000000070008000000000000001];
 COMMIT TRANSACTION;
 SET LOCK_TIMEOUT -1;
 SELECT @inserted AS inserted, @updated AS updated, @deleted AS deleted, @staged - @inserted - @updated AS unchanged;

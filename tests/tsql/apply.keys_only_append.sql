@@ -26,6 +26,7 @@ SELECT @staged = COUNT_BIG(*) FROM (SELECT s.[a] AS [a], s.[b] AS [b], s.[_op_] 
 INSERT INTO [dbo].[follows] ([a], [b]) SELECT s.[a], s.[b] FROM (SELECT s.[a] AS [a], s.[b] AS [b], s.[_op_] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s) AS s;
 SET @inserted = @@ROWCOUNT;
 UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @staged - @inserted - @updated FROM [icesync].[load_state] AS s WHERE s.[target] = @p2;
+DROP TABLE [icesync].[stg_00000000000000ff_018f0000000070008000000000000001];
 COMMIT TRANSACTION;
 SET LOCK_TIMEOUT -1;
 SELECT @inserted AS inserted, @updated AS updated, @deleted AS deleted, @staged - @inserted - @updated AS unchanged;

@@ -31,6 +31,7 @@ SET @deleted = @deleted + @@ROWCOUNT;
 INSERT INTO [dbo].[follows] ([a], [b]) SELECT s.[a], s.[b] FROM (SELECT n.[a], n.[b], n.[_op_] FROM (SELECT s.[a] AS [a], s.[b] AS [b], s.[_op_], ROW_NUMBER() OVER (PARTITION BY s.[a], s.[b] ORDER BY s.[_seg] DESC, s.[_op_] DESC) AS [_rank] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s) AS n WHERE n.[_rank] = 1) AS s WHERE s.[_op_] = 'U' AND NOT EXISTS (SELECT 1 FROM [dbo].[follows] AS d WITH (UPDLOCK, SERIALIZABLE) WHERE d.[a] = s.[a] AND d.[b] = s.[b]);
 SET @inserted = @@ROWCOUNT;
 UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @staged - @inserted - @updated FROM [icesync].[load_state] AS s WHERE s.[target] = @p2;
+DROP TABLE [icesync].[stg_00000000000000ff_018f0000000070008000000000000001];
 COMMIT TRANSACTION;
 SET LOCK_TIMEOUT -1;
 SELECT @inserted AS inserted, @updated AS updated, @deleted AS deleted, @staged - @inserted - @updated AS unchanged;

@@ -41,6 +41,7 @@ INSERT INTO [dbo].[orders] ([order_id], [rv], [quantity], [note]) SELECT s.[orde
 SET @inserted = @@ROWCOUNT;
 SET IDENTITY_INSERT [dbo].[orders] OFF;
 UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @staged - @inserted - @updated FROM [icesync].[load_state] AS s WHERE s.[target] = @p2;
+DROP TABLE [icesync].[stg_00000000000000ff_018f0000000070008000000000000001];
 COMMIT TRANSACTION;
 SET LOCK_TIMEOUT -1;
 SELECT @inserted AS inserted, @updated AS updated, @deleted AS deleted, @staged - @inserted - @updated AS unchanged;

@@ -100,7 +100,7 @@ pub struct MergePlan {
     pub lock_timeout_ms: u32,
 }
 
-/// The whole load in one batch. One row: `inserted`, `updated`, `deleted`, `unchanged`. On any error nothing has happened.
+/// The whole load in one batch; the staging table ends with it. One row: `inserted`, `updated`, `deleted`, `unchanged`. On any error nothing has happened.
 pub fn apply(plan: &MergePlan, state: &StateChange) -> Statement {
     let mut params = Params::default();
     let mut sql = format!(
@@ -134,9 +134,11 @@ SET @staged = 0;
     sql.push_str(&format!(
         "UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @staged - @inserted - @updated \
 FROM [icesync].[load_state] AS s WHERE s.[target] = {target};
+DROP TABLE {};
 COMMIT TRANSACTION;
 SET LOCK_TIMEOUT -1;
-SELECT @inserted AS inserted, @updated AS updated, @deleted AS deleted, @staged - @inserted - @updated AS unchanged;"
+SELECT @inserted AS inserted, @updated AS updated, @deleted AS deleted, @staged - @inserted - @updated AS unchanged;",
+        TableIdent(&plan.staging)
     ));
     params.into_statement(sql)
 }
