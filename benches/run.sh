@@ -13,5 +13,5 @@ prerequisites >&2
 profile="${ICESYNC_PROFILE:-release}"
 folder="$profile"
 [[ "$profile" == dev ]] && folder=debug
-cargo build --locked --profile "$profile" --workspace --bins >&2
+build_programs "$profile" icesync icesync-sandbox icesync-bench >&2
 exec "${CARGO_TARGET_DIR:-target}/$folder/icesync-bench" "$@"

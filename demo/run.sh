@@ -41,7 +41,7 @@ build() {
     local profile="${ICESYNC_PROFILE:-release}" folder
     folder="$profile"
     [[ "$profile" == dev ]] && folder=debug
-    cargo build --locked --profile "$profile" --workspace --bins
+    build_programs "$profile" icesync icesync-sandbox
     PATH="${CARGO_TARGET_DIR:-$root/target}/$folder:$PATH"
 }
 

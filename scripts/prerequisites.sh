@@ -1,4 +1,4 @@
-# Sourced by demo/run.sh, scripts/test.sh and .ci/run.
+# Sourced by demo/run.sh, benches/run.sh, scripts/test.sh and .ci/run.
 # `prerequisites` makes sure that the programs of a build are there: as root on a machine with apt-get it installs what is
 # missing, elsewhere it says what to install and stops.
 
@@ -39,5 +39,17 @@ prerequisites() {
     if [[ "$(printf '%s\n' 1.95.0 "${version%%-*}" | sort -V | head -1)" != 1.95.0 ]]; then
         echo "Rust is $version; 1.95 or later is needed: rustup update stable" >&2
         return 1
+    fi
+}
+
+# build_programs PROFILE PACKAGE...: the programs of these packages. With profile dev those of all, along with the tests: what `cargo test` has built is
+# then used again, where programs alone would have their dependencies built anew, with fewer features.
+build_programs() {
+    local profile="$1"
+    shift
+    if [[ "$profile" == dev ]]; then
+        cargo build --locked --workspace --bins --tests
+    else
+        cargo build --locked --profile "$profile" "${@/#/--package=}" --bins
     fi
 }

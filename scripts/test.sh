@@ -45,7 +45,7 @@ if [[ -z "${ICESYNC_TEST_MSSQL:-}" ]]; then
     echo "SKIPPED: integration tests against a real server (ICESYNC_TEST_MSSQL is not set)" | tee "$logs/real-server.log"
 fi
 
-cargo build --locked --workspace --bins --quiet
+build_programs dev
 export ICESYNC_SANDBOX="$target/debug/icesync-sandbox"
 step "clients of other makers" tests/interop/clients/run.sh
 step "statements in ScriptDom" python3 tests/tsql_parse/parse.py
