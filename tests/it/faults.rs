@@ -9,7 +9,7 @@ const SETUP: &str = "CREATE TABLE dbo.events (
 GO
 INSERT dbo.events (id, payload, n)
 SELECT TOP (20000) ROW_NUMBER() OVER (ORDER BY (SELECT 1)), N'the first version of this row', 0
-FROM sys.all_columns a CROSS JOIN sys.all_columns b";
+FROM (SELECT TOP (200) 1 AS one FROM sys.all_columns) a CROSS JOIN (SELECT TOP (200) 1 AS one FROM sys.all_columns) b";
 
 const CHANGE: &str = "UPDATE dbo.events SET n = n + 1, payload = N'changed' WHERE id % 3 = 0;
     INSERT dbo.events (id, payload, n) SELECT MAX(id) + 1, N'new', 1 FROM dbo.events";
