@@ -2,7 +2,7 @@
 
 use crate::engine::aggregate::{Aggregate, State};
 use crate::engine::context::Cx;
-use crate::engine::expr::Expr;
+use crate::engine::expr::{Expr, Kind};
 use crate::engine::fault::Outcome;
 use crate::engine::ordering;
 use crate::engine::plan::{Cursor, Plan, SortKey, Tuple};
@@ -38,12 +38,37 @@ pub struct WindowCall {
     pub frame: Option<Frame>,
 }
 
+impl WindowCall {
+    /// `ROW_NUMBER() OVER (ORDER BY (SELECT 1))`: every row is of one partition and has the same place in its order.
+    fn numbers_as_they_come(&self) -> bool {
+        let same = |key: &SortKey| {
+            matches!(
+                key.expr.kind,
+                Kind::Subquery {
+                    correlated: false,
+                    ..
+                }
+            )
+        };
+        matches!(self.function, WindowFunction::RowNumber)
+            && self.partition.is_empty()
+            && self.order.iter().all(same)
+    }
+}
+
 /// Appends one column per call to every input row. The output follows the last call's order.
 pub fn open<'p>(
     input: &'p Plan,
     calls: &'p [WindowCall],
     cx: &mut Cx<'_>,
 ) -> Outcome<Box<dyn Cursor + 'p>> {
+    if calls.iter().all(WindowCall::numbers_as_they_come) {
+        return Ok(Box::new(Numbered {
+            input: input.open(cx)?,
+            calls: calls.len(),
+            at: 0,
+        }));
+    }
     let mut rows = input.collect(cx)?;
     for call in calls {
         let mut keyed = Vec::with_capacity(rows.len());
@@ -73,6 +98,24 @@ pub fn open<'p>(
         rows = keyed.into_iter().map(|(_, _, row)| row).collect();
     }
     Ok(Box::new(Done(rows.into_iter())))
+}
+
+/// Numbers rows without waiting for the last one: a TOP above may want few of many.
+struct Numbered<'p> {
+    input: Box<dyn Cursor + 'p>,
+    calls: usize,
+    at: i64,
+}
+
+impl Cursor for Numbered<'_> {
+    fn next(&mut self, cx: &mut Cx<'_>) -> Outcome<Option<Tuple>> {
+        let Some(mut row) = self.input.next(cx)? else {
+            return Ok(None);
+        };
+        self.at += 1;
+        row.extend(std::iter::repeat_n(Value::BigInt(self.at), self.calls));
+        Ok(Some(row))
+    }
 }
 
 struct Done(std::vec::IntoIter<Tuple>);
