@@ -8,9 +8,9 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// One arena, so that no thread keeps what another could use; free pages go back after 0.2 s. Measure (i) of `benches/` watches it.
+/// One arena, so that no thread keeps what another could use. Measure (i) of `benches/` watches it.
 #[unsafe(export_name = "_rjem_malloc_conf")]
-pub static MALLOC_CONF: &[u8; 46] = b"narenas:1,dirty_decay_ms:200,muzzy_decay_ms:0\0";
+pub static MALLOC_CONF: &[u8; 10] = b"narenas:1\0";
 
 fn main() -> ExitCode {
     cli::main()

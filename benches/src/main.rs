@@ -8,7 +8,7 @@
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 #[unsafe(export_name = "_rjem_malloc_conf")]
-pub static MALLOC_CONF: &[u8; 46] = b"narenas:1,dirty_decay_ms:200,muzzy_decay_ms:0\0";
+pub static MALLOC_CONF: &[u8; 10] = b"narenas:1\0";
 
 mod measure;
 mod planes;
@@ -52,8 +52,9 @@ enum Role {
 pub struct Scale {
     /// Rows of one replayed block.
     pub block: u64,
-    /// How often the block is replayed, for planes and copies.
+    /// How often the block is replayed, for planes and copies, and for clients of others and settings, which take longer.
     pub times: u64,
+    pub times_slow: u64,
     /// Rows of the mirror table of the incremental case, and rows that change.
     pub mirror: u64,
     pub changed: u64,
@@ -66,8 +67,9 @@ pub struct Scale {
 }
 
 const FULL: Scale = Scale {
-    block: 100_000,
-    times: 20,
+    block: 200_000,
+    times: 25,
+    times_slow: 10,
     mirror: 10_000_000,
     changed: 10_000,
     memory: [1_000_000, 10_000_000],
@@ -77,6 +79,7 @@ const FULL: Scale = Scale {
 const QUICK: Scale = Scale {
     block: 20_000,
     times: 5,
+    times_slow: 5,
     mirror: 200_000,
     changed: 1_000,
     memory: [100_000, 400_000],

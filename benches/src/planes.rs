@@ -10,7 +10,7 @@ use arrow_array::types::{
 };
 use arrow_array::{Array, RecordBatch};
 use futures::TryStreamExt;
-use icesync::lake::{Compression, Warehouse, WriteMode, WriteOptions};
+use icesync::lake::{Compression, Dictionaries, Warehouse, WriteMode, WriteOptions};
 use icesync::mssql::bulk::{BulkColumn, BulkOptions};
 use icesync::mssql::control::Class;
 use icesync::mssql::rows::{BatchLimits, Decoder};
@@ -24,6 +24,8 @@ use tiberius::time::{Date, DateTime2, Time};
 use tiberius::{ColumnData, TokenRow};
 use tokio::sync::mpsc;
 
+/// Of the machine that the goals are set for; (c) reads as many ranges at once.
+const CORES: u64 = 2;
 /// As `icesync extract` reads.
 const LIMITS: BatchLimits = BatchLimits {
     rows: 8_192,
@@ -95,21 +97,24 @@ async fn reading(
         moved(measures, &name("b.decode"), rows, spent);
     }
     if measures.wants("c") {
-        let copied = async || runs::copy(stage, table);
+        let copied = async || runs::copy(stage, scale, table, rows, CORES);
         let ran = best(scale.repeats, copied, |ran| ran.spent.wall).await?;
         moved(measures, &name("c.copy"), rows, ran.spent);
     }
     if measures.wants("d") {
-        let spent = best(
-            scale.repeats,
-            async || row_loop(stage, &statement).await,
-            wall,
-        )
-        .await?;
-        moved(measures, &name("d.tiberius"), rows, spent);
+        stage.replay_times(scale.times_slow)?;
+        let looped = async || row_loop(stage, &statement).await;
+        let spent = best(scale.repeats, looped, wall).await?;
+        moved(
+            measures,
+            &name("d.tiberius"),
+            scale.block * scale.times_slow,
+            spent,
+        );
     }
     if measures.wants("e") {
-        let written = async || Ok(parquet(stage, scale, table, &block, |_| {}).await?.0);
+        let times = table.times(scale);
+        let written = async || Ok(parquet(stage, times, table, &block, |_| {}).await?.0);
         let spent = best(scale.repeats, written, wall).await?;
         moved(measures, &name("e.parquet"), rows, spent);
     }
@@ -192,7 +197,7 @@ async fn row_loop(stage: &Stage, statement: &Statement) -> Result<Spent, Failure
 /// (e): the same batches into the files of a lake table, with the settings that an extract has, changed by `set`. Answers the files' bytes as well.
 async fn parquet(
     stage: &Stage,
-    scale: &Scale,
+    times: u64,
     table: &Replayed,
     block: &[RecordBatch],
     set: impl Fn(&mut WriteOptions),
@@ -213,7 +218,7 @@ async fn parquet(
     set(&mut options);
     let clock = Clock::start();
     let mut writer = lake.writer(options).await?;
-    for _ in 0..table.times(scale) {
+    for _ in 0..times {
         for batch in block {
             writer.write(batch.clone()).await?;
         }
@@ -231,6 +236,12 @@ async fn parquet(
     Ok((spent, bytes))
 }
 
+type Setting = Box<dyn Fn(&mut WriteOptions)>;
+
+fn set(change: impl Fn(&mut WriteOptions) + 'static) -> Setting {
+    Box::new(change)
+}
+
 /// (k): what other settings of the files would cost.
 async fn settings(
     stage: &Stage,
@@ -239,30 +250,32 @@ async fn settings(
     block: &[RecordBatch],
     measures: &mut Measures,
 ) -> Result<(), Failure> {
-    let compressions = [
-        ("none", Compression::None),
-        ("lz4", Compression::Lz4),
-        ("snappy", Compression::Snappy),
-        ("zstd_1", Compression::Zstd(1)),
-        ("zstd_3", Compression::Zstd(3)),
-        ("zstd_9", Compression::Zstd(9)),
-    ];
-    let groups = [
-        ("rows_32k", 32 << 10),
-        ("rows_128k", 128 << 10),
-        ("rows_1m", 1 << 20),
-    ];
-    let compressions = compressions.map(|(name, compression)| {
-        let set = move |options: &mut WriteOptions| options.compression = compression;
-        (name, Box::new(set) as Box<dyn Fn(&mut WriteOptions)>)
-    });
-    let groups = groups.map(|(name, rows)| {
-        let set = move |options: &mut WriteOptions| options.row_group_rows = rows;
-        (name, Box::new(set) as Box<dyn Fn(&mut WriteOptions)>)
-    });
-    let rows = scale.block * table.times(scale);
-    for (name, set) in compressions.into_iter().chain(groups) {
-        let (spent, bytes) = parquet(stage, scale, table, block, set).await?;
+    let compression = |compression| set(move |options| options.compression = compression);
+    let group = |rows| set(move |options| options.row_group_rows = rows);
+    let page = |bytes| set(move |options| options.page_bytes = bytes);
+    let dictionaries = |which| set(move |options| options.dictionaries = which);
+    let rows = scale.block * scale.times_slow;
+    for (name, set) in [
+        ("none", compression(Compression::None)),
+        ("lz4", compression(Compression::Lz4)),
+        ("snappy", compression(Compression::Snappy)),
+        ("zstd_1", compression(Compression::Zstd(1))),
+        ("zstd_3", compression(Compression::Zstd(3))),
+        ("zstd_9", compression(Compression::Zstd(9))),
+        ("rows_32k", group(32 << 10)),
+        ("rows_128k", group(128 << 10)),
+        ("rows_1m", group(1 << 20)),
+        ("page_64k", page(64 << 10)),
+        ("page_256k", page(256 << 10)),
+        ("page_1m", page(1 << 20)),
+        ("dictionaries_all", dictionaries(Dictionaries::All)),
+        ("dictionaries_none", dictionaries(Dictionaries::None)),
+        (
+            "dictionaries_sampled",
+            dictionaries(Dictionaries::WhereValuesRepeat),
+        ),
+    ] {
+        let (spent, bytes) = parquet(stage, scale.times_slow, table, block, set).await?;
         let name = format!("k.settings.{}.{name}", table.name);
         measures.add(
             format!("{name}.cpu_rate"),

@@ -49,6 +49,8 @@ struct Proxy {
 /// Serves until killed. Prints the address first.
 pub fn serve(upstream: String, times: PathBuf) -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
+    // An algorithm that paces (BBR) would send by timers, far below memory speed, and in the client's time. Connections inherit it.
+    socket2::SockRef::from(&listener).set_tcp_congestion(b"cubic")?;
     println!("{}", listener.local_addr()?);
     io::stdout().flush()?;
     let proxy = Arc::new(Proxy {

@@ -17,6 +17,8 @@ use std::process::Command;
 use std::sync::Arc;
 
 const MB: f64 = 1e6;
+/// As many as icesync reads at once unless it is told otherwise.
+const RANGES: u64 = 4;
 
 pub async fn measure(stage: &Stage, scale: &Scale, measures: &mut Measures) -> Result<(), Failure> {
     if measures.wants("i") {
@@ -56,20 +58,33 @@ fn report(ran: &Ran) -> Result<Value, Failure> {
     Ok(report["tables"][0]["extract"].clone())
 }
 
-/// (c): a first copy of a replayed table, committed.
-pub fn copy(stage: &Stage, table: &Replayed) -> Result<Ran, Failure> {
+/// (c): a first copy of a replayed table, committed; read in ranges, each by a connection of its own.
+pub fn copy(
+    stage: &Stage,
+    scale: &Scale,
+    table: &Replayed,
+    rows: u64,
+    ranges: u64,
+) -> Result<Ran, Failure> {
+    stage.replay_times(rows / scale.block)?;
+    let range_rows = scale.block / ranges;
     let folder = tempfile::tempdir_in(stage.folder.path())?;
     let tables = format!(
-        "  - source: {}\n    change: {{ strategy: sequence, column: id, page_rows: 0, range_rows: 0 }}\n",
+        "  - source: {}\n    change: {{ strategy: sequence, column: id, range_rows: {range_rows} }}\n",
         table.schema.name
     );
-    icesync(
+    let ran = icesync(
         stage,
         folder.path(),
         stage.replay,
         &tables,
         &["extract", "--json"],
-    )
+    )?;
+    let read = report(&ran)?["rows_read"].as_u64();
+    if read != Some(rows) {
+        return Err(format!("{read:?} rows were copied instead of {rows}").into());
+    }
+    Ok(ran)
 }
 
 /// What a run read from the source and wrote to the lake.
@@ -91,13 +106,8 @@ async fn memory(stage: &Stage, scale: &Scale, measures: &mut Measures) -> Result
             continue;
         }
         for rows in scale.memory {
-            stage.replay_times(rows / scale.block)?;
-            let ran = copy(stage, &table)?;
+            let ran = copy(stage, scale, &table, rows, RANGES)?;
             let report = report(&ran)?;
-            let read = report["rows_read"].as_u64();
-            if read != Some(rows) {
-                return Err(format!("{read:?} rows were copied instead of {rows}").into());
-            }
             let name = format!("i.copy.{}.{rows}", table.name);
             moved(measures, &name, &report);
             measures.add(format!("{name}.peak"), ran.peak as f64 / MB, "MB");

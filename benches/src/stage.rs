@@ -63,7 +63,7 @@ N'Caf\u{e9}s open ' + CONVERT(nvarchar(20), n) + REPLICATE(N' and a sentence wit
 ];
 
 impl Replayed {
-    /// How often its block is replayed: narrow rows are many, so that a copy is more than its beginning and its end.
+    /// How often its block is replayed, so that a copy is more than its beginning and its end.
     pub fn times(&self, scale: &Scale) -> u64 {
         let more = if self.name == "narrow" { 5 } else { 1 };
         scale.times * more
@@ -203,8 +203,8 @@ fn numbers(count: u64) -> Statement {
     Statement::plain(format!(
         "CREATE TABLE dbo.digits (d bigint NOT NULL); INSERT INTO dbo.digits VALUES {};
 CREATE TABLE dbo.numbers (n bigint NOT NULL PRIMARY KEY);
-INSERT INTO dbo.numbers SELECT x.n FROM (SELECT a.d + 10 * b.d + 100 * c.d + 1000 * e.d + 10000 * f.d AS n FROM dbo.digits AS a CROSS JOIN dbo.digits AS b \
-CROSS JOIN dbo.digits AS c CROSS JOIN dbo.digits AS e CROSS JOIN dbo.digits AS f) AS x WHERE x.n < {count};",
+INSERT INTO dbo.numbers SELECT x.n FROM (SELECT 100000 * a.d + 10000 * b.d + 1000 * c.d + 100 * e.d + 10 * f.d + g.d AS n FROM dbo.digits AS a CROSS JOIN dbo.digits AS b \
+CROSS JOIN dbo.digits AS c CROSS JOIN dbo.digits AS e CROSS JOIN dbo.digits AS f CROSS JOIN dbo.digits AS g) AS x WHERE x.n < {count};",
         digits.join(", ")
     ))
 }

@@ -6,12 +6,14 @@
 //! where readers disagree on the order (`uuid`).
 
 use super::error::{LakeError, Result};
+use super::options::WriteOptions;
 use super::shape::{self, Shape};
 use super::store::Store;
 use crate::schema::{LakeType, TableName};
-use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Float64Type};
+use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_row::{Row, RowConverter, SortField};
 use iceberg::spec::{
     DataContentType, DataFile, DataFileBuilder, DataFileFormat, Datum, PrimitiveType,
 };
@@ -27,6 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use twox_hash::XxHash3_64;
 
 /// How Parquet pages are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +41,15 @@ pub enum Compression {
     Zstd(u8),
 }
 
+/// Which columns have a dictionary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dictionaries {
+    All,
+    None,
+    /// Those whose first values in a file repeat. In another column it would hold nearly all values beside the numbers that stand for them.
+    WhereValuesRepeat,
+}
+
 /// Batches that may wait for the encoding thread.
 const QUEUE_BATCHES: usize = 2;
 /// A row group is closed at this size of encoded data even when it has few rows, so that wide rows stay within memory.
@@ -47,24 +59,30 @@ const BOUND_LENGTH: usize = 16;
 /// False positives of bloom filters; at 1 % a filter costs 10 bits a value.
 const BLOOM_FPP: f64 = 0.01;
 
+/// Values at the beginning of a file that tell whether a column repeats, and the fewest that do.
+const SAMPLE_ROWS: usize = 4096;
+const SAMPLE_VALUES_MIN: usize = 1000;
+
 /// What every file of one writer has in common.
 pub(super) struct FileFormat {
     shape: Arc<Shape>,
     parquet: parquet::schema::types::SchemaDescriptor,
     properties: WriterProperties,
+    dictionaries: Dictionaries,
 }
 
 impl FileFormat {
     pub(super) fn new(
         table: &TableName,
         shape: Arc<Shape>,
-        compression: Compression,
-        row_group_rows: usize,
+        options: &WriteOptions,
     ) -> Result<Self> {
         let parquet = shape.parquet(table)?;
         let mut properties = WriterProperties::builder()
-            .set_compression(parquet_compression(compression))
-            .set_max_row_group_row_count(Some(row_group_rows.max(1)))
+            .set_compression(parquet_compression(options.compression))
+            .set_max_row_group_row_count(Some(options.row_group_rows.max(1)))
+            .set_data_page_size_limit(options.page_bytes)
+            .set_dictionary_enabled(options.dictionaries != Dictionaries::None)
             .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
             .set_created_by(concat!("icesync ", env!("CARGO_PKG_VERSION")).to_owned());
         for key in &shape.schema.key {
@@ -90,22 +108,52 @@ impl FileFormat {
                 properties = properties
                     .set_column_bloom_filter_enabled(column.clone(), true)
                     .set_column_bloom_filter_fpp(column.clone(), BLOOM_FPP)
-                    .set_column_bloom_filter_ndv(column, row_group_rows as u64);
+                    .set_column_bloom_filter_ndv(column, options.row_group_rows as u64);
             }
         }
         Ok(Self {
             shape,
             parquet,
             properties: properties.build(),
+            dictionaries: options.dictionaries,
         })
     }
 
-    fn options(&self) -> ArrowWriterOptions {
-        ArrowWriterOptions::new()
-            .with_properties(self.properties.clone())
+    /// For a file that begins with these rows.
+    fn options(&self, first: Option<&RecordBatch>) -> Result<ArrowWriterOptions> {
+        let mut properties = self.properties.clone().into_builder();
+        let sampled = first.filter(|_| self.dictionaries == Dictionaries::WhereValuesRepeat);
+        let columns = sampled.into_iter().flat_map(|batch| batch.columns());
+        for (field, column) in self.shape.schema.fields.iter().zip(columns) {
+            if hardly_repeats(column)? {
+                let column = ColumnPath::from(vec![field.name.clone()]);
+                properties = properties.set_column_dictionary_enabled(column, false);
+            }
+        }
+        Ok(ArrowWriterOptions::new()
+            .with_properties(properties.build())
             .with_parquet_schema(self.parquet.clone())
-            .with_skip_arrow_metadata(true)
+            .with_skip_arrow_metadata(true))
     }
+}
+
+/// Whether at most one in twenty values of the sample is there already.
+fn hardly_repeats(column: &ArrayRef) -> Result<bool> {
+    let sample = column.slice(0, column.len().min(SAMPLE_ROWS));
+    let values = sample.len() - sample.null_count();
+    if values < SAMPLE_VALUES_MIN {
+        return Ok(false);
+    }
+    let rows = RowConverter::new(vec![SortField::new(sample.data_type().clone())])
+        .and_then(|rows| rows.convert_columns(std::slice::from_ref(&sample)))
+        .map_err(LakeError::arrow("a column"))?;
+    let hash = |row: Row<'_>| XxHash3_64::oneshot(row.data());
+    let mut hashes: Vec<u64> = rows.iter().map(hash).collect();
+    hashes.sort_unstable();
+    hashes.dedup();
+    // All NULLs are one of them.
+    let distinct = hashes.len() - usize::from(sample.null_count() > 0);
+    Ok(distinct * 20 >= values * 19)
 }
 
 fn parquet_compression(compression: Compression) -> ParquetCompression {
@@ -183,15 +231,18 @@ fn encode(
 ) -> Result<DataFile> {
     let failed = || LakeError::parquet("write", uri);
     let mut sink = store.sink(uri)?;
+    let mut next = queue.blocking_recv();
+    let options = format.options(next.as_ref())?;
     let mut writer =
-        ArrowWriter::try_new_with_options(&mut sink, format.shape.arrow.clone(), format.options())
+        ArrowWriter::try_new_with_options(&mut sink, format.shape.arrow.clone(), options)
             .map_err(failed())?;
     let mut nans = NanCounts::new(&format.shape);
-    while let Some(batch) = queue.blocking_recv() {
+    while let Some(batch) = next {
         nans.count(&batch);
         writer.write(&batch).map_err(failed())?;
         let encoded = writer.bytes_written() + writer.in_progress_size();
         bytes.store(encoded as u64, Ordering::Relaxed);
+        next = queue.blocking_recv();
     }
     let metadata = writer.finish().map_err(failed())?;
     let size = writer.bytes_written() as u64;

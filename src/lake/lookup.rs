@@ -1,8 +1,8 @@
 //! Finding the rows of given keys in data files, reading as little as possible.
 //!
 //! Three sieves, each cheaper than what follows: the bounds in the manifest (no file is opened), the statistics and bloom
-//! filters of row groups (the footer is read), and then the key columns of the row groups that are left. What is never done is
-//! to trust a sieve for a match: every match compares whole keys.
+//! filters of row groups (the footer is read), and then the key columns of the row groups that are left, where ascending rows are
+//! [searched](super::sieve) instead of compared one by one. What is never done is to trust a sieve for a match: every match compares whole keys.
 //!
 //! **Bounds and folding.** Bounds are about values as stored; a key that folds stands for several of those. So the interval of
 //! stored values is first widened to one of folded values ([`folded_bounds`]): ordered digits stay a narrow interval, letters
@@ -12,6 +12,7 @@ use super::datafile::{OpenFile, Wanted, widened};
 use super::error::{LakeError, Result};
 use super::keys::{KeyEncoder, KeySet, folded_bounds, folds};
 use super::shape::Shape;
+use super::sieve::Sieve;
 use super::store::Store;
 use crate::schema::KeyFold;
 use arrow_array::cast::AsArray;
@@ -66,6 +67,7 @@ pub(super) struct Lookup<'a> {
     encoder: &'a KeyEncoder,
     keys: &'a KeySet,
     columns: Vec<KeyColumn>,
+    sieve: Sieve,
     pub(super) stats: LookupStats,
 }
 
@@ -110,19 +112,23 @@ impl<'a> Lookup<'a> {
                 greatest: None,
             });
         }
+        let mut sieve = Sieve::new();
         for start in (0..keys.len()).step_by(DECODE_KEYS) {
             let end = (start + DECODE_KEYS).min(keys.len());
             let decoded = encoder.decode((start..end).map(|number| keys.key(number)))?;
             for (column, values) in columns.iter_mut().zip(&decoded) {
                 column.include(values)?;
             }
+            sieve.include(&decoded[0]);
         }
+        sieve.seal();
         Ok(Self {
             store,
             shape,
             encoder,
             keys,
             columns,
+            sieve,
             stats: LookupStats::default(),
         })
     }
@@ -148,10 +154,21 @@ impl<'a> Lookup<'a> {
         let mut rows = open.read(&self.shape.key_fields(), &Wanted::Groups(groups))?;
         while let Some((batch, positions)) = rows.try_next().await? {
             self.stats.rows_probed += positions.len() as u64;
-            let encoded = self.encoder.encode(batch.columns())?;
-            for (row, position) in encoded.iter().zip(positions) {
-                if let Some(number) = self.keys.find(row.as_ref()) {
-                    found(number, position);
+            let mut compare = |columns: &[ArrayRef], positions: &[u64]| -> Result<()> {
+                let encoded = self.encoder.encode(columns)?;
+                for (row, &position) in encoded.iter().zip(positions) {
+                    if let Some(number) = self.keys.find(row.as_ref()) {
+                        found(number, position);
+                    }
+                }
+                Ok(())
+            };
+            match self.sieve.rows(batch.columns())? {
+                None => compare(batch.columns(), &positions)?,
+                Some((_, rows)) if rows.is_empty() => {}
+                Some((columns, rows)) => {
+                    let rows = rows.iter().map(|&row| positions[row as usize]);
+                    compare(&columns, &rows.collect::<Vec<_>>())?;
                 }
             }
         }

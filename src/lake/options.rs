@@ -1,6 +1,6 @@
 //! How rows are written.
 
-use super::files::Compression;
+use super::files::{Compression, Dictionaries};
 use crate::change::RunId;
 use chrono::{DateTime, Utc};
 
@@ -52,6 +52,9 @@ pub struct WriteOptions {
     /// A data file is closed at about this size.
     pub target_file_bytes: u64,
     pub row_group_rows: usize,
+    /// A data page is closed at about this size before compression.
+    pub page_bytes: usize,
+    pub dictionaries: Dictionaries,
     /// Keys held in memory at once; a data file has no more rows than this.
     pub key_rows_max: usize,
     pub compression: Compression,
@@ -63,7 +66,8 @@ pub struct WriteOptions {
 }
 
 impl WriteOptions {
-    /// The defaults: 128 MB files, row groups of 128 Ki rows, a million keys, zstd level 1.
+    /// The defaults: 128 MB files, row groups of 128 Ki rows, pages of 256 KiB, dictionaries where values repeat, a million keys; zstd level 1 for a whole table, where the
+    /// encoder is what a copy waits for, and level 3 for changes.
     pub fn new(mode: WriteMode, run_id: RunId) -> Self {
         Self {
             mode,
@@ -72,8 +76,10 @@ impl WriteOptions {
             committed_at: Utc::now(),
             target_file_bytes: 128 << 20,
             row_group_rows: 128 << 10,
+            page_bytes: 256 << 10,
+            dictionaries: Dictionaries::WhereValuesRepeat,
             key_rows_max: 1_000_000,
-            compression: Compression::Zstd(1),
+            compression: Compression::Zstd(if mode == WriteMode::ReplaceAll { 1 } else { 3 }),
             distinct_keys: false,
             content: mode == WriteMode::ReplaceAll,
         }

@@ -134,12 +134,7 @@ impl TableWriter {
         } else {
             None
         };
-        let format = Arc::new(FileFormat::new(
-            &table.name,
-            table.shape.clone(),
-            options.compression,
-            options.row_group_rows,
-        )?);
+        let format = Arc::new(FileFormat::new(&table.name, table.shape.clone(), &options)?);
         let data = format!("{}/data", table.location);
         table.store.create_directory(&data).await?;
         Ok(Self {

@@ -121,7 +121,15 @@ impl Channel {
             }
             decoder.check(client.get_metadata())?;
             let mut counts = ReadCounts::default();
-            while next_row(client, decoder).await? {
+            loop {
+                // What is in the driver's buffer needs no future.
+                let complete = match client.try_next_buffered_row_into(decoder)? {
+                    BufferedRowPoll::Complete => true,
+                    poll => finish_row(client, decoder, poll).await?,
+                };
+                if !complete {
+                    break;
+                }
                 if let Some(fault) = decoder.take_fault() {
                     return Err(fault.into());
                 }
@@ -222,9 +230,13 @@ fn more_rows() -> Failure {
     ))
 }
 
-/// Decodes one row; false at the end of the result. What is in the driver's buffer needs no future.
-async fn next_row(client: &mut TdsClient, decoder: &mut Decoder) -> Result<bool, Failure> {
-    match client.try_next_buffered_row_into(decoder)? {
+/// Waits for the rest of a row; false at the end of the result.
+async fn finish_row(
+    client: &mut TdsClient,
+    decoder: &mut Decoder,
+    poll: BufferedRowPoll,
+) -> Result<bool, Failure> {
+    match poll {
         BufferedRowPoll::Complete => {}
         BufferedRowPoll::Partial => client.finish_row_into(decoder).await?,
         BufferedRowPoll::Pending => return Ok(client.next_row_into(decoder).await?),

@@ -40,7 +40,7 @@ const BATCH_ROWS: usize = 8_192;
 /// Bytes of one Arrow batch, for wide rows.
 const BATCH_BYTES: usize = 2 << 20;
 /// Batches between reader and writer.
-const BATCHES_IN_FLIGHT: usize = 4;
+const BATCHES_IN_FLIGHT: usize = 1;
 /// Failpoint: the lake table has followed its source's schema, no row is read yet.
 pub const FAIL_AFTER_EVOLVE: &str = "extract.after_evolve";
 

@@ -4,6 +4,7 @@
 //! other goes through `simdutf`, which has them for every script (Lemire and Muła, "Transcoding Unicode Characters with AVX-512 Instructions", 2022). A unit that is
 //! half of a surrogate pair stands for no character: the callers decide whether that is refused or replaced.
 
+use std::mem::MaybeUninit;
 use std::sync::LazyLock;
 
 /// Units of UTF-16 in a chunk.
@@ -54,17 +55,24 @@ fn append_ascii(chunk: &[u8], out: &mut Vec<u8>) -> bool {
 
 /// Appends any chunk; answers how many units stood for no character.
 fn append_units(chunk: &[u8], out: &mut Vec<u8>) -> usize {
-    let mut units = [0u16; CHUNK];
-    let units = &mut units[..chunk.len() / 2];
-    for (to, from) in units.iter_mut().zip(chunk.chunks_exact(2)) {
-        *to = u16::from_le_bytes([from[0], from[1]]);
-    }
+    let mut copy = [MaybeUninit::<u16>::uninit(); CHUNK];
+    // SAFETY: any two bytes are a unit.
+    let units = match unsafe { chunk.align_to() } {
+        ([], units, []) => units,
+        // SAFETY: a chunk has at most as many bytes as `copy`, of which as many are initialized as are taken.
+        _ => unsafe {
+            copy.as_mut_ptr()
+                .cast::<u8>()
+                .copy_from_nonoverlapping(chunk.as_ptr(), chunk.len());
+            std::slice::from_raw_parts(copy.as_ptr().cast(), chunk.len() / 2)
+        },
+    };
     // A unit becomes three bytes at most.
     out.reserve(3 * units.len());
     let free = out.spare_capacity_mut().as_mut_ptr().cast();
-    // SAFETY: reads `units.len()` units from a slice of as many, and writes into free capacity of three bytes for each. (The units are in the machine's order.)
+    // SAFETY: reads `units.len()` units from a slice of as many, and writes into free capacity of three bytes for each.
     let done =
-        unsafe { simdutf::convert_utf16_to_utf8_with_errors(units.as_ptr(), units.len(), free) };
+        unsafe { simdutf::convert_utf16le_to_utf8_with_errors(units.as_ptr(), units.len(), free) };
     if done.error == simdutf::ErrorCode::Success {
         // SAFETY: so many bytes were written.
         unsafe { out.set_len(out.len() + done.count) };
@@ -72,7 +80,7 @@ fn append_units(chunk: &[u8], out: &mut Vec<u8>) -> usize {
     }
     let mut unpaired = 0;
     let mut buffer = [0; 4];
-    for unit in char::decode_utf16(units.iter().copied()) {
+    for unit in char::decode_utf16(units.iter().map(|unit| u16::from_le(*unit))) {
         unpaired += usize::from(unit.is_err());
         let c = unit.unwrap_or(char::REPLACEMENT_CHARACTER);
         out.extend_from_slice(c.encode_utf8(&mut buffer).as_bytes());
