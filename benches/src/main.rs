@@ -68,7 +68,7 @@ pub struct Scale {
 
 const FULL: Scale = Scale {
     block: 200_000,
-    times: 25,
+    times: 50,
     times_slow: 10,
     mirror: 10_000_000,
     changed: 10_000,

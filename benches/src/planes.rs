@@ -28,8 +28,8 @@ use tokio::sync::mpsc;
 const CORES: u64 = 2;
 /// As `icesync extract` reads.
 const LIMITS: BatchLimits = BatchLimits {
-    rows: 8_192,
-    bytes: 2 << 20,
+    rows: 32 << 10,
+    bytes: 1 << 20,
 };
 
 pub async fn measure(stage: &Stage, scale: &Scale, measures: &mut Measures) -> Result<(), Failure> {
@@ -311,7 +311,7 @@ async fn writing(
     control.run(&Statement::plain(create), Class::Long).await?;
     let sink = format!("[dbo].[sink_{}]", table.name);
     let block = block(stage).await?;
-    let rows = scale.block * table.times(scale);
+    let rows = scale.block * scale.times_slow;
     let wall = |spent: &Spent| spent.wall;
     if measures.wants("f") {
         let sent = async || bulk(stage, scale, &sink, &columns, &block).await;
@@ -371,7 +371,7 @@ async fn bulk(
     };
     let clock = Clock::start();
     let feed = async move {
-        for _ in 0..scale.times {
+        for _ in 0..scale.times_slow {
             for batch in block {
                 // A receiver that went away says why itself.
                 let _ = sender.send(batch.clone()).await;
@@ -401,7 +401,7 @@ async fn tiberius_bulk(
     };
     let clock = Clock::start();
     let mut request = client.bulk_insert(sink).await?;
-    for _ in 0..scale.times {
+    for _ in 0..scale.times_slow {
         for batch in block {
             let column = |name: &str| Ok::<_, Failure>(batch.column(at(name)?));
             let id = column("id")?.as_primitive::<Int64Type>();

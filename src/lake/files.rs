@@ -51,7 +51,7 @@ pub enum Dictionaries {
 }
 
 /// Batches that may wait for the encoding thread.
-const QUEUE_BATCHES: usize = 2;
+const QUEUE_BATCHES: usize = 4;
 /// A row group is closed at this size of encoded data even when it has few rows, so that wide rows stay within memory.
 const ROW_GROUP_BYTES: usize = 24 << 20;
 /// Bounds of strings and binary in manifests, in characters or bytes.

@@ -36,9 +36,9 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 /// Rows of one Arrow batch between reader and writer.
-const BATCH_ROWS: usize = 8_192;
+const BATCH_ROWS: usize = 32 << 10;
 /// Bytes of one Arrow batch, for wide rows.
-const BATCH_BYTES: usize = 2 << 20;
+const BATCH_BYTES: usize = 1 << 20;
 /// Batches between reader and writer.
 const BATCHES_IN_FLIGHT: usize = 1;
 /// Failpoint: the lake table has followed its source's schema, no row is read yet.

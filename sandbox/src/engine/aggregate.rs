@@ -2,10 +2,10 @@
 
 use crate::engine::context::Cx;
 use crate::engine::convert::as_float;
-use crate::engine::expr::Expr;
+use crate::engine::expr::{Cond, Expr, Kind};
 use crate::engine::fault::{Outcome, error, overflow};
 use crate::engine::ordering;
-use crate::engine::plan::{Cursor, Plan, Tuple};
+use crate::engine::plan::{Access, Cursor, Node, Plan, Scan, Tuple, scan};
 use crate::engine::types::{self, decimal};
 use crate::session::SqlError;
 use crate::value::{SqlType, Value};
@@ -317,7 +317,14 @@ pub fn open<'p>(
     if keys.is_empty() {
         groups.push((Vec::new(), fresh()));
     }
-    let mut cursor = input.open(cx)?;
+    let end = match (keys, calls) {
+        ([], [call]) => end_of_index(input, call, cx)?,
+        _ => None,
+    };
+    let mut cursor = match &end {
+        Some(scan) => scan::open(scan, &[], cx)?,
+        None => input.open(cx)?,
+    };
     while let Some(row) = cursor.next(cx)? {
         let at = if keys.is_empty() {
             0
@@ -341,6 +348,9 @@ pub fn open<'p>(
         for (call, state) in calls.iter().zip(&mut groups[at].1) {
             state.add(call, &row, cx)?;
         }
+        if end.is_some() && !matches!(groups[at].1[0].best, Value::Null) {
+            break;
+        }
     }
     let mut rows = Vec::with_capacity(groups.len());
     for (mut row, mut states) in groups {
@@ -350,6 +360,41 @@ pub fn open<'p>(
         rows.push(row);
     }
     Ok(Box::new(Finished(rows.into_iter())))
+}
+
+/// The least or greatest value of a column that an index begins with stands at an end of the index; NULLs may stand before it.
+fn end_of_index(input: &Plan, call: &Aggregate, cx: &Cx<'_>) -> Outcome<Option<Scan>> {
+    let greatest = match call.function {
+        Function::Min => false,
+        Function::Max => true,
+        _ => return Ok(None),
+    };
+    let (Node::Scan(scan), Some(arg)) = (&input.node, &call.arg) else {
+        return Ok(None);
+    };
+    let Kind::Column(column) = arg.kind else {
+        return Ok(None);
+    };
+    let whole = matches!(scan.access, Access::Rows)
+        && matches!(scan.filter, Cond::True)
+        && scan.sample.is_none();
+    if !whole || arg.collate.is_some() {
+        return Ok(None);
+    }
+    let indexes = &cx.held.table(scan.table)?.def.indexes;
+    let index = indexes.iter().position(|index| {
+        index.filter.is_none() && index.columns.first().is_some_and(|(at, _)| *at == column)
+    });
+    Ok(index.map(|index| Scan {
+        access: Access::Index {
+            index,
+            equal: Vec::new(),
+            low: None,
+            high: None,
+            backward: greatest != indexes[index].columns[0].1,
+        },
+        ..scan.clone()
+    }))
 }
 
 struct Finished(std::vec::IntoIter<Tuple>);

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 mod join;
 mod pipeline;
-mod scan;
+pub(super) mod scan;
 
 pub use pipeline::sort_key;
 pub use scan::{lock_key, lock_table, resolve_reading};

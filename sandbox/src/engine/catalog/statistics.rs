@@ -92,8 +92,8 @@ const STATS_COLUMN: &[Field<StatsColumnRow>] = &[
 ];
 
 /// A step of a histogram: the rows up to a value, since the step before.
-struct Step {
-    high: Value,
+struct Step<'a> {
+    high: &'a Value,
     range_rows: u64,
     equal_rows: u64,
     distinct: u64,
@@ -126,16 +126,16 @@ pub(super) fn histogram(cx: &Cx<'_>, at: ObjectRef, stats_id: i32) -> Outcome<Ve
         .rows
         .values()
         .filter_map(|chain| chain.visible(view).ok().flatten());
-    let mut values: Vec<Value> = visible.map(|row| row[first].clone()).collect();
+    let mut values: Vec<&Value> = visible.map(|row| &row[first]).collect();
     values.sort_by(|a, b| ordering::compare(a, b, column.collate.as_deref()));
     let same = |a: &Value, b: &Value| {
         ordering::compare(a, b, column.collate.as_deref()) == Ordering::Equal
     };
     let steps = steps(values, same);
-    let render = |(number, step): (i32, Step)| {
+    let render = |(number, step): (i32, Step<'_>)| {
         let high = match step.high {
             Value::Null => Value::Null,
-            value => Value::Variant(Box::new((column.ty.clone(), value, None))),
+            value => Value::Variant(Box::new((column.ty.clone(), value.clone(), None))),
         };
         let average = if step.distinct == 0 {
             1.0
@@ -157,18 +157,18 @@ pub(super) fn histogram(cx: &Cx<'_>, at: ObjectRef, stats_id: i32) -> Outcome<Ve
 }
 
 /// Steps of about equal height over sorted values. The first is the lowest value alone, the last the highest.
-fn steps(values: Vec<Value>, same: impl Fn(&Value, &Value) -> bool) -> Vec<Step> {
+fn steps<'a>(values: Vec<&'a Value>, same: impl Fn(&Value, &Value) -> bool) -> Vec<Step<'a>> {
     let height = (values.len() / (STEPS - 2)).max(1) as u64 + 1;
-    let mut groups: Vec<(Value, u64)> = Vec::new();
+    let mut groups: Vec<(&Value, u64)> = Vec::new();
     for value in values {
         match groups.last_mut() {
-            Some((last, count)) if same(last, &value) => *count += 1,
+            Some((last, count)) if same(last, value) => *count += 1,
             _ => groups.push((value, 1)),
         }
     }
     let last = groups.len().saturating_sub(1);
     let few = groups.len() <= STEPS;
-    let mut out: Vec<Step> = Vec::new();
+    let mut out = Vec::new();
     let (mut range_rows, mut distinct) = (0, 0);
     for (at, (high, equal_rows)) in groups.into_iter().enumerate() {
         if few || at == 0 || at == last || range_rows + equal_rows >= height {
