@@ -2,6 +2,7 @@
 
 mod committing;
 mod deltas;
+mod encoding;
 mod evolving;
 mod interop;
 mod writing;

@@ -83,3 +83,34 @@ fn merging_a_large_table_uses_its_key() {
         "{few:?} against {whole:?}"
     );
 }
+
+#[test]
+fn the_ends_of_an_index_are_its_least_and_greatest_values() {
+    let engine = engine();
+    let mut c = connect(&engine);
+    c.ok("CREATE TABLE t (id int PRIMARY KEY, a int NULL, b int NULL, INDEX ia (a), INDEX ib (b DESC));
+          INSERT t VALUES (1, NULL, NULL), (2, 7, 7), (3, 4, 4), (4, 9, 9), (5, NULL, NULL)");
+    let ends = |column: &str| {
+        format!("SELECT (SELECT MIN({column}) FROM t), (SELECT MAX({column}) FROM t)")
+    };
+    assert_eq!(c.rows(&ends("id")), ["1|5"]);
+    assert_eq!(c.rows(&ends("a")), ["4|9"]);
+    assert_eq!(c.rows(&ends("b")), ["4|9"]);
+    assert_eq!(c.rows("SELECT MAX(a) FROM t WHERE a < 9"), ["7"]);
+    // An index keeps the keys of older versions.
+    c.ok("UPDATE t SET a = 5, b = 5 WHERE id = 4; DELETE t WHERE id = 5; UPDATE t SET a = 6, b = 6 WHERE id = 3");
+    assert_eq!(c.rows(&ends("id")), ["1|4"]);
+    assert_eq!(c.rows(&ends("a")), ["5|7"]);
+    assert_eq!(c.rows(&ends("b")), ["5|7"]);
+    c.ok("DELETE t WHERE a IS NOT NULL");
+    assert_eq!(c.rows(&ends("a")), ["NULL|NULL"]);
+    c.ok("DELETE t");
+    assert_eq!(c.rows(&ends("id")), ["NULL|NULL"]);
+    let mut other = connect(&engine);
+    other.ok("INSERT t VALUES (1, 1, 1)");
+    c.ok("BEGIN TRANSACTION; INSERT t VALUES (2, 2, 2)");
+    assert_eq!(c.rows("SELECT MAX(id) FROM t"), ["2"]);
+    assert_eq!(other.rows("SELECT MAX(id) FROM t WITH (READPAST)"), ["1"]);
+    c.ok("ROLLBACK");
+    assert_eq!(c.rows("SELECT MAX(id) FROM t"), ["1"]);
+}
