@@ -50,7 +50,10 @@ struct Proxy {
 pub fn serve(upstream: String, times: PathBuf) -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     // An algorithm that paces (BBR) would send by timers, far below memory speed, and in the client's time. Connections inherit it.
-    socket2::SockRef::from(&listener).set_tcp_congestion(b"cubic")?;
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(&listener)
+        .set_tcp_congestion(b"cubic")
+        .map_err(|error| io::Error::other(format!("congestion control `cubic`: {error}")))?;
     println!("{}", listener.local_addr()?);
     io::stdout().flush()?;
     let proxy = Arc::new(Proxy {
