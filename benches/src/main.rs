@@ -74,7 +74,7 @@ const FULL: Scale = Scale {
     changed: 10_000,
     memory: [1_000_000, 10_000_000],
     tables: 200,
-    repeats: 3,
+    repeats: 5,
 };
 const QUICK: Scale = Scale {
     block: 20_000,

@@ -234,11 +234,28 @@ fn record(asked: &Message, server: &mut TcpStream) -> io::Result<Recording> {
     if !all.starts_with(columns) || end < columns.len() || !matches!(all[end], 0xFD | 0xFF) {
         return Err(io::Error::other("the stand-in's answer is not a result"));
     }
+    let rows = packets(REPLY, &all[columns.len()..end], false);
+    collapse(&rows);
     Ok(Recording {
         columns: packets(REPLY, columns, false),
-        rows: packets(REPLY, &all[columns.len()..end], false),
+        rows,
         end: all[end..].to_vec(),
     })
+}
+
+/// Asks for huge pages, which are read faster from end to end; without them it is slower and the same.
+fn collapse(bytes: &[u8]) {
+    const HUGE_PAGE: usize = 2 << 20;
+    let before = bytes.as_ptr().align_offset(HUGE_PAGE);
+    let Some(whole) = bytes.get(before..) else {
+        return;
+    };
+    #[cfg(target_os = "linux")]
+    // SAFETY: of memory that is there and stays as it is.
+    unsafe {
+        let length = whole.len() & !(HUGE_PAGE - 1);
+        libc::madvise(whole.as_ptr() as *mut _, length, libc::MADV_COLLAPSE);
+    }
 }
 
 /// Reads a whole reply and forgets it; answers its bytes.

@@ -66,8 +66,7 @@ pub struct WriteOptions {
 }
 
 impl WriteOptions {
-    /// The defaults: 128 MB files, row groups of 128 Ki rows, pages of 256 KiB, dictionaries where values repeat, a million keys; zstd level 1 for a whole table, where the
-    /// encoder is what a copy waits for, and level 3 for changes.
+    /// The defaults: 128 MB files, row groups of 128 Ki rows, pages of 256 KiB, dictionaries where values repeat, a million keys, zstd level 1.
     pub fn new(mode: WriteMode, run_id: RunId) -> Self {
         Self {
             mode,
@@ -79,7 +78,7 @@ impl WriteOptions {
             page_bytes: 256 << 10,
             dictionaries: Dictionaries::WhereValuesRepeat,
             key_rows_max: 1_000_000,
-            compression: Compression::Zstd(if mode == WriteMode::ReplaceAll { 1 } else { 3 }),
+            compression: Compression::Zstd(1),
             distinct_keys: false,
             content: mode == WriteMode::ReplaceAll,
         }
