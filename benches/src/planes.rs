@@ -26,11 +26,6 @@ use tokio::sync::mpsc;
 
 /// Of the machine that the goals are set for; (c) reads as many ranges at once.
 const CORES: u64 = 2;
-/// As `icesync extract` reads.
-const LIMITS: BatchLimits = BatchLimits {
-    rows: 32 << 10,
-    bytes: 1 << 20,
-};
 
 pub async fn measure(stage: &Stage, scale: &Scale, measures: &mut Measures) -> Result<(), Failure> {
     if !measures.wants("abcdefgk") {
@@ -167,7 +162,8 @@ async fn decode(
         }
     };
     let read = async {
-        let counts = channel.read(statement, &mut decoder, LIMITS, &sender).await;
+        let limits = BatchLimits::default();
+        let counts = channel.read(statement, &mut decoder, limits, &sender).await;
         drop(sender);
         counts
     };

@@ -235,6 +235,7 @@ fn record(asked: &Message, server: &mut TcpStream) -> io::Result<Recording> {
         return Err(io::Error::other("the stand-in's answer is not a result"));
     }
     let rows = packets(REPLY, &all[columns.len()..end], false);
+    #[cfg(target_os = "linux")]
     collapse(&rows);
     Ok(Recording {
         columns: packets(REPLY, columns, false),
@@ -244,13 +245,13 @@ fn record(asked: &Message, server: &mut TcpStream) -> io::Result<Recording> {
 }
 
 /// Asks for huge pages, which are read faster from end to end; without them it is slower and the same.
+#[cfg(target_os = "linux")]
 fn collapse(bytes: &[u8]) {
     const HUGE_PAGE: usize = 2 << 20;
     let before = bytes.as_ptr().align_offset(HUGE_PAGE);
     let Some(whole) = bytes.get(before..) else {
         return;
     };
-    #[cfg(target_os = "linux")]
     // SAFETY: of memory that is there and stays as it is.
     unsafe {
         let length = whole.len() & !(HUGE_PAGE - 1);

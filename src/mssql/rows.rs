@@ -43,6 +43,16 @@ pub struct BatchLimits {
     pub bytes: usize,
 }
 
+/// As an extract reads.
+impl Default for BatchLimits {
+    fn default() -> Self {
+        Self {
+            rows: 32 << 10,
+            bytes: 1 << 20,
+        }
+    }
+}
+
 /// What a read moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ReadCounts {
@@ -123,12 +133,15 @@ impl Channel {
             let mut counts = ReadCounts::default();
             loop {
                 // What is in the driver's buffer needs no future.
-                let complete = match client.try_next_buffered_row_into(decoder)? {
-                    BufferedRowPoll::Complete => true,
-                    poll => finish_row(client, decoder, poll).await?,
-                };
-                if !complete {
-                    break;
+                match client.try_next_buffered_row_into(decoder)? {
+                    BufferedRowPoll::Complete => {}
+                    BufferedRowPoll::Partial => client.finish_row_into(decoder).await?,
+                    BufferedRowPoll::Pending => {
+                        if !client.next_row_into(decoder).await? {
+                            break;
+                        }
+                    }
+                    BufferedRowPoll::Exhausted => break,
                 }
                 if let Some(fault) = decoder.take_fault() {
                     return Err(fault.into());
@@ -228,21 +241,6 @@ fn more_rows() -> Failure {
     Failure::Ours(MssqlError::Shape(
         "the statement returned more than one rows set".into(),
     ))
-}
-
-/// Waits for the rest of a row; false at the end of the result.
-async fn finish_row(
-    client: &mut TdsClient,
-    decoder: &mut Decoder,
-    poll: BufferedRowPoll,
-) -> Result<bool, Failure> {
-    match poll {
-        BufferedRowPoll::Complete => {}
-        BufferedRowPoll::Partial => client.finish_row_into(decoder).await?,
-        BufferedRowPoll::Pending => return Ok(client.next_row_into(decoder).await?),
-        BufferedRowPoll::Exhausted => return Ok(false),
-    }
-    Ok(true)
 }
 
 async fn hand_over(

@@ -35,10 +35,6 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 use tokio::sync::mpsc;
 
-/// Rows of one Arrow batch between reader and writer.
-const BATCH_ROWS: usize = 32 << 10;
-/// Bytes of one Arrow batch, for wide rows.
-const BATCH_BYTES: usize = 1 << 20;
 /// Batches between reader and writer.
 const BATCHES_IN_FLIGHT: usize = 1;
 /// Failpoint: the lake table has followed its source's schema, no row is read yet.
@@ -404,10 +400,7 @@ pub(super) async fn pump<T>(
     write: impl AsyncFnOnce(mpsc::Receiver<RecordBatch>) -> Result<T>,
 ) -> Result<(u64, T)> {
     let (sender, batches) = mpsc::channel(BATCHES_IN_FLIGHT);
-    let limits = BatchLimits {
-        rows: BATCH_ROWS,
-        bytes: BATCH_BYTES,
-    };
+    let limits = BatchLimits::default();
     let read = async {
         let counts = channel.read(statement, decoder, limits, &sender).await;
         drop(sender);

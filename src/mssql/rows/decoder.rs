@@ -166,7 +166,7 @@ impl Decoder {
     /// The first value of the last row that could not be kept.
     #[inline]
     pub(in crate::mssql) fn take_fault(&mut self) -> Option<MssqlError> {
-        self.fault.as_ref()?;
+        self.fault.as_ref()?; // not written to for every row
         self.fault
             .take()
             .map(|fault| MssqlError::Conversion(*fault))
