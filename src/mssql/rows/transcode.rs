@@ -1,6 +1,6 @@
 //! Text from the wire's encodings into UTF-8, and back, without an allocation per value.
 //!
-//! Values go in chunks. A chunk of ASCII, which is most of most data, takes a loop that the compiler turns into vector instructions; any
+//! Values go in chunks. A chunk of ASCII, which is most of most data, takes a short loop of vector instructions; any
 //! other goes through `simdutf`, which has them for every script (Lemire and Muła, "Transcoding Unicode Characters with AVX-512 Instructions", 2022). A unit that is
 //! half of a surrogate pair stands for no character: the callers decide whether that is refused or replaced.
 
@@ -17,9 +17,12 @@ pub(super) fn append_utf16(bytes: &[u8], out: &mut Vec<u8>) -> usize {
     while rest.len() >= 2 {
         let (chunk, after) = rest.split_at(chunk_of_utf16(rest));
         rest = after;
-        if !append_ascii(chunk, out) {
-            unpaired += append_units(chunk, out);
+        // SAFETY: every processor of this architecture has SSE2. On others `simdutf` is asked, whatever the chunk is.
+        #[cfg(target_arch = "x86_64")]
+        if unsafe { append_ascii(chunk, out) } {
+            continue;
         }
+        unpaired += append_units(chunk, out);
     }
     if !rest.is_empty() {
         out.extend_from_slice("\u{FFFD}".as_bytes());
@@ -36,21 +39,59 @@ fn chunk_of_utf16(bytes: &[u8]) -> usize {
 }
 
 /// Appends a chunk if it is ASCII; appends nothing and answers false if not.
+///
+/// Eight units at a time. The last eight of a chunk are taken once more, rather than the few after the last whole eight one by one.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "sse2")]
 fn append_ascii(chunk: &[u8], out: &mut Vec<u8>) -> bool {
-    /// The bits of four units that ASCII leaves at 0.
-    const BEYOND: u64 = 0xFF80_FF80_FF80_FF80;
-    let (fours, rest) = chunk.as_chunks::<8>();
-    let fours = fours
-        .iter()
-        .fold(0, |seen, four| seen | u64::from_le_bytes(*four));
-    let rest = rest.chunks_exact(2).fold(0, |seen, unit| {
-        seen | u16::from_le_bytes([unit[0], unit[1]])
-    });
-    let is_ascii = fours & BEYOND == 0 && rest < 0x80;
+    use std::arch::x86_64::{
+        _mm_and_si128, _mm_cmpeq_epi16, _mm_loadu_si128, _mm_movemask_epi8, _mm_or_si128,
+        _mm_packus_epi16, _mm_set1_epi16, _mm_setzero_si128, _mm_storel_epi64,
+    };
+    let length = chunk.len() / 2;
+    out.reserve(length);
+    let free = &mut out.spare_capacity_mut()[..length];
+    let ascii = _mm_set1_epi16(0x7F);
+    let mut seen = _mm_setzero_si128();
+    let mut narrow = |from: &[u8; 16], to: &mut [MaybeUninit<u8>; 8]| {
+        // SAFETY: reads the sixteen bytes of `from`.
+        let eight = unsafe { _mm_loadu_si128(from.as_ptr().cast()) };
+        seen = _mm_or_si128(seen, eight);
+        let eight = _mm_and_si128(eight, ascii);
+        // SAFETY: writes the eight bytes of `to`.
+        unsafe { _mm_storel_epi64(to.as_mut_ptr().cast(), _mm_packus_epi16(eight, eight)) };
+    };
+    for (from, to) in chunk.as_chunks().0.iter().zip(free.as_chunks_mut().0) {
+        narrow(from, to);
+    }
+    let is_ascii = if let (Some(from), Some(to)) = (chunk.last_chunk(), free.last_chunk_mut()) {
+        narrow(from, to);
+        _mm_movemask_epi8(_mm_cmpeq_epi16(_mm_and_si128(seen, ascii), seen)) == 0xFFFF
+    } else {
+        let units = chunk.as_chunks::<2>().0;
+        let seen = units.iter().zip(free).fold(0, |seen, (from, to)| {
+            to.write(from[0]);
+            seen | u16::from_le_bytes(*from)
+        });
+        seen < 0x80
+    };
     if is_ascii {
-        out.extend(chunk.chunks_exact(2).map(|unit| unit[0]));
+        // SAFETY: a byte was written for every unit, by whole eights and the last eight, or one by one.
+        unsafe { out.set_len(out.len() + length) };
     }
     is_ascii
+}
+
+/// A word at a time, and the last eight bytes once more, rather than those after the last whole word one by one.
+fn is_ascii(bytes: &[u8]) -> bool {
+    const BEYOND: u64 = 0x8080_8080_8080_8080;
+    let word = |seen, word: &[u8; 8]| seen | u64::from_le_bytes(*word);
+    let whole = bytes.as_chunks().0.iter().fold(0, word);
+    let seen = match bytes.last_chunk() {
+        Some(last) => word(whole, last),
+        None => bytes.iter().fold(0, |seen, byte| seen | u64::from(*byte)),
+    };
+    seen & BEYOND == 0
 }
 
 /// Appends any chunk; answers how many units stood for no character.
@@ -99,7 +140,7 @@ static WINDOWS_1252: LazyLock<[char; 128]> = LazyLock::new(|| {
 
 /// Appends code page 1252 as UTF-8. Every byte is a character.
 pub(super) fn append_1252(bytes: &[u8], out: &mut Vec<u8>) {
-    if bytes.is_ascii() {
+    if is_ascii(bytes) {
         out.extend_from_slice(bytes);
         return;
     }
@@ -117,7 +158,7 @@ pub(super) fn append_1252(bytes: &[u8], out: &mut Vec<u8>) {
 
 /// Appends bytes that claim to be UTF-8 and returns how many pieces were not; each became U+FFFD.
 pub(super) fn append_utf8(bytes: &[u8], out: &mut Vec<u8>) -> usize {
-    if std::str::from_utf8(bytes).is_ok() {
+    if is_ascii(bytes) || std::str::from_utf8(bytes).is_ok() {
         out.extend_from_slice(bytes);
         return 0;
     }
@@ -139,7 +180,7 @@ pub(in crate::mssql) fn append_as_utf16(text: &str, out: &mut Vec<u8>) {
         let (chunk, after) = rest.split_at(rest.floor_char_boundary(CHUNK));
         rest = after;
         let start = out.len();
-        if chunk.is_ascii() {
+        if is_ascii(chunk.as_bytes()) {
             out.resize(start + 2 * chunk.len(), 0);
             for (to, from) in out[start..].chunks_exact_mut(2).zip(chunk.as_bytes()) {
                 to[0] = *from;
@@ -186,6 +227,27 @@ mod tests {
             String::from_utf8(out).unwrap(),
             "A\u{FFFD}\u{FFFD}\u{10000}"
         );
+    }
+
+    #[test]
+    fn one_character_beyond_ascii_is_seen_wherever_it_stands() {
+        for length in 0..70 {
+            let plain = "x".repeat(length).into_bytes();
+            assert!(is_ascii(&plain));
+            for at in 0..length {
+                let mut bytes = plain.clone();
+                bytes[at] = 0x80;
+                assert!(!is_ascii(&bytes));
+                for unit in [0x7F, 0x80, 0x100, 0x8000] {
+                    let mut units: Vec<u16> = plain.iter().map(|byte| u16::from(*byte)).collect();
+                    units[at] = unit;
+                    let mut out = b"before".to_vec();
+                    assert_eq!(append_utf16(&utf16(&units), &mut out), 0);
+                    let expected = format!("before{}", String::from_utf16_lossy(&units));
+                    assert_eq!(String::from_utf8(out).unwrap(), expected);
+                }
+            }
+        }
     }
 
     #[test]
