@@ -149,7 +149,7 @@ pub fn run(command: &mut Command) -> io::Result<Ran> {
         scope.spawn(|| {
             while !ended.load(Ordering::Acquire) {
                 peak.fetch_max(high_water(child.id()), Ordering::AcqRel);
-                std::thread::sleep(Duration::from_millis(2));
+                std::thread::sleep(Duration::from_millis(10));
             }
         });
         let read = pipe.as_mut().map(|pipe| pipe.read_to_string(&mut stdout));

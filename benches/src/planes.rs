@@ -256,6 +256,7 @@ async fn settings(
         ("lz4", compression(Compression::Lz4)),
         ("snappy", compression(Compression::Snappy)),
         ("zstd_1", compression(Compression::Zstd(1))),
+        ("zstd_2", compression(Compression::Zstd(2))),
         ("zstd_3", compression(Compression::Zstd(3))),
         ("zstd_9", compression(Compression::Zstd(9))),
         ("rows_32k", group(32 << 10)),

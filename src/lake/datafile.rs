@@ -12,7 +12,7 @@ use arrow_array::types::Int64Type;
 use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow_cast::CastOptions;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use iceberg::spec::DataFile;
 use parquet::arrow::arrow_reader::{
@@ -22,6 +22,8 @@ use parquet::arrow::async_reader::{ParquetObjectReader, ParquetRecordBatchStream
 use parquet::arrow::{ProjectionMask, RowNumber};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 /// Record batches with the position of each row in its file.
 pub(super) type Rows = BoxStream<'static, Result<(RecordBatch, Vec<u64>)>>;
@@ -294,7 +296,67 @@ fn push_runs(
     }
 }
 
+/// Several streams as one. Each is read by a task of its own, as far as the reader keeps up; the order among them is lost.
+pub(super) fn merged<T: Send + 'static>(
+    streams: Vec<BoxStream<'static, Result<T>>>,
+) -> BoxStream<'static, Result<T>> {
+    let (sender, receiver) = mpsc::channel(streams.len().max(1));
+    let mut tasks = JoinSet::new();
+    for mut rows in streams {
+        let sender = sender.clone();
+        tasks.spawn(async move {
+            while let Some(some) = rows.next().await {
+                let failed = some.is_err();
+                if sender.send(some).await.is_err() || failed {
+                    return;
+                }
+            }
+        });
+    }
+    stream::unfold((receiver, tasks), async |(mut receiver, mut tasks)| {
+        if let Some(some) = receiver.recv().await {
+            return Some((some, (receiver, tasks)));
+        }
+        // A task that panicked has not sent everything.
+        while let Some(ended) = tasks.join_next().await {
+            if ended.is_err() {
+                let lost = Err(LakeError::Thread {
+                    action: "reads rows",
+                });
+                return Some((lost, (receiver, tasks)));
+            }
+        }
+        None
+    })
+    .boxed()
+}
+
 /// Only the batches of a stream of rows.
 pub(super) fn batches(rows: Rows) -> BoxStream<'static, Result<RecordBatch>> {
     rows.map_ok(|(batch, _)| batch).boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn merged_streams_lose_nothing() {
+        let streams =
+            (0..5).map(|task| stream::iter((0..100).map(move |at| Ok(task * 100 + at))).boxed());
+        let mut merged: Vec<i32> = merged(streams.collect()).try_collect().await.unwrap();
+        merged.sort_unstable();
+        assert_eq!(merged, (0..500).collect::<Vec<_>>());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn merged_streams_end_in_the_error_of_one() {
+        let failing = stream::once(async { Err(LakeError::Thread { action: "fails" }) }).boxed();
+        let panicking = stream::once(async { panic!("as a decoder might") }).boxed();
+        for (broken, expected) in [(failing, "fails"), (panicking, "reads rows")] {
+            let whole = stream::iter((0..100).map(Ok)).boxed();
+            let merged: Result<Vec<i32>> = merged(vec![whole, broken]).try_collect().await;
+            assert!(matches!(merged, Err(LakeError::Thread { action }) if action == expected));
+        }
+    }
 }

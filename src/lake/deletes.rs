@@ -13,10 +13,12 @@ use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use futures::TryStreamExt;
 use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, DataFileFormat, Datum};
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 use parquet::arrow::{ArrowWriter, PARQUET_FIELD_ID_META_KEY};
 use parquet::basic::{Compression as ParquetCompression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
+use parquet::schema::types::ColumnPath;
 use roaring::RoaringTreemap;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -147,14 +149,19 @@ fn encode(
                 ParquetCompression::ZSTD(ZstdLevel::default())
             }
         })
+        // Every path is the same, no position is there twice.
+        .set_column_dictionary_enabled(ColumnPath::from("pos"), false)
         // Bounds must hold the whole path: readers compare it with the path of the data file.
         .set_statistics_truncate_length(None)
         .set_column_index_truncate_length(None)
         .set_created_by(concat!("icesync ", env!("CARGO_PKG_VERSION")).to_owned())
         .build();
     let mut sink = store.sink(uri)?;
+    let options = ArrowWriterOptions::new()
+        .with_properties(properties)
+        .with_skip_arrow_metadata(true);
     let mut writer =
-        ArrowWriter::try_new(&mut sink, schema(), Some(properties)).map_err(failed())?;
+        ArrowWriter::try_new_with_options(&mut sink, schema(), options).map_err(failed())?;
     let mut rest = positions.iter().peekable();
     while rest.peek().is_some() {
         let rows: Vec<i64> = rest

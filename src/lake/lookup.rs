@@ -8,7 +8,7 @@
 //! stored values is first widened to one of folded values ([`folded_bounds`]): ordered digits stay a narrow interval, letters
 //! widen it where capitals and small letters sort apart.
 
-use super::datafile::{OpenFile, Wanted, widened};
+use super::datafile::{OpenFile, Wanted, merged, widened};
 use super::error::{LakeError, Result};
 use super::keys::{KeyEncoder, KeySet, folded_bounds, folds};
 use super::shape::Shape;
@@ -22,13 +22,15 @@ use arrow_array::{
 };
 use arrow_row::{RowConverter, SortField};
 use arrow_schema::{DataType, TimeUnit};
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt, future};
 use iceberg::spec::{DataFile, Datum, PrimitiveLiteral};
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::bloom_filter::Sbbf;
 use serde::{Deserialize, Serialize};
+use std::num::NonZero;
 use std::ops::Range;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 
 /// What looking up keys has cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -57,6 +59,8 @@ impl LookupStats {
 
 /// With more candidate keys than this for a row group its bloom filters are not asked: one of them will be there.
 const BLOOM_KEYS_MAX: usize = 4096;
+/// Tasks that decode the row groups of a file at once: one for each core, and at most so many. Each holds a page of every key column and two batches.
+const TASKS_MAX: usize = 8;
 /// Keys decoded at a time.
 const DECODE_KEYS: usize = 16 * 1024;
 
@@ -67,7 +71,7 @@ pub(super) struct Lookup<'a> {
     encoder: &'a KeyEncoder,
     keys: &'a KeySet,
     columns: Vec<KeyColumn>,
-    sieve: Sieve,
+    sieve: Arc<Sieve>,
     pub(super) stats: LookupStats,
 }
 
@@ -128,12 +132,12 @@ impl<'a> Lookup<'a> {
             encoder,
             keys,
             columns,
-            sieve,
+            sieve: Arc::new(sieve),
             stats: LookupStats::default(),
         })
     }
 
-    /// Calls `found` with the number of each key of the set and the position of each of its rows in the file.
+    /// Calls `found` with the number of each key of the set and the position of each of its rows in the file, in no particular order.
     pub(super) async fn probe(
         &mut self,
         file: &DataFile,
@@ -151,24 +155,25 @@ impl<'a> Lookup<'a> {
         }
         self.stats.files_probed += 1;
         self.stats.row_groups_probed += groups.len() as u64;
-        let mut rows = open.read(&self.shape.key_fields(), &Wanted::Groups(groups))?;
-        while let Some((batch, positions)) = rows.try_next().await? {
-            self.stats.rows_probed += positions.len() as u64;
-            let mut compare = |columns: &[ArrayRef], positions: &[u64]| -> Result<()> {
-                let encoded = self.encoder.encode(columns)?;
-                for (row, &position) in encoded.iter().zip(positions) {
-                    if let Some(number) = self.keys.find(row.as_ref()) {
-                        found(number, position);
-                    }
-                }
-                Ok(())
-            };
-            match self.sieve.rows(batch.columns())? {
-                None => compare(batch.columns(), &positions)?,
-                Some((_, rows)) if rows.is_empty() => {}
-                Some((columns, rows)) => {
-                    let rows = rows.iter().map(|&row| positions[row as usize]);
-                    compare(&columns, &rows.collect::<Vec<_>>())?;
+        let rows_of = |&group: &usize| open.footer().row_group(group).num_rows().unsigned_abs();
+        self.stats.rows_probed += groups.iter().map(rows_of).sum::<u64>();
+        let fields = self.shape.key_fields();
+        let tasks = available_parallelism().map_or(1, NonZero::get);
+        let tasks = tasks.min(TASKS_MAX).min(groups.len());
+        let share = |task| {
+            let groups = groups.iter().copied().skip(task).step_by(tasks);
+            let rows = open.read(&fields, &Wanted::Groups(groups.collect()))?;
+            let sieve = self.sieve.clone();
+            let sieved = rows.map(move |rows| rows.and_then(|(batch, at)| sieve.rows(batch, at)));
+            let some = sieved.try_filter(|(_, at)| future::ready(!at.is_empty()));
+            Ok(some.boxed())
+        };
+        let mut rows = merged((0..tasks).map(share).collect::<Result<_>>()?);
+        while let Some((columns, positions)) = rows.try_next().await? {
+            let encoded = self.encoder.encode(&columns)?;
+            for (row, &position) in encoded.iter().zip(&positions) {
+                if let Some(number) = self.keys.find(row.as_ref()) {
+                    found(number, position);
                 }
             }
         }

@@ -6,7 +6,7 @@
 use super::error::{LakeError, Result};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};
-use arrow_array::{Array, ArrayRef, UInt32Array};
+use arrow_array::{Array, ArrayRef, RecordBatch, UInt32Array};
 use arrow_buffer::ScalarBuffer;
 use arrow_select::take::take_arrays;
 
@@ -43,16 +43,22 @@ impl Sieve {
         }
     }
 
-    /// The rows that can hold a key, as their columns and their numbers; none when all can.
-    pub(super) fn rows(&self, columns: &[ArrayRef]) -> Result<Option<(Vec<ArrayRef>, Vec<u32>)>> {
+    /// The columns and positions of those rows that can hold a key.
+    pub(super) fn rows(
+        &self,
+        batch: RecordBatch,
+        positions: Vec<u64>,
+    ) -> Result<(Vec<ArrayRef>, Vec<u64>)> {
+        let columns = batch.columns();
         let rows = self.values.as_ref().zip(columns.first());
         let Some(rows) = rows.and_then(|(wanted, column)| ascending(wanted, &integers(column)?))
         else {
-            return Ok(None);
+            return Ok((columns.to_vec(), positions));
         };
-        let numbers = UInt32Array::from(rows);
-        let columns = take_arrays(columns, &numbers, None).map_err(LakeError::arrow("keys"))?;
-        Ok(Some((columns, numbers.values().to_vec())))
+        let positions = rows.iter().map(|&row| positions[row as usize]).collect();
+        let rows = UInt32Array::from(rows);
+        let columns = take_arrays(columns, &rows, None).map_err(LakeError::arrow("keys"))?;
+        Ok((columns, positions))
     }
 }
 
@@ -103,19 +109,27 @@ mod tests {
         sieve
     }
 
+    /// Of rows at the positions 100, 101 and so on.
+    fn pass(keys: &ArrayRef, rows: &ArrayRef) -> (ArrayRef, Vec<u64>) {
+        let batch = RecordBatch::try_from_iter([("key", rows.clone())]).unwrap();
+        let positions = (100..).take(rows.len()).collect();
+        let (columns, positions) = sieve(keys).rows(batch, positions).unwrap();
+        assert_eq!(columns.len(), 1);
+        (columns[0].clone(), positions)
+    }
+
     #[test]
     fn a_column_that_is_no_integer_or_has_null_passes_whole() {
         let integers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..100));
         let text: ArrayRef = Arc::new(StringArray::from(vec!["a"]));
         let null: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None]));
         for keys in [&text, &null] {
-            let passed = sieve(keys).rows(std::slice::from_ref(&integers)).unwrap();
-            assert!(passed.is_none());
+            let (passed, positions) = pass(keys, &integers);
+            assert_eq!((passed.len(), positions.len()), (100, 100));
         }
         let one: ArrayRef = Arc::new(Int64Array::from(vec![1]));
-        assert!(sieve(&one).rows(&[null]).unwrap().is_none());
-        let (columns, numbers) = sieve(&one).rows(&[integers]).unwrap().unwrap();
-        assert_eq!((columns[0].len(), numbers), (1, vec![1]));
+        assert_eq!(pass(&one, &null).1, [100, 101]);
+        assert_eq!(pass(&one, &integers), (one, vec![101]));
     }
 
     proptest! {
@@ -129,17 +143,19 @@ mod tests {
             if sorted {
                 rows.sort_unstable();
             }
-            let keys: ArrayRef = Arc::new(Int64Array::from_iter_values(keys.into_iter().map(i64::from)));
+            let held = |row: &i32| keys.contains(row);
+            let wanted: ArrayRef = Arc::new(Int64Array::from_iter_values(keys.iter().map(|&key| i64::from(key))));
             let column: ArrayRef = Arc::new(Int32Array::from(rows.clone()));
-            if let Some((columns, numbers)) = sieve(&keys).rows(&[column]).unwrap() {
-                let held = |row: &i32| keys.as_primitive::<Int64Type>().values().contains(&i64::from(*row));
-                let expected: Vec<u32> = (0..).zip(&rows).filter(|(_, row)| held(row)).map(|(at, _)| at).collect();
-                prop_assert_eq!(&numbers, &expected);
-                let values: Vec<i32> = numbers.iter().map(|&at| rows[at as usize]).collect();
-                prop_assert_eq!(columns[0].as_primitive::<Int32Type>().values(), &values[..]);
+            let (passed, positions) = pass(&wanted, &column);
+            let expected: Vec<u64> = (100..).zip(&rows).filter(|(_, row)| held(row)).map(|(at, _)| at).collect();
+            if positions.len() == rows.len() {
+                // Few rows, or in no order; or every one has a key.
+                prop_assert!(!rows.is_sorted() || rows.len() < 40 || expected.len() == rows.len());
             } else {
-                prop_assert!(!rows.is_sorted() || rows.len() < 40);
+                prop_assert_eq!(&positions, &expected);
             }
+            let values: Vec<i32> = positions.iter().map(|&at| rows[at as usize - 100]).collect();
+            prop_assert_eq!(passed.as_primitive::<Int32Type>().values(), &values[..]);
         }
     }
 }
