@@ -66,7 +66,8 @@ pub struct WriteOptions {
 }
 
 impl WriteOptions {
-    /// The defaults: 128 MB files, row groups of 128 Ki rows, pages of 256 KiB, dictionaries where values repeat, a million keys, zstd level 2.
+    /// The defaults: 128 MB files, row groups of 128 Ki rows, pages of 256 KiB, dictionaries where values repeat, a million keys; zstd level 1
+    /// for a whole table, where the encoder is what a copy waits for, and level 2 for changes.
     pub fn new(mode: WriteMode, run_id: RunId) -> Self {
         Self {
             mode,
@@ -78,7 +79,7 @@ impl WriteOptions {
             page_bytes: 256 << 10,
             dictionaries: Dictionaries::WhereValuesRepeat,
             key_rows_max: 1_000_000,
-            compression: Compression::Zstd(2),
+            compression: Compression::Zstd(if mode == WriteMode::ReplaceAll { 1 } else { 2 }),
             distinct_keys: false,
             content: mode == WriteMode::ReplaceAll,
         }
