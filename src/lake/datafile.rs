@@ -119,6 +119,15 @@ impl OpenFile {
         )
     }
 
+    /// Bytes of fields in a row group, before compression.
+    pub(super) fn bytes(&self, fields: &[usize], group: usize) -> u64 {
+        let group = self.footer().row_group(group);
+        let roots = fields.iter().filter_map(|&field| self.columns[field]);
+        roots
+            .map(|root| group.column(root).uncompressed_size().max(0) as u64)
+            .fold(0, u64::saturating_add)
+    }
+
     /// Reads fields of the shape, in the order asked for.
     pub(super) fn read(&self, fields: &[usize], wanted: &Wanted<'_>) -> Result<Rows> {
         let footer = self.footer();
@@ -127,15 +136,12 @@ impl OpenFile {
             .iter()
             .map(|&at| footer.row_group(at).num_rows())
             .sum();
+        let bytes = groups.iter().map(|&at| self.bytes(fields, at));
+        let bytes = bytes.fold(0, u64::saturating_add);
+        let bytes_a_row = bytes / (rows.max(1) as u64) + 1;
         let mut roots: Vec<usize> = fields.iter().filter_map(|&f| self.columns[f]).collect();
         roots.sort_unstable();
         roots.dedup();
-        let bytes: i64 = groups
-            .iter()
-            .flat_map(|&at| roots.iter().map(move |&root| (at, root)))
-            .map(|(at, root)| footer.row_group(at).column(root).uncompressed_size())
-            .sum();
-        let bytes_a_row = (bytes.max(0) as u64) / (rows.max(1) as u64) + 1;
         let batch = (BATCH_BYTES / bytes_a_row).clamp(1, BATCH_ROWS) as usize;
         let mask = ProjectionMask::roots(self.metadata.parquet_schema(), roots.iter().copied());
         let mut builder = self

@@ -59,8 +59,8 @@ impl LookupStats {
 
 /// With more candidate keys than this for a row group its bloom filters are not asked: one of them will be there.
 const BLOOM_KEYS_MAX: usize = 4096;
-/// Tasks that decode the row groups of a file at once: one for each core, and at most so many. Each holds a page of every key column and two batches.
-const TASKS_MAX: usize = 8;
+/// Key columns of row groups that are decoded at once, in bytes before compression: as many groups as there are cores, unless these are more.
+const DECODE_BYTES: u64 = 32 << 20;
 /// Keys decoded at a time.
 const DECODE_KEYS: usize = 16 * 1024;
 
@@ -155,11 +155,13 @@ impl<'a> Lookup<'a> {
         }
         self.stats.files_probed += 1;
         self.stats.row_groups_probed += groups.len() as u64;
-        let rows_of = |&group: &usize| open.footer().row_group(group).num_rows().unsigned_abs();
+        let rows_of = |&group: &usize| open.footer().row_group(group).num_rows().max(0) as u64;
         self.stats.rows_probed += groups.iter().map(rows_of).sum::<u64>();
         let fields = self.shape.key_fields();
-        let tasks = available_parallelism().map_or(1, NonZero::get);
-        let tasks = tasks.min(TASKS_MAX).min(groups.len());
+        let largest = groups.iter().map(|&group| open.bytes(&fields, group)).max();
+        let tasks = DECODE_BYTES / largest.unwrap_or_default().max(1);
+        let cores = available_parallelism().map_or(1, NonZero::get);
+        let tasks = (tasks as usize).clamp(1, cores.min(groups.len()));
         let share = |task| {
             let groups = groups.iter().copied().skip(task).step_by(tasks);
             let rows = open.read(&fields, &Wanted::Groups(groups.collect()))?;
