@@ -59,7 +59,7 @@ impl LookupStats {
 
 /// With more candidate keys than this for a row group its bloom filters are not asked: one of them will be there.
 const BLOOM_KEYS_MAX: usize = 4096;
-/// Key columns of row groups that are decoded at once, in bytes before compression: as many groups as there are cores, unless these are more.
+/// Row groups are decoded on all cores at once, as long as their key columns are no more bytes than this before compression.
 const DECODE_BYTES: u64 = 32 << 20;
 /// Keys decoded at a time.
 const DECODE_KEYS: usize = 16 * 1024;
