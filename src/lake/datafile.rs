@@ -22,8 +22,9 @@ use parquet::arrow::async_reader::{ParquetObjectReader, ParquetRecordBatchStream
 use parquet::arrow::{ProjectionMask, RowNumber};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 use std::sync::Arc;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 /// Record batches with the position of each row in its file.
 pub(super) type Rows = BoxStream<'static, Result<(RecordBatch, Vec<u64>)>>;
@@ -302,34 +303,35 @@ fn push_runs(
     }
 }
 
-/// Several streams as one. Each is read by a task of its own, as far as the reader keeps up; the order among them is lost.
+/// Several streams as one. Each is read by a thread of its own, as far as the reader keeps up; the order among them is lost.
 pub(super) fn merged<T: Send + 'static>(
     streams: Vec<BoxStream<'static, Result<T>>>,
 ) -> BoxStream<'static, Result<T>> {
     let (sender, receiver) = mpsc::channel(streams.len().max(1));
-    let mut tasks = JoinSet::new();
-    for mut rows in streams {
-        let sender = sender.clone();
-        tasks.spawn(async move {
-            while let Some(some) = rows.next().await {
+    let read = |mut stream: BoxStream<'static, Result<T>>| {
+        let (sender, runtime) = (sender.clone(), Handle::current());
+        spawn_blocking(move || {
+            while let Some(some) = runtime.block_on(stream.next()) {
                 let failed = some.is_err();
-                if sender.send(some).await.is_err() || failed {
+                if sender.blocking_send(some).is_err() || failed {
                     return;
                 }
             }
-        });
-    }
-    stream::unfold((receiver, tasks), async |(mut receiver, mut tasks)| {
+        })
+    };
+    let threads: Vec<JoinHandle<()>> = streams.into_iter().map(read).collect();
+    let state = (receiver, threads.into_iter());
+    stream::unfold(state, async |(mut receiver, mut threads)| {
         if let Some(some) = receiver.recv().await {
-            return Some((some, (receiver, tasks)));
+            return Some((some, (receiver, threads)));
         }
-        // A task that panicked has not sent everything.
-        while let Some(ended) = tasks.join_next().await {
-            if ended.is_err() {
-                let lost = Err(LakeError::Thread {
+        // A thread that panicked has not sent everything.
+        while let Some(thread) = threads.next() {
+            if thread.await.is_err() {
+                let lost = LakeError::Thread {
                     action: "reads rows",
-                });
-                return Some((lost, (receiver, tasks)));
+                };
+                return Some((Err(lost), (receiver, threads)));
             }
         }
         None
