@@ -61,6 +61,9 @@ impl LookupStats {
 const BLOOM_KEYS_MAX: usize = 4096;
 /// Row groups are decoded on all cores at once, as long as their key columns are no more bytes than this before compression.
 const DECODE_BYTES: u64 = 32 << 20;
+/// Threads of one lookup at most: they come from the runtime's pool for blocking work (512 threads), of which their reads of files need some as
+/// well, with up to 64 tables at once.
+const THREADS_MAX: usize = 4;
 /// Keys decoded at a time.
 const DECODE_KEYS: usize = 16 * 1024;
 
@@ -159,18 +162,19 @@ impl<'a> Lookup<'a> {
         self.stats.rows_probed += groups.iter().map(rows_of).sum::<u64>();
         let fields = self.shape.key_fields();
         let largest = groups.iter().map(|&group| open.bytes(&fields, group)).max();
-        let tasks = DECODE_BYTES / largest.unwrap_or_default().max(1);
+        let threads = DECODE_BYTES / largest.unwrap_or_default().max(1);
         let cores = available_parallelism().map_or(1, NonZero::get);
-        let tasks = (tasks as usize).clamp(1, cores.min(groups.len()));
-        let share = |task| {
-            let groups = groups.iter().copied().skip(task).step_by(tasks);
+        let most = cores.min(THREADS_MAX).min(groups.len());
+        let threads = (threads as usize).clamp(1, most);
+        let share = |thread| {
+            let groups = groups.iter().copied().skip(thread).step_by(threads);
             let rows = open.read(&fields, &Wanted::Groups(groups.collect()))?;
             let sieve = self.sieve.clone();
             let sieved = rows.map(move |rows| rows.and_then(|(batch, at)| sieve.rows(batch, at)));
             let some = sieved.try_filter(|(_, at)| future::ready(!at.is_empty()));
             Ok(some.boxed())
         };
-        let mut rows = merged((0..tasks).map(share).collect::<Result<_>>()?);
+        let mut rows = merged((0..threads).map(share).collect::<Result<_>>()?);
         while let Some((columns, positions)) = rows.try_next().await? {
             let encoded = self.encoder.encode(&columns)?;
             for (row, &position) in encoded.iter().zip(&positions) {

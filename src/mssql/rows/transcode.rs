@@ -179,9 +179,9 @@ pub(in crate::mssql) fn append_as_utf16(text: &str, out: &mut Vec<u8>) {
     while !rest.is_empty() {
         let (chunk, after) = rest.split_at(rest.floor_char_boundary(CHUNK));
         rest = after;
-        // SAFETY: every processor of this architecture has SSE2.
         #[cfg(target_arch = "x86_64")]
         if is_ascii(chunk.as_bytes()) {
+            // SAFETY: every processor of this architecture has SSE2.
             unsafe { append_widened(chunk.as_bytes(), out) };
             continue;
         }
