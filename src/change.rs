@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use uuid::Uuid;
 
-/// Identifies one run of icesync; ascends with time (UUID version 7). It is how a commit whose reply was lost is found again.
+/// Identifies one run of icesync; ascends with time (UUID version 7). It is how a commit whose reply was lost is
+/// found again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RunId(Uuid);
 
@@ -54,8 +55,9 @@ impl fmt::Display for Strategy {
     }
 }
 
-/// A position in a source column's order, kept as text that SQL Server converts back to exactly the same value of the column's own type:
-/// dates in style 121, `datetimeoffset` with its offset, integers and decimals plain, `rowversion` as `0x` and 16 hex digits.
+/// A position in a source column's order, kept as text that SQL Server converts back to exactly the same value of
+/// the column's own type: dates in style 121, `datetimeoffset` with its offset, integers and decimals plain,
+/// `rowversion` as `0x` and 16 hex digits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watermark {
     pub column: String,
@@ -70,8 +72,9 @@ impl fmt::Display for Watermark {
     }
 }
 
-/// The part of the source's order that a run reads, closed before the first row is read. Rows at `lower` are read again (it lies `overlap` before
-/// the last upper bound); rows at `upper` belong to the next window, except for sequences, whose windows are `(lower, upper]`.
+/// The part of the source's order that a run reads, closed before the first row is read. Rows at `lower` are read
+/// again (it lies `overlap` before the last upper bound); rows at `upper` belong to the next window, except for
+/// sequences, whose windows are `(lower, upper]`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Window {
     /// None: from the beginning.
@@ -80,8 +83,8 @@ pub struct Window {
     pub upper: Option<Watermark>,
 }
 
-/// What a full read contained, whatever the order of its rows: the row count and the sum modulo 2^128 of a 128-bit hash of each row.
-/// Equal content means that a full refresh has nothing to commit.
+/// What a full read contained, whatever the order of its rows: the row count and the sum modulo 2^128 of a 128-bit
+/// hash of each row. Equal content means that a full refresh has nothing to commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content {
     pub rows: u64,
@@ -106,8 +109,8 @@ mod hex_u128 {
 /// Version of the checkpoint's JSON that this build writes; it reads this one and refuses newer ones.
 pub const CHECKPOINT_VERSION: u32 = 1;
 
-/// How far a lake table has followed its source. Lives in the table property `icesync.checkpoint` and, for history, in each
-/// snapshot's summary under the same name.
+/// How far a lake table has followed its source. Lives in the table property `icesync.checkpoint` and, for history,
+/// in each snapshot's summary under the same name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
     pub version: u32,
@@ -130,8 +133,9 @@ pub struct Checkpoint {
     pub committed_at: String,
 }
 
-/// The ledger of a read of a whole table in ranges of its key. Its ranges may be read in any order and by several runs, because its bound was
-/// taken before the first of them: what changes later is above the bound and read by the next window.
+/// The ledger of a read of a whole table in ranges of its key. Its ranges may be read in any order and by several
+/// runs, because its bound was taken before the first of them: what changes later is above the bound and read by
+/// the next window.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backfill {
     /// Fingerprint of the source's schema; ranges of another schema cannot be joined with new ones.

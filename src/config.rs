@@ -1,12 +1,12 @@
 //! YAML and environment to a validated [`Config`].
 //!
-//! Guarantees: every key is known (a misspelt one is refused by name), `${NAME}` is replaced inside string values after parsing,
-//! so that a password may hold any character, and an error names the file, the path inside it and the remedy. Secrets
-//! ([`Secret`]) never print.
+//! Guarantees: every key is known (a misspelt one is refused by name), `${NAME}` is replaced inside string values
+//! after parsing, so that a password may hold any character, and an error names the file, the path inside it and
+//! the remedy. Secrets ([`Secret`]) never print.
 
 use crate::change::{ChangeOptions, Clock, Isolation, StrategyChoice};
 use crate::mssql::sql::merge::{Mode, UpsertStatement};
-use crate::schema::drift::Answers;
+use crate::schema::drift::DeclaredChanges;
 use crate::schema::{Fidelity, TableKind, TableName};
 use bytesize::ByteSize;
 use serde::Deserialize;
@@ -83,7 +83,7 @@ pub struct Table {
     /// What the lake table does when the source's columns change.
     pub on_change: OnChange,
     /// What cannot be told from the source.
-    pub answers: Answers,
+    pub declared: DeclaredChanges,
 }
 
 /// What happens when the other side's columns have changed.
@@ -207,7 +207,8 @@ struct RawMerge {
 }
 
 impl RawMerge {
-    /// Versions of a row share its key, so a history is appended; everything else is an upsert unless it says otherwise.
+    /// Versions of a row share its key, so a history is appended; everything else is an upsert unless it says
+    /// otherwise.
     fn validate(self, kind: TableKind, at: &str) -> Result<Merge, Complaint> {
         let mode = match (kind, self.mode) {
             (TableKind::History, None | Some(Mode::Append)) => Mode::Append,
@@ -228,11 +229,11 @@ impl RawMerge {
 }
 
 /// An answer about one column only: two of them would contradict each other.
-fn answers(
+fn declared_changes(
     renames: BTreeMap<String, String>,
     drops: Vec<String>,
     at: &str,
-) -> Result<Answers, Complaint> {
+) -> Result<DeclaredChanges, Complaint> {
     let mut old = HashSet::new();
     let mut new = HashSet::new();
     for (from, to) in &renames {
@@ -249,7 +250,7 @@ fn answers(
             "must name each column once, and none that `renames` has".into(),
         ));
     }
-    Ok(Answers { renames, drops })
+    Ok(DeclaredChanges { renames, drops })
 }
 
 fn default_kind() -> TableKind {
@@ -457,7 +458,7 @@ impl RawTable {
             fidelity: self.fidelity,
             merge: self.merge.validate(self.kind, at)?,
             on_change: self.schema.on_change,
-            answers: answers(self.renames, self.drops, at)?,
+            declared: declared_changes(self.renames, self.drops, at)?,
         })
     }
 }
@@ -607,7 +608,7 @@ mod tests {
         assert_eq!(table.merge, Merge::default());
         assert_eq!(table.merge.on_schema_change, OnChange::Evolve);
         assert_eq!(table.on_change, OnChange::Evolve);
-        assert_eq!(table.answers, Answers::default());
+        assert_eq!(table.declared, DeclaredChanges::default());
         assert_eq!(config.warehouse.location, "conf/lake");
         assert_eq!(config.warehouse.target_file_bytes, 256 << 20);
         assert!(config.target.is_none());

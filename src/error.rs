@@ -1,7 +1,8 @@
 //! The error that crosses module walls, and what a caller may do about it.
 //!
-//! Modules keep their own `thiserror` enums; each variant answers `disposition()`. The upper modules see [`Error`], which
-//! adds the table it happened on. `Display` of an outer error never repeats its source: print the chain with [`Error::report`].
+//! Modules keep their own `thiserror` enums; each variant answers `disposition()`. The upper modules see [`Error`],
+//! which adds the table it happened on. `Display` of an outer error never repeats its source: print the chain with
+//! [`Error::report`].
 
 use std::fmt;
 
@@ -12,7 +13,8 @@ pub enum Disposition {
     Transient,
     /// The same call will fail again until somebody changes something.
     Definite,
-    /// The call may or may not have taken effect (the reply to a commit was lost). Look for the run id before anything else.
+    /// The call may or may not have taken effect (the reply to a commit was lost). Look for the run id before
+    /// anything else.
     Ambiguous,
 }
 

@@ -1,8 +1,8 @@
 //! Failpoints: named places where a test makes the process die, to prove that what follows a crash is correct.
 //!
-//! For tests only. With `ICESYNC_FAILPOINT=name` in the environment the process aborts (as on SIGKILL: nothing is flushed,
-//! no destructor runs) when it reaches that place; `name:3` lets it pass twice first. Without the variable a failpoint
-//! costs one load.
+//! For tests only. With `ICESYNC_FAILPOINT=name` in the environment the process aborts (as on SIGKILL: nothing is
+//! flushed, no destructor runs) when it reaches that place; `name:3` lets it pass twice first. Without the variable
+//! a failpoint costs one load.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};

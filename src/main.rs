@@ -4,7 +4,8 @@ mod cli;
 
 use std::process::ExitCode;
 
-/// Batches and files come and go on several threads: this allocator gives their memory back, and hands it out again without new pages.
+/// Batches and files come and go on several threads: this allocator gives their memory back, and hands it out again
+/// without new pages.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

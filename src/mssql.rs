@@ -1,15 +1,17 @@
 //! The two planes to SQL Server.
 //!
-//! * [`control`]: `tiberius`. Discovery, DDL, bounds, locks, state, the MERGE transaction. Small results, every one read to its end.
-//! * [`rows`] and [`bulk`]: `mssql-tds`. Rows into Arrow builders, Arrow batches into bulk-copy packets; no value passes
-//!   through an intermediate form.
+//! * [`control`]: `tiberius`. Discovery, DDL, bounds, locks, state, the MERGE transaction. Small results, every one
+//!   read to its end.
+//! * [`rows`] and [`bulk`]: `mssql-tds`. Rows into Arrow builders, Arrow batches into bulk-copy packets; no value
+//!   passes through an intermediate form.
 //!
-//! Both take the same [`connection::Connection`] and report the same [`error::MssqlError`]. Nothing outside this module names either driver.
+//! Both take the same [`settings::Connection`] and report the same [`error::MssqlError`]. Nothing outside this
+//! module names either driver.
 
 pub mod bulk;
-pub mod connection;
 pub mod control;
 pub mod describe;
 pub mod error;
 pub mod rows;
+pub mod settings;
 pub mod sql;

@@ -1,7 +1,7 @@
 //! What a run did, for people and for machines.
 //!
-//! [`RunReport`] is the JSON document of `--json`; its field names are stable. The text form is made from the same numbers. Neither holds a
-//! row value or a secret.
+//! [`RunReport`] is the JSON document of `--json`; its field names are stable. The text form is made from the same
+//! numbers. Neither holds a row value or a secret.
 
 use crate::change::Strategy;
 use crate::error::{Disposition, Error, Kind};
@@ -150,7 +150,8 @@ impl RunReport {
         }
     }
 
-    /// The exit code: 0 done, 1 failed, 3 some tables failed, 75 when every failure is transient and retries are used up.
+    /// The exit code: 0 done, 1 failed, 3 some tables failed, 75 when every failure is transient and retries are
+    /// used up.
     pub fn exit_code(&self) -> u8 {
         let errors: Vec<_> = self
             .tables

@@ -1,6 +1,7 @@
 //! What a SQL Server table looks like, in the words of its catalog, and what it becomes in the lake.
 //!
-//! A [`TableSchema`] is discovered from the source, kept as JSON in the lake table's properties, and is what a target table is rebuilt from.
+//! A [`TableSchema`] is discovered from the source, kept as JSON in the lake table's properties, and is what a
+//! target table is rebuilt from.
 
 pub mod drift;
 pub mod mapping;
@@ -341,8 +342,9 @@ pub struct LakeKeyField {
     pub fold: KeyFold,
 }
 
-/// The shape of a lake table: fields in order, and the fields that identify a row (empty: no key). A key column with a `__100ns`
-/// companion brings it into the key; an `__offset` stays outside, because SQL Server compares instants.
+/// The shape of a lake table: fields in order, and the fields that identify a row (empty: no key). A key column
+/// with a `__100ns` companion brings it into the key; an `__offset` stays outside, because SQL Server compares
+/// instants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LakeSchema {
     pub fields: Vec<LakeField>,

@@ -2,52 +2,58 @@
 //!
 //! # Why no row is lost
 //!
-//! A run reads one window of a column's order, closed above before the first row is read. The upper bound is stored with the rows in
-//! the same lake commit, and the next window starts there. So a run that dies at any point has either committed rows and bound together or
-//! neither, and reading the same window again gives the same rows or newer ones. What is left to argue is that nothing can appear
-//! below an upper bound after the window has been read. Each strategy argues it for itself:
+//! A run reads one window of a column's order, closed above before the first row is read. The upper bound is stored
+//! with the rows in the same lake commit, and the next window starts there. So a run that dies at any point has
+//! either committed rows and bound together or neither, and reading the same window again gives the same rows or
+//! newer ones. What is left to argue is that nothing can appear below an upper bound after the window has been
+//! read. Each strategy argues it for itself:
 //!
-//! - `rowversion`: `MIN_ACTIVE_ROWVERSION()` is below every version that an open transaction holds or will draw, so all rows below
-//!   it are committed. It is read in autocommit, before the reading transaction: what commits in between is then visible and below the bound,
-//!   or above it and in the next window. An update draws a new version, so a changed row moves to a later window.
-//! - `timestamp`: nothing on the server says which timestamps an open transaction has yet to write. The upper bound stays `lag`
-//!   behind the server's clock and, where the login may see transactions (VIEW SERVER STATE), also `lag` behind the begin of the oldest
-//!   open transaction that has written to the database; it may then lie before the last bound, and the window is read again from there.
-//!   The lower bound lies `overlap` before the last upper bound, for clocks that differ and rows that come late. A row that commits later than
-//!   `overlap` after its own timestamp is missed until it changes again or a full refresh; so is a row without a timestamp. Bounds
-//!   are computed by the server in the column's own type, and moved back by twice its unit, because conversion rounds. A clock of local
-//!   time goes back an hour once a year: windows bounded by it reach back an hour further.
-//! - `sequence`: the highest number is read under a shared table lock, which waits for every insert in flight. Numbers drawn before
-//!   their insert begins (a SEQUENCE object, a counter in the application) may still come late, and updates are not seen at all; both are said.
+//! - `rowversion`: `MIN_ACTIVE_ROWVERSION()` is below every version that an open transaction holds or will draw, so
+//!   all rows below it are committed. It is read in autocommit, before the reading transaction: what commits in
+//!   between is then visible and below the bound, or above it and in the next window. An update draws a new
+//!   version, so a changed row moves to a later window.
+//! - `timestamp`: nothing on the server says which timestamps an open transaction has yet to write. The upper bound
+//!   stays `lag` behind the server's clock and, where the login may see transactions (VIEW SERVER STATE), also
+//!   `lag` behind the begin of the oldest open transaction that has written to the database; it may then lie before
+//!   the last bound, and the window is read again from there. The lower bound lies `overlap` before the last upper
+//!   bound, for clocks that differ and rows that come late. A row that commits later than `overlap` after its own
+//!   timestamp is missed until it changes again or a full refresh; so is a row without a timestamp. Bounds are
+//!   computed by the server in the column's own type, and moved back by twice its unit, because conversion rounds.
+//!   A clock of local time goes back an hour once a year: windows bounded by it reach back an hour further.
+//! - `sequence`: the highest number is read under a shared table lock, which waits for every insert in flight.
+//!   Numbers drawn before their insert begins (a SEQUENCE object, a counter in the application) may still come
+//!   late, and updates are not seen at all; both are said.
 //! - `full`: every row is read each time; there is no bound.
 //!
-//! The first run of a strategy, and any run whose checkpoint cannot be used (another strategy, column or type; a bound that the
-//! server has not reached, as after a restore), reads the whole table, NULL and future watermarks included, with the upper bound taken before.
+//! The first run of a strategy, and any run whose checkpoint cannot be used (another strategy, column or type; a
+//! bound that the server has not reached, as after a restore), reads the whole table, NULL and future watermarks
+//! included, with the upper bound taken before.
 //!
 //! # Isolation
 //!
-//! Under SNAPSHOT all statements of a read see one state. Under READ COMMITTED with row versions each statement sees the state at its own
-//! beginning: a full read is one statement, and between the pages of a window a row can only leave for a later window (its watermark
-//! grows with the update) or be deleted; it cannot move to where the pages have passed. Under READ COMMITTED with locks the same holds for
-//! windows, for the same reason; a full read by a scan may meet a moved row twice or not at all. Rows missed in that way have been
-//! changed after the bound, so a watermark's next window brings them; `full` has no next window. That level is therefore used only when it is asked
-//! for, with a warning. NOLOCK and READPAST are never used.
+//! Under SNAPSHOT all statements of a read see one state. Under READ COMMITTED with row versions each statement
+//! sees the state at its own beginning: a full read is one statement, and between the pages of a window a row can
+//! only leave for a later window (its watermark grows with the update) or be deleted; it cannot move to where the
+//! pages have passed. Under READ COMMITTED with locks the same holds for windows, for the same reason; a full read
+//! by a scan may meet a moved row twice or not at all. Rows missed in that way have been changed after the bound,
+//! so a watermark's next window brings them; `full` has no next window. That level is therefore used only when it
+//! is asked for, with a warning. NOLOCK and READPAST are never used.
 //!
 //! # Round trips
 //!
 //! One for discovery, one for the bounds, one for the read; a window that is known to be empty is not read.
 
 mod auto;
+mod cuts;
 mod discover;
 mod full;
 mod isolation;
-mod ranges;
 mod rowversion;
 mod sequence;
 mod timestamp;
 
+pub use cuts::{Split, fingerprint};
 pub use discover::{Discovered, Facts, discover};
-pub use ranges::{Split, fingerprint};
 
 use crate::change::{Backfill, Checkpoint, Strategy, Watermark, Window};
 pub use crate::change::{ChangeOptions, Clock, Isolation, StrategyChoice};
@@ -374,8 +380,8 @@ impl ExtractPlan {
     }
 }
 
-/// Chooses the strategy, takes the bounds (at most one round trip, plus one that checks a configured key before a full read), and
-/// plans the read. Reads no row and changes nothing.
+/// Chooses the strategy, takes the bounds (at most one round trip, plus one that checks a configured key before a
+/// full read), and plans the read. Reads no row and changes nothing.
 pub async fn plan(
     control: &mut Control,
     source: &Discovered,
@@ -397,10 +403,10 @@ pub async fn plan(
     }
     let choice = auto::choose(source, options, kind)?;
     let reading = isolation::choose(source, options.isolation, choice.strategy)?;
-    let mut resumes = ranges::resumable(source, &reading, choice.strategy, checkpoint);
+    let mut resumes = cuts::resumable(source, &reading, choice.strategy, checkpoint);
     let continued = checkpoint
         .zip(resumes.as_ref().map(|(backfill, _)| *backfill))
-        .map(|(checkpoint, backfill)| ranges::as_checkpoint(checkpoint, backfill));
+        .map(|(checkpoint, backfill)| cuts::as_checkpoint(checkpoint, backfill));
     let checkpoint = continued.as_ref().or(checkpoint);
     let mut bounds = match (choice.strategy, choice.column) {
         (Strategy::Timestamp, Some(column)) => {
@@ -429,7 +435,7 @@ pub async fn plan(
         check_key(control, source).await?;
         let what = (choice.strategy, kind);
         let range_rows = options.range_rows;
-        split = ranges::split(control, source, &reading, what, range_rows, &mut bounds).await?;
+        split = cuts::split(control, source, &reading, what, range_rows, &mut bounds).await?;
     }
     let mut plan = assemble(source, options, choice, reading, bounds);
     plan.resumes = resumes.map(|(backfill, _)| backfill.clone());

@@ -1,35 +1,37 @@
 //! Joins source, lake and target: the only module that knows all three, and the only one that spawns tasks.
 //!
-//! Tables are worked on by a few workers, each with its own connections that it reuses from table to table. A step (extract or
-//! load of one table) either commits or leaves nothing behind that a later run would mistake for data:
+//! Tables are worked on by a few workers, each with its own connections that it reuses from table to table. A step
+//! (extract or load of one table) either commits or leaves nothing behind that a later run would mistake for data:
 //!
-//! - **extract** ends in one Iceberg metadata commit that carries rows and checkpoint together (see [`crate::lake`]). Killed before it, data
-//!   files lie about that no metadata names; killed after it, the next run starts from the new checkpoint.
-//! - **load** ends in one transaction on the target that carries rows and load state together (see [`crate::target`]). Killed before it, a
-//!   staging table lies about that the next load of the same target drops; killed after it, the next load finds the new state.
+//! - **extract** ends in one Iceberg metadata commit that carries rows and checkpoint together (see
+//!   [`crate::lake`]). Killed before it, data files lie about that no metadata names; killed after it, the next run
+//!   starts from the new checkpoint.
+//! - **load** ends in one transaction on the target that carries rows and load state together (see
+//!   [`crate::target`]). Killed before it, a staging table lies about that the next load of the same target drops;
+//!   killed after it, the next load finds the new state.
 //! - between the two nothing is remembered outside lake and target.
 
+mod backfill;
 mod extract;
+mod follow;
 mod load;
 mod look;
-mod overlap;
-mod ranges;
+mod reread;
 mod retry;
-mod shape;
 mod stage;
 
+pub use backfill::FAIL_AFTER_RANGE;
 pub use extract::FAIL_AFTER_EVOLVE;
 pub use load::{FAIL_AFTER_ALTER, FAIL_AFTER_APPLY, FAIL_AFTER_STAGING};
 pub use look::{Listing, PlanReport, SnapshotsReport, StatusReport};
-pub use ranges::FAIL_AFTER_RANGE;
 
 use crate::change::RunId;
 use crate::config::{Config, Database, Table};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::lake::{SnapshotRef, Warehouse};
-use crate::mssql::connection::Connection;
 use crate::mssql::control::Control;
 use crate::mssql::rows::Channel;
+use crate::mssql::settings::Connection;
 use crate::report::{ErrorReport, Outcome, RunReport, TableReport};
 use retry::Attempts;
 use std::collections::VecDeque;
@@ -300,7 +302,8 @@ impl Side {
 }
 
 impl Links {
-    /// After a failure every connection is closed: what an unread reply or a half-done transaction left behind ends with it.
+    /// After a failure every connection is closed: what an unread reply or a half-done transaction left behind ends
+    /// with it.
     fn guard<T>(&mut self, result: Result<T>) -> Result<T> {
         if result.is_err() {
             *self = Self::default();

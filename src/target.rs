@@ -2,29 +2,33 @@
 //!
 //! # Why nothing is lost or applied twice
 //!
-//! Rows are first copied into a staging table of this load alone, over any number of channels; nobody reads it, so a load that dies while
-//! staging has changed nothing. Then one transaction ([`merge::apply`]) takes a lock, moves the target's row in `icesync.load_state` from the
-//! snapshot that the load was computed from to the one it reaches, applies the staged rows, and commits. State and rows are one commit:
+//! Rows are first copied into a staging table of this load alone, over any number of channels; nobody reads it, so
+//! a load that dies while staging has changed nothing. Then one transaction ([`merge::apply`]) takes a lock, moves
+//! the target's row in `icesync.load_state` from the snapshot that the load was computed from to the one it
+//! reaches, applies the staged rows, and commits. State and rows are one commit:
 //!
 //! - killed before the commit: the server rolls back; the next load finds the old state and starts over from it;
 //! - killed after the commit: the next load finds the new state and has nothing to do;
-//! - the reply to the commit is lost: the outcome is not guessed. [`state::resolve`] waits for the lock that the lost transaction holds
-//!   until it has ended, then reads the state: our run id means applied;
-//! - two loads at once: the second waits for the session lock ([`staging::lock`]) or gives up saying so. Should a session lose its lock (the
-//!   connection died and came back), compare-and-set on the state still lets only one of the two commit;
+//! - the reply to the commit is lost: the outcome is not guessed. [`state::resolve`] waits for the lock that the
+//!   lost transaction holds until it has ended, then reads the state: our run id means applied;
+//! - two loads at once: the second waits for the session lock ([`staging::lock`]) or gives up saying so. Should a
+//!   session lose its lock (the connection died and came back), compare-and-set on the state still lets only one of
+//!   the two commit;
 //! - a batch that reaches the server late, after its connection was given up: compare-and-set refuses it.
 //!
-//! Staging tables of dead loads are dropped under the session lock, so none of a living load is. They are permanent tables in schema
-//! `icesync`, because the channels that fill them and the session that applies them are different ones.
+//! Staging tables of dead loads are dropped under the session lock, so none of a living load is. They are permanent
+//! tables in schema `icesync`, because the channels that fill them and the session that applies them are different
+//! ones.
 //!
 //! # Why the rows are right
 //!
-//! Staged text is in the target column's collation, so keys are equal exactly when the target says so; two staged rows with one key stop the
-//! load before anything is written, naming the key. Of several segments the last one counts for each key; within a segment a row that is there
-//! wins over one that is gone, because a row that moved between files is both. A row is updated when any value differs in type, length
-//! or bytes, not merely when its collation or EXCEPT says so: a name that changed from `ab` to `AB` is a change. What a target column could
-//! not hold exactly is refused by [`inspect::check`] before anything is staged; characters that its code page lacks stop the
-//! transaction.
+//! Staged text is in the target column's collation, so keys are equal exactly when the target says so; two staged
+//! rows with one key stop the load before anything is written, naming the key. Of several segments the last one
+//! counts for each key; within a segment a row that is there wins over one that is gone, because a row that moved
+//! between files is both. A row is updated when any value differs in type, length or bytes, not merely when its
+//! collation or EXCEPT says so: a name that changed from `ab` to `AB` is a change. What a target column could not
+//! hold exactly is refused by [`inspect::check`] before anything is staged; characters that its code page lacks
+//! stop the transaction.
 
 pub mod evolve;
 pub mod inspect;
@@ -163,7 +167,8 @@ fn name_hash(target: &TableName) -> u64 {
         })
 }
 
-/// The name of one of a target's application locks. Such names compare by bytes and hold 255 characters: one spelling, and never longer.
+/// The name of one of a target's application locks. Such names compare by bytes and hold 255 characters: one
+/// spelling, and never longer.
 fn lock_name(purpose: &str, target: &TableName) -> String {
     let name = target.to_string().to_lowercase();
     if name.encode_utf16().count() <= 200 {

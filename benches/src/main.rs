@@ -1,7 +1,8 @@
-//! Measures icesync: what the planes move, what a committed copy costs, what an incremental run costs, how much memory is held.
+//! Measures icesync: what the planes move, what a committed copy costs, what an incremental run costs, how much
+//! memory is held.
 //!
-//! Every figure comes with what it is compared to from the same run, because machines are shared and noisy: trust the ratios. `docs/BENCHMARKS.md`
-//! tells what each measure is.
+//! Every figure comes with what it is compared to from the same run, because machines are shared and noisy: trust
+//! the ratios. `docs/BENCHMARKS.md` tells what each measure is.
 
 // As icesync.
 #[global_allocator]
@@ -52,7 +53,8 @@ enum Role {
 pub struct Scale {
     /// Rows of one replayed block.
     pub block: u64,
-    /// How often the block is replayed, for planes and copies, and for clients of others and settings, which take longer.
+    /// How often the block is replayed, for planes and copies, and for clients of others and settings, which take
+    /// longer.
     pub times: u64,
     pub times_slow: u64,
     /// Rows of the mirror table of the incremental case, and rows that change.

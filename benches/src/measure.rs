@@ -183,7 +183,8 @@ pub fn run(command: &mut Command) -> io::Result<Ran> {
     })
 }
 
-/// The most memory that a process has held so far, in bytes; 0 when it is gone. (What wait4 says of it counts its parent's memory in.)
+/// The most memory that a process has held so far, in bytes; 0 when it is gone. (What wait4 says of it counts its
+/// parent's memory in.)
 fn high_water(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

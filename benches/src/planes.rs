@@ -190,7 +190,8 @@ async fn row_loop(stage: &Stage, statement: &Statement) -> Result<Spent, Failure
     Ok(clock.stop())
 }
 
-/// (e): the same batches into the files of a lake table, with the settings that an extract has, changed by `set`. Answers the files' bytes as well.
+/// (e): the same batches into the files of a lake table, with the settings that an extract has, changed by `set`.
+/// DeclaredChanges the files' bytes as well.
 async fn parquet(
     stage: &Stage,
     times: u64,

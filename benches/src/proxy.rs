@@ -1,9 +1,11 @@
 //! A server that sends pre-encoded results at memory speed, and takes bulk copies at memory speed.
 //!
-//! It stands between a client and the stand-in and passes everything on, so that logins, discovery and transactions are real, with two exceptions:
+//! It stands between a client and the stand-in and passes everything on, so that logins, discovery and transactions
+//! are real, with two exceptions:
 //!
-//! - a SELECT of the columns of a table whose name begins with `replay_` is asked of the stand-in once. Its rows are kept as they came over the wire, in
-//!   packets, and are sent as often as the file `times` says, to this client and every later one that asks the same;
+//! - a SELECT of the columns of a table whose name begins with `replay_` is asked of the stand-in once. Its rows
+//!   are kept as they came over the wire, in packets, and are sent as often as the file `times` says, to this
+//!   client and every later one that asks the same;
 //! - the rows of an INSERT BULK into a table whose name begins with `sink_` are read and thrown away.
 //!
 //! A process of its own, so that what it costs is not counted with the client.
@@ -49,7 +51,8 @@ struct Proxy {
 /// Serves until killed. Prints the address first.
 pub fn serve(upstream: String, times: PathBuf) -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
-    // An algorithm that paces (BBR) would send by timers, far below memory speed, and in the client's time. Connections inherit it.
+    // An algorithm that paces (BBR) would send by timers, far below memory speed, and in the client's time.
+    // Connections inherit it.
     #[cfg(target_os = "linux")]
     socket2::SockRef::from(&listener)
         .set_tcp_congestion(b"cubic")

@@ -1,7 +1,9 @@
-//! What a collation's name says: locale, comparison flags, version, sort id and code page, and its five bytes on the wire.
+//! What a collation's name says: locale, comparison flags, version, sort id and code page, and its five bytes on
+//! the wire.
 //!
 //! A name is taken apart, never guessed: a designator, version or suffix that is not in the tables here gives `None`.
-//! Sources of the figures: `sys.fn_helpcollations` and `COLLATIONPROPERTY` as SQL Server documents them, and [MS-TDS] 2.2.5.1.2.
+//! Sources of the figures: `sys.fn_helpcollations` and `COLLATIONPROPERTY` as SQL Server documents them, and
+//! [MS-TDS] 2.2.5.1.2.
 
 mod code_page;
 
@@ -86,7 +88,8 @@ impl CollationInfo {
     }
 }
 
-/// The code page that a client's five collation bytes name; `None` for a locale or sort id that is not in the tables here.
+/// The code page that a client's five collation bytes name; `None` for a locale or sort id that is not in the
+/// tables here.
 pub fn code_page_of_wire(bytes: [u8; 5]) -> Option<CodePage> {
     let info = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
     let flags = ((info >> 20) & 0xFF) as u8;

@@ -1,7 +1,9 @@
 //! The engine: an in-memory SQL Server behind the traits of `session`.
 //!
-//! - `types`, `convert`, `calendar`, `collation`, `ordering`: values, what they convert to, and the one order that everything compares by
-//! - `schema`, `storage`, `locks`, `state`: databases, tables with row versions, locks, and what transactions do to them
+//! - `types`, `convert`, `calendar`, `collation`, `ordering`: values, what they convert to, and the one order that
+//!   everything compares by
+//! - `schema`, `storage`, `locks`, `state`: databases, tables with row versions, locks, and what transactions do to
+//!   them
 //! - `bind`: names, types and collations settled; `expr`, `plan`, `aggregate`, `window`: what runs
 //! - `query`, `dml`, `ddl`, `flow`, `procedures`: statements, batches, errors
 //! - `meta`, `catalog`, `permissions`: what SQL Server tells about itself, and to whom
@@ -9,16 +11,21 @@
 //! - `connection`: one session; `context`: what running code carries
 //!
 //! # The transaction protocol
-//! One mutex guards the whole state. A statement holds it from its first read to its last write, so that statements are atomic towards each other without further argument; only a
-//! SELECT that reads row versions gives it up, between two chunks of rows.
+//! One mutex guards the whole state. A statement holds it from its first read to its last write, so that statements
+//! are atomic towards each other without further argument; only a SELECT that reads row versions gives it up,
+//! between two chunks of rows.
 //!
-//! A write pushes a version stamped with its transaction; that stamp is the row's exclusive lock. Commit takes the next commit time, restamps every version the transaction wrote with it, and
-//! releases its locks, in one hold of the mutex: a reader as of time T sees all of a transaction or nothing. Rollback pops the versions. READ COMMITTED reads as of the commit time at
-//! the statement's start, SNAPSHOT as of that of the transaction's first read; both see their own writes. Writers and locking readers look at the newest version and, when it is another
-//! transaction's, unwind, wait until it ends, and run the statement again: they act on what is committed, or fail with 3960 under SNAPSHOT.
+//! A write pushes a version stamped with its transaction; that stamp is the row's exclusive lock. Commit takes the
+//! next commit time, restamps every version the transaction wrote with it, and releases its locks, in one hold of
+//! the mutex: a reader as of time T sees all of a transaction or nothing. Rollback pops the versions. READ
+//! COMMITTED reads as of the commit time at the statement's start, SNAPSHOT as of that of the transaction's first
+//! read; both see their own writes. Writers and locking readers look at the newest version and, when it is another
+//! transaction's, unwind, wait until it ends, and run the statement again: they act on what is committed, or fail
+//! with 3960 under SNAPSHOT.
 //!
-//! A rowversion is given out at the write and noted with its transaction. MIN_ACTIVE_ROWVERSION is the least that an open transaction has, or the next: since commit removes the note and makes the
-//! rows visible in one hold of the mutex, every row with a lower rowversion is visible to whoever reads it afterwards.
+//! A rowversion is given out at the write and noted with its transaction. MIN_ACTIVE_ROWVERSION is the least that
+//! an open transaction has, or the next: since commit removes the note and makes the rows visible in one hold of
+//! the mutex, every row with a lower rowversion is visible to whoever reads it afterwards.
 
 pub mod calendar;
 pub mod collation;

@@ -1,4 +1,5 @@
-//! icesync-sandbox: a SQL Server stand-in that speaks TDS 7.4 and keeps its data in memory, for icesync's tests and demo.
+//! icesync-sandbox: a SQL Server stand-in that speaks TDS 7.4 and keeps its data in memory, for icesync's tests and
+//! demo.
 //!
 //! Strict by design: what it does not know is an error with SQL Server's number, never a guess.
 //!

@@ -1,6 +1,7 @@
 //! The command line of the stand-in: options in, one ready line out, a clean end on SIGTERM and SIGINT.
 //!
-//! Exit code 0 after a clean stop, 1 when it could not start (address in use, an initialisation script that fails), 2 for wrong arguments.
+//! Exit code 0 after a clean stop, 1 when it could not start (address in use, an initialisation script that fails),
+//! 2 for wrong arguments.
 
 use clap::Parser;
 use icesync_sandbox::engine::{Engine, EngineOptions};

@@ -1,4 +1,5 @@
-//! The wall between the wire (`tds`) and the engine: a connection owns one [`Session`]; running a batch sends [`Event`]s in order.
+//! The wall between the wire (`tds`) and the engine: a connection owns one [`Session`]; running a batch sends
+//! [`Event`]s in order.
 //!
 //! The engine is synchronous: the wire runs each call on a blocking thread and receives events through a bounded
 //! channel, so that a slow client holds back the scan.
@@ -36,7 +37,8 @@ pub enum Event {
     Columns(Vec<ColumnMeta>),
     /// Rows of the open result set, many at a time.
     Rows(Vec<Vec<Value>>),
-    /// Ends a statement. `count` is absent under SET NOCOUNT ON and for statements without one; `select` tells whether rows were sent.
+    /// Ends a statement. `count` is absent under SET NOCOUNT ON and for statements without one; `select` tells
+    /// whether rows were sent.
     Done {
         count: Option<u64>,
         select: bool,
@@ -76,8 +78,9 @@ pub struct BulkTarget {
 
 /// What the wire asks of the engine, for one connection.
 pub trait Session: Send {
-    /// Runs one batch. `cancel` is set on ATTENTION: the engine stops at the next row, leaves the transaction as SQL Server does.
-    /// Returns the bulk target when the batch was INSERT BULK: the wire then asks the session for a bulk load.
+    /// Runs one batch. `cancel` is set on ATTENTION: the engine stops at the next row, leaves the transaction as
+    /// SQL Server does. Returns the bulk target when the batch was INSERT BULK: the wire then asks the session for
+    /// a bulk load.
     fn batch(
         &mut self,
         sql: &str,
@@ -85,8 +88,8 @@ pub trait Session: Send {
         sink: &mut dyn Sink,
     ) -> Option<BulkTarget>;
 
-    /// Runs `sql` with the parameters declared as `declarations` (the text `@a int, @b nvarchar(10)`); returns the output parameters' final values, or
-    /// none after an error.
+    /// Runs `sql` with the parameters declared as `declarations` (the text `@a int, @b nvarchar(10)`); returns the
+    /// output parameters' final values, or none after an error.
     fn execute_sql(
         &mut self,
         sql: &str,

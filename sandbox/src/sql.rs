@@ -1,4 +1,5 @@
-//! The T-SQL subset: lexer, syntax tree and parser. What it does not know is an error with SQL Server's number and line.
+//! The T-SQL subset: lexer, syntax tree and parser. What it does not know is an error with SQL Server's number and
+//! line.
 //!
 //! - `ast`: the syntax tree; `keyword`: reserved words; `lexer`: tokens
 //! - `parser`: statements, declarations, types

@@ -1,17 +1,18 @@
 //! TDS 7.4, the server's side: packets, login, TLS, requests, and the encodings of every type.
 //!
 //! # One connection
-//! Three parties: a task that reads packets off the socket, a task that writes packets to it, and one thread that owns the
-//! [`Session`](crate::session::Session) and speaks the protocol in plain sequential code. Two bounded channels join them, so
-//! memory per connection is bounded and a slow client holds back the scan that feeds it.
+//! Three parties: a task that reads packets off the socket, a task that writes packets to it, and one thread that
+//! owns the [`Session`](crate::session::Session) and speaks the protocol in plain sequential code. Two bounded
+//! channels join them, so memory per connection is bounded and a slow client holds back the scan that feeds it.
 //!
-//! ATTENTION overtakes: the reading task sets the session's cancel flag the moment the packet arrives, then queues the packet
-//! in its place. The thread stops the running request, ends its reply, finds the packet and acknowledges it with a message of
-//! its own. A lost connection sets the flag too, so that a request that waits for a lock does not outlive its client.
+//! ATTENTION overtakes: the reading task sets the session's cancel flag the moment the packet arrives, then queues
+//! the packet in its place. The thread stops the running request, ends its reply, finds the packet and acknowledges
+//! it with a message of its own. A lost connection sets the flag too, so that a request that waits for a lock does
+//! not outlive its client.
 //!
 //! # Broken and hostile clients
-//! A packet or login that cannot be read ends the connection with a logged reason. A request whose packets are sound but whose
-//! content is not gets an error and the connection lives on. Requests and bulk rows are bounded by
+//! A packet or login that cannot be read ends the connection with a logged reason. A request whose packets are
+//! sound but whose content is not gets an error and the connection lives on. Requests and bulk rows are bounded by
 //! [`WireOptions::request_bytes_max`], logins by time, connections by number.
 //!
 //! - `packet`, `cursor`: bytes in and out
@@ -91,7 +92,8 @@ impl Default for WireOptions {
     }
 }
 
-/// Serves connections until `shutdown` is ready; then every connection is ended, its session closed, and its thread waited for.
+/// Serves connections until `shutdown` is ready; then every connection is ended, its session closed, and its thread
+/// waited for.
 pub async fn serve(
     listener: TcpListener,
     server: Arc<dyn Server>,

@@ -1,8 +1,8 @@
 //! SQL Server's types and values as the stand-in holds them.
 //!
-//! Character data is kept as UTF-16 code units whatever its declared type, so that `nvarchar` keeps unpaired surrogates. A `varchar`
-//! value holds only characters that its collation's code page has (others became `?` when it was converted, as in SQL
-//! Server), so encoding it on the wire loses nothing.
+//! Character data is kept as UTF-16 code units whatever its declared type, so that `nvarchar` keeps unpaired
+//! surrogates. A `varchar` value holds only characters that its collation's code page has (others became `?` when
+//! it was converted, as in SQL Server), so encoding it on the wire loses nothing.
 
 use std::sync::Arc;
 

@@ -7,21 +7,22 @@
 //!                                 data/*.parquet                 data and position deletes
 //! ```
 //!
-//! **Publishing.** A commit computed from version N writes `v{N+1}.metadata.json` with put-if-absent. That one write is the
-//! commit: of two writers that computed from the same N exactly one succeeds, and the file is complete and durable before its
-//! name exists. Everything it refers to is durable before it. The hint follows.
+//! **Publishing.** A commit computed from version N writes `v{N+1}.metadata.json` with put-if-absent. That one
+//! write is the commit: of two writers that computed from the same N exactly one succeeds, and the file is complete
+//! and durable before its name exists. Everything it refers to is durable before it. The hint follows.
 //!
-//! **Finding the current version.** A crash between the two writes leaves a hint that is one behind (or missing, after the
-//! first). Other readers trust the hint and would read the older version, so every open and every commit looks forward from
-//! the hint for the next existing version and rewrites the hint. A hint that points to a file that is gone is replaced by the
-//! highest version that exists, with a warning; versions are never guessed from anything but the names of complete files.
+//! **Finding the current version.** A crash between the two writes leaves a hint that is one behind (or missing,
+//! after the first). Other readers trust the hint and would read the older version, so every open and every commit
+//! looks forward from the hint for the next existing version and rewrites the hint. A hint that points to a file
+//! that is gone is replaced by the highest version that exists, with a warning; versions are never guessed from
+//! anything but the names of complete files.
 
-use super::error::{LakeError, Result};
-use super::shape::{self, SCHEMA_PROPERTY};
-use super::store::Store;
-use super::table::LakeTable;
-use super::{FAIL_AFTER_HINT, FAIL_AFTER_METADATA};
 use crate::failpoint;
+use crate::lake::error::{LakeError, Result};
+use crate::lake::schema::{self, SCHEMA_PROPERTY};
+use crate::lake::store::Store;
+use crate::lake::table::LakeTable;
+use crate::lake::{FAIL_AFTER_HINT, FAIL_AFTER_METADATA};
 use crate::schema::{LakeSchema, TableKind, TableName};
 use bytes::Bytes;
 use iceberg::spec::{
@@ -46,12 +47,12 @@ pub struct Warehouse {
 
 /// One version of a table's metadata.
 #[derive(Debug)]
-pub(super) struct Version {
-    pub(super) number: u64,
-    pub(super) uri: String,
-    pub(super) metadata: TableMetadata,
+pub(in crate::lake) struct Version {
+    pub(in crate::lake) number: u64,
+    pub(in crate::lake) uri: String,
+    pub(in crate::lake) metadata: TableMetadata,
     /// Tags and the snapshots they name.
-    pub(super) tags: Vec<(String, i64)>,
+    pub(in crate::lake) tags: Vec<(String, i64)>,
 }
 
 impl Warehouse {
@@ -124,11 +125,11 @@ impl Warehouse {
         .collect::<HashMap<_, _>>();
         all.insert(
             SCHEMA_PROPERTY.to_owned(),
-            shape::kept_schema(name, schema)?,
+            schema::kept_schema(name, schema)?,
         );
         all.extend(properties);
         let metadata = TableMetadataBuilder::new(
-            shape::iceberg_schema(name, schema)?,
+            schema::iceberg_schema(name, schema)?,
             UnboundPartitionSpec::builder().build(),
             SortOrder::unsorted_order(),
             location.clone(),
@@ -161,7 +162,7 @@ impl Warehouse {
     }
 
     #[cfg(test)]
-    pub(super) fn store(&self) -> &Store {
+    pub(in crate::lake) fn store(&self) -> &Store {
         &self.store
     }
 }
@@ -180,7 +181,7 @@ fn decode(directory: &str) -> Option<String> {
     Some(decoded.into_owned())
 }
 
-pub(super) fn metadata_uri(location: &str, number: u64) -> String {
+pub(in crate::lake) fn metadata_uri(location: &str, number: u64) -> String {
     format!("{location}/metadata/v{number}.metadata.json")
 }
 
@@ -189,7 +190,7 @@ fn hint_uri(location: &str) -> String {
 }
 
 /// Reads the current version, repairing the hint. `at_least` is a version known to exist, if any.
-pub(super) async fn current(
+pub(in crate::lake) async fn current(
     store: &Store,
     location: &str,
     at_least: Option<u64>,
@@ -307,7 +308,7 @@ fn parse(number: u64, uri: String, bytes: &Bytes) -> Result<Version> {
 
 /// Publishes a version: durable and atomic; none when the number was taken. The hint is written after it; a failure to
 /// write the hint is no failure of the commit (the next open repairs it) and is logged.
-pub(super) async fn publish(
+pub(in crate::lake) async fn publish(
     store: &Store,
     location: &str,
     number: u64,
@@ -332,8 +333,8 @@ pub(super) async fn publish(
     Ok(Some(version))
 }
 
-/// Writes the hint after a commit. If the next version exists by then, its hint may have been written before ours: then the hint is
-/// moved on, so that of two commits in a row the last one to write it never leaves it behind.
+/// Writes the hint after a commit. If the next version exists by then, its hint may have been written before ours:
+/// then the hint is moved on, so that of two commits in a row the last one to write it never leaves it behind.
 async fn hint_forward(store: &Store, location: &str, number: u64) -> Result<()> {
     let mut number = number;
     write_hint(store, location, number).await?;

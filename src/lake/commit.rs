@@ -1,33 +1,41 @@
 //! The commit: rows, position deletes, checkpoint and properties become visible in one metadata file, or not at all.
 //!
-//! **What can crash where.** Data and delete files are durable first, then manifests, then the manifest list, then the metadata
-//! file under the next version's name (put-if-absent), then the hint. Until the metadata file exists nothing refers to the files
-//! before it: a crash leaves orphans, which maintenance removes, and the table as it was. Once it exists the commit has happened,
-//! checkpoint included; a crash before the hint is repaired by the next open (`catalog`). So the checkpoint and the rows it
-//! stands for can never be apart.
+//! **What can crash where.** Data and delete files are durable first, then manifests, then the manifest list, then
+//! the metadata file under the next version's name (put-if-absent), then the hint. Until the metadata file exists
+//! nothing refers to the files before it: a crash leaves orphans, which maintenance removes, and the table as it
+//! was. Once it exists the commit has happened, checkpoint included; a crash before the hint is repaired by the
+//! next open (`catalog`). So the checkpoint and the rows it stands for can never be apart.
 //!
-//! **Compare and set.** A commit says which checkpoint its run was computed from. Before every attempt the newest version is read:
-//! if its checkpoint is another one, a different run has committed this window and ours stops, having written nothing visible.
-//! The put-if-absent closes the gap between that look and the write: whoever publishes version N+1 saw version N, so of two runs
-//! that saw the same checkpoint one finds the name taken, looks again, and stops.
+//! **Compare and set.** A commit says which checkpoint its run was computed from. Before every attempt the newest
+//! version is read: if its checkpoint is another one, a different run has committed this window and ours stops,
+//! having written nothing visible. The put-if-absent closes the gap between that look and the write: whoever
+//! publishes version N+1 saw version N, so of two runs that saw the same checkpoint one finds the name taken, looks
+//! again, and stops.
 //!
-//! **Rebase.** If only the table moved (compaction, a tag, a property), the attempt is repeated on top. Positions refer to files, so
-//! if files came or went since the write began, keys are looked up again, in exactly the files that are new: the keys of our own
-//! files, and those of rows that we had found in files that are gone (the files themselves stay on disk until they expire).
+//! **Rebase.** If only the table moved (compaction, a tag, a property), the attempt is repeated on top. Positions
+//! refer to files, so if files came or went since the write began, keys are looked up again, in exactly the files
+//! that are new: the keys of our own files, and those of rows that we had found in files that are gone (the files
+//! themselves stay on disk until they expire).
 //!
-//! **Unknown outcome.** If publishing fails, the newest version is read and searched for our snapshot id, which is random and
-//! therefore ours: found, the commit has happened. If even that cannot be read, the error says so ([`LakeError::CommitUnknown`])
-//! and the files stay.
+//! **Unknown outcome.** If publishing fails, the newest version is read and searched for our snapshot id, which is
+//! random and therefore ours: found, the commit has happened. If even that cannot be read, the error says so
+//! ([`LakeError::CommitUnknown`]) and the files stay.
 
-use super::FAIL_AFTER_MANIFESTS;
-use super::catalog;
-use super::error::{LakeError, Result};
-use super::lookup::LookupStats;
-use super::manifests::{ManifestOutput, next_manifests};
-use super::prepared::{PreparedCommit, remove, summary};
-use super::table::{CHECKPOINT_PROPERTY, LakeTable, RUN_PROPERTY, SEQ_PROPERTY, checkpoint_text};
+pub(in crate::lake) mod evolve;
+pub(in crate::lake) mod prepared;
+mod rebase;
+
 use crate::change::{Checkpoint, RunId, WriteCounts};
 use crate::failpoint;
+use crate::lake::FAIL_AFTER_MANIFESTS;
+use crate::lake::catalog;
+use crate::lake::commit::prepared::{PreparedCommit, remove, summary};
+use crate::lake::error::{LakeError, Result};
+use crate::lake::keys::lookup::LookupStats;
+use crate::lake::read::manifests::{ManifestOutput, next_manifests};
+use crate::lake::table::{
+    CHECKPOINT_PROPERTY, LakeTable, RUN_PROPERTY, SEQ_PROPERTY, checkpoint_text,
+};
 use iceberg::spec::{Schema, Snapshot, SnapshotReference, Summary, TableMetadataBuilder};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
@@ -64,7 +72,7 @@ pub struct Committed {
 
 /// A change of a table's metadata.
 #[derive(Default)]
-pub(super) struct Change {
+pub(in crate::lake) struct Change {
     properties: HashMap<String, String>,
     references: Vec<(String, SnapshotReference)>,
     snapshot: Option<Snapshot>,
@@ -72,18 +80,18 @@ pub(super) struct Change {
 }
 
 impl Change {
-    pub(super) fn nothing() -> Self {
+    pub(in crate::lake) fn nothing() -> Self {
         Self::default()
     }
 
-    pub(super) fn properties(properties: HashMap<String, String>) -> Self {
+    pub(in crate::lake) fn properties(properties: HashMap<String, String>) -> Self {
         Self {
             properties,
             ..Self::default()
         }
     }
 
-    pub(super) fn reference(name: String, reference: SnapshotReference) -> Self {
+    pub(in crate::lake) fn reference(name: String, reference: SnapshotReference) -> Self {
         Self {
             references: vec![(name, reference)],
             ..Self::default()
@@ -91,7 +99,7 @@ impl Change {
     }
 
     /// A new current schema, and what the properties say of it.
-    pub(super) fn schema(schema: Schema, properties: HashMap<String, String>) -> Self {
+    pub(in crate::lake) fn schema(schema: Schema, properties: HashMap<String, String>) -> Self {
         Self {
             schema: Some(schema),
             properties,
@@ -109,8 +117,8 @@ impl Change {
 
 impl LakeTable {
     /// Commits a write: all of it becomes visible, with the checkpoint, or an error says that nothing did
-    /// ([`LakeError::CommitUnknown`] excepted). After an error the files of the write are removed. See the module head for
-    /// compare-and-set and rebase.
+    /// ([`LakeError::CommitUnknown`] excepted). After an error the files of the write are removed. See the module
+    /// head for compare-and-set and rebase.
     pub async fn commit(
         &mut self,
         prepared: PreparedCommit,
@@ -130,7 +138,7 @@ impl LakeTable {
     }
 
     #[cfg(test)]
-    pub(super) async fn commit_as_compaction(
+    pub(in crate::lake) async fn commit_as_compaction(
         &mut self,
         mut prepared: PreparedCommit,
         intent: CommitIntent,
@@ -263,8 +271,8 @@ impl LakeTable {
         Ok(change)
     }
 
-    /// Publishes the next version with a change. False when another writer took its number. `made` and `run_id` are what to
-    /// look for when the outcome is unknown.
+    /// Publishes the next version with a change. False when another writer took its number. `made` and `run_id` are
+    /// what to look for when the outcome is unknown.
     async fn publish(
         &mut self,
         change: Change,
@@ -292,7 +300,7 @@ impl LakeTable {
             .map_err(LakeError::iceberg("build", self.location.clone()))?
             .metadata;
         // After publishing nothing may fail any more: what cannot be read back is not published.
-        super::table::understand(&self.name, &metadata)?;
+        crate::lake::table::understand(&self.name, &metadata)?;
         match catalog::publish(&self.store, &self.location, number, &metadata).await {
             Ok(Some(version)) => {
                 self.advance(version)?;
@@ -332,7 +340,7 @@ impl LakeTable {
     }
 
     /// Publishes a change that is made anew from the newest version for each attempt.
-    pub(super) async fn apply(
+    pub(in crate::lake) async fn apply(
         &mut self,
         base: Option<Option<RunId>>,
         run_id: Option<RunId>,

@@ -232,7 +232,7 @@ impl LakeError {
     }
 
     /// Wraps an I/O error, telling apart the cases that have their own remedy.
-    pub(super) fn io(
+    pub(in crate::lake) fn io(
         action: &'static str,
         path: impl Into<String>,
         source: std::io::Error,
@@ -249,7 +249,7 @@ impl LakeError {
         }
     }
 
-    pub(super) fn iceberg(
+    pub(in crate::lake) fn iceberg(
         action: &'static str,
         path: impl Into<String>,
     ) -> impl FnOnce(iceberg::Error) -> Self {
@@ -261,7 +261,7 @@ impl LakeError {
         }
     }
 
-    pub(super) fn parquet(
+    pub(in crate::lake) fn parquet(
         action: &'static str,
         path: impl Into<String>,
     ) -> impl FnOnce(parquet::errors::ParquetError) -> Self {
@@ -273,7 +273,9 @@ impl LakeError {
         }
     }
 
-    pub(super) fn arrow(what: impl Into<String>) -> impl FnOnce(arrow_schema::ArrowError) -> Self {
+    pub(in crate::lake) fn arrow(
+        what: impl Into<String>,
+    ) -> impl FnOnce(arrow_schema::ArrowError) -> Self {
         let what = what.into();
         move |source| LakeError::Arrow { what, source }
     }

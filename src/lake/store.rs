@@ -1,13 +1,13 @@
 //! Files of the warehouse: durable writes, put-if-absent, ranged reads.
 //!
 //! Everything above this module speaks in URIs, exactly as they stand in Iceberg metadata. Small files (metadata, hint,
-//! manifests) are read and written here whole; Parquet files are read in ranges through [`object_store`]. Only the local
-//! file system is supported so far: it needs its own writes, because `object_store` does not fsync.
+//! manifests) are read and written here whole; Parquet files are read in ranges through [`object_store`]. Only the
+//! local file system is supported so far: it needs its own writes, because `object_store` does not fsync.
 //!
 //! Durability on a local disk: a file is complete on disk before its name exists (temporary name, fsync, then link or
 //! rename, then fsync of the directory), so a crash leaves the whole file or none.
 
-use super::error::{LakeError, Result};
+use crate::lake::error::{LakeError, Result};
 use bytes::Bytes;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
@@ -21,17 +21,17 @@ const SCHEME: &str = "file://";
 
 /// The file system of one warehouse.
 #[derive(Debug)]
-pub(super) struct Store {
+pub(in crate::lake) struct Store {
     root: String,
     objects: Arc<dyn ObjectStore>,
     #[cfg(test)]
-    pub(super) fault: std::sync::Mutex<Option<Fault>>,
+    pub(in crate::lake) fault: std::sync::Mutex<Option<Fault>>,
 }
 
 /// A scripted failure of the next put-if-absent.
 #[cfg(test)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(in crate::lake) enum Fault {
     /// The file is written, the reply is an error.
     ReplyLost,
     /// Nothing is written, the reply is an error.
@@ -39,7 +39,7 @@ pub(super) enum Fault {
 }
 
 /// Where the bytes of a Parquet file go. `finish` returns once they are durable.
-pub(super) trait Sink: Write + Send {
+pub(in crate::lake) trait Sink: Write + Send {
     fn finish(self: Box<Self>) -> io::Result<()>;
 }
 
@@ -53,7 +53,7 @@ impl Sink for BufWriter<File> {
 
 impl Store {
     /// Accepts a directory (relative ones are taken from the working directory) or a `file://` URI. Touches nothing.
-    pub(super) fn open(location: &str) -> Result<Self> {
+    pub(in crate::lake) fn open(location: &str) -> Result<Self> {
         let unsupported = || LakeError::UnsupportedLocation {
             location: location.to_owned(),
         };
@@ -95,7 +95,7 @@ impl Store {
     }
 
     /// The warehouse as a URI without a trailing slash.
-    pub(super) fn root(&self) -> &str {
+    pub(in crate::lake) fn root(&self) -> &str {
         &self.root
     }
 
@@ -124,7 +124,7 @@ impl Store {
     }
 
     /// The whole file, or none when it does not exist.
-    pub(super) async fn read_if_exists(&self, uri: &str) -> Result<Option<Bytes>> {
+    pub(in crate::lake) async fn read_if_exists(&self, uri: &str) -> Result<Option<Bytes>> {
         Self::blocking("read", uri, |path| match std::fs::read(path) {
             Ok(bytes) => Ok(Some(Bytes::from(bytes))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -134,11 +134,11 @@ impl Store {
     }
 
     /// The whole file.
-    pub(super) async fn read(&self, uri: &str) -> Result<Bytes> {
+    pub(in crate::lake) async fn read(&self, uri: &str) -> Result<Bytes> {
         Self::blocking("read", uri, |path| std::fs::read(path).map(Bytes::from)).await
     }
 
-    pub(super) async fn exists(&self, uri: &str) -> Result<bool> {
+    pub(in crate::lake) async fn exists(&self, uri: &str) -> Result<bool> {
         Self::blocking("look for", uri, |path| match std::fs::metadata(path) {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -148,7 +148,7 @@ impl Store {
     }
 
     /// Makes a directory and its parents; durable.
-    pub(super) async fn create_directory(&self, uri: &str) -> Result<()> {
+    pub(in crate::lake) async fn create_directory(&self, uri: &str) -> Result<()> {
         Self::blocking("create the directory", uri, |path| {
             let mut missing = Vec::new();
             let mut next = Some(path);
@@ -172,8 +172,9 @@ impl Store {
         .await
     }
 
-    /// Writes the file unless it exists: atomic (readers see the whole file or none) and durable. False when it existed.
-    pub(super) async fn create(&self, uri: &str, bytes: Bytes) -> Result<bool> {
+    /// Writes the file unless it exists: atomic (readers see the whole file or none) and durable. False when it
+    /// existed.
+    pub(in crate::lake) async fn create(&self, uri: &str, bytes: Bytes) -> Result<bool> {
         #[cfg(test)]
         let fault = self
             .fault
@@ -209,7 +210,7 @@ impl Store {
     }
 
     /// Writes the file in the place of what is there: atomic and durable.
-    pub(super) async fn replace(&self, uri: &str, bytes: Bytes) -> Result<()> {
+    pub(in crate::lake) async fn replace(&self, uri: &str, bytes: Bytes) -> Result<()> {
         Self::blocking("write", uri, move |path| {
             with_temporary(path, &bytes, |temporary| std::fs::rename(temporary, path))
         })
@@ -217,7 +218,7 @@ impl Store {
     }
 
     /// Writes a file whose name nobody else uses; its content is durable, its name once [`Store::sync_directory`] ran.
-    pub(super) async fn write_new(&self, uri: &str, bytes: Bytes) -> Result<()> {
+    pub(in crate::lake) async fn write_new(&self, uri: &str, bytes: Bytes) -> Result<()> {
         Self::blocking("write", uri, move |path| {
             let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
             file.write_all(&bytes)?;
@@ -227,7 +228,7 @@ impl Store {
     }
 
     /// Opens a new Parquet file for writing. Blocks.
-    pub(super) fn sink(&self, uri: &str) -> Result<Box<dyn Sink>> {
+    pub(in crate::lake) fn sink(&self, uri: &str) -> Result<Box<dyn Sink>> {
         let path = Self::local(uri)?;
         let file = OpenOptions::new()
             .write(true)
@@ -238,12 +239,12 @@ impl Store {
     }
 
     /// Makes the names in a directory durable.
-    pub(super) async fn sync_directory(&self, uri: &str) -> Result<()> {
+    pub(in crate::lake) async fn sync_directory(&self, uri: &str) -> Result<()> {
         Self::blocking("sync the directory", uri, sync_directory).await
     }
 
     /// Removes a file; one that is not there is fine.
-    pub(super) async fn remove(&self, uri: &str) -> Result<()> {
+    pub(in crate::lake) async fn remove(&self, uri: &str) -> Result<()> {
         Self::blocking("remove", uri, |path| match std::fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             Ok(()) | Err(_) => Ok(()),
@@ -252,7 +253,7 @@ impl Store {
     }
 
     /// Names in a directory: files when `directories` is false, else directories. Empty when it does not exist.
-    pub(super) async fn list(&self, uri: &str, directories: bool) -> Result<Vec<String>> {
+    pub(in crate::lake) async fn list(&self, uri: &str, directories: bool) -> Result<Vec<String>> {
         Self::blocking("list", uri, move |path| {
             let entries = match std::fs::read_dir(path) {
                 Ok(entries) => entries,
@@ -275,7 +276,7 @@ impl Store {
     }
 
     /// A reader of a Parquet file of known size.
-    pub(super) fn parquet(&self, uri: &str, bytes: u64) -> Result<ParquetObjectReader> {
+    pub(in crate::lake) fn parquet(&self, uri: &str, bytes: u64) -> Result<ParquetObjectReader> {
         let local = Self::local(uri)?;
         let path = local
             .to_str()

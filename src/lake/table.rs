@@ -1,12 +1,12 @@
 //! A table at one version: its properties, checkpoint, snapshots and tags.
 
-use super::catalog::{self, KIND_PROPERTY, Version};
-use super::commit::Change;
-use super::error::{LakeError, Result};
-use super::manifests::{self, Files};
-use super::shape::Shape;
-use super::store::Store;
 use crate::change::{CHECKPOINT_VERSION, Checkpoint, RunId};
+use crate::lake::catalog::{self, KIND_PROPERTY, Version};
+use crate::lake::commit::Change;
+use crate::lake::error::{LakeError, Result};
+use crate::lake::read::manifests::{self, Files};
+use crate::lake::schema::Shape;
+use crate::lake::store::Store;
 use crate::schema::{LakeSchema, TableKind, TableName};
 use iceberg::spec::{Snapshot, SnapshotReference, SnapshotRetention, TableMetadata};
 use serde::{Deserialize, Serialize};
@@ -19,17 +19,17 @@ pub const CHECKPOINT_PROPERTY: &str = "icesync.checkpoint";
 /// Entry of a snapshot's summary with the run that committed it.
 pub const RUN_PROPERTY: &str = "icesync.run-id";
 /// Table property of a history table: the last `_seq` given.
-pub(super) const SEQ_PROPERTY: &str = "icesync.seq-high";
+pub(in crate::lake) const SEQ_PROPERTY: &str = "icesync.seq-high";
 
-/// A table as of one metadata version. Commits through it move it to the version they made; [`LakeTable::refresh`] moves it
-/// to the newest.
+/// A table as of one metadata version. Commits through it move it to the version they made; [`LakeTable::refresh`]
+/// moves it to the newest.
 #[derive(Debug, Clone)]
 pub struct LakeTable {
-    pub(super) store: Arc<Store>,
-    pub(super) name: TableName,
-    pub(super) location: String,
-    pub(super) version: Arc<Version>,
-    pub(super) shape: Arc<Shape>,
+    pub(in crate::lake) store: Arc<Store>,
+    pub(in crate::lake) name: TableName,
+    pub(in crate::lake) location: String,
+    pub(in crate::lake) version: Arc<Version>,
+    pub(in crate::lake) shape: Arc<Shape>,
     kind: TableKind,
 }
 
@@ -78,7 +78,7 @@ pub struct SnapshotInfo {
 }
 
 impl LakeTable {
-    pub(super) fn new(
+    pub(in crate::lake) fn new(
         store: Arc<Store>,
         name: TableName,
         location: String,
@@ -96,7 +96,7 @@ impl LakeTable {
     }
 
     /// Moves to another version of the same table.
-    pub(super) fn advance(&mut self, version: Version) -> Result<()> {
+    pub(in crate::lake) fn advance(&mut self, version: Version) -> Result<()> {
         let (store, name) = (self.store.clone(), self.name.clone());
         *self = Self::new(store, name, self.location.clone(), version)?;
         Ok(())
@@ -149,7 +149,7 @@ impl LakeTable {
         self.metadata().properties().get(name).map(String::as_str)
     }
 
-    pub(super) fn metadata(&self) -> &TableMetadata {
+    pub(in crate::lake) fn metadata(&self) -> &TableMetadata {
         &self.version.metadata
     }
 
@@ -258,7 +258,7 @@ impl LakeTable {
             return Ok(rows);
         }
         let files = self.files(Some(current.snapshot_id())).await?;
-        let mut index = super::deletes::DeleteIndex::default();
+        let mut index = crate::lake::read::deletes::DeleteIndex::default();
         let mut rows = files.rows_written();
         for data in &files.data {
             rows -= index.of(&self.store, &files, data).await?.len();
@@ -266,7 +266,7 @@ impl LakeTable {
         Ok(rows)
     }
 
-    pub(super) async fn files(&self, snapshot_id: Option<i64>) -> Result<Files> {
+    pub(in crate::lake) async fn files(&self, snapshot_id: Option<i64>) -> Result<Files> {
         Files::of(&self.store, &self.name, self.metadata(), snapshot_id).await
     }
 
@@ -330,13 +330,16 @@ impl LakeTable {
         .await
     }
 
-    pub(super) fn check_writable(&self) -> Result<()> {
+    pub(in crate::lake) fn check_writable(&self) -> Result<()> {
         manifests::check_writable(&self.name, self.metadata())
     }
 }
 
 /// What must be readable in any version of a table.
-pub(super) fn understand(name: &TableName, metadata: &TableMetadata) -> Result<(Shape, TableKind)> {
+pub(in crate::lake) fn understand(
+    name: &TableName,
+    metadata: &TableMetadata,
+) -> Result<(Shape, TableKind)> {
     let shape = Shape::of(name, metadata)?;
     let kind = match metadata.properties().get(KIND_PROPERTY).map(String::as_str) {
         Some("history") => TableKind::History,
@@ -355,11 +358,15 @@ pub(super) fn understand(name: &TableName, metadata: &TableMetadata) -> Result<(
     Ok((shape, kind))
 }
 
-/// Entries of a snapshot's summary with counts that Iceberg's own do not give: position deletes may overlap, and a deleted file may have held deleted rows.
-pub(super) const LIVE_ROWS_ENTRY: &str = "icesync.rows-total";
-pub(super) const DELETED_ROWS_ENTRY: &str = "icesync.rows-deleted";
+/// Entries of a snapshot's summary with counts that Iceberg's own do not give: position deletes may overlap, and a
+/// deleted file may have held deleted rows.
+pub(in crate::lake) const LIVE_ROWS_ENTRY: &str = "icesync.rows-total";
+pub(in crate::lake) const DELETED_ROWS_ENTRY: &str = "icesync.rows-deleted";
 
-pub(super) fn checkpoint_text(table: &TableName, checkpoint: &Checkpoint) -> Result<String> {
+pub(in crate::lake) fn checkpoint_text(
+    table: &TableName,
+    checkpoint: &Checkpoint,
+) -> Result<String> {
     serde_json::to_string(checkpoint).map_err(|source| LakeError::PropertyCorrupt {
         table: table.clone(),
         property: CHECKPOINT_PROPERTY,

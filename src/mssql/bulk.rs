@@ -1,9 +1,10 @@
 //! The data plane, writing: Arrow batches straight into the rows of an INSERT BULK.
 //!
-//! The driver wants an iterator of rows, and asks each to write itself. One "row" is given to it that writes them all: it waits for batches without blocking a
-//! thread, encodes them with encoders chosen once per column, and hands the driver large pieces. So there is nothing per row between Arrow and the packet, and
-//! backpressure goes from the server's window to the sender of the batches. The driver asks the server for the table's columns first, and does not let itself be told
-//! them; each is held against what its encoder writes before the first row is sent.
+//! The driver wants an iterator of rows, and asks each to write itself. One "row" is given to it that writes them
+//! all: it waits for batches without blocking a thread, encodes them with encoders chosen once per column, and
+//! hands the driver large pieces. So there is nothing per row between Arrow and the packet, and backpressure goes
+//! from the server's window to the sender of the batches. The driver asks the server for the table's columns first,
+//! and does not let itself be told them; each is held against what its encoder writes before the first row is sent.
 //!
 //! A failure anywhere closes the channel: the INSERT BULK that was under way is not committed.
 
@@ -62,11 +63,13 @@ pub struct BulkCounts {
 }
 
 impl Channel {
-    /// Sends every batch of `batches` into `table` (two parts, quoted) until the senders are gone, and returns once the server has acknowledged all rows. The caller must
-    /// know from elsewhere that the senders ended well. `key` are the positions in the batches that name a row in errors.
+    /// Sends every batch of `batches` into `table` (two parts, quoted) until the senders are gone, and returns once
+    /// the server has acknowledged all rows. The caller must know from elsewhere that the senders ended well. `key`
+    /// are the positions in the batches that name a row in errors.
     ///
-    /// A value that the column cannot hold exactly is an error that names column and row, never a rounded value. On error the channel is closed: what was sent is
-    /// not committed, except whole INSERT BULKs before. There is no time limit; a peer that vanished is noticed by keep-alive.
+    /// A value that the column cannot hold exactly is an error that names column and row, never a rounded value. On
+    /// error the channel is closed: what was sent is not committed, except whole INSERT BULKs before. There is no
+    /// time limit; a peer that vanished is noticed by keep-alive.
     pub async fn bulk_insert(
         &mut self,
         table: &str,
@@ -212,7 +215,8 @@ impl Declared {
     }
 }
 
-/// Puts the columns in the order of the table, which is the order in which the driver sends them, and holds each against its declaration.
+/// Puts the columns in the order of the table, which is the order in which the driver sends them, and holds each
+/// against its declaration.
 fn in_table_order(
     table: &str,
     columns: &[BulkColumn],

@@ -1,9 +1,10 @@
 //! The control plane: statements with small results, through `tiberius`.
 //!
-//! The driver keeps only the first error of a response and hands it over at the end of the stream, after any rows. So no result is believed before it has been read
-//! to its end. When the end does not come (time limit, lost connection, bytes that make no sense) nobody knows where in the stream the session
-//! stands: it is closed on the spot and every later call says so. What a lost answer means depends on the statement, which
-//! the caller classes ([`Class`]).
+//! The driver keeps only the first error of a response and hands it over at the end of the stream, after any rows.
+//! So no result is believed before it has been read to its end. When the end does not come (time limit, lost
+//! connection, bytes that make no sense) nobody knows where in the stream the session stands: it is closed on the
+//! spot and every later call says so. What a lost answer means depends on the statement, which the caller classes
+//! ([`Class`]).
 
 mod login;
 mod parameters;
@@ -11,8 +12,8 @@ mod record;
 
 pub use record::{Cell, Record};
 
-use super::connection::{Connection, Encryption};
 use super::error::{MssqlError, ServerError, excerpt};
+use super::settings::{Connection, Encryption};
 use super::sql::Statement;
 use login::{config, dial, login_error, offered_level};
 use parameters::bound;
@@ -28,10 +29,12 @@ const REDIRECTS_MAX: usize = 3;
 /// How long a statement may go without an answer, and what a lost answer means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Class {
-    /// Answers at once, and a repetition changes nothing that it would not change again: 30 seconds; a lost reply is transient.
+    /// DeclaredChanges at once, and a repetition changes nothing that it would not change again: 30 seconds; a lost
+    /// reply is transient.
     #[default]
     Quick,
-    /// Works as long as the data takes (no limit unless [`Control::set_long_timeout`]), and may commit: a lost reply is ambiguous.
+    /// Works as long as the data takes (no limit unless [`Control::set_long_timeout`]), and may commit: a lost
+    /// reply is ambiguous.
     Long,
 }
 
@@ -82,15 +85,15 @@ impl Control {
         self.long_timeout = limit;
     }
 
-    /// Rows of the first result set, as [`Class::Quick`]. Every result set is read to its end first, so an error raised after
-    /// the rows is an error here.
+    /// Rows of the first result set, as [`Class::Quick`]. Every result set is read to its end first, so an error
+    /// raised after the rows is an error here.
     pub async fn query(&mut self, statement: &Statement) -> Result<Vec<Record>, MssqlError> {
         let sets = self.query_sets(statement, Class::Quick).await?;
         Ok(sets.into_iter().next().unwrap_or_default())
     }
 
-    /// Rows of every result set, in order. Without parameters the text is a plain batch (session settings, transactions and
-    /// temporary tables outlive it); with parameters it goes through `sp_executesql`.
+    /// Rows of every result set, in order. Without parameters the text is a plain batch (session settings,
+    /// transactions and temporary tables outlive it); with parameters it goes through `sp_executesql`.
     pub async fn query_sets(
         &mut self,
         statement: &Statement,
@@ -116,8 +119,9 @@ impl Control {
         self.query_sets(statement, class).await.map(drop)
     }
 
-    /// Runs a statement through `sp_executesql` (always) and returns the rows affected, summed over its statements. Not for text that opens or
-    /// closes a transaction, changes session settings or creates temporary tables: those end with the call.
+    /// Runs a statement through `sp_executesql` (always) and returns the rows affected, summed over its statements.
+    /// Not for text that opens or closes a transaction, changes session settings or creates temporary tables: those
+    /// end with the call.
     pub async fn count(&mut self, statement: &Statement, class: Class) -> Result<u64, MssqlError> {
         let work = async |session: &mut Session| -> tiberius::Result<u64> {
             Ok(bound(statement).execute(session).await?.total())
@@ -137,8 +141,8 @@ impl Control {
         }
     }
 
-    /// Runs `work` under the class's time limit. The session is taken out meanwhile, so that a caller who drops this future leaves
-    /// a broken session behind rather than one with half a response in it.
+    /// Runs `work` under the class's time limit. The session is taken out meanwhile, so that a caller who drops
+    /// this future leaves a broken session behind rather than one with half a response in it.
     async fn perform<T>(
         &mut self,
         statement: &Statement,

@@ -74,8 +74,8 @@ pub struct Index {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lookup {
     Found(Box<Description>),
-    /// There is no such table or view, or the login cannot see it. What it can see, with the object's kind (`U` table, `V` view,
-    /// `SN` synonym).
+    /// There is no such table or view, or the login cannot see it. What it can see, with the object's kind (`U`
+    /// table, `V` view, `SN` synonym).
     Missing(Vec<(TableName, String)>),
 }
 

@@ -1,8 +1,9 @@
 //! What SQL Server or the way to it can refuse, and what a caller may do about it.
 //!
-//! The classes are SQL Server's documented ones: errors that undo the statement's transaction and ask for a retry, errors of a server that is moving or
-//! throttling (retry after reconnecting), and everything else, which fails again until somebody changes something. One thing is
-//! decided by the caller rather than the error: whether a reply that never came may have been a commit (`in_doubt`).
+//! The classes are SQL Server's documented ones: errors that undo the statement's transaction and ask for a retry,
+//! errors of a server that is moving or throttling (retry after reconnecting), and everything else, which fails
+//! again until somebody changes something. One thing is decided by the caller rather than the error: whether a
+//! reply that never came may have been a commit (`in_doubt`).
 
 use crate::error::{Disposition, Error, Kind};
 use std::fmt;

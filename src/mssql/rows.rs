@@ -1,9 +1,11 @@
 //! The data plane, reading: rows through `mssql-tds` straight into Arrow builders.
 //!
-//! The driver is young. Three of its habits are dealt with here, so that nobody else needs to know them: it computes packets wrongly when the server answers with the packet
-//! size it would have chosen anyway (32767 is asked for, which no server defaults to), it would reconnect in silence in the middle of a session and lose the
-//! transaction that made the read consistent (switched off), and it may panic on bytes it did not expect (turned into an error). A result
-//! that was not read to its end leaves the channel broken, whatever the reason, also when the reading future is dropped.
+//! The driver is young. Three of its habits are dealt with here, so that nobody else needs to know them: it
+//! computes packets wrongly when the server answers with the packet size it would have chosen anyway (32767 is
+//! asked for, which no server defaults to), it would reconnect in silence in the middle of a session and lose the
+//! transaction that made the read consistent (switched off), and it may panic on bytes it did not expect (turned
+//! into an error). A result that was not read to its end leaves the channel broken, whatever the reason, also when
+//! the reading future is dropped.
 
 mod columns;
 mod decoder;
@@ -17,8 +19,8 @@ pub(super) use columns::{
 };
 pub(super) use transcode::append_as_utf16;
 
-use super::connection::{Connection, Encryption};
 use super::error::{MssqlError, ServerError, excerpt};
+use super::settings::{Connection, Encryption};
 use super::sql::{ParamValue, Statement};
 use arrow_array::RecordBatch;
 use futures::FutureExt;
@@ -87,7 +89,8 @@ impl Channel {
         }
     }
 
-    /// Runs a plain batch (session settings, transactions) and returns the rows affected, summed. Rows that it selects are dropped.
+    /// Runs a plain batch (session settings, transactions) and returns the rows affected, summed. Rows that it
+    /// selects are dropped.
     pub async fn run(&mut self, sql: &str) -> Result<u64, MssqlError> {
         let statement = Statement::plain(sql);
         self.perform(&statement, async |client: &mut TdsClient| {
@@ -107,11 +110,12 @@ impl Channel {
         .await
     }
 
-    /// Streams the rows of one SELECT into `out` as record batches of [`Decoder::schema`]. The select list must be the table's columns, in order, each as
-    /// [`select_expression`](crate::schema::mapping::select_expression) says; a result with other columns is refused before its first row. Waits while `out` is full.
+    /// Streams the rows of one SELECT into `out` as record batches of [`Decoder::schema`]. The select list must be
+    /// the table's columns, in order, each as [`select_expression`](crate::schema::mapping::select_expression)
+    /// says; a result with other columns is refused before its first row. Waits while `out` is full.
     ///
-    /// Returns when the server has said that the result is complete and free of errors. On error the channel may be broken, and the batches sent so far are not the
-    /// whole result.
+    /// Returns when the server has said that the result is complete and free of errors. On error the channel may be
+    /// broken, and the batches sent so far are not the whole result.
     pub async fn read(
         &mut self,
         statement: &Statement,
@@ -177,8 +181,8 @@ impl Channel {
         }
     }
 
-    /// Runs `work` on the client, which is taken out meanwhile: only work that ends well, or with an error message of the server that ended
-    /// the response, gives it back.
+    /// Runs `work` on the client, which is taken out meanwhile: only work that ends well, or with an error message
+    /// of the server that ended the response, gives it back.
     pub(super) async fn perform<T>(
         &mut self,
         statement: &Statement,

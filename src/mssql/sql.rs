@@ -1,8 +1,10 @@
-//! All T-SQL that icesync sends is written in this module: identifiers only through [`Ident`], values only as parameters.
+//! All T-SQL that icesync sends is written in this module: identifiers only through [`Ident`], values only as
+//! parameters.
 //!
-//! Text parameters travel as `nvarchar` and become the column's exact type on the server ([`mapping::parameter_conversion`]). Comparing a column with a value of
-//! another type is either wrong (`datetime` against `datetime2` since compatibility level 130) or slow (an index on a `varchar`
-//! column cannot be sought with `nvarchar`).
+//! Text parameters travel as `nvarchar` and become the column's exact type on the server
+//! ([`mapping::parameter_conversion`]). Comparing a column with a value of another type is either wrong (`datetime`
+//! against `datetime2` since compatibility level 130) or slow (an index on a `varchar` column cannot be sought with
+//! `nvarchar`).
 //!
 //! | module | statements |
 //! |---|---|
@@ -97,8 +99,8 @@ impl Params {
     }
 }
 
-/// A collation's name, which T-SQL does not let anybody quote. Letters, digits and underscores are all that a real one has; anything else
-/// is shown in brackets, where the server refuses it.
+/// A collation's name, which T-SQL does not let anybody quote. Letters, digits and underscores are all that a real
+/// one has; anything else is shown in brackets, where the server refuses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CollationName<'a>(pub &'a str);
 
@@ -196,7 +198,8 @@ fn list(parts: impl IntoIterator<Item = String>, separator: &str) -> String {
 }
 
 impl Statement {
-    /// As somebody runs it by hand, with its parameters written out; for statements whose names cannot be mistaken for them.
+    /// As somebody runs it by hand, with its parameters written out; for statements whose names cannot be mistaken
+    /// for them.
     pub fn by_hand(&self) -> String {
         let mut text = self.sql.clone();
         for (at, value) in self.params.iter().enumerate().rev() {

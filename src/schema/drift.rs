@@ -1,19 +1,20 @@
 //! What became of a source's columns since its lake table was last written, and what the lake table becomes by it.
 //!
 //! The lake table keeps a [`Recorded`] schema: for each column a type that holds every value in the lake, whichever
-//! definition of the source it was read under. [`compare`] sets it against the schema found now. The outcome is a [`Drift`]
-//! that loses nothing (a column is added, widened, renamed, or goes on as NULL), or a [`Refusal`] that names the way out. Both are decided
-//! before a row is read.
+//! definition of the source it was read under. [`compare`] sets it against the schema found now. The outcome is a
+//! [`Drift`] that loses nothing (a column is added, widened, renamed, or goes on as NULL), or a [`Refusal`] that
+//! names the way out. Both are decided before a row is read.
 //!
 //! **Which column is which.** SQL Server gives a column an id that survives a rename and is never used again in its
-//! table. While the table is the same object, the ids decide: another name under the same id is a rename, another id under the
-//! same name is a column that was dropped and one that was added. When the object is another one (the table was made anew, or is another
-//! database's) or the ids say nothing (a view's are mere positions), columns are matched by name; and where one name vanished and another one of a type that
-//! could carry it on appeared, nobody can tell a rename from a drop and an add, so the configuration has to: `renames:` or `drops:`.
+//! table. While the table is the same object, the ids decide: another name under the same id is a rename, another
+//! id under the same name is a column that was dropped and one that was added. When the object is another one (the
+//! table was made anew, or is another database's) or the ids say nothing (a view's are mere positions), columns are
+//! matched by name; and where one name vanished and another one of a type that could carry it on appeared, nobody
+//! can tell a rename from a drop and an add, so the configuration has to: `renames:` or `drops:`.
 //!
-//! **What is dropped stays.** Its values stay readable in the lake, rows written since have NULL there. If a name is needed
-//! again, the dropped column makes room: it becomes `<name>__dropped_<n>`. The new column is another field, so that no old value
-//! ever appears under the new meaning.
+//! **What is dropped stays.** Its values stay readable in the lake, rows written since have NULL there. If a name
+//! is needed again, the dropped column makes room: it becomes `<name>__dropped_<n>`. The new column is another
+//! field, so that no old value ever appears under the new meaning.
 
 mod widen;
 
@@ -24,7 +25,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use widen::Union;
 
-/// A table as an object of its database: another one when the table is made anew. Ids alone repeat in databases that one script made.
+/// A table as an object of its database: another one when the table is made anew. Ids alone repeat in databases
+/// that one script made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceObject {
     pub id: i64,
@@ -77,7 +79,7 @@ impl Recorded {
 
 /// What the configuration says about changes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Answers {
+pub struct DeclaredChanges {
     /// Old name to new name.
     pub renames: BTreeMap<String, String>,
     /// Names of columns that are gone for good.
@@ -156,12 +158,12 @@ pub fn compare(
     recorded: &Recorded,
     found: &Recorded,
     (kind, fidelity): (TableKind, Fidelity),
-    answers: &Answers,
+    declared: &DeclaredChanges,
 ) -> Result<Option<Drift>, Refusal> {
     let before = &recorded.schema;
     let same_object = found.object.is_some() && recorded.object == found.object;
     let (found, object) = (&found.schema, &found.object);
-    let was = matched(before, found, same_object, answers)?;
+    let was = matched(before, found, same_object, declared)?;
     check_key(before, found, &was)?;
     let mut changes = Vec::new();
     let mut columns = Vec::with_capacity(found.columns.len());
@@ -222,7 +224,7 @@ fn matched(
     before: &TableSchema,
     found: &TableSchema,
     same_object: bool,
-    answers: &Answers,
+    declared: &DeclaredChanges,
 ) -> Result<Vec<Option<usize>>, Refusal> {
     let mut was: Vec<Option<usize>> = vec![None; found.columns.len()];
     if same_object {
@@ -245,7 +247,7 @@ fn matched(
             (was[at], taken[old]) = (Some(old), true);
         }
     }
-    for (old, new) in &answers.renames {
+    for (old, new) in &declared.renames {
         let old = before
             .columns
             .iter()
@@ -263,7 +265,7 @@ fn matched(
     }
     for (old, column) in before.columns.iter().enumerate() {
         let confirmed = |name: &String| name.eq_ignore_ascii_case(&column.name);
-        if taken[old] || answers.drops.iter().any(confirmed) {
+        if taken[old] || declared.drops.iter().any(confirmed) {
             continue;
         }
         let heir =

@@ -1,7 +1,8 @@
 //! The one table of types: SQL Server to Iceberg, Iceberg to Arrow, and how each column is read, staged and compared.
 //!
-//! Every function here matches on [`SqlType`] exhaustively, so a new type does not compile until somebody has decided what is kept of it. With
-//! [`Fidelity::Exact`] the mapping is invertible: from the lake's value and its companions the source's value is rebuilt bit for bit.
+//! Every function here matches on [`SqlType`] exhaustively, so a new type does not compile until somebody has
+//! decided what is kept of it. With [`Fidelity::Exact`] the mapping is invertible: from the lake's value and its
+//! companions the source's value is rebuilt bit for bit.
 //!
 //! | SQL Server | lake | kept besides |
 //! |---|---|---|
@@ -237,8 +238,9 @@ pub fn companion_name(column: &str, role: Role) -> String {
     format!("{column}{suffix}")
 }
 
-/// The lake table's shape: for each column its value and then its companions, and for history the three history columns at the end. Key columns
-/// are required, everything else is optional, so that a column dropped at the source can go on as NULL.
+/// The lake table's shape: for each column its value and then its companions, and for history the three history
+/// columns at the end. Key columns are required, everything else is optional, so that a column dropped at the
+/// source can go on as NULL.
 pub fn lake_schema(
     table: &TableSchema,
     kind: TableKind,
@@ -332,8 +334,9 @@ fn refuse_collisions(table: &TableSchema, fields: &[LakeField]) -> Result<(), Ma
     Ok(())
 }
 
-/// The key as the lake compares it. The seventh digit of a second is part of the value and joins the key; the offset of a `datetimeoffset`
-/// is not, because SQL Server compares instants: `10:00 +01:00` and `09:00 +00:00` are one key there and must be one here.
+/// The key as the lake compares it. The seventh digit of a second is part of the value and joins the key; the
+/// offset of a `datetimeoffset` is not, because SQL Server compares instants: `10:00 +01:00` and `09:00 +00:00` are
+/// one key there and must be one here.
 fn lake_key(
     table: &TableSchema,
     kind: TableKind,
@@ -495,8 +498,8 @@ pub fn select_expression(column: &Column) -> SelectExpression {
     }
 }
 
-/// The declared type of the staging column that takes a column's values in a load. Characters are staged as `nvarchar`, whatever the code page, so that
-/// nothing is converted before the server does it.
+/// The declared type of the staging column that takes a column's values in a load. Characters are staged as
+/// `nvarchar`, whatever the code page, so that nothing is converted before the server does it.
 pub fn staging_type(ty: SqlType) -> SqlType {
     let wide = |length: Option<u16>| SqlType::NVarChar {
         length: length.filter(|&length| length <= NVARCHAR_MAX),

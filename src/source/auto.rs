@@ -6,8 +6,8 @@ use super::{
 use crate::change::Strategy;
 use crate::schema::{Column, Generated, SqlType, TableKind};
 
-/// Names under which applications keep the time of a row's last change, in lower case and without underscores and spaces. Times of creation are
-/// not among them: an update would not be seen.
+/// Names under which applications keep the time of a row's last change, in lower case and without underscores and
+/// spaces. Times of creation are not among them: an update would not be seen.
 const LAST_CHANGE_NAMES: [&str; 44] = [
     "changedat",
     "changedate",

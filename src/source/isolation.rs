@@ -1,4 +1,5 @@
-//! How a read is kept consistent: decided from what the database allows and what is asked for. `source.rs` argues why each is safe.
+//! How a read is kept consistent: decided from what the database allows and what is asked for. `source.rs` argues
+//! why each is safe.
 
 use super::{Discovered, Isolation, LOCK_TIMEOUT_MS, SourceError};
 use crate::change::Strategy;

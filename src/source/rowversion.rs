@@ -23,7 +23,8 @@ pub(super) async fn bounds(
     Ok(settle(&source.schema.columns[column], hi, start))
 }
 
-/// Pure: the window for a lowest open version. Both texts have the same length and case, so they order as the versions do.
+/// Pure: the window for a lowest open version. Both texts have the same length and case, so they order as the
+/// versions do.
 fn settle(column: &Column, hi: &str, start: &Start) -> Bounds {
     let upper = watermark(column, hi);
     let Some(last) = start.last() else {

@@ -9,8 +9,8 @@ use crate::mssql::sql::bounds::{self, Count, ServerClock, TimestampBounds};
 use crate::schema::{Column, SqlType};
 use std::time::Duration;
 
-/// A clock that went back by at most this may be a change to winter time or a correction; the window is read again from there. By more, the
-/// checkpoint belongs to another database or clock.
+/// A clock that went back by at most this may be a change to winter time or a correction; the window is read again
+/// from there. By more, the checkpoint belongs to another database or clock.
 const CLOCK_BACK_MS_MAX: i64 = 2 * 3_600_000;
 
 /// An open transaction older than this is worth a warning.
@@ -107,7 +107,8 @@ fn settle(column: &Column, answer: Answer, start: &Start, options: &ChangeOption
                 );
                 Bounds::full(Some(upper), Some(last.clone()), &Start::Again(reason))
             } else {
-                // Text of one type in style 121 orders as the times do, except with offsets; there the earlier start is only a longer window.
+                // Text of one type in style 121 orders as the times do, except with offsets; there the earlier
+                // start is only a longer window.
                 let lower = if ahead > 0 || answer.lower_from_hi < *from_last {
                     &answer.lower_from_hi
                 } else {
@@ -181,7 +182,8 @@ fn ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Twice the type's unit: conversion to it rounds to the nearest, for bounds and for the values that applications write. `date` truncates.
+/// Twice the type's unit: conversion to it rounds to the nearest, for bounds and for the values that applications
+/// write. `date` truncates.
 fn rounding_ms(ty: SqlType) -> i64 {
     match ty {
         SqlType::SmallDateTime => 120_000,

@@ -4,17 +4,19 @@
 //!
 //! 1. Discover the table, load the lake table, read its checkpoint. (Nothing.)
 //! 2. Close the window: the upper bound is taken from the server before the first row is read. (Nothing.)
-//! 3. Create the lake table when it is missing: metadata without a snapshot or a checkpoint. (An empty table, which the next run fills.)
-//!    Or let it follow the source's columns: metadata with a new schema. (The rows it had, which the next run goes on with.)
+//! 3. Create the lake table when it is missing: metadata without a snapshot or a checkpoint. (An empty table, which
+//!    the next run fills.) Or let it follow the source's columns: metadata with a new schema. (The rows it had,
+//!    which the next run goes on with.)
 //! 4. Stream rows into data files; look keys up and write position deletes. (Files that no metadata names.)
-//! 5. Commit rows and checkpoint in one metadata file, compare-and-set on the checkpoint that step 1 read. (All or nothing.)
+//! 5. Commit rows and checkpoint in one metadata file, compare-and-set on the checkpoint that step 1 read. (All or
+//!    nothing.)
 //!
-//! A window that turns out to hold nothing new is not committed and does not move the checkpoint: the next run closes a longer
-//! window over the same beginning, so nothing between the two can be skipped.
+//! A window that turns out to hold nothing new is not committed and does not move the checkpoint: the next run
+//! closes a longer window over the same beginning, so nothing between the two can be skipped.
 
-use super::ranges::{self, RangesRead};
-use super::shape::{self, Following, mapping_error};
-use super::{Links, Step, Sync, overlap};
+use super::backfill::{self, RangesRead};
+use super::follow::{self, Following, mapping_error};
+use super::{Links, Step, Sync, reread};
 use crate::change::{CHECKPOINT_VERSION, Checkpoint, RunId, Strategy};
 use crate::config::Table;
 use crate::error::{Disposition, Error, Kind, Result};
@@ -67,7 +69,7 @@ pub(super) async fn settle(sync: &Sync, table: &Table, links: &mut Links) -> Res
         return Err(no_key());
     }
     let lake = sync.warehouse.table(&table.lake).await?;
-    let found = shape::found(&discovered);
+    let found = follow::found(&discovered);
     let mut checkpoint = lake
         .as_ref()
         .map(LakeTable::checkpoint)
@@ -75,7 +77,7 @@ pub(super) async fn settle(sync: &Sync, table: &Table, links: &mut Links) -> Res
         .flatten();
     let mut following = None;
     if let Some(lake) = &lake {
-        following = shape::follow(lake, table, &found, checkpoint.as_ref())?;
+        following = follow::follow(lake, table, &found, checkpoint.as_ref())?;
     }
     if let Some(following) = &following {
         checkpoint.clone_from(&following.checkpoint);
@@ -101,13 +103,14 @@ pub(super) async fn settle(sync: &Sync, table: &Table, links: &mut Links) -> Res
     })
 }
 
-/// The columns once more, after the window is closed. A value that a new column got before the window's end belongs to a row of the window, and a read
-/// that does not know the column would take the row without it, for good. What is changed from here on is in the next window.
+/// The columns once more, after the window is closed. A value that a new column got before the window's end belongs
+/// to a row of the window, and a read that does not know the column would take the row without it, for good. What
+/// is changed from here on is in the next window.
 async fn check_unchanged(control: &mut Control, table: &Table, found: &Recorded) -> Result<()> {
     let again = source::discover(control, &table.source)
         .await?
         .with_key(table.key.as_deref().unwrap_or_default())?;
-    if shape::found(&again) == *found {
+    if follow::found(&again) == *found {
         return Ok(());
     }
     let message = "its columns changed while the run began; nothing was read, and the next attempt takes them as they are";
@@ -210,7 +213,8 @@ pub(super) async fn extract(
     Ok(report)
 }
 
-/// Whether the run found nothing that the lake does not have. A first run always commits, so that its checkpoint is kept.
+/// Whether the run found nothing that the lake does not have. A first run always commits, so that its checkpoint is
+/// kept.
 fn nothing_new(
     prepared: &PreparedCommit,
     plan: &ExtractPlan,
@@ -274,7 +278,7 @@ pub(super) fn now() -> String {
 async fn create(sync: &Sync, table: &Table, found: &Recorded) -> Result<LakeTable> {
     let shape =
         mapping::lake_schema(&found.schema, table.kind, table.fidelity).map_err(mapping_error)?;
-    let properties = BTreeMap::from([shape::property(found)?]);
+    let properties = BTreeMap::from([follow::property(found)?]);
     match sync
         .warehouse
         .create(&table.lake, &shape, table.kind, properties)
@@ -363,11 +367,11 @@ impl Work<'_> {
         })
     }
 
-    /// Reads a whole table in ranges, see [`ranges`].
+    /// Reads a whole table in ranges, see [`backfill`].
     async fn ranges(self, split: &Split, lake: &mut LakeTable, links: &mut Links) -> Result<Read> {
         let side = self.sync.source_side()?;
         let control = Links::control(&mut links.source, side, Kind::Source).await?;
-        let request = ranges::Request {
+        let request = backfill::Request {
             sync: self.sync,
             table: self.table,
             schema: self.schema,
@@ -376,7 +380,7 @@ impl Work<'_> {
             checkpoint: self.checkpoint,
             options: self.options,
         };
-        let mut read = ranges::read(&request, lake, control).await?;
+        let mut read = backfill::read(&request, lake, control).await?;
         let name = self.table.source.to_string();
         self.sync.observer.step(&name, Step::Commit, read.rows);
         let parts = std::mem::take(&mut read.parts);
@@ -391,8 +395,8 @@ impl Work<'_> {
     }
 }
 
-/// Runs a statement on a channel and hands its batches to `write` while they come; the rows, and what `write` answered. `write` owns the receiver, so
-/// that its failure ends the reader.
+/// Runs a statement on a channel and hands its batches to `write` while they come; the rows, and what `write`
+/// answered. `write` owns the receiver, so that its failure ends the reader.
 pub(super) async fn pump<T>(
     channel: &mut Channel,
     statement: &Statement,
@@ -455,7 +459,8 @@ impl Reader<'_> {
         Ok(total)
     }
 
-    /// Writes batches as they come; returns the page's last row. Owns the receiver, so that a failing writer ends the reader.
+    /// Writes batches as they come; returns the page's last row. Owns the receiver, so that a failing writer ends
+    /// the reader.
     async fn write(
         &self,
         mut batches: mpsc::Receiver<RecordBatch>,
@@ -464,7 +469,7 @@ impl Reader<'_> {
     ) -> Result<Option<RecordBatch>> {
         let mut last = None;
         while let Some(batch) = batches.recv().await {
-            let overlap = overlap::mask(self.plan, self.lake, &batch)?;
+            let overlap = reread::mask(self.plan, self.lake, &batch)?;
             total.0 += batch.num_rows() as u64;
             total.1 += overlap.as_ref().map_or(0, |mask| mask.true_count() as u64);
             self.sync.observer.step(&self.name, Step::Read, total.0);

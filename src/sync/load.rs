@@ -2,18 +2,19 @@
 //!
 //! Order of events, and what a death at each point leaves:
 //!
-//! 1. Read the target's load state, take the load lock of the target table (a session lock: it ends with the connection), drop staging tables of
-//!    dead loads. (Nothing.)
+//! 1. Read the target's load state, take the load lock of the target table (a session lock: it ends with the
+//!    connection), drop staging tables of dead loads. (Nothing.)
 //! 2. Compute the delta between the loaded snapshot and the wanted one. (Nothing.)
-//! 3. Create the target table when it is missing, or let its columns follow the lake's, statement by statement. (A target that is ahead of its rows; the
-//!    next load goes on from there, see [`crate::target::evolve`].) Create a staging heap; bulk copy the delta into it. (A staging table, dropped by the
-//!    next load.)
-//! 4. One transaction: compare-and-set on the load state, merge, deletes, new load state, the staging table dropped. (All or nothing. When the reply
-//!    is lost, the load state says whether this run's id is there.)
-//! 5. Tag the loaded snapshot in the lake. (Missing tag: the next load sets it, whether or not it has anything else to do.)
+//! 3. Create the target table when it is missing, or let its columns follow the lake's, statement by statement. (A
+//!    target that is ahead of its rows; the next load goes on from there, see [`crate::target::evolve`].) Create a
+//!    staging heap; bulk copy the delta into it. (A staging table, dropped by the next load.)
+//! 4. One transaction: compare-and-set on the load state, merge, deletes, new load state, the staging table
+//!    dropped. (All or nothing. When the reply is lost, the load state says whether this run's id is there.)
+//! 5. Tag the loaded snapshot in the lake. (Missing tag: the next load sets it, whether or not it has anything else
+//!    to do.)
 
+use super::follow::{self, Following};
 use super::look::{self, LoadPlan};
-use super::shape::{self, Following};
 use super::stage::{self, Operation, Part, parts_of};
 use super::{Links, Step, Sync};
 use crate::change::RunId;
@@ -60,8 +61,8 @@ pub(super) async fn lake_table(sync: &Sync, table: &Table) -> Result<LakeTable> 
     })
 }
 
-/// What is loaded of a lake table whose fields are `columns` (position and field id), for a target that was last loaded from `before`.
-/// Versions of a history table have no key of their own.
+/// What is loaded of a lake table whose fields are `columns` (position and field id), for a target that was last
+/// loaded from `before`. Versions of a history table have no key of their own.
 fn lake_columns(
     lake: &LakeTable,
     recorded: &Recorded,
@@ -75,7 +76,7 @@ fn lake_columns(
     let before = before.filter(|state| state.table_uuid == lake.uuid().to_string());
     let was = match before {
         Some(state) => {
-            let known = shape::recorded(lake, Some(state.snapshot_id))?.whole();
+            let known = follow::recorded(lake, Some(state.snapshot_id))?.whole();
             let names: HashMap<i32, &String> = lake
                 .as_of(state.snapshot_id)?
                 .columns()
@@ -137,7 +138,7 @@ pub(super) async fn load(
     staging::drop_orphans(control, &table.target).await?;
     // As it was when the snapshot was committed: its columns may have changed since.
     let past = lake.as_of(snapshot.id)?;
-    let recorded = shape::recorded(&lake, Some(snapshot.id))?;
+    let recorded = follow::recorded(&lake, Some(snapshot.id))?;
     let columns = lake_columns(&lake, &recorded, &past.columns(), before.as_ref())?;
     let mut work = Work {
         sync,
@@ -320,7 +321,8 @@ impl Work<'_> {
         }
     }
 
-    /// The target table, created when it is missing or following the lake's columns, and checked to hold everything that the lake can bring.
+    /// The target table, created when it is missing or following the lake's columns, and checked to hold everything
+    /// that the lake can bring.
     async fn target_table(&mut self, control: &mut Control) -> Result<(TargetTable, bool)> {
         let name = &self.table.target;
         let found = inspect::inspect(control, name).await?;
@@ -431,7 +433,7 @@ pub(super) async fn plan(
             lake_columns(lake, &following.recorded, &fields, state.as_ref())?
         }
         (Some(lake), None) => {
-            let recorded = shape::recorded(lake, None)?;
+            let recorded = follow::recorded(lake, None)?;
             lake_columns(lake, &recorded, &lake.columns(), state.as_ref())?
         }
         (None, _) => LakeColumns {

@@ -1,6 +1,7 @@
 //! Retries by error class: only what is [`Disposition::Transient`] is tried again, with doubling waits.
 //!
-//! A whole table step is the unit: it begins again from the committed checkpoint, so a retry never repeats half of a step.
+//! A whole table step is the unit: it begins again from the committed checkpoint, so a retry never repeats half of
+//! a step.
 
 use super::Observer;
 use crate::error::{Disposition, Error, Result};

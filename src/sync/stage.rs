@@ -1,9 +1,10 @@
 //! The rows of a load on their way into the staging heap, by one bulk copy or several side by side.
 //!
-//! A load begins with one channel. When it turns out to be large and the target's share of channels allows, more are opened: each is an INSERT BULK of
-//! its own with `TABLOCK`, which a heap takes side by side, and each gets whole batches. The order of staged rows means nothing, so any channel may
-//! take any batch. Staged rows count only when every channel has had all of its own acknowledged and their sum is what was fed; until then nothing
-//! merges them, and the next load drops the heap.
+//! A load begins with one channel. When it turns out to be large and the target's share of channels allows, more
+//! are opened: each is an INSERT BULK of its own with `TABLOCK`, which a heap takes side by side, and each gets
+//! whole batches. The order of staged rows means nothing, so any channel may take any batch. Staged rows count only
+//! when every channel has had all of its own acknowledged and their sum is what was fed; until then nothing merges
+//! them, and the next load drops the heap.
 
 use super::load::lake_error;
 use super::{Links, Step, Sync};
@@ -100,7 +101,8 @@ impl Lanes {
         });
     }
 
-    /// Sends everything, opening channels as it gets more. Ends early, and well, when a copy has failed: closing tells why.
+    /// Sends everything, opening channels as it gets more. Ends early, and well, when a copy has failed: closing
+    /// tells why.
     async fn feed(
         &mut self,
         sync: &Sync,

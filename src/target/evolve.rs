@@ -1,17 +1,20 @@
 //! The target's columns follow the lake's.
 //!
-//! **What is done.** A column that is new in the lake since the last load is added, NULL allowed; one that is called otherwise is renamed; one
-//! whose values no longer fit is made wider, or lets NULL in. Nothing is dropped or narrowed: a column that the source dropped stays and gets
-//! NULL in the rows that are written from then on. A target that was never loaded from this lake table is nobody's to alter: there every
-//! difference is a problem that [`check`](super::inspect::check) names.
+//! **What is done.** A column that is new in the lake since the last load is added, NULL allowed; one that is
+//! called otherwise is renamed; one whose values no longer fit is made wider, or lets NULL in. Nothing is dropped
+//! or narrowed: a column that the source dropped stays and gets NULL in the rows that are written from then on. A
+//! target that was never loaded from this lake table is nobody's to alter: there every difference is a problem that
+//! [`check`](super::inspect::check) names.
 //!
-//! **What can crash where.** The steps are statements of their own, each all or nothing, before anything is staged, under the load lock. They are
-//! found by comparing names and types of the lake table as last loaded, as it is to be loaded, and of the target as it is. So those that
-//! a dead load has done are not found again, and the next load goes on with the rest. The load state moves only with the rows.
+//! **What can crash where.** The steps are statements of their own, each all or nothing, before anything is staged,
+//! under the load lock. They are found by comparing names and types of the lake table as last loaded, as it is to
+//! be loaded, and of the target as it is. So those that a dead load has done are not found again, and the next load
+//! goes on with the rest. The load state moves only with the rows.
 //!
-//! **Renames** are known by the lake's field ids. A target column is renamed when it has the old name and no column has the new one.
-//! Where both exist and nobody can tell whether the rename was done (two columns exchanged names, say) the load is refused, as it could write values
-//! under another column's name; a full load writes every row and needs no answer.
+//! **Renames** are known by the lake's field ids. A target column is renamed when it has the old name and no column
+//! has the new one. Where both exist and nobody can tell whether the rename was done (two columns exchanged names,
+//! say) the load is refused, as it could write values under another column's name; a full load writes every row and
+//! needs no answer.
 
 use super::TargetError;
 use super::inspect::{TargetColumn, TargetTable, fits};
@@ -110,7 +113,8 @@ fn declared(ty: SqlType, nullable: bool) -> String {
     format!("{ty} {}", if nullable { "NULL" } else { "NOT NULL" })
 }
 
-/// What the target lacks, and the target as it then is. With `full`, every row will be written: no old value has to be told from another.
+/// What the target lacks, and the target as it then is. With `full`, every row will be written: no old value has to
+/// be told from another.
 pub fn steps(
     lake: &LakeColumns,
     target: &TargetTable,
@@ -149,7 +153,8 @@ pub fn steps(
     Ok((steps, target))
 }
 
-/// Renames what can be renamed, in passes, so that a name is free before another column takes it; answers what is left over.
+/// Renames what can be renamed, in passes, so that a name is free before another column takes it; answers what is
+/// left over.
 fn rename(
     lake: &LakeColumns,
     mut pending: Vec<(&str, &str)>,

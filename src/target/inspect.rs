@@ -191,8 +191,9 @@ impl TargetColumn {
     }
 }
 
-/// Whether the target can hold every row of the lake table, exactly. All problems are listed at once, each with its remedy; the warnings
-/// that remain are returned. Columns from `live` on, which the source dropped, are loaded only where the target has them.
+/// Whether the target can hold every row of the lake table, exactly. All problems are listed at once, each with its
+/// remedy; the warnings that remain are returned. Columns from `live` on, which the source dropped, are loaded only
+/// where the target has them.
 pub fn check(
     lake: &TableSchema,
     live: usize,
@@ -454,7 +455,8 @@ fn page(collation: Option<&Collation>) -> Option<u32> {
     collation.map(|collation| collation.code_page)
 }
 
-/// Text of a code page, `length` bytes. As Unicode it has at most as many UTF-16 units; as UTF-8 at most three bytes for each.
+/// Text of a code page, `length` bytes. As Unicode it has at most as many UTF-16 units; as UTF-8 at most three
+/// bytes for each.
 fn text_fits(
     length: Option<u16>,
     from: Option<&Collation>,

@@ -58,7 +58,8 @@ pub struct LoadOptions {
     pub first_load: bool,
 }
 
-/// The transaction for a staged load. The target has passed [`inspect::check`](super::inspect::check) with the same mode.
+/// The transaction for a staged load. The target has passed [`inspect::check`](super::inspect::check) with the same
+/// mode.
 pub fn plan(
     lake: &TableSchema,
     target: &TargetTable,
@@ -107,7 +108,8 @@ pub fn plan(
     }
 }
 
-/// Asks which base types the staged `sql_variant` values have: the transaction can only name types that it knows beforehand.
+/// Asks which base types the staged `sql_variant` values have: the transaction can only name types that it knows
+/// beforehand.
 pub async fn learn_base_types(
     control: &mut Control,
     plan: &mut MergePlan,
@@ -151,8 +153,8 @@ pub async fn learn_base_types(
     Ok(())
 }
 
-/// Applies the staged rows and moves the load state in one transaction: both or neither. An ambiguous error (the reply was lost) is resolved by
-/// [`state::resolve`](super::state::resolve) on a new connection.
+/// Applies the staged rows and moves the load state in one transaction: both or neither. An ambiguous error (the
+/// reply was lost) is resolved by [`state::resolve`](super::state::resolve) on a new connection.
 pub async fn apply(
     control: &mut Control,
     plan: &MergePlan,

@@ -85,7 +85,8 @@ fn prefix(target: &TableName) -> String {
     format!("stg_{:016x}_", name_hash(target))
 }
 
-/// The staging table of a load, not created yet. Values that a deleted row does not have are NULL, so only the key is required.
+/// The staging table of a load, not created yet. Values that a deleted row does not have are NULL, so only the key
+/// is required.
 pub fn design(lake: &TableSchema, target: &TargetTable, run: RunId) -> StagingTable {
     let key: Vec<usize> = lake
         .key
@@ -129,8 +130,8 @@ pub fn design(lake: &TableSchema, target: &TargetTable, run: RunId) -> StagingTa
     }
 }
 
-/// Which columns of record batches fill a staging table: the batches have the lake table's fields, then the operation (text), then the
-/// segment (32-bit integer).
+/// Which columns of record batches fill a staging table: the batches have the lake table's fields, then the
+/// operation (text), then the segment (32-bit integer).
 pub fn bulk_columns(staging: &StagingTable, lake: &LakeSchema) -> Vec<BulkColumn> {
     let position = |source: usize, role: Role| {
         lake.fields

@@ -25,7 +25,8 @@ pub struct LoadState {
     pub counts: LoadCounts,
 }
 
-/// Creates schema `icesync` and its table of load states where they are missing. Safe when several loads do it at once. Two round trips.
+/// Creates schema `icesync` and its table of load states where they are missing. Safe when several loads do it at
+/// once. Two round trips.
 pub async fn ensure_schema(control: &mut Control) -> Result<(), TargetError> {
     let denied = |source: MssqlError| match source.number() {
         // 262: no CREATE permission; 2760: no access to the schema; 229, 297, 15247: denied.
@@ -75,8 +76,8 @@ pub async fn list(control: &mut Control) -> Result<Vec<(String, LoadState)>, Tar
         .map_err(failed)
 }
 
-/// Whether the run's transaction was committed, after its reply was lost; on a new connection. Waits until no load transaction of the target
-/// is open: a state read earlier could still change.
+/// Whether the run's transaction was committed, after its reply was lost; on a new connection. Waits until no load
+/// transaction of the target is open: a state read earlier could still change.
 pub async fn resolve(
     control: &mut Control,
     target: &TableName,

@@ -1,4 +1,5 @@
-//! Columns that change at the source: what the lake and the target become, what is refused, and every place where a run can die.
+//! Columns that change at the source: what the lake and the target become, what is refused, and every place where a
+//! run can die.
 
 use crate::harness::{Run, World, finish, readers_agree};
 use icesync::sync::{FAIL_AFTER_ALTER, FAIL_AFTER_EVOLVE, FAIL_AFTER_RANGE};

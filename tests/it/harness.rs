@@ -1,7 +1,8 @@
-//! One server for all tests (the stand-in, or the real one that `ICESYNC_TEST_MSSQL` names), two fresh databases and a folder for each test.
+//! One server for all tests (the stand-in, or the real one that `ICESYNC_TEST_MSSQL` names), two fresh databases
+//! and a folder for each test.
 
-use icesync::mssql::connection::Connection;
 use icesync::mssql::control::{Cell, Class, Control};
+use icesync::mssql::settings::Connection;
 use icesync::mssql::sql::Statement;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -230,8 +231,8 @@ fn show(cell: &Cell) -> String {
     }
 }
 
-/// Compares what DuckDB, PyIceberg and Polars read of a lake table with `expected` (canonical JSON lines) and with each other.
-/// Without the readers' Python (`ICESYNC_INTEROP_PYTHON`) it says SKIPPED, loudly.
+/// Compares what DuckDB, PyIceberg and Polars read of a lake table with `expected` (canonical JSON lines) and with
+/// each other. Without the readers' Python (`ICESYNC_INTEROP_PYTHON`) it says SKIPPED, loudly.
 pub fn readers_agree(table: &Path, key: &str, expected: &[Value]) {
     let Ok(python) = std::env::var("ICESYNC_INTEROP_PYTHON") else {
         eprintln!(

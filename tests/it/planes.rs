@@ -1,12 +1,13 @@
-//! Both planes against a scripted server over a real socket: every type from a source's rows into Arrow and from there into a staging table's rows.
+//! Both planes against a scripted server over a real socket: every type from a source's rows into Arrow and from
+//! there into a staging table's rows.
 
 use arrow_array::RecordBatch;
 use icesync::error::Disposition;
 use icesync::mssql::bulk::{BulkColumn, BulkCounts, BulkOptions};
-use icesync::mssql::connection::Connection;
 use icesync::mssql::control::{Cell, Class, Control};
 use icesync::mssql::error::MssqlError;
 use icesync::mssql::rows::{BatchLimits, Channel, Decoder, ReadCounts};
+use icesync::mssql::settings::Connection;
 use icesync::mssql::sql::{ParamValue, Statement};
 use icesync::schema::mapping::{lake_schema, staging_type};
 use icesync::schema::{

@@ -1,8 +1,8 @@
-//! Random tables of every type go from the source through the lake into the target, change, and go again: both must be equal bit for bit, and
-//! readers of other makers must see the same values in the lake.
+//! Random tables of every type go from the source through the lake into the target, change, and go again: both must
+//! be equal bit for bit, and readers of other makers must see the same values in the lake.
 //!
-//! `ICESYNC_RANDOM_TABLES` says how many (2000), `ICESYNC_RANDOM_SEED` where to begin. A failure prints the table's own seed and script;
-//! that seed with `ICESYNC_RANDOM_TABLES=1` replays it alone.
+//! `ICESYNC_RANDOM_TABLES` says how many (2000), `ICESYNC_RANDOM_SEED` where to begin. A failure prints the table's
+//! own seed and script; that seed with `ICESYNC_RANDOM_TABLES=1` replays it alone.
 
 mod tables;
 mod values;
@@ -167,7 +167,8 @@ async fn fill(world: &mut World, statements: &[String]) {
     }
 }
 
-/// Source and target as the stand-in's engine has them, and the count of what was cut off; the rows that the lake must hold.
+/// Source and target as the stand-in's engine has them, and the count of what was cut off; the rows that the lake
+/// must hold.
 fn compare(
     world: &World,
     table: &Table,

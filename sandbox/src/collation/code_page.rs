@@ -38,7 +38,8 @@ const UPPER_850: &str = "\
 ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜø£Ø×ƒáíóúñÑªº¿®¬½¼¡«»░▒▓│┤ÁÂÀ©╣║╗╝¢¥┐\
 └┴┬├─┼ãÃ╚╔╩╦╠═╬¤ðÐÊËÈıÍÎÏ┘┌█▄¦Ì▀ÓßÔÒõÕµþÞÚÛÙýÝ¯´\u{AD}±‗¾¶§÷¸°¨·¹³²■\u{A0}";
 
-/// Both directions of a single-byte code page. A reverse entry of 0 means that the character is not in it (but for U+0000 itself).
+/// Both directions of a single-byte code page. A reverse entry of 0 means that the character is not in it (but for
+/// U+0000 itself).
 struct SingleByte {
     to_utf16: [u16; 256],
     from_utf16: Box<[u8; 65536]>,
@@ -143,7 +144,8 @@ impl CodePage {
         }
     }
 
-    /// Appends the bytes of `text`; a character outside the code page becomes `?`, an unpaired surrogate in UTF-8 U+FFFD, as in SQL Server.
+    /// Appends the bytes of `text`; a character outside the code page becomes `?`, an unpaired surrogate in UTF-8
+    /// U+FFFD, as in SQL Server.
     pub fn encode(self, text: &[u16], out: &mut Vec<u8>) {
         match self.converter() {
             Converter::Single(table) => out.extend(text.iter().map(|&unit| {

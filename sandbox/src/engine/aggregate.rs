@@ -362,7 +362,8 @@ pub fn open<'p>(
     Ok(Box::new(Finished(rows.into_iter())))
 }
 
-/// The least or greatest value of a column that an index begins with stands at an end of the index; NULLs may stand before it.
+/// The least or greatest value of a column that an index begins with stands at an end of the index; NULLs may stand
+/// before it.
 fn end_of_index(input: &Plan, call: &Aggregate, cx: &Cx<'_>) -> Outcome<Option<Scan>> {
     let greatest = match call.function {
         Function::Min => false,

@@ -1,8 +1,8 @@
 //! Binding: from the syntax tree to plans and expressions, with every name, type and collation settled.
 //!
-//! A scope is one SELECT's FROM clause; its columns lie side by side in one row. An inner query sees the scopes around it as outer rows, counted from
-//! the nearest. Names of objects resolve against the catalog as it is now; a name under uncommitted DDL of another session makes the statement
-//! wait.
+//! A scope is one SELECT's FROM clause; its columns lie side by side in one row. An inner query sees the scopes
+//! around it as outer rows, counted from the nearest. Names of objects resolve against the catalog as it is now; a
+//! name under uncommitted DDL of another session makes the statement wait.
 
 use crate::engine::collation::Collate;
 use crate::engine::context::Cx;

@@ -1,8 +1,9 @@
 //! Catalog views and table-valued functions: each a declared list of columns over a source of items.
 //!
-//! A column stands beside the getter of its value, so that the shape a query is bound to and the rows it gets cannot drift apart. Sources read the
-//! state as it is now, as SQL Server's catalog does even under row versioning: an object whose name another session holds under
-//! uncommitted DDL makes the statement wait, and what the login holds no permission on is not listed.
+//! A column stands beside the getter of its value, so that the shape a query is bound to and the rows it gets
+//! cannot drift apart. Sources read the state as it is now, as SQL Server's catalog does even under row versioning:
+//! an object whose name another session holds under uncommitted DDL makes the statement wait, and what the login
+//! holds no permission on is not listed.
 
 mod columns;
 mod functions;

@@ -1,8 +1,8 @@
 //! Collations: what two strings compare as, and which characters a `varchar` can hold.
 //!
-//! Comparison goes through a sort key: bytes whose plain order is the collation's order, equal exactly when the strings are equal under
-//! it. Trailing spaces never count (ANSI padding). The same keys order indexes and feed hash joins, so that a unique index, GROUP BY and `=`
-//! cannot disagree.
+//! Comparison goes through a sort key: bytes whose plain order is the collation's order, equal exactly when the
+//! strings are equal under it. Trailing spaces never count (ANSI padding). The same keys order indexes and feed
+//! hash joins, so that a unique index, GROUP BY and `=` cannot disagree.
 
 use crate::collation::{CollationInfo, DEFAULT};
 use crate::engine::fault::error;
@@ -193,7 +193,8 @@ fn ascii_weight(unit: u16) -> u16 {
     }
 }
 
-/// Upper-case letters of Latin-1 and Latin Extended-A with the base letter each stands on; other characters stand for themselves.
+/// Upper-case letters of Latin-1 and Latin Extended-A with the base letter each stands on; other characters stand
+/// for themselves.
 fn strip_accent(c: char) -> (char, u8) {
     const GROUPS: [(char, &str); 24] = [
         ('A', "ÀÁÂÃÄÅĀĂĄǍ"),

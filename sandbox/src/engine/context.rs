@@ -351,7 +351,8 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// The same session with another receiver, for the statements of an INSERT .. EXECUTE. The state must not be locked.
+    /// The same session with another receiver, for the statements of an INSERT .. EXECUTE. The state must not be
+    /// locked.
     pub fn reborrow<'s>(&'s mut self, sink: &'s mut dyn Sink) -> Cx<'s> {
         self.held.unlock();
         let mut inner = Cx::new(self.shared, self.ses, sink, self.cancel);

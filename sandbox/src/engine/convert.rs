@@ -1,4 +1,5 @@
-//! CAST, CONVERT and implicit conversion: every value to every type that SQL Server converts it to, exactly as far as SQL Server is exact.
+//! CAST, CONVERT and implicit conversion: every value to every type that SQL Server converts it to, exactly as far
+//! as SQL Server is exact.
 //!
 //! Numbers never pass through floating point unless one side is floating point.
 

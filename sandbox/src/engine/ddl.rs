@@ -1,7 +1,8 @@
 //! Definitions: objects come, change and go inside transactions like rows do.
 //!
-//! DDL on an object holds a schema modification lock to the end of the transaction, so that nobody else reads or writes it meanwhile; a name that comes or goes is locked too, so that
-//! others who look it up wait for the outcome. What was there before is kept whole for the rollback.
+//! DDL on an object holds a schema modification lock to the end of the transaction, so that nobody else reads or
+//! writes it meanwhile; a name that comes or goes is locked too, so that others who look it up wait for the
+//! outcome. What was there before is kept whole for the rollback.
 
 use crate::engine::bind::{Binder, OutColumn, resolve};
 use crate::engine::context::Cx;

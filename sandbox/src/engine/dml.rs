@@ -1,8 +1,9 @@
 //! Changing rows: completing them, checking them, writing them.
 //!
-//! A DML statement finds its rows first and changes them after, so that it never meets its own changes. It is atomic: an error or a wait undoes what it did. Writers
-//! read the newest version; a row that another transaction changed makes the statement wait and start again. Uniqueness is checked when all rows are
-//! written, so that an UPDATE may shift keys through one another.
+//! A DML statement finds its rows first and changes them after, so that it never meets its own changes. It is
+//! atomic: an error or a wait undoes what it did. Writers read the newest version; a row that another transaction
+//! changed makes the statement wait and start again. Uniqueness is checked when all rows are written, so that an
+//! UPDATE may shift keys through one another.
 
 use crate::engine::bind::{Binder, OutColumn, Scope, Source, cast, table_columns};
 use crate::engine::context::Cx;

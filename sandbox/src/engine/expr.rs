@@ -190,7 +190,8 @@ impl Expr {
         }
     }
 
-    /// Calls `visit` for every column of the current row that the expression reads; false when that cannot be told (it has a subquery).
+    /// Calls `visit` for every column of the current row that the expression reads; false when that cannot be told
+    /// (it has a subquery).
     pub fn columns(&self, visit: &mut dyn FnMut(usize)) -> bool {
         match &self.kind {
             Kind::Const(_) | Kind::Variable(_) | Kind::Outer { .. } | Kind::NextValue(_) => true,

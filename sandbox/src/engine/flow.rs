@@ -1,8 +1,9 @@
 //! Batches: control flow, statements one by one, errors, TRY and CATCH.
 //!
-//! A statement runs under the state's lock from its first read to its last write, so that it is atomic by construction. When it meets another session's lock it unwinds
-//! (`Stop::Wait`): its changes are undone, its variables put back, the lock is awaited, and it runs again from the start with fresh eyes. A SELECT
-//! that reads versions never waits, and gives the lock up whenever it sends rows.
+//! A statement runs under the state's lock from its first read to its last write, so that it is atomic by
+//! construction. When it meets another session's lock it unwinds (`Stop::Wait`): its changes are undone, its
+//! variables put back, the lock is awaited, and it runs again from the start with fresh eyes. A SELECT that reads
+//! versions never waits, and gives the lock up whenever it sends rows.
 
 use crate::engine::bind::{Binder, cast};
 use crate::engine::context::Cx;
@@ -93,7 +94,8 @@ fn report(cx: &mut Cx<'_>, mut error: SqlError, line: u32) {
     });
 }
 
-/// Runs statements in order. Outside TRY a failed statement is reported and the next one runs, unless the batch must end.
+/// Runs statements in order. Outside TRY a failed statement is reported and the next one runs, unless the batch
+/// must end.
 pub fn block(cx: &mut Cx<'_>, statements: &[Statement]) -> Outcome<Flow> {
     for statement in statements {
         match run(cx, statement) {

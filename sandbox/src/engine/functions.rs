@@ -1,7 +1,8 @@
 //! Scalar built-ins that need nothing but their arguments and the session's clock and language.
 //!
-//! Metadata functions (`OBJECT_ID`), CAST/CONVERT, aggregates and window functions live elsewhere in the engine. Arguments reach `eval` in
-//! the types that the caller's expressions have: a function converts what it needs itself, and answers in the type `result_type` named.
+//! Metadata functions (`OBJECT_ID`), CAST/CONVERT, aggregates and window functions live elsewhere in the engine.
+//! Arguments reach `eval` in the types that the caller's expressions have: a function converts what it needs
+//! itself, and answers in the type `result_type` named.
 
 mod argument;
 mod character;

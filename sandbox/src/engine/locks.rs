@@ -1,8 +1,9 @@
 //! The lock manager: who holds what, who waits for whom, and who must give way.
 //!
-//! Rows that a transaction wrote are locked by their uncommitted version itself; only locks without a write (UPDLOCK, REPEATABLE READ), table
-//! locks, names and application locks are kept here. A session waits for at most one thing, so that the wait-for graph has one node per
-//! session; a request that closes a cycle makes the youngest transaction of the cycle the victim.
+//! Rows that a transaction wrote are locked by their uncommitted version itself; only locks without a write
+//! (UPDLOCK, REPEATABLE READ), table locks, names and application locks are kept here. A session waits for at most
+//! one thing, so that the wait-for graph has one node per session; a request that closes a cycle makes the youngest
+//! transaction of the cycle the victim.
 
 use crate::engine::schema::ObjectRef;
 use std::collections::{HashMap, HashSet};

@@ -70,7 +70,8 @@ fn function(
     }
 }
 
-/// Whether a login holds a server permission: by `sysadmin`, by the role that reads the server's state, or by a grant in `master`.
+/// Whether a login holds a server permission: by `sysadmin`, by the role that reads the server's state, or by a
+/// grant in `master`.
 pub fn server_permission(state: &State, login: &str, permission: &str) -> bool {
     if permissions::is_sysadmin(state, login)
         || matches!(permission, "CONNECT SQL" | "VIEW ANY DATABASE")

@@ -1,7 +1,8 @@
 //! One order for everything: values as bytes whose plain order is SQL Server's order.
 //!
-//! Indexes, hash joins, GROUP BY, DISTINCT, ORDER BY and `=` all use the same encoding, so that they cannot disagree about equality. Both sides
-//! must have the same type first. Each encoded value is self-delimiting, so that a composite key's prefix is a key's prefix.
+//! Indexes, hash joins, GROUP BY, DISTINCT, ORDER BY and `=` all use the same encoding, so that they cannot
+//! disagree about equality. Both sides must have the same type first. Each encoded value is self-delimiting, so
+//! that a composite key's prefix is a key's prefix.
 
 use crate::engine::collation::Collate;
 use crate::value::Value;

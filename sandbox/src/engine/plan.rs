@@ -1,8 +1,8 @@
 //! Query plans and their cursors.
 //!
-//! A plan is immutable and may be opened many times at once (a correlated subquery opens its plan per row); a cursor yields rows one at a time. Base
-//! tables are read some hundred rows at a time by key, so that the state's lock can be given up between two rows of a query that reads a
-//! snapshot.
+//! A plan is immutable and may be opened many times at once (a correlated subquery opens its plan per row); a
+//! cursor yields rows one at a time. Base tables are read some hundred rows at a time by key, so that the state's
+//! lock can be given up between two rows of a query that reads a snapshot.
 
 use crate::engine::aggregate::Aggregate;
 use crate::engine::context::Cx;

@@ -50,7 +50,8 @@ fn select_now(cx: &mut Cx<'_>, query: &ast::Query) -> Outcome<()> {
     run(cx, bound)
 }
 
-/// Takes every table lock up front; whether all tables are read by version, so that nothing can make the query wait later.
+/// Takes every table lock up front; whether all tables are read by version, so that nothing can make the query wait
+/// later.
 fn lock_all(cx: &mut Cx<'_>, plan: &Plan) -> Outcome<bool> {
     let mut scans = Vec::new();
     plan.scans(&mut |scan| scans.push(scan.clone()));

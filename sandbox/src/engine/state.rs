@@ -209,7 +209,8 @@ impl State {
         value
     }
 
-    /// The lowest rowversion that an open transaction wrote, or the next one. Every rowversion below it is committed and final.
+    /// The lowest rowversion that an open transaction wrote, or the next one. Every rowversion below it is
+    /// committed and final.
     pub fn min_active_rowversion(&self, database: usize) -> u64 {
         self.open
             .values()

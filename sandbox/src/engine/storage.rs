@@ -1,9 +1,10 @@
 //! Tables as rows with version chains, and indexes as ordered sets of encoded keys.
 //!
-//! A row has an id that it keeps for life; indexes map `key ++ row id` to it. Every write pushes a version onto the row's chain, stamped with
-//! the writer's transaction; commit restamps it with the commit time, rollback pops it. A reader takes the newest version that its view admits.
-//! Index entries stay as long as any version of the row has that key, so that an old snapshot finds rows by their old keys; a reader
-//! checks that the version it took still has the key it came by.
+//! A row has an id that it keeps for life; indexes map `key ++ row id` to it. Every write pushes a version onto the
+//! row's chain, stamped with the writer's transaction; commit restamps it with the commit time, rollback pops it. A
+//! reader takes the newest version that its view admits. Index entries stay as long as any version of the row has
+//! that key, so that an old snapshot finds rows by their old keys; a reader checks that the version it took still
+//! has the key it came by.
 
 use crate::engine::ordering;
 use crate::engine::schema::{Index, Row, TableDef};
@@ -276,7 +277,8 @@ impl Table {
         }
     }
 
-    /// Gives every row that the transaction has rewritten its commit time: a change of the definition rewrites rows that were written long before.
+    /// Gives every row that the transaction has rewritten its commit time: a change of the definition rewrites rows
+    /// that were written long before.
     pub fn commit_all(&mut self, own: u64, time: u64) {
         let rewritten: Vec<u64> = self
             .rows
@@ -289,7 +291,8 @@ impl Table {
         }
     }
 
-    /// Gives the transaction's versions of a row their commit time; only the last of them survives. True when old versions remain.
+    /// Gives the transaction's versions of a row their commit time; only the last of them survives. True when old
+    /// versions remain.
     pub fn commit(&mut self, row_id: u64, own: u64, time: u64) -> bool {
         let Some(mut chain) = self.rows.remove(&row_id) else {
             return false;
@@ -368,7 +371,8 @@ impl Table {
         Ok(false)
     }
 
-    /// Reads up to `limit` visible rows of a stretch of an index, and moves the stretch's near end past them; false when it ended.
+    /// Reads up to `limit` visible rows of a stretch of an index, and moves the stretch's near end past them; false
+    /// when it ended.
     pub fn scan_index(
         &self,
         index: usize,
@@ -427,7 +431,8 @@ impl Table {
         Ok(more)
     }
 
-    /// Rows whose newest version, committed or not, has this key in the index, and rows that another transaction is taking away from it.
+    /// Rows whose newest version, committed or not, has this key in the index, and rows that another transaction is
+    /// taking away from it.
     pub fn holders(&self, index: usize, key: &[u8]) -> Vec<u64> {
         let range = Range::prefix(key);
         let bounds: (Bound<&[u8]>, Bound<&[u8]>) = (as_slice(&range.lower), as_slice(&range.upper));

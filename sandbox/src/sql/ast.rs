@@ -1,7 +1,8 @@
 //! The syntax tree of the T-SQL subset.
 //!
-//! Every option that a statement states is in the tree as a typed value: what the parser accepts the engine must honour or refuse; nothing is
-//! dropped in between. Nodes that can fail at run time carry the line (from 1, in their batch) on which they start.
+//! Every option that a statement states is in the tree as a typed value: what the parser accepts the engine must
+//! honour or refuse; nothing is dropped in between. Nodes that can fail at run time carry the line (from 1, in
+//! their batch) on which they start.
 //!
 //! - `expr`: scalar expressions and conditions, which T-SQL keeps apart (`SELECT a = 1` never compares)
 //! - `query`: SELECT and its table sources, with hints
@@ -46,7 +47,8 @@ pub struct ObjectName {
 /// A type as written, resolved as far as syntax can.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum TypeName {
-    /// A built-in type with its defaults filled in (`decimal` is (18,0), `varchar` 1 in a declaration and 30 in a cast, `float(24)` is real).
+    /// A built-in type with its defaults filled in (`decimal` is (18,0), `varchar` 1 in a declaration and 30 in a
+    /// cast, `float(24)` is real).
     Builtin(SqlType),
     /// `sysname`: nvarchar(128) NOT NULL, with its own user type id.
     SysName,

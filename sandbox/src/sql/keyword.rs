@@ -1,6 +1,8 @@
-//! T-SQL's reserved words: none may stand as an identifier without delimiters. Every other word of the grammar is an ordinary identifier.
+//! T-SQL's reserved words: none may stand as an identifier without delimiters. Every other word of the grammar is
+//! an ordinary identifier.
 //!
-//! PRECISION and WITHIN are on the documented list, yet the server takes them as names (`sys.columns` has a column `precision`): they are not here.
+//! PRECISION and WITHIN are on the documented list, yet the server takes them as names (`sys.columns` has a column
+//! `precision`): they are not here.
 
 macro_rules! reserved_words {
     ($($variant:ident = $text:literal,)*) => {

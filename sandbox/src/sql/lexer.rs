@@ -1,4 +1,5 @@
-//! Cuts a batch into tokens. A token is a span of the source: words and literals are decoded only when the parser takes them.
+//! Cuts a batch into tokens. A token is a span of the source: words and literals are decoded only when the parser
+//! takes them.
 
 use super::keyword::Keyword;
 use super::{SyntaxResult, error};

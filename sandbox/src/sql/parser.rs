@@ -1,7 +1,7 @@
 //! Recursive descent over the tokens; expressions by precedence climbing.
 //!
-//! The tree's height and the parser's own recursion are bounded (error 191), so that neither parsing nor walking nor dropping a tree overflows a
-//! 2 MiB stack, whatever the text.
+//! The tree's height and the parser's own recursion are bounded (error 191), so that neither parsing nor walking
+//! nor dropping a tree overflows a 2 MiB stack, whatever the text.
 
 mod alter_table;
 mod constraint;
@@ -98,7 +98,8 @@ struct Parser<'a> {
     after_condition: Option<usize>,
 }
 
-/// What a token is compared with: a reserved word, a symbol, or the text of a word in any case (reserved or not, never quoted).
+/// What a token is compared with: a reserved word, a symbol, or the text of a word in any case (reserved or not,
+/// never quoted).
 trait Pattern: Copy {
     fn matches(self, token: Token, source: &str) -> bool;
 }

@@ -20,8 +20,8 @@ enum Inside {
     Comment(u32),
 }
 
-/// Splits a script at its GO lines. GO inside a string, a delimited identifier or a comment separates nothing. Batches of blanks alone are left
-/// out.
+/// Splits a script at its GO lines. GO inside a string, a delimited identifier or a comment separates nothing.
+/// Batches of blanks alone are left out.
 pub fn split_go(script: &str) -> Vec<ScriptBatch<'_>> {
     let mut batches = Vec::new();
     let mut inside = Inside::Code;

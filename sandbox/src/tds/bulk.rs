@@ -110,7 +110,8 @@ impl Stream {
         self.buffer.len() - self.at
     }
 
-    /// Reads one thing, fetching packets until it is whole; none when the client gave up, an error when the bytes are wrong.
+    /// Reads one thing, fetching packets until it is whole; none when the client gave up, an error when the bytes
+    /// are wrong.
     fn read<T>(
         &mut self,
         worker: &mut Worker,

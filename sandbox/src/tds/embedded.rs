@@ -9,8 +9,8 @@ use std::thread::JoinHandle;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-/// A running server. It is listening when this exists; stopping it, or dropping it, ends every connection, rolls back what they
-/// left open, and waits for that.
+/// A running server. It is listening when this exists; stopping it, or dropping it, ends every connection, rolls
+/// back what they left open, and waits for that.
 #[derive(Debug)]
 pub struct Embedded {
     addr: SocketAddr,

@@ -1,7 +1,7 @@
 //! Values to bytes: ROW and NBCROW, and the value part of RETURNVALUE.
 //!
-//! A value that does not fit the column's declared type is an error of the engine, never converted here: the row is taken back
-//! and the client gets an error instead.
+//! A value that does not fit the column's declared type is an error of the engine, never converted here: the row is
+//! taken back and the client gets an error instead.
 
 use super::type_info::{decimal_len, time_len};
 use crate::collation::{CodePage, CollationInfo, DEFAULT_WIRE};

@@ -1,7 +1,7 @@
 //! Faults that tests set on a running server: refused logins, lost connections, lost replies, delays, garbage.
 //!
-//! Nothing outside the process can set one. Each fault fires a stated number of times; [`Faults::fired`] tells a test that it
-//! did, so that no test passes because its fault never came.
+//! Nothing outside the process can set one. Each fault fires a stated number of times; [`Faults::fired`] tells a
+//! test that it did, so that no test passes because its fault never came.
 
 use crate::session::SqlError;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -56,7 +56,8 @@ impl Faults {
     /// The next `times` requests whose text holds `matching` (ignoring case) meet `fault`.
     ///
     /// The text of a batch is its SQL, of an RPC its SQL or procedure name; a transaction manager request is
-    /// `BEGIN TRANSACTION`, `COMMIT TRANSACTION`, `ROLLBACK TRANSACTION` or `SAVE TRANSACTION`, the rows of a bulk load are `BULK DATA`.
+    /// `BEGIN TRANSACTION`, `COMMIT TRANSACTION`, `ROLLBACK TRANSACTION` or `SAVE TRANSACTION`, the rows of a bulk
+    /// load are `BULK DATA`.
     pub fn arm(&self, fault: Fault, matching: &str, times: u32) {
         self.arm_after(0, fault, matching, times);
     }
@@ -79,7 +80,8 @@ impl Faults {
         self.0.any.store(true, Ordering::Release);
     }
 
-    /// The connection that would send the packet after `packets` more (counted over all connections, replies only) is lost instead.
+    /// The connection that would send the packet after `packets` more (counted over all connections, replies only)
+    /// is lost instead.
     pub fn drop_after_packets(&self, packets: u64) {
         self.lock().packets_left = Some(packets);
         self.0.any.store(true, Ordering::Release);

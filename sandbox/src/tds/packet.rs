@@ -1,7 +1,7 @@
 //! Packets: eight bytes of header, then payload; a message is packets up to the one that says "end of message".
 //!
-//! Incoming packets pass through a bounded queue from the socket to the session's thread, outgoing ones through another back, so
-//! that a slow client holds back the scan and a fast one cannot fill memory.
+//! Incoming packets pass through a bounded queue from the socket to the session's thread, outgoing ones through
+//! another back, so that a slow client holds back the scan and a fast one cannot fill memory.
 
 use super::fault::Faults;
 use bytes::{BufMut, Bytes, BytesMut};

@@ -1,4 +1,5 @@
-//! A session's requests one after another: batches, transaction manager requests, attention; RPC and bulk load in their own modules.
+//! A session's requests one after another: batches, transaction manager requests, attention; RPC and bulk load in
+//! their own modules.
 
 use super::WireOptions;
 use super::bulk;
@@ -200,7 +201,8 @@ impl Worker {
         }
     }
 
-    /// Answers an attention; only now the flag is lowered, so that nothing between its arrival and here went on unaware.
+    /// DeclaredChanges an attention; only now the flag is lowered, so that nothing between its arrival and here
+    /// went on unaware.
     pub fn acknowledge_attention(&mut self) {
         if self.bulk.take().is_some() {
             self.session.bulk_end(true, &mut Discard);
@@ -210,7 +212,7 @@ impl Worker {
         self.response.finish();
     }
 
-    /// Answers a request by an error alone, or by nothing but its failure.
+    /// DeclaredChanges a request by an error alone, or by nothing but its failure.
     pub fn fail(&mut self, error: Option<SqlError>) {
         if let Some(error) = error {
             token::put_error(&mut self.response.payload, &error);
@@ -219,7 +221,7 @@ impl Worker {
         self.response.finish();
     }
 
-    /// Answers a request that could not be read.
+    /// DeclaredChanges a request that could not be read.
     pub fn fail_to_parse(&mut self, number: i32, what: &str, problem: ParseError) {
         let reason = problem.reason();
         tracing::warn!(what, reason, "a malformed request");

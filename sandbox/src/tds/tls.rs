@@ -78,7 +78,7 @@ impl Identity {
         })
     }
 
-    /// Answers the client's handshake over `socket`, and leaves `socket` passing bytes through.
+    /// DeclaredChanges the client's handshake over `socket`, and leaves `socket` passing bytes through.
     pub(super) async fn accept<S: AsyncRead + AsyncWrite + Unpin + AsMut<HandshakeStream>>(
         &self,
         socket: S,

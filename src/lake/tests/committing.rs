@@ -1,7 +1,7 @@
 //! Races, lost replies, damage.
 
-use super::super::store::Fault;
 use super::*;
+use crate::lake::store::Fault;
 
 #[tokio::test]
 async fn of_racing_runs_one_commits() {

@@ -25,7 +25,8 @@ async fn dictionaries(rows: &[Row], change: impl Fn(&mut WriteOptions)) -> Vec<b
 
 #[tokio::test]
 async fn columns_that_hardly_repeat_have_no_dictionary() {
-    // Ids never repeat. Half of the texts are NULL, and one in ten of the others repeats the one before it. Amounts are a thousand.
+    // Ids never repeat. Half of the texts are NULL, and one in ten of the others repeats the one before it. Amounts
+    // are a thousand.
     let rows: Vec<Row> = (0..5_000)
         .map(|n| {
             let text = (n % 2 == 0).then(|| format!("text {}", n - n % 20 / 18 * 2));

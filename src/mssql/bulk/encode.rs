@@ -1,4 +1,5 @@
-//! Values of Arrow arrays as the bytes of bulk-copy rows. The encoder of a column is chosen once, its arrays are bound once per batch.
+//! Values of Arrow arrays as the bytes of bulk-copy rows. The encoder of a column is chosen once, its arrays are
+//! bound once per batch.
 //!
 //! Every encoder refuses what its type cannot hold exactly: the server would round, cut or fail without naming the row.
 
@@ -488,7 +489,8 @@ fn time(ticks: u64, scale: u8, out: &mut Vec<u8>) -> Result<(), String> {
     Ok(())
 }
 
-/// Appends the first bytes of a number. All of them are copied and the rest is taken back: a copy of a known size is a move or two.
+/// Appends the first bytes of a number. All of them are copied and the rest is taken back: a copy of a known size
+/// is a move or two.
 #[inline]
 fn low_bytes<const N: usize>(number: [u8; N], count: u8, out: &mut Vec<u8>) {
     let end = out.len() + usize::from(count);

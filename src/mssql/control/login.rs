@@ -1,8 +1,8 @@
 //! From a connection to a logged-in session: address, encryption, login.
 
 use super::server_error;
-use crate::mssql::connection::{Connection, Encryption};
 use crate::mssql::error::MssqlError;
+use crate::mssql::settings::{Connection, Encryption};
 use std::time::Duration;
 use tiberius::{AuthMethod, Config, EncryptionLevel, SqlBrowser};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -27,7 +27,8 @@ pub(super) fn config(connection: &Connection, level: EncryptionLevel) -> Config 
     ));
     config.application_name(&connection.application);
     config.encryption(level);
-    // Encryption of the login alone (`Encrypt=false`) hides the password from onlookers; nobody asked for the server's identity.
+    // Encryption of the login alone (`Encrypt=false`) hides the password from onlookers; nobody asked for the
+    // server's identity.
     if connection.trust_server_certificate || connection.encryption == Encryption::Optional {
         config.trust_cert();
     }

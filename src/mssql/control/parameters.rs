@@ -3,7 +3,8 @@
 use crate::mssql::sql::{ParamValue, Statement};
 use std::borrow::Cow;
 
-/// The statement with its parameters bound. The driver names them `@P1`; names of variables may be case-sensitive on the server.
+/// The statement with its parameters bound. The driver names them `@P1`; names of variables may be case-sensitive
+/// on the server.
 pub(super) fn bound(statement: &Statement) -> tiberius::Query<'_> {
     let mut query = tiberius::Query::new(capital_parameters(&statement.sql));
     for value in &statement.params {

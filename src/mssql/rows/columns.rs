@@ -20,7 +20,8 @@ pub(in crate::mssql) const TICKS_A_DAY: u64 = 864_000_000_000;
 /// Units of 1/300 s in a day.
 pub(in crate::mssql) const THREE_HUNDREDTHS_A_DAY: u32 = 25_920_000;
 
-/// Room for as much as the last batch had and some more: batches are about as large as each other, and growing would move them.
+/// Room for as much as the last batch had and some more: batches are about as large as each other, and growing
+/// would move them.
 fn with_room_as<T>(last: &[T]) -> Vec<T> {
     Vec::with_capacity(last.len() + last.len() / 8 + 1024)
 }
@@ -50,7 +51,8 @@ impl<T: Copy + Default> Fixed<T> {
     }
 }
 
-/// Marks the value at this position as NULL. Positions that were passed over have values: most have, so they are only counted here.
+/// Marks the value at this position as NULL. Positions that were passed over have values: most have, so they are
+/// only counted here.
 fn append_null(nulls: &mut NullBufferBuilder, at: usize) {
     nulls.append_n_non_nulls(at - nulls.len());
     nulls.append_null();
@@ -86,7 +88,8 @@ impl Varying {
         }
     }
 
-    /// Closes the value whose bytes were appended. The bytes of a batch stay far below 2 GiB: the decoder hands it over before.
+    /// Closes the value whose bytes were appended. The bytes of a batch stay far below 2 GiB: the decoder hands it
+    /// over before.
     #[inline]
     pub(super) fn end(&mut self) {
         self.offsets

@@ -1,7 +1,8 @@
 //! Rows of one table into Arrow record batches.
 //!
-//! The driver hands each value over by a typed call with the column's position; the column's builder was chosen when the decoder was made and checked against the
-//! result's metadata before the first row. Those calls cannot fail, so a value that cannot be kept is recorded and raised when its row is complete.
+//! The driver hands each value over by a typed call with the column's position; the column's builder was chosen
+//! when the decoder was made and checked against the result's metadata before the first row. Those calls cannot
+//! fail, so a value that cannot be kept is recorded and raised when its row is complete.
 
 use super::BatchLimits;
 use super::columns::{
@@ -30,12 +31,13 @@ use mssql_tds::query::metadata::ColumnMetadata;
 use std::borrow::Cow;
 use uuid::Uuid;
 
-/// Bytes of one batch at most, whatever the limits say: Arrow's offsets are 32 bits wide, and one more value must still fit.
+/// Bytes of one batch at most, whatever the limits say: Arrow's offsets are 32 bits wide, and one more value must
+/// still fit.
 const BATCH_BYTES_MAX: usize = 1 << 30;
 const DECIMAL_MAX: u128 = 99_999_999_999_999_999_999_999_999_999_999_999_999;
 
-/// Decodes rows of one table. Its batches hold the lake fields that come from source columns (values and companions) in the lake's order,
-/// without the history columns.
+/// Decodes rows of one table. Its batches hold the lake fields that come from source columns (values and
+/// companions) in the lake's order, without the history columns.
 pub struct Decoder {
     table: String,
     columns: Vec<Column>,
@@ -122,7 +124,8 @@ impl Decoder {
         self.schema.clone()
     }
 
-    /// Values shortened so far under [`Fidelity::Standard`]: seventh digits, offsets, and units of text that stand for no character.
+    /// Values shortened so far under [`Fidelity::Standard`]: seventh digits, offsets, and units of text that stand
+    /// for no character.
     pub fn truncations(&self) -> u64 {
         self.truncations
     }

@@ -1,8 +1,9 @@
 //! Text from the wire's encodings into UTF-8, and back, without an allocation per value.
 //!
 //! Values go in chunks. A chunk of ASCII, which is most of most data, takes a short loop of vector instructions; any
-//! other goes through `simdutf`, which has them for every script (Lemire and Muła, "Transcoding Unicode Characters with AVX-512 Instructions", 2022). A unit that is
-//! half of a surrogate pair stands for no character: the callers decide whether that is refused or replaced.
+//! other goes through `simdutf`, which has them for every script (Lemire and Muła, "Transcoding Unicode Characters
+//! with AVX-512 Instructions", 2022). A unit that is half of a surrogate pair stands for no character: the callers
+//! decide whether that is refused or replaced.
 
 use std::mem::MaybeUninit;
 use std::sync::LazyLock;
@@ -10,7 +11,8 @@ use std::sync::LazyLock;
 /// Units of UTF-16 in a chunk.
 const CHUNK: usize = 256;
 
-/// Appends UTF-16 (little-endian bytes) as UTF-8 and returns how many units stood for no character; each became U+FFFD. An odd byte at the end counts as one.
+/// Appends UTF-16 (little-endian bytes) as UTF-8 and returns how many units stood for no character; each became
+/// U+FFFD. An odd byte at the end counts as one.
 pub(super) fn append_utf16(bytes: &[u8], out: &mut Vec<u8>) -> usize {
     let mut rest = bytes;
     let mut unpaired = 0;
@@ -40,7 +42,8 @@ fn chunk_of_utf16(bytes: &[u8]) -> usize {
 
 /// Appends a chunk if it is ASCII; appends nothing and answers false if not.
 ///
-/// Eight units at a time. The last eight of a chunk are taken once more, rather than the few after the last whole eight one by one.
+/// Eight units at a time. The last eight of a chunk are taken once more, rather than the few after the last whole
+/// eight one by one.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "sse2")]
 fn append_ascii(chunk: &[u8], out: &mut Vec<u8>) -> bool {

@@ -37,16 +37,16 @@ pub struct TimestampBounds<'a> {
     pub count: Count,
 }
 
-/// The lowest row version that an open transaction may still write (one row, `hi`). Run in autocommit, before the reading transaction: read
-/// later it would pass over what was committed in between.
+/// The lowest row version that an open transaction may still write (one row, `hi`). Run in autocommit, before the
+/// reading transaction: read later it would pass over what was committed in between.
 pub fn rowversion() -> Statement {
     Statement::plain("SELECT CONVERT(nvarchar(18), MIN_ACTIVE_ROWVERSION(), 1) AS hi;")
 }
 
-/// The bounds of a timestamp window, in the column's own type and as text of style 121. First row: `hi`, `lower_from_last`,
-/// `lower_from_hi`, `ahead_ms` (last upper bound minus the server's now minus lag; NULL without one), `offset_minutes` (local minus UTC),
-/// `sees_transactions`, `open_ms` (age of the oldest open transaction that has written to this database). A second row set, when
-/// asked for, holds `null_rows` and `future_rows`.
+/// The bounds of a timestamp window, in the column's own type and as text of style 121. First row: `hi`,
+/// `lower_from_last`, `lower_from_hi`, `ahead_ms` (last upper bound minus the server's now minus lag; NULL without
+/// one), `offset_minutes` (local minus UTC), `sees_transactions`, `open_ms` (age of the oldest open transaction
+/// that has written to this database). A second row set, when asked for, holds `null_rows` and `future_rows`.
 pub fn timestamp(bounds: &TimestampBounds<'_>) -> Statement {
     let mut params = Params::default();
     let lag = params.int(bounds.lag_ms);
@@ -118,8 +118,8 @@ fn now(ty: SqlType, clock: ServerClock) -> &'static str {
     }
 }
 
-/// How much further a window reaches back because the clock that bounds it is local time, which goes back an hour in autumn: rows of the second
-/// pass through that hour lie before a bound taken in the first.
+/// How much further a window reaches back because the clock that bounds it is local time, which goes back an hour
+/// in autumn: rows of the second pass through that hour lie before a bound taken in the first.
 fn winter_ms(ty: SqlType, clock: ServerClock) -> &'static str {
     match (ty, clock) {
         (SqlType::DateTimeOffset { .. }, _) | (_, ServerClock::Utc) => "0",
@@ -131,8 +131,8 @@ fn winter_ms(ty: SqlType, clock: ServerClock) -> &'static str {
 }
 
 /// The highest committed number, after every insert in flight has ended: the shared table lock waits for them, at most
-/// `lock_timeout_ms` (then error 1222). One row: `hi`, `behind` (1 when `last` is higher), `handed_out` (an identity's current
-/// value, as text).
+/// `lock_timeout_ms` (then error 1222). One row: `hi`, `behind` (1 when `last` is higher), `handed_out` (an
+/// identity's current value, as text).
 pub fn sequence(
     table: &TableName,
     column: &Column,

@@ -1,5 +1,5 @@
-//! An example of every statement that icesync can emit, over the table shapes that are hard: the tests keep one file of each in
-//! `tests/tsql`, and Microsoft's parser reads them all.
+//! An example of every statement that icesync can emit, over the table shapes that are hard: the tests keep one
+//! file of each in `tests/tsql`, and Microsoft's parser reads them all.
 
 use super::bounds::{self, Count, ServerClock, TimestampBounds};
 use super::define::{self, StagingColumn, StagingTable};
@@ -22,7 +22,8 @@ pub struct Example {
     pub statement: Statement,
 }
 
-/// All examples; every function of this module's siblings that answers a statement is among them (a test reads the source to make sure).
+/// All examples; every function of this module's siblings that answers a statement is among them (a test reads the
+/// source to make sure).
 pub fn catalogue() -> Vec<Example> {
     let mut examples = Examples(Vec::new());
     examples.fixed();

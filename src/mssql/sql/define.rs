@@ -51,8 +51,9 @@ END;",
     )
 }
 
-/// Creates a target table with the source's types. Identity stays identity where [`keeps_identity`] says so; computed and period columns and row versions
-/// become plain columns, because a copy must hold the source's values rather than make its own.
+/// Creates a target table with the source's types. Identity stays identity where [`keeps_identity`] says so;
+/// computed and period columns and row versions become plain columns, because a copy must hold the source's values
+/// rather than make its own.
 pub fn create_table(target: &TableName, schema: &TableSchema) -> Statement {
     let columns = schema.columns.iter().enumerate();
     let mut lines: Vec<String> = columns
@@ -93,8 +94,8 @@ fn constraint_name(prefix: &str, table: &str) -> String {
     name
 }
 
-/// Whether a column is an identity in the target that icesync creates. Outside the key it is a plain column: the server never updates an identity,
-/// and a row of the source that was deleted and inserted again has another one.
+/// Whether a column is an identity in the target that icesync creates. Outside the key it is a plain column: the
+/// server never updates an identity, and a row of the source that was deleted and inserted again has another one.
 pub fn keeps_identity(schema: &TableSchema, column: usize) -> bool {
     let is_key = |key: &Key| key.columns.contains(&column);
     let is_identity = |column: &Column| column.generated == Generated::Identity;
@@ -149,7 +150,8 @@ pub fn rename_column(target: &TableName, from: &str, to: &str) -> Statement {
     ))
 }
 
-/// A statement that alters a table, giving up when it does not get the table: whoever comes after it has to wait for it.
+/// A statement that alters a table, giving up when it does not get the table: whoever comes after it has to wait
+/// for it.
 pub fn alter(statement: &Statement, lock_timeout_ms: u32) -> Statement {
     Statement {
         sql: format!(
@@ -239,7 +241,8 @@ WHERE s.name = {schema} AND LEFT(t.name, LEN({prefix})) = {prefix} ORDER BY t.na
     ))
 }
 
-/// Takes an exclusive lock that the session holds until it ends or releases it. One row: `rc`, negative when it was not granted.
+/// Takes an exclusive lock that the session holds until it ends or releases it. One row: `rc`, negative when it was
+/// not granted.
 pub fn take_session_lock(resource: &str, timeout_ms: u32) -> Statement {
     let mut params = Params::default();
     let resource = params.text(resource);

@@ -3,8 +3,9 @@
 use super::{Params, Statement, TableIdent};
 use crate::schema::TableName;
 
-/// Four result sets about the table or view: its facts (one row, none when there is no such object or it cannot be seen), its columns, its
-/// usable indexes with their key columns, and, only when the first is empty, the names that do exist.
+/// Four result sets about the table or view: its facts (one row, none when there is no such object or it cannot be
+/// seen), its columns, its usable indexes with their key columns, and, only when the first is empty, the names that
+/// do exist.
 pub fn describe(table: &TableName) -> Statement {
     let mut params = Params::default();
     let name = params.text(TableIdent(table).to_string());

@@ -1,5 +1,5 @@
-//! The one transaction of a load: lock, compare-and-set of the load state, checks of what was staged, the rows, the counts. `target.rs`
-//! argues why nothing is lost or applied twice.
+//! The one transaction of a load: lock, compare-and-set of the load state, checks of what was staged, the rows, the
+//! counts. `target.rs` argues why nothing is lost or applied twice.
 
 use super::state::StateChange;
 use super::variant::{self, BaseType};
@@ -100,7 +100,8 @@ pub struct MergePlan {
     pub lock_timeout_ms: u32,
 }
 
-/// The whole load in one batch; the staging table ends with it. One row: `inserted`, `updated`, `deleted`, `unchanged`. On any error nothing has happened.
+/// The whole load in one batch; the staging table ends with it. One row: `inserted`, `updated`, `deleted`,
+/// `unchanged`. On any error nothing has happened.
 pub fn apply(plan: &MergePlan, state: &StateChange) -> Statement {
     let mut params = Params::default();
     let mut sql = format!(
@@ -367,7 +368,8 @@ SET @inserted = @@ROWCOUNT;
     sql
 }
 
-/// The staged rows as the target's types, one per key: of several, the last segment's; within a segment an upsert is newer than a delete.
+/// The staged rows as the target's types, one per key: of several, the last segment's; within a segment an upsert
+/// is newer than a delete.
 fn net(plan: &MergePlan) -> String {
     let operation = Ident(&plan.operation);
     let staging = TableIdent(&plan.staging);
@@ -414,8 +416,9 @@ fn load_expression(column: &MergeColumn) -> String {
     }
 }
 
-/// What of a value must be compared so that every difference is seen. EXCEPT treats NULL as equal to NULL, but text as its collation does (case,
-/// trailing spaces), binaries without trailing zeros, zero without its sign, offsets by the instant alone, and some types not at all.
+/// What of a value must be compared so that every difference is seen. EXCEPT treats NULL as equal to NULL, but text
+/// as its collation does (case, trailing spaces), binaries without trailing zeros, zero without its sign, offsets
+/// by the instant alone, and some types not at all.
 fn compared(ty: SqlType, value: &str) -> Vec<String> {
     let bytes = |length: Option<u16>| match length {
         Some(length) => format!("CONVERT(varbinary({length}), {value})"),
@@ -473,7 +476,8 @@ fn compared(ty: SqlType, value: &str) -> Vec<String> {
     }
 }
 
-/// Whether two different values of a type compare equal: case and trailing spaces of text, trailing zeros of a `varbinary`, offsets of one instant.
+/// Whether two different values of a type compare equal: case and trailing spaces of text, trailing zeros of a
+/// `varbinary`, offsets of one instant.
 fn has_equals(ty: SqlType) -> bool {
     is_text(ty)
         || matches!(
@@ -514,8 +518,8 @@ impl MergePlan {
         )
     }
 
-    /// The SET list and the condition that something differs; none when there is nothing to set. Key columns of some types are among them: keys that
-    /// are equal to the target may still be different values.
+    /// The SET list and the condition that something differs; none when there is nothing to set. Key columns of
+    /// some types are among them: keys that are equal to the target may still be different values.
     fn update(&self) -> Option<(String, String)> {
         let columns: Vec<&MergeColumn> = self
             .columns

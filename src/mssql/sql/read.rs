@@ -84,7 +84,8 @@ pub fn first_page(
     page(table, locking, range, &top, &filter, params)
 }
 
-/// The next `rows` rows after `cursor`. Rows with equal watermarks are told apart by the key, so that a page may end between them.
+/// The next `rows` rows after `cursor`. Rows with equal watermarks are told apart by the key, so that a page may
+/// end between them.
 pub fn next_page(
     table: &TableSchema,
     locking: Locking,
@@ -175,8 +176,9 @@ fn columns(table: &TableSchema) -> String {
     list(table.columns.iter().map(selected), ", ")
 }
 
-/// The column itself. Without the table's alias, ORDER BY would mean the select list's converted value of the same name, whose order is
-/// another than the filter's under the older SQL collations: pages would overlap or leave gaps.
+/// The column itself. Without the table's alias, ORDER BY would mean the select list's converted value of the same
+/// name, whose order is another than the filter's under the older SQL collations: pages would overlap or leave
+/// gaps.
 fn qualified(column: &Column) -> String {
     format!("t.{}", Ident(&column.name))
 }
@@ -231,8 +233,9 @@ pub fn key_range(
     ))
 }
 
-/// What the optimizer knows of a column's values, ascending: a row for each step of the histogram with `high` (text that the column's type reads
-/// back exactly, NULL for the step of NULLs) and `row_count` (of the step). No rows without statistics, or where the login may not see them.
+/// What the optimizer knows of a column's values, ascending: a row for each step of the histogram with `high` (text
+/// that the column's type reads back exactly, NULL for the step of NULLs) and `row_count` (of the step). No rows
+/// without statistics, or where the login may not see them.
 pub fn histogram(table: &TableSchema, column: usize) -> Statement {
     let mut params = Params::default();
     let column = &table.columns[column];
@@ -250,7 +253,8 @@ CROSS APPLY sys.dm_db_stats_histogram(s.object_id, s.stats_id) AS h ORDER BY h.s
     ))
 }
 
-/// The lowest and highest value of an indexed column of whole numbers (one row, `low` and `high`; NULL when the table is empty).
+/// The lowest and highest value of an indexed column of whole numbers (one row, `low` and `high`; NULL when the
+/// table is empty).
 pub fn extremes(table: &TableSchema, column: usize) -> Statement {
     let column = Ident(&table.columns[column].name);
     Statement::plain(format!(
@@ -259,8 +263,8 @@ pub fn extremes(table: &TableSchema, column: usize) -> Statement {
     ))
 }
 
-/// Keeps writers out of a table for a moment, so that several snapshots can be opened on one state; waits for writers for at most
-/// `lock_timeout_ms`. Ended by [`end_transaction`].
+/// Keeps writers out of a table for a moment, so that several snapshots can be opened on one state; waits for
+/// writers for at most `lock_timeout_ms`. Ended by [`end_transaction`].
 pub fn fence(table: &TableSchema, lock_timeout_ms: u32) -> Statement {
     Statement::plain(format!(
         "SET LOCK_TIMEOUT {lock_timeout_ms}; BEGIN TRANSACTION; DECLARE @seen int; \
@@ -352,7 +356,8 @@ pub fn begin_snapshot() -> Statement {
     Statement::plain("SET TRANSACTION ISOLATION LEVEL SNAPSHOT; BEGIN TRANSACTION;")
 }
 
-/// Each statement sees what was committed when it began (with row versions), or waits for writers for at most `lock_timeout_ms`.
+/// Each statement sees what was committed when it began (with row versions), or waits for writers for at most
+/// `lock_timeout_ms`.
 pub fn begin_read_committed(lock_timeout_ms: u32) -> Statement {
     Statement::plain(format!(
         "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCK_TIMEOUT {lock_timeout_ms};"

@@ -38,8 +38,8 @@ SELECT s.[target], {COLUMNS} FROM [icesync].[load_state] AS s ORDER BY s.[target
     ))
 }
 
-/// The state of a target once no load transaction of it is open any more: waits for the lock that each of them holds. First row: `rc`, negative
-/// when one is still open after `timeout_ms`; second row set: the state.
+/// The state of a target once no load transaction of it is open any more: waits for the lock that each of them
+/// holds. First row: `rc`, negative when one is still open after `timeout_ms`; second row set: the state.
 pub fn settled_state(target: &str, resource: &str, timeout_ms: u32) -> Statement {
     let mut params = Params::default();
     let target = params.text(target);

@@ -1,8 +1,10 @@
 //! `sql_variant`: values as text with their base types, and back.
 //!
-//! A value is read as one text, its base type as declared, a colon, and the value: `decimal(10,2):12.50`, `nvarchar(20) COLLATE X:abc`. In the lake and in
-//! the staging table the two stand in columns of their own. T-SQL names a type only literally, so the statement that rebuilds the values has a branch for each
-//! base type that is staged: they are asked for first ([`staged_types`]), taken apart, and written anew from their parts, never copied.
+//! A value is read as one text, its base type as declared, a colon, and the value: `decimal(10,2):12.50`,
+//! `nvarchar(20) COLLATE X:abc`. In the lake and in the staging table the two stand in columns of their own. T-SQL
+//! names a type only literally, so the statement that rebuilds the values has a branch for each base type that is
+//! staged: they are asked for first ([`staged_types`]), taken apart, and written anew from their parts, never
+//! copied.
 
 use super::{CollationName, Ident, Statement, TableIdent};
 use crate::schema::mapping::parameter_conversion;
@@ -137,8 +139,8 @@ WHEN {name} IN (N'nchar', N'nvarchar') THEN CONCAT(N'(', {bytes} / 2, N')') ELSE
     )
 }
 
-/// The value as text from which exactly the same value is made again: dates in style 121, floating-point numbers with 17 digits, money with all
-/// its digits, binary as `0x` and hex digits.
+/// The value as text from which exactly the same value is made again: dates in style 121, floating-point numbers
+/// with 17 digits, money with all its digits, binary as `0x` and hex digits.
 pub(super) fn text(value: &str) -> String {
     let through =
         |ty: &str, style: u8| format!("CONVERT(nvarchar(max), CONVERT({ty}, {value}), {style})");

@@ -58,15 +58,20 @@ fn of(columns: &[(i32, &str)]) -> Recorded {
 }
 
 fn compared(before: &Recorded, found: &Recorded) -> Result<Option<Drift>, Refusal> {
-    answered(before, found, &Answers::default())
+    answered(before, found, &DeclaredChanges::default())
 }
 
 fn answered(
     before: &Recorded,
     found: &Recorded,
-    answers: &Answers,
+    declared: &DeclaredChanges,
 ) -> Result<Option<Drift>, Refusal> {
-    compare(before, found, (TableKind::Mirror, Fidelity::Exact), answers)
+    compare(
+        before,
+        found,
+        (TableKind::Mirror, Fidelity::Exact),
+        declared,
+    )
 }
 
 fn followed(before: &Recorded, found: &Recorded) -> Drift {
@@ -430,14 +435,14 @@ fn another_object_is_matched_by_name_and_asks_where_nobody_can_tell() {
         text.contains("renames: { a: c }") && text.contains("drops: [a]"),
         "{text}"
     );
-    let renames = Answers {
+    let renames = DeclaredChanges {
         renames: [("A".to_owned(), "C".to_owned())].into(),
         drops: Vec::new(),
     };
     let drift = answered(&before, &now, &renames).unwrap().unwrap();
     assert_eq!(drift.was, [Some(0), Some(1), Some(2)]);
     assert_eq!(told(&drift), [("c", ChangeKind::Renamed)]);
-    let drops = Answers {
+    let drops = DeclaredChanges {
         renames: BTreeMap::new(),
         drops: vec!["A".to_owned()],
     };

@@ -183,8 +183,8 @@ fn longer(was: Option<u16>, is: Option<u16>) -> Option<u16> {
     was.zip(is).map(|(was, is)| was.max(is))
 }
 
-/// One of the two types where it holds the values of both, else the varying type of the longer length. A type of fixed length holds
-/// no shorter value: it would pad it. The old type stays where it can.
+/// One of the two types where it holds the values of both, else the varying type of the longer length. A type of
+/// fixed length holds no shorter value: it would pad it. The old type stays where it can.
 fn held(
     old: SqlType,
     new: SqlType,

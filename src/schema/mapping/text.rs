@@ -16,11 +16,12 @@ const MICROS_A_MINUTE: i64 = 60_000_000;
 /// 1970-01-01 counted from 0001-01-01 as day 1.
 const EPOCH_DAY: i64 = 719_163;
 
-/// A value of a batch as text: the value of the table's column at `column` in row `row`; `None` is NULL. The batch holds the lake's fields in order (history
-/// columns may be missing at the end). Dates are in style 121 with every digit of the declared scale, taken from the companions; binary is `0x` and
-/// hex digits; numbers are plain.
+/// A value of a batch as text: the value of the table's column at `column` in row `row`; `None` is NULL. The batch
+/// holds the lake's fields in order (history columns may be missing at the end). Dates are in style 121 with every
+/// digit of the declared scale, taken from the companions; binary is `0x` and hex digits; numbers are plain.
 ///
-/// Fails where the value cannot be rebuilt: a scale of 7, or an offset, without its companion (`fidelity: standard`), and types that have no order.
+/// Fails where the value cannot be rebuilt: a scale of 7, or an offset, without its companion (`fidelity:
+/// standard`), and types that have no order.
 pub fn cell_text(
     batch: &RecordBatch,
     lake: &LakeSchema,
@@ -233,10 +234,12 @@ fn timestamp_text(micros: i64, ticks: i64, scale: u8) -> Result<String, String> 
     Ok(format!("{date} {time}"))
 }
 
-/// The expression that turns a text parameter of [`cell_text`]'s form into a value of exactly the column's type, such as
-/// `CONVERT(datetime2(7), @p1, 121)`: compared with the column it neither changes the column's type (an index stays usable) nor its order.
+/// The expression that turns a text parameter of [`cell_text`]'s form into a value of exactly the column's type,
+/// such as `CONVERT(datetime2(7), @p1, 121)`: compared with the column it neither changes the column's type (an
+/// index stays usable) nor its order.
 ///
-/// A `varchar` keeps the column's collation, because its order is not that of `nvarchar` under the older SQL collations.
+/// A `varchar` keeps the column's collation, because its order is not that of `nvarchar` under the older SQL
+/// collations.
 pub fn parameter_conversion(ty: SqlType, collation: Option<&Collation>, parameter: &str) -> String {
     let plain = || format!("CONVERT({ty}, {parameter})");
     let style = |style: u8| format!("CONVERT({ty}, {parameter}, {style})");

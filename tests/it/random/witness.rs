@@ -1,4 +1,5 @@
-//! What source and target hold, told without icesync's own decoders: by the stand-in's engine in this process, or by the server itself in T-SQL.
+//! What source and target hold, told without icesync's own decoders: by the stand-in's engine in this process, or
+//! by the server itself in T-SQL.
 
 use super::tables::{Table, declared, ident};
 use crate::harness::{PASSWORD, server};

@@ -44,7 +44,8 @@ fn seekable(expr: &Expr) -> Option<(usize, bool)> {
     }
 }
 
-/// Comparisons among the conjuncts that an index can serve; columns from `offset` on are the table's, those before it are known beforehand.
+/// Comparisons among the conjuncts that an index can serve; columns from `offset` on are the table's, those before
+/// it are known beforehand.
 fn bounds(def: &TableDef, conds: &[Cond], offset: usize) -> Vec<Bound> {
     let mut out = Vec::new();
     let known = |expr: &Expr| {
@@ -78,7 +79,8 @@ fn bounds(def: &TableDef, conds: &[Cond], offset: usize) -> Vec<Bound> {
                 if op != CompareOp::Equal {
                     continue;
                 }
-                // A value that does not fit the column's type equals no row: NULL seeks nothing. A fraction is caught by the filter.
+                // A value that does not fit the column's type equals no row: NULL seeks nothing. A fraction is
+                // caught by the filter.
                 let narrowed = cast(other.clone(), &column.ty);
                 match narrowed.kind {
                     Kind::Cast { expr, style, .. } => Expr {
@@ -160,8 +162,8 @@ fn match_index(at: usize, index: &crate::engine::schema::Index, bounds: &[Bound]
     )
 }
 
-/// Whether an access yields the rows in (part of) the wanted order: how many leading sort keys it covers, and whether to read it backward.
-/// With `Access::Rows` an index is found that does, when there is one.
+/// Whether an access yields the rows in (part of) the wanted order: how many leading sort keys it covers, and
+/// whether to read it backward. With `Access::Rows` an index is found that does, when there is one.
 pub fn ordered(def: &TableDef, access: &Access, keys: &[SortKey]) -> Option<(Access, usize)> {
     let wanted: Vec<(usize, bool)> = keys
         .iter()

@@ -255,7 +255,8 @@ impl Binder<'_, '_> {
         })
     }
 
-    /// `EXISTS (SELECT a, b EXCEPT SELECT c, d)` without FROM asks whether two rows differ, NULL being equal to NULL; INTERSECT whether they agree.
+    /// `EXISTS (SELECT a, b EXCEPT SELECT c, d)` without FROM asks whether two rows differ, NULL being equal to
+    /// NULL; INTERSECT whether they agree.
     fn row_difference(&mut self, query: &ast::Query) -> Outcome<Option<Cond>> {
         let ast::QueryBody::SetOperation {
             op, left, right, ..

@@ -1,7 +1,8 @@
 //! FROM: sources, join trees, and the plans that serve them.
 //!
-//! The columns of a FROM clause lie side by side in the order written. A join tree is planned top down with the conditions that must hold above it: what only
-//! one side decides moves down to that side (where joins allow), equalities become seeks or hash keys, the rest stays with the join.
+//! The columns of a FROM clause lie side by side in the order written. A join tree is planned top down with the
+//! conditions that must hold above it: what only one side decides moves down to that side (where joins allow),
+//! equalities become seeks or hash keys, the rest stays with the join.
 
 use super::{Binder, Named, OutColumn, Scope, Source, at_line, table_columns};
 use crate::engine::catalog;

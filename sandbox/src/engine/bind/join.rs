@@ -1,7 +1,7 @@
 //! Join trees become plans.
 //!
-//! A tree is planned top down with the conditions that must hold above it: what only one side decides moves down to that side (where joins
-//! allow), equalities become seeks or hash keys, the rest stays with the join.
+//! A tree is planned top down with the conditions that must hold above it: what only one side decides moves down to
+//! that side (where joins allow), equalities become seeks or hash keys, the rest stays with the join.
 
 use super::Tree;
 use super::{Binder, access};
@@ -348,7 +348,8 @@ pub fn shift(conds: Vec<Cond>, start: usize) -> Vec<Cond> {
     remap(conds, move |index| index - start)
 }
 
-/// Correlated subqueries address their outer row by place, so that they can only stand where places do not move: at the top.
+/// Correlated subqueries address their outer row by place, so that they can only stand where places do not move: at
+/// the top.
 pub(super) fn remap(conds: Vec<Cond>, place: impl Fn(usize) -> usize + 'static) -> Vec<Cond> {
     conds
         .into_iter()

@@ -133,7 +133,8 @@ fn every_view_answers_with_its_own_columns() {
     }
 }
 
-/// A value must have the type that its column declares, and be NULL only where it may: the wire encodes by the declaration.
+/// A value must have the type that its column declares, and be NULL only where it may: the wire encodes by the
+/// declaration.
 #[test]
 fn values_have_the_types_their_columns_declare() {
     use crate::value::SqlType;

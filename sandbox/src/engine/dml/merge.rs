@@ -1,7 +1,8 @@
 //! MERGE.
 //!
-//! The source drives: each of its rows finds its target rows by an index seek where the ON condition allows, otherwise through a hash table. The actions are all decided on
-//! the rows as they were, then carried out: deletes, updates, inserts. A target row that two source rows would change is error 8672.
+//! The source drives: each of its rows finds its target rows by an index seek where the ON condition allows,
+//! otherwise through a hash table. The actions are all decided on the rows as they were, then carried out: deletes,
+//! updates, inserts. A target row that two source rows would change is error 8672.
 
 use super::insert::columns as insert_columns;
 use super::output::Images;

@@ -36,7 +36,8 @@ pub(super) fn integral(value: &Value) -> Option<i128> {
     }
 }
 
-/// Assignment to a column: what does not fit is refused (2628), only trailing spaces and zero bytes are dropped silently.
+/// Assignment to a column: what does not fit is refused (2628), only trailing spaces and zero bytes are dropped
+/// silently.
 pub fn store(
     value: &Value,
     from: &SqlType,

@@ -7,7 +7,8 @@ use crate::engine::schema::{ObjectRef, Row};
 use crate::sql::ast::TriggerEvent;
 use std::sync::Arc;
 
-/// Runs the table's triggers for an event, even when no row changed. They belong to the statement: their failure undoes it.
+/// Runs the table's triggers for an event, even when no row changed. They belong to the statement: their failure
+/// undoes it.
 pub fn fire(
     cx: &mut Cx<'_>,
     table: ObjectRef,

@@ -63,7 +63,8 @@ pub fn attempt<T>(cx: &mut Cx<'_>, work: &mut dyn FnMut(&mut Cx<'_>) -> Outcome<
     }
 }
 
-/// A statement of a trigger: what it did is undone when it fails, since a TRY may go on; waits unwind to the outermost statement.
+/// A statement of a trigger: what it did is undone when it fails, since a TRY may go on; waits unwind to the
+/// outermost statement.
 pub(super) fn attempt_inside<T>(
     cx: &mut Cx<'_>,
     work: &mut dyn FnMut(&mut Cx<'_>) -> Outcome<T>,
@@ -124,7 +125,8 @@ pub(super) fn settle_table_variables(cx: &mut Cx<'_>, mark: usize) {
     cx.ses.transaction = Some(transaction);
 }
 
-/// Waits until the blocked request can be tried again; error 1205 for the victim of a deadlock, 1222 after LOCK_TIMEOUT.
+/// Waits until the blocked request can be tried again; error 1205 for the victim of a deadlock, 1222 after
+/// LOCK_TIMEOUT.
 pub fn wait(cx: &mut Cx<'_>, blocked: Blocked) -> Outcome<()> {
     let limit = match cx.ses.settings.lock_timeout {
         -1 => None,

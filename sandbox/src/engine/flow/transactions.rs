@@ -194,7 +194,8 @@ pub fn undo_everything(cx: &mut Cx<'_>) {
     }
 }
 
-/// Inside TRY the transaction stays open but can only roll back. Its work is undone now, so that whoever waits for it goes on.
+/// Inside TRY the transaction stays open but can only roll back. Its work is undone now, so that whoever waits for
+/// it goes on.
 pub fn doom(cx: &mut Cx<'_>) {
     let locked = cx.held.is_locked();
     cx.held.lock();

@@ -1,7 +1,7 @@
 //! Dates made of parts, and changes of offset.
 //!
-//! The result's scale is the last argument's value, which a type cannot know: these functions answer with scale 7; the value has no more
-//! digits than asked for, so that converting it to the narrower type is exact.
+//! The result's scale is the last argument's value, which a type cannot know: these functions answer with scale 7;
+//! the value has no more digits than asked for, so that converting it to the narrower type is exact.
 
 use super::argument::Arguments;
 use super::date::{date_type, moment, out_of_range, scale_of, value_at};
@@ -67,7 +67,8 @@ pub static FUNCTIONS: &[Builtin] = &[
     },
 ];
 
-/// The parts as numbers, in the order year, month, day, hour, minute, second, fraction, offset hours, offset minutes, precision.
+/// The parts as numbers, in the order year, month, day, hour, minute, second, fraction, offset hours, offset
+/// minutes, precision.
 #[derive(Default)]
 struct Parts {
     date: Option<[i32; 3]>,

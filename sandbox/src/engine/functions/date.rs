@@ -161,7 +161,8 @@ pub fn scale_of(ty: &SqlType) -> u8 {
     }
 }
 
-/// The value of a date and time type that stands at `total` local ticks since 0001-01-01, rounded as the type rounds; none outside its range.
+/// The value of a date and time type that stands at `total` local ticks since 0001-01-01, rounded as the type
+/// rounds; none outside its range.
 pub fn value_at(total: i128, ty: &SqlType, offset_minutes: i16) -> Option<Value> {
     let unit = 10i128.pow(7 - u32::from(scale_of(ty).min(7)));
     let rounded = |total: i128| (total + unit / 2).div_euclid(unit) * unit;

@@ -1,4 +1,5 @@
-//! DATEDIFF and DATEDIFF_BIG: how many boundaries of a datepart lie between two moments. Offsets do not count: moments are compared in UTC.
+//! DATEDIFF and DATEDIFF_BIG: how many boundaries of a datepart lie between two moments. Offsets do not count:
+//! moments are compared in UTC.
 
 use super::argument::Arguments;
 use super::date::{DatePart, date_type, moment};

@@ -1,7 +1,8 @@
 //! Digests, checksums and identifiers.
 //!
-//! HASHBYTES gives the algorithms' own digests, so equal bytes hash as on any server. CHECKSUM is SQL Server's for whole numbers only; for a
-//! uniqueidentifier (`CHECKSUM(NEWID())` makes random numbers everywhere) it is some fixed mix of the bytes, not the server's. Other types are refused.
+//! HASHBYTES gives the algorithms' own digests, so equal bytes hash as on any server. CHECKSUM is SQL Server's for
+//! whole numbers only; for a uniqueidentifier (`CHECKSUM(NEWID())` makes random numbers everywhere) it is some
+//! fixed mix of the bytes, not the server's. Other types are refused.
 
 use super::argument::Arguments;
 use super::{Builtin, EvalContext};

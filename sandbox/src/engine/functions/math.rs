@@ -331,7 +331,8 @@ fn atn2(v: &[Value], t: &[SqlType], cx: &EvalContext) -> Result<Value, SqlError>
     Ok(Value::Float(y.atan2(x)))
 }
 
-/// With a seed, L'Ecuyer's combined generator as SQL Server runs it: `RAND(1)` is 0.713591993212924 there too. Without one, random.
+/// With a seed, L'Ecuyer's combined generator as SQL Server runs it: `RAND(1)` is 0.713591993212924 there too.
+/// Without one, random.
 fn rand(v: &[Value], t: &[SqlType], cx: &EvalContext) -> Result<Value, SqlError> {
     const M1: i64 = 2_147_483_563;
     const M2: i64 = 2_147_483_399;

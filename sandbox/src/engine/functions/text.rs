@@ -1,4 +1,5 @@
-//! Functions that make text of text. Positions count UTF-16 code units from 1, as without a supplementary-characters collation.
+//! Functions that make text of text. Positions count UTF-16 code units from 1, as without a
+//! supplementary-characters collation.
 
 use super::argument::{
     Arguments, NVARCHAR_MAX, VARCHAR_MAX, check_text, cut, is_unbounded, sized, text_length,

@@ -1,8 +1,9 @@
 //! Reading base tables: which locks, which versions, which stretch of which index.
 //!
-//! READ COMMITTED with versions, and SNAPSHOT, take only a schema lock and read as of a commit time: they never wait for rows. Everything else
-//! reads the newest version and stops (`Stop::Wait`) at a row that another transaction changed. Ranges are protected coarsely: SERIALIZABLE
-//! holds a shared lock on the table, and an update lock when it is going to write, so that two such writers queue instead of deadlocking.
+//! READ COMMITTED with versions, and SNAPSHOT, take only a schema lock and read as of a commit time: they never
+//! wait for rows. Everything else reads the newest version and stops (`Stop::Wait`) at a row that another
+//! transaction changed. Ranges are protected coarsely: SERIALIZABLE holds a shared lock on the table, and an update
+//! lock when it is going to write, so that two such writers queue instead of deadlocking.
 
 use super::{Access, Cursor, Reading, Scan, Tuple};
 use crate::engine::context::Cx;
@@ -25,7 +26,8 @@ pub struct Resolved {
     pub row_lock: Option<Mode>,
 }
 
-/// The view for a table, by hints, isolation level and database options; begins the snapshot when this is the first read.
+/// The view for a table, by hints, isolation level and database options; begins the snapshot when this is the first
+/// read.
 pub fn resolve_reading(table: ObjectRef, reading: Reading, cx: &mut Cx<'_>) -> Outcome<Resolved> {
     let own = cx.ses.transaction_id();
     let isolation = cx.ses.settings.isolation;

@@ -9,7 +9,8 @@ use crate::engine::meta::mode_named;
 use crate::session::SqlError;
 use std::time::Duration;
 
-/// The locks of `sp_getapplock`: 0 granted, 1 after waiting, -1 timeout, -2 cancelled, -3 deadlock victim, -999 wrong parameters.
+/// The locks of `sp_getapplock`: 0 granted, 1 after waiting, -1 timeout, -2 cancelled, -3 deadlock victim, -999
+/// wrong parameters.
 pub(super) fn get_applock(cx: &mut Cx<'_>, args: &Args<'_>) -> Outcome<i32> {
     let (Some(resource), Some(mode)) = (args.text("Resource", 0), args.text("LockMode", 1)) else {
         return Ok(-999);

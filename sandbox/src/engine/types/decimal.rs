@@ -1,6 +1,7 @@
 //! Exact decimal arithmetic with SQL Server's rules for the result's precision and scale.
 //!
-//! Products and dividends pass 128 bits, so they are held in 256 and brought to the result's scale before the overflow check.
+//! Products and dividends pass 128 bits, so they are held in 256 and brought to the result's scale before the
+//! overflow check.
 
 use crate::engine::fault::{error, overflow};
 use crate::session::SqlError;

@@ -16,7 +16,8 @@ pub enum ExprKind {
     Variable(String),
     /// `@@ROWCOUNT` and its kin, with both `@`, as written.
     GlobalVariable(String),
-    /// A column reference of one to four parts (`inserted.a` too). Also where a built-in function takes a keyword (`DATEADD(day, ..)`).
+    /// A column reference of one to four parts (`inserted.a` too). Also where a built-in function takes a keyword
+    /// (`DATEADD(day, ..)`).
     Column(ObjectName),
     Pseudo(PseudoColumn),
     Unary {
@@ -64,7 +65,8 @@ pub enum ExprKind {
         zone: Box<Expr>,
     },
     Function(Box<FunctionCall>),
-    /// `expr.Method(..)` on anything but a plain name; `a.b(..)` is a [`FunctionCall`], since only the catalog tells the two apart.
+    /// `expr.Method(..)` on anything but a plain name; `a.b(..)` is a [`FunctionCall`], since only the catalog
+    /// tells the two apart.
     Method {
         target: Box<Expr>,
         name: Ident,

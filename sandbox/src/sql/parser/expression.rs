@@ -1,7 +1,8 @@
 //! Operators, by precedence climbing.
 //!
-//! T-SQL keeps values and conditions apart, but `(` may open either, so a parsed operand is one of the two and each operator asks for
-//! the one it needs. A unary minus binds like a binary one: `-a * b` is `-(a * b)`, and `100 / -100 * 10` is `100 / -(100 * 10)`, as in SQL Server.
+//! T-SQL keeps values and conditions apart, but `(` may open either, so a parsed operand is one of the two and each
+//! operator asks for the one it needs. A unary minus binds like a binary one: `-a * b` is `-(a * b)`, and `100 /
+//! -100 * 10` is `100 / -(100 * 10)`, as in SQL Server.
 
 use super::Parser;
 use crate::sql::ast::{

@@ -39,7 +39,8 @@ impl Parser<'_> {
         Ok(Some(literal))
     }
 
-    /// The text between delimiters: a doubled closing delimiter stands for itself, and in strings a backslash before a line end joins the lines.
+    /// The text between delimiters: a doubled closing delimiter stands for itself, and in strings a backslash
+    /// before a line end joins the lines.
     pub(super) fn undelimited(&self, token: Token) -> String {
         let text = self.text(token);
         let text = if token.kind == TokenKind::NationalStr {

@@ -286,8 +286,8 @@ impl Parser<'_> {
         })
     }
 
-    /// `TRIM([LEADING | TRAILING | BOTH] [characters FROM] text)`: a call of LTRIM, RTRIM or TRIM whose second argument, when there is one, is
-    /// the characters.
+    /// `TRIM([LEADING | TRAILING | BOTH] [characters FROM] text)`: a call of LTRIM, RTRIM or TRIM whose second
+    /// argument, when there is one, is the characters.
     fn trim(&mut self) -> SyntaxResult<ExprKind> {
         let line = self.line();
         self.next();
@@ -416,8 +416,8 @@ impl Parser<'_> {
         })
     }
 
-    /// Whether the next `(` opens a query rather than an expression or a joined table. `((SELECT ..)` does only when a set
-    /// operator follows the inner query: otherwise the inner one is an operand.
+    /// Whether the next `(` opens a query rather than an expression or a joined table. `((SELECT ..)` does only
+    /// when a set operator follows the inner query: otherwise the inner one is an operand.
     pub(super) fn at_subquery(&self) -> bool {
         if !self.at(Symbol::OpenParen) {
             return false;

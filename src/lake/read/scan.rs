@@ -1,12 +1,12 @@
 //! Reading the rows of a snapshot.
 
-use super::datafile::{OpenFile, Wanted, batches};
-use super::deletes::{DeleteIndex, Positions};
-use super::error::{LakeError, Result};
-use super::manifests::{Files, LiveFile};
-use super::shape::Shape;
-use super::store::Store;
-use super::table::LakeTable;
+use crate::lake::error::{LakeError, Result};
+use crate::lake::read::datafile::{OpenFile, Wanted, batches};
+use crate::lake::read::deletes::{DeleteIndex, Positions};
+use crate::lake::read::manifests::{Files, LiveFile};
+use crate::lake::schema::Shape;
+use crate::lake::store::Store;
+use crate::lake::table::LakeTable;
 use arrow_array::RecordBatch;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
@@ -18,15 +18,15 @@ pub type BatchStream = BoxStream<'static, Result<RecordBatch>>;
 
 /// What reading the files of a table takes.
 #[derive(Clone)]
-pub(super) struct Reading {
-    pub(super) store: Arc<Store>,
-    pub(super) shape: Arc<Shape>,
+pub(in crate::lake) struct Reading {
+    pub(in crate::lake) store: Arc<Store>,
+    pub(in crate::lake) shape: Arc<Shape>,
     /// Delete files are read once for all files that they refer to.
-    pub(super) index: Arc<Mutex<DeleteIndex>>,
+    pub(in crate::lake) index: Arc<Mutex<DeleteIndex>>,
 }
 
 impl Reading {
-    pub(super) fn of(table: &LakeTable) -> Self {
+    pub(in crate::lake) fn of(table: &LakeTable) -> Self {
         Self {
             store: table.store.clone(),
             shape: table.shape.clone(),
@@ -34,12 +34,16 @@ impl Reading {
         }
     }
 
-    pub(super) async fn deleted(&self, files: &Files, live: &LiveFile) -> Result<Positions> {
+    pub(in crate::lake) async fn deleted(
+        &self,
+        files: &Files,
+        live: &LiveFile,
+    ) -> Result<Positions> {
         self.index.lock().await.of(&self.store, files, live).await
     }
 
     /// The live rows of some files of a snapshot, file by file.
-    pub(super) fn live_rows(
+    pub(in crate::lake) fn live_rows(
         &self,
         snapshot: Arc<Files>,
         files: Vec<Arc<LiveFile>>,
@@ -61,7 +65,7 @@ impl Reading {
             .boxed()
     }
 
-    pub(super) async fn rows(
+    pub(in crate::lake) async fn rows(
         &self,
         live: &LiveFile,
         fields: &[usize],
@@ -74,8 +78,8 @@ impl Reading {
 }
 
 impl LakeTable {
-    /// Streams the live rows of a snapshot (none: the current one), all columns of the current schema or those named, in the
-    /// order named. Columns that a file does not have are NULL. Memory is bounded by a few batches.
+    /// Streams the live rows of a snapshot (none: the current one), all columns of the current schema or those
+    /// named, in the order named. Columns that a file does not have are NULL. Memory is bounded by a few batches.
     pub async fn scan(
         &self,
         snapshot_id: Option<i64>,

@@ -1,15 +1,15 @@
 //! Which rows a file's keys replace: in the base snapshot, and in earlier files of the same write.
 
-use super::error::Result;
-use super::keys::{KeySet, KeyState};
-use super::lookup::Lookup;
-use super::options::WriteMode;
-use super::writer::TableWriter;
 use crate::change::WriteCounts;
+use crate::lake::error::Result;
+use crate::lake::keys::encode::{KeySet, KeyState};
+use crate::lake::keys::lookup::Lookup;
+use crate::lake::write::TableWriter;
+use crate::lake::write::options::WriteMode;
 
 impl TableWriter {
     /// Notes the position of every live row that the keys replace or delete, and counts.
-    pub(super) async fn replace(&mut self, keys: &KeySet) -> Result<()> {
+    pub(in crate::lake) async fn replace(&mut self, keys: &KeySet) -> Result<()> {
         let Some(encoder) = self.encoder.clone() else {
             return Ok(());
         };

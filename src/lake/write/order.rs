@@ -1,14 +1,16 @@
 //! Rows of a mirror table in the order of their keys.
 //!
-//! An incremental read brings rows in the order of its watermark, in which keys are scattered. Sorted, the row groups and pages of a file hold narrow ranges of keys, so
-//! that later lookups skip most of them, and key columns take less space. Rows that arrive in order (from a clustered index) pass as they are; others are
-//! collected into runs of bounded size, and each run is written sorted. A file that is smaller than a run is sorted from end to end. The sort is stable,
-//! so the later of two rows with one key stays the later. A history table keeps the order of arrival, which its sequence numbers record.
+//! An incremental read brings rows in the order of its watermark, in which keys are scattered. Sorted, the row
+//! groups and pages of a file hold narrow ranges of keys, so that later lookups skip most of them, and key columns
+//! take less space. Rows that arrive in order (from a clustered index) pass as they are; others are collected into
+//! runs of bounded size, and each run is written sorted. A file that is smaller than a run is sorted from end to
+//! end. The sort is stable, so the later of two rows with one key stays the later. A history table keeps the order
+//! of arrival, which its sequence numbers record.
 
-use super::error::{LakeError, Result};
-use super::keys::KeyEncoder;
-use super::options::WriteMode;
-use super::writer::TableWriter;
+use crate::lake::error::{LakeError, Result};
+use crate::lake::keys::encode::KeyEncoder;
+use crate::lake::write::TableWriter;
+use crate::lake::write::options::WriteMode;
 use crate::schema::TableKind;
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_row::Rows;
@@ -23,7 +25,7 @@ const BATCH_ROWS: usize = 8_192;
 
 /// Rows waiting to be sorted.
 #[derive(Default)]
-pub(super) struct Run {
+pub(in crate::lake) struct Run {
     batches: Vec<RecordBatch>,
     keys: Vec<Rows>,
     rows: usize,
@@ -33,7 +35,7 @@ pub(super) struct Run {
 }
 
 impl TableWriter {
-    pub(super) async fn write_rows(&mut self, batch: RecordBatch) -> Result<()> {
+    pub(in crate::lake) async fn write_rows(&mut self, batch: RecordBatch) -> Result<()> {
         self.check(&batch)?;
         let Some(encoder) = self.sorting() else {
             return self.write_in_order(batch).await;
@@ -57,7 +59,7 @@ impl TableWriter {
     }
 
     /// Writes the rows that wait.
-    pub(super) async fn flush_run(&mut self) -> Result<()> {
+    pub(in crate::lake) async fn flush_run(&mut self) -> Result<()> {
         let Run { batches, keys, .. } = std::mem::take(&mut self.run);
         let mut order: Vec<(usize, usize)> = (keys.iter().enumerate())
             .flat_map(|(at, keys)| (0..keys.num_rows()).map(move |row| (at, row)))

@@ -1,7 +1,7 @@
 //! The files of a snapshot: reading and writing manifests and manifest lists.
 
-use super::error::{LakeError, Result};
-use super::store::Store;
+use crate::lake::error::{LakeError, Result};
+use crate::lake::store::Store;
 use crate::schema::TableName;
 use bytes::Bytes;
 use iceberg::io::FileIO;
@@ -15,21 +15,21 @@ use std::sync::Arc;
 
 /// A live file of a snapshot, with what must be preserved when its manifest is rewritten.
 #[derive(Debug, Clone)]
-pub(super) struct LiveFile {
-    pub(super) file: DataFile,
-    pub(super) sequence_number: i64,
-    pub(super) file_sequence_number: i64,
-    pub(super) snapshot_id: i64,
+pub(in crate::lake) struct LiveFile {
+    pub(in crate::lake) file: DataFile,
+    pub(in crate::lake) sequence_number: i64,
+    pub(in crate::lake) file_sequence_number: i64,
+    pub(in crate::lake) snapshot_id: i64,
     /// Position in [`Files::manifests`].
-    pub(super) manifest: usize,
+    pub(in crate::lake) manifest: usize,
 }
 
 /// The live files of one snapshot; empty before the first.
 #[derive(Debug, Default)]
-pub(super) struct Files {
-    pub(super) manifests: Vec<ManifestFile>,
-    pub(super) data: Vec<Arc<LiveFile>>,
-    pub(super) deletes: Vec<Arc<LiveFile>>,
+pub(in crate::lake) struct Files {
+    pub(in crate::lake) manifests: Vec<ManifestFile>,
+    pub(in crate::lake) data: Vec<Arc<LiveFile>>,
+    pub(in crate::lake) deletes: Vec<Arc<LiveFile>>,
     /// Delete files (positions in `deletes`) by the one data file they refer to.
     deletes_of: HashMap<String, Vec<usize>>,
     /// Delete files that may refer to any data file.
@@ -38,7 +38,7 @@ pub(super) struct Files {
 
 impl Files {
     /// Reads the manifests of a snapshot; refuses deletes that this build cannot apply.
-    pub(super) async fn of(
+    pub(in crate::lake) async fn of(
         store: &Store,
         table: &TableName,
         metadata: &TableMetadata,
@@ -107,7 +107,7 @@ impl Files {
     }
 
     /// The delete files that apply to a data file.
-    pub(super) fn deletes_for<'a>(
+    pub(in crate::lake) fn deletes_for<'a>(
         &'a self,
         data: &'a LiveFile,
     ) -> impl Iterator<Item = &'a Arc<LiveFile>> + 'a {
@@ -120,12 +120,12 @@ impl Files {
     }
 
     /// The delete files that refer to this data file and to no other.
-    pub(super) fn own_deletes(&self, path: &str) -> impl Iterator<Item = &Arc<LiveFile>> {
+    pub(in crate::lake) fn own_deletes(&self, path: &str) -> impl Iterator<Item = &Arc<LiveFile>> {
         let own = self.deletes_of.get(path);
         own.into_iter().flatten().map(|&at| &self.deletes[at])
     }
 
-    pub(super) fn by_path(&self) -> HashMap<&str, &Arc<LiveFile>> {
+    pub(in crate::lake) fn by_path(&self) -> HashMap<&str, &Arc<LiveFile>> {
         self.data
             .iter()
             .map(|live| (live.file.file_path(), live))
@@ -133,14 +133,14 @@ impl Files {
     }
 
     /// Rows of the data files, deleted ones included.
-    pub(super) fn rows_written(&self) -> u64 {
+    pub(in crate::lake) fn rows_written(&self) -> u64 {
         self.data.iter().map(|live| live.file.record_count()).sum()
     }
 }
 
 /// Field ids reserved by the specification for position delete files.
-pub(super) const DELETE_PATH_ID: i32 = 2_147_483_546;
-pub(super) const DELETE_POS_ID: i32 = 2_147_483_545;
+pub(in crate::lake) const DELETE_PATH_ID: i32 = 2_147_483_546;
+pub(in crate::lake) const DELETE_POS_ID: i32 = 2_147_483_545;
 
 /// The one data file that a position delete file refers to, if it says so.
 fn target_of(delete: &DataFile) -> Option<String> {
@@ -178,26 +178,26 @@ async fn read_manifest(store: &Store, manifest: &ManifestFile, at: usize) -> Res
 }
 
 /// One entry of a manifest to be written.
-pub(super) enum Entry<'a> {
+pub(in crate::lake) enum Entry<'a> {
     Added(&'a DataFile),
     Existing(&'a LiveFile),
     Deleted(&'a LiveFile),
 }
 
 /// Writes the manifests of one commit attempt.
-pub(super) struct ManifestOutput<'a> {
-    pub(super) store: &'a Store,
-    pub(super) metadata: &'a TableMetadata,
-    pub(super) location: &'a str,
-    pub(super) snapshot_id: i64,
-    pub(super) sequence_number: i64,
+pub(in crate::lake) struct ManifestOutput<'a> {
+    pub(in crate::lake) store: &'a Store,
+    pub(in crate::lake) metadata: &'a TableMetadata,
+    pub(in crate::lake) location: &'a str,
+    pub(in crate::lake) snapshot_id: i64,
+    pub(in crate::lake) sequence_number: i64,
     /// What this attempt has written, to be removed when it fails.
-    pub(super) written: Vec<String>,
+    pub(in crate::lake) written: Vec<String>,
 }
 
 impl ManifestOutput<'_> {
     /// Writes one manifest of data files or of delete files.
-    pub(super) async fn manifest(
+    pub(in crate::lake) async fn manifest(
         &mut self,
         content: ManifestContentType,
         entries: impl IntoIterator<Item = Entry<'_>>,
@@ -235,7 +235,7 @@ impl ManifestOutput<'_> {
     }
 
     /// Writes the manifest list and returns its location.
-    pub(super) async fn list(
+    pub(in crate::lake) async fn list(
         &mut self,
         parent: Option<i64>,
         manifests: Vec<ManifestFile>,
@@ -286,9 +286,10 @@ fn add_entry(writer: &mut ManifestWriter, entry: Entry<'_>) -> iceberg::Result<(
     }
 }
 
-/// The manifests of the next snapshot: those of `base` that lose no file are reused as they are, the others are rewritten
-/// without the `gone` files (which they list as deleted), and `added` files get one manifest for each content.
-pub(super) async fn next_manifests(
+/// The manifests of the next snapshot: those of `base` that lose no file are reused as they are, the others are
+/// rewritten without the `gone` files (which they list as deleted), and `added` files get one manifest for each
+/// content.
+pub(in crate::lake) async fn next_manifests(
     output: &mut ManifestOutput<'_>,
     base: &Files,
     gone: &HashSet<&str>,
@@ -349,7 +350,7 @@ pub(super) async fn next_manifests(
 const MANIFESTS_MAX: usize = 100;
 
 /// Whether this build writes to the table.
-pub(super) fn check_writable(table: &TableName, metadata: &TableMetadata) -> Result<()> {
+pub(in crate::lake) fn check_writable(table: &TableName, metadata: &TableMetadata) -> Result<()> {
     let reason = if metadata.format_version() != FormatVersion::V2 {
         format!(
             "it has format version {}, icesync writes version 2",

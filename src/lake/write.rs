@@ -1,27 +1,35 @@
 //! Writing rows: batches to data files, replaced rows to position deletes, nothing visible before the commit.
 //!
-//! A mirror table holds one row per key. The writer keeps the keys of the file it is writing (and of no other) in memory. When
-//! the file is complete, those keys are looked up in the files of the snapshot it started from and in its own earlier files;
-//! every live row found is replaced, so its position is noted. A key that repeats within a file keeps its last row. Memory is
-//! bounded by `key_rows_max` whatever the number of rows, because a file is also closed when that many keys are held.
+//! A mirror table holds one row per key. The writer keeps the keys of the file it is writing (and of no other) in
+//! memory. When the file is complete, those keys are looked up in the files of the snapshot it started from and in
+//! its own earlier files; every live row found is replaced, so its position is noted. A key that repeats within a
+//! file keeps its last row. Memory is bounded by `key_rows_max` whatever the number of rows, because a file is also
+//! closed when that many keys are held.
 //!
-//! Position deletes take effect on data files of the same commit as well (the specification applies them to data of the same
-//! sequence number), which is what lets a later file replace rows of an earlier one.
+//! Position deletes take effect on data files of the same commit as well (the specification applies them to data of
+//! the same sequence number), which is what lets a later file replace rows of an earlier one.
 
-use super::deletes::{DeleteIndex, Positions};
-use super::error::{LakeError, Result};
-use super::files::{FileFormat, FileWriter};
-use super::keys::{KeyEncoder, KeySet, KeyState};
-use super::lookup::LookupStats;
-use super::manifests::Files;
-use super::options::{WriteMode, WriteOptions};
-use super::overlap::Buffered;
-use super::prepared::PreparedCommit;
-use super::shape::is_history;
-use super::sorted::Run;
-use super::table::{LakeTable, SEQ_PROPERTY};
+pub(in crate::lake) mod file;
+pub(in crate::lake) mod options;
+mod order;
+pub(in crate::lake) mod parts;
+mod replace;
+mod reread;
+
 use crate::change::{Content, WriteCounts};
 use crate::failpoint;
+use crate::lake::commit::prepared::PreparedCommit;
+use crate::lake::error::{LakeError, Result};
+use crate::lake::keys::encode::{KeyEncoder, KeySet, KeyState};
+use crate::lake::keys::lookup::LookupStats;
+use crate::lake::read::deletes::{DeleteIndex, Positions};
+use crate::lake::read::manifests::Files;
+use crate::lake::schema::is_history;
+use crate::lake::table::{LakeTable, SEQ_PROPERTY};
+use crate::lake::write::file::{FileFormat, FileWriter};
+use crate::lake::write::options::{WriteMode, WriteOptions};
+use crate::lake::write::order::Run;
+use crate::lake::write::reread::Buffered;
 use crate::schema::mapping::arrow_type;
 use crate::schema::{Role, TableKind};
 use arrow_array::{
@@ -39,32 +47,32 @@ const KEY_BYTES_MAX: usize = 40 << 20;
 
 /// Writes rows of one run to one table. Dropped or [abandoned](TableWriter::abandon), nothing of it is ever visible.
 pub struct TableWriter {
-    pub(super) table: LakeTable,
-    pub(super) options: WriteOptions,
-    pub(super) base: Arc<Files>,
-    pub(super) index: DeleteIndex,
-    pub(super) encoder: Option<Arc<KeyEncoder>>,
+    pub(in crate::lake) table: LakeTable,
+    pub(in crate::lake) options: WriteOptions,
+    pub(in crate::lake) base: Arc<Files>,
+    pub(in crate::lake) index: DeleteIndex,
+    pub(in crate::lake) encoder: Option<Arc<KeyEncoder>>,
     format: Arc<FileFormat>,
     current: Current,
     closing: Option<Closing>,
-    pub(super) own: Vec<OwnFile>,
+    pub(in crate::lake) own: Vec<OwnFile>,
     /// Positions to delete in files of the base snapshot, by path.
-    pub(super) pending: BTreeMap<String, Positions>,
-    pub(super) counts: WriteCounts,
-    pub(super) stats: LookupStats,
+    pub(in crate::lake) pending: BTreeMap<String, Positions>,
+    pub(in crate::lake) counts: WriteCounts,
+    pub(in crate::lake) stats: LookupStats,
     content: Option<ContentHash>,
     source: Vec<usize>,
     source_schema: SchemaRef,
     seq_high: i64,
-    pub(super) buffered: Buffered,
-    pub(super) run: Run,
+    pub(in crate::lake) buffered: Buffered,
+    pub(in crate::lake) run: Run,
 }
 
 /// The file being written.
 #[derive(Default)]
-pub(super) struct Current {
+pub(in crate::lake) struct Current {
     file: Option<FileWriter>,
-    pub(super) keys: KeySet,
+    pub(in crate::lake) keys: KeySet,
     rows: u32,
     dead: Positions,
 }
@@ -76,11 +84,11 @@ struct Closing {
 }
 
 /// A complete data file of this write.
-pub(super) struct OwnFile {
-    pub(super) file: DataFile,
-    pub(super) dead: Positions,
+pub(in crate::lake) struct OwnFile {
+    pub(in crate::lake) file: DataFile,
+    pub(in crate::lake) dead: Positions,
     /// A checkpoint knows of it, so it is not this write's to remove.
-    pub(super) parked: bool,
+    pub(in crate::lake) parked: bool,
 }
 
 struct ContentHash {
@@ -170,7 +178,7 @@ impl TableWriter {
         self.write_rows(batch).await
     }
 
-    pub(super) async fn write_in_order(&mut self, batch: RecordBatch) -> Result<()> {
+    pub(in crate::lake) async fn write_in_order(&mut self, batch: RecordBatch) -> Result<()> {
         if let Some(content) = &mut self.content {
             content.add(&batch)?;
         }
@@ -232,13 +240,13 @@ impl TableWriter {
     }
 
     /// Positions of the key columns in a batch of source fields.
-    pub(super) fn key_columns(&self) -> impl Iterator<Item = usize> + '_ {
+    pub(in crate::lake) fn key_columns(&self) -> impl Iterator<Item = usize> + '_ {
         let key = self.table.shape.schema.key.iter();
         key.filter_map(|key| self.source.iter().position(|&field| field == key.field))
     }
 
-    /// Deletes rows by key; the batch holds the key columns in key order. A key written before is deleted as well, one written
-    /// afterwards stays.
+    /// Deletes rows by key; the batch holds the key columns in key order. A key written before is deleted as well,
+    /// one written afterwards stays.
     pub async fn delete_keys(&mut self, keys: &RecordBatch) -> Result<()> {
         self.flush_overlap().await?;
         self.flush_run().await?;
@@ -283,11 +291,11 @@ impl TableWriter {
     }
 
     /// Whether a row with this key was written or deleted in the current file.
-    pub(super) fn holds(&mut self, key: &[u8]) -> bool {
+    pub(in crate::lake) fn holds(&mut self, key: &[u8]) -> bool {
         self.current.keys.contains(key)
     }
 
-    pub(super) fn check(&self, batch: &RecordBatch) -> Result<()> {
+    pub(in crate::lake) fn check(&self, batch: &RecordBatch) -> Result<()> {
         let mismatch = |column: &str, expected: String, found: String| LakeError::BatchMismatch {
             table: self.table.name.clone(),
             column: column.to_owned(),
@@ -387,7 +395,7 @@ impl TableWriter {
         Ok(())
     }
 
-    pub(super) async fn complete(&mut self) -> Result<()> {
+    pub(in crate::lake) async fn complete(&mut self) -> Result<()> {
         self.flush_overlap().await?;
         self.flush_run().await?;
         let tracked = self.encoder.is_some() && self.options.mode != WriteMode::Append;
@@ -400,7 +408,7 @@ impl TableWriter {
         Ok(())
     }
 
-    pub(super) fn content(&self) -> Option<Content> {
+    pub(in crate::lake) fn content(&self) -> Option<Content> {
         self.content.as_ref().map(|content| content.content)
     }
 
@@ -424,7 +432,7 @@ impl TableWriter {
             self.seq_high,
         );
         let prepared = prepared.materialised(&self.table).await?;
-        failpoint::reach(super::FAIL_AFTER_DATA_FILES);
+        failpoint::reach(crate::lake::FAIL_AFTER_DATA_FILES);
         Ok(prepared)
     }
 
@@ -446,7 +454,7 @@ impl TableWriter {
     }
 }
 
-pub(super) fn seq_high(table: &LakeTable) -> i64 {
+pub(in crate::lake) fn seq_high(table: &LakeTable) -> i64 {
     let known = table.property(SEQ_PROPERTY);
     known.and_then(|text| text.parse().ok()).unwrap_or(0)
 }

@@ -1,21 +1,24 @@
 //! Bringing a prepared commit up to a table whose files changed since the write began.
 
-use super::datafile::{OpenFile, Wanted};
-use super::deletes::{DeleteIndex, Positions};
-use super::error::{LakeError, Result};
-use super::keys::{KeyEncoder, KeySet, KeyState};
-use super::lookup::Lookup;
-use super::manifests::{Files, LiveFile};
-use super::options::WriteMode;
-use super::prepared::PreparedCommit;
-use super::table::LakeTable;
+use crate::lake::commit::prepared::PreparedCommit;
+use crate::lake::error::{LakeError, Result};
+use crate::lake::keys::encode::{KeyEncoder, KeySet, KeyState};
+use crate::lake::keys::lookup::Lookup;
+use crate::lake::read::datafile::{OpenFile, Wanted};
+use crate::lake::read::deletes::{DeleteIndex, Positions};
+use crate::lake::read::manifests::{Files, LiveFile};
+use crate::lake::table::LakeTable;
+use crate::lake::write::options::WriteMode;
 use futures::TryStreamExt;
 use iceberg::spec::DataFile;
 use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Replaces the base of the commit by the table's current files, and its positions by those of the same rows there.
-pub(super) async fn rebase(prepared: &mut PreparedCommit, table: &LakeTable) -> Result<()> {
+pub(in crate::lake) async fn rebase(
+    prepared: &mut PreparedCommit,
+    table: &LakeTable,
+) -> Result<()> {
     let now = Arc::new(table.files(table.current_snapshot_id()).await?);
     if prepared.options.mode == WriteMode::Upsert {
         look_up_again(prepared, table, &now).await?;

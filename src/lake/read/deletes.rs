@@ -1,12 +1,12 @@
 //! Position deletes: which rows of a data file are gone.
 //!
-//! One delete file refers to one data file, by exactly the path that the manifest gives the data file, and lists positions in
-//! ascending order. Readers take the union of all delete files of a data file.
+//! One delete file refers to one data file, by exactly the path that the manifest gives the data file, and lists
+//! positions in ascending order. Readers take the union of all delete files of a data file.
 
-use super::error::{LakeError, Result};
-use super::files::Compression;
-use super::manifests::{DELETE_PATH_ID, DELETE_POS_ID, Files, LiveFile};
-use super::store::Store;
+use crate::lake::error::{LakeError, Result};
+use crate::lake::read::manifests::{DELETE_PATH_ID, DELETE_POS_ID, Files, LiveFile};
+use crate::lake::store::Store;
+use crate::lake::write::file::Compression;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
@@ -24,18 +24,18 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Positions of one data file, ascending.
-pub(super) type Positions = RoaringTreemap;
+pub(in crate::lake) type Positions = RoaringTreemap;
 
 /// Reads delete files, each at most once.
 #[derive(Default)]
-pub(super) struct DeleteIndex {
+pub(in crate::lake) struct DeleteIndex {
     /// By path of the delete file: positions by data file.
     read: HashMap<String, Arc<HashMap<String, Positions>>>,
 }
 
 impl DeleteIndex {
     /// The positions of a data file that the snapshot deletes.
-    pub(super) async fn of(
+    pub(in crate::lake) async fn of(
         &mut self,
         store: &Store,
         files: &Files,
@@ -115,7 +115,7 @@ fn schema() -> SchemaRef {
 }
 
 /// Writes the delete file of one data file; durable when it returns.
-pub(super) async fn write(
+pub(in crate::lake) async fn write(
     store: &Arc<Store>,
     uri: String,
     data_path: String,

@@ -1,35 +1,36 @@
 //! What changed between two snapshots, read without holding it in memory.
 //!
-//! A delta from snapshot A to its descendant B is a list of segments, to be applied in order. Applying a segment means: take its
-//! deleted keys, less those that its upserts hold; delete them; then insert or update its upserts.
+//! A delta from snapshot A to its descendant B is a list of segments, to be applied in order. Applying a segment
+//! means: take its deleted keys, less those that its upserts hold; delete them; then insert or update its upserts.
 //!
-//! **One segment.** Let nothing between A and B be a compaction (`replace`). A row of B is either in a data file that A has too,
-//! where it was live in A, because deletes only accumulate; or in a data file that A has not. So
+//! **One segment.** Let nothing between A and B be a compaction (`replace`). A row of B is either in a data file
+//! that A has too, where it was live in A, because deletes only accumulate; or in a data file that A has not. So
 //!
 //! * *upserts* are the live rows, in B, of the data files that A has not;
-//! * *deletes* are the keys of rows that were live in A and are not in B: all of a file that B has not, and the positions that
-//!   B deletes and A does not of a file in both.
+//! * *deletes* are the keys of rows that were live in A and are not in B: all of a file that B has not, and the
+//!   positions that B deletes and A does not of a file in both.
 //!
-//! A table has one live row per key. If a key's row changed, the old row is among the deletes and the new one among the upserts,
-//! and taking upserted keys out of the deletes leaves an update. If a key was deleted, it is among the deletes only. If it came,
-//! among the upserts only. If it came and went in between, in neither, since only the two ends are compared. Nothing is read
-//! but what changed: added files, and the key columns at deleted positions.
+//! A table has one live row per key. If a key's row changed, the old row is among the deletes and the new one among
+//! the upserts, and taking upserted keys out of the deletes leaves an update. If a key was deleted, it is among the
+//! deletes only. If it came, among the upserts only. If it came and went in between, in neither, since only the two
+//! ends are compared. Nothing is read but what changed: added files, and the key columns at deleted positions.
 //!
-//! **Compactions.** A `replace` snapshot rewrites files without changing a row; comparing its two sides would make every row
-//! it moved a change. So the range is cut there: a segment up to the snapshot before it, the next one from it on. The files of the
-//! snapshot before are still on disk, or that snapshot would not be listed. A change before the cut and another after it to the
-//! same key are in two segments, which is why their order matters: the later one wins.
+//! **Compactions.** A `replace` snapshot rewrites files without changing a row; comparing its two sides would make
+//! every row it moved a change. So the range is cut there: a segment up to the snapshot before it, the next one
+//! from it on. The files of the snapshot before are still on disk, or that snapshot would not be listed. A change
+//! before the cut and another after it to the same key are in two segments, which is why their order matters: the
+//! later one wins.
 //!
 //! **History tables** only grow: a segment has upserts (the rows added) and no deletes.
 //!
 //! **From nothing** there is one segment, whose upserts are all live rows of B.
 
-use super::datafile::Wanted;
-use super::deletes::Positions;
-use super::error::{LakeError, Result};
-use super::manifests::{Files, LiveFile};
-use super::scan::{BatchStream, Reading};
-use super::table::LakeTable;
+use crate::lake::error::{LakeError, Result};
+use crate::lake::read::datafile::Wanted;
+use crate::lake::read::deletes::Positions;
+use crate::lake::read::manifests::{Files, LiveFile};
+use crate::lake::read::scan::{BatchStream, Reading};
+use crate::lake::table::LakeTable;
 use crate::schema::TableKind;
 use futures::stream;
 use futures::{StreamExt, TryStreamExt};
@@ -88,8 +89,8 @@ impl Segment {
 }
 
 impl LakeTable {
-    /// What to apply to a copy of snapshot `from` (none: an empty one) to get snapshot `to`. [`LakeError::NotAncestor`] unless
-    /// `to` descends from `from`.
+    /// What to apply to a copy of snapshot `from` (none: an empty one) to get snapshot `to`.
+    /// [`LakeError::NotAncestor`] unless `to` descends from `from`.
     pub async fn delta(&self, from: Option<i64>, to: i64) -> Result<Delta> {
         let cuts = self.cuts(from, to)?;
         let mut delta = Delta {

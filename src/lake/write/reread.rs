@@ -1,16 +1,17 @@
-//! Rows read again because a window starts before the last one ended: those that are in the table already are not written.
+//! Rows read again because a window starts before the last one ended: those that are in the table already are not
+//! written.
 //!
-//! A row is dropped only when the table holds a live row with its key and the same value in every column from the source (in a
-//! history table: when that is the key's latest version). Whatever is doubtful is written: a key that this write has touched
-//! already, a key that occurs twice, a table without a key.
+//! A row is dropped only when the table holds a live row with its key and the same value in every column from the
+//! source (in a history table: when that is the key's latest version). Whatever is doubtful is written: a key that
+//! this write has touched already, a key that occurs twice, a table without a key.
 
-use super::datafile::{OpenFile, Wanted};
-use super::deletes::Positions;
-use super::error::{LakeError, Result};
-use super::keys::{KeySet, KeyState};
-use super::lookup::Lookup;
-use super::options::WriteMode;
-use super::writer::TableWriter;
+use crate::lake::error::{LakeError, Result};
+use crate::lake::keys::encode::{KeySet, KeyState};
+use crate::lake::keys::lookup::Lookup;
+use crate::lake::read::datafile::{OpenFile, Wanted};
+use crate::lake::read::deletes::Positions;
+use crate::lake::write::TableWriter;
+use crate::lake::write::options::WriteMode;
 use crate::schema::{Role, TableKind};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
@@ -21,7 +22,7 @@ use std::collections::HashMap;
 
 /// Batches waiting for a lookup, in order.
 #[derive(Default)]
-pub(super) struct Buffered {
+pub(in crate::lake) struct Buffered {
     batches: Vec<(RecordBatch, BooleanArray)>,
     rows: usize,
     bytes: usize,
@@ -32,7 +33,8 @@ const ROWS_MAX: usize = 32 * 1024;
 const BYTES_MAX: usize = 8 << 20;
 
 impl TableWriter {
-    /// Writes rows in order; those for which the mask is true are dropped, and counted as unchanged, when the table has them.
+    /// Writes rows in order; those for which the mask is true are dropped, and counted as unchanged, when the table
+    /// has them.
     pub async fn write_with_overlap(
         &mut self,
         batch: RecordBatch,
@@ -50,7 +52,7 @@ impl TableWriter {
         Ok(())
     }
 
-    pub(super) async fn flush_overlap(&mut self) -> Result<()> {
+    pub(in crate::lake) async fn flush_overlap(&mut self) -> Result<()> {
         if self.buffered.batches.is_empty() {
             return Ok(());
         }

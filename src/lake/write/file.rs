@@ -1,14 +1,14 @@
 //! Writing Parquet files: encoding on its own thread, and the column metrics that manifests carry.
 //!
 //! Metrics decide what a reader skips, so a wrong one is a wrong answer. They are derived from the statistics that were
-//! written with the rows: counts are sums; bounds are exact for types of fixed length, shortened for long strings and binary
-//! (a lower bound by cutting, an upper bound by cutting and counting up, or none), and absent where a column held NaN or
-//! where readers disagree on the order (`uuid`).
+//! written with the rows: counts are sums; bounds are exact for types of fixed length, shortened for long strings
+//! and binary (a lower bound by cutting, an upper bound by cutting and counting up, or none), and absent where a
+//! column held NaN or where readers disagree on the order (`uuid`).
 
-use super::error::{LakeError, Result};
-use super::options::WriteOptions;
-use super::shape::{self, Shape};
-use super::store::Store;
+use crate::lake::error::{LakeError, Result};
+use crate::lake::schema::{self, Shape};
+use crate::lake::store::Store;
+use crate::lake::write::options::WriteOptions;
 use crate::schema::{LakeType, TableName};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Float64Type};
@@ -46,7 +46,8 @@ pub enum Compression {
 pub enum Dictionaries {
     All,
     None,
-    /// Those whose first values in a file repeat. In another column it would hold nearly all values beside the numbers that stand for them.
+    /// Those whose first values in a file repeat. In another column it would hold nearly all values beside the
+    /// numbers that stand for them.
     WhereValuesRepeat,
 }
 
@@ -64,7 +65,7 @@ const SAMPLE_ROWS: usize = 4096;
 const SAMPLE_VALUES_MIN: usize = 1000;
 
 /// What every file of one writer has in common.
-pub(super) struct FileFormat {
+pub(in crate::lake) struct FileFormat {
     shape: Arc<Shape>,
     parquet: parquet::schema::types::SchemaDescriptor,
     properties: WriterProperties,
@@ -72,7 +73,7 @@ pub(super) struct FileFormat {
 }
 
 impl FileFormat {
-    pub(super) fn new(
+    pub(in crate::lake) fn new(
         table: &TableName,
         shape: Arc<Shape>,
         options: &WriteOptions,
@@ -168,7 +169,7 @@ fn parquet_compression(compression: Compression) -> ParquetCompression {
 }
 
 /// A data file being written by its own thread. Dropped unfinished, the thread ends and the file stays incomplete.
-pub(super) struct FileWriter {
+pub(in crate::lake) struct FileWriter {
     uri: String,
     batches: mpsc::Sender<RecordBatch>,
     bytes: Arc<AtomicU64>,
@@ -177,7 +178,7 @@ pub(super) struct FileWriter {
 
 impl FileWriter {
     /// Starts the thread; the file is created by it.
-    pub(super) fn start(store: Arc<Store>, uri: String, format: Arc<FileFormat>) -> Self {
+    pub(in crate::lake) fn start(store: Arc<Store>, uri: String, format: Arc<FileFormat>) -> Self {
         let (batches, queue) = mpsc::channel(QUEUE_BATCHES);
         let bytes = Arc::new(AtomicU64::new(0));
         let thread = {
@@ -192,17 +193,17 @@ impl FileWriter {
         }
     }
 
-    pub(super) fn uri(&self) -> &str {
+    pub(in crate::lake) fn uri(&self) -> &str {
         &self.uri
     }
 
     /// Bytes encoded so far, about.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(in crate::lake) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 
     /// Hands a batch to the thread; waits while its queue is full.
-    pub(super) async fn write(&mut self, batch: RecordBatch) -> Result<()> {
+    pub(in crate::lake) async fn write(&mut self, batch: RecordBatch) -> Result<()> {
         if self.batches.send(batch).await.is_ok() {
             return Ok(());
         }
@@ -216,7 +217,7 @@ impl FileWriter {
     }
 
     /// Ends the input and returns a future that waits until the file is durable.
-    pub(super) fn finish(self) -> JoinHandle<Result<DataFile>> {
+    pub(in crate::lake) fn finish(self) -> JoinHandle<Result<DataFile>> {
         drop(self.batches);
         self.thread
     }
@@ -374,7 +375,7 @@ impl Bounds {
         if ty == LakeType::Uuid {
             return None;
         }
-        let primitive = shape::primitive(ty);
+        let primitive = schema::primitive(ty);
         let mut lower: Option<Datum> = None;
         let mut upper: Option<Datum> = None;
         for &(rows, group) in statistics {
@@ -517,7 +518,7 @@ mod tests {
                 precision,
                 scale: 0,
             };
-            let found = datum(ty, &shape::primitive(ty), &bytes).unwrap();
+            let found = datum(ty, &schema::primitive(ty), &bytes).unwrap();
             let literal = iceberg::spec::PrimitiveLiteral::Int128(value);
             assert_eq!(found.literal(), &literal, "precision {precision}");
         }

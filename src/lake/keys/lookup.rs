@@ -1,19 +1,20 @@
 //! Finding the rows of given keys in data files, reading as little as possible.
 //!
-//! Three sieves, each cheaper than what follows: the bounds in the manifest (no file is opened), the statistics and bloom
-//! filters of row groups (the footer is read), and then the key columns of the row groups that are left, where ascending rows are
-//! [searched](super::sieve) instead of compared one by one. What is never done is to trust a sieve for a match: every match compares whole keys.
+//! Three sieves, each cheaper than what follows: the bounds in the manifest (no file is opened), the statistics and
+//! bloom filters of row groups (the footer is read), and then the key columns of the row groups that are left,
+//! where ascending rows are [searched](crate::lake::keys::search) instead of compared one by one. What is never
+//! done is to trust a sieve for a match: every match compares whole keys.
 //!
-//! **Bounds and folding.** Bounds are about values as stored; a key that folds stands for several of those. So the interval of
-//! stored values is first widened to one of folded values ([`folded_bounds`]): ordered digits stay a narrow interval, letters
-//! widen it where capitals and small letters sort apart.
+//! **Bounds and folding.** Bounds are about values as stored; a key that folds stands for several of those. So the
+//! interval of stored values is first widened to one of folded values ([`folded_bounds`]): ordered digits stay a
+//! narrow interval, letters widen it where capitals and small letters sort apart.
 
-use super::datafile::{OpenFile, Wanted, merged, widened};
-use super::error::{LakeError, Result};
-use super::keys::{KeyEncoder, KeySet, folded_bounds, folds};
-use super::shape::Shape;
-use super::sieve::Sieve;
-use super::store::Store;
+use crate::lake::error::{LakeError, Result};
+use crate::lake::keys::encode::{KeyEncoder, KeySet, folded_bounds, folds};
+use crate::lake::keys::search::Sieve;
+use crate::lake::read::datafile::{OpenFile, Wanted, merged, widened};
+use crate::lake::schema::Shape;
+use crate::lake::store::Store;
 use crate::schema::KeyFold;
 use arrow_array::cast::AsArray;
 use arrow_array::{
@@ -48,7 +49,7 @@ pub struct LookupStats {
 }
 
 impl LookupStats {
-    pub(super) fn add(&mut self, other: LookupStats) {
+    pub(in crate::lake) fn add(&mut self, other: LookupStats) {
         self.files += other.files;
         self.files_probed += other.files_probed;
         self.row_groups += other.row_groups;
@@ -59,23 +60,24 @@ impl LookupStats {
 
 /// With more candidate keys than this for a row group its bloom filters are not asked: one of them will be there.
 const BLOOM_KEYS_MAX: usize = 4096;
-/// Row groups are decoded on all cores at once, as long as their key columns are no more bytes than this before compression.
+/// Row groups are decoded on all cores at once, as long as their key columns are no more bytes than this before
+/// compression.
 const DECODE_BYTES: u64 = 32 << 20;
-/// Threads of one lookup at most: they come from the runtime's pool for blocking work (512 threads), of which their reads of files need some as
-/// well, with up to 64 tables at once.
+/// Threads of one lookup at most: they come from the runtime's pool for blocking work (512 threads), of which their
+/// reads of files need some as well, with up to 64 tables at once.
 const THREADS_MAX: usize = 4;
 /// Keys decoded at a time.
 const DECODE_KEYS: usize = 16 * 1024;
 
 /// Looks one sealed key set up in files.
-pub(super) struct Lookup<'a> {
+pub(in crate::lake) struct Lookup<'a> {
     store: &'a Store,
     shape: Arc<Shape>,
     encoder: &'a KeyEncoder,
     keys: &'a KeySet,
     columns: Vec<KeyColumn>,
     sieve: Arc<Sieve>,
-    pub(super) stats: LookupStats,
+    pub(in crate::lake) stats: LookupStats,
 }
 
 /// One key column over all keys of the set.
@@ -99,7 +101,7 @@ struct Bounds {
 }
 
 impl<'a> Lookup<'a> {
-    pub(super) fn new(
+    pub(in crate::lake) fn new(
         store: &'a Store,
         shape: Arc<Shape>,
         encoder: &'a KeyEncoder,
@@ -140,8 +142,9 @@ impl<'a> Lookup<'a> {
         })
     }
 
-    /// Calls `found` with the number of each key of the set and the position of each of its rows in the file, in no particular order.
-    pub(super) async fn probe(
+    /// Calls `found` with the number of each key of the set and the position of each of its rows in the file, in no
+    /// particular order.
+    pub(in crate::lake) async fn probe(
         &mut self,
         file: &DataFile,
         mut found: impl FnMut(usize, u64),
@@ -480,7 +483,7 @@ mod tests {
             let all: Vec<&str> = others.iter().map(String::as_str).chain([key.as_str()]).collect();
             let column: ArrayRef = Arc::new(StringArray::from(all));
             for (row, encoded) in (0_u32..).zip(encoder.encode(&[column]).unwrap().iter()) {
-                keys.insert(encoded.as_ref(), super::super::keys::KeyState::Row(row));
+                keys.insert(encoded.as_ref(), crate::lake::keys::encode::KeyState::Row(row));
             }
             keys.seal();
             let stored_column: ArrayRef = Arc::new(StringArray::from(stored.clone()));

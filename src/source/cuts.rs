@@ -1,14 +1,15 @@
 //! Cutting a large table into ranges of its key, to be read side by side and resumed after an interruption.
 //!
-//! Ranges are read by different statements that see different states of the table. That is safe under a watermark, whose upper bound was taken
-//! before the first range was read: each row is in one range by its key, and a row that changes after the bound is read again by the
-//! next window. `full` has no next window, so all its ranges are read in snapshots that are opened while nobody can write (the caller's fence), and
-//! cannot be resumed later. Where a key moves during the read from a range that is yet to be read to one that was, the row is found by
-//! the next window, since moving it changed it.
+//! Ranges are read by different statements that see different states of the table. That is safe under a watermark,
+//! whose upper bound was taken before the first range was read: each row is in one range by its key, and a row that
+//! changes after the bound is read again by the next window. `full` has no next window, so all its ranges are read
+//! in snapshots that are opened while nobody can write (the caller's fence), and cannot be resumed later. Where a
+//! key moves during the read from a range that is yet to be read to one that was, the row is found by the next
+//! window, since moving it changed it.
 //!
-//! Where to cut comes from the histogram that the optimizer keeps, so ranges hold about as many rows each; where there is none, whole numbers are cut
-//! evenly between the lowest and the highest. A wrong guess costs balance, never rows: the first and the last range are open, and the
-//! others meet.
+//! Where to cut comes from the histogram that the optimizer keeps, so ranges hold about as many rows each; where
+//! there is none, whole numbers are cut evenly between the lowest and the highest. A wrong guess costs balance,
+//! never rows: the first and the last range are open, and the others meet.
 
 use super::isolation::Reading;
 use super::{Bounds, Discovered, SourceError};
@@ -50,7 +51,8 @@ pub fn fingerprint(schema: &TableSchema) -> String {
     format!("{:032x}", XxHash3_128::oneshot(text.as_bytes()))
 }
 
-/// The ledger of a checkpoint, if its ranges fit what is read now. Whether its bound still holds is asked of the server afterwards.
+/// The ledger of a checkpoint, if its ranges fit what is read now. Whether its bound still holds is asked of the
+/// server afterwards.
 pub(super) fn resumable<'a>(
     source: &Discovered,
     reading: &Reading,
@@ -66,7 +68,8 @@ pub(super) fn resumable<'a>(
     fits.then_some((backfill, Split { column, cuts }))
 }
 
-/// The checkpoint whose window would start where a ledger's bound is: a bound that a window can start from is one that still holds.
+/// The checkpoint whose window would start where a ledger's bound is: a bound that a window can start from is one
+/// that still holds.
 pub(super) fn as_checkpoint(checkpoint: &Checkpoint, backfill: &Backfill) -> Checkpoint {
     Checkpoint {
         strategy: backfill.strategy,
@@ -137,7 +140,8 @@ pub(super) async fn split(
             }
             cuts = quantiles(&steps, wanted);
         }
-        // Servers before 2016 SP1 have no such view, and the login may lack the right to see it: then there is the other way.
+        // Servers before 2016 SP1 have no such view, and the login may lack the right to see it: then there is the
+        // other way.
         Err(MssqlError::Server(error)) => {
             tracing::debug!(%error, "no histogram of {name}");
         }

@@ -1,16 +1,17 @@
 //! A write in parts: several writers fill data files side by side, and one commit adds them all.
 //!
-//! A part is what one writer completed: durable data files that nobody sees. Parts of rows that cannot share a key need nothing
-//! from each other, so they are added to a commit as they are. A part may be *parked*: its files are listed in a file of their own, whose
-//! name the caller keeps in a checkpoint. A run that dies in the middle of a long first read then loses the parts under way and no
-//! other: the next run takes the parked ones back and reads only the rest. Until the commit no snapshot refers to any of it.
+//! A part is what one writer completed: durable data files that nobody sees. Parts of rows that cannot share a key
+//! need nothing from each other, so they are added to a commit as they are. A part may be *parked*: its files are
+//! listed in a file of their own, whose name the caller keeps in a checkpoint. A run that dies in the middle of a
+//! long first read then loses the parts under way and no other: the next run takes the parked ones back and reads
+//! only the rest. Until the commit no snapshot refers to any of it.
 
-use super::error::{LakeError, Result};
-use super::options::WriteOptions;
-use super::prepared::{PreparedCommit, remove};
-use super::table::LakeTable;
-use super::writer::{OwnFile, TableWriter};
 use crate::change::{Content, WriteCounts};
+use crate::lake::commit::prepared::{PreparedCommit, remove};
+use crate::lake::error::{LakeError, Result};
+use crate::lake::table::LakeTable;
+use crate::lake::write::options::WriteOptions;
+use crate::lake::write::{OwnFile, TableWriter};
 use bytes::Bytes;
 use iceberg::spec::{DataFile, FormatVersion, read_data_files_from_avro, write_data_files_to_avro};
 use std::collections::BTreeMap;
@@ -18,9 +19,9 @@ use std::sync::Arc;
 
 /// Complete data files of one writer. Not visible to anybody.
 pub struct Part {
-    pub(super) own: Vec<OwnFile>,
-    pub(super) counts: WriteCounts,
-    pub(super) content: Option<Content>,
+    pub(in crate::lake) own: Vec<OwnFile>,
+    pub(in crate::lake) counts: WriteCounts,
+    pub(in crate::lake) content: Option<Content>,
 }
 
 impl Part {
@@ -31,7 +32,8 @@ impl Part {
 }
 
 impl TableWriter {
-    /// Completes the files of a writer whose rows have [distinct keys](WriteOptions::distinct_keys); an error otherwise.
+    /// Completes the files of a writer whose rows have [distinct keys](WriteOptions::distinct_keys); an error
+    /// otherwise.
     pub async fn finish_part(mut self) -> Result<Part> {
         self.complete().await?;
         if !self.pending.is_empty() || self.own.iter().any(|own| !own.dead.is_empty()) {
@@ -74,13 +76,13 @@ impl LakeTable {
             whole.counts,
             Default::default(),
             whole.content,
-            super::writer::seq_high(self),
+            crate::lake::write::seq_high(self),
         );
         prepared.materialised(self).await
     }
 
-    /// Lists the files of a part durably, and answers the name of the list for [`LakeTable::unpark`]. From then on a failed commit leaves
-    /// the files alone.
+    /// Lists the files of a part durably, and answers the name of the list for [`LakeTable::unpark`]. From then on
+    /// a failed commit leaves the files alone.
     pub async fn park(&self, part: &mut Part) -> Result<String> {
         let uri = format!(
             "{}/metadata/part-{}.avro",

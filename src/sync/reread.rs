@@ -1,8 +1,9 @@
 //! Which rows of an incremental read may have been read before.
 //!
-//! A window that begins `overlap` before the last one's end reads rows again on purpose, to catch those that arrived late. Rows below the last end are
-//! compared with the lake before they are written, so that reading again costs reads, not snapshots. Marking a row too many is
-//! harmless for the same reason; the comparison here is therefore in whole microseconds.
+//! A window that begins `overlap` before the last one's end reads rows again on purpose, to catch those that
+//! arrived late. Rows below the last end are compared with the lake before they are written, so that reading again
+//! costs reads, not snapshots. Marking a row too many is harmless for the same reason; the comparison here is
+//! therefore in whole microseconds.
 
 use crate::change::Watermark;
 use crate::error::{Disposition, Error, Kind, Result};

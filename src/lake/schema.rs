@@ -1,10 +1,10 @@
 //! The shape of a lake table: our schema to Iceberg's, Parquet's and Arrow's and back.
 //!
-//! Iceberg's schema cannot say which source column a field came from, what a companion holds, or how keys fold, so that is
-//! kept as JSON in the table property [`SCHEMA_PROPERTY`], by field id. Names and types are always those of the Iceberg
-//! schema: an engine may have renamed or widened a column.
+//! Iceberg's schema cannot say which source column a field came from, what a companion holds, or how keys fold, so
+//! that is kept as JSON in the table property [`SCHEMA_PROPERTY`], by field id. Names and types are always those of
+//! the Iceberg schema: an engine may have renamed or widened a column.
 
-use super::error::{LakeError, Result};
+use crate::lake::error::{LakeError, Result};
 use crate::schema::mapping::arrow_schema;
 use crate::schema::{KeyFold, LakeField, LakeKeyField, LakeSchema, LakeType, Role, TableName};
 use arrow_schema::{Field, Schema as ArrowSchema, SchemaRef};
@@ -21,14 +21,15 @@ pub const SCHEMA_PROPERTY: &str = "icesync.lake-schema";
 
 /// A table's schema with the field ids that its files use.
 #[derive(Debug, Clone)]
-pub(super) struct Shape {
-    pub(super) schema: LakeSchema,
+pub(in crate::lake) struct Shape {
+    pub(in crate::lake) schema: LakeSchema,
     /// Iceberg field id of each field.
-    pub(super) ids: Vec<i32>,
+    pub(in crate::lake) ids: Vec<i32>,
     /// Record batches of all fields, in order.
-    pub(super) arrow: SchemaRef,
-    /// Fields that nobody fills any more: of columns that the source dropped, or that another engine added. NULL in new rows.
-    pub(super) unfilled: Vec<bool>,
+    pub(in crate::lake) arrow: SchemaRef,
+    /// Fields that nobody fills any more: of columns that the source dropped, or that another engine added. NULL in
+    /// new rows.
+    pub(in crate::lake) unfilled: Vec<bool>,
 }
 
 /// What the property keeps of a field.
@@ -57,13 +58,13 @@ struct Kept {
 }
 
 /// The Iceberg schema of a new table: field ids from 1 in order, identifier fields where the specification allows them.
-pub(super) fn iceberg_schema(table: &TableName, schema: &LakeSchema) -> Result<Schema> {
+pub(in crate::lake) fn iceberg_schema(table: &TableName, schema: &LakeSchema) -> Result<Schema> {
     let ids: Vec<i32> = (1..).take(schema.fields.len()).collect();
     schema_with_ids(table, schema, &ids, &HashMap::new())
 }
 
 /// The Iceberg schema of fields with given ids, and what is said of some of them.
-pub(super) fn schema_with_ids(
+pub(in crate::lake) fn schema_with_ids(
     table: &TableName,
     schema: &LakeSchema,
     ids: &[i32],
@@ -92,13 +93,13 @@ pub(super) fn schema_with_ids(
 }
 
 /// The JSON kept in [`SCHEMA_PROPERTY`] of a new table.
-pub(super) fn kept_schema(table: &TableName, schema: &LakeSchema) -> Result<String> {
+pub(in crate::lake) fn kept_schema(table: &TableName, schema: &LakeSchema) -> Result<String> {
     let ids: Vec<i32> = (1..).take(schema.fields.len()).collect();
     kept_with_ids(table, schema, &ids, usize::MAX)
 }
 
 /// The same of fields with given ids; columns of the source from `live` on are dropped.
-pub(super) fn kept_with_ids(
+pub(in crate::lake) fn kept_with_ids(
     table: &TableName,
     schema: &LakeSchema,
     ids: &[i32],
@@ -135,13 +136,17 @@ pub(super) fn kept_with_ids(
 
 impl Shape {
     /// Of the table's current schema.
-    pub(super) fn of(table: &TableName, metadata: &TableMetadata) -> Result<Self> {
+    pub(in crate::lake) fn of(table: &TableName, metadata: &TableMetadata) -> Result<Self> {
         let kept = metadata.properties().get(SCHEMA_PROPERTY);
         Self::at(table, metadata.current_schema(), kept.map(String::as_str))
     }
 
     /// Of one of the table's schemas and what the property kept of it.
-    pub(super) fn at(table: &TableName, schema: &Schema, kept: Option<&str>) -> Result<Self> {
+    pub(in crate::lake) fn at(
+        table: &TableName,
+        schema: &Schema,
+        kept: Option<&str>,
+    ) -> Result<Self> {
         let kept = match kept {
             Some(text) => Some(serde_json::from_str::<Kept>(text).map_err(|source| {
                 LakeError::PropertyCorrupt {
@@ -221,7 +226,7 @@ impl Shape {
     }
 
     /// Positions of the fields that come from the source, in order.
-    pub(super) fn source_fields(&self) -> Vec<usize> {
+    pub(in crate::lake) fn source_fields(&self) -> Vec<usize> {
         let source = |(at, field): (usize, &LakeField)| {
             let filled = !is_history(field.role) && !self.unfilled[at];
             filled.then_some(at)
@@ -235,12 +240,12 @@ impl Shape {
     }
 
     /// Positions of the key fields, in key order.
-    pub(super) fn key_fields(&self) -> Vec<usize> {
+    pub(in crate::lake) fn key_fields(&self) -> Vec<usize> {
         self.schema.key.iter().map(|key| key.field).collect()
     }
 
     /// Position of the field with a role that occurs once.
-    pub(super) fn position_of(&self, role: Role) -> Option<usize> {
+    pub(in crate::lake) fn position_of(&self, role: Role) -> Option<usize> {
         self.schema
             .fields
             .iter()
@@ -248,7 +253,7 @@ impl Shape {
     }
 
     /// The Parquet schema with field ids, in the physical types that the specification asks for.
-    pub(super) fn parquet(&self, table: &TableName) -> Result<SchemaDescriptor> {
+    pub(in crate::lake) fn parquet(&self, table: &TableName) -> Result<SchemaDescriptor> {
         let failed = LakeError::parquet("build the schema of", table.to_string());
         let fields = self
             .arrow
@@ -285,7 +290,7 @@ impl Shape {
 }
 
 /// Whether icesync fills the field itself.
-pub(super) fn is_history(role: Role) -> bool {
+pub(in crate::lake) fn is_history(role: Role) -> bool {
     match role {
         Role::Op | Role::Seq | Role::CommittedAt => true,
         Role::Value | Role::Ticks | Role::Offset | Role::BaseType | Role::Srid => false,
@@ -293,7 +298,7 @@ pub(super) fn is_history(role: Role) -> bool {
 }
 
 /// Our type in Iceberg's words.
-pub(super) fn primitive(ty: LakeType) -> PrimitiveType {
+pub(in crate::lake) fn primitive(ty: LakeType) -> PrimitiveType {
     match ty {
         LakeType::Boolean => PrimitiveType::Boolean,
         LakeType::Int => PrimitiveType::Int,

@@ -1,10 +1,12 @@
 //! The whole of a large table, read in ranges of its key by several channels at once.
 //!
-//! Each channel takes the next range that nobody reads, writes it into data files of its own, and hands them over as a part. When all ranges are there,
-//! one commit makes them visible with the checkpoint, exactly as for a read in one stream: nobody ever sees half a table.
+//! Each channel takes the next range that nobody reads, writes it into data files of its own, and hands them over
+//! as a part. When all ranges are there, one commit makes them visible with the checkpoint, exactly as for a read
+//! in one stream: nobody ever sees half a table.
 //!
-//! **Interruption.** Under a watermark each finished part is parked, and the table's checkpoint gets a ledger that names it, with the bound and the
-//! cuts. A run that finds a ledger whose bound and schema still hold takes its parts and reads the other ranges. What a death leaves:
+//! **Interruption.** Under a watermark each finished part is parked, and the table's checkpoint gets a ledger that
+//! names it, with the bound and the cuts. A run that finds a ledger whose bound and schema still hold takes its
+//! parts and reads the other ranges. What a death leaves:
 //!
 //! - before a part is parked: data files that nothing refers to; the range is read again;
 //! - after parking, before the ledger: the same, and a list of them;
@@ -13,9 +15,10 @@
 //!
 //! A ledger that is given up leaves its lists to the one that takes its place.
 //!
-//! **Races.** Every ledger is a compare-and-set on the checkpoint that its run knows, and writes a new token. Of two runs at one table the first to finish a
-//! range goes on and the other stops at its own first. Parked files are removed by no failing run, because another may have taken them; only the run whose
-//! final commit put an end to a ledger removes parts of it that it did not use.
+//! **Races.** Every ledger is a compare-and-set on the checkpoint that its run knows, and writes a new token. Of
+//! two runs at one table the first to finish a range goes on and the other stops at its own first. Parked files are
+//! removed by no failing run, because another may have taken them; only the run whose final commit put an end to a
+//! ledger removes parts of it that it did not use.
 
 use super::{Observer, Step, Sync, extract};
 use crate::change::{Backfill, BackfillRange, CHECKPOINT_VERSION, Checkpoint, RunId};
@@ -235,7 +238,8 @@ impl RangesRead {
                 Ok(())
             }
             Err(error) => {
-                // A moved checkpoint is another run's: then nobody knows of this part. Otherwise the ledger may be there.
+                // A moved checkpoint is another run's: then nobody knows of this part. Otherwise the ledger may be
+                // there.
                 if matches!(error, LakeError::CheckpointMoved { .. }) {
                     lake.forget_part(&files, true).await;
                 }
@@ -283,7 +287,7 @@ async fn connect(
     Ok(workers)
 }
 
-/// Reads ranges until there are none left, or nobody wants them. Answers how many values were truncated.
+/// Reads ranges until there are none left, or nobody wants them. DeclaredChanges how many values were truncated.
 async fn work(shared: Arc<Shared>, worker: Worker, sender: mpsc::Sender<Done>) -> Result<u64> {
     let (mut channel, _permit) = worker;
     let lake_schema = shared.lake.lake_schema();

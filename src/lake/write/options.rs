@@ -1,7 +1,7 @@
 //! How rows are written.
 
-use super::files::{Compression, Dictionaries};
 use crate::change::RunId;
+use crate::lake::write::file::{Compression, Dictionaries};
 use chrono::{DateTime, Utc};
 
 /// What becomes of rows whose key is in the table.
@@ -29,7 +29,7 @@ pub enum Op {
 }
 
 impl Op {
-    pub(super) fn code(self) -> &'static str {
+    pub(in crate::lake) fn code(self) -> &'static str {
         match self {
             Op::Insert => "I",
             Op::Update => "U",
@@ -58,16 +58,17 @@ pub struct WriteOptions {
     /// Keys held in memory at once; a data file has no more rows than this.
     pub key_rows_max: usize,
     pub compression: Compression,
-    /// No two rows of the write have the same key, as the caller knows: the source enforces it, and a read saw one state of it. With
-    /// [`WriteMode::ReplaceAll`] keys are then not kept.
+    /// No two rows of the write have the same key, as the caller knows: the source enforces it, and a read saw one
+    /// state of it. With [`WriteMode::ReplaceAll`] keys are then not kept.
     pub distinct_keys: bool,
-    /// Whether to compute [`content`](super::PreparedCommit::content).
+    /// Whether to compute [`content`](crate::lake::PreparedCommit::content).
     pub content: bool,
 }
 
 impl WriteOptions {
-    /// The defaults: 128 MB files, row groups of 128 Ki rows, pages of 256 KiB, dictionaries where values repeat, a million keys; zstd level 1
-    /// for a whole table, where the encoder is what a copy waits for, and level 2 for changes.
+    /// The defaults: 128 MB files, row groups of 128 Ki rows, pages of 256 KiB, dictionaries where values repeat, a
+    /// million keys; zstd level 1 for a whole table, where the encoder is what a copy waits for, and level 2 for
+    /// changes.
     pub fn new(mode: WriteMode, run_id: RunId) -> Self {
         Self {
             mode,

@@ -1,14 +1,14 @@
 //! A write that is complete on disk and visible to nobody: which files it adds to a table and which leave it.
 
-use super::deletes::{self, DeleteIndex, Positions};
-use super::error::{LakeError, Result};
-use super::lookup::LookupStats;
-use super::manifests::{Files, LiveFile};
-use super::options::{WriteMode, WriteOptions};
-use super::rebase;
-use super::table::{DELETED_ROWS_ENTRY, LIVE_ROWS_ENTRY, LakeTable};
-use super::writer::{OwnFile, seq_high};
 use crate::change::{Content, WriteCounts};
+use crate::lake::commit::rebase;
+use crate::lake::error::{LakeError, Result};
+use crate::lake::keys::lookup::LookupStats;
+use crate::lake::read::deletes::{self, DeleteIndex, Positions};
+use crate::lake::read::manifests::{Files, LiveFile};
+use crate::lake::table::{DELETED_ROWS_ENTRY, LIVE_ROWS_ENTRY, LakeTable};
+use crate::lake::write::options::{WriteMode, WriteOptions};
+use crate::lake::write::{OwnFile, seq_high};
 use iceberg::spec::{DataFile, Operation};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -18,29 +18,29 @@ const DELETE_FILES_MAX: usize = 8;
 
 /// Files that are complete and durable, and what committing them means. Not visible to anybody.
 pub struct PreparedCommit {
-    pub(super) base_snapshot: Option<i64>,
-    pub(super) base: Arc<Files>,
-    pub(super) options: WriteOptions,
-    pub(super) own: Vec<OwnFile>,
+    pub(in crate::lake) base_snapshot: Option<i64>,
+    pub(in crate::lake) base: Arc<Files>,
+    pub(in crate::lake) options: WriteOptions,
+    pub(in crate::lake) own: Vec<OwnFile>,
     /// Positions to delete in files of the base snapshot, by path.
-    pub(super) pending: BTreeMap<String, Positions>,
-    pub(super) counts: WriteCounts,
-    pub(super) stats: LookupStats,
+    pub(in crate::lake) pending: BTreeMap<String, Positions>,
+    pub(in crate::lake) counts: WriteCounts,
+    pub(in crate::lake) stats: LookupStats,
     content: Option<Content>,
-    pub(super) base_seq_high: i64,
-    pub(super) seq_high: i64,
+    pub(in crate::lake) base_seq_high: i64,
+    pub(in crate::lake) seq_high: i64,
     /// Rows move between files but none changes.
-    pub(super) compaction: bool,
-    pub(super) plan: Plan,
+    pub(in crate::lake) compaction: bool,
+    pub(in crate::lake) plan: Plan,
 }
 
 /// How the files of a table change.
 #[derive(Default)]
-pub(super) struct Plan {
-    pub(super) added_data: Vec<DataFile>,
-    pub(super) added_deletes: Vec<DataFile>,
+pub(in crate::lake) struct Plan {
+    pub(in crate::lake) added_data: Vec<DataFile>,
+    pub(in crate::lake) added_deletes: Vec<DataFile>,
     /// Paths of data and delete files that leave the table.
-    pub(super) gone: HashSet<String>,
+    pub(in crate::lake) gone: HashSet<String>,
     /// Live rows before, of them removed, and added.
     live_before: u64,
     rows_deleted: u64,
@@ -52,7 +52,7 @@ impl PreparedCommit {
         clippy::too_many_arguments,
         reason = "the parts of a writer, taken apart once"
     )]
-    pub(super) fn new(
+    pub(in crate::lake) fn new(
         table: &LakeTable,
         base: Arc<Files>,
         options: WriteOptions,
@@ -116,7 +116,7 @@ impl PreparedCommit {
     }
 
     /// Writes the delete files and decides what leaves the table. Everything is durable when it returns.
-    pub(super) async fn materialised(mut self, table: &LakeTable) -> Result<Self> {
+    pub(in crate::lake) async fn materialised(mut self, table: &LakeTable) -> Result<Self> {
         let mut plan = Plan {
             live_before: table.current_rows().await?,
             ..Plan::default()
@@ -199,7 +199,7 @@ impl PreparedCommit {
     }
 
     /// Brings the plan up to the table's current snapshot.
-    pub(super) async fn rebased(mut self, table: &LakeTable) -> Result<Self> {
+    pub(in crate::lake) async fn rebased(mut self, table: &LakeTable) -> Result<Self> {
         if self.seq_high > self.base_seq_high && seq_high(table) != self.base_seq_high {
             return Err(LakeError::CommitOutdated {
                 table: table.name.clone(),
@@ -217,7 +217,7 @@ impl PreparedCommit {
         self.materialised(table).await
     }
 
-    pub(super) fn operation(&self) -> Operation {
+    pub(in crate::lake) fn operation(&self) -> Operation {
         let adds = !self.plan.added_data.is_empty();
         let removes = !self.plan.gone.is_empty() || !self.plan.added_deletes.is_empty();
         match (adds, removes) {
@@ -229,14 +229,14 @@ impl PreparedCommit {
     }
 }
 
-pub(super) async fn remove(table: &LakeTable, uri: &str) {
+pub(in crate::lake) async fn remove(table: &LakeTable, uri: &str) {
     if let Err(error) = table.store.remove(uri).await {
         tracing::debug!(%uri, error = %error, "left an unused file behind");
     }
 }
 
 /// The entries of a snapshot's summary that the specification names, and our own row counts.
-pub(super) fn summary(prepared: &PreparedCommit) -> HashMap<String, String> {
+pub(in crate::lake) fn summary(prepared: &PreparedCommit) -> HashMap<String, String> {
     let plan = &prepared.plan;
     let base = &prepared.base;
     let gone = |live: &&Arc<LiveFile>| plan.gone.contains(live.file.file_path());

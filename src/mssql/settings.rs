@@ -1,9 +1,10 @@
 //! Where a SQL Server is and how to log in to it: the one reader of connection strings, for both planes.
 //!
 //! Two spellings are read: ADO.NET (`Server=tcp:host,1433;Database=db;User ID=u;Password=p;Encrypt=true`) and URLs
-//! (`mssql://u:p@host:1433/db?encrypt=true&trust_server_certificate=false`). Encryption is required and the certificate is verified unless the
-//! string says otherwise. A key that is not known is refused by name, so that a misspelt `Encrpyt=true` never passes in silence. No message and no `Debug` output
-//! ever repeats the string or the password.
+//! (`mssql://u:p@host:1433/db?encrypt=true&trust_server_certificate=false`). Encryption is required and the
+//! certificate is verified unless the string says otherwise. A key that is not known is refused by name, so that a
+//! misspelt `Encrpyt=true` never passes in silence. No message and no `Debug` output ever repeats the string or the
+//! password.
 
 use std::fmt;
 use std::time::Duration;
@@ -196,7 +197,8 @@ fn setting(key: &str) -> Option<Setting> {
 
 type Settings = Vec<(String, String)>;
 
-/// Splits `key=value;...`. A value may stand in double or single quotes (doubled inside) or, as ODBC writes it, in braces.
+/// Splits `key=value;...`. A value may stand in double or single quotes (doubled inside) or, as ODBC writes it, in
+/// braces.
 fn settings_of_ado(text: &str) -> Result<Settings, ConnectionError> {
     let mut settings = Vec::new();
     let mut rest = text;

@@ -1,7 +1,8 @@
 //! The lake table against its source: what it keeps of the source's schema, and how it follows when that has changed.
 //!
-//! Everything is decided here before a row is read. What the lake table can follow becomes one [`Following`], which the extract commits
-//! before its rows ([`crate::lake::Evolution`] argues that commit); what it cannot follow stops the table, with source, lake and target as they were.
+//! Everything is decided here before a row is read. What the lake table can follow becomes one [`Following`], which
+//! the extract commits before its rows ([`crate::lake::Evolution`] argues that commit); what it cannot follow stops
+//! the table, with source, lake and target as they were.
 
 use crate::change::{Checkpoint, RunId};
 use crate::config::{OnChange, Table};
@@ -65,7 +66,8 @@ pub(super) fn property(recorded: &Recorded) -> Result<(String, String)> {
     Ok((SOURCE_SCHEMA.to_owned(), json))
 }
 
-/// Whether the lake table can take what is found, and how; none when it can take it as it is. Refuses, before anything is read, what it cannot.
+/// Whether the lake table can take what is found, and how; none when it can take it as it is. Refuses, before
+/// anything is read, what it cannot.
 pub(super) fn follow(
     lake: &LakeTable,
     table: &Table,
@@ -86,7 +88,7 @@ pub(super) fn follow(
         &recorded,
         found,
         (table.kind, table.fidelity),
-        &table.answers,
+        &table.declared,
     )
     .map_err(|refusal| refused(format!("lake table {}: {refusal}", table.lake)))?;
     let Some(drift) = drift else {
@@ -141,9 +143,10 @@ fn following(
     })
 }
 
-/// Changes the checkpoint where the watermark's column is another one now; answers whether it did. A watermark means nothing for another column,
-/// nor, in a mirror, for the rows of another table: then the whole table is read again. (Reading all of a history table again would repeat its
-/// rows.) The checkpoint's new token stops runs that still follow the column under its old name.
+/// Changes the checkpoint where the watermark's column is another one now; answers whether it did. A watermark
+/// means nothing for another column, nor, in a mirror, for the rows of another table: then the whole table is read
+/// again. (Reading all of a history table again would repeat its rows.) The checkpoint's new token stops runs that
+/// still follow the column under its old name.
 fn follow_checkpoint(
     table: &Table,
     before: &Recorded,
@@ -184,7 +187,8 @@ fn follow_checkpoint(
     true
 }
 
-/// Refuses a lake table whose fields are not those that its recorded source makes: another `fidelity`, or another engine's work.
+/// Refuses a lake table whose fields are not those that its recorded source makes: another `fidelity`, or another
+/// engine's work.
 fn check_fields(lake: &LakeTable, table: &Table, recorded: &Recorded) -> Result<()> {
     let expected = mapping::lake_schema(&recorded.whole(), table.kind, table.fidelity)
         .map_err(mapping_error)?;

@@ -1,9 +1,10 @@
 //! The last sieve of a lookup: which rows of a batch can hold a key, by its first column alone.
 //!
-//! Files of a mirror table are mostly in key order. Where the first key column is an integer and ascends within a batch, the few rows with the value of a
-//! wanted key are found by binary search, and only those are encoded and compared. Any other batch is compared row by row.
+//! Files of a mirror table are mostly in key order. Where the first key column is an integer and ascends within a
+//! batch, the few rows with the value of a wanted key are found by binary search, and only those are encoded and
+//! compared. Any other batch is compared row by row.
 
-use super::error::{LakeError, Result};
+use crate::lake::error::{LakeError, Result};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};
 use arrow_array::{Array, ArrayRef, RecordBatch, UInt32Array};
@@ -14,21 +15,21 @@ use arrow_select::take::take_arrays;
 const ROWS_A_SEARCH: usize = 8;
 
 /// Values of the first column of all keys.
-pub(super) struct Sieve {
+pub(in crate::lake) struct Sieve {
     /// Ascending and distinct; none where the column is no integer or a key is NULL there.
     values: Option<Vec<i64>>,
 }
 
 impl Sieve {
     /// No values yet.
-    pub(super) fn new() -> Self {
+    pub(in crate::lake) fn new() -> Self {
         Self {
             values: Some(Vec::new()),
         }
     }
 
     /// Adds the first column of some keys.
-    pub(super) fn include(&mut self, column: &ArrayRef) {
+    pub(in crate::lake) fn include(&mut self, column: &ArrayRef) {
         match (&mut self.values, integers(column)) {
             (Some(values), Some(more)) => values.extend_from_slice(&more),
             (values, _) => *values = None,
@@ -36,7 +37,7 @@ impl Sieve {
     }
 
     /// Ends the keys.
-    pub(super) fn seal(&mut self) {
+    pub(in crate::lake) fn seal(&mut self) {
         if let Some(values) = &mut self.values {
             values.sort_unstable();
             values.dedup();
@@ -44,7 +45,7 @@ impl Sieve {
     }
 
     /// The columns and positions of those rows that can hold a key.
-    pub(super) fn rows(
+    pub(in crate::lake) fn rows(
         &self,
         batch: RecordBatch,
         positions: Vec<u64>,

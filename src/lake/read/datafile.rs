@@ -1,12 +1,12 @@
 //! Reading one data file: columns by field id, rows by position.
 //!
-//! Files keep the schema they were written with. Columns are found by Iceberg field id, widened where the table's type was
-//! widened since, and NULL where the file is older than the column.
+//! Files keep the schema they were written with. Columns are found by Iceberg field id, widened where the table's
+//! type was widened since, and NULL where the file is older than the column.
 
-use super::deletes::Positions;
-use super::error::{LakeError, Result};
-use super::shape::Shape;
-use super::store::Store;
+use crate::lake::error::{LakeError, Result};
+use crate::lake::read::deletes::Positions;
+use crate::lake::schema::Shape;
+use crate::lake::store::Store;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
@@ -27,7 +27,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 /// Record batches with the position of each row in its file.
-pub(super) type Rows = BoxStream<'static, Result<(RecordBatch, Vec<u64>)>>;
+pub(in crate::lake) type Rows = BoxStream<'static, Result<(RecordBatch, Vec<u64>)>>;
 
 /// Name of the column of positions; no table column can have it, as a NUL is no part of a name.
 const POSITION: &str = "\0position";
@@ -36,7 +36,7 @@ const BATCH_BYTES: u64 = 8 << 20;
 const BATCH_ROWS: u64 = 8192;
 
 /// An open data file; its footer is in memory.
-pub(super) struct OpenFile {
+pub(in crate::lake) struct OpenFile {
     uri: String,
     reader: ParquetObjectReader,
     metadata: ArrowReaderMetadata,
@@ -46,7 +46,7 @@ pub(super) struct OpenFile {
 }
 
 /// Which rows of a file to read.
-pub(super) enum Wanted<'a> {
+pub(in crate::lake) enum Wanted<'a> {
     Except(&'a Positions),
     Only(&'a Positions),
     /// Rows of these row groups.
@@ -55,7 +55,7 @@ pub(super) enum Wanted<'a> {
 
 impl OpenFile {
     /// Opens a file. With `pages`, reading few rows skips the pages between them.
-    pub(super) async fn open(
+    pub(in crate::lake) async fn open(
         store: &Store,
         shape: Arc<Shape>,
         file: &DataFile,
@@ -94,26 +94,26 @@ impl OpenFile {
         })
     }
 
-    pub(super) fn uri(&self) -> &str {
+    pub(in crate::lake) fn uri(&self) -> &str {
         &self.uri
     }
 
-    pub(super) fn footer(&self) -> &ParquetMetaData {
+    pub(in crate::lake) fn footer(&self) -> &ParquetMetaData {
         self.metadata.metadata()
     }
 
     /// Name and position in the file of a field's column.
-    pub(super) fn column(&self, field: usize) -> Option<(usize, &str)> {
+    pub(in crate::lake) fn column(&self, field: usize) -> Option<(usize, &str)> {
         let at = self.columns.get(field).copied().flatten()?;
         let fields = self.metadata.parquet_schema().root_schema().get_fields();
         Some((at, fields.get(at)?.name()))
     }
 
-    pub(super) fn metadata(&self) -> &ArrowReaderMetadata {
+    pub(in crate::lake) fn metadata(&self) -> &ArrowReaderMetadata {
         &self.metadata
     }
 
-    pub(super) fn builder(&self) -> ParquetRecordBatchStreamBuilder<ParquetObjectReader> {
+    pub(in crate::lake) fn builder(&self) -> ParquetRecordBatchStreamBuilder<ParquetObjectReader> {
         ParquetRecordBatchStreamBuilder::new_with_metadata(
             self.reader.clone(),
             self.metadata.clone(),
@@ -121,7 +121,7 @@ impl OpenFile {
     }
 
     /// Bytes of fields in a row group, before compression.
-    pub(super) fn bytes(&self, fields: &[usize], group: usize) -> u64 {
+    pub(in crate::lake) fn bytes(&self, fields: &[usize], group: usize) -> u64 {
         let group = self.footer().row_group(group);
         let roots = fields.iter().filter_map(|&field| self.columns[field]);
         roots
@@ -130,7 +130,7 @@ impl OpenFile {
     }
 
     /// Reads fields of the shape, in the order asked for.
-    pub(super) fn read(&self, fields: &[usize], wanted: &Wanted<'_>) -> Result<Rows> {
+    pub(in crate::lake) fn read(&self, fields: &[usize], wanted: &Wanted<'_>) -> Result<Rows> {
         let footer = self.footer();
         let (groups, selection) = choose(footer, wanted);
         let rows: i64 = groups
@@ -221,7 +221,7 @@ impl Projection {
 }
 
 /// The column in the table's type: wider than the file's, or the same under another time zone name.
-pub(super) fn widened(
+pub(in crate::lake) fn widened(
     column: &ArrayRef,
     ty: &DataType,
 ) -> std::result::Result<ArrayRef, arrow_schema::ArrowError> {
@@ -303,8 +303,9 @@ fn push_runs(
     }
 }
 
-/// Several streams as one. Each is read by a thread of its own, as far as the reader keeps up; the order among them is lost.
-pub(super) fn merged<T: Send + 'static>(
+/// Several streams as one. Each is read by a thread of its own, as far as the reader keeps up; the order among them
+/// is lost.
+pub(in crate::lake) fn merged<T: Send + 'static>(
     streams: Vec<BoxStream<'static, Result<T>>>,
 ) -> BoxStream<'static, Result<T>> {
     let (sender, receiver) = mpsc::channel(streams.len().max(1));
@@ -340,7 +341,7 @@ pub(super) fn merged<T: Send + 'static>(
 }
 
 /// Only the batches of a stream of rows.
-pub(super) fn batches(rows: Rows) -> BoxStream<'static, Result<RecordBatch>> {
+pub(in crate::lake) fn batches(rows: Rows) -> BoxStream<'static, Result<RecordBatch>> {
     rows.map_ok(|(batch, _)| batch).boxed()
 }
 

@@ -1,26 +1,30 @@
 //! Schema evolution: the lake table follows its source in one metadata commit of its own.
 //!
-//! **The commit.** A new schema, the property that says what its fields hold, and the caller's properties (the source schema as recorded)
-//! are published as one metadata file, before the rows that need them. It adds no snapshot and touches no file: data files are
-//! read by field id, so what a file lacks is NULL and what it has in a narrower type is widened.
+//! **The commit.** A new schema, the property that says what its fields hold, and the caller's properties (the
+//! source schema as recorded) are published as one metadata file, before the rows that need them. It adds no
+//! snapshot and touches no file: data files are read by field id, so what a file lacks is NULL and what it has in a
+//! narrower type is widened.
 //!
-//! **What can crash where.** Before the metadata file nothing has happened. After it the table has the new schema and no new row, which is
-//! a state like any other: the next run finds what is recorded equal to the source and goes on with the window that it would have read
-//! anyway. The checkpoint does not move, so a run under the old schema that is still reading commits or does not by the rule that
-//! always holds; its files lack the new columns, as do all files before them. Where the checkpoint itself has to change (the column that it
-//! follows has another name), it gets another token, which stops such a run.
+//! **What can crash where.** Before the metadata file nothing has happened. After it the table has the new schema
+//! and no new row, which is a state like any other: the next run finds what is recorded equal to the source and
+//! goes on with the window that it would have read anyway. The checkpoint does not move, so a run under the old
+//! schema that is still reading commits or does not by the rule that always holds; its files lack the new columns,
+//! as do all files before them. Where the checkpoint itself has to change (the column that it follows has another
+//! name), it gets another token, which stops such a run.
 //!
-//! **Compare and set.** The evolution was decided from one schema id and from one text of each property that it sets. If one of them is another
-//! by the time of the commit, somebody else evolved the table, and the run stops before it reads; tried again, it finds nothing left to evolve.
+//! **Compare and set.** The evolution was decided from one schema id and from one text of each property that it
+//! sets. If one of them is another by the time of the commit, somebody else evolved the table, and the run stops
+//! before it reads; tried again, it finds nothing left to evolve.
 //!
-//! **Old snapshots** name the schema that they were written under, and Iceberg keeps it. What our properties said of it is kept too, under the
-//! property's name with `.<schema id>` behind it, so that [`LakeTable::as_of`] reads an old snapshot as it was. A column that the source
-//! dropped is marked in its field's doc: it tells readers, and makes a drop alone a schema of its own.
+//! **Old snapshots** name the schema that they were written under, and Iceberg keeps it. What our properties said
+//! of it is kept too, under the property's name with `.<schema id>` behind it, so that [`LakeTable::as_of`] reads
+//! an old snapshot as it was. A column that the source dropped is marked in its field's doc: it tells readers, and
+//! makes a drop alone a schema of its own.
 
-use super::commit::Change;
-use super::error::{LakeError, Result};
-use super::shape::{SCHEMA_PROPERTY, Shape, is_history, kept_with_ids, schema_with_ids};
-use super::table::{CHECKPOINT_PROPERTY, LakeTable};
+use crate::lake::commit::Change;
+use crate::lake::error::{LakeError, Result};
+use crate::lake::schema::{SCHEMA_PROPERTY, Shape, is_history, kept_with_ids, schema_with_ids};
+use crate::lake::table::{CHECKPOINT_PROPERTY, LakeTable};
 use crate::schema::{LakeField, LakeSchema, LakeType};
 use iceberg::spec::Schema;
 use std::collections::HashMap;
@@ -49,8 +53,8 @@ struct Evolved {
 }
 
 impl LakeTable {
-    /// Publishes the evolution: schema and properties together or nothing. [`LakeError::SchemaMoved`] when the table's schema, or one of
-    /// the properties, is no longer what this version has. See the module head.
+    /// Publishes the evolution: schema and properties together or nothing. [`LakeError::SchemaMoved`] when the
+    /// table's schema, or one of the properties, is no longer what this version has. See the module head.
     pub async fn evolve(&mut self, evolution: &Evolution) -> Result<()> {
         let seen = self.clone();
         self.apply(None, None, move |table| {
@@ -131,7 +135,8 @@ impl LakeTable {
         }
     }
 
-    /// The table as it was when a snapshot was committed: its schema, and what [`LakeTable::property_as_of`] says. For reading.
+    /// The table as it was when a snapshot was committed: its schema, and what [`LakeTable::property_as_of`] says.
+    /// For reading.
     pub fn as_of(&self, snapshot_id: i64) -> Result<Self> {
         let Some(schema) = self.past_schema(snapshot_id) else {
             return Ok(self.clone());
@@ -244,7 +249,8 @@ fn is_same(a: &Schema, b: &Schema) -> bool {
             == b.identifier_field_ids().collect()
 }
 
-/// The wider of two types of a field, where the specification allows the promotion; none elsewhere. A type that another engine has widened stays.
+/// The wider of two types of a field, where the specification allows the promotion; none elsewhere. A type that
+/// another engine has widened stays.
 fn promoted(have: LakeType, want: LakeType) -> Option<LakeType> {
     match (have, want) {
         (have, want) if have == want => Some(have),
