@@ -21,6 +21,7 @@
 //! random and therefore ours: found, the commit has happened. If even that cannot be read, the error says so
 //! ([`LakeError::CommitUnknown`]) and the files stay.
 
+pub(in crate::lake) mod base;
 pub(in crate::lake) mod evolve;
 pub(in crate::lake) mod prepared;
 mod rebase;
@@ -229,10 +230,11 @@ impl LakeTable {
             written: Vec::new(),
         };
         let plan = &prepared.plan;
+        let base = prepared.base.files().await?;
         let gone: HashSet<&str> = plan.gone.iter().map(String::as_str).collect();
         let manifests = next_manifests(
             &mut output,
-            &prepared.base,
+            &base,
             &gone,
             &plan.added_data,
             &plan.added_deletes,
@@ -245,7 +247,7 @@ impl LakeTable {
         failpoint::reach(FAIL_AFTER_MANIFESTS);
         let mut change = self.checkpoint_change(intent, Some(snapshot_id))?;
         let checkpoint = change.properties.get(CHECKPOINT_PROPERTY).cloned();
-        let mut entries = summary(prepared);
+        let mut entries = summary(prepared, &base);
         entries.extend(intent.summary.clone());
         entries.insert(RUN_PROPERTY.to_owned(), intent.run_id.to_string());
         entries.extend(checkpoint.map(|text| (CHECKPOINT_PROPERTY.to_owned(), text)));

@@ -1,6 +1,7 @@
 //! The lake as its callers see it.
 
 mod committing;
+mod cost;
 mod deltas;
 mod encoding;
 mod evolving;

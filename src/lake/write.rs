@@ -18,12 +18,12 @@ mod reread;
 
 use crate::change::{Content, WriteCounts};
 use crate::failpoint;
+use crate::lake::commit::base::Base;
 use crate::lake::commit::prepared::PreparedCommit;
 use crate::lake::error::{LakeError, Result};
 use crate::lake::keys::encode::{KeyEncoder, KeySet, KeyState};
 use crate::lake::keys::lookup::LookupStats;
 use crate::lake::read::deletes::{DeleteIndex, Positions};
-use crate::lake::read::manifests::Files;
 use crate::lake::schema::is_history;
 use crate::lake::table::{LakeTable, SEQ_PROPERTY};
 use crate::lake::write::file::{FileFormat, FileWriter};
@@ -49,7 +49,7 @@ const KEY_BYTES_MAX: usize = 40 << 20;
 pub struct TableWriter {
     pub(in crate::lake) table: LakeTable,
     pub(in crate::lake) options: WriteOptions,
-    pub(in crate::lake) base: Arc<Files>,
+    pub(in crate::lake) base: Arc<Base>,
     pub(in crate::lake) index: DeleteIndex,
     pub(in crate::lake) encoder: Option<Arc<KeyEncoder>>,
     format: Arc<FileFormat>,
@@ -106,10 +106,10 @@ impl LakeTable {
 impl TableWriter {
     async fn new(table: LakeTable, options: WriteOptions) -> Result<Self> {
         table.check_writable()?;
-        let base = Arc::new(table.files(table.current_snapshot_id()).await?);
+        let base = Arc::new(Base::of(&table));
         let keyed = !table.shape.schema.key.is_empty();
         let tracked = match options.mode {
-            WriteMode::Append => !base.data.is_empty(),
+            WriteMode::Append => base.snapshot_id().is_some(),
             WriteMode::ReplaceAll => table.kind() == TableKind::Mirror && !options.distinct_keys,
             WriteMode::Upsert if !keyed => {
                 return Err(LakeError::NoKey {

@@ -1,6 +1,7 @@
 //! A write that is complete on disk and visible to nobody: which files it adds to a table and which leave it.
 
 use crate::change::{Content, WriteCounts};
+use crate::lake::commit::base::Base;
 use crate::lake::commit::rebase;
 use crate::lake::error::{LakeError, Result};
 use crate::lake::keys::lookup::LookupStats;
@@ -18,8 +19,7 @@ const DELETE_FILES_MAX: usize = 8;
 
 /// Files that are complete and durable, and what committing them means. Not visible to anybody.
 pub struct PreparedCommit {
-    pub(in crate::lake) base_snapshot: Option<i64>,
-    pub(in crate::lake) base: Arc<Files>,
+    pub(in crate::lake) base: Arc<Base>,
     pub(in crate::lake) options: WriteOptions,
     pub(in crate::lake) own: Vec<OwnFile>,
     /// Positions to delete in files of the base snapshot, by path.
@@ -54,7 +54,7 @@ impl PreparedCommit {
     )]
     pub(in crate::lake) fn new(
         table: &LakeTable,
-        base: Arc<Files>,
+        base: Arc<Base>,
         options: WriteOptions,
         own: Vec<OwnFile>,
         pending: BTreeMap<String, Positions>,
@@ -64,7 +64,6 @@ impl PreparedCommit {
         seq: i64,
     ) -> Self {
         Self {
-            base_snapshot: table.current_snapshot_id(),
             base,
             options,
             own,
@@ -123,28 +122,29 @@ impl PreparedCommit {
         };
         let mut index = DeleteIndex::default();
         if self.options.mode == WriteMode::ReplaceAll {
-            let all = self.base.data.iter().chain(&self.base.deletes);
+            let base = self.base.files().await?;
+            let all = base.data.iter().chain(&base.deletes);
             plan.gone
                 .extend(all.map(|live| live.file.file_path().to_owned()));
             plan.rows_deleted = plan.live_before;
             self.counts.deleted = plan.live_before;
-        } else {
-            let files = self.base.by_path();
+        } else if !self.pending.is_empty() {
+            let base = self.base.files().await?;
+            let files = base.by_path();
             for (path, rows) in &self.pending {
                 let Some(live) = files.get(path.as_str()) else {
                     continue;
                 };
-                let gone = index.of(&table.store, &self.base, live).await?;
+                let gone = index.of(&table.store, &base, live).await?;
                 let fresh = rows - &gone;
                 plan.rows_deleted += fresh.len();
                 if fresh.len() + gone.len() >= live.file.record_count() {
                     plan.gone.insert(path.clone());
-                    let own = self.base.own_deletes(path);
+                    let own = base.own_deletes(path);
                     plan.gone
                         .extend(own.map(|delete| delete.file.file_path().to_owned()));
                 } else if !fresh.is_empty() {
-                    let own: Vec<&str> = self
-                        .base
+                    let own: Vec<&str> = base
                         .own_deletes(path)
                         .map(|delete| delete.file.file_path())
                         .collect();
@@ -206,7 +206,7 @@ impl PreparedCommit {
                 reason: "the order numbers of its history were continued by somebody else".into(),
             });
         }
-        if self.base_snapshot == table.current_snapshot_id() {
+        if self.base.snapshot_id() == table.current_snapshot_id() {
             return Ok(self);
         }
         for delete in &self.plan.added_deletes {
@@ -236,9 +236,11 @@ pub(in crate::lake) async fn remove(table: &LakeTable, uri: &str) {
 }
 
 /// The entries of a snapshot's summary that the specification names, and our own row counts.
-pub(in crate::lake) fn summary(prepared: &PreparedCommit) -> HashMap<String, String> {
+pub(in crate::lake) fn summary(
+    prepared: &PreparedCommit,
+    base: &Files,
+) -> HashMap<String, String> {
     let plan = &prepared.plan;
-    let base = &prepared.base;
     let gone = |live: &&Arc<LiveFile>| plan.gone.contains(live.file.file_path());
     let sum = |files: &mut dyn Iterator<Item = &DataFile>| -> (u64, u64, u64) {
         files.fold((0, 0, 0), |(files, rows, bytes), file| {

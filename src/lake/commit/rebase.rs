@@ -1,5 +1,6 @@
 //! Bringing a prepared commit up to a table whose files changed since the write began.
 
+use crate::lake::commit::base::Base;
 use crate::lake::commit::prepared::PreparedCommit;
 use crate::lake::error::{LakeError, Result};
 use crate::lake::keys::encode::{KeyEncoder, KeySet, KeyState};
@@ -19,21 +20,24 @@ pub(in crate::lake) async fn rebase(
     prepared: &mut PreparedCommit,
     table: &LakeTable,
 ) -> Result<()> {
-    let now = Arc::new(table.files(table.current_snapshot_id()).await?);
-    if prepared.options.mode == WriteMode::Upsert {
-        look_up_again(prepared, table, &now).await?;
+    let now = Arc::new(Base::of(table));
+    let written = !prepared.own.is_empty() || !prepared.pending.is_empty();
+    if prepared.options.mode == WriteMode::Upsert && written {
+        let before = prepared.base.files().await?;
+        let after = now.files().await?;
+        look_up_again(prepared, table, &before, &after).await?;
     }
     prepared.base = now;
-    prepared.base_snapshot = table.current_snapshot_id();
     Ok(())
 }
 
 async fn look_up_again(
     prepared: &mut PreparedCommit,
     table: &LakeTable,
+    before: &Files,
     now: &Files,
 ) -> Result<()> {
-    let before = prepared.base.by_path();
+    let before = before.by_path();
     let new: Vec<Arc<LiveFile>> = now
         .data
         .iter()

@@ -7,6 +7,7 @@
 //! only the rest. Until the commit no snapshot refers to any of it.
 
 use crate::change::{Content, WriteCounts};
+use crate::lake::commit::base::Base;
 use crate::lake::commit::prepared::{PreparedCommit, remove};
 use crate::lake::error::{LakeError, Result};
 use crate::lake::table::LakeTable;
@@ -66,7 +67,7 @@ impl LakeTable {
                 sum.hash = sum.hash.wrapping_add(content.hash);
             }
         }
-        let base = Arc::new(self.files(self.current_snapshot_id()).await?);
+        let base = Arc::new(Base::of(self));
         let prepared = PreparedCommit::new(
             self,
             base,

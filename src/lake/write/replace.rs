@@ -10,14 +10,14 @@ use crate::lake::write::options::WriteMode;
 impl TableWriter {
     /// Notes the position of every live row that the keys replace or delete, and counts.
     pub(in crate::lake) async fn replace(&mut self, keys: &KeySet) -> Result<()> {
-        let Some(encoder) = self.encoder.clone() else {
+        let Some(encoder) = self.encoder.clone().filter(|_| !keys.is_empty()) else {
             return Ok(());
         };
         let mut fates = vec![Fate::default(); keys.len()];
         let store = self.table.store.clone();
         let mut lookup = Lookup::new(&store, self.table.shape.clone(), &encoder, keys)?;
         if self.options.mode == WriteMode::Upsert {
-            let base = self.base.clone();
+            let base = self.base.files().await?;
             for data in &base.data {
                 let mut found: Vec<(u32, u64)> = Vec::new();
                 let note = |number: usize, row| found.push((number as u32, row));

@@ -84,10 +84,13 @@ impl TableWriter {
         // Keys of files that are closed are no longer in memory: whether they were touched cannot be told.
         let comparable = self.options.mode != WriteMode::ReplaceAll
             && self.own.is_empty()
-            && !self.base.data.is_empty();
+            && self.base.snapshot_id().is_some();
         let (true, Some(encoder)) = (comparable, self.encoder.clone()) else {
             return Ok(known);
         };
+        if self.base.files().await?.data.is_empty() {
+            return Ok(known);
+        }
         let mut asked = KeySet::default();
         let mut twice = vec![false; buffered.rows];
         let mut masked = Vec::with_capacity(buffered.rows);
@@ -125,7 +128,7 @@ impl TableWriter {
         let Some(encoder) = self.encoder.clone() else {
             return Ok(HashMap::new());
         };
-        let (store, base) = (self.table.store.clone(), self.base.clone());
+        let (store, base) = (self.table.store.clone(), self.base.files().await?);
         let ours = Comparable::new(self, buffered)?;
         let seq = match self.table.kind() {
             TableKind::History => self.table.shape.position_of(Role::Seq),
