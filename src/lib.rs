@@ -17,7 +17,7 @@
 //! | [`target`] | staging, merge, load state |
 //! | [`sync`] | joins source, lake and target; retries |
 //! | [`failpoint`] | places where tests make the process die |
-//! | [`report`] | what a run did, as text and JSON |
+//! | [`report`] | what a command found or did, as text and JSON |
 //!
 //! Walls: `tiberius` and `mssql-tds` only in `mssql`; `iceberg`, `parquet` and `object_store` only in `lake`;
 //! `clap` and printing only in the binary's `cli`; only `sync` spawns tasks. `lake`, `source` and `target` do not

@@ -23,7 +23,6 @@ mod stage;
 pub use backfill::FAIL_AFTER_RANGE;
 pub use extract::FAIL_AFTER_EVOLVE;
 pub use load::{FAIL_AFTER_ALTER, FAIL_AFTER_APPLY, FAIL_AFTER_STAGING};
-pub use look::{Listing, PlanReport, SnapshotsReport, StatusReport};
 
 use crate::change::RunId;
 use crate::config::{Config, Database, Table};

@@ -14,7 +14,7 @@
 //!    to do.)
 
 use super::follow::{self, Following};
-use super::look::{self, LoadPlan};
+use super::look;
 use super::stage::{self, Operation, Part, parts_of};
 use super::{Links, Step, Sync};
 use crate::change::RunId;
@@ -25,7 +25,7 @@ use crate::lake::{LakeTable, SnapshotInfo, SnapshotRef};
 use crate::mssql::control::Control;
 use crate::mssql::sql;
 use crate::mssql::sql::merge::Mode;
-use crate::report::LoadReport;
+use crate::report::{LoadPlan, LoadReport};
 use crate::schema::TableKind;
 use crate::schema::drift::{Recorded, SchemaChange};
 use crate::target::evolve::{self, LakeColumns};

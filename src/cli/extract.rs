@@ -1,0 +1,20 @@
+//! `icesync extract`.
+
+use super::request::Request;
+use super::tables::Tables;
+use clap::Args;
+use icesync::error::Error;
+use icesync::sync::Action;
+
+/// Read changed rows from the source and commit them to the lake, one snapshot a table
+#[derive(Args)]
+pub struct Extract {
+    #[command(flatten)]
+    tables: Tables,
+}
+
+impl Extract {
+    pub async fn run(&self, request: Request) -> Result<u8, Error> {
+        request.run(&self.tables, Action::Extract).await
+    }
+}

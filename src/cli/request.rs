@@ -1,0 +1,29 @@
+//! What every command needs: the configuration, where to print, who is told of progress.
+
+use super::output::Output;
+use super::progress::Progress;
+use super::tables::Tables;
+use icesync::config::Config;
+use icesync::error::Error;
+use icesync::sync::{Action, Sync};
+use std::sync::Arc;
+
+/// One invocation of the command line.
+pub struct Request {
+    pub config: Config,
+    pub output: Output,
+}
+
+impl Request {
+    /// A configured icesync that shows its progress on the terminal.
+    pub async fn sync(&self) -> Result<Sync, Error> {
+        Sync::new(&self.config, Arc::new(Progress::new())).await
+    }
+
+    /// Runs `action` on the chosen tables and prints the report.
+    pub async fn run(&self, tables: &Tables, action: Action) -> Result<u8, Error> {
+        let tables = tables.choose(&self.config)?;
+        let report = self.sync().await?.run(action, tables).await?;
+        Ok(self.output.finish(&report))
+    }
+}

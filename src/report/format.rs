@@ -1,0 +1,49 @@
+//! Numbers and lines that several reports write alike.
+
+use crate::schema::drift::SchemaChange;
+use std::fmt::Write as _;
+
+/// A line for each change of columns.
+pub(super) fn write_changes(out: &mut String, changes: &[SchemaChange]) {
+    for change in changes {
+        let _ = writeln!(out, "  schema   {change}");
+    }
+}
+
+pub(super) fn write_warnings(out: &mut String, warnings: &[String]) {
+    for warning in warnings {
+        let _ = writeln!(out, "  warning  {warning}");
+    }
+}
+
+pub(super) fn counts(inserted: u64, updated: u64, deleted: u64) -> String {
+    format!(
+        "{} inserted, {} updated, {} deleted",
+        thousands(inserted),
+        thousands(updated),
+        thousands(deleted)
+    )
+}
+
+/// `1 row`, `2 rows`.
+pub fn plural(count: u64, noun: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{} {noun}{s}", thousands(count))
+}
+
+/// `336776` as `336,776`.
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+pub(super) fn bytes(count: u64) -> String {
+    bytesize::ByteSize::b(count).display().iec().to_string()
+}

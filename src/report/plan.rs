@@ -1,0 +1,110 @@
+//! What the next run would do, for `plan`.
+
+use super::format::{plural, write_changes};
+use crate::schema::drift::SchemaChange;
+use serde::Serialize;
+use std::fmt::Write as _;
+
+/// What the next run of one table would do.
+#[derive(Debug, Serialize)]
+pub struct PlanReport {
+    pub source: String,
+    pub lake: String,
+    pub target: String,
+    pub strategy: String,
+    /// Why this strategy and this way of reading.
+    pub why: Vec<String>,
+    pub full_read: bool,
+    pub key: Vec<String>,
+    pub lower: Option<String>,
+    pub upper: Option<String>,
+    pub creates_lake_table: bool,
+    /// How the source's columns have changed, and what the lake table would make of it.
+    pub schema_changes: Vec<SchemaChange>,
+    /// The statements of the extract, in order; of pages or ranges the first.
+    pub statements: Vec<String>,
+    /// Snapshots that the target has not seen yet, before this extract; none without a target.
+    pub load: Option<LoadPlan>,
+    pub warnings: Vec<String>,
+}
+
+/// What the next load of one table would do.
+#[derive(Debug, Serialize)]
+pub struct LoadPlan {
+    pub loaded_sequence_number: Option<i64>,
+    pub snapshots_behind: usize,
+    pub creates_target: bool,
+    /// How the target's columns would be changed.
+    pub schema_changes: Vec<SchemaChange>,
+    pub statements: Vec<String>,
+}
+
+impl PlanReport {
+    /// For a terminal.
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        let read = if self.full_read {
+            "full read"
+        } else {
+            "changes only"
+        };
+        let _ = writeln!(
+            out,
+            "{} -> lake {} -> target {}",
+            self.source, self.lake, self.target
+        );
+        let _ = writeln!(out, "  strategy {} ({read})", self.strategy);
+        for why in &self.why {
+            let _ = writeln!(out, "           {why}");
+        }
+        let _ = writeln!(
+            out,
+            "  key      {}",
+            if self.key.is_empty() {
+                "none".to_owned()
+            } else {
+                self.key.join(", ")
+            }
+        );
+        let lower = self.lower.as_deref().unwrap_or("the beginning");
+        let _ = writeln!(
+            out,
+            "  window   from {lower} to {}",
+            self.upper.as_deref().unwrap_or("the end")
+        );
+        if self.creates_lake_table {
+            let _ = writeln!(out, "  lake     table would be created");
+        }
+        write_changes(&mut out, &self.schema_changes);
+        for statement in &self.statements {
+            write_statement(&mut out, "extract", statement);
+        }
+        if let Some(load) = &self.load {
+            let created = if load.creates_target {
+                "; table would be created"
+            } else {
+                ""
+            };
+            let _ = writeln!(
+                out,
+                "  load     {} behind{created}",
+                plural(load.snapshots_behind as u64, "snapshot")
+            );
+            write_changes(&mut out, &load.schema_changes);
+            for statement in &load.statements {
+                write_statement(&mut out, "load", statement);
+            }
+        }
+        for warning in &self.warnings {
+            let _ = writeln!(out, "  warning  {warning}");
+        }
+        out
+    }
+}
+
+fn write_statement(out: &mut String, what: &str, statement: &str) {
+    let _ = writeln!(out, "  {what} T-SQL");
+    for line in statement.lines() {
+        let _ = writeln!(out, "    {line}");
+    }
+}

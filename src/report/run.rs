@@ -1,0 +1,315 @@
+//! What a run did, table by table, for `extract`, `load` and `sync`.
+
+use super::failure::ErrorReport;
+use super::format::{bytes, counts, plural, thousands, write_changes, write_warnings};
+use crate::change::Strategy;
+use crate::error::Kind;
+use crate::lake::LookupStats;
+use crate::schema::drift::SchemaChange;
+use serde::Serialize;
+use std::fmt::Write as _;
+
+/// One command over all its tables.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunReport {
+    pub command: &'static str,
+    pub run_id: String,
+    /// RFC 3339, UTC.
+    pub started_at: String,
+    pub seconds: f64,
+    pub outcome: Outcome,
+    pub tables: Vec<TableReport>,
+}
+
+/// How a run, or a table of it, ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Done,
+    /// Nothing had changed; nothing was committed.
+    Unchanged,
+    Failed,
+    /// Some tables failed.
+    Partial,
+}
+
+/// What was done for one table.
+#[derive(Debug, Clone, Serialize)]
+pub struct TableReport {
+    pub source: String,
+    pub lake: String,
+    pub target: String,
+    pub outcome: Outcome,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extract: Option<ExtractReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load: Option<LoadReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorReport>,
+    pub seconds: f64,
+}
+
+/// What an extract did.
+#[derive(Debug, Clone, Serialize)]
+pub struct ExtractReport {
+    pub strategy: Strategy,
+    /// Every row was read.
+    pub full_read: bool,
+    pub rows_read: u64,
+    /// Of those, rows read again because of `overlap`.
+    pub rows_overlap: u64,
+    pub inserted: u64,
+    pub updated: u64,
+    pub deleted: u64,
+    /// Read again and identical: not written.
+    pub unchanged: u64,
+    pub bytes: u64,
+    pub data_files: u64,
+    pub delete_files: u64,
+    /// What finding the rows that changed ones replace has cost.
+    pub lookup: LookupStats,
+    /// None: nothing was committed.
+    pub snapshot_id: Option<i64>,
+    pub sequence_number: Option<i64>,
+    /// Ranges of the key that a whole table was read in; 1 is one stream.
+    pub ranges: usize,
+    /// Of them, those that an interrupted run had read.
+    pub ranges_resumed: usize,
+    pub watermark_before: Option<String>,
+    pub watermark_after: Option<String>,
+    /// Values that `fidelity: standard` truncated.
+    pub truncated: u64,
+    /// How the source's columns have changed, and what the lake table made of it.
+    pub schema_changes: Vec<SchemaChange>,
+    pub seconds: f64,
+    pub warnings: Vec<String>,
+}
+
+/// What a load did.
+#[derive(Debug, Clone, Serialize)]
+pub struct LoadReport {
+    pub from_snapshot: Option<i64>,
+    /// What the target is at now; none when the lake table has no snapshot yet.
+    pub snapshot_id: Option<i64>,
+    pub sequence_number: Option<i64>,
+    /// Rows bulk copied into the staging table.
+    pub rows_staged: u64,
+    pub inserted: u64,
+    pub updated: u64,
+    pub deleted: u64,
+    /// Staged, and equal to what the target held.
+    pub unchanged: u64,
+    pub created_target: bool,
+    /// How the target's columns were changed to follow the lake's.
+    pub schema_changes: Vec<SchemaChange>,
+    pub seconds: f64,
+    pub warnings: Vec<String>,
+}
+
+impl RunReport {
+    /// The outcome of a run from those of its tables.
+    pub fn outcome_of(tables: &[TableReport]) -> Outcome {
+        let failed = tables.iter().filter(|table| table.error.is_some()).count();
+        if failed == 0 {
+            if tables
+                .iter()
+                .all(|table| table.outcome == Outcome::Unchanged)
+            {
+                Outcome::Unchanged
+            } else {
+                Outcome::Done
+            }
+        } else if failed == tables.len() {
+            Outcome::Failed
+        } else {
+            Outcome::Partial
+        }
+    }
+
+    /// The exit code: 0 done, 1 failed, 3 some tables failed, 75 when every failure is transient and retries are
+    /// used up.
+    pub fn exit_code(&self) -> u8 {
+        let errors: Vec<_> = self
+            .tables
+            .iter()
+            .filter_map(|table| table.error.as_ref())
+            .collect();
+        if errors.is_empty() {
+            0
+        } else if errors.len() < self.tables.len() {
+            3
+        } else if errors.iter().all(|error| error.kind == Kind::Config) {
+            2
+        } else if errors.iter().all(|error| error.disposition == "transient") {
+            75
+        } else {
+            1
+        }
+    }
+
+    /// A few lines for a terminal.
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        for table in &self.tables {
+            table.write_text(&mut out);
+        }
+        let failed = self
+            .tables
+            .iter()
+            .filter(|table| table.error.is_some())
+            .count();
+        let _ = writeln!(
+            out,
+            "{} {}: {} in {:.2} s (run {})",
+            self.command,
+            match self.outcome {
+                Outcome::Done => "done",
+                Outcome::Unchanged => "done, nothing changed",
+                Outcome::Failed | Outcome::Partial => "failed",
+            },
+            if failed == 0 {
+                plural(self.tables.len() as u64, "table")
+            } else {
+                format!(
+                    "{failed} of {} failed",
+                    plural(self.tables.len() as u64, "table")
+                )
+            },
+            self.seconds,
+            self.run_id
+        );
+        out
+    }
+}
+
+impl TableReport {
+    fn write_text(&self, out: &mut String) {
+        let _ = writeln!(out, "{}", self.source);
+        if let Some(extract) = &self.extract {
+            extract.write_text(out);
+        }
+        if let Some(load) = &self.load {
+            load.write_text(out);
+        }
+        if let Some(error) = &self.error {
+            let _ = writeln!(out, "  failed   {}", error.message);
+        }
+    }
+}
+
+impl ExtractReport {
+    fn write_text(&self, out: &mut String) {
+        let read = if self.full_read {
+            "full read"
+        } else {
+            "changes"
+        };
+        let _ = write!(
+            out,
+            "  extract  {} ({read}): {} read",
+            self.strategy,
+            plural(self.rows_read, "row")
+        );
+        if self.rows_overlap > 0 {
+            let _ = write!(
+                out,
+                " ({} of them again, overlap)",
+                thousands(self.rows_overlap)
+            );
+        }
+        if self.ranges > 1 {
+            let _ = write!(out, " in {} ranges", self.ranges);
+        }
+        if self.ranges_resumed > 0 {
+            let _ = write!(
+                out,
+                " ({} of them by an earlier run that was interrupted)",
+                self.ranges_resumed
+            );
+        }
+        match self.sequence_number {
+            None => out.push_str("; nothing changed, no snapshot"),
+            // A refresh takes the place of all rows at once, without a look at which of them differ.
+            Some(number) if self.full_read && self.deleted > 0 => {
+                let _ = write!(
+                    out,
+                    "; snapshot {number}: {} replaced by {}",
+                    plural(self.deleted, "row"),
+                    thousands(self.inserted)
+                );
+            }
+            Some(number) => {
+                let _ = write!(
+                    out,
+                    "; snapshot {number}: {}",
+                    counts(self.inserted, self.updated, self.deleted)
+                );
+                if self.unchanged > 0 {
+                    let _ = write!(out, ", {} unchanged", thousands(self.unchanged));
+                }
+            }
+        }
+        if self.sequence_number.is_some() {
+            let _ = write!(
+                out,
+                "; {} in {}",
+                bytes(self.bytes),
+                plural(self.data_files + self.delete_files, "file")
+            );
+        }
+        let _ = writeln!(out, "; {:.2} s", self.seconds);
+        if self.lookup.files > 0 {
+            let _ = writeln!(
+                out,
+                "           keys looked up in {} of {}: {} of the key columns read",
+                thousands(self.lookup.files_probed),
+                plural(self.lookup.files, "file"),
+                plural(self.lookup.rows_probed, "row")
+            );
+        }
+        if let Some(after) = &self.watermark_after {
+            match &self.watermark_before {
+                Some(before) if before != after => {
+                    let _ = writeln!(out, "           watermark {before} -> {after}");
+                }
+                _ => {
+                    let _ = writeln!(out, "           watermark {after}");
+                }
+            }
+        }
+        write_changes(out, &self.schema_changes);
+        write_warnings(out, &self.warnings);
+    }
+}
+
+impl LoadReport {
+    fn write_text(&self, out: &mut String) {
+        let number = self.sequence_number.unwrap_or_default();
+        if self.snapshot_id.is_none() {
+            out.push_str("  load     the lake table has no snapshot yet; nothing to do");
+        } else if self.from_snapshot == self.snapshot_id {
+            let _ = write!(
+                out,
+                "  load     snapshot {number} is already loaded; nothing to do"
+            );
+        } else {
+            let created = if self.created_target {
+                ", table created"
+            } else {
+                ""
+            };
+            let _ = write!(
+                out,
+                "  load     up to snapshot {number}: {} staged; {}{created}",
+                plural(self.rows_staged, "row"),
+                counts(self.inserted, self.updated, self.deleted)
+            );
+            if self.unchanged > 0 {
+                let _ = write!(out, ", {} unchanged", thousands(self.unchanged));
+            }
+        }
+        let _ = writeln!(out, "; {:.2} s", self.seconds);
+        write_changes(out, &self.schema_changes);
+        write_warnings(out, &self.warnings);
+    }
+}
