@@ -32,7 +32,7 @@ pub use commit::prepared::PreparedCommit;
 pub use commit::{CommitIntent, Committed};
 pub use error::{LakeError, Result};
 pub use keys::lookup::LookupStats;
-pub use read::delta::{Delta, Segment};
+pub use read::delta::{Basis, Delta, Segment};
 pub use read::scan::BatchStream;
 pub use schema::SCHEMA_PROPERTY;
 pub use table::{CHECKPOINT_PROPERTY, LakeTable, RUN_PROPERTY, SnapshotInfo, SnapshotRef};

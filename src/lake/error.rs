@@ -127,13 +127,22 @@ pub enum LakeError {
     },
 
     #[error(
-        "snapshot {to} of {table} does not follow from snapshot {from}: load a snapshot newer than the one loaded last, or reset the target's load state to load everything"
+        "history table {table}: snapshot {to} may lack rows of snapshot {from}, which the target has loaded. \
+`main` was rolled back, or rows were deleted and the snapshots between the two expired. \
+To make the target equal to the lake, set `merge: {{ mode: replace }}` and load again"
     )]
     NotAncestor {
         table: TableName,
         from: i64,
         to: i64,
     },
+
+    #[error(
+        "snapshot {snapshot}, which the target has loaded, is no longer in {table}: it was expired although the target needs it. \
+`icesync load --full` loads all rows (rows that have left the lake since stay in the target); \
+`merge: {{ mode: replace }}` also removes those"
+    )]
+    LoadedSnapshotGone { table: TableName, snapshot: i64 },
 
     #[error(
         "`{path}` holds {what}, which icesync does not read: compact {table} with the engine that wrote it"
@@ -221,6 +230,7 @@ impl LakeError {
             | LakeError::CommitOutdated { .. }
             | LakeError::SnapshotNotFound { .. }
             | LakeError::NotAncestor { .. }
+            | LakeError::LoadedSnapshotGone { .. }
             | LakeError::UnsupportedDeletes { .. }
             | LakeError::BatchMismatch { .. }
             | LakeError::NullInRequired { .. }

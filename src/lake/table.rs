@@ -166,6 +166,11 @@ impl LakeTable {
         self.metadata().current_snapshot_id()
     }
 
+    /// Whether the table still lists a snapshot.
+    pub fn has_snapshot(&self, id: i64) -> bool {
+        self.metadata().snapshot_by_id(id).is_some()
+    }
+
     /// All snapshots, oldest first.
     pub fn snapshots(&self) -> Vec<SnapshotInfo> {
         let mut snapshots: Vec<SnapshotInfo> = self

@@ -1,5 +1,6 @@
 //! The lake as its callers see it.
 
+mod ancestry;
 mod committing;
 mod cost;
 mod deltas;

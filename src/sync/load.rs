@@ -21,7 +21,7 @@ use crate::change::RunId;
 use crate::config::{OnChange, Table};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::failpoint;
-use crate::lake::{LakeTable, SnapshotInfo, SnapshotRef};
+use crate::lake::{Basis, LakeError, LakeTable, SnapshotInfo, SnapshotRef};
 use crate::mssql::control::Control;
 use crate::mssql::sql;
 use crate::mssql::sql::merge::Mode;
@@ -73,8 +73,7 @@ fn lake_columns(
     if lake.kind() == TableKind::History {
         schema.key = None;
     }
-    let before = before.filter(|state| state.table_uuid == lake.uuid().to_string());
-    let was = match before {
+    let was = match known(lake, before) {
         Some(state) => {
             let known = follow::recorded(lake, Some(state.snapshot_id))?.whole();
             let names: HashMap<i32, &String> = lake
@@ -95,6 +94,13 @@ fn lake_columns(
         schema,
         live: recorded.live(),
         was,
+    })
+}
+
+/// The load state, if the lake table still has the snapshot that it names.
+fn known<'a>(lake: &LakeTable, before: Option<&'a LoadState>) -> Option<&'a LoadState> {
+    before.filter(|state| {
+        state.table_uuid == lake.uuid().to_string() && lake.has_snapshot(state.snapshot_id)
     })
 }
 
@@ -196,16 +202,18 @@ fn already_loaded(
             table.target, before.lake_table, before.table_uuid, table.lake
         ));
     }
-    if before.sequence_number > snapshot.sequence_number {
+    if before.snapshot_id == snapshot.id {
+        return Ok(Some(nothing_to_do(Some(snapshot))));
+    }
+    let rolled_back = lake.current_snapshot_id() == Some(snapshot.id);
+    if before.sequence_number > snapshot.sequence_number && !rolled_back {
         return refuse(format!(
-            "snapshot {} is older than snapshot {}, which target {} has already loaded; a load never goes back",
+            "snapshot {} is older than snapshot {}, which target {} has already loaded. \
+A load goes back only to the newest snapshot of a lake table that was rolled back",
             snapshot.sequence_number, before.sequence_number, table.target
         ));
     }
-    if before.snapshot_id != snapshot.id {
-        return Ok(None);
-    }
-    Ok(Some(nothing_to_do(Some(snapshot))))
+    Ok(None)
 }
 
 fn nothing_to_do(loaded: Option<&SnapshotInfo>) -> LoadReport {
@@ -296,9 +304,13 @@ impl Work<'_> {
             match delta {
                 Ok(delta) if whole => parts.extend(parts_of(delta, &[Operation::Delete], 0)),
                 Ok(delta) => {
+                    self.check_basis(delta.basis, known)?;
                     parts.extend(parts_of(delta, &[Operation::Upsert, Operation::Delete], 0))
                 }
                 Err(error) if !whole => return Err(error.into()),
+                Err(LakeError::LoadedSnapshotGone { .. }) => {
+                    self.warn_of_leftovers("the snapshot that was loaded last is expired");
+                }
                 Err(error) => self.warn_of_leftovers(&error.to_string()),
             }
         } else if self.before.is_some() {
@@ -310,6 +322,30 @@ impl Work<'_> {
             parts.extend(parts_of(delta, &[Operation::Upsert], first));
         }
         Ok(parts)
+    }
+
+    /// Refuses to append what may be rows that only moved; tells why a load of few changes may stage many rows.
+    fn check_basis(&mut self, basis: Basis, known: &LoadState) -> Result<()> {
+        match basis {
+            Basis::Nothing | Basis::Snapshots => return Ok(()),
+            Basis::Ends => {}
+        }
+        let (table, target) = (&self.table.lake, &self.table.target);
+        let (old, new) = (known.sequence_number, self.snapshot.sequence_number);
+        let cause = format!(
+            "lake table {table} no longer leads from snapshot {old}, which target {target} has loaded, \
+to snapshot {new} (another engine expired snapshots or rolled the table back)"
+        );
+        if self.lake.kind() == TableKind::Mirror && self.table.merge.mode == Mode::Append {
+            return Err(lake_error(format!(
+                "{cause}. Nothing was loaded, because `merge.mode: append` would insert rows again that a compaction \
+moved; use `merge: {{ mode: upsert }}`, or `replace`"
+            )));
+        }
+        self.warnings.push(format!(
+            "{cause}; the two snapshots were compared instead, so rows that a compaction moved count as unchanged"
+        ));
+        Ok(())
     }
 
     fn warn_of_leftovers(&mut self, why: &str) {

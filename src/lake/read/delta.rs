@@ -1,27 +1,39 @@
 //! What changed between two snapshots, read without holding it in memory.
 //!
-//! A delta from snapshot A to its descendant B is a list of segments, to be applied in order. Applying a segment
-//! means: take its deleted keys, less those that its upserts hold; delete them; then insert or update its upserts.
+//! A delta from snapshot A to snapshot B is a list of segments, to be applied in order. Applying a segment means:
+//! take its deleted keys, less those that its upserts hold; delete them; then insert or update its upserts.
 //!
-//! **One segment.** Let nothing between A and B be a compaction (`replace`). A row of B is either in a data file
-//! that A has too, where it was live in A, because deletes only accumulate; or in a data file that A has not. So
+//! **One segment compares its two ends.** A row lies at a position of a data file, and neither files nor rows in
+//! them ever change. So a row is in A and in B exactly if its file is in both and its position is deleted in
+//! neither. Everything else changed:
 //!
-//! * *upserts* are the live rows, in B, of the data files that A has not;
-//! * *deletes* are the keys of rows that were live in A and are not in B: all of a file that B has not, and the
-//!   positions that B deletes and A does not of a file in both.
+//! * *upserts* are the rows that are live in B and not in A: all live rows of the files that A has not, and the
+//!   positions of a shared file that A deletes and B does not (only after a rollback);
+//! * *deletes* are the keys of the rows that are live in A and not in B: all live rows of the files that B has not,
+//!   and the positions of a shared file that B deletes and A does not.
 //!
-//! A table has one live row per key. If a key's row changed, the old row is among the deletes and the new one among
+//! A mirror has one live row per key. If a key's row changed, the old row is among the deletes and the new one among
 //! the upserts, and taking upserted keys out of the deletes leaves an update. If a key was deleted, it is among the
-//! deletes only. If it came, among the upserts only. If it came and went in between, in neither, since only the two
-//! ends are compared. Nothing is read but what changed: added files, and the key columns at deleted positions.
+//! deletes only. If it came, among the upserts only. If it came and went in between, in neither. None of this asks
+//! how B came from A, so the result is exact for any two snapshots of a mirror: whether B descends from A, is older,
+//! or is on another branch. Nothing is read but what changed: added files, and the key columns at deleted positions.
 //!
-//! **Compactions.** A `replace` snapshot rewrites files without changing a row; comparing its two sides would make
-//! every row it moved a change. So the range is cut there: a segment up to the snapshot before it, the next one
-//! from it on. The files of the snapshot before are still on disk, or that snapshot would not be listed. A change
-//! before the cut and another after it to the same key are in two segments, which is why their order matters: the
-//! later one wins.
+//! **Compactions.** A `replace` snapshot rewrites files without changing a row. Comparing its two sides is right, but
+//! makes every row that it moved an upsert. So the range is cut there: a segment up to the snapshot before it, the
+//! next one from it on. The files of the snapshot before are still on disk, or that snapshot would not be listed. A
+//! change before the cut and another after it to the same key are in two segments, which is why their order matters:
+//! the later one wins.
 //!
-//! **History tables** only grow: a segment has upserts (the rows added) and no deletes.
+//! **Broken ancestry.** The cuts need every snapshot between A and B. Another engine may have expired some of them
+//! (a tag kept A), or rolled `main` back, so that B does not descend from A. Then there is one segment, from A to B:
+//! [`Basis::Ends`]. Its upserts may include rows that a compaction only moved.
+//!
+//! **History tables** only grow: a segment has upserts and no deletes. While ancestry holds, the rows of added files
+//! are the rows added. When snapshots in between are expired, an added file may also hold rows that a compaction
+//! moved there. A row of a later commit has a greater `_seq` than every row before it, so the new rows are those
+//! above the greatest `_seq` of A. As a check, the live rows of B up to that `_seq` must be as many as A has; if they
+//! are not, someone rewrote the history, and the delta is refused ([`LakeError::NotAncestor`]). It is refused as well
+//! when B is known not to descend from A, because rows that were loaded may have left the history.
 //!
 //! **From nothing** there is one segment, whose upserts are all live rows of B.
 
@@ -31,25 +43,39 @@ use crate::lake::read::deletes::Positions;
 use crate::lake::read::manifests::{Files, LiveFile};
 use crate::lake::read::scan::{BatchStream, Reading};
 use crate::lake::table::LakeTable;
-use crate::schema::TableKind;
+use crate::schema::{Role, TableKind};
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use arrow_array::{BooleanArray, RecordBatch};
+use arrow_select::filter::filter_record_batch;
 use futures::stream;
 use futures::{StreamExt, TryStreamExt};
-use iceberg::spec::Operation;
+use iceberg::spec::{Operation, PrimitiveLiteral};
 use std::sync::Arc;
 
 /// The changes from one snapshot to another.
 pub struct Delta {
     /// To be applied in this order.
     pub segments: Vec<Segment>,
+    pub basis: Basis,
     /// Rows that the segments upsert; exact unless a delete file repeats a position.
     pub upsert_rows_estimate: u64,
     /// At most this many keys are deleted; replaced rows are counted.
     pub delete_rows_estimate: u64,
-    /// Whether it starts from nothing.
-    pub full: bool,
 }
 
-/// A part of a delta without a compaction inside.
+/// What a delta was computed from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Basis {
+    /// It starts from nothing: every live row is an upsert.
+    Nothing,
+    /// Every snapshot of the range: compactions are left out, so each upsert is a row that was written anew.
+    Snapshots,
+    /// The two ends only: upserts may include rows that did not change, moved by a compaction in between.
+    Ends,
+}
+
+/// A part of a delta.
 pub struct Segment {
     reading: Reading,
     fields: Arc<Vec<usize>>,
@@ -62,97 +88,171 @@ pub struct Segment {
     removed: Vec<Arc<LiveFile>>,
     /// Files of both ends, with the positions deleted in between.
     thinned: Vec<(Arc<LiveFile>, Arc<Positions>)>,
+    /// Files of both ends, with the positions that only the earlier end deletes.
+    revived: Vec<(Arc<LiveFile>, Arc<Positions>)>,
+    /// Of `added`, only rows with a greater value of this field are new.
+    above: Option<(usize, i64)>,
 }
 
 impl Segment {
     /// Streams the rows to insert or update, all columns of the table.
     pub fn upserts(&self) -> BatchStream {
-        self.reading
-            .live_rows(self.until.clone(), self.added.clone(), self.fields.clone())
+        let fields = &self.fields;
+        let added = self
+            .reading
+            .live_rows(self.until.clone(), self.added.clone(), fields.clone());
+        let added = match self.above {
+            None => added,
+            Some((field, high)) => added
+                .map(move |batch| only_above(&batch?, field, high))
+                .boxed(),
+        };
+        added.chain(self.rows_at(&self.revived, fields)).boxed()
     }
 
     /// Streams the keys of rows that are gone or replaced: the key columns in key order. Take out those that
     /// [`Segment::upserts`] has before deleting anything.
     pub fn deletes(&self) -> BatchStream {
-        let (reading, key) = (self.reading.clone(), self.key.clone());
-        let thinned = stream::iter(self.thinned.clone().into_iter().map(Ok))
-            .and_then(move |(live, positions)| {
-                let (reading, key) = (reading.clone(), key.clone());
-                async move { reading.rows(&live, &key, &Wanted::Only(&positions)).await }
-            })
-            .try_flatten();
         self.reading
             .live_rows(self.since.clone(), self.removed.clone(), self.key.clone())
-            .chain(thinned)
+            .chain(self.rows_at(&self.thinned, &self.key))
+            .boxed()
+    }
+
+    /// Streams the rows at positions of files.
+    fn rows_at(
+        &self,
+        files: &[(Arc<LiveFile>, Arc<Positions>)],
+        fields: &Arc<Vec<usize>>,
+    ) -> BatchStream {
+        let (reading, fields) = (self.reading.clone(), fields.clone());
+        stream::iter(files.to_vec().into_iter().map(Ok))
+            .and_then(move |(live, positions)| {
+                let (reading, fields) = (reading.clone(), fields.clone());
+                async move {
+                    let wanted = Wanted::Only(&positions);
+                    reading.rows(&live, &fields, &wanted).await
+                }
+            })
+            .try_flatten()
             .boxed()
     }
 }
 
+/// The rows of a batch whose value of a column is greater.
+fn only_above(batch: &RecordBatch, column: usize, high: i64) -> Result<RecordBatch> {
+    let values = batch.column(column).as_primitive::<Int64Type>();
+    let wanted: BooleanArray = values
+        .iter()
+        .map(|value| Some(value.is_some_and(|value| value > high)))
+        .collect();
+    filter_record_batch(batch, &wanted).map_err(LakeError::arrow("a history table"))
+}
+
+/// How a snapshot came from another.
+enum Lineage {
+    /// Through these, oldest first: each with whether it is a compaction.
+    Through(Vec<(i64, bool)>),
+    /// Snapshots in between are expired.
+    Expired,
+    /// It did not: it is older, or on another branch.
+    Apart,
+}
+
 impl LakeTable {
-    /// What to apply to a copy of snapshot `from` (none: an empty one) to get snapshot `to`.
-    /// [`LakeError::NotAncestor`] unless `to` descends from `from`.
+    /// What to apply to a copy of snapshot `from` (none: an empty one) to get snapshot `to`. Exact for any two
+    /// snapshots of a mirror. [`LakeError::NotAncestor`] if `to` may lack rows of `from` in a history table,
+    /// [`LakeError::LoadedSnapshotGone`] if `from` is expired.
     pub async fn delta(&self, from: Option<i64>, to: i64) -> Result<Delta> {
-        let cuts = self.cuts(from, to)?;
+        let (cuts, basis) = self.cuts(from, to)?;
         let mut delta = Delta {
             segments: Vec::new(),
+            basis,
             upsert_rows_estimate: 0,
             delete_rows_estimate: 0,
-            full: from.is_none(),
         };
         for (since, until) in cuts {
-            let segment = self.segment(since, until, &mut delta).await?;
+            let mut segment = self.segment(since, until, &mut delta).await?;
+            if let (TableKind::History, Basis::Ends, Some(from)) = (self.kind(), basis, from) {
+                self.only_new_versions(&mut segment, from, to).await?;
+            }
             delta.segments.push(segment);
         }
         Ok(delta)
     }
 
-    /// The ends of the segments: the range without its compactions.
-    fn cuts(&self, from: Option<i64>, to: i64) -> Result<Vec<(Option<i64>, i64)>> {
-        let metadata = self.metadata();
-        let mut chain = Vec::new();
-        let mut next = Some(to);
-        while next != from {
-            // Compactions need no cut when there is nothing to compare with.
-            let found = next.and_then(|id| metadata.snapshot_by_id(id));
-            let Some(snapshot) = found else {
-                if next.is_some_and(|id| id == to) {
-                    return Err(LakeError::SnapshotNotFound {
-                        table: self.name.clone(),
-                        wanted: to.to_string(),
-                        available: format!("{} others", metadata.snapshots().len()),
-                    });
-                }
-                match from {
-                    // The beginning was expired: all that is live is the answer all the same.
-                    None => break,
-                    Some(from) => {
-                        return Err(LakeError::NotAncestor {
-                            table: self.name.clone(),
-                            from,
-                            to,
-                        });
-                    }
-                }
-            };
-            let replaces = snapshot.summary().operation == Operation::Replace;
-            chain.push((snapshot.snapshot_id(), replaces));
-            next = snapshot.parent_snapshot_id();
+    /// The ends of the segments.
+    fn cuts(&self, from: Option<i64>, to: i64) -> Result<(Vec<(Option<i64>, i64)>, Basis)> {
+        if self.metadata().snapshot_by_id(to).is_none() {
+            return Err(LakeError::SnapshotNotFound {
+                table: self.name.clone(),
+                wanted: to.to_string(),
+                available: format!("{} others", self.metadata().snapshots().len()),
+            });
         }
-        if from.is_none() {
-            return Ok(vec![(None, to)]);
+        let Some(from) = from else {
+            return Ok((vec![(None, to)], Basis::Nothing));
+        };
+        if self.metadata().snapshot_by_id(from).is_none() {
+            return Err(LakeError::LoadedSnapshotGone {
+                table: self.name.clone(),
+                snapshot: from,
+            });
         }
+        let chain = match (self.lineage(from, to), self.kind()) {
+            (Lineage::Through(chain), TableKind::Mirror | TableKind::History) => chain,
+            (Lineage::Expired | Lineage::Apart, TableKind::Mirror)
+            | (Lineage::Expired, TableKind::History) => {
+                return Ok((vec![(Some(from), to)], Basis::Ends));
+            }
+            (Lineage::Apart, TableKind::History) => return Err(self.not_ancestor(from, to)),
+        };
         let mut cuts = Vec::new();
         let (mut since, mut until) = (from, None);
-        for (id, replaces) in chain.into_iter().rev() {
+        for (id, replaces) in chain {
             if !replaces {
                 until = Some(id);
                 continue;
             }
-            cuts.extend(until.take().map(|until| (since, until)));
-            since = Some(id);
+            cuts.extend(until.take().map(|until| (Some(since), until)));
+            since = id;
         }
-        cuts.extend(until.map(|until| (since, until)));
-        Ok(cuts)
+        cuts.extend(until.map(|until| (Some(since), until)));
+        Ok((cuts, Basis::Snapshots))
+    }
+
+    fn not_ancestor(&self, from: i64, to: i64) -> LakeError {
+        LakeError::NotAncestor {
+            table: self.name.clone(),
+            from,
+            to,
+        }
+    }
+
+    fn lineage(&self, from: i64, to: i64) -> Lineage {
+        let metadata = self.metadata();
+        // The snapshots from one back to (without) another, and whether that was met; else, whether the walk ended
+        // at the first snapshot of the table instead of at an expired one.
+        let walk = |start: i64, end: i64| {
+            let (mut chain, mut next) = (Vec::new(), Some(start));
+            while let Some(id) = next.filter(|id| *id != end) {
+                let Some(snapshot) = metadata.snapshot_by_id(id) else {
+                    return (chain, false, false);
+                };
+                chain.push((id, snapshot.summary().operation == Operation::Replace));
+                next = snapshot.parent_snapshot_id();
+            }
+            (chain, next.is_some(), next.is_none())
+        };
+        match walk(to, from) {
+            (mut chain, true, _) => {
+                chain.reverse();
+                Lineage::Through(chain)
+            }
+            (_, false, true) => Lineage::Apart,
+            (_, false, false) if walk(from, to).1 => Lineage::Apart,
+            (_, false, false) => Lineage::Expired,
+        }
     }
 
     async fn segment(&self, since: Option<i64>, until: i64, delta: &mut Delta) -> Result<Segment> {
@@ -166,6 +266,8 @@ impl LakeTable {
             added: Vec::new(),
             removed: Vec::new(),
             thinned: Vec::new(),
+            revived: Vec::new(),
+            above: None,
             until: until.clone(),
             since: since.clone(),
         };
@@ -178,7 +280,7 @@ impl LakeTable {
                 segment.added.push(live.clone());
             }
         }
-        if self.kind() == TableKind::History {
+        if self.kind() == TableKind::History && delta.basis != Basis::Ends {
             return Ok(segment);
         }
         for live in &since.data {
@@ -187,17 +289,22 @@ impl LakeTable {
                     delta.delete_rows_estimate += live.file.record_count();
                     segment.removed.push(live.clone());
                 }
-                Some(_) => {
-                    let positions = thinned(&segment.reading, &since, &until, live).await?;
-                    if !positions.is_empty() {
-                        delta.delete_rows_estimate += positions.len();
-                        segment.thinned.push((live.clone(), Arc::new(positions)));
+                Some(later) => {
+                    let moved = moved(&segment.reading, (&since, live), (&until, later)).await?;
+                    let (thinned, revived) = moved;
+                    if !thinned.is_empty() {
+                        delta.delete_rows_estimate += thinned.len();
+                        segment.thinned.push((live.clone(), Arc::new(thinned)));
+                    }
+                    if !revived.is_empty() {
+                        delta.upsert_rows_estimate += revived.len();
+                        segment.revived.push((live.clone(), Arc::new(revived)));
                     }
                 }
             }
         }
         let gone = !segment.removed.is_empty() || !segment.thinned.is_empty();
-        if gone && segment.key.is_empty() {
+        if gone && segment.key.is_empty() && self.kind() == TableKind::Mirror {
             return Err(LakeError::NoKey {
                 table: self.name.clone(),
                 what: "deleted in a target",
@@ -205,16 +312,85 @@ impl LakeTable {
         }
         Ok(segment)
     }
+
+    /// Leaves only versions that are new in a segment of a history table whose ancestry is broken; see the module
+    /// head.
+    async fn only_new_versions(&self, segment: &mut Segment, from: i64, to: i64) -> Result<()> {
+        let seq = self.shape.position_of(Role::Seq);
+        let seq = seq.ok_or_else(|| self.not_ancestor(from, to))?;
+        let high = self.seq_high_of(segment, seq).await?;
+        let mut balance: i128 = 0;
+        for live in &segment.removed {
+            let deleted = segment.reading.deleted(&segment.since, live).await?;
+            balance += i128::from(live.file.record_count()) - i128::from(deleted.len());
+        }
+        for (_, positions) in &segment.thinned {
+            balance += i128::from(positions.len());
+        }
+        for (_, positions) in &segment.revived {
+            balance -= i128::from(positions.len());
+        }
+        let (until, added) = (segment.until.clone(), segment.added.clone());
+        let mut batches = segment.reading.live_rows(until, added, Arc::new(vec![seq]));
+        while let Some(batch) = batches.try_next().await? {
+            let new = only_above(&batch, 0, high)?.num_rows();
+            balance -= (batch.num_rows() - new) as i128;
+        }
+        if balance != 0 || !segment.revived.is_empty() {
+            return Err(self.not_ancestor(from, to));
+        }
+        segment.above = Some((seq, high));
+        segment.removed.clear();
+        segment.thinned.clear();
+        Ok(())
+    }
+
+    /// The greatest `_seq` of the earlier end. Manifests bound it for each file; files are read, the highest bound
+    /// first, until no other can have a greater one.
+    async fn seq_high_of(&self, segment: &Segment, seq: usize) -> Result<i64> {
+        let id = self.shape.ids.get(seq);
+        let bound = |live: &LiveFile| {
+            let bounds = live.file.upper_bounds();
+            match id
+                .and_then(|id| bounds.get(id))
+                .map(|bound| bound.literal())
+            {
+                Some(PrimitiveLiteral::Long(bound)) => *bound,
+                Some(_) | None => i64::MAX,
+            }
+        };
+        let mut files: Vec<(i64, Arc<LiveFile>)> = segment
+            .since
+            .data
+            .iter()
+            .map(|live| (bound(live), live.clone()))
+            .collect();
+        files.sort_by_key(|(bound, _)| std::cmp::Reverse(*bound));
+        let mut high = i64::MIN;
+        for (bound, live) in files {
+            if bound <= high {
+                break;
+            }
+            let none = Positions::new();
+            let wanted = Wanted::Except(&none);
+            let mut batches = segment.reading.rows(&live, &[seq], &wanted).await?;
+            while let Some(batch) = batches.try_next().await? {
+                let values = batch.column(0).as_primitive::<Int64Type>();
+                high = values.iter().flatten().fold(high, i64::max);
+            }
+        }
+        Ok(high)
+    }
 }
 
-/// Positions of a file of both ends that were deleted in between. Delete files of both ends are not read.
-async fn thinned(
+/// Positions of a file of both ends that only the later end deletes, and those that only the earlier one does.
+/// Nothing is read when both ends have the same delete files.
+async fn moved(
     reading: &Reading,
-    since: &Files,
-    until: &Files,
-    live: &LiveFile,
-) -> Result<Positions> {
-    let paths = |files: &Files| -> Vec<String> {
+    (since, earlier): (&Files, &LiveFile),
+    (until, later): (&Files, &LiveFile),
+) -> Result<(Positions, Positions)> {
+    let paths = |files: &Files, live: &LiveFile| -> Vec<String> {
         let mut paths: Vec<String> = files
             .deletes_for(live)
             .map(|delete| delete.file.file_path().to_owned())
@@ -222,9 +398,10 @@ async fn thinned(
         paths.sort();
         paths
     };
-    if paths(since) == paths(until) {
-        return Ok(Positions::new());
+    if paths(since, earlier) == paths(until, later) {
+        return Ok((Positions::new(), Positions::new()));
     }
-    let before = reading.deleted(since, live).await?;
-    Ok(reading.deleted(until, live).await? - before)
+    let before = reading.deleted(since, earlier).await?;
+    let after = reading.deleted(until, later).await?;
+    Ok((&after - &before, before - after))
 }
