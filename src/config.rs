@@ -215,7 +215,8 @@ impl RawMerge {
             (TableKind::History, Some(Mode::Upsert | Mode::Replace)) => {
                 return Err((
                     format!("{at}.merge.mode"),
-                    "a table of kind history holds many versions of a key and can only be loaded with mode append".into(),
+                    "a table of kind history holds many versions of a key and can only be loaded with mode \
+                        append".into(),
                 ));
             }
             (TableKind::Mirror, mode) => mode.unwrap_or_default(),

@@ -100,7 +100,8 @@ pub enum SourceError {
     #[error("the configured key of {table} cannot be used: {problem}")]
     Key { table: TableName, problem: String },
     #[error(
-        "the configured key of {table} does not identify a row: {rows} rows have {example}; add columns to `key`, or use kind: history"
+        "the configured key of {table} does not identify a row: {rows} rows have {example}; add columns to `key`, or \
+            use kind: history"
     )]
     KeyNotUnique {
         table: TableName,
@@ -119,8 +120,10 @@ pub enum SourceError {
         option: &'static str,
     },
     #[error(
-        "database {database} allows no consistent read of {table}: run ALTER DATABASE [{database}] SET ALLOW_SNAPSHOT_ISOLATION ON, \
-or set change.isolation: table_lock (writers wait while it is read), or change.isolation: read_committed (rows that move during a read may be read twice or missed)"
+        "database {database} allows no consistent read of {table}: run ALTER DATABASE [{database}] SET \
+            ALLOW_SNAPSHOT_ISOLATION ON, \
+or set change.isolation: table_lock (writers wait while it is read), or change.isolation: read_committed (rows that \
+move during a read may be read twice or missed)"
     )]
     NoIsolation { table: TableName, database: String },
     #[error("change.isolation {isolation} cannot be used on {table}: {why}")]
@@ -130,7 +133,8 @@ or set change.isolation: table_lock (writers wait while it is read), or change.i
         why: String,
     },
     #[error(
-        "inserts into {table} were still in flight after {seconds} s, and their numbers may be below those already committed; the next run tries again"
+        "inserts into {table} were still in flight after {seconds} s, and their numbers may be below those already \
+            committed; the next run tries again"
     )]
     Busy {
         table: TableName,

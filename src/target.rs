@@ -65,7 +65,8 @@ create it with CREATE SCHEMA icesync AUTHORIZATION the login's user, and GRANT C
         problems: Vec<String>,
     },
     #[error(
-        "the lake table's columns have changed since {target} was last loaded, and `merge.on_schema_change: refuse` lets only others alter it; \
+        "the lake table's columns have changed since {target} was last loaded, and `merge.on_schema_change: refuse` \
+            lets only others alter it; \
 run {statements} and load again, or set `merge: {{ on_schema_change: evolve }}`"
     )]
     MayNotFollow {
@@ -74,7 +75,8 @@ run {statements} and load again, or set `merge: {{ on_schema_change: evolve }}`"
     },
     #[error(
         "target {target} could not follow the lake table's columns with {statement} and nothing was loaded; \
-change what stands in the way (an index or a constraint on the column, the login's permission) or run it yourself, and load again"
+change what stands in the way (an index or a constraint on the column, the login's permission) or run it yourself, and \
+load again"
     )]
     Alter {
         target: TableName,
@@ -85,7 +87,8 @@ change what stands in the way (an index or a constraint on the column, the login
     #[error("{0} is a view: load into its table")]
     IsView(TableName),
     #[error(
-        "another load of {target} is running (lock {lock} was not free within {seconds} s); it holds the target until it ends"
+        "another load of {target} is running (lock {lock} was not free within {seconds} s); it holds the target until \
+            it ends"
     )]
     Locked {
         target: TableName,
@@ -97,23 +100,28 @@ change what stands in the way (an index or a constraint on the column, the login
     )]
     StateMoved { target: TableName },
     #[error(
-        "two rows to be loaded into {target} have the same key there: {example}; the target compares keys by its own collation"
+        "two rows to be loaded into {target} have the same key there: {example}; the target compares keys by its own \
+            collation"
     )]
     DuplicateKey { target: TableName, example: String },
     #[error(
-        "a row to be loaded into {target} has NULL in its key: a target finds rows by key; use merge.mode: append, or another key"
+        "a row to be loaded into {target} has NULL in its key: a target finds rows by key; use merge.mode: append, or \
+            another key"
     )]
     NullKey { target: TableName },
     #[error(
-        "nothing was loaded into {target}: {example}; something else wrote to or deleted from schema icesync, or rows were lost on the way; run it again"
+        "nothing was loaded into {target}: {example}; something else wrote to or deleted from schema icesync, or rows \
+            were lost on the way; run it again"
     )]
     StagedRows { target: TableName, example: String },
     #[error(
-        "a value cannot be kept in {target}, because the column's code page lacks one of its characters: {example}; make the column nvarchar"
+        "a value cannot be kept in {target}, because the column's code page lacks one of its characters: {example}; \
+            make the column nvarchar"
     )]
     LostCharacter { target: TableName, example: String },
     #[error(
-        "{target} already has a row with the same key as a row to be appended; use merge.mode: upsert, or remove the row"
+        "{target} already has a row with the same key as a row to be appended; use merge.mode: upsert, or remove the \
+            row"
     )]
     KeyConflict {
         target: TableName,

@@ -42,7 +42,8 @@ fn icesync(
     arguments: &[&str],
 ) -> Result<Ran, Failure> {
     let text = format!(
-        "source: {{ connection: \"${{{PASSWORD}}}\", parallel_tables: 4 }}\nwarehouse: {{ location: ./warehouse }}\ntables:\n{tables}"
+        "source: {{ connection: \"${{{PASSWORD}}}\", parallel_tables: 4 }}\nwarehouse: {{ location: ./warehouse \
+            }}\ntables:\n{tables}"
     );
     std::fs::write(folder.join("icesync.yaml"), text)?;
     let mut command = Command::new(stage.binaries.join("icesync"));
@@ -131,7 +132,8 @@ async fn incremental(stage: &Stage, scale: &Scale, measures: &mut Measures) -> R
     let mut control = stage.control().await?;
     let create = format!(
         "SELECT TOP (1) {columns}, CONVERT(bigint, 1) AS version INTO dbo.changing FROM dbo.replay_mixed ORDER BY id; \
-ALTER TABLE dbo.changing ALTER COLUMN version bigint NOT NULL; ALTER TABLE dbo.changing ADD CONSTRAINT pk_changing PRIMARY KEY (id);"
+ALTER TABLE dbo.changing ALTER COLUMN version bigint NOT NULL; ALTER TABLE dbo.changing ADD CONSTRAINT pk_changing \
+PRIMARY KEY (id);"
     );
     control.run(&Statement::plain(create), Class::Long).await?;
     let folder = tempfile::tempdir_in(stage.folder.path())?;
@@ -153,7 +155,8 @@ ALTER TABLE dbo.changing ALTER COLUMN version bigint NOT NULL; ALTER TABLE dbo.c
         ("recent", format!("{mirror} - 1 - id")),
     ]) {
         let change = format!(
-            "DELETE FROM dbo.changing; INSERT INTO dbo.changing ({columns}, version) SELECT {id}, {values}, {version} FROM dbo.replay_mixed WHERE id < {changed};"
+            "DELETE FROM dbo.changing; INSERT INTO dbo.changing ({columns}, version) SELECT {id}, {values}, {version} \
+                FROM dbo.replay_mixed WHERE id < {changed};"
         );
         control.run(&Statement::plain(change), Class::Long).await?;
         let before = extract()?;

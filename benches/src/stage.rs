@@ -41,10 +41,14 @@ pub struct Replayed {
 const TABLES: [(&str, &str, &str); 3] = [
     (
         "mixed",
-        "id bigint NOT NULL PRIMARY KEY, customer int NOT NULL, amount decimal(18,4) NOT NULL, created datetime2(7) NOT NULL, shipped date NULL, \
-name nvarchar(40) NOT NULL, code varchar(12) NULL, active bit NOT NULL, weight float NULL, token uniqueidentifier NOT NULL",
-        "n, n * 7919 % 50000, CONVERT(decimal(18,4), n * 104729 % 900000007) / 10000, DATEADD(second, n * 37, CONVERT(datetime2(7), '2015-01-01T00:00:00.1234567')), \
-CASE WHEN n % 5 = 0 THEN NULL ELSE DATEADD(day, n % 3000, CONVERT(date, '2015-01-01')) END, N'customer ' + CONVERT(nvarchar(20), n * 48271 % 100003), \
+        "id bigint NOT NULL PRIMARY KEY, customer int NOT NULL, amount decimal(18,4) NOT NULL, created datetime2(7) \
+            NOT NULL, shipped date NULL, \
+name nvarchar(40) NOT NULL, code varchar(12) NULL, active bit NOT NULL, weight float NULL, token uniqueidentifier NOT \
+NULL",
+        "n, n * 7919 % 50000, CONVERT(decimal(18,4), n * 104729 % 900000007) / 10000, DATEADD(second, n * 37, \
+            CONVERT(datetime2(7), '2015-01-01T00:00:00.1234567')), \
+CASE WHEN n % 5 = 0 THEN NULL ELSE DATEADD(day, n % 3000, CONVERT(date, '2015-01-01')) END, N'customer ' + \
+CONVERT(nvarchar(20), n * 48271 % 100003), \
 CASE WHEN n % 7 = 0 THEN NULL ELSE 'C' + CONVERT(varchar(10), n % 5000) END, CONVERT(bit, n % 2), \
 CASE WHEN n % 11 = 0 THEN NULL ELSE CONVERT(float, n * 31 % 7001) / 7 END, NEWID()",
     ),
@@ -55,10 +59,13 @@ CASE WHEN n % 11 = 0 THEN NULL ELSE CONVERT(float, n * 31 % 7001) / 7 END, NEWID
     ),
     (
         "text",
-        "id bigint NOT NULL PRIMARY KEY, title nvarchar(200) NOT NULL, body nvarchar(2000) NOT NULL, plain varchar(500) NOT NULL, remark nvarchar(400) NULL",
+        "id bigint NOT NULL PRIMARY KEY, title nvarchar(200) NOT NULL, body nvarchar(2000) NOT NULL, plain \
+            varchar(500) NOT NULL, remark nvarchar(400) NULL",
         "n, N'The title of document ' + CONVERT(nvarchar(20), n * 48271 % 100003), \
-N'Caf\u{e9}s open ' + CONVERT(nvarchar(20), n) + REPLICATE(N' and a sentence with few new words in it', 6) + CONVERT(nvarchar(20), n * 7919 % 100003), \
-'reference ' + CONVERT(varchar(20), n * 31 % 100003) + REPLICATE(' plain ascii', 8), CASE WHEN n % 3 = 0 THEN NULL ELSE N'remark ' + CONVERT(nvarchar(20), n % 977) END",
+N'Caf\u{e9}s open ' + CONVERT(nvarchar(20), n) + REPLICATE(N' and a sentence with few new words in it', 6) + \
+CONVERT(nvarchar(20), n * 7919 % 100003), \
+'reference ' + CONVERT(varchar(20), n * 31 % 100003) + REPLICATE(' plain ascii', 8), CASE WHEN n % 3 = 0 THEN NULL \
+ELSE N'remark ' + CONVERT(nvarchar(20), n % 977) END",
     ),
 ];
 
@@ -115,7 +122,8 @@ impl Stage {
         control.run(&numbers(scale.block), Class::Long).await?;
         for (name, columns, values) in TABLES {
             let sql = format!(
-                "CREATE TABLE dbo.replay_{name} ({columns}); INSERT INTO dbo.replay_{name} SELECT {values} FROM dbo.numbers;"
+                "CREATE TABLE dbo.replay_{name} ({columns}); INSERT INTO dbo.replay_{name} SELECT {values} FROM \
+                    dbo.numbers;"
             );
             control.run(&Statement::plain(sql), Class::Long).await?;
         }
@@ -203,8 +211,10 @@ fn numbers(count: u64) -> Statement {
     Statement::plain(format!(
         "CREATE TABLE dbo.digits (d bigint NOT NULL); INSERT INTO dbo.digits VALUES {};
 CREATE TABLE dbo.numbers (n bigint NOT NULL PRIMARY KEY);
-INSERT INTO dbo.numbers SELECT x.n FROM (SELECT 100000 * a.d + 10000 * b.d + 1000 * c.d + 100 * e.d + 10 * f.d + g.d AS n FROM dbo.digits AS a CROSS JOIN dbo.digits AS b \
-CROSS JOIN dbo.digits AS c CROSS JOIN dbo.digits AS e CROSS JOIN dbo.digits AS f CROSS JOIN dbo.digits AS g) AS x WHERE x.n < {count};",
+INSERT INTO dbo.numbers SELECT x.n FROM (SELECT 100000 * a.d + 10000 * b.d + 1000 * c.d + 100 * e.d + 10 * f.d + g.d \
+AS n FROM dbo.digits AS a CROSS JOIN dbo.digits AS b \
+CROSS JOIN dbo.digits AS c CROSS JOIN dbo.digits AS e CROSS JOIN dbo.digits AS f CROSS JOIN dbo.digits AS g) AS x \
+WHERE x.n < {count};",
         digits.join(", ")
     ))
 }

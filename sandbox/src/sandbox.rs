@@ -101,7 +101,8 @@ impl Sandbox {
         let EngineOptions { user, password, .. } = &self.options.engine;
         let tls = self.options.tls;
         format!(
-            "Server=tcp:{},{};Database={database};User Id={user};Password={password};Encrypt={tls};TrustServerCertificate=true",
+            "Server=tcp:{},{};Database={database};User \
+                Id={user};Password={password};Encrypt={tls};TrustServerCertificate=true",
             self.addr.ip(),
             self.addr.port(),
         )

@@ -66,11 +66,13 @@ impl fmt::Display for ConversionError {
 #[non_exhaustive]
 pub enum MssqlError {
     #[error(
-        "cannot reach SQL Server at {server}: {reason}; check the host, the port and that the server accepts TCP connections"
+        "cannot reach SQL Server at {server}: {reason}; check the host, the port and that the server accepts TCP \
+            connections"
     )]
     Unreachable { server: String, reason: String },
     #[error(
-        "TLS with {server} failed: {reason}; install the certificate's authority on this machine, or write TrustServerCertificate=true to accept any certificate, or Encrypt=false to send data in the clear"
+        "TLS with {server} failed: {reason}; install the certificate's authority on this machine, or write \
+            TrustServerCertificate=true to accept any certificate, or Encrypt=false to send data in the clear"
     )]
     Tls { server: String, reason: String },
     #[error("login to {server} refused: {error}")]
@@ -202,7 +204,8 @@ fn remedy(number: u32) -> Option<&'static str> {
         }
         2760 => Some("create the schema, or grant the login access to it"),
         3952 => Some(
-            "allow it with ALTER DATABASE ... SET ALLOW_SNAPSHOT_ISOLATION ON, or choose a strategy that needs no snapshot",
+            "allow it with ALTER DATABASE ... SET ALLOW_SNAPSHOT_ISOLATION ON, or choose a strategy that needs no \
+                snapshot",
         ),
         1105 | 9002 => Some("the database or its log is full: make room and run again"),
         _ => None,

@@ -68,7 +68,8 @@ pub enum ConnectionError {
     #[error("the connection string lacks {0}")]
     Missing(&'static str),
     #[error(
-        "the connection string has an unknown setting `{0}`: known are Server, Database, User ID, Password, Encrypt, TrustServerCertificate, HostNameInCertificate, Application Name, Connect Timeout"
+        "the connection string has an unknown setting `{0}`: known are Server, Database, User ID, Password, Encrypt, \
+            TrustServerCertificate, HostNameInCertificate, Application Name, Connect Timeout"
     )]
     Unknown(String),
     #[error("the connection string sets `{0}` twice")]
@@ -93,7 +94,8 @@ impl Connection {
         let text = text.trim();
         if text.is_empty() {
             return Err(ConnectionError::Missing(
-                "everything: write Server=host,1433;Database=db;User ID=user;Password=... or mssql://user:password@host:1433/db",
+                "everything: write Server=host,1433;Database=db;User ID=user;Password=... or \
+                    mssql://user:password@host:1433/db",
             ));
         }
         let lower = text.get(..12).unwrap_or(text).to_ascii_lowercase();
@@ -269,7 +271,8 @@ fn quoted(text: &str, quote: char) -> Option<(String, &str)> {
 fn settings_of_url(text: &str) -> Result<Settings, ConnectionError> {
     let malformed = |problem| ConnectionError::Malformed { part: 1, problem };
     let url = url::Url::parse(text).map_err(|_| {
-        malformed("write mssql://user:password@host:1433/database and percent-encode special characters such as @ : / # in the password")
+        malformed("write mssql://user:password@host:1433/database and percent-encode special characters such as @ : / \
+            # in the password")
     })?;
     let decode = |part: &str| -> Result<String, ConnectionError> {
         percent_decode(part)
@@ -536,7 +539,9 @@ mod tests {
     #[test]
     fn ado_strings_are_read_with_their_synonyms_and_quotes() {
         let c = Connection::parse(
-            "Data Source=tcp:db.example.com,1444; Initial Catalog=sales;UID=app;PWD=\"a;b\"\"c\";Encrypt=Mandatory;TrustServerCertificate=yes;Application Name='it''s me';Connect Timeout=5;MultiSubnetFailover=true",
+            "Data Source=tcp:db.example.com,1444; Initial \
+                Catalog=sales;UID=app;PWD=\"a;b\"\"c\";Encrypt=Mandatory;TrustServerCertificate=yes;Application \
+                Name='it''s me';Connect Timeout=5;MultiSubnetFailover=true",
         )
         .unwrap();
         assert_eq!(c.host, "db.example.com");
@@ -583,7 +588,8 @@ mod tests {
     #[test]
     fn urls_are_percent_decoded() {
         let c = Connection::parse(
-            "mssql://ap%40p:p%3Aw%2F%E2%82%AC@db.example.com:1500/my%20db?encrypt=false&trust_server_certificate=true&application_name=x",
+            "mssql://ap%40p:p%3Aw%2F%E2%82%AC@db.example.com:1500/my%20db?encrypt=false&trust_server_certificate=true&a\
+                pplication_name=x",
         )
         .unwrap();
         assert_eq!(c.user, "ap@p");

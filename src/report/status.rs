@@ -74,7 +74,8 @@ impl StatusReport {
             if let Some(backfill) = &checkpoint.backfill {
                 let _ = writeln!(
                     out,
-                    "           a read of the whole table is under way: {} of {} ranges done, {} rows; the next extract goes on",
+                    "           a read of the whole table is under way: {} of {} ranges done, {} rows; the next \
+                        extract goes on",
                     backfill.done.len(),
                     backfill.cuts.len() + 1,
                     thousands(backfill.done.iter().map(|done| done.rows).sum())

@@ -130,7 +130,8 @@ pub struct Drift {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     #[error(
-        "column {column} was {was} and is now {now}, and {why}; undo the change at the source, or give the table another `lake:` name, \
+        "column {column} was {was} and is now {now}, and {why}; undo the change at the source, or give the table \
+            another `lake:` name, \
 which keeps the old lake table as it is and starts a new one"
     )]
     Type {
@@ -145,7 +146,8 @@ keep the old key with `key: [{was}]` if it still tells rows apart, or give the t
     )]
     Key { was: String, now: String },
     #[error(
-        "column {old} is gone and column {new} of a type that could carry it on is new, and the source does not tell whether {old} was renamed; \
+        "column {old} is gone and column {new} of a type that could carry it on is new, and the source does not tell \
+            whether {old} was renamed; \
 add `renames: {{ {old}: {new} }}` under the table if it was, or `drops: [{old}]` if {old} was dropped and {new} added"
     )]
     Ambiguous { old: String, new: String },

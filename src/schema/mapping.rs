@@ -136,7 +136,8 @@ pub enum MappingError {
         remedy: &'static str,
     },
     #[error(
-        "column {column} of {table} has the name that icesync gives to {owner}: rename the column or leave it out of the table's columns"
+        "column {column} of {table} has the name that icesync gives to {owner}: rename the column or leave it out of \
+            the table's columns"
     )]
     Collision {
         table: String,
@@ -256,7 +257,8 @@ pub fn lake_schema(
                 table: table.name.to_string(),
                 column: column.name.clone(),
                 ty: format!("{} and part of the key", column.ty),
-                remedy: "fidelity: standard cuts off its seventh digit, and two rows could become one: use fidelity: exact, or name other columns in key:",
+                remedy: "fidelity: standard cuts off its seventh digit, and two rows could become one: use fidelity: \
+                    exact, or name other columns in key:",
             });
         }
         // Without its base type a sql_variant would be another value.

@@ -341,7 +341,8 @@ impl Picker<'_> {
         }
         if column.generated != Generated::Identity {
             choice.warnings.push(format!(
-                "{} is not an identity: a number that is drawn before its insert begins, and committed after a higher one was read, is missed",
+                "{} is not an identity: a number that is drawn before its insert begins, and committed after a higher \
+                    one was read, is missed",
                 column.name
             ));
         }

@@ -113,7 +113,8 @@ pub(super) async fn split(
         return Ok(None);
     }
     let Some(column) = column(source, reading, strategy) else {
-        bounds.why.push("one stream: the table has no unique key that begins with a sortable indexed column, or no row versions to read".into());
+        bounds.why.push("one stream: the table has no unique key that begins with a sortable indexed column, or no row \
+            versions to read".into());
         return Ok(None);
     };
     let wanted = rows.div_ceil(range_rows).min(RANGES_MAX) as usize;

@@ -107,11 +107,13 @@ fn read_committed(source: &Discovered, strategy: Strategy, why: &str) -> Reading
     let mut warnings = Vec::new();
     if !versions {
         warnings.push(match strategy {
-            Strategy::Full | Strategy::Sequence => "read_committed without row versions: rows that move while the table is read may be read twice or missed \
+            Strategy::Full | Strategy::Sequence => "read_committed without row versions: rows that move while the \
+                table is read may be read twice or missed \
 until the next full read"
                 .to_owned(),
             Strategy::Timestamp | Strategy::RowVersion => {
-                "read_committed without row versions: rows that move while the whole table is read may be read twice, or missed until \
+                "read_committed without row versions: rows that move while the whole table is read may be read twice, \
+                    or missed until \
 the next window"
                     .to_owned()
             }

@@ -102,7 +102,8 @@ fn settle(column: &Column, answer: Answer, start: &Start, options: &ChangeOption
             let ahead = answer.ahead_ms.unwrap_or(0);
             if ahead > CLOCK_BACK_MS_MAX {
                 let reason = format!(
-                    "the last bound {last} is {} minutes ahead of the server's clock, as after a change of server or of change.clock",
+                    "the last bound {last} is {} minutes ahead of the server's clock, as after a change of server or \
+                        of change.clock",
                     ahead / 60_000
                 );
                 Bounds::full(Some(upper), Some(last.clone()), &Start::Again(reason))
@@ -136,25 +137,29 @@ fn explain(column: &Column, answer: &Answer, options: &ChangeOptions, bounds: &m
     let name = &column.name;
     bounds.why.push(if answer.sees_transactions {
         format!(
-            "the upper bound stays {:?} behind the server's clock and behind the oldest open transaction that has written",
+            "the upper bound stays {:?} behind the server's clock and behind the oldest open transaction that has \
+                written",
             options.lag
         )
     } else {
         format!(
-            "the upper bound stays {:?} behind the server's clock; open transactions cannot be seen without VIEW SERVER STATE, so only lag and overlap cover them",
+            "the upper bound stays {:?} behind the server's clock; open transactions cannot be seen without VIEW \
+                SERVER STATE, so only lag and overlap cover them",
             options.lag
         )
     });
     if let Some(open_ms) = answer.open_ms.filter(|ms| *ms > OPEN_WORTH_SAYING_MS) {
         bounds.warnings.push(format!(
-            "a transaction that has written to the database has been open for {} minutes: rows newer than it wait until it ends",
+            "a transaction that has written to the database has been open for {} minutes: rows newer than it wait \
+                until it ends",
             open_ms / 60_000
         ));
     }
     let has_offset = matches!(column.ty, SqlType::DateTimeOffset { .. });
     if options.clock == Clock::Auto && !has_offset && answer.offset_minutes.abs() > 1 {
         bounds.warnings.push(format!(
-            "the server's local time differs from UTC by {} minutes and {name} does not say which it holds: the earlier one bounds the window, \
+            "the server's local time differs from UTC by {} minutes and {name} does not say which it holds: the \
+                earlier one bounds the window, \
 so rows may be seen that much later; set change.clock to utc or local",
             answer.offset_minutes
         ));

@@ -113,12 +113,14 @@ async fn check_unchanged(control: &mut Control, table: &Table, found: &Recorded)
     if follow::found(&again) == *found {
         return Ok(());
     }
-    let message = "its columns changed while the run began; nothing was read, and the next attempt takes them as they are";
+    let message = "its columns changed while the run began; nothing was read, and the next attempt takes them as they \
+        are";
     Err(Error::new(Kind::Source, Disposition::Transient, message))
 }
 
 fn no_key() -> Error {
-    let message = "the table has no primary key and no unique index without NULLs, and a mirror needs to know which row a change \
+    let message = "the table has no primary key and no unique index without NULLs, and a mirror needs to know which \
+        row a change \
                    replaces; name the columns with `key: [...]`, or keep every version with `kind: history`";
     Error::new(Kind::Source, Disposition::Definite, message)
 }

@@ -207,7 +207,8 @@ fn check_fields(lake: &LakeTable, table: &Table, recorded: &Recorded) -> Result<
         return Ok(());
     }
     Err(refused(format!(
-        "lake table {} does not have the columns that icesync gave it: {}; with another `fidelity`, or after other changes to it, give the table another `lake:` name",
+        "lake table {} does not have the columns that icesync gave it: {}; with another `fidelity`, or after other \
+            changes to it, give the table another `lake:` name",
         table.lake,
         difference(&have, &wanted)
     )))

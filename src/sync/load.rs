@@ -351,7 +351,8 @@ moved; use `merge: {{ mode: upsert }}`, or `replace`"
     fn warn_of_leftovers(&mut self, why: &str) {
         if self.table.merge.mode != Mode::Replace {
             self.warnings.push(format!(
-                "rows that are in target {} and no longer in the lake were left ({why}); merge.mode: replace removes them",
+                "rows that are in target {} and no longer in the lake were left ({why}); merge.mode: replace removes \
+                    them",
                 self.table.target
             ));
         }
@@ -380,7 +381,8 @@ moved; use `merge: {{ mode: upsert }}`, or `replace`"
     async fn inspected(&self, control: &mut Control) -> Result<TargetTable> {
         let name = &self.table.target;
         inspect::inspect(control, name).await?.ok_or_else(|| {
-            let message = format!("target {name} was dropped by someone else while it was being prepared; run the load again");
+            let message = format!("target {name} was dropped by someone else while it was being prepared; run the load \
+                again");
             Error::new(Kind::Target, Disposition::Transient, message)
         })
     }

@@ -195,7 +195,8 @@ fn rename(
     }
     let stuck = pending.iter().map(|(old, new)| {
         format!(
-            "column {old} is called {new} at the source now, and the target has columns of both names, so that nobody can tell which one has its values: \
+            "column {old} is called {new} at the source now, and the target has columns of both names, so that nobody \
+                can tell which one has its values: \
 `icesync load --full` writes every row under the new names"
         )
     });

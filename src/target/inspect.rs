@@ -233,7 +233,8 @@ pub fn check(
             kept.nullable || kept.has_default || kept.generated == Generated::Identity;
         if lake.position(&kept.name).is_none() && !fills_itself && !kept.is_filled_by_server() {
             problems.push(format!(
-                "column {} is NOT NULL without a default and the lake table has no such column: give it a default or allow NULL",
+                "column {} is NOT NULL without a default and the lake table has no such column: give it a default or \
+                    allow NULL",
                 kept.name
             ));
         }
@@ -269,7 +270,8 @@ fn check_column(
     if kept.is_filled_by_server() {
         if is_key && mode != Mode::Append {
             problems.push(format!(
-                "key column {name} is filled by the server and cannot hold the key of a copied row: make it a plain column"
+                "key column {name} is filled by the server and cannot hold the key of a copied row: make it a plain \
+                    column"
             ));
         } else {
             warnings.push(format!(
@@ -326,7 +328,8 @@ fn check_key(
     match mode {
         Mode::Append => {}
         Mode::Upsert if lake.key.is_none() => problems.push(
-            "merge.mode upsert needs a key, and the lake table has none: set `key`, or merge.mode: append or replace".to_owned(),
+            "merge.mode upsert needs a key, and the lake table has none: set `key`, or merge.mode: append or \
+                replace".to_owned(),
         ),
         Mode::Upsert | Mode::Replace => {
             let covered = target.indexes.iter().any(|index| {
@@ -336,7 +339,8 @@ fn check_key(
             });
             if !covered && !key.is_empty() {
                 warnings.push(
-                    "no unique index of the target has exactly the key's columns: loads scan the table, and nothing keeps others from adding a second row"
+                    "no unique index of the target has exactly the key's columns: loads scan the table, and nothing \
+                        keeps others from adding a second row"
                         .to_owned(),
                 );
             }
@@ -610,7 +614,8 @@ mod tests {
             .to_string();
         for part in [
             "column id is missing: run ALTER TABLE [dbo].[orders] ADD [id] int NULL;",
-            "column NOTE is nvarchar(20), which does not hold every nvarchar(50): run ALTER TABLE [dbo].[orders] ALTER COLUMN [note] nvarchar(50) NULL;",
+            "column NOTE is nvarchar(20), which does not hold every nvarchar(50): run ALTER TABLE [dbo].[orders] ALTER \
+                COLUMN [note] nvarchar(50) NULL;",
             "column order_id is NOT NULL without a default",
         ] {
             assert!(error.contains(part), "{error}");

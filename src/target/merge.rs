@@ -137,7 +137,8 @@ pub async fn learn_base_types(
         }
         if types.found.len() > BASE_TYPES_MAX {
             problems.push(format!(
-                "column {} holds values of {} base types, and one statement takes {BASE_TYPES_MAX}: load fewer snapshots at a time",
+                "column {} holds values of {} base types, and one statement takes {BASE_TYPES_MAX}: load fewer \
+                    snapshots at a time",
                 column.name,
                 types.found.len()
             ));

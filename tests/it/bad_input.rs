@@ -222,7 +222,8 @@ async fn targets() {
     world
         .run(&["load"])
         .fails_with(1, &["dbo.t", "id", "smallint", "name", "ALTER TABLE"]);
-    world.target("DROP TABLE dbo.t; CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, name nvarchar(2) NULL, rv binary(8) NULL)").await;
+    world.target("DROP TABLE dbo.t; CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, name nvarchar(2) NULL, rv \
+        binary(8) NULL)").await;
     world.run(&["load"]).fails_with(1, &["name", "nvarchar(2)"]);
     assert_eq!(
         world.target_rows("SELECT COUNT(*) FROM dbo.t").await,

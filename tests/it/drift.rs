@@ -6,7 +6,8 @@ use icesync::sync::{FAIL_AFTER_ALTER, FAIL_AFTER_EVOLVE, FAIL_AFTER_RANGE};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-const ORDERS: &str = "CREATE TABLE dbo.orders (id int NOT NULL CONSTRAINT pk_orders PRIMARY KEY, amount decimal(9,2) NOT NULL, \
+const ORDERS: &str = "CREATE TABLE dbo.orders (id int NOT NULL CONSTRAINT pk_orders PRIMARY KEY, amount decimal(9,2) \
+    NOT NULL, \
 note nvarchar(10) NULL, qty int NULL, rv rowversion NOT NULL)
 GO
 INSERT dbo.orders (id, amount, note, qty) VALUES (1, 1.50, N'one', 10), (2, 2.50, N'two', 20), (3, 3.50, NULL, 30)";
@@ -49,8 +50,10 @@ fn metadata(world: &World, table: &str) -> Value {
 }
 
 /// Name and type of each column of a table.
-const COLUMNS: &str = "SELECT c.name, t.name, CONVERT(int, c.max_length), CONVERT(int, c.precision), CONVERT(int, c.is_nullable) FROM sys.columns c \
-JOIN sys.types t ON t.user_type_id = c.user_type_id WHERE c.object_id = OBJECT_ID(N'dbo.orders') AND c.name <> N'rv' ORDER BY c.name";
+const COLUMNS: &str = "SELECT c.name, t.name, CONVERT(int, c.max_length), CONVERT(int, c.precision), CONVERT(int, \
+    c.is_nullable) FROM sys.columns c \
+JOIN sys.types t ON t.user_type_id = c.user_type_id WHERE c.object_id = OBJECT_ID(N'dbo.orders') AND c.name <> N'rv' \
+ORDER BY c.name";
 
 async fn equal(world: &mut World, query: &str) {
     assert_eq!(
@@ -155,7 +158,10 @@ async fn columns_are_followed_to_the_lake_and_the_target() {
         .map(|((id, amount, note, quantity), rv)| {
             let rv = rv[0].trim_matches(|c: char| !c.is_ascii_digit() && !('A'..='F').contains(&c));
             let extra = if id == 2 { json!(5) } else { Value::Null };
-            json!({ "id": id, "amount": amount, "note": note, "quantity": quantity, "rv": rv.to_lowercase(), "extra": extra })
+            json!({
+        "id": id, "amount": amount, "note": note, "quantity": quantity, "rv": rv.to_lowercase(),
+        "extra": extra,
+    })
         })
         .collect();
     readers_agree(&world.lake("dbo", "orders"), "id", &rows);
@@ -203,7 +209,8 @@ async fn what_the_source_drops_stays_and_gets_null() {
     world.source("UPDATE dbo.orders SET amount = 9 WHERE id = 2; INSERT dbo.orders (id, amount) VALUES (4, 4)").await;
     let run = world.run(&["sync"]);
     assert_eq!(run.code, 0, "{run:#?}");
-    let said = "schema   column note: gone from the source; its values stay in the lake, rows written from now on have NULL";
+    let said = "schema   column note: gone from the source; its values stay in the lake, rows written from now on have \
+        NULL";
     assert!(run.stdout.contains(said), "{run:#?}");
     let dropped = "SELECT id, note, qty FROM dbo.orders ORDER BY id";
     let text = |text: &str| format!("Text({text:?})");
@@ -265,8 +272,10 @@ async fn a_table_made_anew_asks_whether_a_column_was_renamed() {
         let mut world = orders(PLAIN).await;
         let before = metadata(&world, "orders");
         world.source("EXEC sp_rename N'dbo.orders', N'old'").await;
-        world.source("CREATE TABLE dbo.orders (id int NOT NULL PRIMARY KEY, quantity int NULL, amount decimal(9,2) NOT NULL, note nvarchar(10) NULL, rv rowversion NOT NULL)").await;
-        world.source("INSERT dbo.orders (id, quantity, amount, note) SELECT id, qty, amount, note FROM dbo.old WHERE id > 1").await;
+        world.source("CREATE TABLE dbo.orders (id int NOT NULL PRIMARY KEY, quantity int NULL, amount decimal(9,2) NOT \
+            NULL, note nvarchar(10) NULL, rv rowversion NOT NULL)").await;
+        world.source("INSERT dbo.orders (id, quantity, amount, note) SELECT id, qty, amount, note FROM dbo.old WHERE \
+            id > 1").await;
         let refused = ["dbo.orders", "renames: { qty: quantity }", "drops: [qty]"];
         world.run(&["sync"]).fails_with(1, &refused);
         world.run(&["plan"]).fails_with(1, &refused);
@@ -434,7 +443,8 @@ async fn what_the_target_cannot_do_is_told_with_the_statement() {
 async fn a_target_of_its_own_making_is_not_altered_before_its_first_load() {
     let mut world = World::new(ORDERS).await;
     world.config(PLAIN);
-    world.target("CREATE TABLE dbo.orders (id int NOT NULL PRIMARY KEY, amount decimal(9,2) NOT NULL, note nvarchar(4) NULL, rv binary(8) NULL)").await;
+    world.target("CREATE TABLE dbo.orders (id int NOT NULL PRIMARY KEY, amount decimal(9,2) NOT NULL, note nvarchar(4) \
+        NULL, rv binary(8) NULL)").await;
     world.run(&["sync"]).fails_with(
         1,
         &[
@@ -452,7 +462,12 @@ async fn a_target_of_its_own_making_is_not_altered_before_its_first_load() {
     world.run(&["--json", "sync"]).json();
     batches(&mut world, EVERYTHING).await;
     world.run(&["--json", "sync"]).json();
-    let columns = world.target_rows("SELECT name, collation_name FROM sys.columns WHERE object_id = OBJECT_ID(N'dbo.orders') AND name IN (N'note', N'theirs') ORDER BY name").await;
+    let columns = world
+        .target_rows(
+            "SELECT name, collation_name FROM sys.columns WHERE object_id = \
+        OBJECT_ID(N'dbo.orders') AND name IN (N'note', N'theirs') ORDER BY name",
+        )
+        .await;
     assert_eq!(
         columns,
         [
@@ -460,7 +475,8 @@ async fn a_target_of_its_own_making_is_not_altered_before_its_first_load() {
             ["Text(\"theirs\")", "NULL"]
         ]
     );
-    equal(&mut world, "SELECT id, amount, CONVERT(varbinary(80), note), extra, CONVERT(int, quantity) FROM dbo.orders ORDER BY id").await;
+    equal(&mut world, "SELECT id, amount, CONVERT(varbinary(80), note), extra, CONVERT(int, quantity) FROM dbo.orders \
+        ORDER BY id").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -618,7 +634,8 @@ INSERT dbo.orders (qty) VALUES (10), (20)",
 #[tokio::test(flavor = "multi_thread")]
 async fn history_keeps_every_version_under_its_columns() {
     let mut world = World::new(ORDERS).await;
-    world.config("  - source: dbo.orders\n    kind: history\n    change: { strategy: rowversion }\n    merge: { mode: append }\n");
+    world.config("  - source: dbo.orders\n    kind: history\n    change: { strategy: rowversion }\n    merge: \
+        { mode: append }\n");
     world.run(&["--json", "sync"]).json();
     batches(&mut world, EVERYTHING).await;
     let run = world.run(&["--json", "sync"]).json();
@@ -650,7 +667,8 @@ INSERT dbo.orders VALUES (1, 10, DATEADD(hour, -3, SYSUTCDATETIME())), (2, 20, D
     let mut world = World::new(setup).await;
     let config = |column: &str| {
         format!(
-            "  - source: dbo.orders\n    change: {{ strategy: timestamp, column: {column}, lag: 0s, overlap: 0s, clock: utc }}\n"
+            "  - source: dbo.orders\n    change: {{ strategy: timestamp, column: {column}, lag: 0s, overlap: 0s, \
+                clock: utc }}\n"
         )
     };
     world.config(&config("changed"));
@@ -699,7 +717,8 @@ INSERT dbo.orders VALUES (1, 10, DATEADD(hour, -3, SYSUTCDATETIME())), (2, 20, D
 async fn an_interrupted_read_begins_anew_under_the_new_columns() {
     let setup = "CREATE TABLE dbo.orders (id int NOT NULL PRIMARY KEY, qty int NOT NULL, rv rowversion NOT NULL)
 GO
-INSERT dbo.orders (id, qty) SELECT s.n, s.n FROM (SELECT TOP (20000) CONVERT(int, ROW_NUMBER() OVER (ORDER BY (SELECT 1))) AS n
+INSERT dbo.orders (id, qty) SELECT s.n, s.n FROM (SELECT TOP (20000) CONVERT(int, ROW_NUMBER() OVER (ORDER BY (SELECT \
+1))) AS n
 FROM sys.all_columns a CROSS JOIN sys.all_columns b) AS s";
     let mut world = World::new(setup).await;
     world
@@ -762,13 +781,19 @@ async fn names_that_two_columns_exchanged_are_loaded_whole_or_not_at_all() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wider_types_keep_what_was_and_take_what_is_new() {
-    let setup = "CREATE TABLE dbo.orders (id int NOT NULL PRIMARY KEY, a tinyint, b smallint, c int, d decimal(9,2), e smallmoney, f real, \
-g varchar(5) COLLATE Latin1_General_CI_AS, h char(3) COLLATE Latin1_General_CI_AS, i nvarchar(5), j varbinary(3), k datetime, l datetime2(3), m time(0), n datetimeoffset(0), rv rowversion)
+    let setup = "CREATE TABLE dbo.orders (id int NOT NULL PRIMARY KEY, a tinyint, b smallint, c int, d decimal(9,2), e \
+        smallmoney, f real, \
+g varchar(5) COLLATE Latin1_General_CI_AS, h char(3) COLLATE Latin1_General_CI_AS, i nvarchar(5), j varbinary(3), k \
+datetime, l datetime2(3), m time(0), n datetimeoffset(0), rv rowversion)
 GO
-INSERT dbo.orders (id, a, b, c, d, e, f, g, h, i, j, k, l, m, n) VALUES (1, 255, -32768, 2147483647, -9999999.99, -214748.3648, 0.1, 'abcde', 'x', N'貓', 0x010203,
+INSERT dbo.orders (id, a, b, c, d, e, f, g, h, i, j, k, l, m, n) VALUES (1, 255, -32768, 2147483647, -9999999.99, \
+-214748.3648, 0.1, 'abcde', 'x', N'貓', 0x010203,
 '2024-02-29T23:59:59.997', '2024-02-29 23:59:59.999', '23:59:59', '2024-02-29 23:59:59 +05:45')";
-    let query = "SELECT id, a, b, c, CONVERT(nvarchar(50), d), CONVERT(nvarchar(50), e, 2), CONVERT(nvarchar(50), CONVERT(float, f), 2), CONVERT(varbinary(40), CONVERT(nvarchar(20), g)), \
-CONVERT(varbinary(40), CONVERT(nvarchar(20), h)), i, CONVERT(nvarchar(40), CONVERT(varbinary(20), j), 2), CONVERT(nvarchar(40), CONVERT(datetime2(7), k), 121), CONVERT(nvarchar(40), l, 121), CONVERT(nvarchar(40), m), CONVERT(nvarchar(40), n) \
+    let query = "SELECT id, a, b, c, CONVERT(nvarchar(50), d), CONVERT(nvarchar(50), e, 2), CONVERT(nvarchar(50), \
+        CONVERT(float, f), 2), CONVERT(varbinary(40), CONVERT(nvarchar(20), g)), \
+CONVERT(varbinary(40), CONVERT(nvarchar(20), h)), i, CONVERT(nvarchar(40), CONVERT(varbinary(20), j), 2), \
+CONVERT(nvarchar(40), CONVERT(datetime2(7), k), 121), CONVERT(nvarchar(40), l, 121), CONVERT(nvarchar(40), m), \
+CONVERT(nvarchar(40), n) \
 FROM dbo.orders ORDER BY id";
     let mut world = World::new(setup).await;
     world.config(PLAIN);
@@ -796,8 +821,10 @@ FROM dbo.orders ORDER BY id";
             ))
             .await;
     }
-    world.source("INSERT dbo.orders (id, a, b, c, d, e, f, g, h, i, j, k, l, m, n) VALUES (2, -1, 2147483647, -9223372036854775808, 99999999999999999999999999999999999.99, \
-922337203685477.5807, 1.0000000000000002E0, N'貓貓貓貓貓貓貓貓貓', 'y        ', REPLICATE(N'x', 100), 0x0102030405, '1753-01-01', '9999-12-31 23:59:59.9999999', '23:59:59.9999999', '2024-02-29 23:59:59.9999999 -14:00')").await;
+    world.source("INSERT dbo.orders (id, a, b, c, d, e, f, g, h, i, j, k, l, m, n) VALUES (2, -1, 2147483647, \
+        -9223372036854775808, 99999999999999999999999999999999999.99, \
+922337203685477.5807, 1.0000000000000002E0, N'貓貓貓貓貓貓貓貓貓', 'y        ', REPLICATE(N'x', 100), 0x0102030405, \
+'1753-01-01', '9999-12-31 23:59:59.9999999', '23:59:59.9999999', '2024-02-29 23:59:59.9999999 -14:00')").await;
     let run = world.run(&["--json", "sync"]).json();
     assert_eq!(changes(&run, "extract").len(), wider.len(), "{run:#}");
     assert_eq!(changes(&run, "load").len(), wider.len(), "{run:#}");
@@ -821,7 +848,8 @@ FROM dbo.orders ORDER BY id";
             ))
             .await;
     }
-    world.source("INSERT dbo.orders (id, a, c, d, f, l, m, n) VALUES (3, 7, -7, -7.07, 0.3, '2025-01-01 01:01:01.001', '01:01:01', '2025-01-01 01:01:01 -01:00')").await;
+    world.source("INSERT dbo.orders (id, a, c, d, f, l, m, n) VALUES (3, 7, -7, -7.07, 0.3, '2025-01-01 01:01:01.001', \
+        '01:01:01', '2025-01-01 01:01:01 -01:00')").await;
     let run = world.run(&["--json", "sync"]).json();
     assert_eq!(
         (changes(&run, "extract"), changes(&run, "load")),

@@ -14,7 +14,8 @@ FROM sys.all_columns a CROSS JOIN sys.all_columns b";
 const CHANGE: &str = "UPDATE dbo.events SET n = n + 1, payload = N'changed' WHERE id % 3 = 0;
     INSERT dbo.events (id, payload, n) SELECT MAX(id) + 1, N'new', 1 FROM dbo.events";
 
-const CONTENT: &str = "SELECT COUNT(*), SUM(n), SUM(CAST(id AS bigint) * n), SUM(CAST(LEN(payload) AS bigint)) FROM dbo.events";
+const CONTENT: &str = "SELECT COUNT(*), SUM(n), SUM(CAST(id AS bigint) * n), SUM(CAST(LEN(payload) AS bigint)) FROM \
+    dbo.events";
 
 /// Moments of a run for a SIGKILL, as fractions of its length.
 fn moments() -> impl Iterator<Item = f64> {
@@ -74,7 +75,8 @@ async fn survives_kills(args: &[&str]) {
 /// No staging table, and the tag is on the last snapshot.
 async fn nothing_is_left(world: &mut World, by: &str) {
     let staging = world
-        .target_rows("SELECT t.name FROM sys.tables t JOIN sys.schemas s ON s.schema_id = t.schema_id WHERE s.name = N'icesync' AND t.name LIKE N'stg%'")
+        .target_rows("SELECT t.name FROM sys.tables t JOIN sys.schemas s ON s.schema_id = t.schema_id WHERE s.name = \
+            N'icesync' AND t.name LIKE N'stg%'")
         .await;
     assert!(staging.is_empty(), "{by} left {staging:?}");
     let listed = world.run(&["--json", "snapshots"]).json();
@@ -117,7 +119,11 @@ async fn dying_at_each_edge_of_a_commit_loses_nothing() {
         sync::FAIL_AFTER_APPLY,
     ];
     for edge in edges {
-        let mut world = World::new("CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, n int NOT NULL, rv rowversion NOT NULL)\nGO\nINSERT dbo.t (id, n) VALUES (1, 1), (2, 2)").await;
+        let mut world = World::new(
+            "CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, n int NOT NULL, rv rowversion NOT \
+            NULL)\nGO\nINSERT dbo.t (id, n) VALUES (1, 1), (2, 2)",
+        )
+        .await;
         world.config("  - source: dbo.t\n");
         world.run(&["--json", "sync"]).json();
         world

@@ -263,7 +263,8 @@ pub fn readers_agree(table: &Path, key: &str, expected: &[Value]) {
 pub fn lakes_agree(tables: &[(PathBuf, Vec<Value>)]) {
     let Ok(python) = std::env::var("ICESYNC_INTEROP_PYTHON") else {
         eprintln!(
-            "SKIPPED: independent readers of {} random tables (ICESYNC_INTEROP_PYTHON is not set; scripts/test.sh sets it)",
+            "SKIPPED: independent readers of {} random tables (ICESYNC_INTEROP_PYTHON is not set; scripts/test.sh sets \
+                it)",
             tables.len()
         );
         return;

@@ -18,7 +18,8 @@ INSERT dbo.items (region, item_id, name, price, made, tag) VALUES
     (N'north', 2, N'', NULL, NULL, NULL),
     (N'south', 1, N'貓', -0.0001, '1753-01-01', NULL)";
 
-const COLUMNS: &str = "SELECT region, item_id, name, CONVERT(nvarchar(40), price, 2), CONVERT(nvarchar(40), made, 121), CONVERT(nvarchar(40), tag) FROM dbo.items ORDER BY region, item_id";
+const COLUMNS: &str = "SELECT region, item_id, name, CONVERT(nvarchar(40), price, 2), CONVERT(nvarchar(40), made, \
+    121), CONVERT(nvarchar(40), tag) FROM dbo.items ORDER BY region, item_id";
 
 async fn assert_equal(world: &mut World) {
     let source = world.source_rows(COLUMNS).await;
@@ -116,7 +117,8 @@ async fn replace_makes_the_target_equal() {
 #[tokio::test(flavor = "multi_thread")]
 async fn append_inserts_each_version_once() {
     let mut world = World::new(ITEMS).await;
-    world.config("  - source: dbo.items\n    kind: history\n    change: { strategy: rowversion }\n    merge: { mode: append }\n");
+    world.config("  - source: dbo.items\n    kind: history\n    change: { strategy: rowversion }\n    merge: \
+        { mode: append }\n");
     let first = world.run(&["--json", "sync"]).json();
     assert_eq!(counts(load_of(&first)), [json!(3), json!(0), json!(0)]);
     world
@@ -175,12 +177,14 @@ async fn loads_up_to_a_snapshot_and_refuses_to_go_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn identity_and_existing_targets() {
     let mut world = World::new(
-        "CREATE TABLE dbo.items (item_id int IDENTITY(10, 5) NOT NULL PRIMARY KEY, name varchar(20) NOT NULL, twice AS (item_id * 2))
+        "CREATE TABLE dbo.items (item_id int IDENTITY(10, 5) NOT NULL PRIMARY KEY, name varchar(20) NOT NULL, twice AS \
+            (item_id * 2))
 GO
 INSERT dbo.items (name) VALUES ('a'), ('b')",
     )
     .await;
-    world.target("CREATE TABLE dbo.items (item_id bigint IDENTITY NOT NULL PRIMARY KEY, name nvarchar(50) NULL, twice int NULL, extra int NULL DEFAULT 7)").await;
+    world.target("CREATE TABLE dbo.items (item_id bigint IDENTITY NOT NULL PRIMARY KEY, name nvarchar(50) NULL, twice \
+        int NULL, extra int NULL DEFAULT 7)").await;
     world.config("  - source: dbo.items\n");
     let first = world.run(&["--json", "sync"]).json();
     assert_eq!(counts(load_of(&first)), [json!(2), json!(0), json!(0)]);

@@ -109,9 +109,11 @@ async fn random_tables_come_back_as_they_were() {
 
 async fn round_trip(tables: &[Table], tally: &mut Tally) -> World {
     let mut world = World::new("SELECT 1").await;
-    let mut config = "source: { connection: \"${ICESYNC_SOURCE}\", parallel_tables: 4 }\nwarehouse: { location: ./warehouse }\n\
+    let mut config =
+        "source: { connection: \"${ICESYNC_SOURCE}\", parallel_tables: 4 }\nwarehouse: \
+        { location: ./warehouse }\n\
         target: { connection: \"${ICESYNC_TARGET}\" }\ntables:\n"
-        .to_owned();
+            .to_owned();
     for table in tables {
         for statement in table.create() {
             world.source(&statement).await;

@@ -18,12 +18,14 @@ fn setup(columns: &str, values: &str) -> String {
     format!(
         "CREATE TABLE dbo.t ({columns}, payload nvarchar(60) NOT NULL, n int NOT NULL, rv rowversion NOT NULL)
 GO
-INSERT dbo.t ({names}, payload, n) SELECT {values}, CONCAT(N'row ', s.n), s.n FROM (SELECT TOP (20000) CONVERT(int, ROW_NUMBER() OVER (ORDER BY (SELECT 1))) AS n
+INSERT dbo.t ({names}, payload, n) SELECT {values}, CONCAT(N'row ', s.n), s.n FROM (SELECT TOP (20000) CONVERT(int, \
+ROW_NUMBER() OVER (ORDER BY (SELECT 1))) AS n
 FROM sys.all_columns a CROSS JOIN sys.all_columns b) AS s"
     )
 }
 
-const CONTENT: &str = "SELECT COUNT(*), SUM(CAST(n AS bigint)), SUM(CAST(n AS bigint) * n), SUM(CAST(LEN(payload) AS bigint)), \
+const CONTENT: &str = "SELECT COUNT(*), SUM(CAST(n AS bigint)), SUM(CAST(n AS bigint) * n), SUM(CAST(LEN(payload) AS \
+    bigint)), \
 COUNT(DISTINCT n), MAX(payload) FROM dbo.t";
 
 const BY_ID: &str = "  - source: dbo.t\n    change: { strategy: rowversion, range_rows: 2000 }\n";
@@ -131,7 +133,8 @@ async fn an_interrupted_read_goes_on_where_it_stopped() {
     world.run(&["--json", "load"]).json();
     // What changes in ranges that are done, and in others, comes with the next window.
     world
-        .source("UPDATE dbo.t SET n = n + 100000, payload = CONCAT(N'row ', n + 100000) WHERE id % 10 = 0; INSERT dbo.t (id, payload, n) VALUES (0, N'row 0', 0), (1000000, N'row 5', 5)")
+        .source("UPDATE dbo.t SET n = n + 100000, payload = CONCAT(N'row ', n + 100000) WHERE id % 10 = 0; INSERT \
+            dbo.t (id, payload, n) VALUES (0, N'row 0', 0), (1000000, N'row 5', 5)")
         .await;
     let second = world.run(&["--json", "extract"]).json();
     assert_eq!(extract(&second)["ranges_resumed"], json!(3), "{second:#}");
@@ -179,7 +182,8 @@ async fn killed_at_any_moment_the_read_ends_equal() {
         let _ = child.kill();
         let _ = child.wait();
         world
-            .source(&format!("UPDATE dbo.t SET n = n + 1000000, payload = CONCAT(N'row ', n + 1000000) WHERE id % 50 = {attempt}"))
+            .source(&format!("UPDATE dbo.t SET n = n + 1000000, payload = CONCAT(N'row ', n + 1000000) WHERE id % 50 = \
+                {attempt}"))
             .await;
     }
     assert!(killed >= 1, "no run was alive when killed");
@@ -209,7 +213,8 @@ async fn a_large_load_fills_its_staging_heap_through_several_channels() {
     let mut world = World::new(
         "CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, payload nvarchar(20) NOT NULL, n int NOT NULL)
 GO
-INSERT dbo.t SELECT s.n, CONCAT(N'row ', s.n), s.n FROM (SELECT TOP (300000) CONVERT(int, ROW_NUMBER() OVER (ORDER BY (SELECT 1))) AS n
+INSERT dbo.t SELECT s.n, CONCAT(N'row ', s.n), s.n FROM (SELECT TOP (300000) CONVERT(int, ROW_NUMBER() OVER (ORDER BY \
+(SELECT 1))) AS n
 FROM sys.all_columns a CROSS JOIN sys.all_columns b) AS s",
     )
     .await;

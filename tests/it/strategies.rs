@@ -118,7 +118,8 @@ async fn timestamp_ties_nulls_and_late_rows() {
 
     // Late: its timestamp lies before the last window's end, within the overlap.
     world
-        .source("UPDATE dbo.orders SET amount = 1, updated_at = DATEADD(minute, -30, SYSUTCDATETIME()) WHERE order_id = 1")
+        .source("UPDATE dbo.orders SET amount = 1, updated_at = DATEADD(minute, -30, SYSUTCDATETIME()) WHERE order_id \
+            = 1")
         .await;
     let late = extracted(&world);
     assert_eq!(
@@ -153,7 +154,11 @@ async fn sequence_reads_new_numbers_only() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn full_commits_only_when_the_content_differs() {
-    let mut world = World::new("CREATE TABLE dbo.orders (order_id int NOT NULL PRIMARY KEY, name varchar(10) NULL)\nGO\nINSERT dbo.orders VALUES (1, 'a'), (2, NULL), (3, 'c')").await;
+    let mut world = World::new(
+        "CREATE TABLE dbo.orders (order_id int NOT NULL PRIMARY KEY, name varchar(10) \
+        NULL)\nGO\nINSERT dbo.orders VALUES (1, 'a'), (2, NULL), (3, 'c')",
+    )
+    .await;
     config(&world, "strategy: auto");
     let first = extracted(&world);
     assert_eq!(

@@ -64,8 +64,10 @@ async fn every_character_of_every_code_page_comes_back() {
         assert_eq!(page.number(), number, "{collation}");
         world
             .source(&format!(
-                "CREATE TABLE dbo.p{number} (id int NOT NULL PRIMARY KEY, short varchar(400) COLLATE {collation} NOT NULL, \
-fixed char(400) COLLATE {collation} NOT NULL, long varchar(max) COLLATE {collation} NOT NULL, old text COLLATE {collation} NOT NULL)"
+                "CREATE TABLE dbo.p{number} (id int NOT NULL PRIMARY KEY, short varchar(400) COLLATE {collation} NOT \
+                    NULL, \
+fixed char(400) COLLATE {collation} NOT NULL, long varchar(max) COLLATE {collation} NOT NULL, old text COLLATE \
+{collation} NOT NULL)"
             ))
             .await;
         for (at, row) in rows(collation).iter().enumerate() {
@@ -103,7 +105,8 @@ fixed char(400) COLLATE {collation} NOT NULL, long varchar(max) COLLATE {collati
             })
             .collect();
         let query = format!(
-            "SELECT id, CONVERT(nvarchar(400), short), CONVERT(nvarchar(400), fixed), CONVERT(nvarchar(max), long), CONVERT(nvarchar(max), old) \
+            "SELECT id, CONVERT(nvarchar(400), short), CONVERT(nvarchar(400), fixed), CONVERT(nvarchar(max), long), \
+                CONVERT(nvarchar(max), old) \
 FROM dbo.p{number} ORDER BY id"
         );
         assert_eq!(world.source_rows(&query).await, expected, "{collation}");
@@ -123,7 +126,8 @@ FROM dbo.p{number} ORDER BY id"
 #[tokio::test(flavor = "multi_thread")]
 async fn half_a_surrogate_pair_is_refused_or_counted() {
     let mut world = World::new(
-        "CREATE TABLE dbo.half (id nvarchar(10) COLLATE Latin1_General_BIN2 NOT NULL PRIMARY KEY, name nvarchar(20) NULL)
+        "CREATE TABLE dbo.half (id nvarchar(10) COLLATE Latin1_General_BIN2 NOT NULL PRIMARY KEY, name nvarchar(20) \
+            NULL)
 GO
 INSERT dbo.half VALUES (N'a', N'x' + NCHAR(0xD83D) + N'y'), (N'b', NCHAR(0xDE00) + NCHAR(0xD83D)), (N'c', N'whole 😀')",
     )
@@ -176,10 +180,12 @@ INSERT dbo.half VALUES (N'a', N'x' + NCHAR(0xD83D) + N'y'), (N'b', NCHAR(0xDE00)
 #[tokio::test(flavor = "multi_thread")]
 async fn what_standard_fidelity_cuts_off_is_counted() {
     let mut world = World::new(
-        "CREATE TABLE dbo.cut (id int NOT NULL PRIMARY KEY, t time(7) NULL, d datetime2(7) NULL, o datetimeoffset(7) NULL, fine datetime2(6) NULL)
+        "CREATE TABLE dbo.cut (id int NOT NULL PRIMARY KEY, t time(7) NULL, d datetime2(7) NULL, o datetimeoffset(7) \
+            NULL, fine datetime2(6) NULL)
 GO
 INSERT dbo.cut VALUES
-    (1, '10:00:00.1234567', '2024-01-01 10:00:00.1234567', '2024-01-01 10:00:00.1234567 +02:00', '2024-01-01 10:00:00.123456'),
+    (1, '10:00:00.1234567', '2024-01-01 10:00:00.1234567', '2024-01-01 10:00:00.1234567 +02:00', '2024-01-01 \
+    10:00:00.123456'),
     (2, '10:00:00.1234560', '9999-12-31 23:59:59.9999999', '2024-01-01 10:00:00.1234560 +00:00', NULL),
     (3, NULL, '2024-01-01', '2024-01-01 10:00:00.1234560 -05:30', NULL)",
     )
@@ -193,7 +199,8 @@ INSERT dbo.cut VALUES
         "{report:#}"
     );
     let text = world
-        .target_rows("SELECT CONVERT(varchar(40), t, 121), CONVERT(varchar(40), d, 121), CONVERT(varchar(40), o, 121) FROM dbo.cut ORDER BY id")
+        .target_rows("SELECT CONVERT(varchar(40), t, 121), CONVERT(varchar(40), d, 121), CONVERT(varchar(40), o, 121) \
+            FROM dbo.cut ORDER BY id")
         .await;
     assert_eq!(
         text,
@@ -222,7 +229,8 @@ INSERT dbo.cut VALUES
 /// Values that the server takes for equal and that are not the same.
 async fn twins(statement: &str) {
     let mut world = World::new(
-        "CREATE TABLE dbo.twins (o datetimeoffset(3) NOT NULL, b varbinary(8) NOT NULL, n nvarchar(8) COLLATE Latin1_General_CI_AI NOT NULL,
+        "CREATE TABLE dbo.twins (o datetimeoffset(3) NOT NULL, b varbinary(8) NOT NULL, n nvarchar(8) COLLATE \
+            Latin1_General_CI_AI NOT NULL,
     f float NULL, r real NULL, v sql_variant NULL, t varchar(8) NULL, PRIMARY KEY (o, b, n))
 GO
 INSERT dbo.twins VALUES ('2024-01-01 10:00:00 +00:00', 0x01, N'key', 0e0, 0e0, CONVERT(int, 5), 'a')",
@@ -303,7 +311,8 @@ INSERT dbo.v VALUES (1, NULL)",
     }
     world.config("  - source: dbo.v\n");
     world.run(&["--json", "sync"]).json();
-    let query = "SELECT id, CONVERT(nvarchar(128), SQL_VARIANT_PROPERTY(v, 'BaseType')), CONVERT(int, SQL_VARIANT_PROPERTY(v, 'Precision')), \
+    let query = "SELECT id, CONVERT(nvarchar(128), SQL_VARIANT_PROPERTY(v, 'BaseType')), CONVERT(int, \
+        SQL_VARIANT_PROPERTY(v, 'Precision')), \
 CONVERT(int, SQL_VARIANT_PROPERTY(v, 'Scale')), CONVERT(int, SQL_VARIANT_PROPERTY(v, 'MaxLength')), \
 CONVERT(nvarchar(128), SQL_VARIANT_PROPERTY(v, 'Collation')) FROM dbo.v ORDER BY id";
     assert_eq!(
@@ -336,7 +345,12 @@ CONVERT(nvarchar(128), SQL_VARIANT_PROPERTY(v, 'Collation')) FROM dbo.v ORDER BY
         row(14, "10:20:30.0000000", "time(0)"),
     ];
     let mut expected = expected.to_vec();
-    let collation = world.source_rows("SELECT CONVERT(nvarchar(128), SQL_VARIANT_PROPERTY(v, 'Collation')), CONVERT(int, SQL_VARIANT_PROPERTY(v, 'MaxLength')) / 2 FROM dbo.v WHERE id = 15").await;
+    let collation = world
+        .source_rows(
+            "SELECT CONVERT(nvarchar(128), SQL_VARIANT_PROPERTY(v, 'Collation')), \
+        CONVERT(int, SQL_VARIANT_PROPERTY(v, 'MaxLength')) / 2 FROM dbo.v WHERE id = 15",
+        )
+        .await;
     let name = collation[0][0]
         .trim_start_matches("Text(\"")
         .trim_end_matches("\")");

@@ -247,7 +247,13 @@ impl State {
                     out.extend_from_slice(piece);
                 }
                 if types::length(&call.ty).is_some_and(|n| out.len() > usize::from(n)) {
-                    return Err(error(9829, 16, "STRING_AGG aggregation result exceeded the limit of 8000 bytes. Use LOB types to avoid result truncation.").into());
+                    return Err(error(
+                        9829,
+                        16,
+                        "STRING_AGG aggregation result exceeded the limit of 8000 bytes. Use \
+                        LOB types to avoid result truncation.",
+                    )
+                    .into());
                 }
                 Value::Str(out.into())
             }

@@ -69,7 +69,12 @@ impl Connection {
         {
             let descriptor = cx.ses.transaction_id();
             flow::undo_everything(&mut cx);
-            let _ = cx.emit(Event::Error(error(3998, 16, "Uncommittable transaction is detected at the end of the batch. The transaction is rolled back.")));
+            let _ = cx.emit(Event::Error(error(
+                3998,
+                16,
+                "Uncommittable transaction is detected at the end of the \
+                batch. The transaction is rolled back.",
+            )));
             let _ = cx.emit(Event::TranEnd {
                 descriptor,
                 committed: false,

@@ -116,7 +116,8 @@ impl Frame {
                 134,
                 15,
                 format!(
-                    "The variable name '{}' has already been declared. Variable names must be unique within a query batch or stored procedure.",
+                    "The variable name '{}' has already been declared. Variable names must be unique within a query \
+                        batch or stored procedure.",
                     variable.name
                 ),
             ));
@@ -454,7 +455,8 @@ impl<'a> Cx<'a> {
             return Err(error(
                 11728,
                 16,
-                format!("The sequence object '{}' has reached its minimum or maximum value. Restart the sequence object to allow new values to be generated.", sequence.name),
+                format!("The sequence object '{}' has reached its minimum or maximum value. Restart the sequence \
+                    object to allow new values to be generated.", sequence.name),
             )
             .into());
         };

@@ -78,7 +78,8 @@ fn place(cx: &mut Cx<'_>, name: &ast::ObjectName, permission: &str) -> Outcome<P
     permissions::check_in_database(cx, database, permission)?;
     let schema = match name.schema() {
         Some(schema) => cx.held.database(database).schema(schema).map(|schema| schema.id).ok_or_else(|| {
-            error(2760, 16, format!("The specified schema name \"{schema}\" either does not exist or you do not have permission to use it."))
+            error(2760, 16, format!("The specified schema name \"{schema}\" either does not exist or you do not have \
+                permission to use it."))
         })?,
         None => crate::engine::bind::default_schema(cx, database),
     };
@@ -206,7 +207,16 @@ pub fn forget_table(cx: &mut Cx<'_>, at: ObjectRef) {
 fn require_names(columns: &[OutColumn], number: i32) -> Outcome<()> {
     for (at, column) in columns.iter().enumerate() {
         if column.name.is_empty() {
-            return Err(error(number, 16, format!("Create View or Function failed because no column name was specified for column {}.", at + 1)).into());
+            return Err(error(
+                number,
+                16,
+                format!(
+                    "Create View or Function failed because no column name was specified \
+                for column {}.",
+                    at + 1
+                ),
+            )
+            .into());
         }
     }
     Ok(())

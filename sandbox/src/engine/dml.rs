@@ -284,7 +284,8 @@ impl Writer {
                     515,
                     16,
                     format!(
-                        "Cannot insert the value NULL into column '{}', table '{table}'; column does not allow nulls. {verb} fails.",
+                        "Cannot insert the value NULL into column '{}', table '{table}'; column does not allow nulls. \
+                            {verb} fails.",
                         column.name
                     ),
                 )
@@ -301,7 +302,8 @@ impl Writer {
                 return Err(error(
                     547,
                     16,
-                    format!("The {verb} statement conflicted with the CHECK constraint \"{name}\". The conflict occurred in database \"{database}\", table \"{table}\"."),
+                    format!("The {verb} statement conflicted with the CHECK constraint \"{name}\". The conflict \
+                        occurred in database \"{database}\", table \"{table}\"."),
                 )
                 .into());
             }
@@ -470,7 +472,8 @@ impl Writer {
                 2627,
                 14,
                 format!(
-                    "Violation of {word} constraint '{}'. Cannot insert duplicate key in object '{table}'. The duplicate key value is ({values}).",
+                    "Violation of {word} constraint '{}'. Cannot insert duplicate key in object '{table}'. The \
+                        duplicate key value is ({values}).",
                     index.name
                 ),
             );
@@ -479,7 +482,8 @@ impl Writer {
             2601,
             14,
             format!(
-                "Cannot insert duplicate key row in object '{table}' with unique index '{}'. The duplicate key value is ({values}).",
+                "Cannot insert duplicate key row in object '{table}' with unique index '{}'. The duplicate key value \
+                    is ({values}).",
                 index.name
             ),
         )
@@ -503,7 +507,8 @@ pub fn refuse_when_doomed(cx: &Cx<'_>) -> Outcome<()> {
             error: error(
                 3930,
                 16,
-                "The current transaction cannot be committed and cannot support operations that write to the log file. Roll back the transaction.",
+                "The current transaction cannot be committed and cannot support operations that write to the log file. \
+                    Roll back the transaction.",
             ),
             rollback: false,
         });

@@ -104,7 +104,10 @@ pub fn snapshot_conflict(table: &str, database: &str) -> SqlError {
         3960,
         16,
         format!(
-            "Snapshot isolation transaction aborted due to update conflict. You cannot use snapshot isolation to access table '{table}' directly or indirectly in database '{database}' to update, delete, or insert the row that has been modified or deleted by another transaction. Retry the transaction or change the isolation level for the update/delete statement."
+            "Snapshot isolation transaction aborted due to update conflict. You cannot use snapshot isolation to \
+                access table '{table}' directly or indirectly in database '{database}' to update, delete, or insert \
+                the row that has been modified or deleted by another transaction. Retry the transaction or change the \
+                isolation level for the update/delete statement."
         ),
     )
 }

@@ -40,7 +40,16 @@ pub fn check_database(cx: &Cx<'_>, slot: usize) -> Outcome<()> {
         return Ok(());
     }
     let name = &cx.held.database(slot).name;
-    Err(error(916, 14, format!("The server principal \"{}\" is not able to access the database \"{name}\" under the current security context.", cx.ses.login)).into())
+    Err(error(
+        916,
+        14,
+        format!(
+            "The server principal \"{}\" is not able to access the database \"{name}\" under the \
+        current security context.",
+            cx.ses.login
+        ),
+    )
+    .into())
 }
 
 /// The user and every role it is in.

@@ -118,7 +118,16 @@ impl Args<'_> {
 
     fn required(&self, name: &str, position: usize) -> Outcome<String> {
         self.text(name, position).ok_or_else(|| {
-            error(201, 16, format!("Procedure or function '{}' expects parameter '@{name}', which was not supplied.", self.procedure)).into()
+            error(
+                201,
+                16,
+                format!(
+                    "Procedure or function '{}' expects parameter '@{name}', which was not \
+                supplied.",
+                    self.procedure
+                ),
+            )
+            .into()
         })
     }
 
@@ -255,7 +264,8 @@ pub fn parameter_frame(
                     8178,
                     16,
                     format!(
-                        "The parameterized query '({declarations})' expects the parameter '{}', which was not supplied.",
+                        "The parameterized query '({declarations})' expects the parameter '{}', which was not \
+                            supplied.",
                         parameter.name
                     ),
                 )));

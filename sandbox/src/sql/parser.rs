@@ -256,7 +256,8 @@ impl<'a> Parser<'a> {
             319,
             token.line,
             format!(
-                "Incorrect syntax near the keyword '{text}'. If this statement is a common table expression, an xmlnamespaces clause or a \
+                "Incorrect syntax near the keyword '{text}'. If this statement is a common table expression, an \
+                    xmlnamespaces clause or a \
                  change tracking context clause, the previous statement must be terminated with a semicolon."
             ),
         )
@@ -297,7 +298,8 @@ impl<'a> Parser<'a> {
     }
 
     fn too_deep(&self) -> SqlError {
-        let message = "Some part of your SQL statement is nested too deeply. Rewrite the query or break it up into smaller queries.";
+        let message = "Some part of your SQL statement is nested too deeply. Rewrite the query or break it up into \
+            smaller queries.";
         error(191, self.line(), message.to_owned())
     }
 
@@ -321,8 +323,10 @@ impl<'a> Parser<'a> {
             self.text(token).to_owned()
         };
         if text.is_empty() {
-            let message = "An object or column name is missing or empty. For SELECT INTO statements, verify each column has a name. For other \
-                           statements, look for empty alias names. Aliases defined as \"\" or [] are not allowed. Change the alias to a valid name.";
+            let message = "An object or column name is missing or empty. For SELECT INTO statements, verify each \
+                column has a name. For other \
+                           statements, look for empty alias names. Aliases defined as \"\" or [] are not allowed. \
+                           Change the alias to a valid name.";
             return Err(error(1038, token.line, message.to_owned()));
         }
         if text.encode_utf16().count() > IDENTIFIER_MAX {

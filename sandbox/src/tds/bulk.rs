@@ -218,7 +218,8 @@ fn read_rows(
 fn malformed(problem: ParseError) -> SqlError {
     match problem {
         ParseError::Incomplete => {
-            let message = "Premature end-of-message while reading current row from host. Host program may have terminated.";
+            let message = "Premature end-of-message while reading current row from host. Host program may have \
+                terminated.";
             error(4804, 21, message.to_owned())
         }
         ParseError::Bad(why) => error(

@@ -52,7 +52,8 @@ const FLAG_NULLABLE: u16 = 0x0001;
 const FLAG_UPDATABLE_UNKNOWN: u16 = 0x0008;
 const FLAG_IDENTITY: u16 = 0x0010;
 const FLAG_COMPUTED: u16 = 0x0020;
-const ASSEMBLY: &str = ", Microsoft.SqlServer.Types, Version=11.0.0.0, Culture=neutral, PublicKeyToken=89845dcd8080cc91";
+const ASSEMBLY: &str = ", Microsoft.SqlServer.Types, Version=11.0.0.0, Culture=neutral, \
+    PublicKeyToken=89845dcd8080cc91";
 
 /// Bytes of a decimal's value on the wire, sign included.
 pub(super) fn decimal_len(precision: u8) -> u8 {

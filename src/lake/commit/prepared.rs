@@ -236,10 +236,7 @@ pub(in crate::lake) async fn remove(table: &LakeTable, uri: &str) {
 }
 
 /// The entries of a snapshot's summary that the specification names, and our own row counts.
-pub(in crate::lake) fn summary(
-    prepared: &PreparedCommit,
-    base: &Files,
-) -> HashMap<String, String> {
+pub(in crate::lake) fn summary(prepared: &PreparedCommit, base: &Files) -> HashMap<String, String> {
     let plan = &prepared.plan;
     let gone = |live: &&Arc<LiveFile>| plan.gone.contains(live.file.file_path());
     let sum = |files: &mut dyn Iterator<Item = &DataFile>| -> (u64, u64, u64) {

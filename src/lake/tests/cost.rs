@@ -8,7 +8,10 @@ async fn a_run_without_rows_opens_no_manifest() {
     let (_, mut table) = fresh(directory.path(), TableKind::Mirror).await;
     commit(&mut table, WriteMode::Upsert, &[row(1, "a", 1)], &[], false).await;
     for path in files_in(&table, "metadata") {
-        if path.extension().is_some_and(|extension| extension == "avro") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "avro")
+        {
             std::fs::remove_file(path).unwrap();
         }
     }

@@ -143,7 +143,8 @@ impl Decoder {
         for ((column, promised), found) in self.columns.iter().zip(&self.promised).zip(metadata) {
             promised.check(found).map_err(|found| {
                 MssqlError::Shape(format!(
-                    "column {} of {} was promised as {} and arrives as {found}: its definition changed while it was being read; run again",
+                    "column {} of {} was promised as {} and arrives as {found}: its definition changed while it was \
+                        being read; run again",
                     column.name, self.table, column.ty
                 ))
             })?;
@@ -243,8 +244,10 @@ impl Decoder {
         match self.fidelity {
             Fidelity::Exact => self.fail(
                 col,
-                "the text holds a code unit that stands for no character (half of a surrogate pair, or malformed UTF-8)",
-                "correct the row at the source, or use fidelity: standard, which writes U+FFFD in its place and counts it",
+                "the text holds a code unit that stands for no character (half of a surrogate pair, or malformed \
+                    UTF-8)",
+                "correct the row at the source, or use fidelity: standard, which writes U+FFFD in its place and counts \
+                    it",
             ),
             Fidelity::Standard => {
                 self.truncations += u64::try_from(pieces).unwrap_or(u64::MAX);

@@ -61,19 +61,22 @@ pub fn timestamp(bounds: &TimestampBounds<'_>) -> Statement {
     let now = now(bounds.column.ty, bounds.clock);
     let minus = |from: &str, ms: &str| {
         format!(
-            "CONVERT({ty}, DATEADD(second, CONVERT(int, -({ms} / 1000)), DATEADD(millisecond, CONVERT(int, -({ms} % 1000)), {from})))"
+            "CONVERT({ty}, DATEADD(second, CONVERT(int, -({ms} / 1000)), DATEADD(millisecond, CONVERT(int, -({ms} % \
+                1000)), {from})))"
         )
     };
     let lower = |from: &str| minus(&format!("CONVERT({wide}, {from})"), "@overlap");
     let winter = winter_ms(bounds.column.ty, bounds.clock);
     let mut sql = format!(
-        "{isolation}DECLARE @utc datetime2(7) = SYSUTCDATETIME(), @local datetime2(7) = SYSDATETIME(), @back bigint = {lag}, @sees int, @open bigint;
+        "{isolation}DECLARE @utc datetime2(7) = SYSUTCDATETIME(), @local datetime2(7) = SYSDATETIME(), @back bigint = \
+            {lag}, @sees int, @open bigint;
 DECLARE @overlap bigint = {overlap} + {winter};
 DECLARE @now {wide} = {now};
 DECLARE @last {ty} = CONVERT({ty}, {last}, 121);
 SET @sees = HAS_PERMS_BY_NAME(NULL, NULL, N'VIEW SERVER STATE');
 IF @sees = 1 SELECT @open = MAX(DATEDIFF_BIG(millisecond, a.transaction_begin_time, @local)) \
-FROM sys.dm_tran_active_transactions AS a JOIN sys.dm_tran_database_transactions AS d ON d.transaction_id = a.transaction_id \
+FROM sys.dm_tran_active_transactions AS a JOIN sys.dm_tran_database_transactions AS d ON d.transaction_id = \
+a.transaction_id \
 WHERE d.database_id = DB_ID() AND d.database_transaction_begin_time IS NOT NULL;
 IF @open + {lag} > @back SET @back = @open + {lag};
 DECLARE @top {ty} = {top}, @hi {ty} = {hi};
@@ -147,7 +150,8 @@ pub fn sequence(
         "SET LOCK_TIMEOUT {lock_timeout_ms};
 DECLARE @hi {ty}, @last {ty} = {last};
 SELECT @hi = MAX({column}) FROM {table} WITH (TABLOCK, READCOMMITTEDLOCK);
-SELECT CONVERT(nvarchar(40), @hi) AS hi, CASE WHEN @last > @hi OR (@hi IS NULL AND @last IS NOT NULL) THEN 1 ELSE 0 END AS behind, \
+SELECT CONVERT(nvarchar(40), @hi) AS hi, CASE WHEN @last > @hi OR (@hi IS NULL AND @last IS NOT NULL) THEN 1 ELSE 0 \
+END AS behind, \
 CASE WHEN IDENT_CURRENT({name}) >= @last THEN 1 ELSE 0 END AS handed_out;
 SET LOCK_TIMEOUT -1;",
         last = typed(column, &last),

@@ -248,7 +248,8 @@ pub fn take_session_lock(resource: &str, timeout_ms: u32) -> Statement {
     let resource = params.text(resource);
     params.into_statement(format!(
         "DECLARE @rc int;
-EXEC @rc = sp_getapplock @Resource = {resource}, @LockMode = N'Exclusive', @LockOwner = N'Session', @LockTimeout = {timeout_ms};
+EXEC @rc = sp_getapplock @Resource = {resource}, @LockMode = N'Exclusive', @LockOwner = N'Session', @LockTimeout = \
+{timeout_ms};
 SELECT @rc AS rc;"
     ))
 }

@@ -12,23 +12,29 @@ pub fn describe(table: &TableName) -> Statement {
     params.into_statement(format!(
         "DECLARE @id int = OBJECT_ID({name});
 IF NOT EXISTS (SELECT 1 FROM sys.objects AS x WHERE x.object_id = @id AND x.type IN ('U', 'V')) SET @id = NULL;
-SELECT o.object_id, CONVERT(nvarchar(30), o.create_date, 126) AS create_date, s.name AS schema_name, o.name AS table_name, RTRIM(o.type) AS object_type, \
+SELECT o.object_id, CONVERT(nvarchar(30), o.create_date, 126) AS create_date, s.name AS schema_name, o.name AS \
+table_name, RTRIM(o.type) AS object_type, \
 HAS_PERMS_BY_NAME({name}, N'OBJECT', N'SELECT') AS can_select, \
 CONVERT(int, d.snapshot_isolation_state) AS snapshot_isolation_state, \
 CONVERT(int, d.is_read_committed_snapshot_on) AS is_read_committed_snapshot_on, \
-CONVERT(int, d.compatibility_level) AS compatibility_level, d.collation_name AS database_collation, d.name AS database_name, \
+CONVERT(int, d.compatibility_level) AS compatibility_level, d.collation_name AS database_collation, d.name AS \
+database_name, \
 CONVERT(int, t.is_memory_optimized) AS is_memory_optimized, \
 (SELECT SUM(p.rows) FROM sys.partitions AS p WHERE p.object_id = o.object_id AND p.index_id IN (0, 1)) AS row_count \
 FROM sys.objects AS o JOIN sys.schemas AS s ON s.schema_id = o.schema_id CROSS JOIN sys.databases AS d \
 LEFT JOIN sys.tables AS t ON t.object_id = o.object_id WHERE o.object_id = @id AND d.database_id = DB_ID();
 SELECT c.column_id, c.name, TYPE_NAME(c.system_type_id) AS base_type, c.user_type_id, t.name AS user_type, \
-CONVERT(int, t.is_assembly_type) AS is_assembly_type, CONVERT(int, c.max_length) AS max_length, CONVERT(int, c.precision) AS precision, \
-CONVERT(int, c.scale) AS scale, CONVERT(int, c.is_nullable) AS is_nullable, CONVERT(int, c.is_identity) AS is_identity, \
+CONVERT(int, t.is_assembly_type) AS is_assembly_type, CONVERT(int, c.max_length) AS max_length, CONVERT(int, \
+c.precision) AS precision, \
+CONVERT(int, c.scale) AS scale, CONVERT(int, c.is_nullable) AS is_nullable, CONVERT(int, c.is_identity) AS \
+is_identity, \
 CONVERT(int, c.is_computed) AS is_computed, CONVERT(int, c.generated_always_type) AS generated_always_type, \
 CONVERT(int, c.is_column_set) AS is_column_set, c.encryption_type, c.default_object_id, c.collation_name, \
 CONVERT(int, COLLATIONPROPERTY(c.collation_name, 'CodePage')) AS code_page \
-FROM sys.columns AS c JOIN sys.types AS t ON t.user_type_id = c.user_type_id WHERE c.object_id = @id ORDER BY c.column_id;
-SELECT i.index_id, i.name AS index_name, CONVERT(int, i.is_primary_key) AS is_primary_key, CONVERT(int, i.is_unique) AS is_unique, \
+FROM sys.columns AS c JOIN sys.types AS t ON t.user_type_id = c.user_type_id WHERE c.object_id = @id ORDER BY \
+c.column_id;
+SELECT i.index_id, i.name AS index_name, CONVERT(int, i.is_primary_key) AS is_primary_key, CONVERT(int, i.is_unique) \
+AS is_unique, \
 CONVERT(int, i.has_filter) AS has_filter, CONVERT(int, ic.key_ordinal) AS key_ordinal, ic.column_id \
 FROM sys.indexes AS i JOIN sys.index_columns AS ic ON ic.object_id = i.object_id AND ic.index_id = i.index_id \
 WHERE i.object_id = @id AND i.is_disabled = 0 AND i.is_hypothetical = 0 AND ic.key_ordinal > 0 \

@@ -133,7 +133,8 @@ SET @staged = 0;
     sql.push_str(&checks(plan, &mut params));
     sql.push_str(&rows(plan));
     sql.push_str(&format!(
-        "UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @staged - @inserted - @updated \
+        "UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = \
+            @staged - @inserted - @updated \
 FROM [icesync].[load_state] AS s WHERE s.[target] = {target};
 DROP TABLE {};
 COMMIT TRANSACTION;
@@ -156,14 +157,16 @@ fn compare_and_set(state: &StateChange, target: &str, params: &mut Params) -> St
         Some(old) => {
             let old = params.int(old);
             format!(
-                "UPDATE s SET s.[lake_table] = {lake_table}, s.[table_uuid] = {table_uuid}, s.[snapshot_id] = {snapshot}, \
+                "UPDATE s SET s.[lake_table] = {lake_table}, s.[table_uuid] = {table_uuid}, s.[snapshot_id] = \
+                    {snapshot}, \
 s.[sequence_number] = {sequence}, s.[run_id] = {run_id}, s.[loaded_at] = SYSUTCDATETIME() \
 FROM [icesync].[load_state] AS s WITH (UPDLOCK, SERIALIZABLE) WHERE s.[target] = {target} AND s.[snapshot_id] = {old};
 {moved}"
             )
         }
         None => format!(
-            "INSERT [icesync].[load_state] ([target], [lake_table], [table_uuid], [snapshot_id], [sequence_number], [run_id], [loaded_at], \
+            "INSERT [icesync].[load_state] ([target], [lake_table], [table_uuid], [snapshot_id], [sequence_number], \
+                [run_id], [loaded_at], \
 [inserted], [updated], [deleted], [unchanged]) \
 SELECT {target}, {lake_table}, {table_uuid}, {snapshot}, {sequence}, {run_id}, SYSUTCDATETIME(), 0, 0, 0, 0 \
 WHERE NOT EXISTS (SELECT 1 FROM [icesync].[load_state] AS s WITH (UPDLOCK, SERIALIZABLE) WHERE s.[target] = {target});
@@ -185,7 +188,8 @@ fn checks(plan: &MergePlan, params: &mut Params) -> String {
     );
     if !nullable.is_empty() && plan.compares_keys() {
         sql.push_str(&format!(
-            "IF EXISTS (SELECT 1 FROM {staging} AS s WHERE {nullable}) THROW {ERROR_NULL_KEY}, N'a staged row has NULL in its key', 1;\n"
+            "IF EXISTS (SELECT 1 FROM {staging} AS s WHERE {nullable}) THROW {ERROR_NULL_KEY}, N'a staged row has NULL \
+                in its key', 1;\n"
         ));
     }
     for column in plan.columns.iter().filter(|c| is_code_page_text(c.ty)) {
@@ -195,7 +199,8 @@ fn checks(plan: &MergePlan, params: &mut Params) -> String {
         );
         let column_name = params.text(&column.name);
         sql.push_str(&format!(
-            "SELECT TOP (1) @example = CONVERT(nvarchar(100), {staged}) FROM {staging} AS s WHERE {back} <> CONVERT(varbinary(max), {staged});
+            "SELECT TOP (1) @example = CONVERT(nvarchar(100), {staged}) FROM {staging} AS s WHERE {back} <> \
+                CONVERT(varbinary(max), {staged});
 IF @example IS NOT NULL
 BEGIN
     SET @message = CONCAT({column_name}, N': ', @example);
@@ -261,7 +266,8 @@ fn rows(plan: &MergePlan) -> String {
             )
         }
         (Mode::Replace, false) => format!(
-            "DELETE d FROM {target} AS d WITH (UPDLOCK, SERIALIZABLE) WHERE NOT EXISTS (SELECT 1 FROM ({net}) AS s WHERE {});
+            "DELETE d FROM {target} AS d WITH (UPDLOCK, SERIALIZABLE) WHERE NOT EXISTS (SELECT 1 FROM ({net}) AS s \
+                WHERE {});
 SET @deleted = @@ROWCOUNT;
 {}",
             plan.join(),
@@ -319,7 +325,8 @@ ON {}
     sql.push_str(&format!(
         "WHEN NOT MATCHED BY TARGET{inserted} THEN INSERT ({}) VALUES ({})
 OUTPUT $action INTO @actions (action);
-SELECT @inserted = COUNT_BIG(CASE WHEN a.action = N'INSERT' THEN 1 END), @updated = COUNT_BIG(CASE WHEN a.action = N'UPDATE' THEN 1 END), \
+SELECT @inserted = COUNT_BIG(CASE WHEN a.action = N'INSERT' THEN 1 END), @updated = COUNT_BIG(CASE WHEN a.action = \
+N'UPDATE' THEN 1 END), \
 @deleted = @deleted + COUNT_BIG(CASE WHEN a.action = N'DELETE' THEN 1 END) FROM @actions AS a;
 ",
         plan.names(""),
@@ -343,14 +350,16 @@ fn update_insert(plan: &MergePlan, net: &str) -> String {
     };
     if plan.has_deletes {
         sql.push_str(&format!(
-            "DELETE d FROM {target} AS d WITH (UPDLOCK, SERIALIZABLE) JOIN ({net}) AS s ON {join} WHERE s.{operation} = 'D';
+            "DELETE d FROM {target} AS d WITH (UPDLOCK, SERIALIZABLE) JOIN ({net}) AS s ON {join} WHERE s.{operation} \
+                = 'D';
 SET @deleted = @deleted + @@ROWCOUNT;
 "
         ));
     }
     if let Some((set, changed)) = plan.update() {
         sql.push_str(&format!(
-            "UPDATE d SET {set} FROM {target} AS d WITH (UPDLOCK, SERIALIZABLE) JOIN ({net}) AS s ON {join} WHERE {}{changed};
+            "UPDATE d SET {set} FROM {target} AS d WITH (UPDLOCK, SERIALIZABLE) JOIN ({net}) AS s ON {join} WHERE \
+                {}{changed};
 SET @updated = @@ROWCOUNT;
 ",
             only("U")

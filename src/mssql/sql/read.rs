@@ -247,8 +247,10 @@ pub fn histogram(table: &TableSchema, column: usize) -> Statement {
     );
     params.into_statement(format!(
         "SELECT {high} AS high, CONVERT(bigint, h.range_rows + h.equal_rows) AS row_count \
-FROM (SELECT TOP (1) s.object_id, s.stats_id FROM sys.stats AS s JOIN sys.stats_columns AS c ON c.object_id = s.object_id AND c.stats_id = s.stats_id \
-WHERE s.object_id = OBJECT_ID({name}) AND s.has_filter = 0 AND c.stats_column_id = 1 AND c.column_id = {id} ORDER BY s.stats_id) AS s \
+FROM (SELECT TOP (1) s.object_id, s.stats_id FROM sys.stats AS s JOIN sys.stats_columns AS c ON c.object_id = \
+s.object_id AND c.stats_id = s.stats_id \
+WHERE s.object_id = OBJECT_ID({name}) AND s.has_filter = 0 AND c.stats_column_id = 1 AND c.column_id = {id} ORDER BY \
+s.stats_id) AS s \
 CROSS APPLY sys.dm_db_stats_histogram(s.object_id, s.stats_id) AS h ORDER BY h.step_number;"
     ))
 }
@@ -346,7 +348,8 @@ pub fn duplicate_key(table: &TableSchema) -> Statement {
         ", N', ', ",
     );
     Statement::plain(format!(
-        "SELECT TOP (1) CONCAT(N'', {text}) AS example, COUNT_BIG(*) AS row_count FROM {} GROUP BY {keys} HAVING COUNT_BIG(*) > 1;",
+        "SELECT TOP (1) CONCAT(N'', {text}) AS example, COUNT_BIG(*) AS row_count FROM {} GROUP BY {keys} HAVING \
+            COUNT_BIG(*) > 1;",
         TableIdent(&table.name)
     ))
 }

@@ -48,7 +48,8 @@ pub fn settled_state(target: &str, resource: &str, timeout_ms: u32) -> Statement
         "SET XACT_ABORT ON;
 DECLARE @rc int;
 BEGIN TRANSACTION;
-EXEC @rc = sp_getapplock @Resource = {resource}, @LockMode = N'Exclusive', @LockOwner = N'Transaction', @LockTimeout = {timeout_ms};
+EXEC @rc = sp_getapplock @Resource = {resource}, @LockMode = N'Exclusive', @LockOwner = N'Transaction', @LockTimeout = \
+{timeout_ms};
 SELECT @rc AS rc;
 SELECT {COLUMNS} FROM [icesync].[load_state] AS s WHERE s.[target] = {target};
 COMMIT TRANSACTION;"

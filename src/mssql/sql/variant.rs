@@ -135,7 +135,8 @@ pub(super) fn base_type(value: &str) -> String {
         "{name} + CASE WHEN {name} IN (N'decimal', N'numeric') THEN CONCAT(N'(', {precision}, N',', {scale}, N')') \
 WHEN {name} IN (N'time', N'datetime2', N'datetimeoffset') THEN CONCAT(N'(', {scale}, N')') \
 WHEN {name} IN (N'char', N'varchar', N'binary', N'varbinary') THEN CONCAT(N'(', {bytes}, N')') \
-WHEN {name} IN (N'nchar', N'nvarchar') THEN CONCAT(N'(', {bytes} / 2, N')') ELSE N'' END + ISNULL(N' COLLATE ' + {collation}, N'')"
+WHEN {name} IN (N'nchar', N'nvarchar') THEN CONCAT(N'(', {bytes} / 2, N')') ELSE N'' END + ISNULL(N' COLLATE ' + \
+{collation}, N'')"
     )
 }
 

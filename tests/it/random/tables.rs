@@ -611,7 +611,8 @@ fn twin(ty: &SqlType, name: &str) -> Option<String> {
             "CASE WHEN {name} BETWEEN '1900-01-01' AND '2100-01-01' THEN SWITCHOFFSET({name}, '+01:00') ELSE {name} END"
         ),
         SqlType::SqlVariant => format!(
-            "CASE CONVERT(nvarchar(128), SQL_VARIANT_PROPERTY({name}, 'BaseType')) WHEN N'int' THEN CONVERT(sql_variant, CONVERT(bigint, {name})) ELSE {name} END"
+            "CASE CONVERT(nvarchar(128), SQL_VARIANT_PROPERTY({name}, 'BaseType')) WHEN N'int' THEN \
+                CONVERT(sql_variant, CONVERT(bigint, {name})) ELSE {name} END"
         ),
         _ => return None,
     })

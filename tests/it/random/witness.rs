@@ -396,9 +396,12 @@ pub fn query(table: &Table) -> String {
                 | SqlType::Geography => format!("CONVERT(varbinary(max), {name})"),
                 SqlType::SqlVariant => format!(
                     "CONCAT(CONVERT(nvarchar(128), SQL_VARIANT_PROPERTY({name}, 'BaseType')), N' ', \
-CONVERT(nvarchar(10), SQL_VARIANT_PROPERTY({name}, 'Precision')), N' ', CONVERT(nvarchar(10), SQL_VARIANT_PROPERTY({name}, 'Scale')), N' ', \
-CONVERT(nvarchar(10), SQL_VARIANT_PROPERTY({name}, 'MaxLength')), N' ', CONVERT(nvarchar(128), SQL_VARIANT_PROPERTY({name}, 'Collation'))), \
-CASE WHEN CONVERT(nvarchar(128), SQL_VARIANT_PROPERTY({name}, 'BaseType')) IN (N'date', N'time', N'datetime2', N'datetimeoffset') \
+CONVERT(nvarchar(10), SQL_VARIANT_PROPERTY({name}, 'Precision')), N' ', CONVERT(nvarchar(10), \
+SQL_VARIANT_PROPERTY({name}, 'Scale')), N' ', \
+CONVERT(nvarchar(10), SQL_VARIANT_PROPERTY({name}, 'MaxLength')), N' ', CONVERT(nvarchar(128), \
+SQL_VARIANT_PROPERTY({name}, 'Collation'))), \
+CASE WHEN CONVERT(nvarchar(128), SQL_VARIANT_PROPERTY({name}, 'BaseType')) IN (N'date', N'time', N'datetime2', \
+N'datetimeoffset') \
 THEN CONVERT(varbinary(8000), CONVERT(nvarchar(60), {name}, 121)) ELSE CONVERT(varbinary(8000), {name}) END"
                 ),
             }

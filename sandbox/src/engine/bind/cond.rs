@@ -234,7 +234,13 @@ impl Binder<'_, '_> {
     ) -> Outcome<Cond> {
         let (mut bound, correlated) = self.nested(query)?;
         let [column] = bound.columns.as_slice() else {
-            return Err(error(116, 16, "Only one expression can be specified in the select list when the subquery is not introduced with EXISTS.").into());
+            return Err(error(
+                116,
+                16,
+                "Only one expression can be specified in the select list when the subquery is \
+                not introduced with EXISTS.",
+            )
+            .into());
         };
         let right = Expr::column(0, column.ty.clone(), column.collate.clone(), true);
         let (left, right, collate) = self.comparable_pair(left, right, "equal to")?;
@@ -273,7 +279,13 @@ impl Binder<'_, '_> {
             return Ok(None);
         };
         if left.len() != right.len() {
-            return Err(error(205, 16, "All queries combined using a UNION, INTERSECT or EXCEPT operator must have an equal number of expressions in their target lists.").into());
+            return Err(error(
+                205,
+                16,
+                "All queries combined using a UNION, INTERSECT or EXCEPT operator must have an \
+                equal number of expressions in their target lists.",
+            )
+            .into());
         }
         let mut pairs = Vec::with_capacity(left.len());
         for (left, right) in left.iter().zip(&right) {

@@ -90,11 +90,26 @@ impl Binder<'_, '_> {
         self.recursion -= 1;
         let (stepped, _) = stepped?;
         if stepped.columns.len() != columns.len() {
-            return Err(error(205, 16, "All queries combined using a UNION, INTERSECT or EXCEPT operator must have an equal number of expressions in their target lists.").into());
+            return Err(error(
+                205,
+                16,
+                "All queries combined using a UNION, INTERSECT or EXCEPT operator must have an \
+                equal number of expressions in their target lists.",
+            )
+            .into());
         }
         for (a, b) in columns.iter().zip(&stepped.columns) {
             if crate::engine::types::name(&a.ty) != crate::engine::types::name(&b.ty) {
-                return Err(error(240, 16, format!("Types don't match between the anchor and the recursive part in column \"{}\" of recursive query \"{}\".", a.name, cte.name)).into());
+                return Err(error(
+                    240,
+                    16,
+                    format!(
+                        "Types don't match between the anchor and the recursive part in \
+                    column \"{}\" of recursive query \"{}\".",
+                        a.name, cte.name
+                    ),
+                )
+                .into());
             }
         }
         let width = columns.len();

@@ -224,7 +224,13 @@ impl Binder<'_, '_> {
             ExprKind::Subquery(query) => {
                 let (bound, correlated) = self.nested(query)?;
                 let [column] = bound.columns.as_slice() else {
-                    return Err(error(116, 16, "Only one expression can be specified in the select list when the subquery is not introduced with EXISTS.").into());
+                    return Err(error(
+                        116,
+                        16,
+                        "Only one expression can be specified in the select list when the \
+                        subquery is not introduced with EXISTS.",
+                    )
+                    .into());
                 };
                 let column = column.clone();
                 Ok(Expr {
@@ -252,7 +258,8 @@ impl Binder<'_, '_> {
             return Err(error(
                 8120,
                 16,
-                format!("Column '{name}' is invalid in the select list because it is not contained in either an aggregate function or the GROUP BY clause."),
+                format!("Column '{name}' is invalid in the select list because it is not contained in either an \
+                    aggregate function or the GROUP BY clause."),
             )
             .into());
         }
@@ -497,7 +504,10 @@ impl Binder<'_, '_> {
     fn at_time_zone(&mut self, expr: &ast::Expr, zone: &ast::Expr) -> Outcome<Expr> {
         let inner = self.expr(expr)?;
         let zone = self.expr(zone)?;
-        let utc = matches!(&zone.kind, Kind::Const(Value::Str(units)) if types::text(units).eq_ignore_ascii_case("UTC"));
+        let utc = matches!(
+            &zone.kind,
+            Kind::Const(Value::Str(units)) if types::text(units).eq_ignore_ascii_case("UTC")
+        );
         if !utc {
             return self.refuse("AT TIME ZONE other than 'UTC'", expr.line);
         }

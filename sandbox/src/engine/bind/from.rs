@@ -472,7 +472,13 @@ impl Binder<'_, '_> {
         };
         let view = view.clone();
         if self.nesting >= 32 {
-            return Err(error(217, 16, "Maximum stored procedure, function, trigger, or view nesting level exceeded (limit 32).").into());
+            return Err(error(
+                217,
+                16,
+                "Maximum stored procedure, function, trigger, or view nesting level exceeded \
+                (limit 32).",
+            )
+            .into());
         }
         let mut inner = Binder::new(self.cx);
         inner.database = at.database;

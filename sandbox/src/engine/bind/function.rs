@@ -18,7 +18,15 @@ impl Binder<'_, '_> {
             && !schema.eq_ignore_ascii_case("sys")
         {
             return Err(at_line(
-                error(4121, 16, format!("Cannot find either column \"{schema}\" or the user-defined function or aggregate \"{}\", or the name is ambiguous.", call.name)),
+                error(
+                    4121,
+                    16,
+                    format!(
+                        "Cannot find either column \"{schema}\" or the user-defined function or \
+                    aggregate \"{}\", or the name is ambiguous.",
+                        call.name
+                    ),
+                ),
                 line,
             )
             .into());
@@ -226,7 +234,9 @@ impl Binder<'_, '_> {
                 .as_ref()
                 .is_some_and(|grouping| !grouping.inside);
         if !allowed {
-            return Err(error(147, 15, "An aggregate may not appear in the WHERE clause unless it is in a subquery contained in a HAVING clause or a select list, and the column being aggregated is an outer reference.").into());
+            return Err(error(147, 15, "An aggregate may not appear in the WHERE clause unless it is in a subquery \
+                contained in a HAVING clause or a select list, and the column being aggregated is an outer \
+                reference.").into());
         }
         if let Some(grouping) = &mut self.grouping {
             grouping.inside = true;

@@ -176,7 +176,13 @@ impl Binder<'_, '_> {
         for expr in &select.group_by {
             let bound = self.expr(expr)?;
             if !types::is_comparable(&bound.ty) {
-                return Err(error(306, 16, "The text, ntext, and image data types cannot be compared or sorted, except when using IS NULL or LIKE operator.").into());
+                return Err(error(
+                    306,
+                    16,
+                    "The text, ntext, and image data types cannot be compared or sorted, except \
+                    when using IS NULL or LIKE operator.",
+                )
+                .into());
             }
             keys.push((format!("{:?}", bound.kind), bound));
         }
@@ -219,7 +225,13 @@ impl Binder<'_, '_> {
         for item in by {
             let expr = self.order_expr(&item.expr, &items)?;
             if !types::is_comparable(&expr.ty) {
-                return Err(error(306, 16, "The text, ntext, and image data types cannot be compared or sorted, except when using IS NULL or LIKE operator.").into());
+                return Err(error(
+                    306,
+                    16,
+                    "The text, ntext, and image data types cannot be compared or sorted, except \
+                    when using IS NULL or LIKE operator.",
+                )
+                .into());
             }
             if !matches!(expr.kind, Kind::Const(_)) {
                 keys.push(SortKey {
@@ -336,7 +348,9 @@ impl Binder<'_, '_> {
                     match grouping.keys.iter().position(|(key, _)| *key == text) {
                         Some(key) => expr.kind = Kind::Column(key),
                         None => {
-                            return Err(error(8120, 16, format!("Column '{}.{}' is invalid in the select list because it is not contained in either an aggregate function or the GROUP BY clause.", source.name, column.name)).into());
+                            return Err(error(8120, 16, format!("Column '{}.{}' is invalid in the select list because \
+                                it is not contained in either an aggregate function or the GROUP BY \
+                                clause.", source.name, column.name)).into());
                         }
                     }
                 }
@@ -351,8 +365,20 @@ impl Binder<'_, '_> {
         }
         if out.len() == before {
             return Err(match item {
-                SelectItem::QualifiedStar(name) => error(107, 15, format!("The column prefix '{name}' does not match with a table name or alias name used in the query.")),
-                SelectItem::Star | SelectItem::Expr { .. } | SelectItem::Assign { .. } => error(263, 16, "Must specify table to select from."),
+                SelectItem::QualifiedStar(name) => error(
+                    107,
+                    15,
+                    format!(
+                        "The column prefix '{name}' does not match \
+                    with a table name or alias name used in the query."
+                    ),
+                ),
+                SelectItem::Star | SelectItem::Expr { .. } | SelectItem::Assign { .. } => error(
+                    263,
+                    16,
+                    "Must specify \
+                    table to select from.",
+                ),
             }
             .into());
         }
@@ -398,7 +424,13 @@ impl Binder<'_, '_> {
             .filter(|item| item.assign.is_some())
             .count();
         if assigning > 0 && assigning < lists.items.len() {
-            return Err(error(141, 15, "A SELECT statement that assigns a value to a variable must not be combined with data-retrieval operations.").into());
+            return Err(error(
+                141,
+                15,
+                "A SELECT statement that assigns a value to a variable must not be combined with \
+                data-retrieval operations.",
+            )
+            .into());
         }
         let columns: Vec<OutColumn> = lists
             .items
@@ -419,7 +451,16 @@ impl Binder<'_, '_> {
             let keys = distinct_keys(&lists)?;
             for column in &columns {
                 if !types::is_comparable(&column.ty) {
-                    return Err(error(421, 16, format!("The {} data type cannot be selected as DISTINCT because it is not comparable.", types::name(&column.ty))).into());
+                    return Err(error(
+                        421,
+                        16,
+                        format!(
+                            "The {} data type cannot be selected as DISTINCT because it is \
+                        not comparable.",
+                            types::name(&column.ty)
+                        ),
+                    )
+                    .into());
                 }
             }
             let exprs = lists.items.into_iter().map(|item| item.expr).collect();
@@ -510,7 +551,13 @@ impl Binder<'_, '_> {
             self.scopes = scopes;
             let ties = if top.with_ties { keys } else { Vec::new() };
             if top.with_ties && ties.is_empty() {
-                return Err(error(1062, 15, "The TOP N WITH TIES clause is not allowed without a corresponding ORDER BY clause.").into());
+                return Err(error(
+                    1062,
+                    15,
+                    "The TOP N WITH TIES clause is not allowed without a corresponding ORDER BY \
+                    clause.",
+                )
+                .into());
             }
             plan = Plan::new(
                 Node::Top {
@@ -559,7 +606,8 @@ fn distinct_keys(lists: &Lists) -> Outcome<Vec<SortKey>> {
             let at = lists.items.iter().position(|item| format!("{:?}", item.expr.kind) == text).ok_or_else(|| {
                 error(145, 15, "ORDER BY items must appear in the select list if SELECT DISTINCT is specified.")
             })?;
-            Ok(SortKey { expr: Expr { kind: Kind::Column(at), ..lists.items[at].expr.clone() }, descending: key.descending })
+            let expr = Expr { kind: Kind::Column(at), ..lists.items[at].expr.clone() };
+            Ok(SortKey { expr, descending: key.descending })
         })
         .collect()
 }

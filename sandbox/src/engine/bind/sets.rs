@@ -12,7 +12,13 @@ use crate::sql::ast::{self, ExprKind, SetOp};
 impl Binder<'_, '_> {
     pub(super) fn set_operation(&mut self, op: SetOp, left: Bound, right: Bound) -> Outcome<Bound> {
         if left.columns.len() != right.columns.len() {
-            return Err(error(205, 16, "All queries combined using a UNION, INTERSECT or EXCEPT operator must have an equal number of expressions in their target lists.").into());
+            return Err(error(
+                205,
+                16,
+                "All queries combined using a UNION, INTERSECT or EXCEPT operator must have an \
+                equal number of expressions in their target lists.",
+            )
+            .into());
         }
         let mut columns = Vec::with_capacity(left.columns.len());
         let (mut left_exprs, mut right_exprs) = (Vec::new(), Vec::new());
@@ -25,7 +31,16 @@ impl Binder<'_, '_> {
                 _ => self.unify(&[&x, &y])?,
             };
             if op != SetOp::UnionAll && !types::is_comparable(&ty) {
-                return Err(error(421, 16, format!("The {} data type cannot be selected as DISTINCT because it is not comparable.", types::name(&ty))).into());
+                return Err(error(
+                    421,
+                    16,
+                    format!(
+                        "The {} data type cannot be selected as DISTINCT because it is not \
+                    comparable.",
+                        types::name(&ty)
+                    ),
+                )
+                .into());
             }
             left_exprs.push(cast(x, &ty));
             right_exprs.push(cast(y, &ty));
@@ -185,7 +200,15 @@ pub(super) fn checked_ordinal(at: usize, count: usize) -> Outcome<usize> {
     if (1..=count).contains(&at) {
         Ok(at - 1)
     } else {
-        Err(error(108, 16, format!("The ORDER BY position number {at} is out of range of the number of items in the select list.")).into())
+        Err(error(
+            108,
+            16,
+            format!(
+                "The ORDER BY position number {at} is out of range of the number of items in the \
+            select list."
+            ),
+        )
+        .into())
     }
 }
 

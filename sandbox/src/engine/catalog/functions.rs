@@ -63,7 +63,15 @@ pub(super) fn lookup(name: &ObjectName) -> Option<&'static TableFunction> {
 
 fn check_args(args: &[Value], name: &str, wanted: usize) -> Outcome<()> {
     if args.len() < wanted {
-        return Err(error(313, 16, format!("An insufficient number of arguments were supplied for the procedure or function {name}.")).into());
+        return Err(error(
+            313,
+            16,
+            format!(
+                "An insufficient number of arguments were supplied for the procedure or \
+            function {name}."
+            ),
+        )
+        .into());
     }
     if args.len() > wanted {
         return Err(error(

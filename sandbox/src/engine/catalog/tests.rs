@@ -94,8 +94,10 @@ fn with_tables() -> (Arc<Engine>, Client) {
     for sql in [
         "CREATE DATABASE d",
         "USE d",
-        "CREATE TABLE dbo.p (id int NOT NULL CONSTRAINT pk_p PRIMARY KEY, name nvarchar(20) NULL, amount decimal(10,2) NOT NULL DEFAULT 0)",
-        "CREATE TABLE dbo.t (id bigint IDENTITY(5,2) NOT NULL, p_id int NULL, rv rowversion, CONSTRAINT pk_t PRIMARY KEY (id), \
+        "CREATE TABLE dbo.p (id int NOT NULL CONSTRAINT pk_p PRIMARY KEY, name nvarchar(20) NULL, amount decimal(10,2) \
+            NOT NULL DEFAULT 0)",
+        "CREATE TABLE dbo.t (id bigint IDENTITY(5,2) NOT NULL, p_id int NULL, rv rowversion, CONSTRAINT pk_t PRIMARY \
+            KEY (id), \
          CONSTRAINT fk_t FOREIGN KEY (p_id) REFERENCES dbo.p (id), CONSTRAINT ck_t CHECK (p_id > 0))",
         "INSERT dbo.p (id, name) VALUES (1, N'a'), (2, NULL), (7, N'c')",
         "INSERT dbo.t (p_id) VALUES (1), (7)",
@@ -176,16 +178,20 @@ fn a_table_is_described() {
     let (_engine, mut client) = with_tables();
     assert_eq!(
         client.rows(
-            "SELECT c.column_id, c.name, TYPE_NAME(c.system_type_id), t.name, c.max_length, c.[precision], c.scale, c.is_nullable, c.is_identity, \
+            "SELECT c.column_id, c.name, TYPE_NAME(c.system_type_id), t.name, c.max_length, c.[precision], c.scale, \
+                c.is_nullable, c.is_identity, \
              CONVERT(int, COLLATIONPROPERTY(c.collation_name, 'CodePage')) FROM sys.columns AS c JOIN sys.types AS t \
              ON t.user_type_id = c.user_type_id WHERE c.object_id = OBJECT_ID(N'[dbo].[p]') ORDER BY c.column_id"
         ),
-        ["1|id|int|int|4|10|0|0|0|-", "2|name|nvarchar|nvarchar|40|0|0|1|0|1252", "3|amount|decimal|decimal|9|10|2|0|0|-"]
+        ["1|id|int|int|4|10|0|0|0|-", "2|name|nvarchar|nvarchar|40|0|0|1|0|1252", "3|amount|decimal|decimal|9|10|2|0|0|\
+            -"]
     );
     assert_eq!(
         client.rows(
-            "SELECT i.index_id, i.name, i.is_primary_key, i.type_desc, ic.key_ordinal, c.name FROM sys.indexes AS i JOIN sys.index_columns AS ic \
-             ON ic.object_id = i.object_id AND ic.index_id = i.index_id JOIN sys.columns AS c ON c.object_id = ic.object_id AND \
+            "SELECT i.index_id, i.name, i.is_primary_key, i.type_desc, ic.key_ordinal, c.name FROM sys.indexes AS i \
+                JOIN sys.index_columns AS ic \
+             ON ic.object_id = i.object_id AND ic.index_id = i.index_id JOIN sys.columns AS c ON c.object_id = \
+             ic.object_id AND \
              c.column_id = ic.column_id WHERE i.object_id = OBJECT_ID('dbo.t') AND ic.key_ordinal > 0"
         ),
         ["1|pk_t|1|CLUSTERED|1|id"]
@@ -195,25 +201,36 @@ fn a_table_is_described() {
         ["ck_t|C", "fk_t|F", "pk_t|PK"]
     );
     assert_eq!(
-        client.rows("SELECT OBJECT_NAME(OBJECT_ID('dbo.t')), OBJECT_ID('dbo.t', 'V'), OBJECT_ID('none'), OBJECT_ID('tempdb..#x')"),
+        client.rows(
+            "SELECT OBJECT_NAME(OBJECT_ID('dbo.t')), OBJECT_ID('dbo.t', 'V'), OBJECT_ID('none'), \
+            OBJECT_ID('tempdb..#x')"
+        ),
         ["t|-|-|-"]
     );
     assert_eq!(
-        client.rows("SELECT seed_value, increment_value, last_value FROM sys.identity_columns WHERE object_id = OBJECT_ID('t')"),
+        client.rows("SELECT seed_value, increment_value, last_value FROM sys.identity_columns WHERE object_id = \
+            OBJECT_ID('t')"),
         ["bigint:5|bigint:2|bigint:7"]
     );
-    assert_eq!(client.rows("SELECT SUM(rows) FROM sys.partitions WHERE object_id = OBJECT_ID('p') AND index_id IN (0, 1)"), ["3"]);
+    assert_eq!(client.rows("SELECT SUM(rows) FROM sys.partitions WHERE object_id = OBJECT_ID('p') AND index_id IN (0, \
+        1)"), ["3"]);
 }
 
 #[test]
 fn a_histogram_has_the_extremes_and_counts_every_row() {
     let (_engine, mut client) = with_tables();
-    client.rows("INSERT dbo.p (id, name) SELECT 100 + ROW_NUMBER() OVER (ORDER BY a.object_id), N'x' FROM sys.all_columns AS a");
+    client.rows(
+        "INSERT dbo.p (id, name) SELECT 100 + ROW_NUMBER() OVER (ORDER BY a.object_id), N'x' FROM \
+        sys.all_columns AS a",
+    );
     let all: u64 = client.rows("SELECT COUNT(*) FROM dbo.p")[0]
         .parse()
         .unwrap();
     assert!(all > 400, "{all}");
-    let steps = client.rows("SELECT range_rows, equal_rows, range_high_key FROM sys.dm_db_stats_histogram(OBJECT_ID('p'), 1) ORDER BY step_number");
+    let steps = client.rows(
+        "SELECT range_rows, equal_rows, range_high_key FROM \
+        sys.dm_db_stats_histogram(OBJECT_ID('p'), 1) ORDER BY step_number",
+    );
     assert!(steps.len() <= super::statistics::STEPS);
     assert_eq!(steps[0], "0|1|int:1");
     let counted: f64 = steps
@@ -230,7 +247,8 @@ fn only_writing_transactions_began_in_the_database() {
     let mut other = Client::open(&engine);
     other.rows("USE d; BEGIN TRAN; SELECT COUNT(*) FROM dbo.p");
     let sql = "SELECT COUNT(*) FROM sys.dm_tran_active_transactions AS a JOIN sys.dm_tran_database_transactions AS d \
-               ON d.transaction_id = a.transaction_id WHERE d.database_id = DB_ID() AND d.database_transaction_begin_time IS NOT NULL";
+               ON d.transaction_id = a.transaction_id WHERE d.database_id = DB_ID() AND \
+               d.database_transaction_begin_time IS NOT NULL";
     assert_eq!(client.rows(sql), ["0"]);
     other.rows("INSERT dbo.p (id) VALUES (50)");
     assert_eq!(client.rows(sql), ["1"]);
@@ -277,9 +295,12 @@ fn properties_take_their_arguments() {
     let (_engine, mut client) = with_tables();
     assert_eq!(
         client.rows(
-            "SELECT COLUMNPROPERTY(OBJECT_ID('t'), 'id', 'IsIdentity'), OBJECTPROPERTY(OBJECT_ID('t'), 'TableHasIdentity'), \
-             INDEXPROPERTY(OBJECT_ID('t'), 'pk_t', 'IsUnique'), INDEX_COL('dbo.t', 1, 1), HAS_PERMS_BY_NAME(NULL, NULL, 'VIEW SERVER STATE'), \
-             HAS_PERMS_BY_NAME('dbo.t', 'OBJECT', 'SELECT'), SERVERPROPERTY('EngineEdition'), SUSER_SNAME(0x01), SUSER_ID()"
+            "SELECT COLUMNPROPERTY(OBJECT_ID('t'), 'id', 'IsIdentity'), OBJECTPROPERTY(OBJECT_ID('t'), \
+                'TableHasIdentity'), \
+             INDEXPROPERTY(OBJECT_ID('t'), 'pk_t', 'IsUnique'), INDEX_COL('dbo.t', 1, 1), HAS_PERMS_BY_NAME(NULL, \
+             NULL, 'VIEW SERVER STATE'), \
+             HAS_PERMS_BY_NAME('dbo.t', 'OBJECT', 'SELECT'), SERVERPROPERTY('EngineEdition'), SUSER_SNAME(0x01), \
+             SUSER_ID()"
         ),
         ["1|1|1|id|1|1|int:3|sa|1"]
     );

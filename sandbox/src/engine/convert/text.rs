@@ -173,7 +173,11 @@ fn temporal(value: &Value, c: &Conversion<'_>) -> Result<String, SqlError> {
         error(
             281,
             16,
-            format!("{style} is not a valid style number when converting from {} to a character string.", types::name(c.from)),
+            format!(
+                "{style} is not a valid style number when converting from {} to a character \
+                string.",
+                types::name(c.from)
+            ),
         )
     })
 }

@@ -135,7 +135,11 @@ fn fill_new_columns(
                 Value::Null
             };
             if !column.nullable && matches!(value, Value::Null) && column.computed.is_none() && !empty {
-                return Err(error(4901, 16, format!("ALTER TABLE only allows columns to be added that can contain nulls, or have a DEFAULT definition specified, or the column being added is an identity or timestamp column, or alternatively if none of the previous conditions are satisfied the table must be empty to allow addition of this column. Column '{}' cannot be added to non-empty table '{}' because it does not satisfy these conditions.", column.name, def.name)).into());
+                return Err(error(4901, 16, format!("ALTER TABLE only allows columns to be added that can contain \
+                    nulls, or have a DEFAULT definition specified, or the column being added is an identity or \
+                    timestamp column, or alternatively if none of the previous conditions are satisfied the table must \
+                    be empty to allow addition of this column. Column '{}' cannot be added to non-empty table '{}' \
+                    because it does not satisfy these conditions.", column.name, def.name)).into());
             }
             new.push(value);
         }
@@ -194,7 +198,16 @@ fn validate(cx: &mut Cx<'_>, at: ObjectRef, table: &mut Table, with_check: bool)
     for row in rows {
         for (column, value) in def.columns.iter().zip(row.iter()) {
             if !column.nullable && matches!(value, Value::Null) {
-                return Err(error(515, 16, format!("Cannot insert the value NULL into column '{}', table '{}'; column does not allow nulls. UPDATE fails.", column.name, def.name)).into());
+                return Err(error(
+                    515,
+                    16,
+                    format!(
+                        "Cannot insert the value NULL into column '{}', table '{}'; column \
+                    does not allow nulls. UPDATE fails.",
+                        column.name, def.name
+                    ),
+                )
+                .into());
             }
         }
         for (name, check) in &checks {
@@ -328,7 +341,16 @@ fn drop_column(cx: &mut Cx<'_>, at: ObjectRef, name: &ast::Ident, if_exists: boo
             if if_exists {
                 return Ok(());
             }
-            return Err(error(4924, 16, format!("ALTER TABLE DROP COLUMN failed because column '{}' does not exist in table '{}'.", name.text, table.def.name)).into());
+            return Err(error(
+                4924,
+                16,
+                format!(
+                    "ALTER TABLE DROP COLUMN failed because column '{}' does not exist in \
+                table '{}'.",
+                    name.text, table.def.name
+                ),
+            )
+            .into());
         };
         let def = &table.def;
         let text_of = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
@@ -382,7 +404,16 @@ fn drop_column(cx: &mut Cx<'_>, at: ObjectRef, name: &ast::Ident, if_exists: boo
             .into());
         }
         if def.columns.len() == 1 {
-            return Err(error(4923, 16, format!("ALTER TABLE DROP COLUMN failed because '{}' is the only data column in table '{}'. A table must have at least one data column.", name.text, def.name)).into());
+            return Err(error(
+                4923,
+                16,
+                format!(
+                    "ALTER TABLE DROP COLUMN failed because '{}' is the only data column in \
+                table '{}'. A table must have at least one data column.",
+                    name.text, def.name
+                ),
+            )
+            .into());
         }
         edit(table, |def| {
             def.columns.remove(ordinal);

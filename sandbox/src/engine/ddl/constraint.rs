@@ -32,11 +32,29 @@ pub fn key_columns(def: &TableDef, columns: &[ast::IndexColumn]) -> Outcome<Vec<
     for column in columns {
         let at = ordinal(def, &column.name)?;
         if out.iter().any(|(known, _)| *known == at) {
-            return Err(error(1909, 16, format!("Cannot use duplicate column names in index. Column name '{}' listed more than once.", column.name.text)).into());
+            return Err(error(
+                1909,
+                16,
+                format!(
+                    "Cannot use duplicate column names in index. Column name '{}' listed \
+                more than once.",
+                    column.name.text
+                ),
+            )
+            .into());
         }
         let ty = &def.columns[at].ty;
         if !types::is_comparable(ty) || types::max_length(ty) == -1 {
-            return Err(error(1919, 16, format!("Column '{}' in table '{}' is of a type that is invalid for use as a key column in an index.", column.name.text, def.name)).into());
+            return Err(error(
+                1919,
+                16,
+                format!(
+                    "Column '{}' in table '{}' is of a type that is invalid for use as a \
+                key column in an index.",
+                    column.name.text, def.name
+                ),
+            )
+            .into());
         }
         out.push((at, column.descending));
     }
@@ -54,10 +72,28 @@ pub fn push_index(
     filter: Option<ast::Condition>,
 ) -> Outcome<()> {
     if def.indexes.iter().any(|index| same_name(&index.name, name)) {
-        return Err(error(1913, 16, format!("The operation failed because an index or statistics with name '{name}' already exists on table '{}'.", def.name)).into());
+        return Err(error(
+            1913,
+            16,
+            format!(
+                "The operation failed because an index or statistics with name '{name}' \
+            already exists on table '{}'.",
+                def.name
+            ),
+        )
+        .into());
     }
     if clustered && let Some(other) = def.indexes.iter().find(|index| index.clustered) {
-        return Err(error(1902, 16, format!("Cannot create more than one clustered index on table '{}'. Drop the existing clustered index '{}' before creating another.", def.name, other.name)).into());
+        return Err(error(
+            1902,
+            16,
+            format!(
+                "Cannot create more than one clustered index on table '{}'. Drop the \
+            existing clustered index '{}' before creating another.",
+                def.name, other.name
+            ),
+        )
+        .into());
     }
     let id = index_id(def, clustered);
     def.indexes.push(Index {
@@ -219,7 +255,16 @@ pub(super) fn add_default(
         return Err(error(1781, 16, "Column already has a DEFAULT bound to it.").into());
     }
     if target.ty == SqlType::RowVersion || target.identity.is_some() {
-        return Err(error(1755, 16, format!("Defaults cannot be created on columns of data type timestamp. Table '{}', column '{}'.", def.name, column.text)).into());
+        return Err(error(
+            1755,
+            16,
+            format!(
+                "Defaults cannot be created on columns of data type timestamp. Table '{}', \
+            column '{}'.",
+                def.name, column.text
+            ),
+        )
+        .into());
     }
     Binder::new(cx).expr(expr)?;
     let (id, name, system_named) = constraint_name(cx, def, name, "DF", database)?;
@@ -382,11 +427,29 @@ pub(super) fn add_foreign(
             && index.columns.iter().all(|(at, _)| referenced.contains(at))
     });
     if !matches_key || referenced.len() != own.len() {
-        return Err(error(1776, 16, format!("There are no primary or candidate keys in the referenced table '{}' that match the referencing column list in the foreign key.", references.table)).into());
+        return Err(error(
+            1776,
+            16,
+            format!(
+                "There are no primary or candidate keys in the referenced table '{}' that \
+            match the referencing column list in the foreign key.",
+                references.table
+            ),
+        )
+        .into());
     }
     for (a, b) in own.iter().zip(&referenced) {
         if def.columns[*a].ty != parent.columns[*b].ty {
-            return Err(error(1778, 16, format!("Column '{}.{}' is not the same data type as referencing column '{}.{}' in foreign key.", parent.name, parent.columns[*b].name, def.name, def.columns[*a].name)).into());
+            return Err(error(
+                1778,
+                16,
+                format!(
+                    "Column '{}.{}' is not the same data type as referencing column '{}.{}' \
+                in foreign key.",
+                    parent.name, parent.columns[*b].name, def.name, def.columns[*a].name
+                ),
+            )
+            .into());
         }
     }
     let (id, name, system_named) = constraint_name(cx, def, name, "FK", database)?;

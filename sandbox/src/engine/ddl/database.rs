@@ -62,7 +62,9 @@ pub fn create(cx: &mut Cx<'_>, statement: &ast::CreateDatabase) -> Outcome<()> {
 pub fn alter(cx: &mut Cx<'_>, statement: &ast::AlterDatabase) -> Outcome<()> {
     outside_transaction(cx, "ALTER DATABASE")?;
     let slot = match &statement.name {
-        Some(name) => cx.held.database_named(&name.text).ok_or_else(|| error(5011, 14, format!("User does not have permission to alter database '{}', the database does not exist, or the database is not in a state that allows access checks.", name.text)))?,
+        Some(name) => cx.held.database_named(&name.text).ok_or_else(|| error(5011, 14, format!("User does not have \
+            permission to alter database '{}', the database does not exist, or the database is not in a state that \
+            allows access checks.", name.text)))?,
         None => cx.ses.database,
     };
     match &statement.action {

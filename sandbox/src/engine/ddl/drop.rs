@@ -105,7 +105,15 @@ fn drop_object(
                 .any(|key| key.references == at)
     });
     if referenced {
-        return Err(error(3726, 16, format!("Could not drop object '{name}' because it is referenced by a FOREIGN KEY constraint.")).into());
+        return Err(error(
+            3726,
+            16,
+            format!(
+                "Could not drop object '{name}' because it is referenced by a FOREIGN KEY \
+            constraint."
+            ),
+        )
+        .into());
     }
     cx.acquire(Resource::Table(at), Mode::SchemaModify, Owner::Transaction)?;
     let object = cx.held.databases[at.database].objects.get(&at.id);
@@ -285,7 +293,15 @@ pub fn rename(cx: &mut Cx<'_>, old: &str, new: &str, kind: Option<&str>) -> Outc
                 let def = Arc::make_mut(&mut table.def);
                 if part == "COLUMN" {
                     if def.column(new).is_some() {
-                        return Err(error(15335, 11, format!("Error: The new name '{new}' is already in use as a COLUMN name and would cause a duplicate that is not permitted.")).into());
+                        return Err(error(
+                            15335,
+                            11,
+                            format!(
+                                "Error: The new name '{new}' is already in use as a COLUMN \
+                            name and would cause a duplicate that is not permitted."
+                            ),
+                        )
+                        .into());
                     }
                     let at = def.column(last).ok_or_else(ambiguous)?;
                     def.columns[at].name = new.to_string();

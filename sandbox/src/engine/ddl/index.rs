@@ -89,7 +89,16 @@ pub fn check_unique(cx: &mut Cx<'_>, at: ObjectRef, table: &Table) -> Outcome<()
                     .database(at.database)
                     .schema_name(def.schema_id)
                     .to_string();
-                return Err(error(1505, 16, format!("The CREATE UNIQUE INDEX statement terminated because a duplicate key was found for the object name '{schema}.{}' and the index name '{}'.", def.name, index.name)).into());
+                return Err(error(
+                    1505,
+                    16,
+                    format!(
+                        "The CREATE UNIQUE INDEX statement terminated because a duplicate \
+                    key was found for the object name '{schema}.{}' and the index name '{}'.",
+                        def.name, index.name
+                    ),
+                )
+                .into());
             }
         }
     }
@@ -128,10 +137,28 @@ pub fn drop(cx: &mut Cx<'_>, statement: &ast::DropIndex) -> Outcome<()> {
                 if statement.if_exists {
                     return Ok(());
                 }
-                return Err(error(3701, 11, format!("Cannot drop the index '{}.{}', because it does not exist or you do not have permission.", table.def.name, name.text)).into());
+                return Err(error(
+                    3701,
+                    11,
+                    format!(
+                        "Cannot drop the index '{}.{}', because it does not exist or you do \
+                    not have permission.",
+                        table.def.name, name.text
+                    ),
+                )
+                .into());
             };
             if table.def.indexes[index].constraint_id.is_some() {
-                return Err(error(3723, 16, format!("An explicit DROP INDEX is not allowed on index '{}.{}'. It is being used for constraint enforcement.", table.def.name, name.text)).into());
+                return Err(error(
+                    3723,
+                    16,
+                    format!(
+                        "An explicit DROP INDEX is not allowed on index '{}.{}'. It is \
+                    being used for constraint enforcement.",
+                        table.def.name, name.text
+                    ),
+                )
+                .into());
             }
             edit(table, |def| {
                 def.indexes.remove(index);

@@ -248,7 +248,8 @@ pub fn create_type(cx: &mut Cx<'_>, statement: &ast::CreateType) -> Outcome<()> 
     };
     let database = &mut cx.held.databases[slot];
     let schema_id = match statement.name.schema() {
-        Some(schema) => database.schema(schema).map(|schema| schema.id).ok_or_else(|| error(2760, 16, format!("The specified schema name \"{schema}\" either does not exist or you do not have permission to use it.")))?,
+        Some(schema) => database.schema(schema).map(|schema| schema.id).ok_or_else(|| error(2760, 16, format!("The \
+            specified schema name \"{schema}\" either does not exist or you do not have permission to use it.")))?,
         None => 1,
     };
     if database
@@ -296,7 +297,16 @@ pub fn create_sequence(cx: &mut Cx<'_>, statement: &ast::Sequence) -> Outcome<()
     let whole = (types::is_integer(&ty) && ty != SqlType::Bit)
         || matches!(ty, SqlType::Decimal { scale: 0, .. });
     if !whole {
-        return Err(error(11702, 16, format!("The sequence object '{}' must be of data type int, bigint, smallint, tinyint, or decimal or numeric with a scale of 0.", statement.name)).into());
+        return Err(error(
+            11702,
+            16,
+            format!(
+                "The sequence object '{}' must be of data type int, bigint, smallint, \
+            tinyint, or decimal or numeric with a scale of 0.",
+                statement.name
+            ),
+        )
+        .into());
     }
     let (low, high) = match ty {
         SqlType::TinyInt => (0, 255),
@@ -312,7 +322,16 @@ pub fn create_sequence(cx: &mut Cx<'_>, statement: &ast::Sequence) -> Outcome<()
         .flatten()
         .unwrap_or(if increment > 0 { min } else { max });
     if increment == 0 || min >= max || !(min..=max).contains(&start) {
-        return Err(error(11703, 16, format!("The start value for sequence object '{}' must be between the minimum and maximum value of the sequence object.", statement.name)).into());
+        return Err(error(
+            11703,
+            16,
+            format!(
+                "The start value for sequence object '{}' must be between the minimum and \
+            maximum value of the sequence object.",
+                statement.name
+            ),
+        )
+        .into());
     }
     let place = place(cx, &statement.name, "CREATE SEQUENCE")?;
     let id = cx.held.databases[place.database].new_object_id();

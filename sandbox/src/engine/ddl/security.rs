@@ -90,7 +90,15 @@ pub fn alter_login(cx: &mut Cx<'_>, login: &ast::Login) -> Outcome<()> {
         .iter_mut()
         .find(|account| same_name(&account.name, name))
     else {
-        return Err(error(15151, 16, format!("Cannot alter the login '{name}', because it does not exist or you do not have permission.")).into());
+        return Err(error(
+            15151,
+            16,
+            format!(
+                "Cannot alter the login '{name}', because it does not exist or you do not \
+            have permission."
+            ),
+        )
+        .into());
     };
     if let Some(password) = &login.password {
         account.password = password.clone();
@@ -193,7 +201,15 @@ pub fn alter_role(cx: &mut Cx<'_>, change: &ast::AlterRole) -> Outcome<()> {
             .iter_mut()
             .find(|account| same_name(&account.name, member))
         else {
-            return Err(error(15151, 16, format!("Cannot add the principal '{member}', because it does not exist or you do not have permission.")).into());
+            return Err(error(
+                15151,
+                16,
+                format!(
+                    "Cannot add the principal '{member}', because it does not exist or you \
+                do not have permission."
+                ),
+            )
+            .into());
         };
         account.roles.retain(|known| !same_name(known, role));
         if change.add {
@@ -242,7 +258,16 @@ pub fn permission(cx: &mut Cx<'_>, statement: &ast::Permission) -> Outcome<()> {
             SecurableClass::Object => SecurableRef::Object(Binder::new(cx).object(&on.name)?.id),
             SecurableClass::Schema => {
                 let name = on.name.object();
-                let schema = cx.held.database(slot).schema(name).ok_or_else(|| error(15151, 16, format!("Cannot find the schema '{name}', because it does not exist or you do not have permission.")))?;
+                let schema = cx.held.database(slot).schema(name).ok_or_else(|| {
+                    error(
+                        15151,
+                        16,
+                        format!(
+                            "Cannot find \
+                    the schema '{name}', because it does not exist or you do not have permission."
+                        ),
+                    )
+                })?;
                 SecurableRef::Schema(schema.id)
             }
             SecurableClass::Database => SecurableRef::Database,
@@ -273,7 +298,16 @@ pub fn permission(cx: &mut Cx<'_>, statement: &ast::Permission) -> Outcome<()> {
             .iter()
             .any(|known| same_name(&known.name, &principal.text))
         {
-            return Err(error(15151, 16, format!("Cannot find the user '{}', because it does not exist or you do not have permission.", principal.text)).into());
+            return Err(error(
+                15151,
+                16,
+                format!(
+                    "Cannot find the user '{}', because it does not exist or you do not \
+                have permission.",
+                    principal.text
+                ),
+            )
+            .into());
         }
         for (permission, _) in &statement.permissions {
             security.grants.retain(|grant| {
@@ -321,6 +355,14 @@ pub fn drop(cx: &mut Cx<'_>, statement: &ast::DropObjects, name: &ast::ObjectNam
     if gone || statement.if_exists {
         Ok(())
     } else {
-        Err(error(15151, 16, format!("Cannot drop the principal '{wanted}', because it does not exist or you do not have permission.")).into())
+        Err(error(
+            15151,
+            16,
+            format!(
+                "Cannot drop the principal '{wanted}', because it does not exist or you do not \
+            have permission."
+            ),
+        )
+        .into())
     }
 }

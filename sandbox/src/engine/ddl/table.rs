@@ -256,7 +256,16 @@ pub fn add_column(
 ) -> Outcome<()> {
     let name = &column.name.text;
     if def.column(name).is_some() {
-        return Err(error(2705, 16, format!("Column names in each table must be unique. Column name '{name}' in table '{}' is specified more than once.", def.name)).into());
+        return Err(error(
+            2705,
+            16,
+            format!(
+                "Column names in each table must be unique. Column name '{name}' in table \
+            '{}' is specified more than once.",
+                def.name
+            ),
+        )
+        .into());
     }
     let key = column.constraints.iter().any(
         |constraint| matches!(&constraint.kind, ColumnConstraintKind::Key(key) if key.primary),
@@ -286,7 +295,16 @@ fn stored_column(
     }
     let (ty, alias_nullable, user_type_id) = Binder::new(cx).type_of(&stored.ty)?;
     if ty == SqlType::RowVersion && def.rowversion().is_some() {
-        return Err(error(2738, 16, format!("A table can only have one timestamp column. Because table '{}' already has one, the column '{name}' cannot be added.", def.name)).into());
+        return Err(error(
+            2738,
+            16,
+            format!(
+                "A table can only have one timestamp column. Because table '{}' already has \
+            one, the column '{name}' cannot be added.",
+                def.name
+            ),
+        )
+        .into());
     }
     let collate = match (&stored.collation, types::is_character(&ty)) {
         (Some(collation), true) if same_name(&collation.text, "database_default") => {
@@ -313,10 +331,21 @@ fn stored_column(
             let whole = types::is_integer(&ty) && ty != SqlType::Bit
                 || matches!(ty, SqlType::Decimal { scale: 0, .. });
             if !whole {
-                return Err(error(2749, 16, format!("Identity column '{name}' must be of data type int, bigint, smallint, tinyint, or decimal or numeric with a scale of 0, unencrypted, and constrained to be nonnullable.")).into());
+                return Err(error(2749, 16, format!("Identity column '{name}' must be of data type int, bigint, \
+                    smallint, tinyint, or decimal or numeric with a scale of 0, unencrypted, and constrained to be \
+                    nonnullable.")).into());
             }
             if def.identity().is_some() {
-                return Err(error(2744, 16, format!("Multiple identity columns specified for table '{}'. Only one identity column per table is allowed.", def.name)).into());
+                return Err(error(
+                    2744,
+                    16,
+                    format!(
+                        "Multiple identity columns specified for table '{}'. Only one \
+                    identity column per table is allowed.",
+                        def.name
+                    ),
+                )
+                .into());
             }
             Some(Identity {
                 seed: identity.seed,

@@ -43,7 +43,16 @@ pub fn open(cx: &mut Cx<'_>, statement: &InsertBulk) -> Outcome<Bulk> {
             .ok_or_else(|| invalid_column(&column.name.text))?;
         let target = &def.columns[ordinal];
         if target.computed.is_some() {
-            return Err(error(271, 16, format!("The column \"{}\" cannot be modified because it is either a computed column or is the result of a UNION operator.", target.name)).into());
+            return Err(error(
+                271,
+                16,
+                format!(
+                    "The column \"{}\" cannot be modified because it is either a computed \
+                column or is the result of a UNION operator.",
+                    target.name
+                ),
+            )
+            .into());
         }
         let (ty, _, _) = Binder::new(cx).type_of(&column.ty)?;
         columns.push(ColumnMeta {
@@ -109,7 +118,9 @@ pub fn add(cx: &mut Cx<'_>, bulk: &mut Bulk, rows: Vec<Vec<Value>>) -> Outcome<(
     let identity = writer.def.identity();
     for row in rows {
         if row.len() != bulk.ordinals.len() {
-            return Err(error(4804, 21, "While reading current row from host, a premature end-of-message was encountered--an incoming data stream was interrupted when the server expected to see more data.").into());
+            return Err(error(4804, 21, "While reading current row from host, a premature end-of-message was \
+                encountered--an incoming data stream was interrupted when the server expected to see more \
+                data.").into());
         }
         let mut given = vec![None; width];
         for ((ordinal, value), ty) in bulk.ordinals.iter().zip(&row).zip(&bulk.types) {

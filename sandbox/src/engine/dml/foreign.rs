@@ -239,7 +239,8 @@ fn conflict(
         547,
         16,
         format!(
-            "The {verb} statement conflicted with the {kind} constraint \"{}\". The conflict occurred in database \"{}\", table \"{}.{}\"{column}.",
+            "The {verb} statement conflicted with the {kind} constraint \"{}\". The conflict occurred in database \
+                \"{}\", table \"{}.{}\"{column}.",
             key.name,
             database.name,
             database.schema_name(def.schema_id),

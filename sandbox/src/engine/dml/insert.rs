@@ -106,7 +106,16 @@ pub fn columns(
     let def = &writer.def;
     if names.is_empty() {
         if identity_insert && def.identity().is_some() {
-            return Err(error(8101, 16, format!("An explicit value for the identity column in table '{}' can only be specified when a column list is used and IDENTITY_INSERT is ON.", def.name)).into());
+            return Err(error(
+                8101,
+                16,
+                format!(
+                    "An explicit value for the identity column in table '{}' can only be \
+                specified when a column list is used and IDENTITY_INSERT is ON.",
+                    def.name
+                ),
+            )
+            .into());
         }
         let writable = def
             .columns
@@ -121,14 +130,34 @@ pub fn columns(
             .column(&name.text)
             .ok_or_else(|| invalid_column(&name.text))?;
         if out.contains(&ordinal) {
-            return Err(error(264, 16, format!("The column name '{}' is specified more than once in the SET clause or column list of an INSERT. A column cannot be assigned more than one value in the same clause.", name.text)).into());
+            return Err(error(264, 16, format!("The column name '{}' is specified more than once in the SET clause or \
+                column list of an INSERT. A column cannot be assigned more than one value in the same \
+                clause.", name.text)).into());
         }
         let column = &def.columns[ordinal];
         if column.identity.is_some() && !identity_insert {
-            return Err(error(544, 16, format!("Cannot insert explicit value for identity column in table '{}' when IDENTITY_INSERT is set to OFF.", def.name)).into());
+            return Err(error(
+                544,
+                16,
+                format!(
+                    "Cannot insert explicit value for identity column in table '{}' when \
+                IDENTITY_INSERT is set to OFF.",
+                    def.name
+                ),
+            )
+            .into());
         }
         if column.computed.is_some() {
-            return Err(error(271, 16, format!("The column \"{}\" cannot be modified because it is either a computed column or is the result of a UNION operator.", column.name)).into());
+            return Err(error(
+                271,
+                16,
+                format!(
+                    "The column \"{}\" cannot be modified because it is either a computed \
+                column or is the result of a UNION operator.",
+                    column.name
+                ),
+            )
+            .into());
         }
         out.push(ordinal);
     }
@@ -137,7 +166,9 @@ pub fn columns(
             .identity()
             .is_some_and(|identity| !out.contains(&identity))
     {
-        return Err(error(545, 16, format!("Explicit value must be specified for identity column in table '{}' either when IDENTITY_INSERT is set to ON or when a replication user is inserting into a NOT FOR REPLICATION identity column.", def.name)).into());
+        return Err(error(545, 16, format!("Explicit value must be specified for identity column in table '{}' either \
+            when IDENTITY_INSERT is set to ON or when a replication user is inserting into a NOT FOR REPLICATION \
+            identity column.", def.name)).into());
     }
     Ok(out)
 }
@@ -146,7 +177,8 @@ pub fn rowversion_given() -> crate::session::SqlError {
     error(
         273,
         16,
-        "Cannot insert an explicit value into a timestamp column. Use INSERT with a column list to exclude the timestamp column, or insert a DEFAULT into the timestamp column.",
+        "Cannot insert an explicit value into a timestamp column. Use INSERT with a column list to exclude the \
+            timestamp column, or insert a DEFAULT into the timestamp column.",
     )
 }
 
@@ -160,7 +192,8 @@ fn mismatch(more_columns: bool) -> crate::session::SqlError {
         number,
         15,
         format!(
-            "There are {word} columns in the INSERT statement than values specified in the VALUES clause. The number of values in the VALUES clause must match the number of columns specified in the INSERT statement."
+            "There are {word} columns in the INSERT statement than values specified in the VALUES clause. The number \
+                of values in the VALUES clause must match the number of columns specified in the INSERT statement."
         ),
     )
 }
@@ -259,7 +292,14 @@ pub fn limit<T>(cx: &mut Cx<'_>, rows: &mut Vec<T>, count: &Expr, percent: bool)
             as usize
     } else {
         let number = types::integer(&value).and_then(|n| usize::try_from(n).ok());
-        number.ok_or_else(|| error(1060, 15, "The number of rows provided for a TOP or FETCH clauses row count parameter must be an integer."))?
+        number.ok_or_else(|| {
+            error(
+                1060,
+                15,
+                "The number of rows provided for a TOP or FETCH clauses row count \
+            parameter must be an integer.",
+            )
+        })?
     };
     rows.truncate(keep);
     Ok(())
@@ -276,12 +316,14 @@ fn place(
         let text = if tys.len() < ordinals.len() {
             (
                 120,
-                "The select list for the INSERT statement contains fewer items than the insert list. The number of SELECT values must match the number of INSERT columns.",
+                "The select list for the INSERT statement contains fewer items than the insert list. The number of \
+                    SELECT values must match the number of INSERT columns.",
             )
         } else {
             (
                 121,
-                "The select list for the INSERT statement contains more items than the insert list. The number of SELECT values must match the number of INSERT columns.",
+                "The select list for the INSERT statement contains more items than the insert list. The number of \
+                    SELECT values must match the number of INSERT columns.",
             )
         };
         return Err(error(text.0, 15, text.1).into());
@@ -308,13 +350,28 @@ fn place(
 pub fn into_columns(columns: &[OutColumn]) -> Outcome<()> {
     for (at, column) in columns.iter().enumerate() {
         if column.name.is_empty() {
-            return Err(error(1038, 15, "An object or column name is missing or empty. For SELECT INTO statements, verify each column has a name.").into());
+            return Err(error(
+                1038,
+                15,
+                "An object or column name is missing or empty. For SELECT INTO statements, \
+                verify each column has a name.",
+            )
+            .into());
         }
         if columns[..at]
             .iter()
             .any(|other| crate::engine::schema::same_name(&other.name, &column.name))
         {
-            return Err(error(2705, 16, format!("Column names in each table must be unique. Column name '{}' is specified more than once.", column.name)).into());
+            return Err(error(
+                2705,
+                16,
+                format!(
+                    "Column names in each table must be unique. Column name '{}' is \
+                specified more than once.",
+                    column.name
+                ),
+            )
+            .into());
         }
     }
     Ok(())

@@ -289,7 +289,10 @@ fn act(
                 return Err(error(
                     8672,
                     16,
-                    "The MERGE statement attempted to UPDATE or DELETE the same row more than once. This happens when a target row matches more than one source row. A MERGE statement cannot UPDATE/DELETE the same row of the target table multiple times. Refine the ON clause to ensure a target row matches at most one source row, or use the GROUP BY clause to group the source rows.",
+                    "The MERGE statement attempted to UPDATE or DELETE the same row more than once. This happens when \
+                        a target row matches more than one source row. A MERGE statement cannot UPDATE/DELETE the same \
+                        row of the target table multiple times. Refine the ON clause to ensure a target row matches at \
+                        most one source row, or use the GROUP BY clause to group the source rows.",
                 )
                 .into());
             }

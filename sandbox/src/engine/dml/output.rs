@@ -44,7 +44,8 @@ impl Output {
             return Err(error(
                 334,
                 16,
-                format!("The target table '{}' of the DML statement cannot have any enabled triggers if the statement contains an OUTPUT clause without INTO clause.", def.name),
+                format!("The target table '{}' of the DML statement cannot have any enabled triggers if the statement \
+                    contains an OUTPUT clause without INTO clause.", def.name),
             )
             .into());
         }

@@ -53,7 +53,8 @@ pub fn store(
             (
                 257,
                 format!(
-                    "Implicit conversion from data type {} to {} is not allowed. Use the CONVERT function to run this query.",
+                    "Implicit conversion from data type {} to {} is not allowed. Use the CONVERT function to run this \
+                        query.",
                     types::name(from),
                     types::name(&column.ty)
                 ),

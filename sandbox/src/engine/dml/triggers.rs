@@ -27,7 +27,13 @@ pub fn fire(
         return Ok(());
     }
     if cx.ses.nest_level >= 32 {
-        return Err(error(217, 16, "Maximum stored procedure, function, trigger, or view nesting level exceeded (limit 32).").into());
+        return Err(error(
+            217,
+            16,
+            "Maximum stored procedure, function, trigger, or view nesting level exceeded (limit \
+            32).",
+        )
+        .into());
     }
     let rows = Arc::new(TriggerRows {
         table,

@@ -325,13 +325,24 @@ pub fn set_items(
                     .into());
                 }
                 if definition.computed.is_some() {
-                    return Err(error(271, 16, format!("The column \"{}\" cannot be modified because it is either a computed column or is the result of a UNION operator.", definition.name)).into());
+                    return Err(error(
+                        271,
+                        16,
+                        format!(
+                            "The column \"{}\" cannot be modified because it is either a \
+                        computed column or is the result of a UNION operator.",
+                            definition.name
+                        ),
+                    )
+                    .into());
                 }
                 if definition.ty == SqlType::RowVersion {
                     return Err(error(272, 16, "Cannot update a timestamp column.").into());
                 }
                 if out.iter().any(|set| matches!(set, SetItem::Column { ordinal: other, .. } if *other == ordinal)) {
-                    return Err(error(264, 16, format!("The column name '{}' is specified more than once in the SET clause or column list of an INSERT. A column cannot be assigned more than one value in the same clause.", definition.name)).into());
+                    return Err(error(264, 16, format!("The column name '{}' is specified more than once in the SET \
+                        clause or column list of an INSERT. A column cannot be assigned more than one value in the \
+                        same clause.", definition.name)).into());
                 }
                 let expr = match value {
                     ValueOrDefault::Default => None,
@@ -484,7 +495,15 @@ fn refuse_referenced(cx: &Cx<'_>, at: ObjectRef) -> Outcome<()> {
     });
     if referenced {
         let name = cx.held.table(at)?.def.name.clone();
-        return Err(error(4712, 16, format!("Cannot truncate table '{name}' because it is being referenced by a FOREIGN KEY constraint.")).into());
+        return Err(error(
+            4712,
+            16,
+            format!(
+                "Cannot truncate table '{name}' because it is being referenced by a FOREIGN \
+            KEY constraint."
+            ),
+        )
+        .into());
     }
     Ok(())
 }

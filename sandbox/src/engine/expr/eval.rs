@@ -189,7 +189,8 @@ fn first_value(plan: &Plan, cx: &mut Cx<'_>) -> Outcome<Value> {
         return Err(error(
             512,
             16,
-            "Subquery returned more than 1 value. This is not permitted when the subquery follows =, !=, <, <= , >, >= or when the subquery is used as an expression.",
+            "Subquery returned more than 1 value. This is not permitted when the subquery follows =, !=, <, <= , >, >= \
+                or when the subquery is used as an expression.",
         )
         .into());
     }

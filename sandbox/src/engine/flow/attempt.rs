@@ -196,7 +196,8 @@ pub(super) fn deadlock(session: u32) -> Stop {
     error(
         1205,
         13,
-        format!("Transaction (Process ID {session}) was deadlocked on lock resources with another process and has been chosen as the deadlock victim. Rerun the transaction."),
+        format!("Transaction (Process ID {session}) was deadlocked on lock resources with another process and has been \
+            chosen as the deadlock victim. Rerun the transaction."),
     )
     .into()
 }

@@ -14,7 +14,13 @@ use crate::value::{SqlType, Value};
 /// Opens a scope for names.
 pub fn push_frame(cx: &mut Cx<'_>, frame: Frame) -> Outcome<()> {
     if cx.ses.nest_level >= 32 {
-        return Err(error(217, 16, "Maximum stored procedure, function, trigger, or view nesting level exceeded (limit 32).").into());
+        return Err(error(
+            217,
+            16,
+            "Maximum stored procedure, function, trigger, or view nesting level exceeded (limit \
+            32).",
+        )
+        .into());
     }
     cx.ses.nest_level += 1;
     cx.ses.frames.push(frame);

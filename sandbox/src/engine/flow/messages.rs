@@ -34,7 +34,15 @@ pub fn print(cx: &mut Cx<'_>, expr: &ast::Expr, line: u32) -> Outcome<()> {
 pub fn raise(cx: &mut Cx<'_>, raise: &ast::RaisError, line: u32) -> Outcome<()> {
     let (number, format) = match &raise.message.kind {
         ast::ExprKind::Literal(ast::Literal::Int(number)) => {
-            return Err(error(18054, 16, format!("Error {number}, severity 16, state 1 was raised, but no message with that error number was found in sys.messages.")).into());
+            return Err(error(
+                18054,
+                16,
+                format!(
+                    "Error {number}, severity 16, state 1 was raised, but no message with \
+                that error number was found in sys.messages."
+                ),
+            )
+            .into());
         }
         _ => (50000, text_of(cx, &raise.message)?),
     };
@@ -110,7 +118,15 @@ pub fn throw(cx: &mut Cx<'_>, throw: Option<&ast::Throw>, line: u32) -> Outcome<
         Some(throw) => {
             let number = number_of(cx, &throw.number)?;
             if number < 50000 {
-                return Err(error(35100, 16, format!("Error number {number} in the THROW statement is outside the valid range. Specify an error number in the valid range of 50000 to 2147483647.")).into());
+                return Err(error(
+                    35100,
+                    16,
+                    format!(
+                        "Error number {number} in the THROW statement is outside the valid \
+                    range. Specify an error number in the valid range of 50000 to 2147483647."
+                    ),
+                )
+                .into());
             }
             let message = text_of(cx, &throw.message)?;
             let state = number_of(cx, &throw.state)?.clamp(0, 255) as u8;
@@ -125,7 +141,9 @@ pub fn throw(cx: &mut Cx<'_>, throw: Option<&ast::Throw>, line: u32) -> Outcome<
         None => match cx.ses.caught.last() {
             Some(error) => error.clone(),
             None => {
-                return Err(error(10704, 15, "To rethrow an error, a THROW statement must be used inside a CATCH block. Insert the THROW statement inside a CATCH block, or add error parameters to the THROW statement.").into());
+                return Err(error(10704, 15, "To rethrow an error, a THROW statement must be used inside a CATCH block. \
+                    Insert the THROW statement inside a CATCH block, or add error parameters to the THROW \
+                    statement.").into());
             }
         },
     };

@@ -74,7 +74,15 @@ pub fn set(cx: &mut Cx<'_>, option: &SetOption) -> Outcome<()> {
             let known = ["us_english", "english", "british", "british english"]
                 .contains(&language.to_ascii_lowercase().as_str());
             if !known {
-                return Err(error(2740, 16, format!("SET LANGUAGE failed because '{language}' is not an official language name or a language alias on this SQL Server.")).into());
+                return Err(error(
+                    2740,
+                    16,
+                    format!(
+                        "SET LANGUAGE failed because '{language}' is not an official \
+                    language name or a language alias on this SQL Server."
+                    ),
+                )
+                .into());
             }
             let british = language.to_ascii_lowercase().starts_with("british");
             cx.ses.settings.language = if british {
@@ -173,7 +181,15 @@ fn identity_insert(cx: &mut Cx<'_>, table: &ast::ObjectName, on: bool) -> Outcom
         if let Some(other) = current.filter(|other| *other != at && cx.held.table(*other).is_ok()) {
             let name = cx.held.table(other)?.def.name.clone();
             let database = cx.held.database(other.database).name.clone();
-            return Err(error(8107, 16, format!("IDENTITY_INSERT is already ON for table '{database}.dbo.{name}'. Cannot perform SET operation for table '{table}'.")).into());
+            return Err(error(
+                8107,
+                16,
+                format!(
+                    "IDENTITY_INSERT is already ON for table '{database}.dbo.{name}'. \
+                Cannot perform SET operation for table '{table}'."
+                ),
+            )
+            .into());
         }
         cx.ses.settings.identity_insert = Some(at);
     } else if current == Some(at) {

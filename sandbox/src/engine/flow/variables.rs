@@ -106,7 +106,15 @@ pub(super) fn check_assignable(
         return Ok(());
     }
     let (from, to) = (types::name(from), types::name(to));
-    Err(error(257, 16, format!("Implicit conversion from data type {from} to {to} is not allowed. Use the CONVERT function to run this query.")).into())
+    Err(error(
+        257,
+        16,
+        format!(
+            "Implicit conversion from data type {from} to {to} is not allowed. Use the CONVERT \
+        function to run this query."
+        ),
+    )
+    .into())
 }
 
 pub(super) fn set_variable(cx: &mut Cx<'_>, set: &ast::SetVariable) -> Outcome<()> {

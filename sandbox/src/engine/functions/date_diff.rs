@@ -101,7 +101,8 @@ fn ordinal(part: DatePart, moment: &Moment) -> i128 {
 
 fn too_many(function: &str) -> SqlError {
     let message = format!(
-        "The {function} function resulted in an overflow. The number of dateparts separating two date/time instances is too large. Try to use \
+        "The {function} function resulted in an overflow. The number of dateparts separating two date/time instances \
+            is too large. Try to use \
          {function} with a less precise datepart."
     );
     error(535, 16, message)

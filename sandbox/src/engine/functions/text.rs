@@ -295,7 +295,8 @@ fn translate(v: &[Value], t: &[SqlType], cx: &EvalContext) -> Result<Value, SqlE
         return Ok(Value::Null);
     };
     if from.len() != to.len() {
-        let message = "The second and third arguments of the TRANSLATE built-in function must contain an equal number of characters.";
+        let message = "The second and third arguments of the TRANSLATE built-in function must contain an equal number \
+            of characters.";
         return Err(error(9828, 16, message));
     }
     let map = |unit: &u16| {

@@ -24,7 +24,8 @@ pub fn register(out: &mut Vec<MetaFunction>) {
         function("CONNECTIONPROPERTY", 1..=1, &[TEXT], variant_type, connection_property),
         function("@@VERSION", 0..=0, &[], SqlType::NVarChar(Some(300)), |_, _| {
             Ok(types::string(&format!(
-                "Microsoft SQL Server 2022 (icesync stand-in) - {PRODUCT_VERSION} (X64) \n\tDeveloper Edition (64-bit) on Linux"
+                "Microsoft SQL Server 2022 (icesync stand-in) - {PRODUCT_VERSION} (X64) \n\tDeveloper Edition (64-bit) \
+                    on Linux"
             )))
         }),
         function("@@SERVERNAME", 0..=0, &[], NAME, |_, _| Ok(types::string(SERVER_NAME))),
@@ -44,7 +45,9 @@ pub fn register(out: &mut Vec<MetaFunction>) {
         function("SUSER_NAME", 0..=1, &[SqlType::Int], NAME, login_of_id),
         function("SUSER_ID", 0..=1, &[TEXT], SqlType::Int, login_id),
         function("SUSER_SID", 0..=1, &[TEXT], SqlType::VarBinary(Some(85)), login_sid),
-        function("ORIGINAL_DB_NAME", 0..=0, &[], NAME, |cx, _| Ok(types::string(&cx.held.database(cx.ses.home_database).name))),
+        function("ORIGINAL_DB_NAME", 0..=0, &[], NAME, |cx, _| {
+                Ok(types::string(&cx.held.database(cx.ses.home_database).name))
+            }),
         function("SYSTEM_USER", 0..=0, &[], NAME, |cx, _| Ok(types::string(&cx.ses.login))),
         function("ORIGINAL_LOGIN", 0..=0, &[], NAME, |cx, _| Ok(types::string(&cx.ses.login))),
         function("USER_NAME", 0..=1, &[SqlType::Int], NAME, user_name),

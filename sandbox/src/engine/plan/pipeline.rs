@@ -235,7 +235,15 @@ pub fn open_top<'p>(
     }
     let left = match types::integer(&value).and_then(|n| u64::try_from(n).ok()) {
         Some(n) => n,
-        None => return Err(error(1060, 15, "The number of rows provided for a TOP or FETCH clauses row count parameter must be an integer.").into()),
+        None => {
+            return Err(error(
+                1060,
+                15,
+                "The number of rows provided for a TOP or FETCH clauses row count parameter \
+            must be an integer.",
+            )
+            .into());
+        }
     };
     if left == 0 {
         return Ok(Box::new(Once(None)));
@@ -399,7 +407,8 @@ pub fn open_recursive<'p>(
             return Err(error(
                 530,
                 16,
-                format!("The statement terminated. The maximum recursion {limit} has been exhausted before statement completion."),
+                format!("The statement terminated. The maximum recursion {limit} has been exhausted before statement \
+                    completion."),
             )
             .into());
         }

@@ -50,7 +50,8 @@ pub fn resolve_reading(table: ObjectRef, reading: Reading, cx: &mut Cx<'_>) -> O
             return Err(error(
                 3952,
                 16,
-                format!("Snapshot isolation transaction failed accessing database '{name}' because snapshot isolation is not allowed in this database. Use ALTER DATABASE to allow snapshot isolation."),
+                format!("Snapshot isolation transaction failed accessing database '{name}' because snapshot isolation \
+                    is not allowed in this database. Use ALTER DATABASE to allow snapshot isolation."),
             )
             .into());
         }
@@ -64,7 +65,10 @@ pub fn resolve_reading(table: ObjectRef, reading: Reading, cx: &mut Cx<'_>) -> O
             return Err(error(
                 3951,
                 16,
-                format!("Transaction failed in database '{name}' because the statement was run under snapshot isolation but the transaction did not start in snapshot isolation. You cannot change the isolation level of the transaction to snapshot after the transaction has started unless the transaction was originally started under snapshot isolation level."),
+                format!("Transaction failed in database '{name}' because the statement was run under snapshot \
+                    isolation but the transaction did not start in snapshot isolation. You cannot change the isolation \
+                    level of the transaction to snapshot after the transaction has started unless the transaction was \
+                    originally started under snapshot isolation level."),
             )
             .into());
         }
@@ -75,7 +79,9 @@ pub fn resolve_reading(table: ObjectRef, reading: Reading, cx: &mut Cx<'_>) -> O
             return Err(error(
                 3961,
                 16,
-                format!("Snapshot isolation transaction failed in database '{database}' because the object '{name}' accessed by the statement has been modified by a DDL statement in another concurrent transaction since the start of this transaction."),
+                format!("Snapshot isolation transaction failed in database '{database}' because the object '{name}' \
+                    accessed by the statement has been modified by a DDL statement in another concurrent transaction \
+                    since the start of this transaction."),
             )
             .into());
         }

@@ -118,7 +118,8 @@ pub(super) fn release_applock(cx: &mut Cx<'_>, args: &Args<'_>) -> Outcome<i32> 
             1223,
             16,
             format!(
-                "Cannot release the application lock (Database Principal: '{principal}', Resource: '{resource}') because it is not currently held."
+                "Cannot release the application lock (Database Principal: '{principal}', Resource: '{resource}') \
+                    because it is not currently held."
             ),
         )));
     }

@@ -70,7 +70,8 @@ fn joins_subqueries_windows_and_sets() {
         ["1|2", "2|0", "3|0"]
     );
     assert_eq!(
-        c.rows("SELECT w, ROW_NUMBER() OVER (PARTITION BY k ORDER BY w DESC), LAG(w) OVER (ORDER BY w), SUM(k) OVER (ORDER BY w ROWS UNBOUNDED PRECEDING) FROM b ORDER BY w"),
+        c.rows("SELECT w, ROW_NUMBER() OVER (PARTITION BY k ORDER BY w DESC), LAG(w) OVER (ORDER BY w), SUM(k) OVER \
+            (ORDER BY w ROWS UNBOUNDED PRECEDING) FROM b ORDER BY w"),
         ["p|2|NULL|1", "q|1|p|2", "r|1|q|6", "s|1|r|6"]
     );
     assert_eq!(
@@ -82,15 +83,23 @@ fn joins_subqueries_windows_and_sets() {
         c.rows("SELECT id FROM a UNION SELECT k FROM b ORDER BY 1"),
         ["NULL", "1", "2", "3", "4"]
     );
-    assert_eq!(c.rows("WITH x AS (SELECT id, v FROM a WHERE v > 10) SELECT x.id, y.id FROM x JOIN x AS y ON y.id > x.id"), ["2|3"]);
+    assert_eq!(c.rows("WITH x AS (SELECT id, v FROM a WHERE v > 10) SELECT x.id, y.id FROM x JOIN x AS y ON y.id > \
+        x.id"), ["2|3"]);
     assert_eq!(
         c.rows(
             "WITH n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 4) SELECT i FROM n"
         ),
         ["1", "2", "3", "4"]
     );
-    assert_eq!(c.rows("SELECT v.n, p.value FROM (VALUES (1, 'x'), (2, 'y z')) AS v (n, t) CROSS APPLY STRING_SPLIT(v.t, ' ') AS p ORDER BY v.n, p.value"), ["1|x", "2|y", "2|z"]);
-    assert_eq!(c.rows("SELECT a.id, x.w FROM a CROSS APPLY (SELECT TOP (1) w FROM b WHERE b.k = a.id ORDER BY w DESC) x"), ["1|q"]);
+    assert_eq!(
+        c.rows(
+            "SELECT v.n, p.value FROM (VALUES (1, 'x'), (2, 'y z')) AS v (n, t) CROSS APPLY \
+        STRING_SPLIT(v.t, ' ') AS p ORDER BY v.n, p.value"
+        ),
+        ["1|x", "2|y", "2|z"]
+    );
+    assert_eq!(c.rows("SELECT a.id, x.w FROM a CROSS APPLY (SELECT TOP (1) w FROM b WHERE b.k = a.id ORDER BY w DESC) \
+        x"), ["1|q"]);
     assert_eq!(
         c.rows("SELECT DISTINCT k FROM b ORDER BY k DESC OFFSET 1 ROWS FETCH NEXT 1 ROWS ONLY"),
         ["1"]
@@ -109,15 +118,19 @@ fn joins_subqueries_windows_and_sets() {
 fn variables_flow_and_procedures() {
     let engine = engine();
     let mut c = connect(&engine);
-    assert_eq!(c.one("DECLARE @i int = 0, @s nvarchar(50) = N''; WHILE @i < 3 BEGIN SET @i += 1; SET @s = @s + CAST(@i AS nvarchar(5)); END; SELECT @s"), "123");
-    assert_eq!(c.one("DECLARE @x int; EXEC sp_executesql N'SET @o = @a * 2', N'@a int, @o int OUTPUT', @a = 21, @o = @x OUTPUT; SELECT @x"), "42");
+    assert_eq!(c.one("DECLARE @i int = 0, @s nvarchar(50) = N''; WHILE @i < 3 BEGIN SET @i += 1; SET @s = @s + CAST(@i \
+        AS nvarchar(5)); END; SELECT @s"), "123");
+    assert_eq!(c.one("DECLARE @x int; EXEC sp_executesql N'SET @o = @a * 2', N'@a int, @o int OUTPUT', @a = 21, @o = \
+        @x OUTPUT; SELECT @x"), "42");
     c.ok("CREATE TABLE t (id int IDENTITY(5, 2), v int); INSERT t (v) VALUES (1), (2)");
     assert_eq!(
         c.one("INSERT t (v) VALUES (3); SELECT SCOPE_IDENTITY()"),
         "9"
     );
-    assert_eq!(c.one("DECLARE @c nvarchar(max); SELECT @c = COALESCE(@c + N',', N'') + CAST(id AS nvarchar(9)) FROM t ORDER BY id DESC; SELECT @c"), "9,7,5");
-    assert_eq!(c.rows("DECLARE @t TABLE (id int PRIMARY KEY, v int); INSERT @t SELECT id, v FROM t; DELETE FROM @t WHERE v = 1; SELECT id FROM @t ORDER BY id"), ["7", "9"]);
+    assert_eq!(c.one("DECLARE @c nvarchar(max); SELECT @c = COALESCE(@c + N',', N'') + CAST(id AS nvarchar(9)) FROM t \
+        ORDER BY id DESC; SELECT @c"), "9,7,5");
+    assert_eq!(c.rows("DECLARE @t TABLE (id int PRIMARY KEY, v int); INSERT @t SELECT id, v FROM t; DELETE FROM @t \
+        WHERE v = 1; SELECT id FROM @t ORDER BY id"), ["7", "9"]);
     assert_eq!(
         c.rows("INSERT t (v) OUTPUT inserted.id, inserted.v VALUES (7)"),
         ["11|7"]
@@ -133,16 +146,19 @@ fn variables_flow_and_procedures() {
         "yes"
     );
     assert_eq!(c.error("INSERT t (id, v) VALUES (1, 1)"), 544);
-    c.ok("SET IDENTITY_INSERT t ON; INSERT t (id, v) VALUES (100, 1); SET IDENTITY_INSERT t OFF; INSERT t (v) VALUES (9)");
+    c.ok("SET IDENTITY_INSERT t ON; INSERT t (id, v) VALUES (100, 1); SET IDENTITY_INSERT t OFF; INSERT t (v) VALUES \
+        (9)");
     assert_eq!(c.one("SELECT MAX(id) FROM t"), "102");
-    assert_eq!(c.rows("INSERT t (v) EXEC (N'SELECT 50 UNION ALL SELECT 51'); SELECT v FROM t WHERE v >= 50 ORDER BY v"), ["50", "51"]);
+    assert_eq!(c.rows("INSERT t (v) EXEC (N'SELECT 50 UNION ALL SELECT 51'); SELECT v FROM t WHERE v >= 50 ORDER BY \
+        v"), ["50", "51"]);
 }
 
 #[test]
 fn collations_decide_what_is_equal() {
     let engine = engine();
     let mut c = connect(&engine);
-    c.ok("CREATE TABLE k (code varchar(10) NOT NULL PRIMARY KEY, cs nvarchar(10) COLLATE Latin1_General_100_CS_AS UNIQUE)");
+    c.ok("CREATE TABLE k (code varchar(10) NOT NULL PRIMARY KEY, cs nvarchar(10) COLLATE Latin1_General_100_CS_AS \
+        UNIQUE)");
     c.ok("INSERT k VALUES ('Abc', N'a'), ('abd', N'A')");
     assert_eq!(c.error("INSERT k VALUES ('ABC  ', N'z')"), 2627);
     assert_eq!(c.one("SELECT code FROM k WHERE code = 'aBC '"), "Abc");
@@ -168,7 +184,8 @@ fn transactions_nest_save_and_roll_back_ddl() {
     );
     c.ok("SAVE TRAN s; INSERT t VALUES (2); ROLLBACK TRAN s; INSERT t VALUES (3); COMMIT");
     assert_eq!(c.rows("SELECT id FROM t ORDER BY id"), ["1", "3"]);
-    c.ok("BEGIN TRAN; CREATE TABLE u (x int); INSERT u VALUES (1); TRUNCATE TABLE t; ALTER TABLE t ADD n int NULL; ROLLBACK");
+    c.ok("BEGIN TRAN; CREATE TABLE u (x int); INSERT u VALUES (1); TRUNCATE TABLE t; ALTER TABLE t ADD n int NULL; \
+        ROLLBACK");
     assert_eq!(c.rows("SELECT id FROM t ORDER BY id"), ["1", "3"]);
     assert_eq!(
         c.one("SELECT COUNT(*) FROM sys.columns WHERE object_id = OBJECT_ID('dbo.t')"),
@@ -177,5 +194,6 @@ fn transactions_nest_save_and_roll_back_ddl() {
     assert_eq!(c.error("SELECT * FROM u"), 208);
     assert_eq!(c.error("COMMIT"), 3902);
     assert_eq!(c.error("ROLLBACK"), 3903);
-    assert_eq!(c.one("DECLARE @t TABLE (x int); BEGIN TRAN; INSERT @t VALUES (1); INSERT t VALUES (9); ROLLBACK; SELECT (SELECT COUNT(*) FROM @t) * 10 + (SELECT COUNT(*) FROM t)"), "12");
+    assert_eq!(c.one("DECLARE @t TABLE (x int); BEGIN TRAN; INSERT @t VALUES (1); INSERT t VALUES (9); ROLLBACK; \
+        SELECT (SELECT COUNT(*) FROM @t) * 10 + (SELECT COUNT(*) FROM t)"), "12");
 }

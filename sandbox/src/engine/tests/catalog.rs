@@ -4,9 +4,17 @@ use super::{connect, engine};
 fn the_catalog_describes_a_table() {
     let engine = engine();
     let mut c = connect(&engine);
-    c.ok("CREATE TABLE dbo.t (id int IDENTITY(1,1) NOT NULL CONSTRAINT pk_t PRIMARY KEY, a nvarchar(50) COLLATE Chinese_Taiwan_Stroke_CI_AS NULL, p AS (id * 2) PERSISTED, ts datetime2(3) NOT NULL CONSTRAINT df DEFAULT SYSUTCDATETIME(), rv rowversion);
+    c.ok("CREATE TABLE dbo.t (id int IDENTITY(1,1) NOT NULL CONSTRAINT pk_t PRIMARY KEY, a nvarchar(50) COLLATE \
+        Chinese_Taiwan_Stroke_CI_AS NULL, p AS (id * 2) PERSISTED, ts datetime2(3) NOT NULL CONSTRAINT df DEFAULT \
+        SYSUTCDATETIME(), rv rowversion);
           CREATE UNIQUE INDEX ux ON dbo.t (a DESC) INCLUDE (ts)");
-    let sql = "DECLARE @t nvarchar(100) = N'dbo.t'; SELECT c.column_id, c.name, TYPE_NAME(c.system_type_id) AS base_type, t.name AS user_type, t.is_assembly_type, c.max_length, c.precision, c.scale, c.is_nullable, c.is_identity, c.is_computed, cc.is_persisted, c.is_hidden, c.generated_always_type, c.is_sparse, c.is_column_set, c.is_rowguidcol, c.encryption_type, c.collation_name, COLLATIONPROPERTY(c.collation_name, 'CodePage') AS code_page FROM sys.columns AS c JOIN sys.types AS t ON t.user_type_id = c.user_type_id LEFT JOIN sys.computed_columns AS cc ON cc.object_id = c.object_id AND cc.column_id = c.column_id WHERE c.object_id = OBJECT_ID(@t) ORDER BY c.column_id";
+    let sql = "DECLARE @t nvarchar(100) = N'dbo.t'; SELECT c.column_id, c.name, TYPE_NAME(c.system_type_id) AS \
+        base_type, t.name AS user_type, t.is_assembly_type, c.max_length, c.precision, c.scale, c.is_nullable, \
+        c.is_identity, c.is_computed, cc.is_persisted, c.is_hidden, c.generated_always_type, c.is_sparse, \
+        c.is_column_set, c.is_rowguidcol, c.encryption_type, c.collation_name, COLLATIONPROPERTY(c.collation_name, \
+        'CodePage') AS code_page FROM sys.columns AS c JOIN sys.types AS t ON t.user_type_id = c.user_type_id LEFT \
+        JOIN sys.computed_columns AS cc ON cc.object_id = c.object_id AND cc.column_id = c.column_id WHERE c.object_id \
+        = OBJECT_ID(@t) ORDER BY c.column_id";
     assert_eq!(
         c.rows(sql),
         [
@@ -17,16 +25,28 @@ fn the_catalog_describes_a_table() {
             "5|rv|timestamp|timestamp|0|8|0|0|0|0|0|NULL|0|0|0|0|0|NULL|NULL|NULL",
         ]
     );
-    let keys = "DECLARE @t nvarchar(100) = N'dbo.t'; SELECT i.index_id, i.is_primary_key, i.is_unique_constraint, i.type_desc, i.ignore_dup_key, ic.key_ordinal, ic.is_descending_key, c.name, c.is_nullable FROM sys.indexes AS i JOIN sys.index_columns AS ic ON ic.object_id = i.object_id AND ic.index_id = i.index_id JOIN sys.columns AS c ON c.object_id = ic.object_id AND c.column_id = ic.column_id WHERE i.object_id = OBJECT_ID(@t) AND i.is_unique = 1 AND i.has_filter = 0 AND i.is_disabled = 0 AND i.is_hypothetical = 0 AND ic.key_ordinal > 0 ORDER BY i.is_primary_key DESC, i.index_id, ic.key_ordinal";
+    let keys = "DECLARE @t nvarchar(100) = N'dbo.t'; SELECT i.index_id, i.is_primary_key, i.is_unique_constraint, \
+        i.type_desc, i.ignore_dup_key, ic.key_ordinal, ic.is_descending_key, c.name, c.is_nullable FROM sys.indexes AS \
+        i JOIN sys.index_columns AS ic ON ic.object_id = i.object_id AND ic.index_id = i.index_id JOIN sys.columns AS \
+        c ON c.object_id = ic.object_id AND c.column_id = ic.column_id WHERE i.object_id = OBJECT_ID(@t) AND \
+        i.is_unique = 1 AND i.has_filter = 0 AND i.is_disabled = 0 AND i.is_hypothetical = 0 AND ic.key_ordinal > 0 \
+        ORDER BY i.is_primary_key DESC, i.index_id, ic.key_ordinal";
     assert_eq!(
         c.rows(keys),
         ["1|1|0|CLUSTERED|0|1|0|id|0", "2|0|0|NONCLUSTERED|0|1|1|a|1"]
     );
-    let facts = "DECLARE @t nvarchar(100) = N'dbo.t'; SELECT t.is_tracked_by_cdc, t.temporal_type, t.history_table_id, t.is_memory_optimized, ct.min_valid_version, ct.is_track_columns_updated_on, (SELECT TOP (1) c.name FROM sys.columns AS c WHERE c.object_id = t.object_id AND c.system_type_id = 189) AS rowversion_col, d.snapshot_isolation_state, d.is_read_committed_snapshot_on FROM sys.tables AS t CROSS JOIN sys.databases AS d LEFT JOIN sys.change_tracking_tables AS ct ON ct.object_id = t.object_id WHERE t.object_id = OBJECT_ID(@t) AND d.database_id = DB_ID()";
+    let facts = "DECLARE @t nvarchar(100) = N'dbo.t'; SELECT t.is_tracked_by_cdc, t.temporal_type, t.history_table_id, \
+        t.is_memory_optimized, ct.min_valid_version, ct.is_track_columns_updated_on, (SELECT TOP (1) c.name FROM \
+        sys.columns AS c WHERE c.object_id = t.object_id AND c.system_type_id = 189) AS rowversion_col, \
+        d.snapshot_isolation_state, d.is_read_committed_snapshot_on FROM sys.tables AS t CROSS JOIN sys.databases AS d \
+        LEFT JOIN sys.change_tracking_tables AS ct ON ct.object_id = t.object_id WHERE t.object_id = OBJECT_ID(@t) AND \
+        d.database_id = DB_ID()";
     assert_eq!(c.rows(facts), ["0|0|NULL|0|NULL|NULL|rv|1|1"]);
-    assert_eq!(c.one("SELECT name, compatibility_level, collation_name, recovery_model_desc FROM sys.databases WHERE database_id = DB_ID()"), "shop|160|SQL_Latin1_General_CP1_CI_AS|FULL");
+    assert_eq!(c.one("SELECT name, compatibility_level, collation_name, recovery_model_desc FROM sys.databases WHERE \
+        database_id = DB_ID()"), "shop|160|SQL_Latin1_General_CP1_CI_AS|FULL");
     c.ok("ALTER TABLE dbo.t DROP COLUMN p; ALTER TABLE dbo.t ADD q int NULL; EXEC sp_rename 'dbo.t.q', 'r', 'COLUMN'");
-    assert_eq!(c.rows("SELECT column_id, name FROM sys.columns WHERE object_id = OBJECT_ID('t') AND column_id > 2 ORDER BY 1"), ["4|ts", "5|rv", "6|r"]);
+    assert_eq!(c.rows("SELECT column_id, name FROM sys.columns WHERE object_id = OBJECT_ID('t') AND column_id > 2 \
+        ORDER BY 1"), ["4|ts", "5|rv", "6|r"]);
     assert_eq!(c.one("SELECT COL_LENGTH('dbo.t', 'a')"), "100");
     assert_eq!(
         c.one("SELECT CAST(SERVERPROPERTY('ProductVersion') AS nvarchar(20))"),
@@ -47,8 +67,10 @@ fn fmtonly_tells_columns_without_rows() {
         DECLARE @Column_Names NVARCHAR(MAX) = NULL;
         DECLARE @object_id INT = OBJECT_ID(N'[dbo].[t]');
         DECLARE @sql NVARCHAR(MAX);
-        SET @sql = N'SELECT @CN = COALESCE(@CN + N'', '', N'''') + QUOTENAME([name]) FROM sys.all_columns WHERE [object_id] = @ObjId';
-        IF EXISTS (SELECT TOP 1 * FROM sys.all_columns WHERE [object_id] = OBJECT_ID('sys.all_columns') AND [name] = 'graph_type')
+        SET @sql = N'SELECT @CN = COALESCE(@CN + N'', '', N'''') + QUOTENAME([name]) FROM sys.all_columns WHERE \
+        [object_id] = @ObjId';
+        IF EXISTS (SELECT TOP 1 * FROM sys.all_columns WHERE [object_id] = OBJECT_ID('sys.all_columns') AND [name] = \
+        'graph_type')
             SET @sql = @sql + N' AND COALESCE([graph_type], 0) NOT IN (1, 3, 4, 6, 7)';
         SET @sql = @sql + N' ORDER BY [column_id] ASC';
         SET FMTONLY ON; SELECT * FROM [dbo].[t]; SET FMTONLY OFF; EXEC sp_tablecollations_100 N'[dbo].[t]';");
@@ -62,7 +84,8 @@ fn permissions_and_logins() {
     use crate::session::{Login, Server};
     let engine = engine();
     let mut c = connect(&engine);
-    c.ok("CREATE TABLE t (id int); CREATE LOGIN bob WITH PASSWORD = 'Secret1'; CREATE USER bob FOR LOGIN bob; GRANT SELECT ON t TO bob");
+    c.ok("CREATE TABLE t (id int); CREATE LOGIN bob WITH PASSWORD = 'Secret1'; CREATE USER bob FOR LOGIN bob; GRANT \
+        SELECT ON t TO bob");
     let login = |password| Login {
         user: "bob",
         password,
@@ -96,7 +119,8 @@ fn permissions_and_logins() {
 fn rows_of_an_altered_table_stay() {
     let engine = engine();
     let mut c = connect(&engine);
-    c.ok("CREATE TABLE dbo.p (id int NOT NULL PRIMARY KEY, v int, w varchar(5)); INSERT dbo.p VALUES (1, 1, 'a'), (2, NULL, 'b')");
+    c.ok("CREATE TABLE dbo.p (id int NOT NULL PRIMARY KEY, v int, w varchar(5)); INSERT dbo.p VALUES (1, 1, 'a'), (2, \
+        NULL, 'b')");
     c.ok("ALTER TABLE dbo.p ADD x int NULL, y int NOT NULL DEFAULT 7");
     let mut d = connect(&engine);
     assert_eq!(

@@ -24,7 +24,8 @@ fn min_active_rowversion_stops_before_open_transactions() {
         b.rows("SELECT id FROM t WHERE rv < MIN_ACTIVE_ROWVERSION() ORDER BY rv"),
         ["1", "2", "3"]
     );
-    assert_eq!(b.one("SELECT CASE WHEN CAST(MIN_ACTIVE_ROWVERSION() AS bigint) = CAST(@@DBTS AS bigint) + 1 THEN 1 ELSE 0 END"), "1");
+    assert_eq!(b.one("SELECT CASE WHEN CAST(MIN_ACTIVE_ROWVERSION() AS bigint) = CAST(@@DBTS AS bigint) + 1 THEN 1 \
+        ELSE 0 END"), "1");
 }
 
 #[test]
@@ -34,7 +35,8 @@ fn snapshots_see_one_moment_and_refuse_conflicts() {
     a.ok("CREATE TABLE t (id int PRIMARY KEY, v int); INSERT t VALUES (1, 1), (2, 2)");
     b.ok("SET TRANSACTION ISOLATION LEVEL SNAPSHOT; BEGIN TRAN");
     assert_eq!(b.one("SELECT SUM(v) FROM t"), "3");
-    a.ok("UPDATE t SET v = 10 WHERE id = 1; DELETE FROM t WHERE id = 2; INSERT t VALUES (3, 30); UPDATE t SET id = 7 WHERE id = 3");
+    a.ok("UPDATE t SET v = 10 WHERE id = 1; DELETE FROM t WHERE id = 2; INSERT t VALUES (3, 30); UPDATE t SET id = 7 \
+        WHERE id = 3");
     assert_eq!(b.rows("SELECT id, v FROM t ORDER BY id"), ["1|1", "2|2"]);
     assert_eq!(b.rows("SELECT v FROM t WHERE id = 2"), ["2"]);
     assert_eq!(b.error("UPDATE t SET v = 5 WHERE id = 1"), 3960);
@@ -90,7 +92,8 @@ fn application_locks() {
     let (mut a, mut b) = (connect(&engine), connect(&engine));
     let get = |mode: &str, owner: &str, timeout: i32| {
         format!(
-            "DECLARE @rc int; EXEC @rc = sp_getapplock @Resource = N'r', @LockMode = N'{mode}', @LockOwner = N'{owner}', @LockTimeout = {timeout}; SELECT @rc"
+            "DECLARE @rc int; EXEC @rc = sp_getapplock @Resource = N'r', @LockMode = N'{mode}', @LockOwner = \
+                N'{owner}', @LockTimeout = {timeout}; SELECT @rc"
         )
     };
     assert_eq!(a.one(&get("Exclusive", "Transaction", 0)), "-999");
@@ -136,10 +139,12 @@ fn a_fence_holds_writers_off_until_it_falls() {
 fn a_queue_is_claimed_without_waiting() {
     let engine = engine();
     let (mut a, mut b) = (connect(&engine), connect(&engine));
-    a.ok("CREATE TABLE q (seq int IDENTITY PRIMARY KEY, id int, batch int NULL); INSERT q (id) VALUES (1), (2), (3), (4)");
+    a.ok("CREATE TABLE q (seq int IDENTITY PRIMARY KEY, id int, batch int NULL); INSERT q (id) VALUES (1), (2), (3), \
+        (4)");
     let claim = |batch: i32| {
         format!(
-            "UPDATE TOP (2) q SET batch = {batch} FROM dbo.q AS q WITH (ROWLOCK, READPAST, READCOMMITTEDLOCK) WHERE batch IS NULL"
+            "UPDATE TOP (2) q SET batch = {batch} FROM dbo.q AS q WITH (ROWLOCK, READPAST, READCOMMITTEDLOCK) WHERE \
+                batch IS NULL"
         )
     };
     a.ok("BEGIN TRAN");
@@ -155,7 +160,10 @@ fn a_queue_is_claimed_without_waiting() {
 #[test]
 fn concurrent_transfers_lose_nothing() {
     let engine = engine();
-    connect(&engine).ok("CREATE TABLE acc (id int PRIMARY KEY, v int NOT NULL, rv rowversion); INSERT acc (id, v) VALUES (1, 100), (2, 100), (3, 100), (4, 100)");
+    connect(&engine).ok(
+        "CREATE TABLE acc (id int PRIMARY KEY, v int NOT NULL, rv rowversion); INSERT acc (id, v) \
+        VALUES (1, 100), (2, 100), (3, 100), (4, 100)",
+    );
     let threads: Vec<_> = (0..4)
         .map(|seed: usize| {
             let mut client = connect(&engine);
@@ -164,7 +172,8 @@ fn concurrent_transfers_lose_nothing() {
                     let (from, to) = (1 + (seed + round) % 4, 1 + (seed + round * 3 + 1) % 4);
                     loop {
                         let reply = client.batch(&format!(
-                            "SET XACT_ABORT ON; BEGIN TRAN; UPDATE acc SET v = v - 1 WHERE id = {from}; UPDATE acc SET v = v + 1 WHERE id = {to}; COMMIT"
+                            "SET XACT_ABORT ON; BEGIN TRAN; UPDATE acc SET v = v - 1 WHERE id = {from}; UPDATE acc SET \
+                                v = v + 1 WHERE id = {to}; COMMIT"
                         ));
                         match reply.errors.first() {
                             None => break,
@@ -178,7 +187,8 @@ fn concurrent_transfers_lose_nothing() {
     let mut reader = connect(&engine);
     while threads.iter().any(|thread| !thread.is_finished()) {
         assert_eq!(reader.one("SELECT SUM(v) FROM acc"), "400");
-        assert_eq!(reader.one("SET TRANSACTION ISOLATION LEVEL SNAPSHOT; BEGIN TRAN; DECLARE @a int = (SELECT SUM(v) FROM acc WHERE id < 3); SELECT @a + SUM(v) FROM acc WHERE id >= 3; COMMIT"), "400");
+        assert_eq!(reader.one("SET TRANSACTION ISOLATION LEVEL SNAPSHOT; BEGIN TRAN; DECLARE @a int = (SELECT SUM(v) \
+            FROM acc WHERE id < 3); SELECT @a + SUM(v) FROM acc WHERE id >= 3; COMMIT"), "400");
     }
     for thread in threads {
         thread.join().unwrap();
@@ -202,7 +212,8 @@ impl crate::session::Sink for Slow {
 fn a_slow_reader_holds_nobody_up_and_sees_one_moment() {
     let engine = engine();
     let (mut a, mut b) = (connect(&engine), connect(&engine));
-    a.ok("CREATE TABLE t (id int IDENTITY PRIMARY KEY, v int); INSERT t (v) VALUES (0); DECLARE @i int = 0; WHILE @i < 14 BEGIN INSERT t (v) SELECT v FROM t; SET @i += 1; END");
+    a.ok("CREATE TABLE t (id int IDENTITY PRIMARY KEY, v int); INSERT t (v) VALUES (0); DECLARE @i int = 0; WHILE @i < \
+        14 BEGIN INSERT t (v) SELECT v FROM t; SET @i += 1; END");
     let reader = thread::spawn(move || {
         let mut slow = Slow(Reply::default());
         b.0.batch(

@@ -4,7 +4,8 @@ use super::{connect, engine};
 fn errors_carry_the_servers_numbers() {
     let engine = engine();
     let mut c = connect(&engine);
-    c.ok("CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE t (id int PRIMARY KEY, s varchar(3) NOT NULL, n tinyint CHECK (n < 9), p int REFERENCES p (id)); INSERT p VALUES (1)");
+    c.ok("CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE t (id int PRIMARY KEY, s varchar(3) NOT NULL, n tinyint \
+        CHECK (n < 9), p int REFERENCES p (id)); INSERT p VALUES (1)");
     for (sql, number) in [
         ("SELECT * FROM missing", 208),
         ("SELECT x FROM t", 207),
@@ -39,10 +40,14 @@ fn statements_fail_alone_unless_xact_abort() {
     let engine = engine();
     let mut c = connect(&engine);
     c.ok("CREATE TABLE t (id int PRIMARY KEY)");
-    let reply = c.batch("BEGIN TRAN; INSERT t VALUES (1); INSERT t VALUES (1); INSERT t VALUES (2); COMMIT; SELECT COUNT(*) FROM t");
+    let reply = c.batch(
+        "BEGIN TRAN; INSERT t VALUES (1); INSERT t VALUES (1); INSERT t VALUES (2); COMMIT; SELECT \
+        COUNT(*) FROM t",
+    );
     assert_eq!(reply.errors[0].number, 2627);
     assert_eq!(c.one("SELECT COUNT(*) FROM t"), "2");
-    let reply = c.batch("SET XACT_ABORT ON; BEGIN TRAN; INSERT t VALUES (3); INSERT t VALUES (3); INSERT t VALUES (4); COMMIT");
+    let reply = c.batch("SET XACT_ABORT ON; BEGIN TRAN; INSERT t VALUES (3); INSERT t VALUES (3); INSERT t VALUES (4); \
+        COMMIT");
     assert_eq!(reply.errors.len(), 1);
     assert_eq!(c.one("SELECT COUNT(*) + @@TRANCOUNT FROM t"), "2");
     // A failed conversion ends the batch and the transaction.
@@ -60,11 +65,13 @@ fn try_and_catch() {
     let mut c = connect(&engine);
     c.ok("CREATE TABLE t (id int PRIMARY KEY); INSERT t VALUES (1)");
     assert_eq!(
-        c.one("BEGIN TRY INSERT t VALUES (1); SELECT 'no'; END TRY BEGIN CATCH SELECT CAST(ERROR_NUMBER() AS varchar(9)) + '/' + CAST(XACT_STATE() AS varchar(2)) + '/' + CAST(ERROR_LINE() AS varchar(3)); END CATCH"),
+        c.one("BEGIN TRY INSERT t VALUES (1); SELECT 'no'; END TRY BEGIN CATCH SELECT CAST(ERROR_NUMBER() AS \
+            varchar(9)) + '/' + CAST(XACT_STATE() AS varchar(2)) + '/' + CAST(ERROR_LINE() AS varchar(3)); END CATCH"),
         "2627/0/1"
     );
     assert_eq!(
-        c.one("SET XACT_ABORT ON; BEGIN TRAN; BEGIN TRY INSERT t VALUES (1); END TRY BEGIN CATCH SELECT XACT_STATE(); ROLLBACK; END CATCH"),
+        c.one("SET XACT_ABORT ON; BEGIN TRAN; BEGIN TRY INSERT t VALUES (1); END TRY BEGIN CATCH SELECT XACT_STATE(); \
+            ROLLBACK; END CATCH"),
         "-1"
     );
     assert_eq!(c.one("SELECT @@TRANCOUNT"), "0");
@@ -78,17 +85,22 @@ fn try_and_catch() {
         ),
         (50001, 3, 0)
     );
-    let doomed = c.batch("SET XACT_ABORT ON; BEGIN TRAN; BEGIN TRY SELECT 1/0; END TRY BEGIN CATCH INSERT t VALUES (7); END CATCH");
+    let doomed = c.batch(
+        "SET XACT_ABORT ON; BEGIN TRAN; BEGIN TRY SELECT 1/0; END TRY BEGIN CATCH INSERT t VALUES \
+        (7); END CATCH",
+    );
     assert_eq!(doomed.errors[0].number, 3930);
     assert_eq!(c.one("SELECT COUNT(*) + @@TRANCOUNT FROM t"), "1");
-    assert_eq!(c.one("SET XACT_ABORT OFF; BEGIN TRY EXEC sp_executesql N'SELECT * FROM gone'; END TRY BEGIN CATCH SELECT ERROR_NUMBER(); END CATCH"), "208");
+    assert_eq!(c.one("SET XACT_ABORT OFF; BEGIN TRY EXEC sp_executesql N'SELECT * FROM gone'; END TRY BEGIN CATCH \
+        SELECT ERROR_NUMBER(); END CATCH"), "208");
 }
 
 #[test]
 fn triggers_see_both_images_and_undo_their_statement() {
     let engine = engine();
     let mut c = connect(&engine);
-    c.ok("CREATE TABLE t (id int PRIMARY KEY, v int); CREATE TABLE q (seq int IDENTITY PRIMARY KEY, id int, op char(1))");
+    c.ok("CREATE TABLE t (id int PRIMARY KEY, v int); CREATE TABLE q (seq int IDENTITY PRIMARY KEY, id int, op \
+        char(1))");
     c.ok("CREATE TRIGGER tr ON t AFTER INSERT, UPDATE, DELETE AS BEGIN SET NOCOUNT ON;
           INSERT q (id, op) SELECT id, 'i' FROM inserted UNION ALL SELECT id, 'd' FROM deleted;
           IF UPDATE(v) AND EXISTS (SELECT 1 FROM inserted WHERE v < 0) THROW 50010, 'negative', 1; END");

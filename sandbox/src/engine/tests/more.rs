@@ -58,7 +58,8 @@ fn a_trigger_that_catches_keeps_no_half_statement() {
     let engine = engine();
     let mut c = connect(&engine);
     c.ok("CREATE TABLE t (id int); CREATE TABLE u (id int PRIMARY KEY)");
-    c.ok("CREATE TRIGGER tr ON t AFTER INSERT AS BEGIN SET XACT_ABORT OFF; BEGIN TRY INSERT u VALUES (1), (2), (1); END TRY BEGIN CATCH INSERT u VALUES (ERROR_NUMBER()); END CATCH END");
+    c.ok("CREATE TRIGGER tr ON t AFTER INSERT AS BEGIN SET XACT_ABORT OFF; BEGIN TRY INSERT u VALUES (1), (2), (1); \
+        END TRY BEGIN CATCH INSERT u VALUES (ERROR_NUMBER()); END CATCH END");
     c.ok("INSERT t VALUES (1)");
     assert_eq!(c.rows("SELECT id FROM u"), ["2627"]);
 }
@@ -67,8 +68,10 @@ fn a_trigger_that_catches_keeps_no_half_statement() {
 fn foreign_keys_cascade() {
     let engine = engine();
     let mut c = connect(&engine);
-    c.ok("CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE ch (id int PRIMARY KEY, p int NULL CONSTRAINT fk FOREIGN KEY REFERENCES p (id) ON DELETE CASCADE ON UPDATE CASCADE)");
-    c.ok("INSERT p VALUES (1), (2); INSERT ch VALUES (10, 1), (20, 2), (30, NULL); DELETE FROM p WHERE id = 1; UPDATE p SET id = 5 WHERE id = 2");
+    c.ok("CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE ch (id int PRIMARY KEY, p int NULL CONSTRAINT fk FOREIGN \
+        KEY REFERENCES p (id) ON DELETE CASCADE ON UPDATE CASCADE)");
+    c.ok("INSERT p VALUES (1), (2); INSERT ch VALUES (10, 1), (20, 2), (30, NULL); DELETE FROM p WHERE id = 1; UPDATE \
+        p SET id = 5 WHERE id = 2");
     assert_eq!(
         c.rows("SELECT id, p FROM ch ORDER BY id"),
         ["20|5", "30|NULL"]
@@ -81,7 +84,8 @@ fn foreign_keys_cascade() {
 fn keys_may_move_through_one_another() {
     let engine = engine();
     let mut c = connect(&engine);
-    c.ok("CREATE TABLE t (id int PRIMARY KEY, v int); INSERT t VALUES (1, 1), (2, 2), (3, 3); UPDATE t SET id = id + 1");
+    c.ok("CREATE TABLE t (id int PRIMARY KEY, v int); INSERT t VALUES (1, 1), (2, 2), (3, 3); UPDATE t SET id = id + \
+        1");
     assert_eq!(
         c.rows("SELECT id, v FROM t ORDER BY id"),
         ["2|1", "3|2", "4|3"]
@@ -107,13 +111,24 @@ fn decimals_and_dates_compute_exactly() {
         c.one("SELECT CAST(0.1 AS decimal(20,18)) * 3"),
         "0.300000000000000000"
     );
-    assert_eq!(c.one("SELECT SUM(v) FROM (VALUES (CAST(99999999999999999999999999999999999.99 AS decimal(38,2))), (0.01)) x (v)"), "100000000000000000000000000000000000.00");
+    assert_eq!(c.one("SELECT SUM(v) FROM (VALUES (CAST(99999999999999999999999999999999999.99 AS decimal(38,2))), \
+        (0.01)) x (v)"), "100000000000000000000000000000000000.00");
     // A datetime and a datetime2 that look alike differ from compatibility level 130 on.
-    assert_eq!(c.one("DECLARE @a datetime = '2024-01-01 00:00:00.003', @b datetime2(3) = '2024-01-01 00:00:00.003'; SELECT CASE WHEN @a = @b THEN 1 ELSE 0 END"), "0");
-    assert_eq!(c.one("DECLARE @o datetimeoffset = '2024-01-01 01:00 +01:00'; SELECT CASE WHEN @o = '2024-01-01 00:00 +00:00' THEN 1 ELSE 0 END"), "1");
-    assert_eq!(c.one("SELECT CONVERT(varchar(30), CAST('2024-02-29 13:14:15.678' AS datetime), 112) + CONVERT(varchar(30), CAST('13:14' AS time(0)), 108)"), "2024022913:14:00");
-    assert_eq!(c.one("DECLARE @v sql_variant = CAST(1.50 AS decimal(5,2)); SELECT CASE WHEN @v = CAST(CAST(1.5 AS money) AS sql_variant) THEN 'same' END"), "same");
-    assert_eq!(c.rows("SELECT TRY_CAST('x' AS int), TRY_CONVERT(date, '2024-13-01'), ISNULL(NULL, 5), NULLIF(1, 1), IIF(1 > 0, 'a', 'b')"), ["NULL|NULL|5|NULL|a"]);
+    assert_eq!(c.one("DECLARE @a datetime = '2024-01-01 00:00:00.003', @b datetime2(3) = '2024-01-01 00:00:00.003'; \
+        SELECT CASE WHEN @a = @b THEN 1 ELSE 0 END"), "0");
+    assert_eq!(c.one("DECLARE @o datetimeoffset = '2024-01-01 01:00 +01:00'; SELECT CASE WHEN @o = '2024-01-01 00:00 \
+        +00:00' THEN 1 ELSE 0 END"), "1");
+    assert_eq!(
+        c.one(
+            "SELECT CONVERT(varchar(30), CAST('2024-02-29 13:14:15.678' AS datetime), 112) + \
+        CONVERT(varchar(30), CAST('13:14' AS time(0)), 108)"
+        ),
+        "2024022913:14:00"
+    );
+    assert_eq!(c.one("DECLARE @v sql_variant = CAST(1.50 AS decimal(5,2)); SELECT CASE WHEN @v = CAST(CAST(1.5 AS \
+        money) AS sql_variant) THEN 'same' END"), "same");
+    assert_eq!(c.rows("SELECT TRY_CAST('x' AS int), TRY_CONVERT(date, '2024-13-01'), ISNULL(NULL, 5), NULLIF(1, 1), \
+        IIF(1 > 0, 'a', 'b')"), ["NULL|NULL|5|NULL|a"]);
 }
 
 #[test]

@@ -6,11 +6,14 @@ fn keyset_pages_walk_an_index() {
     let engine = engine();
     let mut c = connect(&engine);
     c.ok("CREATE TABLE t (id int PRIMARY KEY, ts datetime2(3) NOT NULL, INDEX ix (ts));
-          INSERT t VALUES (1, '2024-01-01'), (2, '2024-01-02'), (5, '2024-01-02'), (4, '2024-01-02'), (3, '2024-01-03'), (6, '2024-01-04')");
-    let page = "SELECT TOP (@n) id, ts FROM dbo.t WHERE ts >= @k_ts AND (ts > @k_ts OR id > @k_id) AND ts < @hi ORDER BY ts, id OPTION (RECOMPILE)";
+          INSERT t VALUES (1, '2024-01-01'), (2, '2024-01-02'), (5, '2024-01-02'), (4, '2024-01-02'), (3, \
+          '2024-01-03'), (6, '2024-01-04')");
+    let page = "SELECT TOP (@n) id, ts FROM dbo.t WHERE ts >= @k_ts AND (ts > @k_ts OR id > @k_id) AND ts < @hi ORDER \
+        BY ts, id OPTION (RECOMPILE)";
     let ask = |ts: &str, id: i32| {
         format!(
-            "DECLARE @n bigint = 2, @k_ts datetime2(3) = '{ts}', @k_id int = {id}, @hi datetime2(3) = '2024-01-04'; {page}"
+            "DECLARE @n bigint = 2, @k_ts datetime2(3) = '{ts}', @k_id int = {id}, @hi datetime2(3) = '2024-01-04'; \
+                {page}"
         )
     };
     assert_eq!(
@@ -36,7 +39,8 @@ fn keyset_pages_walk_an_index() {
 fn descending_and_null_keys_seek_rightly() {
     let engine = engine();
     let mut c = connect(&engine);
-    c.ok("CREATE TABLE t (id int PRIMARY KEY, a int NULL, b varchar(5)); CREATE INDEX ia ON t (a DESC, b); INSERT t VALUES (1, NULL, 'x'), (2, 1, 'B'), (3, 1, 'a'), (4, 2, NULL), (5, 3, 'q')");
+    c.ok("CREATE TABLE t (id int PRIMARY KEY, a int NULL, b varchar(5)); CREATE INDEX ia ON t (a DESC, b); INSERT t \
+        VALUES (1, NULL, 'x'), (2, 1, 'B'), (3, 1, 'a'), (4, 2, NULL), (5, 3, 'q')");
     assert_eq!(
         c.rows("SELECT id FROM t WHERE a < 3 ORDER BY id"),
         ["2", "3", "4"]
@@ -66,10 +70,13 @@ fn merging_a_large_table_uses_its_key() {
     let mut c = connect(&engine);
     c.ok("CREATE TABLE d (id int NOT NULL PRIMARY KEY, a int, b nvarchar(20)); INSERT d VALUES (0, 0, N'row');
           DECLARE @i int = 0; WHILE @i < 15 BEGIN INSERT d SELECT id + POWER(2, @i), a, b FROM d; SET @i += 1; END;
-          CREATE TABLE s (id int, a int, b nvarchar(20)); INSERT s SELECT id, a, b FROM d; CREATE TABLE few (id int, a int, b nvarchar(20)); INSERT few SELECT id * 7, 1, N'x' FROM d WHERE id < 1000");
+          CREATE TABLE s (id int, a int, b nvarchar(20)); INSERT s SELECT id, a, b FROM d; CREATE TABLE few (id int, a \
+          int, b nvarchar(20)); INSERT few SELECT id * 7, 1, N'x' FROM d WHERE id < 1000");
     let merge = |source: &str| {
         format!(
-            "MERGE dbo.d WITH (HOLDLOCK) AS d USING {source} AS s ON d.id = s.id WHEN MATCHED AND EXISTS (SELECT s.a, s.b EXCEPT SELECT d.a, d.b) THEN UPDATE SET a = s.a, b = s.b WHEN NOT MATCHED BY TARGET THEN INSERT (id, a, b) VALUES (s.id, s.a, s.b);"
+            "MERGE dbo.d WITH (HOLDLOCK) AS d USING {source} AS s ON d.id = s.id WHEN MATCHED AND EXISTS (SELECT s.a, \
+                s.b EXCEPT SELECT d.a, d.b) THEN UPDATE SET a = s.a, b = s.b WHEN NOT MATCHED BY TARGET THEN INSERT \
+                (id, a, b) VALUES (s.id, s.a, s.b);"
         )
     };
     let started = Instant::now();

@@ -184,7 +184,10 @@ impl Parser<'_> {
         if op.is_none() && self.at_ident() {
             let start = self.position;
             let column = self.object_name()?;
-            let assigns = matches!(self.peek().kind, TokenKind::Symbol(symbol) if symbol == Symbol::Equal || compound_op(symbol).is_some());
+            let assigns = matches!(
+                self.peek().kind,
+                TokenKind::Symbol(symbol) if symbol == Symbol::Equal || compound_op(symbol).is_some()
+            );
             if assigns {
                 return self.column_assignment(Some(variable), column);
             }

@@ -76,7 +76,8 @@ impl Parser<'_> {
                 let token = self.tokens[position];
                 let text = self.shown(token);
                 let message = format!(
-                    "An expression of non-boolean type specified in a context where a condition is expected, near '{text}'."
+                    "An expression of non-boolean type specified in a context where a condition is expected, near \
+                        '{text}'."
                 );
                 Err(error(4145, token.line, message))
             }

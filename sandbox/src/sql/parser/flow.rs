@@ -324,7 +324,8 @@ impl Parser<'_> {
             let arg = parser.exec_arg()?;
             if named && arg.name.is_none() {
                 let message = format!(
-                    "Must pass parameter number {position} and subsequent parameters as '@name = value'. After the form '@name = value' has been \
+                    "Must pass parameter number {position} and subsequent parameters as '@name = value'. After the \
+                        form '@name = value' has been \
                      used, all subsequent parameters must be passed in the form '@name = value'."
                 );
                 return Err(error(119, line, message));

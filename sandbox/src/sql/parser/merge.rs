@@ -149,7 +149,8 @@ fn check_clauses(clauses: &[MergeClause]) -> SyntaxResult<()> {
             };
             if earlier.condition.is_none() {
                 let message = format!(
-                    "In a MERGE statement, a '{name}' clause with a search condition cannot appear after a '{name}' clause with no search condition."
+                    "In a MERGE statement, a '{name}' clause with a search condition cannot appear after a '{name}' \
+                        clause with no search condition."
                 );
                 return Err(error(5324, clause.line, message));
             }

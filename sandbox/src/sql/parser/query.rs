@@ -71,7 +71,8 @@ impl Parser<'_> {
         let ordered_set =
             !query.order_by.is_empty() && query.offset.is_none() && !has_top(&query.body);
         if ordered_set && matches!(place, Place::Nested | Place::View) {
-            let message = "The ORDER BY clause is invalid in views, inline functions, derived tables, subqueries, and common table expressions, \
+            let message = "The ORDER BY clause is invalid in views, inline functions, derived tables, subqueries, and \
+                common table expressions, \
                            unless TOP, OFFSET or FOR XML is also specified.";
             return Err(error(1033, order_line, message.to_owned()));
         }
@@ -179,7 +180,8 @@ impl Parser<'_> {
             .filter(|item| matches!(item, SelectItem::Assign { .. }))
             .count();
         if assigns > 0 && assigns < items.len() {
-            let message = "A SELECT statement that assigns a value to a variable must not be combined with data-retrieval operations.";
+            let message = "A SELECT statement that assigns a value to a variable must not be combined with \
+                data-retrieval operations.";
             return Err(error(141, line, message.to_owned()));
         }
         Ok(Select {
@@ -446,7 +448,8 @@ fn check_assignments(body: &QueryBody, line: u32) -> SyntaxResult<()> {
         (QueryBody::SetOperation { .. }, QueryBody::Select(select))
             if matches!(select.items.first(), Some(SelectItem::Assign { .. })) =>
         {
-            let message = "Variable assignment is not allowed in a statement containing a top level UNION, INTERSECT or EXCEPT operator.";
+            let message = "Variable assignment is not allowed in a statement containing a top level UNION, INTERSECT \
+                or EXCEPT operator.";
             Err(error(10734, line, message.to_owned()))
         }
         _ => Ok(()),

@@ -384,7 +384,8 @@ impl Parser<'_> {
             let token = self.ahead(1);
             if matches!(token.kind, TokenKind::Word | TokenKind::Quoted) {
                 let message = format!(
-                    "Incorrect syntax near '{}'. If this is intended to be a common table expression, you need to explicitly terminate the \
+                    "Incorrect syntax near '{}'. If this is intended to be a common table expression, you need to \
+                        explicitly terminate the \
                      previous statement with a semi-colon.",
                     self.shown(token)
                 );

@@ -220,7 +220,8 @@ impl Written<'_> {
         }
         if precision > 38 {
             let message = format!(
-                "Column, parameter, or variable #1: Specified column precision {precision} is greater than the maximum precision of 38."
+                "Column, parameter, or variable #1: Specified column precision {precision} is greater than the maximum \
+                    precision of 38."
             );
             return Err(error(2750, self.line, message));
         }
@@ -245,7 +246,8 @@ impl Written<'_> {
             Size::One(0) => Err(self.length_invalid(0)),
             Size::One(bits) => {
                 let message = format!(
-                    "Column, parameter, or variable #1: Specified column precision {bits} is greater than the maximum precision of 53."
+                    "Column, parameter, or variable #1: Specified column precision {bits} is greater than the maximum \
+                        precision of 53."
                 );
                 Err(error(2750, self.line, message))
             }

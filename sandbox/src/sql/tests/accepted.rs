@@ -49,7 +49,8 @@ const BATCHES: &[(usize, &str)] = &[
     (1, "SELECT value FROM STRING_SPLIT(@s, ',')"),
     (
         1,
-        "SELECT * FROM OPENJSON(@j, '$.a') WITH (id int '$.id', name nvarchar(10), rest nvarchar(max) '$.r' AS JSON) AS j",
+        "SELECT * FROM OPENJSON(@j, '$.a') WITH (id int '$.id', name nvarchar(10), rest nvarchar(max) '$.r' AS JSON) \
+            AS j",
     ),
     (
         1,
@@ -93,11 +94,13 @@ const BATCHES: &[(usize, &str)] = &[
     ),
     (
         1,
-        "SELECT a FROM t ORDER BY a OFFSET 0 ROW FETCH FIRST (1) ROW ONLY OPTION (MAXDOP 1, RECOMPILE, LOOP JOIN, HASH JOIN)",
+        "SELECT a FROM t ORDER BY a OFFSET 0 ROW FETCH FIRST (1) ROW ONLY OPTION (MAXDOP 1, RECOMPILE, LOOP JOIN, HASH \
+            JOIN)",
     ),
     (
         1,
-        "SELECT 1 OPTION (OPTIMIZE FOR UNKNOWN, FORCE ORDER, MAX_GRANT_PERCENT = 10.5, USE HINT ('A', 'B'), LABEL = 'x', FAST 10)",
+        "SELECT 1 OPTION (OPTIMIZE FOR UNKNOWN, FORCE ORDER, MAX_GRANT_PERCENT = 10.5, USE HINT ('A', 'B'), LABEL = \
+            'x', FAST 10)",
     ),
     (
         1,
@@ -116,7 +119,8 @@ const BATCHES: &[(usize, &str)] = &[
     ),
     (
         1,
-        "SELECT SUM(x) OVER (ORDER BY y ROWS BETWEEN 2 PRECEDING AND UNBOUNDED FOLLOWING), MAX(x) OVER (ORDER BY y RANGE UNBOUNDED PRECEDING)",
+        "SELECT SUM(x) OVER (ORDER BY y ROWS BETWEEN 2 PRECEDING AND UNBOUNDED FOLLOWING), MAX(x) OVER (ORDER BY y \
+            RANGE UNBOUNDED PRECEDING)",
     ),
     (
         1,
@@ -125,7 +129,8 @@ const BATCHES: &[(usize, &str)] = &[
     // Expressions
     (
         1,
-        "SELECT 1, -1, 1.5, .5, 1e3, 1.5E-3, $1.5, 0x, 0xABC, 'a''b', N'é', NULL, @@ROWCOUNT, @v, [a]]b], \"c\"\"d\", CURRENT_TIMESTAMP",
+        "SELECT 1, -1, 1.5, .5, 1e3, 1.5E-3, $1.5, 0x, 0xABC, 'a''b', N'é', NULL, @@ROWCOUNT, @v, [a]]b], \"c\"\"d\", \
+            CURRENT_TIMESTAMP",
     ),
     (1, "SELECT (1 + 2) * 3 % 4 / 5 - ~6 & 7 | 8 ^ 9"),
     (
@@ -146,7 +151,8 @@ const BATCHES: &[(usize, &str)] = &[
     ),
     (
         1,
-        "SELECT 1 WHERE a = ANY (SELECT 1) AND b > ALL (SELECT 1) AND c <= SOME (SELECT 1) AND EXISTS (SELECT * FROM t)",
+        "SELECT 1 WHERE a = ANY (SELECT 1) AND b > ALL (SELECT 1) AND c <= SOME (SELECT 1) AND EXISTS (SELECT * FROM \
+            t)",
     ),
     (
         1,
@@ -158,15 +164,18 @@ const BATCHES: &[(usize, &str)] = &[
     ),
     (
         1,
-        "SELECT a COLLATE Latin1_General_BIN2 + b, c AT TIME ZONE 'UTC' AT TIME ZONE @z, IIF(a = 1 AND b = 2, 1, 0), COALESCE(a, b), NULLIF(a, b)",
+        "SELECT a COLLATE Latin1_General_BIN2 + b, c AT TIME ZONE 'UTC' AT TIME ZONE @z, IIF(a = 1 AND b = 2, 1, 0), \
+            COALESCE(a, b), NULLIF(a, b)",
     ),
     (
         1,
-        "SELECT LEFT(a, 1), RIGHT(b, 2), dbo.f(1), db.dbo.f(), (SELECT MAX(x) FROM t), ((SELECT 1)) + 1, sys.fn_varbintohexstr(0x1)",
+        "SELECT LEFT(a, 1), RIGHT(b, 2), dbo.f(1), db.dbo.f(), (SELECT MAX(x) FROM t), ((SELECT 1)) + 1, \
+            sys.fn_varbintohexstr(0x1)",
     ),
     (
         1,
-        "SELECT %%physloc%%, $action, $identity, geography::Point(1, 2, 4326), col.ToString(), geography::STGeomFromText('x', 1).Lat, (a).STArea()",
+        "SELECT %%physloc%%, $action, $identity, geography::Point(1, 2, 4326), col.ToString(), \
+            geography::STGeomFromText('x', 1).Lat, (a).STArea()",
     ),
     (
         1,
@@ -176,7 +185,8 @@ const BATCHES: &[(usize, &str)] = &[
     (1, "INSERT INTO t VALUES (1, DEFAULT, N'x'), (2, @b, NULL)"),
     (
         1,
-        "INSERT TOP (5) t WITH (TABLOCK) (a, b) OUTPUT inserted.a, inserted.* INTO @o (x, y) OUTPUT inserted.a SELECT a, b FROM u ORDER BY a OPTION (MAXDOP 1)",
+        "INSERT TOP (5) t WITH (TABLOCK) (a, b) OUTPUT inserted.a, inserted.* INTO @o (x, y) OUTPUT inserted.a SELECT \
+            a, b FROM u ORDER BY a OPTION (MAXDOP 1)",
     ),
     (1, "INSERT t DEFAULT VALUES"),
     (1, "INSERT t (a) (SELECT 1 UNION SELECT 2)"),
@@ -185,7 +195,8 @@ const BATCHES: &[(usize, &str)] = &[
     (1, "WITH x AS (SELECT 1 a) INSERT t SELECT a FROM x"),
     (
         1,
-        "UPDATE t SET a = 1, b += 2, c = DEFAULT, @v = d = d + 1, @w = e, @x += 1 OUTPUT deleted.a, inserted.a WHERE a = 1",
+        "UPDATE t SET a = 1, b += 2, c = DEFAULT, @v = d = d + 1, @w = e, @x += 1 OUTPUT deleted.a, inserted.a WHERE a \
+            = 1",
     ),
     (
         1,
@@ -202,16 +213,20 @@ const BATCHES: &[(usize, &str)] = &[
     ),
     (
         1,
-        "MERGE INTO t USING (VALUES (1, 2)) AS s (a, b) ON t.a = s.a WHEN MATCHED THEN UPDATE SET b = s.b WHEN NOT MATCHED BY SOURCE AND t.a > 1 THEN DELETE WHEN NOT MATCHED THEN INSERT DEFAULT VALUES OUTPUT $action, inserted.a INTO @x;",
+        "MERGE INTO t USING (VALUES (1, 2)) AS s (a, b) ON t.a = s.a WHEN MATCHED THEN UPDATE SET b = s.b WHEN NOT \
+            MATCHED BY SOURCE AND t.a > 1 THEN DELETE WHEN NOT MATCHED THEN INSERT DEFAULT VALUES OUTPUT $action, \
+            inserted.a INTO @x;",
     ),
     (
         1,
-        "MERGE TOP (5) t d USING u ON d.a = u.a WHEN MATCHED AND d.b = 1 THEN DELETE WHEN MATCHED THEN UPDATE SET d.b = 1;",
+        "MERGE TOP (5) t d USING u ON d.a = u.a WHEN MATCHED AND d.b = 1 THEN DELETE WHEN MATCHED THEN UPDATE SET d.b \
+            = 1;",
     ),
     (1, "TRUNCATE TABLE dbo.t"),
     (
         1,
-        "INSERT BULK dbo.t ([a] int, b varchar(max) COLLATE Latin1_General_CI_AS, c decimal(10,2) NULL) WITH (KEEP_NULLS, FIRE_TRIGGERS, ROWS_PER_BATCH = 100, KILOBYTES_PER_BATCH = 5, ORDER(a ASC, b DESC))",
+        "INSERT BULK dbo.t ([a] int, b varchar(max) COLLATE Latin1_General_CI_AS, c decimal(10,2) NULL) WITH \
+            (KEEP_NULLS, FIRE_TRIGGERS, ROWS_PER_BATCH = 100, KILOBYTES_PER_BATCH = 5, ORDER(a ASC, b DESC))",
     ),
     (1, "WITH CHANGE_TRACKING_CONTEXT (0x01) DELETE t"),
     (
@@ -221,39 +236,55 @@ const BATCHES: &[(usize, &str)] = &[
     // Definitions
     (
         1,
-        "CREATE TABLE dbo.t (a int IDENTITY(1, 1) NOT NULL PRIMARY KEY, b nvarchar(max) COLLATE Latin1_General_BIN2 NULL, c AS (a + 1) PERSISTED NOT NULL, d datetime2 CONSTRAINT df DEFAULT SYSUTCDATETIME(), e uniqueidentifier ROWGUIDCOL DEFAULT NEWID(), f sys.int SPARSE NULL, g rowversion, h dbo.MyType)",
+        "CREATE TABLE dbo.t (a int IDENTITY(1, 1) NOT NULL PRIMARY KEY, b nvarchar(max) COLLATE Latin1_General_BIN2 \
+            NULL, c AS (a + 1) PERSISTED NOT NULL, d datetime2 CONSTRAINT df DEFAULT SYSUTCDATETIME(), e \
+            uniqueidentifier ROWGUIDCOL DEFAULT NEWID(), f sys.int SPARSE NULL, g rowversion, h dbo.MyType)",
     ),
     (
         1,
-        "CREATE TABLE t (id int NOT NULL, v datetime2(7) GENERATED ALWAYS AS ROW START HIDDEN NOT NULL, w datetime2 GENERATED ALWAYS AS ROW END, PERIOD FOR SYSTEM_TIME (v, w), CONSTRAINT pk PRIMARY KEY CLUSTERED (id ASC) WITH (IGNORE_DUP_KEY = OFF, FILLFACTOR = 80) ON [PRIMARY]) ON [PRIMARY] TEXTIMAGE_ON [PRIMARY] WITH (SYSTEM_VERSIONING = ON (HISTORY_TABLE = dbo.h, DATA_CONSISTENCY_CHECK = ON, HISTORY_RETENTION_PERIOD = 6 MONTHS), DATA_COMPRESSION = PAGE)",
+        "CREATE TABLE t (id int NOT NULL, v datetime2(7) GENERATED ALWAYS AS ROW START HIDDEN NOT NULL, w datetime2 \
+            GENERATED ALWAYS AS ROW END, PERIOD FOR SYSTEM_TIME (v, w), CONSTRAINT pk PRIMARY KEY CLUSTERED (id ASC) \
+            WITH (IGNORE_DUP_KEY = OFF, FILLFACTOR = 80) ON [PRIMARY]) ON [PRIMARY] TEXTIMAGE_ON [PRIMARY] WITH \
+            (SYSTEM_VERSIONING = ON (HISTORY_TABLE = dbo.h, DATA_CONSISTENCY_CHECK = ON, HISTORY_RETENTION_PERIOD = 6 \
+            MONTHS), DATA_COMPRESSION = PAGE)",
     ),
     (
         1,
-        "CREATE TABLE #t (a int, b int REFERENCES u (id) ON DELETE CASCADE ON UPDATE SET NULL, CHECK (a > 0 AND b IN (1, 2)), UNIQUE NONCLUSTERED (a, b DESC), FOREIGN KEY (a, b) REFERENCES v, INDEX ix UNIQUE (a) INCLUDE (b) WHERE a IS NOT NULL, INDEX cci CLUSTERED COLUMNSTORE,)",
+        "CREATE TABLE #t (a int, b int REFERENCES u (id) ON DELETE CASCADE ON UPDATE SET NULL, CHECK (a > 0 AND b IN \
+            (1, 2)), UNIQUE NONCLUSTERED (a, b DESC), FOREIGN KEY (a, b) REFERENCES v, INDEX ix UNIQUE (a) INCLUDE (b) \
+            WHERE a IS NOT NULL, INDEX cci CLUSTERED COLUMNSTORE,)",
     ),
     (
         1,
-        "CREATE TABLE t (a double precision, b national character varying(10), c character varying(5), d char varying(5), e binary varying(3), f dec(5), g float(24), h [int], i [sys].[varchar](10), j timestamp, k integer)",
+        "CREATE TABLE t (a double precision, b national character varying(10), c character varying(5), d char \
+            varying(5), e binary varying(3), f dec(5), g float(24), h [int], i [sys].[varchar](10), j timestamp, k \
+            integer)",
     ),
     (
         4,
-        "ALTER TABLE t ADD a int NULL, CONSTRAINT c CHECK (a > 0), b AS a + 1 ALTER TABLE t DROP COLUMN a, b, CONSTRAINT c ALTER TABLE t ALTER COLUMN a nvarchar(50) COLLATE Latin1_General_BIN2 NOT NULL ALTER TABLE t DROP CONSTRAINT IF EXISTS c",
+        "ALTER TABLE t ADD a int NULL, CONSTRAINT c CHECK (a > 0), b AS a + 1 ALTER TABLE t DROP COLUMN a, b, \
+            CONSTRAINT c ALTER TABLE t ALTER COLUMN a nvarchar(50) COLLATE Latin1_General_BIN2 NOT NULL ALTER TABLE t \
+            DROP CONSTRAINT IF EXISTS c",
     ),
     (
         4,
-        "ALTER TABLE t ENABLE CHANGE_TRACKING WITH (TRACK_COLUMNS_UPDATED = ON) ALTER TABLE t DISABLE CHANGE_TRACKING ALTER TABLE t DISABLE TRIGGER ALL ALTER TABLE t ENABLE TRIGGER a, b",
+        "ALTER TABLE t ENABLE CHANGE_TRACKING WITH (TRACK_COLUMNS_UPDATED = ON) ALTER TABLE t DISABLE CHANGE_TRACKING \
+            ALTER TABLE t DISABLE TRIGGER ALL ALTER TABLE t ENABLE TRIGGER a, b",
     ),
     (
         4,
-        "ALTER TABLE t SET (SYSTEM_VERSIONING = OFF) ALTER TABLE t NOCHECK CONSTRAINT ALL ALTER TABLE t WITH CHECK CHECK CONSTRAINT c ALTER TABLE t REBUILD WITH (DATA_COMPRESSION = PAGE)",
+        "ALTER TABLE t SET (SYSTEM_VERSIONING = OFF) ALTER TABLE t NOCHECK CONSTRAINT ALL ALTER TABLE t WITH CHECK \
+            CHECK CONSTRAINT c ALTER TABLE t REBUILD WITH (DATA_COMPRESSION = PAGE)",
     ),
     (
         3,
-        "ALTER TABLE t ADD CONSTRAINT d DEFAULT 5 FOR a WITH VALUES; ALTER TABLE t ADD a int NOT NULL DEFAULT 0 WITH VALUES; ALTER TABLE t WITH NOCHECK ADD FOREIGN KEY (a) REFERENCES u (b)",
+        "ALTER TABLE t ADD CONSTRAINT d DEFAULT 5 FOR a WITH VALUES; ALTER TABLE t ADD a int NOT NULL DEFAULT 0 WITH \
+            VALUES; ALTER TABLE t WITH NOCHECK ADD FOREIGN KEY (a) REFERENCES u (b)",
     ),
     (
         3,
-        "CREATE UNIQUE CLUSTERED INDEX i ON dbo.t (a, b DESC) WITH (ONLINE = ON, MAXDOP = 2) CREATE INDEX j ON t (a) INCLUDE (b) WHERE a > 5 CREATE NONCLUSTERED COLUMNSTORE INDEX k ON t (a, b)",
+        "CREATE UNIQUE CLUSTERED INDEX i ON dbo.t (a, b DESC) WITH (ONLINE = ON, MAXDOP = 2) CREATE INDEX j ON t (a) \
+            INCLUDE (b) WHERE a > 5 CREATE NONCLUSTERED COLUMNSTORE INDEX k ON t (a, b)",
     ),
     (
         3,
@@ -262,12 +293,14 @@ const BATCHES: &[(usize, &str)] = &[
     (1, "CREATE SCHEMA ice AUTHORIZATION dbo"),
     (
         1,
-        "CREATE OR ALTER VIEW dbo.v (a) WITH SCHEMABINDING AS WITH x AS (SELECT a FROM dbo.t) SELECT a FROM x WHERE a > 1 WITH CHECK OPTION;",
+        "CREATE OR ALTER VIEW dbo.v (a) WITH SCHEMABINDING AS WITH x AS (SELECT a FROM dbo.t) SELECT a FROM x WHERE a \
+            > 1 WITH CHECK OPTION;",
     ),
     (1, "CREATE VIEW v AS SELECT * FROM t WITH CHECK OPTION"),
     (
         1,
-        "CREATE TRIGGER tr ON t INSTEAD OF INSERT, DELETE NOT FOR REPLICATION AS SET NOCOUNT ON IF UPDATE(a) OR NOT UPDATE([b]) RETURN; ROLLBACK",
+        "CREATE TRIGGER tr ON t INSTEAD OF INSERT, DELETE NOT FOR REPLICATION AS SET NOCOUNT ON IF UPDATE(a) OR NOT \
+            UPDATE([b]) RETURN; ROLLBACK",
     ),
     (2, "DISABLE TRIGGER tr ON t; ENABLE TRIGGER ALL ON dbo.t"),
     (
@@ -276,27 +309,34 @@ const BATCHES: &[(usize, &str)] = &[
     ),
     (
         3,
-        "CREATE DATABASE d COLLATE Latin1_General_CI_AS; ALTER DATABASE CURRENT SET CHANGE_TRACKING = ON (CHANGE_RETENTION = 2 DAYS, AUTO_CLEANUP = ON); ALTER DATABASE [d] SET READ_COMMITTED_SNAPSHOT ON WITH ROLLBACK IMMEDIATE",
+        "CREATE DATABASE d COLLATE Latin1_General_CI_AS; ALTER DATABASE CURRENT SET CHANGE_TRACKING = ON \
+            (CHANGE_RETENTION = 2 DAYS, AUTO_CLEANUP = ON); ALTER DATABASE [d] SET READ_COMMITTED_SNAPSHOT ON WITH \
+            ROLLBACK IMMEDIATE",
     ),
     (
         3,
-        "ALTER DATABASE d SET ALLOW_SNAPSHOT_ISOLATION ON, RECOVERY SIMPLE; ALTER DATABASE d SET COMPATIBILITY_LEVEL = 150; ALTER DATABASE d SET CHANGE_TRACKING = OFF",
+        "ALTER DATABASE d SET ALLOW_SNAPSHOT_ISOLATION ON, RECOVERY SIMPLE; ALTER DATABASE d SET COMPATIBILITY_LEVEL = \
+            150; ALTER DATABASE d SET CHANGE_TRACKING = OFF",
     ),
     (
         2,
-        "CREATE SEQUENCE dbo.s AS bigint START WITH -5 INCREMENT BY 2 MINVALUE -10 NO MAXVALUE CYCLE CACHE 50; ALTER SEQUENCE s RESTART WITH 1",
+        "CREATE SEQUENCE dbo.s AS bigint START WITH -5 INCREMENT BY 2 MINVALUE -10 NO MAXVALUE CYCLE CACHE 50; ALTER \
+            SEQUENCE s RESTART WITH 1",
     ),
     (
         4,
-        "CREATE LOGIN l WITH PASSWORD = 'p', CHECK_POLICY = OFF; CREATE USER u FOR LOGIN l WITH DEFAULT_SCHEMA = dbo; CREATE USER v WITHOUT LOGIN; ALTER ROLE db_owner ADD MEMBER u",
+        "CREATE LOGIN l WITH PASSWORD = 'p', CHECK_POLICY = OFF; CREATE USER u FOR LOGIN l WITH DEFAULT_SCHEMA = dbo; \
+            CREATE USER v WITHOUT LOGIN; ALTER ROLE db_owner ADD MEMBER u",
     ),
     (
         4,
-        "GRANT SELECT, VIEW CHANGE TRACKING ON dbo.t TO u, public WITH GRANT OPTION; DENY UPDATE (a, b) ON OBJECT::t TO u CASCADE; REVOKE ALL ON SCHEMA::dbo FROM u; GRANT VIEW SERVER STATE TO u",
+        "GRANT SELECT, VIEW CHANGE TRACKING ON dbo.t TO u, public WITH GRANT OPTION; DENY UPDATE (a, b) ON OBJECT::t \
+            TO u CASCADE; REVOKE ALL ON SCHEMA::dbo FROM u; GRANT VIEW SERVER STATE TO u",
     ),
     (
         3,
-        "CREATE STATISTICS s ON t (a, b) WHERE a > 0 WITH FULLSCAN, NORECOMPUTE; UPDATE STATISTICS t s WITH SAMPLE 10 PERCENT; UPDATE STATISTICS t",
+        "CREATE STATISTICS s ON t (a, b) WHERE a > 0 WITH FULLSCAN, NORECOMPUTE; UPDATE STATISTICS t s WITH SAMPLE 10 \
+            PERCENT; UPDATE STATISTICS t",
     ),
     (
         5,
@@ -313,15 +353,18 @@ const BATCHES: &[(usize, &str)] = &[
     ),
     (
         9,
-        "SET TEXTSIZE 2147483647 SET DATEFIRST 7 SET DATEFORMAT mdy SET LANGUAGE us_english SET LOCK_TIMEOUT -1 SET DEADLOCK_PRIORITY LOW SET ROWCOUNT 0 SET CONTEXT_INFO 0x01 SET IDENTITY_INSERT dbo.t ON",
+        "SET TEXTSIZE 2147483647 SET DATEFIRST 7 SET DATEFORMAT mdy SET LANGUAGE us_english SET LOCK_TIMEOUT -1 SET \
+            DEADLOCK_PRIORITY LOW SET ROWCOUNT 0 SET CONTEXT_INFO 0x01 SET IDENTITY_INSERT dbo.t ON",
     ),
     (
         7,
-        "SET IMPLICIT_TRANSACTIONS OFF SET CURSOR_CLOSE_ON_COMMIT OFF SET NUMERIC_ROUNDABORT OFF SET FMTONLY ON SET NOEXEC OFF SET STATISTICS IO, TIME ON SET NO_BROWSETABLE ON",
+        "SET IMPLICIT_TRANSACTIONS OFF SET CURSOR_CLOSE_ON_COMMIT OFF SET NUMERIC_ROUNDABORT OFF SET FMTONLY ON SET \
+            NOEXEC OFF SET STATISTICS IO, TIME ON SET NO_BROWSETABLE ON",
     ),
     (
         4,
-        "SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED SET TRANSACTION ISOLATION LEVEL REPEATABLE READ SET TRAN ISOLATION LEVEL SNAPSHOT SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+        "SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED SET TRANSACTION ISOLATION LEVEL REPEATABLE READ SET TRAN \
+            ISOLATION LEVEL SNAPSHOT SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
     ),
     (2, "SET @a = 1 SET @b |= 2"),
     (
@@ -342,7 +385,8 @@ const BATCHES: &[(usize, &str)] = &[
     (1, "sp_who2 active"),
     (
         3,
-        "EXEC @rc = dbo.p @a, 1, N'x', @b = 5, @c = @d OUTPUT, @e = DEFAULT EXECUTE sp_executesql N'SELECT @a', N'@a int', @a = -1 EXEC p",
+        "EXEC @rc = dbo.p @a, 1, N'x', @b = 5, @c = @d OUTPUT, @e = DEFAULT EXECUTE sp_executesql N'SELECT @a', N'@a \
+            int', @a = -1 EXEC p",
     ),
     (2, "EXEC ('SELECT ' + @a) EXEC @name 1 WITH RECOMPILE"),
     (

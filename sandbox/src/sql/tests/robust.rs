@@ -48,7 +48,8 @@ fn a_batch_without_any_one_token_parses_or_fails() {
 
 #[test]
 fn a_batch_cut_at_any_character_parses_or_fails() {
-    let text = "SELECT N'é''', [a]]b], \"c\", $1.5, 0xAB, 1e5, %%physloc%%, @@x, @y, $action /* x /* y */ */ -- z\n+ 1.5";
+    let text = "SELECT N'é''', [a]]b], \"c\", $1.5, 0xAB, 1e5, %%physloc%%, @@x, @y, $action /* x /* y */ */ -- z\n+ \
+        1.5";
     for (end, _) in text.char_indices() {
         let _ = parse_batch(&text[..end]);
         let _ = parse_batch_with(&text[end..], false);

@@ -153,7 +153,15 @@ fn literals_are_exact() {
     }
     // As in SQL Server, a number ends where its digits do.
     let items = select("SELECT 1a, 0xAGH").items;
-    let aliases: Vec<_> = items.iter().map(|item| matches!(item, SelectItem::Expr { alias: Some(alias), .. } if alias.text == "a" || alias.text == "GH")).collect();
+    let aliases: Vec<_> = items
+        .iter()
+        .map(|item| {
+            matches!(
+                item,
+                SelectItem::Expr { alias: Some(alias), .. } if alias.text == "a" || alias.text == "GH"
+            )
+        })
+        .collect();
     assert_eq!(aliases, [true, true]);
 }
 
@@ -188,9 +196,10 @@ fn quoted_identifier_off_makes_strings() {
         format!("{off:?}").contains("Str { text: \"a\\\"b\", national: false }"),
         "{off:?}"
     );
-    assert!(
-        matches!(expr_kind("\"a\""), ExprKind::Column(name) if name.parts[0] == Ident { text: "a".into(), quoted: true })
-    );
+    assert!(matches!(
+        expr_kind("\"a\""),
+        ExprKind::Column(name) if name.parts[0] == Ident { text: "a".into(), quoted: true }
+    ));
 }
 
 #[test]
@@ -205,7 +214,8 @@ fn names_keep_their_parts() {
     assert_eq!(name.to_string(), "s v.db..t]x");
     assert!(matches!(expr_kind("a.b.c()"), ExprKind::Function(call) if call.name.parts.len() == 3));
     assert!(
-        matches!(expr_kind("geography::Point(1, 2, 3).STAsText()"), ExprKind::Method { name, .. } if name.text == "STAsText")
+        matches!(expr_kind("geography::Point(1, 2, 3).STAsText()"), ExprKind::Method { name, .. } if name.text == "STAs\
+            Text")
     );
     assert!(
         matches!(expr_kind("CURRENT_TIMESTAMP"), ExprKind::Function(call) if call.args == Args::Niladic)
@@ -371,7 +381,8 @@ fn set_operators_group_as_in_sql_server() {
 #[test]
 fn hints_and_options_are_kept() {
     let StatementKind::Update(update) = only(
-        "UPDATE TOP (@n) q SET batch = @b FROM ice.q_t AS q WITH (ROWLOCK, READPAST, READCOMMITTEDLOCK) WHERE batch IS NULL",
+        "UPDATE TOP (@n) q SET batch = @b FROM ice.q_t AS q WITH (ROWLOCK, READPAST, READCOMMITTEDLOCK) WHERE batch IS \
+            NULL",
     ) else {
         panic!("an UPDATE")
     };
@@ -481,16 +492,19 @@ fn merge_keeps_its_clauses() {
 #[test]
 fn statements_after_conditions_and_commits_are_their_own() {
     let statements = parsed("IF @a < 1 OR @b > 2 THROW 51001, N'resync', 1; SELECT 1");
-    assert!(
-        matches!(&statements[0].kind, StatementKind::If(branch) if matches!(branch.then.kind, StatementKind::Throw(Some(_))))
-    );
+    assert!(matches!(
+        &statements[0].kind,
+        StatementKind::If(branch) if matches!(branch.then.kind, StatementKind::Throw(Some(_)))
+    ));
     let statements = parsed("COMMIT SELECT 1 ROLLBACK THROW");
     assert_eq!(statements.len(), 4);
     assert_eq!(statements[3].kind, StatementKind::Throw(None));
     let statements = parsed("EXEC p SELECT 1");
-    assert!(
-        matches!(&statements[0].kind, StatementKind::Execute(execute) if matches!(&execute.call, Call::Procedure { args, .. } if args.is_empty()))
-    );
+    assert!(matches!(
+        &statements[0].kind,
+        StatementKind::Execute(execute)
+            if matches!(&execute.call, Call::Procedure { args, .. } if args.is_empty())
+    ));
 }
 
 #[test]
