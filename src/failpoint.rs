@@ -1,11 +1,14 @@
-//! Failpoints: named places where a test makes the process die, to prove that what follows a crash is correct.
+//! Failpoints: named places where a test makes the process die or wait, to prove that what follows a crash, or what
+//! another run does at that moment, is correct.
 //!
 //! For tests only. With `ICESYNC_FAILPOINT=name` in the environment the process aborts (as on SIGKILL: nothing is
-//! flushed, no destructor runs) when it reaches that place; `name:3` lets it pass twice first. Without the variable
-//! a failpoint costs one load.
+//! flushed, no destructor runs) when it reaches that place; `name:3` lets it pass twice first. With `name:3=FILE` it
+//! creates FILE instead and waits until the file is removed. Without the variable a failpoint costs one load.
 
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// The environment variable that arms one failpoint.
 pub const VARIABLE: &str = "ICESYNC_FAILPOINT";
@@ -13,30 +16,45 @@ pub const VARIABLE: &str = "ICESYNC_FAILPOINT";
 struct Armed {
     name: String,
     passes_left: AtomicU64,
+    pause: Option<PathBuf>,
 }
 
 static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
 
-/// Aborts the process when the environment arms this failpoint and it has been passed often enough.
+/// Aborts or holds the process when the environment arms this failpoint and it has been passed often enough.
 pub fn reach(name: &'static str) {
     let armed = ARMED.get_or_init(|| std::env::var(VARIABLE).ok().and_then(|text| parse(&text)));
-    if let Some(armed) = armed
-        && armed.name == name
-        && armed.passes_left.fetch_sub(1, Ordering::SeqCst) == 1
-    {
-        std::process::abort();
+    let Some(armed) = armed else { return };
+    if armed.name != name || armed.passes_left.fetch_sub(1, Ordering::SeqCst) != 1 {
+        return;
+    }
+    match &armed.pause {
+        None => std::process::abort(),
+        Some(file) => {
+            if std::fs::write(file, name).is_err() {
+                std::process::abort();
+            }
+            while file.exists() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
     }
 }
 
-/// Reads `name` or `name:count`; a count that is no positive number arms nothing.
+/// Reads `name`, `name:count` and either with `=FILE`; a count that is no positive number arms nothing.
 fn parse(text: &str) -> Option<Armed> {
-    let (name, count) = match text.split_once(':') {
+    let (place, pause) = match text.split_once('=') {
+        Some((place, file)) => (place, Some(PathBuf::from(file))),
+        None => (text, None),
+    };
+    let (name, count) = match place.split_once(':') {
         Some((name, count)) => (name, count.parse().ok().filter(|&count| count > 0)?),
-        None => (text, 1),
+        None => (place, 1),
     };
     (!name.is_empty()).then(|| Armed {
         name: name.to_owned(),
         passes_left: AtomicU64::new(count),
+        pause,
     })
 }
 
@@ -49,6 +67,11 @@ mod tests {
         let passes = |text| parse(text).map(|armed| armed.passes_left.into_inner());
         assert_eq!(passes("lake.after_hint"), Some(1));
         assert_eq!(passes("lake.after_hint:3"), Some(3));
+        let held = parse("a:2=/tmp/x").unwrap();
+        assert_eq!(
+            (held.name.as_str(), held.pause),
+            ("a", Some("/tmp/x".into()))
+        );
         for nothing in ["", "a:0", "a:x", ":2"] {
             assert_eq!(passes(nothing), None, "{nothing}");
         }

@@ -39,7 +39,7 @@ pub use table::{CHECKPOINT_PROPERTY, LakeTable, RUN_PROPERTY, SnapshotInfo, Snap
 pub use write::TableWriter;
 pub use write::file::{Compression, Dictionaries};
 pub use write::options::{Op, WriteMode, WriteOptions};
-pub use write::parts::Part;
+pub use write::parts::{Listed, Parked, Part};
 
 /// Failpoint: data and delete files of a write are complete, nothing refers to them yet.
 pub const FAIL_AFTER_DATA_FILES: &str = "lake.after_data_files";

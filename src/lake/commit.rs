@@ -158,6 +158,7 @@ impl LakeTable {
             self.refresh().await?;
             self.check_checkpoint(intent.base_checkpoint)?;
             prepared = prepared.rebased(self).await?;
+            prepared.check_files(self).await?;
             let mut written = Vec::new();
             let change = if prepared.is_empty() {
                 self.checkpoint_change(intent, self.current_snapshot_id())?

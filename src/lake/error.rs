@@ -119,6 +119,11 @@ pub enum LakeError {
         source: Box<LakeError>,
     },
 
+    #[error(
+        "`{path}`, which this run was about to commit to {table}, is gone or has another size. Nothing was committed. Exclude the warehouse from cleaning jobs, then run again: its rows are read again"
+    )]
+    FileVanished { table: TableName, path: String },
+
     #[error("{table} has no snapshot {wanted}; it has {available}")]
     SnapshotNotFound {
         table: TableName,
@@ -205,6 +210,7 @@ impl LakeError {
             LakeError::CommitUnknown { .. } => Disposition::Ambiguous,
             LakeError::CommitConflict { .. }
             | LakeError::SchemaMoved { .. }
+            | LakeError::FileVanished { .. }
             | LakeError::Thread { .. } => Disposition::Transient,
             LakeError::Io { source, .. } => match source.kind() {
                 std::io::ErrorKind::Interrupted | std::io::ErrorKind::TimedOut => {

@@ -9,6 +9,7 @@
 
 use crate::lake::error::{LakeError, Result};
 use bytes::Bytes;
+use iceberg::spec::DataFile;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use parquet::arrow::async_reader::ParquetObjectReader;
@@ -271,6 +272,31 @@ impl Store {
             }
             names.sort();
             Ok(names)
+        })
+        .await
+    }
+
+    /// The first of these files that does not exist or has another size than recorded.
+    pub(in crate::lake) async fn first_missing(
+        &self,
+        files: impl IntoIterator<Item = &DataFile>,
+    ) -> Result<Option<String>> {
+        let mut sought = Vec::new();
+        for file in files {
+            let uri = file.file_path();
+            sought.push((Self::local(uri)?, uri.to_owned(), file.file_size_in_bytes()));
+        }
+        let root = self.root.clone();
+        Self::blocking("look for the data files of", &root, move |_| {
+            for (path, uri, bytes) in sought {
+                match std::fs::metadata(path) {
+                    Ok(found) if found.len() == bytes => {}
+                    Ok(_) => return Ok(Some(uri)),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(uri)),
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(None)
         })
         .await
     }

@@ -87,8 +87,6 @@ struct Closing {
 pub(in crate::lake) struct OwnFile {
     pub(in crate::lake) file: DataFile,
     pub(in crate::lake) dead: Positions,
-    /// A checkpoint knows of it, so it is not this write's to remove.
-    pub(in crate::lake) parked: bool,
 }
 
 struct ContentHash {
@@ -390,7 +388,6 @@ impl TableWriter {
         self.own.push(OwnFile {
             file,
             dead: closing.dead,
-            parked: false,
         });
         Ok(())
     }

@@ -4,35 +4,36 @@
 //! as a part. When all ranges are there, one commit makes them visible with the checkpoint, exactly as for a read
 //! in one stream: nobody ever sees half a table.
 //!
-//! **Interruption.** Under a watermark each finished part is parked, and the table's checkpoint gets a ledger that
-//! names it, with the bound and the cuts. A run that finds a ledger whose bound and schema still hold takes its
-//! parts and reads the other ranges. What a death leaves:
+//! **Interruption.** Under a watermark each finished range is parked: its files are listed, and the table's checkpoint
+//! gets a ledger that names the list, with the bound and the cuts. A run that finds a ledger whose bound and schema
+//! still hold takes its parts and reads the other ranges. That holds for every end of a run, not only for a kill:
+//! a server that goes away, a full disk, a lost race. A run that fails while a range is being read removes the files
+//! of that range and no others. `full` has no watermark and so no ledger: its parts stay private to the run, and a
+//! failed run removes them.
 //!
-//! - before a part is parked: data files that nothing refers to; the range is read again;
-//! - after parking, before the ledger: the same, and a list of them;
-//! - after the ledger: a part that the next run takes;
-//! - after the final commit: lists of parts that nobody needs.
+//! **Races.** Each ledger is a compare-and-set on the checkpoint that its run knows, and writes a new token. Of two
+//! runs of one table the first to finish a range goes on, and the other stops at its own next range or at its
+//! commit. The two share the ranges that were in the ledger when the second one started, so neither may delete
+//! those when it fails: see `lake/write/parts.rs`, where the type of a part says who owns its files. A ledger that is
+//! given up leaves its lists to the ledger that takes its place, and the commit that ends that one removes them.
 //!
-//! A ledger that is given up leaves its lists to the one that takes its place.
-//!
-//! **Races.** Every ledger is a compare-and-set on the checkpoint that its run knows, and writes a new token. Of
-//! two runs at one table the first to finish a range goes on and the other stops at its own first. Parked files are
-//! removed by no failing run, because another may have taken them; only the run whose final commit put an end to a
-//! ledger removes parts of it that it did not use.
+//! **Files that vanish.** A range of a ledger counts as read only while its files exist with their recorded sizes.
+//! That is looked at when the ledger is taken up and again right before the final commit; a range that lost a file
+//! is read again, with a warning.
 
 use super::{Observer, Step, Sync, extract};
 use crate::change::{Backfill, BackfillRange, CHECKPOINT_VERSION, Checkpoint, RunId};
 use crate::config::Table;
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::failpoint;
-use crate::lake::{LakeError, LakeTable, Part, TableWriter, WriteOptions};
+use crate::lake::{Committed, LakeTable, Parked, Part, TableWriter, WriteOptions};
 use crate::mssql::control::{Class, Control};
 use crate::mssql::error::MssqlError;
 use crate::mssql::rows::{Channel, Decoder};
 use crate::schema::{Fidelity, TableSchema};
 use crate::source::{self, ExtractPlan, Split};
 use arrow_array::RecordBatch;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -40,27 +41,28 @@ use tokio::task::JoinSet;
 
 /// What reading all ranges came to.
 pub(super) struct RangesRead {
-    pub parts: Vec<Part>,
+    /// Parts without a ledger, private to this run.
+    pub private: Vec<Part>,
+    /// Parts that the ledger names, of this run and of earlier ones.
+    pub parked: Vec<Parked>,
     pub rows: u64,
     pub truncated: u64,
     /// Token that the final commit is computed from.
     pub base: Option<RunId>,
     /// Ranges that an earlier run had read.
     pub resumed: usize,
+    pub warnings: Vec<String>,
     ledger: Option<Backfill>,
     /// Lists of parts of a ledger that is given up.
     stale: Vec<String>,
 }
 
 impl RangesRead {
-    /// Removes what only served the way to the commit, which has succeeded.
-    pub async fn clean_up(self, lake: &LakeTable) {
-        for done in self.ledger.iter().flat_map(|ledger| &ledger.done) {
-            lake.forget_part(&done.files, false).await;
-        }
-        for uri in &self.stale {
-            lake.forget_part(uri, true).await;
-        }
+    /// Removes the lists of the ledger, which the commit has ended.
+    pub async fn clean_up(self, lake: &LakeTable, committed: &Committed) {
+        let done = self.ledger.into_iter().flat_map(|ledger| ledger.done);
+        let taken: Vec<String> = done.map(|done| done.files).collect();
+        lake.forget_ledger(committed, &taken, &self.stale).await;
     }
 }
 
@@ -129,11 +131,17 @@ pub(super) async fn read(
     }
     drop(sender);
     let mut failure = None;
-    while let (None, Some(done)) = (&failure, finished.recv().await) {
+    while let Some(done) = finished.recv().await {
         failure = read.add(done, request.checkpoint, lake).await.err();
+        if failure.is_some() {
+            break;
+        }
     }
-    // Without a receiver the workers stop and remove what they have begun.
-    drop(finished);
+    // The workers see it, stop, and remove what they have begun. A range that one has handed over is unwanted too.
+    finished.close();
+    while let Some(unwanted) = finished.recv().await {
+        unwanted.part.discard(lake).await;
+    }
     while let Some(ended) = tasks.join_next().await {
         match ended {
             Ok(Ok(truncated)) => read.truncated += truncated,
@@ -150,8 +158,8 @@ pub(super) async fn read(
         read.rows = shared.rows.load(Ordering::Relaxed);
         return Ok(read);
     };
-    for part in read.parts {
-        lake.discard_part(part).await;
+    for part in read.private {
+        part.discard(lake).await;
     }
     Err(error)
 }
@@ -160,7 +168,9 @@ pub(super) async fn read(
 async fn take_up(request: &Request<'_>, lake: &LakeTable) -> Result<RangesRead> {
     let plan = request.plan;
     let mut read = RangesRead {
-        parts: Vec::new(),
+        private: Vec::new(),
+        parked: Vec::new(),
+        warnings: Vec::new(),
         rows: 0,
         truncated: 0,
         base: request.checkpoint.map(|checkpoint| checkpoint.run_id),
@@ -179,19 +189,27 @@ async fn take_up(request: &Request<'_>, lake: &LakeTable) -> Result<RangesRead> 
     let found = request.checkpoint.and_then(|found| found.backfill.as_ref());
     read.stale = found.map_or_else(Vec::new, |found| found.stale.clone());
     for done in found.iter().flat_map(|backfill| &backfill.done) {
-        let part = match (&plan.resumes, &mut read.ledger) {
-            (Some(_), Some(ledger)) => lake.unpark(&done.files).await?.inspect(|_| {
-                ledger.done.push(done.clone());
-            }),
-            _ => None,
+        let (Some(_), Some(ledger)) = (&plan.resumes, &mut read.ledger) else {
+            read.stale.push(done.files.clone());
+            continue;
         };
-        match part {
+        match lake.unpark(&done.files).await? {
             Some(part) => {
+                ledger.done.push(done.clone());
                 read.rows += part.rows();
                 read.resumed += 1;
-                read.parts.push(part);
+                read.parked.push(part);
             }
-            None => read.stale.push(done.files.clone()),
+            None => {
+                let warning = format!(
+                    "files of range {} of {}, which an earlier run had read, are gone from the warehouse; the range is read again",
+                    done.range + 1,
+                    request.split.ranges()
+                );
+                tracing::warn!("{}: {warning}", request.table.source);
+                read.warnings.push(warning);
+                read.stale.push(done.files.clone());
+            }
         }
     }
     if let Some(ledger) = &mut read.ledger {
@@ -208,16 +226,16 @@ impl RangesRead {
         checkpoint: Option<&Checkpoint>,
         lake: &mut LakeTable,
     ) -> Result<()> {
-        let Done { range, mut part } = done;
+        let Done { range, part } = done;
         let Some(ledger) = &mut self.ledger else {
-            self.parts.push(part);
+            self.private.push(part);
             return Ok(());
         };
-        let files = lake.park(&mut part).await?;
+        let listed = lake.list_part(part).await?;
         ledger.done.push(BackfillRange {
             range,
-            rows: part.rows(),
-            files: files.clone(),
+            rows: listed.rows(),
+            files: listed.uri().to_owned(),
         });
         let token = RunId::generate();
         let next = Checkpoint {
@@ -230,22 +248,10 @@ impl RangesRead {
             snapshot_id: checkpoint.and_then(|before| before.snapshot_id),
             committed_at: extract::now(),
         };
-        match lake.set_checkpoint(self.base, next, HashMap::new()).await {
-            Ok(()) => {
-                self.base = Some(token);
-                self.parts.push(part);
-                failpoint::reach(FAIL_AFTER_RANGE);
-                Ok(())
-            }
-            Err(error) => {
-                // A moved checkpoint is another run's: then nobody knows of this part. Otherwise the ledger may be
-                // there.
-                if matches!(error, LakeError::CheckpointMoved { .. }) {
-                    lake.forget_part(&files, true).await;
-                }
-                Err(error.into())
-            }
-        }
+        self.parked.push(lake.park(listed, self.base, next).await?);
+        self.base = Some(token);
+        failpoint::reach(FAIL_AFTER_RANGE);
+        Ok(())
     }
 }
 
@@ -287,7 +293,7 @@ async fn connect(
     Ok(workers)
 }
 
-/// Reads ranges until there are none left, or nobody wants them. DeclaredChanges how many values were truncated.
+/// Reads ranges until there are none left or the receiver closes. Answers how many values were truncated.
 async fn work(shared: Arc<Shared>, worker: Worker, sender: mpsc::Sender<Done>) -> Result<u64> {
     let (mut channel, _permit) = worker;
     let lake_schema = shared.lake.lake_schema();
@@ -313,7 +319,7 @@ async fn work(shared: Arc<Shared>, worker: Worker, sender: mpsc::Sender<Done>) -
         }
         let part = writer.finish_part().await?;
         if let Err(unwanted) = sender.send(Done { range, part }).await {
-            shared.lake.discard_part(unwanted.0.part).await;
+            unwanted.0.part.discard(&shared.lake).await;
             break;
         }
     }

@@ -169,6 +169,9 @@ pub(super) async fn extract(
         Some(split) => work.ranges(split, &mut lake, links).await?,
         None => work.stream(&lake, links).await?,
     };
+    if let Some(ranges) = &read.ranges {
+        warnings.extend(ranges.warnings.iter().cloned());
+    }
     let prepared = read.prepared;
     let mut report = ExtractReport {
         strategy: plan.strategy,
@@ -205,7 +208,7 @@ pub(super) async fn extract(
     } else {
         let committed = commit(&mut lake, prepared, run_id, &plan, read.base, &mut report).await?;
         if let Some(ranges) = read.ranges {
-            ranges.clean_up(&lake).await;
+            ranges.clean_up(&lake, &committed).await;
         }
         report.lookup = committed.lookup;
         report.snapshot_id = committed.snapshot_id;
@@ -385,9 +388,10 @@ impl Work<'_> {
         let mut read = backfill::read(&request, lake, control).await?;
         let name = self.table.source.to_string();
         self.sync.observer.step(&name, Step::Commit, read.rows);
-        let parts = std::mem::take(&mut read.parts);
+        let private = std::mem::take(&mut read.private);
+        let parked = std::mem::take(&mut read.parked);
         Ok(Read {
-            prepared: lake.prepare(request.options, parts).await?,
+            prepared: lake.prepare(request.options, private, parked).await?,
             rows: read.rows,
             rows_overlap: 0,
             truncated: read.truncated,

@@ -50,6 +50,11 @@ impl Server {
         self.sandbox.as_ref().map(|sandbox| &sandbox.engine)
     }
 
+    /// The stand-in's port; none over a real server.
+    pub fn port(&self) -> Option<u16> {
+        self.sandbox.as_ref().map(|sandbox| sandbox.addr.port())
+    }
+
     pub fn connection(&self, database: &str) -> String {
         format!("{};Database={database}", self.base)
     }

@@ -8,6 +8,7 @@ mod loads;
 mod planes;
 mod random;
 mod ranges;
+mod staggered;
 mod strategies;
 mod tidy;
 mod tsql;

@@ -21,7 +21,10 @@ const DELETE_FILES_MAX: usize = 8;
 pub struct PreparedCommit {
     pub(in crate::lake) base: Arc<Base>,
     pub(in crate::lake) options: WriteOptions,
+    /// Private to this run: a failed commit removes them.
     pub(in crate::lake) own: Vec<OwnFile>,
+    /// Data files of parked parts, which no failure removes; see `write::parts`.
+    pub(in crate::lake) parked: Vec<DataFile>,
     /// Positions to delete in files of the base snapshot, by path.
     pub(in crate::lake) pending: BTreeMap<String, Positions>,
     pub(in crate::lake) counts: WriteCounts,
@@ -67,6 +70,7 @@ impl PreparedCommit {
             base,
             options,
             own,
+            parked: Vec::new(),
             pending,
             counts,
             stats,
@@ -100,10 +104,9 @@ impl PreparedCommit {
             && self.plan.gone.is_empty()
     }
 
-    /// The files written that nobody else knows of, data first.
+    /// The files that are private to this run, data first.
     pub fn files(&self) -> impl Iterator<Item = &str> {
-        let own = self.own.iter().filter(|own| !own.parked);
-        let own = own.map(|own| &own.file);
+        let own = self.own.iter().map(|own| &own.file);
         own.chain(&self.plan.added_deletes).map(DataFile::file_path)
     }
 
@@ -172,6 +175,10 @@ impl PreparedCommit {
                 plan.added_deletes.push(delete);
             }
         }
+        for file in &self.parked {
+            plan.rows_added += file.record_count();
+            plan.added_data.push(file.clone());
+        }
         let data = format!("{}/data", table.location);
         table.store.sync_directory(&data).await?;
         let added = || plan.added_data.iter().chain(&plan.added_deletes);
@@ -196,6 +203,20 @@ impl PreparedCommit {
         );
         let compression = self.options.compression;
         deletes::write(&table.store, uri, path.to_owned(), rows, compression).await
+    }
+
+    /// Refuses to go on when a file that the commit would name is gone or has another size: a reader of such a
+    /// snapshot fails, and its rows are lost. A run that lasts long, or that took over files of an earlier one, has
+    /// no other way to know.
+    pub(in crate::lake) async fn check_files(&self, table: &LakeTable) -> Result<()> {
+        let added = self.plan.added_data.iter().chain(&self.plan.added_deletes);
+        match table.store.first_missing(added).await? {
+            None => Ok(()),
+            Some(path) => Err(LakeError::FileVanished {
+                table: table.name.clone(),
+                path,
+            }),
+        }
     }
 
     /// Brings the plan up to the table's current snapshot.

@@ -61,11 +61,11 @@ async fn look_up_again(
     }
     let encoder = KeyEncoder::new(&table.shape)?;
     let mut index = DeleteIndex::default();
-    let own: Vec<(DataFile, Positions)> = prepared
-        .own
-        .iter()
-        .map(|own| (own.file.clone(), own.dead.clone()))
-        .collect();
+    let own = prepared.own.iter();
+    let own = own.map(|own| (own.file.clone(), own.dead.clone()));
+    let parked = prepared.parked.iter();
+    let parked = parked.map(|file| (file.clone(), Positions::new()));
+    let own: Vec<(DataFile, Positions)> = own.chain(parked).collect();
     let own = own.iter().map(|(file, dead)| (file, Wanted::Except(dead)));
     let lost = lost.iter().map(|(file, rows)| (file, Wanted::Only(rows)));
     for (file, wanted) in own.chain(lost) {

@@ -338,11 +338,17 @@ async fn a_part_parked_under_the_old_schema_is_committed_under_the_new() {
     options.distinct_keys = true;
     let mut writer = table.writer(options.clone()).await.unwrap();
     writer.write(narrow_rows(&[1, 2])).await.unwrap();
-    let mut part = writer.finish_part().await.unwrap();
-    let parked = table.park(&mut part).await.unwrap();
+    let part = writer.finish_part().await.unwrap();
+    let listed = table.list_part(part).await.unwrap();
+    let parked = listed.uri().to_owned();
+    let ledger = checkpoint(RunId::generate());
+    table.park(listed, None, ledger).await.unwrap();
     table.evolve(&wide()).await.unwrap();
     let part = table.unpark(&parked).await.unwrap().unwrap();
-    let prepared = table.prepare(options, vec![part]).await.unwrap();
+    let prepared = table
+        .prepare(options, Vec::new(), vec![part])
+        .await
+        .unwrap();
     let intent = intent(&table, RunId::generate());
     table.commit(prepared, intent).await.unwrap();
     let rows = wide_rows(&table, &[2]);

@@ -1,12 +1,39 @@
 //! A write in parts: several writers fill data files side by side, and one commit adds them all.
 //!
-//! A part is what one writer completed: durable data files that nobody sees. Parts of rows that cannot share a key
-//! need nothing from each other, so they are added to a commit as they are. A part may be *parked*: its files are
-//! listed in a file of their own, whose name the caller keeps in a checkpoint. A run that dies in the middle of a
-//! long first read then loses the parts under way and no other: the next run takes the parked ones back and reads
-//! only the rest. Until the commit no snapshot refers to any of it.
+//! A part is what one writer completed: durable data files that no snapshot names. Parts hold no key twice, so a
+//! commit adds them as they are. A long first read keeps its finished parts over an interruption: their files are
+//! listed in a file, and the table's checkpoint has a ledger that names the list. The next run takes them from there
+//! and reads only what is missing.
+//!
+//! **Who may delete a file.** Runs overlap, so a file may be deleted only by the run that can prove that no other
+//! run knows of it. The type says which state a part is in:
+//!
+//! | type | its files are known to | they are deleted by |
+//! |---|---|---|
+//! | [`Part`] | this run | this run: [`Part::discard`] |
+//! | [`Listed`] | this run; the list is on disk, and no ledger names it | this run, when the ledger is not written |
+//! | [`Parked`] | every run that reads the ledger | [`LakeTable::forget_ledger`], after the commit that ended the ledger |
+//!
+//! A part goes from one state to the next by value and never back. [`LakeTable::park`] is the one place where that
+//! happens, because only there the outcome of the ledger's commit is known:
+//!
+//! - committed: the part is parked. From here on another run may take it up at any moment, so no error of this run,
+//!   however it ends, removes it.
+//! - definitely not committed (another run moved the checkpoint, the disk is full): no ledger names the list. The
+//!   part is still private, and its files are removed with the list.
+//! - unknown ([`LakeError::CommitUnknown`]): the ledger may exist. Everything stays. Either a ledger names the list,
+//!   and the next run takes the part, or `maintain --orphans` finds the files in no ledger and no snapshot.
+//!
+//! **What can crash where.** Before the list: data files that nothing names. Between list and ledger: the same, and
+//! a list. After the ledger: a part that the next run takes. After the final commit: lists that nothing names.
+//! None of these loses a row, and all leftovers are orphans that maintenance removes.
+//!
+//! **Files that vanish.** A ledger can be days old when it is taken up. [`LakeTable::unpark`] answers a part only if
+//! every file has its recorded size, and the commit looks again right before it publishes
+//! ([`LakeError::FileVanished`]); the retry then reads that range again.
 
-use crate::change::{Content, WriteCounts};
+use crate::change::{Checkpoint, Content, RunId, WriteCounts};
+use crate::lake::commit::Committed;
 use crate::lake::commit::base::Base;
 use crate::lake::commit::prepared::{PreparedCommit, remove};
 use crate::lake::error::{LakeError, Result};
@@ -15,14 +42,26 @@ use crate::lake::write::options::WriteOptions;
 use crate::lake::write::{OwnFile, TableWriter};
 use bytes::Bytes;
 use iceberg::spec::{DataFile, FormatVersion, read_data_files_from_avro, write_data_files_to_avro};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// Complete data files of one writer. Not visible to anybody.
+/// Complete data files of one writer, private to this run.
 pub struct Part {
-    pub(in crate::lake) own: Vec<OwnFile>,
-    pub(in crate::lake) counts: WriteCounts,
-    pub(in crate::lake) content: Option<Content>,
+    own: Vec<OwnFile>,
+    counts: WriteCounts,
+    content: Option<Content>,
+}
+
+/// A part whose files are listed on disk, before a ledger names the list. Still private to this run.
+pub struct Listed {
+    part: Part,
+    uri: String,
+}
+
+/// A part that a ledger names. No run owns its files.
+#[derive(Clone)]
+pub struct Parked {
+    files: Vec<DataFile>,
 }
 
 impl Part {
@@ -30,18 +69,57 @@ impl Part {
     pub fn rows(&self) -> u64 {
         self.own.iter().map(|own| own.file.record_count()).sum()
     }
+
+    /// Removes the files, as far as possible.
+    pub async fn discard(self, table: &LakeTable) {
+        for own in &self.own {
+            remove(table, own.file.file_path()).await;
+        }
+    }
+}
+
+impl Listed {
+    /// Name of the list, for the ledger.
+    pub fn uri(&self) -> &str {
+        &self.uri
+    }
+
+    /// Rows in the files.
+    pub fn rows(&self) -> u64 {
+        self.part.rows()
+    }
+
+    async fn discard(self, table: &LakeTable) {
+        self.part.discard(table).await;
+        remove(table, &self.uri).await;
+    }
+}
+
+impl Parked {
+    /// Rows in the files.
+    pub fn rows(&self) -> u64 {
+        self.files.iter().map(DataFile::record_count).sum()
+    }
 }
 
 impl TableWriter {
     /// Completes the files of a writer whose rows have [distinct keys](WriteOptions::distinct_keys); an error
-    /// otherwise.
+    /// otherwise. After an error nothing is left of them.
     pub async fn finish_part(mut self) -> Result<Part> {
-        self.complete().await?;
-        if !self.pending.is_empty() || self.own.iter().any(|own| !own.dead.is_empty()) {
-            return Err(LakeError::UnsupportedTable {
-                table: self.table.name.clone(),
-                reason: "a part of a write cannot replace rows".to_owned(),
-            });
+        let complete = match self.complete().await {
+            Ok(())
+                if !self.pending.is_empty() || self.own.iter().any(|own| !own.dead.is_empty()) =>
+            {
+                Err(LakeError::UnsupportedTable {
+                    table: self.table.name.clone(),
+                    reason: "a part of a write cannot replace rows".to_owned(),
+                })
+            }
+            complete => complete,
+        };
+        if let Err(error) = complete {
+            self.abandon().await;
+            return Err(error);
         }
         Ok(Part {
             own: std::mem::take(&mut self.own),
@@ -52,8 +130,14 @@ impl TableWriter {
 }
 
 impl LakeTable {
-    /// One commit of all parts, which hold no key twice. `options` are those of their writers.
-    pub async fn prepare(&self, options: WriteOptions, parts: Vec<Part>) -> Result<PreparedCommit> {
+    /// One commit of all parts, which hold no key twice. `options` are those of their writers. After an error the
+    /// files of private parts are removed.
+    pub async fn prepare(
+        &self,
+        options: WriteOptions,
+        parts: Vec<Part>,
+        parked: Vec<Parked>,
+    ) -> Result<PreparedCommit> {
         let mut whole = Part {
             own: Vec::new(),
             counts: WriteCounts::default(),
@@ -67,8 +151,14 @@ impl LakeTable {
                 sum.hash = sum.hash.wrapping_add(content.hash);
             }
         }
+        whole.counts.inserted += parked.iter().map(Parked::rows).sum::<u64>();
         let base = Arc::new(Base::of(self));
-        let prepared = PreparedCommit::new(
+        let private: Vec<String> = whole
+            .own
+            .iter()
+            .map(|own| own.file.file_path().to_owned())
+            .collect();
+        let mut prepared = PreparedCommit::new(
             self,
             base,
             options,
@@ -79,33 +169,78 @@ impl LakeTable {
             whole.content,
             crate::lake::write::seq_high(self),
         );
-        prepared.materialised(self).await
+        prepared.parked = parked.into_iter().flat_map(|part| part.files).collect();
+        let prepared = prepared.materialised(self).await;
+        if prepared.is_err() {
+            for uri in &private {
+                remove(self, uri).await;
+            }
+        }
+        prepared
     }
 
-    /// Lists the files of a part durably, and answers the name of the list for [`LakeTable::unpark`]. From then on
-    /// a failed commit leaves the files alone.
-    pub async fn park(&self, part: &mut Part) -> Result<String> {
+    /// Lists the files of a part durably. After an error they are removed.
+    pub async fn list_part(&self, part: Part) -> Result<Listed> {
         let uri = format!(
             "{}/metadata/part-{}.avro",
             self.location,
             uuid::Uuid::now_v7().simple()
         );
-        let files: Vec<DataFile> = part.own.iter().map(|own| own.file.clone()).collect();
+        let listed = Listed { part, uri };
+        match self.write_list(&listed).await {
+            Ok(()) => Ok(listed),
+            Err(error) => {
+                listed.discard(self).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn write_list(&self, listed: &Listed) -> Result<()> {
+        let uri = &listed.uri;
+        let own = listed.part.own.iter();
+        let files: Vec<DataFile> = own.map(|own| own.file.clone()).collect();
         let partition = self.metadata().default_partition_type();
         let mut bytes = Vec::new();
         write_data_files_to_avro(&mut bytes, files, partition, FormatVersion::V2)
             .map_err(LakeError::iceberg("write", uri.clone()))?;
         let data = format!("{}/data", self.location);
         self.store.sync_directory(&data).await?;
-        self.store.write_new(&uri, Bytes::from(bytes)).await?;
+        self.store.write_new(uri, Bytes::from(bytes)).await?;
         let directory = format!("{}/metadata", self.location);
-        self.store.sync_directory(&directory).await?;
-        part.own.iter_mut().for_each(|own| own.parked = true);
-        Ok(uri)
+        self.store.sync_directory(&directory).await
     }
 
-    /// The part that was parked under a name; none when the list or one of its files is gone.
-    pub async fn unpark(&self, uri: &str) -> Result<Option<Part>> {
+    /// Commits a checkpoint whose ledger names the listed part, compare-and-set on `base`. See the module head for
+    /// what becomes of the files when that fails.
+    pub async fn park(
+        &mut self,
+        listed: Listed,
+        base: Option<RunId>,
+        checkpoint: Checkpoint,
+    ) -> Result<Parked> {
+        match self.set_checkpoint(base, checkpoint, HashMap::new()).await {
+            Ok(()) => Ok(Parked {
+                files: listed.part.own.into_iter().map(|own| own.file).collect(),
+            }),
+            Err(error @ LakeError::CommitUnknown { .. }) => Err(error),
+            Err(error) => {
+                listed.discard(self).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// The part that a ledger names by its list; none when the list or one of its files is gone or has another size.
+    pub async fn unpark(&self, uri: &str) -> Result<Option<Parked>> {
+        let Some(files) = self.listed_files(uri).await? else {
+            return Ok(None);
+        };
+        let missing = self.store.first_missing(&files).await?;
+        Ok(missing.is_none().then_some(Parked { files }))
+    }
+
+    async fn listed_files(&self, uri: &str) -> Result<Option<Vec<DataFile>>> {
         let Some(bytes) = self.store.read_if_exists(uri).await? else {
             return Ok(None);
         };
@@ -116,43 +251,22 @@ impl LakeTable {
             metadata.default_partition_spec_id(),
             metadata.default_partition_type(),
             FormatVersion::V2,
-        )
-        .map_err(LakeError::iceberg("read", uri.to_owned()))?;
-        for file in &files {
-            if !self.store.exists(file.file_path()).await? {
-                return Ok(None);
+        );
+        files
+            .map(Some)
+            .map_err(LakeError::iceberg("read", uri.to_owned()))
+    }
+
+    /// Removes what a ledger leaves after the commit that ended it: the lists of the parts that this commit took
+    /// over, and lists and files of those that it did not. The commit is the proof that no run can take them up.
+    pub async fn forget_ledger(&self, _ended_by: &Committed, taken: &[String], unused: &[String]) {
+        for uri in unused {
+            for file in self.listed_files(uri).await.ok().flatten().iter().flatten() {
+                remove(self, file.file_path()).await;
             }
         }
-        let rows = files.iter().map(DataFile::record_count).sum();
-        Ok(Some(Part {
-            own: files
-                .into_iter()
-                .map(|file| OwnFile {
-                    file,
-                    dead: Default::default(),
-                    parked: true,
-                })
-                .collect(),
-            counts: WriteCounts {
-                inserted: rows,
-                ..WriteCounts::default()
-            },
-            content: None,
-        }))
-    }
-
-    /// Removes a parked part's list, after its commit, or with `files` also its files, when nothing will commit them.
-    pub async fn forget_part(&self, uri: &str, files: bool) {
-        if files && let Ok(Some(part)) = self.unpark(uri).await {
-            self.discard_part(part).await;
-        }
-        remove(self, uri).await;
-    }
-
-    /// Removes the files of a part, as far as possible.
-    pub async fn discard_part(&self, part: Part) {
-        for own in &part.own {
-            remove(self, own.file.file_path()).await;
+        for uri in taken.iter().chain(unused) {
+            remove(self, uri).await;
         }
     }
 }
