@@ -82,6 +82,8 @@ pub struct Table {
     pub merge: Merge,
     /// What the lake table does when the source's columns change.
     pub on_change: OnChange,
+    /// What an extract does when another writer changed the lake table.
+    pub on_foreign_commit: OnForeignCommit,
     /// What cannot be told from the source.
     pub declared: DeclaredChanges,
 }
@@ -94,6 +96,17 @@ pub enum OnChange {
     #[default]
     Evolve,
     /// Stop, telling what has changed.
+    Refuse,
+}
+
+/// What happens when a writer other than icesync changed rows of a lake table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnForeignCommit {
+    /// Go on, and warn.
+    #[default]
+    Warn,
+    /// Stop before anything is read.
     Refuse,
 }
 
@@ -186,6 +199,8 @@ struct RawTable {
     merge: RawMerge,
     #[serde(default)]
     schema: RawSchema,
+    #[serde(default)]
+    on_foreign_commit: OnForeignCommit,
     #[serde(default)]
     renames: BTreeMap<String, String>,
     #[serde(default)]
@@ -459,6 +474,7 @@ impl RawTable {
             fidelity: self.fidelity,
             merge: self.merge.validate(self.kind, at)?,
             on_change: self.schema.on_change,
+            on_foreign_commit: self.on_foreign_commit,
             declared: declared_changes(self.renames, self.drops, at)?,
         })
     }

@@ -5,6 +5,7 @@
 //! | `store` | files: durable writes, put-if-absent, ranged reads |
 //! | `catalog` | [`Warehouse`]: which metadata file is the current one; the hint and its repair |
 //! | `table` | [`LakeTable`]: properties, checkpoint, snapshots, tags |
+//! | `ancestry` | whether `main` still holds what the checkpoint says; commits of other writers |
 //! | `schema` | our schema to Iceberg's, Parquet's and Arrow's |
 //! | `read/` | the files of a snapshot, rows of a file, position deletes, [`Delta`]: what changed between two snapshots |
 //! | `keys/` | keys in memory; finding their rows in files |
@@ -13,6 +14,7 @@
 //!
 //! Only this module knows `iceberg`, `parquet` and `object_store`; its interface speaks Arrow and the model's types.
 
+mod ancestry;
 mod catalog;
 mod commit;
 mod error;
@@ -26,6 +28,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub use ancestry::{ForeignCommit, Standing};
 pub use catalog::{KIND_PROPERTY, Warehouse};
 pub use commit::evolve::Evolution;
 pub use commit::prepared::PreparedCommit;

@@ -19,6 +19,7 @@ mod look;
 mod reread;
 mod retry;
 mod stage;
+mod standing;
 
 pub use backfill::FAIL_AFTER_RANGE;
 pub use extract::FAIL_AFTER_EVOLVE;

@@ -17,6 +17,10 @@
 //! that are new: the keys of our own files, and those of rows that we had found in files that are gone (the files
 //! themselves stay on disk until they expire).
 //!
+//! **Rollback.** A rebase builds on snapshots that follow the base. If another engine rolled `main` back in between,
+//! rows that the run's window assumes are gone, and a commit would hide that: it is refused (`ancestry`), unless it
+//! writes the whole table anyway.
+//!
 //! **Unknown outcome.** If publishing fails, the newest version is read and searched for our snapshot id, which is
 //! random and therefore ours: found, the commit has happened. If even that cannot be read, the error says so
 //! ([`LakeError::CommitUnknown`]) and the files stay.
@@ -29,6 +33,7 @@ mod rebase;
 use crate::change::{Checkpoint, RunId, WriteCounts};
 use crate::failpoint;
 use crate::lake::FAIL_AFTER_MANIFESTS;
+use crate::lake::ancestry::ForeignCommit;
 use crate::lake::catalog;
 use crate::lake::commit::prepared::{PreparedCommit, remove, summary};
 use crate::lake::error::{LakeError, Result};
@@ -37,6 +42,7 @@ use crate::lake::read::manifests::{ManifestOutput, next_manifests};
 use crate::lake::table::{
     CHECKPOINT_PROPERTY, LakeTable, RUN_PROPERTY, SEQ_PROPERTY, checkpoint_text,
 };
+use crate::lake::write::options::WriteMode;
 use iceberg::spec::{Schema, Snapshot, SnapshotReference, Summary, TableMetadataBuilder};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
@@ -69,6 +75,8 @@ pub struct Committed {
     pub metadata_version: u64,
     pub counts: WriteCounts,
     pub lookup: LookupStats,
+    /// Commits of other writers since the snapshot that the write was computed from.
+    pub foreign: Vec<ForeignCommit>,
 }
 
 /// A change of a table's metadata.
@@ -154,9 +162,11 @@ impl LakeTable {
         intent: &CommitIntent,
     ) -> Result<Committed> {
         let snapshot_id = new_snapshot_id();
+        let mut foreign = Vec::new();
         for attempt in 0..ATTEMPTS_MAX {
             self.refresh().await?;
             self.check_checkpoint(intent.base_checkpoint)?;
+            foreign.extend(self.foreign_to(&prepared).await?);
             prepared = prepared.rebased(self).await?;
             prepared.check_files(self).await?;
             let mut written = Vec::new();
@@ -175,6 +185,7 @@ impl LakeTable {
                     metadata_version: self.version.number,
                     counts: prepared.counts,
                     lookup: prepared.stats,
+                    foreign,
                 });
             }
             for uri in &written {
@@ -186,6 +197,26 @@ impl LakeTable {
             table: self.name.clone(),
             attempts: ATTEMPTS_MAX,
         })
+    }
+
+    /// What others committed since the write was computed. A write of the whole table holds whatever they did; any
+    /// other must build on the snapshot that it was computed from, see [`LakeTable::foreign_since`].
+    async fn foreign_to(&self, prepared: &PreparedCommit) -> Result<Vec<ForeignCommit>> {
+        let options = &prepared.options;
+        if prepared.base.snapshot_id() == self.current_snapshot_id() {
+            return Ok(Vec::new());
+        }
+        let foreign = match self.foreign_since(prepared.base.snapshot_id()).await {
+            Err(LakeError::CommitOutdated { .. }) if options.mode == WriteMode::ReplaceAll => Vec::new(),
+            foreign => foreign?,
+        };
+        match foreign.first() {
+            Some(first) if options.refuse_foreign => Err(LakeError::CommitOutdated {
+                table: self.name.clone(),
+                reason: format!("another writer committed {first}"),
+            }),
+            Some(_) | None => Ok(foreign),
+        }
     }
 
     /// Refuses when the newest version has another checkpoint than the run was computed from.

@@ -16,9 +16,10 @@
 
 use super::backfill::{self, RangesRead};
 use super::follow::{self, Following, mapping_error};
+use super::standing::{Footing, footing, foreign_meanwhile};
 use super::{Links, Step, Sync, reread};
 use crate::change::{CHECKPOINT_VERSION, Checkpoint, RunId, Strategy};
-use crate::config::Table;
+use crate::config::{OnForeignCommit, Table};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::failpoint;
 use crate::lake::{
@@ -70,11 +71,13 @@ pub(super) async fn settle(sync: &Sync, table: &Table, links: &mut Links) -> Res
     }
     let lake = sync.warehouse.table(&table.lake).await?;
     let found = follow::found(&discovered);
-    let mut checkpoint = lake
-        .as_ref()
-        .map(LakeTable::checkpoint)
-        .transpose()?
-        .flatten();
+    let Footing {
+        mut checkpoint,
+        warnings,
+    } = match &lake {
+        Some(lake) => footing(lake, table).await?,
+        None => Footing::default(),
+    };
     let mut following = None;
     if let Some(lake) = &lake {
         following = follow::follow(lake, table, &found, checkpoint.as_ref())?;
@@ -82,7 +85,7 @@ pub(super) async fn settle(sync: &Sync, table: &Table, links: &mut Links) -> Res
     if let Some(following) = &following {
         checkpoint.clone_from(&following.checkpoint);
     }
-    let plan = source::plan(
+    let mut plan = source::plan(
         control,
         &discovered,
         &table.change,
@@ -90,6 +93,7 @@ pub(super) async fn settle(sync: &Sync, table: &Table, links: &mut Links) -> Res
         checkpoint.as_ref(),
     )
     .await?;
+    plan.warnings.extend(warnings);
     if !plan.is_empty {
         check_unchanged(control, table, &found).await?;
     }
@@ -116,6 +120,20 @@ async fn check_unchanged(control: &mut Control, table: &Table, found: &Recorded)
     let message = "its columns changed while the run began; nothing was read, and the next attempt takes them as they \
         are";
     Err(Error::new(Kind::Source, Disposition::Transient, message))
+}
+
+/// The lake table once more, after its columns were changed: that took the newest version of it, and the plan was made
+/// on the one before.
+async fn check_unmoved(lake: &LakeTable, table: &Table, plan: &ExtractPlan) -> Result<()> {
+    let now = footing(lake, table).await?.warnings;
+    if now.iter().all(|warning| plan.warnings.contains(warning)) {
+        return Ok(());
+    }
+    let message = format!(
+        "another writer changed lake table {} while the run was starting. Nothing was read; retrying",
+        table.lake
+    );
+    Err(Error::new(Kind::Lake, Disposition::Transient, message))
 }
 
 fn no_key() -> Error {
@@ -153,6 +171,7 @@ pub(super) async fn extract(
             tracing::info!("{}: lake table {}: {change}", table.source, table.lake);
         }
         failpoint::reach(FAIL_AFTER_EVOLVE);
+        check_unmoved(&lake, table, &plan).await?;
         schema_changes = following.changes;
         warnings.extend(following.warnings);
     }
@@ -211,6 +230,10 @@ pub(super) async fn extract(
             ranges.clean_up(&lake, &committed).await;
         }
         report.lookup = committed.lookup;
+        if !committed.foreign.is_empty() {
+            let warning = foreign_meanwhile(&committed.foreign, table);
+            report.warnings.push(warning);
+        }
         report.snapshot_id = committed.snapshot_id;
         report.sequence_number = committed.snapshot_id.map(|_| committed.sequence_number);
     }
@@ -311,6 +334,7 @@ fn write_options(sync: &Sync, run_id: RunId, table: &Table, plan: &ExtractPlan) 
             Op::Update
         },
         content: plan.strategy == Strategy::Full,
+        refuse_foreign: table.on_foreign_commit == OnForeignCommit::Refuse,
         distinct_keys: plan.distinct_keys,
         ..WriteOptions::new(mode, run_id)
     }

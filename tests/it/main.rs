@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod drift;
+mod engines;
 mod faults;
 mod harness;
 mod loads;

@@ -63,6 +63,8 @@ pub struct WriteOptions {
     pub distinct_keys: bool,
     /// Whether to compute [`content`](crate::lake::PreparedCommit::content).
     pub content: bool,
+    /// Whether the commit fails when another writer changed rows since the write began.
+    pub refuse_foreign: bool,
 }
 
 impl WriteOptions {
@@ -83,6 +85,7 @@ impl WriteOptions {
             compression: Compression::Zstd(if mode == WriteMode::ReplaceAll { 1 } else { 2 }),
             distinct_keys: false,
             content: mode == WriteMode::ReplaceAll,
+            refuse_foreign: false,
         }
     }
 }

@@ -1,0 +1,258 @@
+//! Other engines that write to a lake table between two runs: what they do to its metadata is done here by hand
+//! (tests/interop/spark/ has Spark itself do it).
+
+use crate::harness::World;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+const ITEMS: &str = "CREATE TABLE dbo.items (
+    id int NOT NULL PRIMARY KEY, name nvarchar(40) NULL, rv rowversion NOT NULL)
+GO
+INSERT dbo.items (id, name) VALUES (1, N'one'), (2, N'two'), (3, N'three')";
+
+const ROWS: &str = "SELECT id, name FROM dbo.items ORDER BY id, name";
+
+/// The newest metadata of a table, and its number.
+fn newest(table: &Path) -> (u64, PathBuf, Value) {
+    let folder = table.join("metadata");
+    let names = std::fs::read_dir(&folder).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let number = names.filter_map(|name| {
+        let number = name.strip_prefix('v')?.strip_suffix(".metadata.json")?;
+        number.parse::<u64>().ok()
+    });
+    let number = number.max().unwrap();
+    let path = folder.join(format!("v{number}.metadata.json"));
+    let metadata = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    (number, path, metadata)
+}
+
+/// Commits changed metadata as another engine does: next version, metadata log, hint.
+fn commit(table: &Path, change: impl FnOnce(&mut Value)) {
+    let (number, path, mut metadata) = newest(table);
+    let file = format!("file://{}", path.display());
+    let entry = json!({ "metadata-file": file, "timestamp-ms": metadata["last-updated-ms"] });
+    match metadata["metadata-log"].as_array_mut() {
+        Some(log) => log.push(entry),
+        None => metadata["metadata-log"] = json!([entry]),
+    }
+    change(&mut metadata);
+    let folder = table.join("metadata");
+    let next = number + 1;
+    std::fs::write(
+        folder.join(format!("v{next}.metadata.json")),
+        metadata.to_string(),
+    )
+    .unwrap();
+    std::fs::write(folder.join("version-hint.text"), next.to_string()).unwrap();
+}
+
+fn current(metadata: &Value) -> i64 {
+    metadata["current-snapshot-id"].as_i64().unwrap()
+}
+
+fn set_main(metadata: &mut Value, id: i64) {
+    metadata["current-snapshot-id"] = json!(id);
+    metadata["refs"]["main"] = json!({ "snapshot-id": id, "type": "branch" });
+}
+
+/// A snapshot of another engine after the current one. It has the same files: what matters is its summary.
+fn foreign(metadata: &mut Value) {
+    let id = current(metadata);
+    let snapshots = metadata["snapshots"].as_array_mut().unwrap();
+    let mut next = snapshots
+        .iter()
+        .find(|one| one["snapshot-id"] == json!(id))
+        .unwrap()
+        .clone();
+    let number = snapshots
+        .iter()
+        .map(|one| one["sequence-number"].as_i64().unwrap())
+        .max()
+        .unwrap()
+        + 1;
+    next["snapshot-id"] = json!(4711);
+    next["parent-snapshot-id"] = json!(id);
+    next["sequence-number"] = json!(number);
+    next["summary"] = json!({ "operation": "append", "added-records": "2" });
+    snapshots.push(next);
+    metadata["last-sequence-number"] = json!(number);
+    set_main(metadata, 4711);
+}
+
+fn extract_of(report: &Value) -> &Value {
+    &report["tables"][0]["extract"]
+}
+
+fn warnings(report: &Value) -> String {
+    report["warnings"].to_string()
+}
+
+/// A mirror that the source has filled twice, and its snapshots.
+async fn filled_twice(tables: &str) -> (World, i64, i64) {
+    let mut world = World::new(ITEMS).await;
+    world.config(tables);
+    world.run(&["--json", "extract"]).json();
+    let first = current(&newest(&world.lake("dbo", "items")).2);
+    world
+        .source("UPDATE dbo.items SET name = N'zwei' WHERE id = 2; INSERT dbo.items (id, name) VALUES (4, N'four')")
+        .await;
+    world.run(&["--json", "extract"]).json();
+    let second = current(&newest(&world.lake("dbo", "items")).2);
+    (world, first, second)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_whose_main_was_rolled_back_is_read_whole_again() {
+    let (mut world, first, second) = filled_twice("  - source: dbo.items\n").await;
+    let table = world.lake("dbo", "items");
+    commit(&table, |metadata| set_main(metadata, first));
+
+    let plan = world.run(&["--json", "plan"]).json();
+    let plan = &plan["tables"][0];
+    assert_eq!(plan["full_read"], json!(true));
+    let told = format!("rolled back or replaced by another writer: snapshot {second}");
+    assert!(warnings(plan).contains(&told), "{plan}");
+    let (number, ..) = newest(&table);
+
+    let again = world.run(&["--json", "extract"]).json();
+    assert!(warnings(extract_of(&again)).contains(&told), "{again}");
+    assert_eq!(extract_of(&again)["full_read"], json!(true));
+    assert!(newest(&table).0 > number, "plan must not have committed");
+
+    world.run(&["--json", "load", "--full"]).json();
+    assert_eq!(world.source_rows(ROWS).await, world.target_rows(ROWS).await);
+    let idle = world.run(&["--json", "extract"]).json();
+    assert_eq!(warnings(extract_of(&idle)), "[]");
+    assert_eq!(extract_of(&idle)["full_read"], json!(false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_is_still_noticed_after_a_run_that_died() {
+    let (mut world, first, _) = filled_twice("  - source: dbo.items\n").await;
+    commit(&world.lake("dbo", "items"), |metadata| {
+        set_main(metadata, first)
+    });
+    let mut killed = world.command(&["extract"]);
+    killed.env("ICESYNC_FAILPOINT", "lake.after_manifests");
+    assert_ne!(killed.output().unwrap().status.code(), Some(0));
+    let again = world.run(&["--json", "extract"]).json();
+    assert_eq!(extract_of(&again)["full_read"], json!(true), "{again}");
+    world.run(&["--json", "load", "--full"]).json();
+    assert_eq!(world.source_rows(ROWS).await, world.target_rows(ROWS).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_goes_on_from_the_checkpoint_that_main_was_rolled_back_to() {
+    let config = "  - source: dbo.items\n    kind: history\n    change: { strategy: rowversion }\n";
+    let (mut world, first, _) = filled_twice(config).await;
+    commit(&world.lake("dbo", "items"), |metadata| {
+        set_main(metadata, first)
+    });
+    let again = world.run(&["--json", "extract"]).json();
+    let told = format!("the checkpoint of snapshot {first}");
+    assert!(warnings(extract_of(&again)).contains(&told), "{again}");
+    world.run(&["--json", "load"]).json();
+    let expected = [[1, 1], [2, 2], [3, 1], [4, 1]].map(|row| row.map(|n| format!("Int({n})")));
+    let versions = "SELECT id, COUNT(*) FROM dbo.items GROUP BY id ORDER BY id";
+    assert_eq!(world.target_rows(versions).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_with_no_checkpoint_left_on_main_is_refused() {
+    let config = "  - source: dbo.items\n    kind: history\n    change: { strategy: rowversion }\n";
+    let (world, ..) = filled_twice(config).await;
+    let table = world.lake("dbo", "items");
+    commit(&table, |metadata| {
+        foreign(metadata);
+        let snapshots = metadata["snapshots"].as_array_mut().unwrap();
+        let replaced = snapshots.last_mut().unwrap().as_object_mut().unwrap();
+        replaced.remove("parent-snapshot-id");
+    });
+    let before = newest(&table).0;
+    let texts = [
+        "rolled back or replaced",
+        "repeat rows of a history table",
+        "`lake:`",
+    ];
+    world.run(&["extract"]).fails_with(1, &texts);
+    assert_eq!(newest(&table).0, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_of_other_writers_are_told_until_the_next_commit_or_refused() {
+    let (mut world, _, second) = filled_twice("  - source: dbo.items\n").await;
+    let table = world.lake("dbo", "items");
+    commit(&table, foreign);
+    let told = "snapshot 4711 (sequence number 3, append, 2 rows added)";
+    for command in ["plan", "extract"] {
+        let report = world.run(&["--json", command]).json();
+        assert!(report.to_string().contains(told), "{report}");
+    }
+
+    world.config("  - source: dbo.items\n    on_foreign_commit: refuse\n");
+    let back = format!("roll main back to snapshot {second}");
+    for command in ["plan", "extract"] {
+        let texts = [told, "`on_foreign_commit: refuse`", &back];
+        world.run(&[command]).fails_with(1, &texts);
+    }
+    // What the message says to do.
+    commit(&table, |metadata| set_main(metadata, second));
+    world.run(&["--json", "extract"]).json();
+
+    commit(&table, |metadata| set_main(metadata, 4711));
+    world.config("  - source: dbo.items\n");
+    world
+        .source("UPDATE dbo.items SET name = N'vier' WHERE id = 4")
+        .await;
+    let report = world.run(&["--json", "extract"]).json();
+    assert!(report.to_string().contains(told), "{report}");
+    let report = world.run(&["--json", "extract"]).json();
+    assert_eq!(warnings(extract_of(&report)), "[]");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compaction_with_expiry_is_no_rollback() {
+    let (mut world, _, second) = filled_twice("  - source: dbo.items\n").await;
+    let table = world.lake("dbo", "items");
+    commit(&table, |metadata| {
+        foreign(metadata);
+        let snapshots = metadata["snapshots"].as_array_mut().unwrap();
+        snapshots.last_mut().unwrap()["summary"] = json!({ "operation": "replace" });
+    });
+    commit(&table, |metadata| {
+        let snapshots = metadata["snapshots"].as_array_mut().unwrap();
+        snapshots.retain(|one| one["snapshot-id"] == json!(4711));
+        metadata["snapshot-log"] = json!([]);
+    });
+    world
+        .source("UPDATE dbo.items SET name = N'vier' WHERE id = 4")
+        .await;
+    let report = world.run(&["--json", "extract"]).json();
+    let extract = extract_of(&report);
+    assert_eq!(
+        (&extract["full_read"], warnings(extract)),
+        (&json!(false), "[]".to_owned())
+    );
+    assert_eq!(extract["updated"], json!(1));
+
+    // Without the older metadata files nothing tells: everything is read again.
+    let last = current(&newest(&table).2);
+    commit(&table, |metadata| {
+        foreign(metadata);
+        let snapshots = metadata["snapshots"].as_array_mut().unwrap();
+        let mut only = snapshots.pop().unwrap();
+        only["summary"] = json!({ "operation": "replace" });
+        only["parent-snapshot-id"] = json!(4712);
+        only["snapshot-id"] = json!(4713);
+        metadata["snapshots"] = json!([only]);
+        metadata["metadata-log"] = json!([]);
+        metadata["snapshot-log"] = json!([]);
+        set_main(metadata, 4713);
+    });
+    let report = world.run(&["--json", "extract"]).json();
+    let told = format!("removed snapshot {last} and its successors");
+    assert!(warnings(extract_of(&report)).contains(&told), "{report}");
+    assert_eq!(extract_of(&report)["full_read"], json!(true));
+    assert_ne!(last, second);
+}
