@@ -10,6 +10,7 @@
 //! | `read/` | the files of a snapshot, rows of a file, position deletes, [`Delta`]: what changed between two snapshots |
 //! | `keys/` | keys in memory; finding their rows in files |
 //! | `write`, `write/` | [`TableWriter`]: rows to files, replaced rows to position deletes; rows read again; parts kept over a crash |
+//! | `maintain/` | compaction, expiry of snapshots, orphaned files, relocation |
 //! | `commit`, `commit/` | the commit protocol, argued at its head; [`PreparedCommit`]: complete files that nobody sees yet; rebase; schema evolution |
 //!
 //! Only this module knows `iceberg`, `parquet` and `object_store`; its interface speaks Arrow and the model's types.
@@ -19,6 +20,7 @@ mod catalog;
 mod commit;
 mod error;
 mod keys;
+mod maintain;
 mod read;
 mod schema;
 mod store;
@@ -35,6 +37,7 @@ pub use commit::prepared::PreparedCommit;
 pub use commit::{CommitIntent, Committed};
 pub use error::{LakeError, Result};
 pub use keys::lookup::LookupStats;
+pub use maintain::compact::{CompactOptions, Compacted, Effort, FAIL_AFTER_GROUP};
 pub use read::delta::{Basis, Delta, Segment};
 pub use read::scan::BatchStream;
 pub use schema::SCHEMA_PROPERTY;

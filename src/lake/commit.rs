@@ -48,7 +48,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 /// A commit gives up after this many attempts that other writers won.
-const ATTEMPTS_MAX: u32 = 30;
+pub(in crate::lake) const ATTEMPTS_MAX: u32 = 30;
 const BRANCH: &str = "main";
 
 /// What a commit means.
@@ -103,6 +103,14 @@ impl Change {
     pub(in crate::lake) fn reference(name: String, reference: SnapshotReference) -> Self {
         Self {
             references: vec![(name, reference)],
+            ..Self::default()
+        }
+    }
+
+    /// A new current snapshot.
+    pub(in crate::lake) fn snapshot(snapshot: Snapshot) -> Self {
+        Self {
+            snapshot: Some(snapshot),
             ..Self::default()
         }
     }
@@ -279,7 +287,7 @@ impl LakeTable {
         failpoint::reach(FAIL_AFTER_MANIFESTS);
         let mut change = self.checkpoint_change(intent, Some(snapshot_id))?;
         let checkpoint = change.properties.get(CHECKPOINT_PROPERTY).cloned();
-        let mut entries = summary(prepared, &base);
+        let mut entries = summary(&base, &prepared.plan);
         entries.extend(intent.summary.clone());
         entries.insert(RUN_PROPERTY.to_owned(), intent.run_id.to_string());
         entries.extend(checkpoint.map(|text| (CHECKPOINT_PROPERTY.to_owned(), text)));
@@ -307,7 +315,7 @@ impl LakeTable {
 
     /// Publishes the next version with a change. False when another writer took its number. `made` and `run_id` are
     /// what to look for when the outcome is unknown.
-    async fn publish(
+    pub(in crate::lake) async fn publish(
         &mut self,
         change: Change,
         made: Option<i64>,
@@ -399,7 +407,7 @@ impl LakeTable {
 }
 
 /// Waits a random while that grows with the attempts, so that writers do not meet again.
-async fn pause(attempt: u32) {
+pub(in crate::lake) async fn pause(attempt: u32) {
     let limit = 10_u64 << attempt.min(6);
     let random = u64::from_le_bytes(
         uuid::Uuid::new_v4().as_bytes()[..8]
@@ -410,7 +418,7 @@ async fn pause(attempt: u32) {
 }
 
 /// Positive and random: snapshot ids need to be unique, not ordered.
-fn new_snapshot_id() -> i64 {
+pub(in crate::lake) fn new_snapshot_id() -> i64 {
     let (high, low) = uuid::Uuid::new_v4().as_u64_pair();
     i64::try_from((high ^ low) >> 1).unwrap_or(1).max(1)
 }

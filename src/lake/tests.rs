@@ -7,6 +7,7 @@ mod deltas;
 mod encoding;
 mod evolving;
 mod interop;
+mod maintaining;
 mod standing;
 mod writing;
 

@@ -45,9 +45,9 @@ pub(in crate::lake) struct Plan {
     /// Paths of data and delete files that leave the table.
     pub(in crate::lake) gone: HashSet<String>,
     /// Live rows before, of them removed, and added.
-    live_before: u64,
-    rows_deleted: u64,
-    rows_added: u64,
+    pub(in crate::lake) live_before: u64,
+    pub(in crate::lake) rows_deleted: u64,
+    pub(in crate::lake) rows_added: u64,
 }
 
 impl PreparedCommit {
@@ -257,8 +257,7 @@ pub(in crate::lake) async fn remove(table: &LakeTable, uri: &str) {
 }
 
 /// The entries of a snapshot's summary that the specification names, and our own row counts.
-pub(in crate::lake) fn summary(prepared: &PreparedCommit, base: &Files) -> HashMap<String, String> {
-    let plan = &prepared.plan;
+pub(in crate::lake) fn summary(base: &Files, plan: &Plan) -> HashMap<String, String> {
     let gone = |live: &&Arc<LiveFile>| plan.gone.contains(live.file.file_path());
     let sum = |files: &mut dyn Iterator<Item = &DataFile>| -> (u64, u64, u64) {
         files.fold((0, 0, 0), |(files, rows, bytes), file| {

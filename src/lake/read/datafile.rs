@@ -131,6 +131,16 @@ impl OpenFile {
 
     /// Reads fields of the shape, in the order asked for.
     pub(in crate::lake) fn read(&self, fields: &[usize], wanted: &Wanted<'_>) -> Result<Rows> {
+        self.read_in(fields, wanted, BATCH_BYTES)
+    }
+
+    /// The same in batches of about this much.
+    pub(in crate::lake) fn read_in(
+        &self,
+        fields: &[usize],
+        wanted: &Wanted<'_>,
+        batch_bytes: u64,
+    ) -> Result<Rows> {
         let footer = self.footer();
         let (groups, selection) = choose(footer, wanted);
         let rows: i64 = groups
@@ -143,7 +153,7 @@ impl OpenFile {
         let mut roots: Vec<usize> = fields.iter().filter_map(|&f| self.columns[f]).collect();
         roots.sort_unstable();
         roots.dedup();
-        let batch = (BATCH_BYTES / bytes_a_row).clamp(1, BATCH_ROWS) as usize;
+        let batch = (batch_bytes / bytes_a_row).clamp(1, BATCH_ROWS) as usize;
         let mask = ProjectionMask::roots(self.metadata.parquet_schema(), roots.iter().copied());
         let mut builder = self
             .builder()

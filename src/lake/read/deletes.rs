@@ -60,6 +60,11 @@ impl DeleteIndex {
     }
 }
 
+/// The data files that a delete file refers to.
+pub(in crate::lake) async fn targets(store: &Store, delete: &DataFile) -> Result<Vec<String>> {
+    Ok(read(store, delete).await?.into_keys().collect())
+}
+
 /// Reads a delete file: positions by data file.
 async fn read(store: &Store, delete: &DataFile) -> Result<HashMap<String, Positions>> {
     let path = delete.file_path();

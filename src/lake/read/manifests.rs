@@ -125,6 +125,11 @@ impl Files {
         own.into_iter().flatten().map(|&at| &self.deletes[at])
     }
 
+    /// The delete files that may refer to any data file.
+    pub(in crate::lake) fn deletes_of_many(&self) -> impl Iterator<Item = &Arc<LiveFile>> {
+        self.deletes_of_many.iter().map(|&at| &self.deletes[at])
+    }
+
     pub(in crate::lake) fn by_path(&self) -> HashMap<&str, &Arc<LiveFile>> {
         self.data
             .iter()

@@ -62,7 +62,7 @@ fn step() -> impl proptest::strategy::Strategy<Value = Step> {
     ]
 }
 
-async fn apply_delta(table: &LakeTable, from: Option<i64>, to: i64, target: &mut Model) {
+pub(super) async fn apply_delta(table: &LakeTable, from: Option<i64>, to: i64, target: &mut Model) {
     let delta = table.delta(from, to).await.unwrap();
     for segment in &delta.segments {
         let upserts: Vec<RecordBatch> = segment.upserts().try_collect().await.unwrap();
