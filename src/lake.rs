@@ -7,11 +7,11 @@
 //! | `table` | [`LakeTable`]: properties, checkpoint, snapshots, tags |
 //! | `ancestry` | whether `main` still holds what the checkpoint says; commits of other writers |
 //! | `schema` | our schema to Iceberg's, Parquet's and Arrow's |
-//! | `read/` | the files of a snapshot, rows of a file, position deletes, [`Delta`]: what changed between two snapshots |
+//! | `read/` | a snapshot's files, their rows, position deletes, [`Delta`]: what changed between two snapshots |
 //! | `keys/` | keys in memory; finding their rows in files |
-//! | `write`, `write/` | [`TableWriter`]: rows to files, replaced rows to position deletes; rows read again; parts kept over a crash |
+//! | `write`, `write/` | [`TableWriter`]: rows to files, replaced rows to position deletes; rows read again; parts |
 //! | `maintain/` | compaction, expiry of snapshots, orphaned files, relocation |
-//! | `commit`, `commit/` | the commit protocol, argued at its head; [`PreparedCommit`]: complete files that nobody sees yet; rebase; schema evolution |
+//! | `commit`, `commit/` | the commit protocol, argued at its head; [`PreparedCommit`]; rebase; schema evolution |
 //!
 //! Only this module knows `iceberg`, `parquet` and `object_store`; its interface speaks Arrow and the model's types.
 

@@ -206,7 +206,8 @@ pub(in crate::lake) async fn current(
         && let Err(error) = write_hint(store, location, number).await
     {
         // Reading needs no hint, and a warehouse may be read-only for those who only read.
-        tracing::warn!(%location, error = %error, "version-hint.text is stale and cannot be repaired; other readers see an older version");
+        tracing::warn!(%location, error = %error, "version-hint.text is stale and cannot be repaired; other readers \
+            see an older version");
     }
     Ok(Some(version))
 }
@@ -238,12 +239,14 @@ async fn start(
         (Some(highest), None, _) => {
             // Version 1 without a hint is a creation that was cut short; more without one was removed by somebody.
             if highest > 1 {
-                tracing::warn!(hint = %hint_uri, version = highest, "version-hint.text is missing; using the highest version and writing it anew");
+                tracing::warn!(hint = %hint_uri, version = highest, "version-hint.text is missing; using the highest \
+                    version and writing it anew");
             }
             Ok(Some((None, highest)))
         }
         (Some(highest), Some(text), _) => {
-            tracing::warn!(hint = %hint_uri, says = %text, version = highest, "version-hint.text points nowhere; using the highest version that exists");
+            tracing::warn!(hint = %hint_uri, says = %text, version = highest, "version-hint.text points nowhere; using \
+                the highest version that exists");
             Ok(Some((None, highest)))
         }
         (None, Some(_), Some(version)) => Err(LakeError::HintDangling {
@@ -327,7 +330,8 @@ pub(in crate::lake) async fn publish(
     }
     failpoint::reach(FAIL_AFTER_METADATA);
     if let Err(error) = hint_forward(store, location, number).await {
-        tracing::warn!(%uri, error = %error, "committed, but version-hint.text could not be written; other readers see the version before until the next run");
+        tracing::warn!(%uri, error = %error, "committed, but version-hint.text could not be written; other readers see \
+            the version before until the next run");
     }
     failpoint::reach(FAIL_AFTER_HINT);
     Ok(Some(version))

@@ -215,7 +215,9 @@ impl LakeTable {
             return Ok(Vec::new());
         }
         let foreign = match self.foreign_since(prepared.base.snapshot_id()).await {
-            Err(LakeError::CommitOutdated { .. }) if options.mode == WriteMode::ReplaceAll => Vec::new(),
+            Err(LakeError::CommitOutdated { .. }) if options.mode == WriteMode::ReplaceAll => {
+                Vec::new()
+            }
             foreign => foreign?,
         };
         match foreign.first() {

@@ -13,7 +13,8 @@ pub enum LakeError {
     UnsupportedLocation { location: String },
 
     #[error(
-        "the path `{path}` has characters that cannot be part of a warehouse location (control characters, `#` or `?`): choose another directory"
+        "the path `{path}` has characters that cannot be part of a warehouse location (control characters, `#` or \
+            `?`): choose another directory"
     )]
     BadPath { path: String },
 
@@ -38,7 +39,8 @@ pub enum LakeError {
     },
 
     #[error(
-        "the table metadata `{path}` is damaged or truncated: restore this file from a backup, or remove it to go back to the version before it"
+        "the table metadata `{path}` is damaged or truncated: restore this file from a backup, or remove it to go back \
+            to the version before it"
     )]
     MetadataCorrupt {
         path: String,
@@ -46,17 +48,20 @@ pub enum LakeError {
     },
 
     #[error(
-        "`{path}` points to version {version}, but no metadata file exists beside it: restore the table's metadata directory, or remove the table's directory to extract it from scratch"
+        "`{path}` points to version {version}, but no metadata file exists beside it: restore the table's metadata \
+            directory, or remove the table's directory to extract it from scratch"
     )]
     HintDangling { path: String, version: u64 },
 
     #[error(
-        "`{path}` holds `{text}` instead of a version number, and no v<number>.metadata.json exists beside it: restore the table's metadata directory, or remove the table's directory to extract it from scratch"
+        "`{path}` holds `{text}` instead of a version number, and no v<number>.metadata.json exists beside it: restore \
+            the table's metadata directory, or remove the table's directory to extract it from scratch"
     )]
     HintInvalid { path: String, text: String },
 
     #[error(
-        "`{path}` has metadata files but neither version-hint.text nor v<number>.metadata.json: the table belongs to another kind of catalog; choose another table name"
+        "`{path}` has metadata files but neither version-hint.text nor v<number>.metadata.json: the table belongs to \
+            another kind of catalog; choose another table name"
     )]
     NotFilesystemCatalog { path: String },
 
@@ -70,7 +75,8 @@ pub enum LakeError {
     UnsupportedTable { table: TableName, reason: String },
 
     #[error(
-        "the property {property} of {table} cannot be read: it was changed by something else than icesync; restore it or reset the table's state"
+        "the property {property} of {table} cannot be read: it was changed by something else than icesync; restore it \
+            or reset the table's state"
     )]
     PropertyCorrupt {
         table: TableName,
@@ -87,7 +93,11 @@ pub enum LakeError {
         known: u32,
     },
 
-    #[error("another run{} committed to {table} since this one started{}: nothing was written; run again", .by_run.map(|run| format!(" ({run})")).unwrap_or_default(), .at.as_ref().map(|at| format!(" (at {at})")).unwrap_or_default())]
+    #[error(
+        "another run{} committed to {table} since this one started{}: nothing was written; run again",
+        .by_run.map(|run| format!(" ({run})")).unwrap_or_default(),
+        .at.as_ref().map(|at| format!(" (at {at})")).unwrap_or_default()
+    )]
     CheckpointMoved {
         table: TableName,
         by_run: Option<RunId>,
@@ -120,7 +130,8 @@ pub enum LakeError {
     },
 
     #[error(
-        "`{path}`, which this run was about to commit to {table}, is gone or has another size. Nothing was committed. Exclude the warehouse from cleaning jobs, then run again: its rows are read again"
+        "`{path}`, which this run was about to commit to {table}, is gone or has another size. Nothing was committed. \
+            Exclude the warehouse from cleaning jobs, then run again: its rows are read again"
     )]
     FileVanished { table: TableName, path: String },
 
@@ -143,7 +154,8 @@ To make the target equal to the lake, set `merge: {{ mode: replace }}` and load 
     },
 
     #[error(
-        "snapshot {snapshot}, which the target has loaded, is no longer in {table}: it was expired although the target needs it. \
+        "snapshot {snapshot}, which the target has loaded, is no longer in {table}: it was expired although the target \
+            needs it. \
 `icesync load --full` loads all rows (rows that have left the lake since stay in the target); \
 `merge: {{ mode: replace }}` also removes those"
     )]
@@ -169,7 +181,8 @@ To make the target equal to the lake, set `merge: {{ mode: replace }}` and load 
     },
 
     #[error(
-        "column `{column}` of {table} is required in the lake but a row has NULL there: recreate the lake table after making the column nullable"
+        "column `{column}` of {table} is required in the lake but a row has NULL there: recreate the lake table after \
+            making the column nullable"
     )]
     NullInRequired { table: TableName, column: String },
 

@@ -202,7 +202,8 @@ async fn take_up(request: &Request<'_>, lake: &LakeTable) -> Result<RangesRead> 
             }
             None => {
                 let warning = format!(
-                    "files of range {} of {}, which an earlier run had read, are gone from the warehouse; the range is read again",
+                    "files of range {} of {}, which an earlier run had read, are gone from the warehouse; the range is \
+                        read again",
                     done.range + 1,
                     request.split.ranges()
                 );

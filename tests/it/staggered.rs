@@ -14,13 +14,16 @@ use std::time::{Duration, Instant};
 
 /// Ranges of the table that [`world`] makes.
 const RANGES: usize = 6;
-const CONTENT: &str = "SELECT COUNT(*), SUM(CAST(n AS bigint)), SUM(CAST(n AS bigint) * n), COUNT(DISTINCT n), MAX(payload) FROM dbo.t";
+const CONTENT: &str = "SELECT COUNT(*), SUM(CAST(n AS bigint)), SUM(CAST(n AS bigint) * n), COUNT(DISTINCT n), \
+    MAX(payload) FROM dbo.t";
 
 async fn world(strategy: &str) -> World {
     let world = World::new(
-        "CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, payload nvarchar(60) NOT NULL, n int NOT NULL, rv rowversion NOT NULL)
+        "CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, payload nvarchar(60) NOT NULL, n int NOT NULL, rv rowversion \
+            NOT NULL)
 GO
-INSERT dbo.t (id, payload, n) SELECT s.n, CONCAT(N'row ', s.n), s.n FROM (SELECT TOP (6000) CONVERT(int, ROW_NUMBER() OVER (ORDER BY (SELECT 1))) AS n
+INSERT dbo.t (id, payload, n) SELECT s.n, CONCAT(N'row ', s.n), s.n FROM (SELECT TOP (6000) CONVERT(int, ROW_NUMBER() \
+OVER (ORDER BY (SELECT 1))) AS n
 FROM sys.all_columns a CROSS JOIN sys.all_columns b) AS s",
     )
     .await;

@@ -23,6 +23,7 @@ mod expr;
 mod from;
 mod function;
 mod join;
+mod order;
 mod select;
 mod semi;
 mod sets;

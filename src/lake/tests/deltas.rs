@@ -180,7 +180,9 @@ async fn follow(steps: Vec<Step>) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
-    fn a_table_is_its_model_and_deltas_lead_from_any_snapshot_to_any_other(steps in proptest::collection::vec(step(), 1..10)) {
+    fn a_table_is_its_model_and_deltas_lead_from_any_snapshot_to_any_other(
+        steps in proptest::collection::vec(step(), 1..10)
+    ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(follow(steps));
     }

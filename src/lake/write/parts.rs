@@ -12,7 +12,7 @@
 //! |---|---|---|
 //! | [`Part`] | this run | this run: [`Part::discard`] |
 //! | [`Listed`] | this run; the list is on disk, and no ledger names it | this run, when the ledger is not written |
-//! | [`Parked`] | every run that reads the ledger | [`LakeTable::forget_ledger`], after the commit that ended the ledger |
+//! | [`Parked`] | every run that reads the ledger | [`LakeTable::forget_ledger`], after the commit that ended it |
 //!
 //! A part goes from one state to the next by value and never back. [`LakeTable::park`] is the one place where that
 //! happens, because only there the outcome of the ledger's commit is known:

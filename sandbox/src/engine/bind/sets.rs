@@ -1,7 +1,8 @@
 //! UNION, EXCEPT, INTERSECT, and ORDER BY over what they give.
 
 use super::expr::cast;
-use super::select::{Bound, Ordering};
+use super::order::Ordering;
+use super::select::Bound;
 use super::{Binder, OutColumn, Scope};
 use crate::engine::expr::{Expr, Kind};
 use crate::engine::fault::{Outcome, error};
