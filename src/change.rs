@@ -249,3 +249,26 @@ impl Default for ChangeOptions {
         }
     }
 }
+
+/// What becomes of the target's rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MergeMode {
+    /// One row per key: changed rows are updated, new ones inserted, deleted ones removed.
+    #[default]
+    Upsert,
+    /// Rows are only added; staged deletes do nothing.
+    Append,
+    /// The target ends with exactly the staged rows.
+    Replace,
+}
+
+/// How an upsert is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UpsertStatement {
+    #[default]
+    Merge,
+    /// DELETE, UPDATE, INSERT: for targets on which MERGE has known defects (filtered indexes, indexed views).
+    UpdateInsert,
+}

@@ -4,8 +4,7 @@
 //! after parsing, so that a password may hold any character, and an error names the file, the path inside it and
 //! the remedy. Secrets ([`Secret`]) never print.
 
-use crate::change::{ChangeOptions, Clock, Isolation, StrategyChoice};
-use crate::mssql::sql::merge::{Mode, UpsertStatement};
+use crate::change::{ChangeOptions, Clock, Isolation, MergeMode, StrategyChoice, UpsertStatement};
 use crate::schema::drift::DeclaredChanges;
 use crate::schema::{Fidelity, TableKind, TableName};
 use bytesize::ByteSize;
@@ -113,7 +112,7 @@ pub enum OnForeignCommit {
 /// How a table is loaded into the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Merge {
-    pub mode: Mode,
+    pub mode: MergeMode,
     pub statement: UpsertStatement,
     /// What a load does when the lake's columns have changed since the target was last loaded.
     pub on_schema_change: OnChange,
@@ -216,7 +215,7 @@ struct RawSchema {
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct RawMerge {
-    mode: Option<Mode>,
+    mode: Option<MergeMode>,
     statement: UpsertStatement,
     on_schema_change: OnChange,
 }
@@ -226,8 +225,8 @@ impl RawMerge {
     /// otherwise.
     fn validate(self, kind: TableKind, at: &str) -> Result<Merge, Complaint> {
         let mode = match (kind, self.mode) {
-            (TableKind::History, None | Some(Mode::Append)) => Mode::Append,
-            (TableKind::History, Some(Mode::Upsert | Mode::Replace)) => {
+            (TableKind::History, None | Some(MergeMode::Append)) => MergeMode::Append,
+            (TableKind::History, Some(MergeMode::Upsert | MergeMode::Replace)) => {
                 return Err((
                     format!("{at}.merge.mode"),
                     "a table of kind history holds many versions of a key and can only be loaded with mode \

@@ -2,13 +2,14 @@
 //!
 //! * [`control`]: `tiberius`. Discovery, DDL, bounds, locks, state, the MERGE transaction. Small results, every one
 //!   read to its end.
-//! * [`rows`] and [`bulk`]: `mssql-tds`. Rows into Arrow builders, Arrow batches into bulk-copy packets; no value
-//!   passes through an intermediate form.
+//! * [`channel`]: `mssql-tds`. [`rows`] reads them into Arrow builders, [`bulk`] writes Arrow batches into bulk-copy
+//!   packets; no value passes through an intermediate form.
 //!
 //! Both take the same [`settings::Connection`] and report the same [`error::MssqlError`]. Nothing outside this
 //! module names either driver.
 
 pub mod bulk;
+pub mod channel;
 pub mod control;
 pub mod describe;
 pub mod error;

@@ -8,10 +8,13 @@
 //!
 //! A failure anywhere closes the channel: the INSERT BULK that was under way is not committed.
 
+mod column;
 mod encode;
 
+pub use column::BulkColumn;
+
+use super::channel::{Channel, Failure};
 use super::error::{ConversionError, MssqlError};
-use super::rows::{Channel, Failure};
 use super::sql::Statement;
 use crate::schema::SqlType;
 use arrow_array::RecordBatch;
@@ -28,22 +31,6 @@ use tokio::sync::{Mutex, mpsc};
 /// Encoded bytes that are handed to the driver at once.
 const PIECE_BYTES: usize = 128 * 1024;
 const TOKEN_ROW: u8 = 0xD1;
-
-/// One column of the table that is filled, and where its value comes from in each record batch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BulkColumn {
-    /// Name in the table, unquoted.
-    pub name: String,
-    /// Declared type of the table's column, one that [`staging_type`](crate::schema::mapping::staging_type) gives.
-    pub ty: SqlType,
-    pub nullable: bool,
-    /// Position of the value's column in the batches.
-    pub value: usize,
-    /// Position of its `__100ns` companion.
-    pub ticks: Option<usize>,
-    /// Position of its `__offset` companion.
-    pub offset: Option<usize>,
-}
 
 /// How rows are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -6,15 +6,17 @@
 //! spot and every later call says so. What a lost answer means depends on the statement, which the caller classes
 //! ([`Class`]).
 
+mod failure;
 mod login;
 mod parameters;
 mod record;
 
 pub use record::{Cell, Record};
 
-use super::error::{MssqlError, ServerError, excerpt};
+use super::error::{MssqlError, excerpt};
 use super::settings::{Connection, Encryption};
 use super::sql::Statement;
+use failure::{server_error, transport_error};
 use login::{config, dial, login_error, offered_level};
 use parameters::bound;
 use record::records;
@@ -29,7 +31,7 @@ const REDIRECTS_MAX: usize = 3;
 /// How long a statement may go without an answer, and what a lost answer means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Class {
-    /// DeclaredChanges at once, and a repetition changes nothing that it would not change again: 30 seconds; a lost
+    /// Answers at once, and a repetition changes nothing that it would not change again: 30 seconds; a lost
     /// reply is transient.
     #[default]
     Quick,
@@ -184,66 +186,6 @@ impl Control {
                 statement: excerpt(&statement.sql),
                 in_doubt,
             }),
-        }
-    }
-}
-
-fn server_error(token: &tiberius::error::TokenError, statement: String) -> Box<ServerError> {
-    Box::new(ServerError {
-        number: token.code(),
-        class: token.class(),
-        state: token.state(),
-        message: token.message().to_owned(),
-        procedure: Some(token.procedure().to_owned()).filter(|name| !name.is_empty()),
-        line: token.line(),
-        statement,
-    })
-}
-
-fn transport_error(
-    server: &str,
-    error: tiberius::error::Error,
-    statement: &Statement,
-    in_doubt: bool,
-) -> MssqlError {
-    use tiberius::error::Error as E;
-    let server = server.to_owned();
-    match error {
-        E::Io { message, .. } => MssqlError::Lost {
-            server,
-            reason: message,
-            statement: excerpt(&statement.sql),
-            in_doubt,
-        },
-        E::Tls(reason) => MssqlError::Lost {
-            server,
-            reason,
-            statement: excerpt(&statement.sql),
-            in_doubt,
-        },
-        // Bytes of the reply that the driver cannot read: a statement that may commit may have done so.
-        other @ (E::Server(_)
-        | E::Protocol(_)
-        | E::Encoding(_)
-        | E::Conversion(_)
-        | E::Utf8
-        | E::Utf16
-        | E::ParseInt(_)
-        | E::Routing { .. }
-        | E::BulkInput(_)) => {
-            if in_doubt {
-                MssqlError::Lost {
-                    server,
-                    reason: other.to_string(),
-                    statement: excerpt(&statement.sql),
-                    in_doubt,
-                }
-            } else {
-                MssqlError::Protocol {
-                    server,
-                    reason: other.to_string(),
-                }
-            }
         }
     }
 }

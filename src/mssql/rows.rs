@@ -1,11 +1,4 @@
 //! The data plane, reading: rows through `mssql-tds` straight into Arrow builders.
-//!
-//! The driver is young. Three of its habits are dealt with here, so that nobody else needs to know them: it
-//! computes packets wrongly when the server answers with the packet size it would have chosen anyway (32767 is
-//! asked for, which no server defaults to), it would reconnect in silence in the middle of a session and lose the
-//! transaction that made the read consistent (switched off), and it may panic on bytes it did not expect (turned
-//! into an error). A result that was not read to its end leaves the channel broken, whatever the reason, also when
-//! the reading future is dropped.
 
 mod columns;
 mod decoder;
@@ -19,24 +12,12 @@ pub(super) use columns::{
 };
 pub(super) use transcode::append_as_utf16;
 
-use super::error::{MssqlError, ServerError, excerpt};
-use super::settings::{Connection, Encryption};
-use super::sql::{ParamValue, Statement};
+use super::channel::{Channel, Failure, execute};
+use super::error::MssqlError;
+use super::sql::Statement;
 use arrow_array::RecordBatch;
-use futures::FutureExt;
-use mssql_tds::connection::client_context::ClientContext;
 use mssql_tds::connection::tds_client::{BufferedRowPoll, ResultSet, StatementResult, TdsClient};
-use mssql_tds::connection_provider::tds_connection_provider::TdsConnectionProvider;
-use mssql_tds::core::{EncryptionOptions, EncryptionSetting};
-use mssql_tds::datatypes::sql_string::SqlString;
-use mssql_tds::datatypes::sqltypes::SqlType as Parameter;
-use mssql_tds::message::parameters::rpc_parameters::{RpcParameter, StatusFlags};
-use std::any::Any;
-use std::panic::AssertUnwindSafe;
 use tokio::sync::mpsc;
-
-/// The largest packet that the protocol has. Never the server's own default: see the module.
-const PACKET_BYTES: u16 = 32_767;
 
 /// When a batch is handed over: at whichever limit comes first. A single row may exceed `bytes`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,52 +45,7 @@ pub struct ReadCounts {
     pub batches: u64,
 }
 
-/// One session of the data plane.
-pub struct Channel {
-    /// None once the channel is broken.
-    client: Option<TdsClient>,
-    server: String,
-}
-
 impl Channel {
-    /// Logs in with packets of 32767 bytes.
-    pub async fn connect(connection: &Connection) -> Result<Self, MssqlError> {
-        let provider = TdsConnectionProvider::new();
-        let server = connection.server();
-        let source = source(connection);
-        let login = provider.create_client(context(connection), &source, None);
-        let outcome = AssertUnwindSafe(login).catch_unwind().await;
-        match outcome {
-            Ok(Ok(client)) => Ok(Self {
-                client: Some(client),
-                server,
-            }),
-            Ok(Err(error)) => Err(login_error(server, error)),
-            Err(panic) => Err(panicked(server, panic.as_ref())),
-        }
-    }
-
-    /// Runs a plain batch (session settings, transactions) and returns the rows affected, summed. Rows that it
-    /// selects are dropped.
-    pub async fn run(&mut self, sql: &str) -> Result<u64, MssqlError> {
-        let statement = Statement::plain(sql);
-        self.perform(&statement, async |client: &mut TdsClient| {
-            let mut result = client.execute(statement.sql.clone(), ()).await?;
-            let mut affected = 0;
-            loop {
-                match result {
-                    StatementResult::Rows => {}
-                    StatementResult::NoRows { rows_affected } => {
-                        affected += rows_affected.unwrap_or(0);
-                    }
-                    StatementResult::End => return Ok(affected),
-                }
-                result = client.advance().await?;
-            }
-        })
-        .await
-    }
-
     /// Streams the rows of one SELECT into `out` as record batches of [`Decoder::schema`]. The select list must be
     /// the table's columns, in order, each as [`select_expression`](crate::schema::mapping::select_expression)
     /// says; a result with other columns is refused before its first row. Waits while `out` is full.
@@ -167,72 +103,6 @@ impl Channel {
         })
         .await
     }
-
-    /// True after a lost connection, a panic in the driver or an abandoned result: drop it and connect again.
-    pub fn is_broken(&self) -> bool {
-        self.client.is_none()
-    }
-
-    /// Closes the session, ignoring errors.
-    pub async fn close(mut self) {
-        if let Some(mut client) = self.client.take() {
-            let closing = AssertUnwindSafe(client.close_connection()).catch_unwind();
-            let _ = tokio::time::timeout(std::time::Duration::from_secs(1), closing).await;
-        }
-    }
-
-    /// Runs `work` on the client, which is taken out meanwhile: only work that ends well, or with an error message
-    /// of the server that ended the response, gives it back.
-    pub(super) async fn perform<T>(
-        &mut self,
-        statement: &Statement,
-        work: impl AsyncFnOnce(&mut TdsClient) -> Result<T, Failure>,
-    ) -> Result<T, MssqlError> {
-        let lost = |reason: String| MssqlError::Lost {
-            server: self.server.clone(),
-            reason,
-            statement: excerpt(&statement.sql),
-            in_doubt: false,
-        };
-        let mut client = self
-            .client
-            .take()
-            .ok_or_else(|| lost("the channel was closed by an earlier failure".into()))?;
-        match AssertUnwindSafe(work(&mut client)).catch_unwind().await {
-            Ok(Ok(value)) => {
-                self.client = Some(client);
-                Ok(value)
-            }
-            Ok(Err(Failure::Ours(error))) => Err(error),
-            Ok(Err(Failure::Driver(error))) => {
-                let error = driver_error(&self.server, *error, statement);
-                let ended = matches!(&error, MssqlError::Server(server) if server.class < 20);
-                if ended && !client.has_open_batch() && !client.is_connection_dead() {
-                    self.client = Some(client);
-                }
-                Err(error)
-            }
-            Err(panic) => Err(panicked(self.server.clone(), panic.as_ref())),
-        }
-    }
-}
-
-/// Why work on a channel stopped.
-pub(super) enum Failure {
-    Ours(MssqlError),
-    Driver(Box<mssql_tds::error::Error>),
-}
-
-impl From<MssqlError> for Failure {
-    fn from(error: MssqlError) -> Self {
-        Failure::Ours(error)
-    }
-}
-
-impl From<mssql_tds::error::Error> for Failure {
-    fn from(error: mssql_tds::error::Error) -> Self {
-        Failure::Driver(Box::new(error))
-    }
 }
 
 fn no_rows() -> Failure {
@@ -259,180 +129,4 @@ async fn hand_over(
     out.send(batch)
         .await
         .map_err(|_closed| Failure::Ours(MssqlError::Stopped))
-}
-
-/// Without parameters a plain batch, with parameters `sp_executesql` with `@p1`, `@p2`, ... declared as sent.
-async fn execute(
-    client: &mut TdsClient,
-    statement: &Statement,
-) -> mssql_tds::core::TdsResult<StatementResult> {
-    if statement.params.is_empty() {
-        return client.execute(statement.sql.clone(), ()).await;
-    }
-    let parameters = statement
-        .params
-        .iter()
-        .enumerate()
-        .map(|(at, value)| {
-            let name = format!("@p{}", at + 1);
-            RpcParameter::new(Some(name), StatusFlags::NONE, parameter(value))
-        })
-        .collect();
-    client
-        .execute_sp_executesql(statement.sql.clone(), parameters, ())
-        .await
-}
-
-/// Declared with the widest sized type that fits, so that one plan serves every value.
-fn parameter(value: &ParamValue) -> Parameter {
-    const CHARACTERS: u16 = 4000;
-    const BYTES: u16 = 8000;
-    match value {
-        ParamValue::Int(value) => Parameter::BigInt(*value),
-        ParamValue::Text(value) => {
-            let long = value
-                .as_ref()
-                .is_some_and(|text| text.encode_utf16().count() > usize::from(CHARACTERS));
-            let text = value.clone().map(SqlString::from_utf8_string);
-            if long {
-                Parameter::NVarcharMax(text)
-            } else {
-                Parameter::NVarchar(text, CHARACTERS)
-            }
-        }
-        ParamValue::Bytes(value) => match value {
-            Some(bytes) if bytes.len() > usize::from(BYTES) => {
-                Parameter::VarBinaryMax(Some(bytes.clone()))
-            }
-            value => Parameter::VarBinary(value.clone(), BYTES),
-        },
-    }
-}
-
-fn context(connection: &Connection) -> ClientContext {
-    let mut context = ClientContext::with_data_source(&source(connection));
-    context.user_name = connection.user.clone();
-    context.password = connection.password.expose().to_owned();
-    context.database = connection.database.clone();
-    context.application_name = connection.application.clone();
-    context.packet_size = PACKET_BYTES;
-    context.connect_retry_count = 0;
-    context.connect_timeout =
-        u32::try_from(connection.connect_timeout.as_secs().max(1)).unwrap_or(u32::MAX);
-    let mode = match connection.encryption {
-        Encryption::Required => EncryptionSetting::Required,
-        Encryption::Optional => EncryptionSetting::PreferOff,
-    };
-    let mut options = EncryptionOptions::new();
-    options.mode = mode;
-    // Encryption of the login alone hides the password from onlookers; nobody asked for the server's identity.
-    options.trust_server_certificate =
-        connection.trust_server_certificate || connection.encryption == Encryption::Optional;
-    options.host_name_in_cert = connection.host_name_in_certificate.clone();
-    context.encryption_options = options;
-    context
-}
-
-fn source(connection: &Connection) -> String {
-    match (connection.known_port(), &connection.instance) {
-        (Some(port), _) => format!("tcp:{},{port}", connection.host),
-        (None, Some(instance)) => format!("tcp:{}\\{instance}", connection.host),
-        (None, None) => format!("tcp:{}", connection.host),
-    }
-}
-
-fn panicked(server: String, panic: &(dyn Any + Send)) -> MssqlError {
-    let text = panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "no message".into());
-    MssqlError::Protocol {
-        server,
-        reason: format!("the driver stopped: {text}"),
-    }
-}
-
-fn server_error(info: &mssql_tds::error::SqlErrorInfo, statement: String) -> Box<ServerError> {
-    Box::new(ServerError {
-        number: info.number,
-        class: u8::try_from(info.class).unwrap_or(u8::MAX),
-        state: info.state,
-        message: info.message.clone(),
-        procedure: info.proc_name.clone().filter(|name| !name.is_empty()),
-        line: info
-            .line_number
-            .and_then(|line| u32::try_from(line).ok())
-            .unwrap_or(0),
-        statement,
-    })
-}
-
-fn login_error(server: String, error: mssql_tds::error::Error) -> MssqlError {
-    use mssql_tds::error::Error as E;
-    match error {
-        E::SqlServerError { diagnostics } if !diagnostics.errors.is_empty() => MssqlError::Login {
-            server,
-            error: server_error(&diagnostics.errors[0], String::new()),
-        },
-        error @ (E::TlsError(_)
-        | E::TlsHandshakeError { .. }
-        | E::CertificateNotFound { .. }
-        | E::InvalidCertificateFormat { .. }
-        | E::CertificateExpired
-        | E::CertificateMismatch
-        | E::CertificateFileIoError { .. }
-        | E::NoServerCertificate) => MssqlError::Tls {
-            server,
-            reason: error.to_string(),
-        },
-        E::ProtocolError(reason) if reason.contains("does not support encryption") => {
-            MssqlError::Tls {
-                server,
-                reason: "the server offers no encryption".into(),
-            }
-        }
-        error @ (E::Io(_)
-        | E::ConnectionError(_)
-        | E::ConnectionClosed(_)
-        | E::TimeoutError(_)
-        | E::Redirection { .. }) => MssqlError::Unreachable {
-            server,
-            reason: error.to_string(),
-        },
-        // The rest of the driver's list, which may grow.
-        error => MssqlError::Protocol {
-            server,
-            reason: error.to_string(),
-        },
-    }
-}
-
-fn driver_error(server: &str, error: mssql_tds::error::Error, statement: &Statement) -> MssqlError {
-    use mssql_tds::error::Error as E;
-    let server = server.to_owned();
-    match error {
-        E::SqlServerError { diagnostics } if !diagnostics.errors.is_empty() => MssqlError::Server(
-            server_error(&diagnostics.errors[0], excerpt(&statement.sql)),
-        ),
-        error @ (E::Io(_)
-        | E::ConnectionError(_)
-        | E::ConnectionClosed(_)
-        | E::TlsError(_)
-        | E::TimeoutError(_)
-        | E::OperationCancelledError(_)
-        | E::SessionRecoveryFailed { .. }
-        | E::SessionNotRecoverable(_)
-        | E::ReconnectionValidationFailed(_)) => MssqlError::Lost {
-            server,
-            reason: error.to_string(),
-            statement: excerpt(&statement.sql),
-            in_doubt: false,
-        },
-        // The rest of the driver's list, which may grow.
-        error => MssqlError::Protocol {
-            server,
-            reason: error.to_string(),
-        },
-    }
 }

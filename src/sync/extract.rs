@@ -25,8 +25,9 @@ use crate::failpoint;
 use crate::lake::{
     CommitIntent, LakeError, LakeTable, Op, PreparedCommit, TableWriter, WriteMode, WriteOptions,
 };
+use crate::mssql::channel::Channel;
 use crate::mssql::control::Control;
-use crate::mssql::rows::{BatchLimits, Channel, Decoder};
+use crate::mssql::rows::{BatchLimits, Decoder};
 use crate::mssql::sql::Statement;
 use crate::mssql::sql::read::PageCursor;
 use crate::report::ExtractReport;

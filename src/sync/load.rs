@@ -17,14 +17,13 @@ use super::follow::{self, Following};
 use super::look;
 use super::stage::{self, Operation, Part, parts_of};
 use super::{Links, Step, Sync};
-use crate::change::RunId;
+use crate::change::{MergeMode, RunId};
 use crate::config::{OnChange, Table};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::failpoint;
 use crate::lake::{Basis, LakeError, LakeTable, SnapshotInfo, SnapshotRef};
 use crate::mssql::control::Control;
 use crate::mssql::sql;
-use crate::mssql::sql::merge::Mode;
 use crate::report::{LoadPlan, LoadReport};
 use crate::schema::TableKind;
 use crate::schema::drift::{Recorded, SchemaChange};
@@ -291,7 +290,7 @@ impl Work<'_> {
 
     /// What is staged, in order. A full load also stages the keys that are gone since the last load, where it can tell.
     async fn parts(&mut self) -> Result<Vec<Part>> {
-        let whole = self.full || self.table.merge.mode == Mode::Replace;
+        let whole = self.full || self.table.merge.mode == MergeMode::Replace;
         let known = self
             .before
             .filter(|state| state.table_uuid == self.lake.uuid().to_string());
@@ -336,7 +335,7 @@ impl Work<'_> {
             "lake table {table} no longer leads from snapshot {old}, which target {target} has loaded, \
 to snapshot {new} (another engine expired snapshots or rolled the table back)"
         );
-        if self.lake.kind() == TableKind::Mirror && self.table.merge.mode == Mode::Append {
+        if self.lake.kind() == TableKind::Mirror && self.table.merge.mode == MergeMode::Append {
             return Err(lake_error(format!(
                 "{cause}. Nothing was loaded, because `merge.mode: append` would insert rows again that a compaction \
 moved; use `merge: {{ mode: upsert }}`, or `replace`"
@@ -349,7 +348,7 @@ moved; use `merge: {{ mode: upsert }}`, or `replace`"
     }
 
     fn warn_of_leftovers(&mut self, why: &str) {
-        if self.table.merge.mode != Mode::Replace {
+        if self.table.merge.mode != MergeMode::Replace {
             self.warnings.push(format!(
                 "rows that are in target {} and no longer in the lake were left ({why}); merge.mode: replace removes \
                     them",

@@ -11,7 +11,7 @@ use super::{Links, Step, Sync};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::lake::{BatchStream, Delta, LakeTable, Segment};
 use crate::mssql::bulk::{BulkColumn, BulkOptions};
-use crate::mssql::rows::Channel;
+use crate::mssql::channel::Channel;
 use crate::mssql::sql::{self, define::StagingTable};
 use crate::schema::LakeSchema;
 use crate::schema::mapping::arrow_schema;

@@ -1,7 +1,7 @@
 //! The target table: as it is, as it would be made, and whether it can hold what the lake has.
 
 use super::TargetError;
-use super::merge::Mode;
+use crate::change::MergeMode;
 use crate::mssql::control::{Class, Control};
 use crate::mssql::describe::{self, Description, Index, Lookup};
 use crate::mssql::sql::define;
@@ -198,7 +198,7 @@ pub fn check(
     lake: &TableSchema,
     live: usize,
     target: &TargetTable,
-    mode: Mode,
+    mode: MergeMode,
 ) -> Result<Vec<String>, TargetError> {
     let mut problems = Vec::new();
     let mut warnings = Vec::new();
@@ -255,7 +255,7 @@ fn check_column(
     column: &Column,
     kept: &TargetColumn,
     is_key: bool,
-    mode: Mode,
+    mode: MergeMode,
     problems: &mut Vec<String>,
     warnings: &mut Vec<String>,
 ) {
@@ -268,7 +268,7 @@ fn check_column(
         }
     };
     if kept.is_filled_by_server() {
-        if is_key && mode != Mode::Append {
+        if is_key && mode != MergeMode::Append {
             problems.push(format!(
                 "key column {name} is filled by the server and cannot hold the key of a copied row: make it a plain \
                     column"
@@ -280,7 +280,7 @@ fn check_column(
         }
         return;
     }
-    if kept.generated == Generated::Identity && !is_key && mode != Mode::Append {
+    if kept.generated == Generated::Identity && !is_key && mode != MergeMode::Append {
         problems.push(format!(
             "column {name} is an identity outside the key, which cannot be updated: make it a plain column"
         ));
@@ -315,7 +315,7 @@ fn described(ty: SqlType, collation: Option<&Collation>) -> String {
 fn check_key(
     lake: &TableSchema,
     target: &TargetTable,
-    mode: Mode,
+    mode: MergeMode,
     problems: &mut Vec<String>,
     warnings: &mut Vec<String>,
 ) {
@@ -326,12 +326,12 @@ fn check_key(
         .collect();
     key.sort_unstable();
     match mode {
-        Mode::Append => {}
-        Mode::Upsert if lake.key.is_none() => problems.push(
+        MergeMode::Append => {}
+        MergeMode::Upsert if lake.key.is_none() => problems.push(
             "merge.mode upsert needs a key, and the lake table has none: set `key`, or merge.mode: append or \
                 replace".to_owned(),
         ),
-        Mode::Upsert | Mode::Replace => {
+        MergeMode::Upsert | MergeMode::Replace => {
             let covered = target.indexes.iter().any(|index| {
                 let mut ids = index.key.clone();
                 ids.sort_unstable();
@@ -604,12 +604,15 @@ mod tests {
     fn all_problems_are_told_at_once_with_remedies() {
         let lake = lake();
         let mut target = TargetTable::planned(&lake.name, &lake);
-        assert_eq!(check(&lake, 2, &target, Mode::Upsert).unwrap(), [""; 0]);
+        assert_eq!(
+            check(&lake, 2, &target, MergeMode::Upsert).unwrap(),
+            [""; 0]
+        );
         target.columns[1].ty = Ok(SqlType::NVarChar { length: Some(20) });
         target.columns[1].name = "NOTE".into();
         target.columns[0].name = "order_id".into();
         target.indexes.clear();
-        let error = check(&lake, 2, &target, Mode::Upsert)
+        let error = check(&lake, 2, &target, MergeMode::Upsert)
             .unwrap_err()
             .to_string();
         for part in [
@@ -627,27 +630,33 @@ mod tests {
         let mut lake = lake();
         let mut target = TargetTable::planned(&lake.name, &lake);
         target.columns[1].nullable = false;
-        let error = check(&lake, 2, &target, Mode::Upsert)
+        let error = check(&lake, 2, &target, MergeMode::Upsert)
             .unwrap_err()
             .to_string();
         assert!(error.contains("its source may be NULL"), "{error}");
         target.columns[1].nullable = true;
         target.columns[1].generated = Generated::Computed;
-        assert_eq!(check(&lake, 2, &target, Mode::Upsert).unwrap().len(), 1);
+        assert_eq!(
+            check(&lake, 2, &target, MergeMode::Upsert).unwrap().len(),
+            1
+        );
         target.indexes.clear();
-        assert_eq!(check(&lake, 2, &target, Mode::Upsert).unwrap().len(), 2);
+        assert_eq!(
+            check(&lake, 2, &target, MergeMode::Upsert).unwrap().len(),
+            2
+        );
         target.columns[0].generated = Generated::Computed;
-        assert!(check(&lake, 2, &target, Mode::Upsert).is_err());
+        assert!(check(&lake, 2, &target, MergeMode::Upsert).is_err());
         target.columns[0].generated = Generated::Identity;
-        assert!(check(&lake, 2, &target, Mode::Upsert).is_ok());
+        assert!(check(&lake, 2, &target, MergeMode::Upsert).is_ok());
         // One that icesync makes is not: an identity outside the key becomes a plain column.
         lake.columns[1].generated = Generated::Identity;
         lake.columns[0].generated = Generated::Identity;
         let made = TargetTable::planned(&lake.name, &lake);
         assert_eq!(made.columns[0].generated, Generated::Identity);
-        assert_eq!(check(&lake, 2, &made, Mode::Upsert).unwrap(), [""; 0]);
+        assert_eq!(check(&lake, 2, &made, MergeMode::Upsert).unwrap(), [""; 0]);
         lake.key = None;
-        assert!(check(&lake, 2, &target, Mode::Upsert).is_err());
-        assert!(check(&lake, 2, &target, Mode::Append).is_ok());
+        assert!(check(&lake, 2, &target, MergeMode::Upsert).is_err());
+        assert!(check(&lake, 2, &target, MergeMode::Append).is_ok());
     }
 }

@@ -9,7 +9,8 @@ use crate::mssql::sql::merge;
 use crate::mssql::sql::variant::{self, BaseType};
 use crate::schema::TableSchema;
 
-pub use crate::mssql::sql::merge::{MergePlan, Mode, UpsertStatement};
+use crate::change::{MergeMode, UpsertStatement};
+pub use crate::mssql::sql::merge::MergePlan;
 pub use crate::mssql::sql::state::StateChange;
 
 /// How long the transaction waits for another one's locks.
@@ -46,7 +47,7 @@ impl LoadCounts {
 /// How a load is applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LoadOptions {
-    pub mode: Mode,
+    pub mode: MergeMode,
     pub statement: UpsertStatement,
     /// Whether deletes may have been staged.
     pub has_deletes: bool,
@@ -189,7 +190,7 @@ fn explained(plan: &MergePlan, error: MssqlError) -> TargetError {
         Some(merge::ERROR_STAGED_ROWS) => TargetError::StagedRows { target, example },
         Some(merge::ERROR_NULL_KEY) => TargetError::NullKey { target },
         Some(merge::ERROR_LOST_CHARACTER) => TargetError::LostCharacter { target, example },
-        Some(2601 | 2627) if plan.mode == Mode::Append => TargetError::KeyConflict {
+        Some(2601 | 2627) if plan.mode == MergeMode::Append => TargetError::KeyConflict {
             target,
             source: Box::new(error),
         },

@@ -4,9 +4,10 @@
 use arrow_array::RecordBatch;
 use icesync::error::Disposition;
 use icesync::mssql::bulk::{BulkColumn, BulkCounts, BulkOptions};
+use icesync::mssql::channel::Channel;
 use icesync::mssql::control::{Cell, Class, Control};
 use icesync::mssql::error::MssqlError;
-use icesync::mssql::rows::{BatchLimits, Channel, Decoder, ReadCounts};
+use icesync::mssql::rows::{BatchLimits, Decoder, ReadCounts};
 use icesync::mssql::settings::Connection;
 use icesync::mssql::sql::{ParamValue, Statement};
 use icesync::schema::mapping::{lake_schema, staging_type};

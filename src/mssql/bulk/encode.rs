@@ -3,7 +3,7 @@
 //!
 //! Every encoder refuses what its type cannot hold exactly: the server would round, cut or fail without naming the row.
 
-use super::BulkColumn;
+use super::column::BulkColumn;
 use crate::mssql::error::MssqlError;
 use crate::mssql::rows::{
     EPOCH_FROM_1900, EPOCH_FROM_YEAR_1, LAST_DAY, MICROS_A_DAY, THREE_HUNDREDTHS_A_DAY,

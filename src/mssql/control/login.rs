@@ -1,6 +1,6 @@
 //! From a connection to a logged-in session: address, encryption, login.
 
-use super::server_error;
+use super::failure::server_error;
 use crate::mssql::error::MssqlError;
 use crate::mssql::settings::{Connection, Encryption};
 use std::time::Duration;

@@ -4,11 +4,12 @@
 use super::bounds::{self, Count, ServerClock, TimestampBounds};
 use super::define::{self, StagingColumn, StagingTable};
 use super::describe::describe;
-use super::merge::{self, BaseTypes, MergeColumn, MergePlan, Mode, UpsertStatement};
+use super::merge::{self, BaseTypes, MergeColumn, MergePlan};
 use super::read::{self, Closed, Locking, PageCursor, Range};
 use super::state::{self, StateChange};
 use super::variant::{self, BaseType};
 use super::{Statement, is_text};
+use crate::change::{MergeMode, UpsertStatement};
 use crate::schema::mapping::staging_type;
 use crate::schema::{
     Collation, Column, Generated, Key, KeyOrigin, SqlType, TableName, TableSchema,
@@ -225,14 +226,14 @@ impl Examples {
             (
                 "append",
                 MergePlan {
-                    mode: Mode::Append,
+                    mode: MergeMode::Append,
                     ..plan.clone()
                 },
             ),
             (
                 "replace_all",
                 MergePlan {
-                    mode: Mode::Replace,
+                    mode: MergeMode::Replace,
                     key: Vec::new(),
                     ..plan.clone()
                 },
@@ -258,7 +259,7 @@ impl Examples {
                 ..upsert.clone()
             };
             let replace = MergePlan {
-                mode: Mode::Replace,
+                mode: MergeMode::Replace,
                 ..upsert.clone()
             };
             let first = MergePlan {
@@ -536,7 +537,7 @@ fn merge_plan(table: &TableSchema, staging: &StagingTable) -> MergePlan {
             .iter()
             .flat_map(|key| key.columns.clone())
             .collect(),
-        mode: Mode::Upsert,
+        mode: MergeMode::Upsert,
         statement: UpsertStatement::Merge,
         has_deletes: false,
         segments: 1,

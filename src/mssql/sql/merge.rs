@@ -4,6 +4,7 @@
 use super::state::StateChange;
 use super::variant::{self, BaseType};
 use super::{Ident, Params, Statement, TableIdent, is_code_page_text, is_text, list, shown};
+use crate::change::{MergeMode, UpsertStatement};
 use crate::schema::{SqlType, TableName};
 
 /// The lock was not granted.
@@ -19,33 +20,6 @@ pub const ERROR_LOST_CHARACTER: u32 = 51006;
 
 /// The staging table does not hold as many rows as were sent to it.
 pub const ERROR_STAGED_ROWS: u32 = 51007;
-
-/// What becomes of the target's rows.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum Mode {
-    /// One row per key: changed rows are updated, new ones inserted, deleted ones removed.
-    #[default]
-    Upsert,
-    /// Rows are only added; staged deletes do nothing.
-    Append,
-    /// The target ends with exactly the staged rows.
-    Replace,
-}
-
-/// How an upsert is written.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum UpsertStatement {
-    #[default]
-    Merge,
-    /// DELETE, UPDATE, INSERT: for targets on which MERGE has known defects (filtered indexes, indexed views).
-    UpdateInsert,
-}
 
 /// A column that the load writes, or joins on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +59,7 @@ pub struct MergePlan {
     pub columns: Vec<MergeColumn>,
     /// Positions in `columns`; empty only for `Append` and `Replace`.
     pub key: Vec<usize>,
-    pub mode: Mode,
+    pub mode: MergeMode,
     pub statement: UpsertStatement,
     /// Whether deletes may be staged.
     pub has_deletes: bool,
@@ -258,14 +232,14 @@ fn rows(plan: &MergePlan) -> String {
         )
     };
     let body = match (plan.mode, plan.key.is_empty()) {
-        (Mode::Append, _) => insert_all(""),
-        (Mode::Replace, true) => {
+        (MergeMode::Append, _) => insert_all(""),
+        (MergeMode::Replace, true) => {
             format!(
                 "DELETE FROM {target};\nSET @deleted = @@ROWCOUNT;\n{}",
                 insert_all("")
             )
         }
-        (Mode::Replace, false) => format!(
+        (MergeMode::Replace, false) => format!(
             "DELETE d FROM {target} AS d WITH (UPDLOCK, SERIALIZABLE) WHERE NOT EXISTS (SELECT 1 FROM ({net}) AS s \
                 WHERE {});
 SET @deleted = @@ROWCOUNT;
@@ -273,9 +247,9 @@ SET @deleted = @@ROWCOUNT;
             plan.join(),
             upsert(plan, &net)
         ),
-        (Mode::Upsert, _) => upsert(plan, &net),
+        (MergeMode::Upsert, _) => upsert(plan, &net),
     };
-    if plan.first_load && plan.mode != Mode::Append {
+    if plan.first_load && plan.mode != MergeMode::Append {
         sql.push_str(&format!(
             "IF NOT EXISTS (SELECT 1 FROM {target} WITH (TABLOCKX, HOLDLOCK))\nBEGIN\n{}END\nELSE\nBEGIN\n{body}END;\n",
             insert_all(" WITH (TABLOCK)")
@@ -505,7 +479,7 @@ impl MergePlan {
 
     /// Whether rows are matched by key, so that keys must be present and unique.
     fn compares_keys(&self) -> bool {
-        !self.key.is_empty() && self.mode != Mode::Append
+        !self.key.is_empty() && self.mode != MergeMode::Append
     }
 
     fn names(&self, alias: &str) -> String {

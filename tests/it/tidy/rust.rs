@@ -194,11 +194,6 @@ pub fn lines(code: &[char]) -> usize {
         .count()
 }
 
-/// The line, from 1, on which `at` is.
-pub fn line_of(code: &[char], at: usize) -> usize {
-    code[..at].iter().filter(|&&c| c == '\n').count() + 1
-}
-
 /// The patterns of each `match`, with where the match begins.
 pub fn matches(code: &[char]) -> Vec<(usize, Vec<String>)> {
     words(code, "match")

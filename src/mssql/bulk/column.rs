@@ -1,0 +1,19 @@
+//! A column that a bulk copy fills.
+
+use crate::schema::SqlType;
+
+/// One column of the table that is filled, and where its value comes from in each record batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BulkColumn {
+    /// Name in the table, unquoted.
+    pub name: String,
+    /// Declared type of the table's column, one that [`staging_type`](crate::schema::mapping::staging_type) gives.
+    pub ty: SqlType,
+    pub nullable: bool,
+    /// Position of the value's column in the batches.
+    pub value: usize,
+    /// Position of its `__100ns` companion.
+    pub ticks: Option<usize>,
+    /// Position of its `__offset` companion.
+    pub offset: Option<usize>,
+}

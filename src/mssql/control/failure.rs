@@ -1,0 +1,67 @@
+//! What a failure of the driver means.
+
+use crate::mssql::error::{MssqlError, ServerError, excerpt};
+use crate::mssql::sql::Statement;
+
+pub(super) fn server_error(
+    token: &tiberius::error::TokenError,
+    statement: String,
+) -> Box<ServerError> {
+    Box::new(ServerError {
+        number: token.code(),
+        class: token.class(),
+        state: token.state(),
+        message: token.message().to_owned(),
+        procedure: Some(token.procedure().to_owned()).filter(|name| !name.is_empty()),
+        line: token.line(),
+        statement,
+    })
+}
+
+pub(super) fn transport_error(
+    server: &str,
+    error: tiberius::error::Error,
+    statement: &Statement,
+    in_doubt: bool,
+) -> MssqlError {
+    use tiberius::error::Error as E;
+    let server = server.to_owned();
+    match error {
+        E::Io { message, .. } => MssqlError::Lost {
+            server,
+            reason: message,
+            statement: excerpt(&statement.sql),
+            in_doubt,
+        },
+        E::Tls(reason) => MssqlError::Lost {
+            server,
+            reason,
+            statement: excerpt(&statement.sql),
+            in_doubt,
+        },
+        // Bytes of the reply that the driver cannot read: a statement that may commit may have done so.
+        other @ (E::Server(_)
+        | E::Protocol(_)
+        | E::Encoding(_)
+        | E::Conversion(_)
+        | E::Utf8
+        | E::Utf16
+        | E::ParseInt(_)
+        | E::Routing { .. }
+        | E::BulkInput(_)) => {
+            if in_doubt {
+                MssqlError::Lost {
+                    server,
+                    reason: other.to_string(),
+                    statement: excerpt(&statement.sql),
+                    in_doubt,
+                }
+            } else {
+                MssqlError::Protocol {
+                    server,
+                    reason: other.to_string(),
+                }
+            }
+        }
+    }
+}
