@@ -53,7 +53,7 @@ pub enum Action {
 
 /// Where a table is, for progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub enum Phase {
     Connect,
     Plan,
     Read,
@@ -64,8 +64,8 @@ pub enum Step {
 
 /// Told of progress while a run goes on; must not block.
 pub trait Observer: Send + std::marker::Sync {
-    /// `table` entered `step`, or went on in it up to `rows` rows.
-    fn step(&self, table: &str, step: Step, rows: u64);
+    /// `table` entered `phase`, or went on in it up to `rows` rows.
+    fn phase(&self, table: &str, phase: Phase, rows: u64);
     /// An attempt failed and another follows after `wait`.
     fn retry(&self, table: &str, attempt: u32, wait: Duration, why: &str);
     /// `table` is finished, well or not.

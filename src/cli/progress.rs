@@ -1,7 +1,7 @@
 //! Progress bars on a terminal; nothing where stderr is not one.
 
 use icesync::report::thousands;
-use icesync::sync::{Observer, Step};
+use icesync::sync::{Observer, Phase};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::collections::HashMap;
 use std::io::IsTerminal as _;
@@ -43,15 +43,15 @@ impl Progress {
 }
 
 impl Observer for Progress {
-    fn step(&self, table: &str, step: Step, rows: u64) {
+    fn phase(&self, table: &str, phase: Phase, rows: u64) {
         self.with_bar(table, |bar| {
-            let what = match step {
-                Step::Connect => "connecting".to_owned(),
-                Step::Plan => "looking for changes".to_owned(),
-                Step::Read => format!("read {} rows", thousands(rows)),
-                Step::Commit => format!("committing {} rows", thousands(rows)),
-                Step::Stage => format!("staged {} rows", thousands(rows)),
-                Step::Merge => format!("merging {} rows", thousands(rows)),
+            let what = match phase {
+                Phase::Connect => "connecting".to_owned(),
+                Phase::Plan => "looking for changes".to_owned(),
+                Phase::Read => format!("read {} rows", thousands(rows)),
+                Phase::Commit => format!("committing {} rows", thousands(rows)),
+                Phase::Stage => format!("staged {} rows", thousands(rows)),
+                Phase::Merge => format!("merging {} rows", thousands(rows)),
             };
             bar.set_message(what);
         });

@@ -21,7 +21,7 @@
 //! That is looked at when the ledger is taken up and again right before the final commit; a range that lost a file
 //! is read again, with a warning.
 
-use super::{Observer, Step, Sync, extract};
+use super::{Observer, Phase, Sync, extract};
 use crate::change::{Backfill, BackfillRange, CHECKPOINT_VERSION, Checkpoint, RunId};
 use crate::config::Table;
 use crate::error::{Disposition, Error, Kind, Result};
@@ -347,7 +347,7 @@ impl Shared {
             while let Some(batch) = batches.recv().await {
                 let read = batch.num_rows() as u64;
                 let rows = self.rows.fetch_add(read, Ordering::Relaxed) + read;
-                self.observer.step(&self.name, Step::Read, rows);
+                self.observer.phase(&self.name, Phase::Read, rows);
                 writer.write(batch).await?;
             }
             Ok(())

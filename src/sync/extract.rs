@@ -17,7 +17,7 @@
 use super::backfill::{self, RangesRead};
 use super::follow::{self, Following, mapping_error};
 use super::standing::{Footing, footing, foreign_meanwhile};
-use super::{Links, Step, Sync, reread};
+use super::{Links, Phase, Sync, reread};
 use crate::change::{CHECKPOINT_VERSION, Checkpoint, RunId, Strategy};
 use crate::config::{OnForeignCommit, Table};
 use crate::error::{Disposition, Error, Kind, Result};
@@ -59,10 +59,10 @@ pub(super) struct Settled {
 /// Steps 1 and 2: what is there, and the window. Changes nothing, which is why `plan` shares it.
 pub(super) async fn settle(sync: &Sync, table: &Table, links: &mut Links) -> Result<Settled> {
     let name = table.source.to_string();
-    sync.observer.step(&name, Step::Connect, 0);
+    sync.observer.phase(&name, Phase::Connect, 0);
     let side = sync.source_side()?;
     let control = Links::control(&mut links.source, side, Kind::Source).await?;
-    sync.observer.step(&name, Step::Plan, 0);
+    sync.observer.phase(&name, Phase::Plan, 0);
     let discovered = source::discover(control, &table.source)
         .await?
         .with_key(table.key.as_deref().unwrap_or_default())?;
@@ -177,7 +177,7 @@ pub(super) async fn extract(
         warnings.extend(following.warnings);
     }
     let options = write_options(sync, run_id, table, &plan);
-    let work = Work {
+    let extraction = Extraction {
         sync,
         table,
         schema: &schema,
@@ -186,8 +186,8 @@ pub(super) async fn extract(
         options,
     };
     let read = match &plan.split {
-        Some(split) => work.ranges(split, &mut lake, links).await?,
-        None => work.stream(&lake, links).await?,
+        Some(split) => extraction.ranges(split, &mut lake, links).await?,
+        None => extraction.stream(&lake, links).await?,
     };
     if let Some(ranges) = &read.ranges {
         warnings.extend(ranges.warnings.iter().cloned());
@@ -353,7 +353,7 @@ struct Read {
 }
 
 /// Step 4 of an extract.
-struct Work<'a> {
+struct Extraction<'a> {
     sync: &'a Sync,
     table: &'a Table,
     schema: &'a TableSchema,
@@ -362,7 +362,7 @@ struct Work<'a> {
     options: WriteOptions,
 }
 
-impl Work<'_> {
+impl Extraction<'_> {
     /// Reads everything on one connection: a window, its pages, or a whole table.
     async fn stream(self, lake: &LakeTable, links: &mut Links) -> Result<Read> {
         let mut decoder = Decoder::new(self.schema, lake.lake_schema(), self.table.fidelity)
@@ -376,7 +376,7 @@ impl Work<'_> {
             sync: self.sync,
             name: name.clone(),
             schema: self.schema,
-            lake: &batches,
+            shape: &batches,
             plan: self.plan,
         };
         let (rows, rows_overlap) = match reader.run(channel, &mut decoder, &mut writer).await {
@@ -386,7 +386,7 @@ impl Work<'_> {
                 return Err(error);
             }
         };
-        self.sync.observer.step(&name, Step::Commit, rows);
+        self.sync.observer.phase(&name, Phase::Commit, rows);
         Ok(Read {
             prepared: writer.finish().await?,
             rows,
@@ -412,7 +412,7 @@ impl Work<'_> {
         };
         let mut read = backfill::read(&request, lake, control).await?;
         let name = self.table.source.to_string();
-        self.sync.observer.step(&name, Step::Commit, read.rows);
+        self.sync.observer.phase(&name, Phase::Commit, read.rows);
         let private = std::mem::take(&mut read.private);
         let parked = std::mem::take(&mut read.parked);
         Ok(Read {
@@ -453,7 +453,7 @@ struct Reader<'a> {
     name: String,
     schema: &'a TableSchema,
     /// Fields of the batches.
-    lake: &'a LakeSchema,
+    shape: &'a LakeSchema,
     plan: &'a ExtractPlan,
 }
 
@@ -500,10 +500,10 @@ impl Reader<'_> {
     ) -> Result<Option<RecordBatch>> {
         let mut last = None;
         while let Some(batch) = batches.recv().await {
-            let overlap = reread::mask(self.plan, self.lake, &batch)?;
+            let overlap = reread::mask(self.plan, self.shape, &batch)?;
             total.0 += batch.num_rows() as u64;
             total.1 += overlap.as_ref().map_or(0, |mask| mask.true_count() as u64);
-            self.sync.observer.step(&self.name, Step::Read, total.0);
+            self.sync.observer.phase(&self.name, Phase::Read, total.0);
             last = Some(batch.slice(batch.num_rows() - 1, 1));
             writer.write_with_overlap(batch, overlap.as_ref()).await?;
         }
@@ -513,7 +513,7 @@ impl Reader<'_> {
     /// Where the next page begins: the last row's watermark and key.
     fn cursor(&self, last: &RecordBatch) -> Result<PageCursor> {
         let text = |column: usize| {
-            mapping::cell_text(last, self.lake, self.schema, 0, column).map_err(mapping_error)
+            mapping::cell_text(last, self.shape, self.schema, 0, column).map_err(mapping_error)
         };
         // A page is cut from a window, and a NULL is in none.
         let watermark = self

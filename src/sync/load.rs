@@ -15,8 +15,8 @@
 
 use super::follow::{self, Following};
 use super::look;
-use super::stage::{self, Operation, Part, parts_of};
-use super::{Links, Step, Sync};
+use super::stage::{self, Operation, StagedPart, parts_of};
+use super::{Links, Phase, Sync};
 use crate::change::{MergeMode, RunId};
 use crate::config::{OnChange, Table};
 use crate::error::{Disposition, Error, Kind, Result};
@@ -114,7 +114,7 @@ pub(super) async fn load(
 ) -> Result<LoadReport> {
     let clock = Instant::now();
     let name = table.source.to_string();
-    sync.observer.step(&name, Step::Connect, 0);
+    sync.observer.phase(&name, Phase::Connect, 0);
     let mut lake = lake_table(sync, table).await?;
     let side = sync.target_side()?;
     if lake.current_snapshot_id().is_none()
@@ -265,7 +265,7 @@ impl Work<'_> {
         let staging = staging::create(control, schema, &target, self.run_id).await?;
         let staged = stage::stage(self.sync, self.name, self.lake, links, &staging, &parts).await?;
         failpoint::reach(FAIL_AFTER_STAGING);
-        self.sync.observer.step(self.name, Step::Merge, staged);
+        self.sync.observer.phase(self.name, Phase::Merge, staged);
         let options = LoadOptions {
             mode: self.table.merge.mode,
             statement: self.table.merge.statement,
@@ -289,7 +289,7 @@ impl Work<'_> {
     }
 
     /// What is staged, in order. A full load also stages the keys that are gone since the last load, where it can tell.
-    async fn parts(&mut self) -> Result<Vec<Part>> {
+    async fn parts(&mut self) -> Result<Vec<StagedPart>> {
         let whole = self.full || self.table.merge.mode == MergeMode::Replace;
         let known = self
             .before

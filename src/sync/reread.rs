@@ -18,7 +18,7 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime};
 /// True for each row whose watermark does not lie above the last window's end; none where nothing is read again.
 pub fn mask(
     plan: &ExtractPlan,
-    lake: &LakeSchema,
+    shape: &LakeSchema,
     batch: &RecordBatch,
 ) -> Result<Option<BooleanArray>> {
     let (Some(previous), Some(column)) = (&plan.previous_upper, plan.watermark_column) else {
@@ -27,7 +27,7 @@ pub fn mask(
     if plan.full_read || plan.window.lower.as_ref() == Some(previous) {
         return Ok(None);
     }
-    let Some(field) = lake
+    let Some(field) = shape
         .fields
         .iter()
         .position(|field| field.source == Some(column) && field.role == Role::Value)

@@ -51,11 +51,11 @@ fn wait_after(attempt: u32) -> Duration {
 mod tests {
     use super::*;
     use crate::error::Kind;
-    use crate::sync::Step;
+    use crate::sync::Phase;
 
     struct Quiet;
     impl Observer for Quiet {
-        fn step(&self, _: &str, _: Step, _: u64) {}
+        fn phase(&self, _: &str, _: Phase, _: u64) {}
         fn retry(&self, _: &str, _: u32, _: Duration, _: &str) {}
         fn finished(&self, _: &str) {}
     }

@@ -7,7 +7,7 @@
 //! them, and the next load drops the heap.
 
 use super::load::lake_error;
-use super::{Links, Step, Sync};
+use super::{Links, Phase, Sync};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::lake::{BatchStream, Delta, LakeTable, Segment};
 use crate::mssql::bulk::{BulkColumn, BulkOptions};
@@ -55,7 +55,7 @@ pub(super) async fn stage(
     lake: &LakeTable,
     links: &mut Links,
     staging: &StagingTable,
-    parts: &[Part],
+    parts: &[StagedPart],
 ) -> Result<u64> {
     let shape = lake.lake_schema();
     let side = sync.target_side()?;
@@ -108,7 +108,7 @@ impl Lanes {
         sync: &Sync,
         name: &str,
         shape: &LakeSchema,
-        parts: &[Part],
+        parts: &[StagedPart],
     ) -> Result<()> {
         let side = sync.target_side()?;
         let schema = staged_schema(shape);
@@ -117,7 +117,7 @@ impl Lanes {
             while let Some(batch) = stream.next().await {
                 let batch = staged_batch(&schema, &batch?, part)?;
                 self.rows += batch.num_rows() as u64;
-                sync.observer.step(name, Step::Stage, self.rows);
+                sync.observer.phase(name, Phase::Stage, self.rows);
                 if self.rows > ROWS_PER_CHANNEL * self.lanes.len() as u64
                     && let Ok(permit) = Arc::clone(&side.channels).try_acquire_owned()
                 {
@@ -187,7 +187,7 @@ impl Lanes {
 }
 
 /// Rows to stage.
-pub(super) struct Part {
+pub(super) struct StagedPart {
     delta: Arc<Segment>,
     pub operation: Operation,
     /// Order of the parts: for each key the last one counts, and within one a row that is there.
@@ -210,7 +210,7 @@ impl Operation {
     }
 }
 
-impl Part {
+impl StagedPart {
     fn rows(&self) -> BatchStream {
         match self.operation {
             Operation::Upsert => self.delta.upserts(),
@@ -220,11 +220,11 @@ impl Part {
 }
 
 /// The parts of a delta, numbered from `first`.
-pub(super) fn parts_of(delta: Delta, operations: &[Operation], first: usize) -> Vec<Part> {
+pub(super) fn parts_of(delta: Delta, operations: &[Operation], first: usize) -> Vec<StagedPart> {
     let mut parts = Vec::new();
     for (at, segment) in delta.segments.into_iter().enumerate() {
         let segment = Arc::new(segment);
-        parts.extend(operations.iter().map(|&operation| Part {
+        parts.extend(operations.iter().map(|&operation| StagedPart {
             delta: Arc::clone(&segment),
             operation,
             number: i32::try_from(first + at).unwrap_or(i32::MAX),
@@ -246,7 +246,7 @@ fn staged_schema(shape: &LakeSchema) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-fn staged_batch(schema: &SchemaRef, batch: &RecordBatch, part: &Part) -> Result<RecordBatch> {
+fn staged_batch(schema: &SchemaRef, batch: &RecordBatch, part: &StagedPart) -> Result<RecordBatch> {
     let rows = batch.num_rows();
     let fields = &schema.fields()[..schema.fields().len() - 2];
     let mut columns: Vec<ArrayRef> = fields

@@ -116,28 +116,28 @@ fn declared(ty: SqlType, nullable: bool) -> String {
 /// What the target lacks, and the target as it then is. With `full`, every row will be written: no old value has to
 /// be told from another.
 pub fn steps(
-    lake: &LakeColumns,
+    columns: &LakeColumns,
     target: &TargetTable,
     full: bool,
 ) -> Result<(Vec<Step>, TargetTable), TargetError> {
     let mut target = target.clone();
     let mut steps = Vec::new();
-    let Some(was) = &lake.was else {
+    let Some(was) = &columns.was else {
         return Ok((steps, target));
     };
-    let renamed = lake.schema.columns.iter().zip(was);
+    let renamed = columns.schema.columns.iter().zip(was);
     let renamed = renamed.filter_map(|(column, was)| Some((was.as_deref()?, &*column.name)));
-    let stuck = rename(lake, renamed.collect(), &mut target, &mut steps);
+    let stuck = rename(columns, renamed.collect(), &mut target, &mut steps);
     if !stuck.is_empty() && !full {
         return Err(TargetError::Unfit {
             target: target.name().clone(),
             problems: stuck,
         });
     }
-    for (at, (column, was)) in lake.schema.columns.iter().zip(was).enumerate() {
+    for (at, (column, was)) in columns.schema.columns.iter().zip(was).enumerate() {
         match target.column_mut(&column.name) {
             Some(kept) => steps.extend(widen(column, kept)),
-            None if was.is_none() && at < lake.live => {
+            None if was.is_none() && at < columns.live => {
                 let added = Column {
                     nullable: true,
                     generated: Generated::No,
@@ -156,7 +156,7 @@ pub fn steps(
 /// Renames what can be renamed, in passes, so that a name is free before another column takes it; answers what is
 /// left over.
 fn rename(
-    lake: &LakeColumns,
+    columns: &LakeColumns,
     mut pending: Vec<(&str, &str)>,
     target: &mut TargetTable,
     steps: &mut Vec<Step>,
@@ -167,7 +167,7 @@ fn rename(
         let olds: Vec<&str> = pending.iter().map(|(old, _)| *old).collect();
         let is_settled = |old: &str, new: &str| {
             let will_leave = olds.iter().any(|other| other.eq_ignore_ascii_case(new));
-            let old_is_another = lake.schema.position(old).is_some();
+            let old_is_another = columns.schema.position(old).is_some();
             match (at_first.has_column(old), at_first.has_column(new)) {
                 (true, true) => old_is_another && !will_leave,
                 (false, true) | (false, false) => true,
@@ -204,14 +204,14 @@ fn rename(
 }
 
 /// Makes a column of the target take every value of the lake's, where every value that it has stays as it is.
-fn widen(lake: &Column, kept: &mut TargetColumn) -> Option<Step> {
+fn widen(wanted: &Column, kept: &mut TargetColumn) -> Option<Step> {
     let ty = *kept.ty.as_ref().ok()?;
     if kept.is_filled_by_server() {
         return None;
     }
     let have = (ty, kept.collation.as_ref());
-    let needs_room = !fits((lake.ty, lake.collation.as_ref()), have);
-    let needs_null = lake.nullable && !kept.nullable && kept.generated != Generated::Identity;
+    let needs_room = !fits((wanted.ty, wanted.collation.as_ref()), have);
+    let needs_null = wanted.nullable && !kept.nullable && kept.generated != Generated::Identity;
     if !needs_room && !needs_null {
         return None;
     }
@@ -219,20 +219,20 @@ fn widen(lake: &Column, kept: &mut TargetColumn) -> Option<Step> {
         id: kept.id,
         name: kept.name.clone(),
         ty,
-        nullable: kept.nullable || lake.nullable,
+        nullable: kept.nullable || wanted.nullable,
         collation: kept.collation.clone(),
         generated: kept.generated,
     };
     if needs_room {
-        column.ty = match lake.ty {
+        column.ty = match wanted.ty {
             SqlType::RowVersion => SqlType::Binary { length: 8 },
             other => other,
         };
         // The target compares by its own collation and goes on to do so.
-        let own = kept.collation.clone().or_else(|| lake.collation.clone());
+        let own = kept.collation.clone().or_else(|| wanted.collation.clone());
         column.collation = own.filter(|_| is_text(column.ty));
         let new = (column.ty, column.collation.as_ref());
-        if !fits(have, new) || !fits((lake.ty, lake.collation.as_ref()), new) {
+        if !fits(have, new) || !fits((wanted.ty, wanted.collation.as_ref()), new) {
             return None;
         }
     }

@@ -60,7 +60,7 @@ pub async fn inspect(
 pub async fn create_table(
     control: &mut Control,
     target: &TableName,
-    lake: &TableSchema,
+    schema: &TableSchema,
 ) -> Result<(), TargetError> {
     let failed = |error| TargetError::on("creating", target, error);
     control
@@ -68,7 +68,7 @@ pub async fn create_table(
         .await
         .map_err(failed)?;
     control
-        .run(&define::create_table(target, lake), Class::Quick)
+        .run(&define::create_table(target, schema), Class::Quick)
         .await
         .map_err(failed)
 }
@@ -93,20 +93,20 @@ impl TargetTable {
     }
 
     /// The table that [`create_table`] would make.
-    pub fn planned(target: &TableName, lake: &TableSchema) -> Self {
-        let columns = lake
+    pub fn planned(target: &TableName, schema: &TableSchema) -> Self {
+        let columns = schema
             .columns
             .iter()
             .enumerate()
             .map(|(at, column)| TargetColumn {
-                generated: if define::keeps_identity(lake, at) {
+                generated: if define::keeps_identity(schema, at) {
                     Generated::Identity
                 } else {
                     Generated::No
                 },
                 ..TargetColumn::planned(column)
             });
-        let key: Vec<i32> = lake.key_columns().map(|column| column.id).collect();
+        let key: Vec<i32> = schema.key_columns().map(|column| column.id).collect();
         Self {
             name: target.clone(),
             columns: columns.collect(),
@@ -195,7 +195,7 @@ impl TargetColumn {
 /// remedy; the warnings that remain are returned. Columns from `live` on, which the source dropped, are loaded only
 /// where the target has them.
 pub fn check(
-    lake: &TableSchema,
+    schema: &TableSchema,
     live: usize,
     target: &TargetTable,
     mode: MergeMode,
@@ -208,8 +208,8 @@ pub fn check(
                 .to_owned(),
         );
     }
-    for (at, column) in lake.columns.iter().enumerate() {
-        let is_key = lake.key.iter().any(|key| key.columns.contains(&at));
+    for (at, column) in schema.columns.iter().enumerate() {
+        let is_key = schema.key.iter().any(|key| key.columns.contains(&at));
         match target.column(&column.name) {
             None if at >= live => {}
             None => problems.push(format!(
@@ -231,7 +231,7 @@ pub fn check(
     for kept in &target.columns {
         let fills_itself =
             kept.nullable || kept.has_default || kept.generated == Generated::Identity;
-        if lake.position(&kept.name).is_none() && !fills_itself && !kept.is_filled_by_server() {
+        if schema.position(&kept.name).is_none() && !fills_itself && !kept.is_filled_by_server() {
             problems.push(format!(
                 "column {} is NOT NULL without a default and the lake table has no such column: give it a default or \
                     allow NULL",
@@ -239,7 +239,7 @@ pub fn check(
             ));
         }
     }
-    check_key(lake, target, mode, &mut problems, &mut warnings);
+    check_key(schema, target, mode, &mut problems, &mut warnings);
     if problems.is_empty() {
         Ok(warnings)
     } else {
@@ -313,13 +313,13 @@ fn described(ty: SqlType, collation: Option<&Collation>) -> String {
 }
 
 fn check_key(
-    lake: &TableSchema,
+    schema: &TableSchema,
     target: &TargetTable,
     mode: MergeMode,
     problems: &mut Vec<String>,
     warnings: &mut Vec<String>,
 ) {
-    let mut key: Vec<i32> = lake
+    let mut key: Vec<i32> = schema
         .key_columns()
         .filter_map(|column| target.column(&column.name))
         .map(|column| column.id)
@@ -327,7 +327,7 @@ fn check_key(
     key.sort_unstable();
     match mode {
         MergeMode::Append => {}
-        MergeMode::Upsert if lake.key.is_none() => problems.push(
+        MergeMode::Upsert if schema.key.is_none() => problems.push(
             "merge.mode upsert needs a key, and the lake table has none: set `key`, or merge.mode: append or \
                 replace".to_owned(),
         ),
@@ -578,7 +578,7 @@ mod tests {
         assert!(fits(from, (varchar(30), Some(&utf8))));
     }
 
-    fn lake() -> TableSchema {
+    fn schema() -> TableSchema {
         let column = |id: i32, name: &str, ty, nullable| Column {
             id,
             name: name.into(),
@@ -602,17 +602,17 @@ mod tests {
 
     #[test]
     fn all_problems_are_told_at_once_with_remedies() {
-        let lake = lake();
-        let mut target = TargetTable::planned(&lake.name, &lake);
+        let schema = schema();
+        let mut target = TargetTable::planned(&schema.name, &schema);
         assert_eq!(
-            check(&lake, 2, &target, MergeMode::Upsert).unwrap(),
+            check(&schema, 2, &target, MergeMode::Upsert).unwrap(),
             [""; 0]
         );
         target.columns[1].ty = Ok(SqlType::NVarChar { length: Some(20) });
         target.columns[1].name = "NOTE".into();
         target.columns[0].name = "order_id".into();
         target.indexes.clear();
-        let error = check(&lake, 2, &target, MergeMode::Upsert)
+        let error = check(&schema, 2, &target, MergeMode::Upsert)
             .unwrap_err()
             .to_string();
         for part in [
@@ -627,36 +627,39 @@ mod tests {
 
     #[test]
     fn keys_identities_and_server_columns_are_checked() {
-        let mut lake = lake();
-        let mut target = TargetTable::planned(&lake.name, &lake);
+        let mut schema = schema();
+        let mut target = TargetTable::planned(&schema.name, &schema);
         target.columns[1].nullable = false;
-        let error = check(&lake, 2, &target, MergeMode::Upsert)
+        let error = check(&schema, 2, &target, MergeMode::Upsert)
             .unwrap_err()
             .to_string();
         assert!(error.contains("its source may be NULL"), "{error}");
         target.columns[1].nullable = true;
         target.columns[1].generated = Generated::Computed;
         assert_eq!(
-            check(&lake, 2, &target, MergeMode::Upsert).unwrap().len(),
+            check(&schema, 2, &target, MergeMode::Upsert).unwrap().len(),
             1
         );
         target.indexes.clear();
         assert_eq!(
-            check(&lake, 2, &target, MergeMode::Upsert).unwrap().len(),
+            check(&schema, 2, &target, MergeMode::Upsert).unwrap().len(),
             2
         );
         target.columns[0].generated = Generated::Computed;
-        assert!(check(&lake, 2, &target, MergeMode::Upsert).is_err());
+        assert!(check(&schema, 2, &target, MergeMode::Upsert).is_err());
         target.columns[0].generated = Generated::Identity;
-        assert!(check(&lake, 2, &target, MergeMode::Upsert).is_ok());
+        assert!(check(&schema, 2, &target, MergeMode::Upsert).is_ok());
         // One that icesync makes is not: an identity outside the key becomes a plain column.
-        lake.columns[1].generated = Generated::Identity;
-        lake.columns[0].generated = Generated::Identity;
-        let made = TargetTable::planned(&lake.name, &lake);
+        schema.columns[1].generated = Generated::Identity;
+        schema.columns[0].generated = Generated::Identity;
+        let made = TargetTable::planned(&schema.name, &schema);
         assert_eq!(made.columns[0].generated, Generated::Identity);
-        assert_eq!(check(&lake, 2, &made, MergeMode::Upsert).unwrap(), [""; 0]);
-        lake.key = None;
-        assert!(check(&lake, 2, &target, MergeMode::Upsert).is_err());
-        assert!(check(&lake, 2, &target, MergeMode::Append).is_ok());
+        assert_eq!(
+            check(&schema, 2, &made, MergeMode::Upsert).unwrap(),
+            [""; 0]
+        );
+        schema.key = None;
+        assert!(check(&schema, 2, &target, MergeMode::Upsert).is_err());
+        assert!(check(&schema, 2, &target, MergeMode::Append).is_ok());
     }
 }

@@ -62,19 +62,19 @@ pub struct LoadOptions {
 /// The transaction for a staged load. The target has passed [`inspect::check`](super::inspect::check) with the same
 /// mode.
 pub fn plan(
-    lake: &TableSchema,
+    schema: &TableSchema,
     target: &TargetTable,
     staging: &StagingTable,
     options: &LoadOptions,
 ) -> MergePlan {
     let mut columns = Vec::new();
-    let mut key = vec![None; lake.key.as_ref().map_or(0, |key| key.columns.len())];
-    for (at, column) in lake.columns.iter().enumerate() {
+    let mut key = vec![None; schema.key.as_ref().map_or(0, |key| key.columns.len())];
+    for (at, column) in schema.columns.iter().enumerate() {
         let (Some(kept), Some(staged)) = (target.writable(&column.name), staging.columns.get(at))
         else {
             continue;
         };
-        let place = lake.key.iter().flat_map(|key| key.columns.iter());
+        let place = schema.key.iter().flat_map(|key| key.columns.iter());
         if let Some(ordinal) = place.clone().position(|&key_at| key_at == at) {
             key[ordinal] = Some(columns.len());
         }

@@ -69,11 +69,11 @@ pub async fn drop_orphans(control: &mut Control, target: &TableName) -> Result<u
 /// Creates the staging table of one load. Only under [`lock`].
 pub async fn create(
     control: &mut Control,
-    lake: &TableSchema,
+    schema: &TableSchema,
     target: &TargetTable,
     run: RunId,
 ) -> Result<StagingTable, TargetError> {
-    let staging = design(lake, target, run);
+    let staging = design(schema, target, run);
     control
         .run(&define::create_staging(&staging), Class::Quick)
         .await
@@ -87,21 +87,21 @@ fn prefix(target: &TableName) -> String {
 
 /// The staging table of a load, not created yet. Values that a deleted row does not have are NULL, so only the key
 /// is required.
-pub fn design(lake: &TableSchema, target: &TargetTable, run: RunId) -> StagingTable {
-    let key: Vec<usize> = lake
+pub fn design(schema: &TableSchema, target: &TargetTable, run: RunId) -> StagingTable {
+    let key: Vec<usize> = schema
         .key
         .iter()
         .flat_map(|key| key.columns.clone())
         .collect();
     let free = |wanted: &str| {
-        let taken = |name: &str| lake.position(name).is_some() || target.has_column(name);
+        let taken = |name: &str| schema.position(name).is_some() || target.has_column(name);
         let mut name = wanted.to_owned();
         while taken(&name) {
             name.push('_');
         }
         name
     };
-    let columns = lake
+    let columns = schema
         .columns
         .iter()
         .enumerate()
@@ -132,9 +132,10 @@ pub fn design(lake: &TableSchema, target: &TargetTable, run: RunId) -> StagingTa
 
 /// Which columns of record batches fill a staging table: the batches have the lake table's fields, then the
 /// operation (text), then the segment (32-bit integer).
-pub fn bulk_columns(staging: &StagingTable, lake: &LakeSchema) -> Vec<BulkColumn> {
+pub fn bulk_columns(staging: &StagingTable, shape: &LakeSchema) -> Vec<BulkColumn> {
     let position = |source: usize, role: Role| {
-        lake.fields
+        shape
+            .fields
             .iter()
             .position(|field| field.source == Some(source) && field.role == role)
     };
@@ -170,7 +171,7 @@ pub fn bulk_columns(staging: &StagingTable, lake: &LakeSchema) -> Vec<BulkColumn
                 }),
         );
     }
-    let fields = lake.fields.len();
+    let fields = shape.fields.len();
     for (name, ty, value) in [
         (
             &staging.operation,
@@ -207,7 +208,7 @@ mod tests {
             collation: None,
             generated: Generated::No,
         };
-        let lake = TableSchema {
+        let schema = TableSchema {
             name: "dbo.t".parse().unwrap(),
             columns: vec![
                 column(1, "id", SqlType::Int),
@@ -218,13 +219,13 @@ mod tests {
                 origin: KeyOrigin::PrimaryKey,
             }),
         };
-        let target = TargetTable::planned(&"dbo.t".parse().unwrap(), &lake);
+        let target = TargetTable::planned(&"dbo.t".parse().unwrap(), &schema);
         let run = RunId::generate();
-        let staging = design(&lake, &target, run);
+        let staging = design(&schema, &target, run);
         assert_eq!(staging.operation, "_op_");
         assert!(staging.name.name.ends_with(&run.to_string()));
         assert!(!staging.columns[0].nullable && staging.columns[1].nullable);
-        let shape = lake_schema(&lake, TableKind::Mirror, Fidelity::Exact).unwrap();
+        let shape = lake_schema(&schema, TableKind::Mirror, Fidelity::Exact).unwrap();
         let bulk = bulk_columns(&staging, &shape);
         let places: Vec<_> = bulk.iter().map(|c| (c.value, c.ticks)).collect();
         assert_eq!(places, [(0, None), (1, Some(2)), (3, None), (4, None)]);

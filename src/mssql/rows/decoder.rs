@@ -67,7 +67,7 @@ impl Decoder {
     /// Chooses a builder per column. Every column of the table must have its fields in the lake's schema.
     pub fn new(
         table: &TableSchema,
-        lake: &LakeSchema,
+        shape: &LakeSchema,
         fidelity: Fidelity,
     ) -> Result<Self, MssqlError> {
         let mut sinks = Vec::with_capacity(table.columns.len());
@@ -75,7 +75,8 @@ impl Decoder {
         let mut fields = Vec::new();
         for (source, column) in table.columns.iter().enumerate() {
             let of_column = || {
-                lake.fields
+                shape
+                    .fields
                     .iter()
                     .filter(move |field| field.source == Some(source))
             };

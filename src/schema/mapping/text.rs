@@ -24,7 +24,7 @@ const EPOCH_DAY: i64 = 719_163;
 /// standard`), and types that have no order.
 pub fn cell_text(
     batch: &RecordBatch,
-    lake: &LakeSchema,
+    shape: &LakeSchema,
     table: &TableSchema,
     row: usize,
     column: usize,
@@ -32,7 +32,7 @@ pub fn cell_text(
     let declared = table.columns.get(column);
     let cell = Cell {
         batch,
-        lake,
+        shape,
         column,
         row,
     };
@@ -49,7 +49,7 @@ pub fn cell_text(
 
 struct Cell<'a> {
     batch: &'a RecordBatch,
-    lake: &'a LakeSchema,
+    shape: &'a LakeSchema,
     column: usize,
     row: usize,
 }
@@ -59,7 +59,7 @@ impl Cell<'_> {
         let field = |field: &crate::schema::LakeField| {
             field.source == Some(self.column) && field.role == role
         };
-        let at = self.lake.fields.iter().position(field)?;
+        let at = self.shape.fields.iter().position(field)?;
         let array = self.batch.columns().get(at)?.as_ref();
         (self.row < array.len()).then_some(array)
     }
