@@ -110,8 +110,6 @@ const CIRCLES: &[&[&str]] = &[
     ],
     &["src/lake/maintain/compact.rs", "src/lake/maintain/sort.rs"],
     &["src/lake/write/file.rs", "src/lake/write/options.rs"],
-    &["src/mssql/bulk/encode.rs", "src/mssql/bulk.rs"],
-    &["src/mssql/control/login.rs", "src/mssql/control.rs"],
     &[
         "src/source/auto.rs",
         "src/source/cuts.rs",
