@@ -2,6 +2,7 @@
 //!
 //! | file | what is there |
 //! |---|---|
+//! | `cache` | manifests and footers that were read, for the rest of the process |
 //! | `store` | files: durable writes, put-if-absent, ranged reads |
 //! | `catalog` | [`Warehouse`]: which metadata file is the current one; the hint and its repair |
 //! | `table` | [`LakeTable`]: properties, checkpoint, snapshots, tags |
@@ -16,6 +17,7 @@
 //! Only this module knows `iceberg`, `parquet` and `object_store`; its interface speaks Arrow and the model's types.
 
 mod ancestry;
+mod cache;
 mod catalog;
 mod commit;
 mod error;

@@ -22,7 +22,6 @@
 use crate::lake::error::{LakeError, Result};
 use crate::lake::table::{LakeTable, RUN_PROPERTY, SEQ_PROPERTY, SnapshotInfo};
 use crate::schema::Role;
-use iceberg::spec::PrimitiveLiteral;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
@@ -248,8 +247,8 @@ impl LakeTable {
         let id = self.shape.ids[field];
         let files = self.files(self.current_snapshot_id()).await?;
         let holds = files.data.iter().any(|live| {
-            let bound = live.file.upper_bounds().get(&id);
-            matches!(bound.map(|bound| bound.literal()), Some(PrimitiveLiteral::Long(high)) if *high >= last)
+            let high = live.file.upper_long(id);
+            high.is_some_and(|high| high >= last)
         });
         Ok(match holds {
             true => Standing::Kept { foreign },

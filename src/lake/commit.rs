@@ -26,7 +26,9 @@
 //! ([`LakeError::CommitUnknown`]) and the files stay.
 
 pub(in crate::lake) mod base;
+mod copy;
 pub(in crate::lake) mod evolve;
+pub(in crate::lake) mod manifests;
 pub(in crate::lake) mod prepared;
 mod rebase;
 
@@ -35,10 +37,10 @@ use crate::failpoint;
 use crate::lake::FAIL_AFTER_MANIFESTS;
 use crate::lake::ancestry::ForeignCommit;
 use crate::lake::catalog;
+use crate::lake::commit::manifests::{ManifestOutput, next_manifests};
 use crate::lake::commit::prepared::{PreparedCommit, remove, summary};
 use crate::lake::error::{LakeError, Result};
 use crate::lake::keys::lookup::LookupStats;
-use crate::lake::read::manifests::{ManifestOutput, next_manifests};
 use crate::lake::table::{
     CHECKPOINT_PROPERTY, LakeTable, RUN_PROPERTY, SEQ_PROPERTY, checkpoint_text,
 };

@@ -7,6 +7,7 @@
 //! Durability on a local disk: a file is complete on disk before its name exists (temporary name, fsync, then link or
 //! rename, then fsync of the directory), so a crash leaves the whole file or none.
 
+use crate::lake::cache::Cache;
 use crate::lake::error::{LakeError, Result};
 use bytes::Bytes;
 use iceberg::spec::DataFile;
@@ -19,12 +20,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const SCHEME: &str = "file://";
+/// Read from the end of a Parquet file at first: most footers are smaller, so one read suffices.
+const FOOTER_BYTES: usize = 16 << 10;
 
 /// The file system of one warehouse.
 #[derive(Debug)]
 pub(in crate::lake) struct Store {
     root: String,
     objects: Arc<dyn ObjectStore>,
+    cache: Cache,
     #[cfg(test)]
     pub(in crate::lake) fault: std::sync::Mutex<Option<Fault>>,
 }
@@ -90,6 +94,7 @@ impl Store {
         Ok(Self {
             root: format!("{SCHEME}{}", text.trim_end_matches('/')),
             objects: Arc::new(LocalFileSystem::new()),
+            cache: Cache::default(),
             #[cfg(test)]
             fault: std::sync::Mutex::new(None),
         })
@@ -98,6 +103,11 @@ impl Store {
     /// The warehouse as a URI without a trailing slash.
     pub(in crate::lake) fn root(&self) -> &str {
         &self.root
+    }
+
+    /// What this process has read of files that never change.
+    pub(in crate::lake) fn cache(&self) -> &Cache {
+        &self.cache
     }
 
     fn local(uri: &str) -> Result<PathBuf> {
@@ -310,7 +320,11 @@ impl Store {
             .ok_or_else(|| LakeError::BadPath {
                 path: uri.to_owned(),
             })?;
-        Ok(ParquetObjectReader::new(self.objects.clone(), path).with_file_size(bytes))
+        let footer = usize::try_from(bytes)
+            .unwrap_or(usize::MAX)
+            .min(FOOTER_BYTES);
+        let reader = ParquetObjectReader::new(self.objects.clone(), path).with_file_size(bytes);
+        Ok(reader.with_footer_size_hint(footer))
     }
 }
 

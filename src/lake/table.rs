@@ -2,12 +2,12 @@
 
 use crate::change::{CHECKPOINT_VERSION, Checkpoint, RunId};
 use crate::lake::catalog::{self, KIND_PROPERTY, Version};
-use crate::lake::commit::Change;
+use crate::lake::commit::{Change, manifests};
 use crate::lake::error::{LakeError, Result};
-use crate::lake::read::manifests::{self, Files};
+use crate::lake::read::manifests::Files;
 use crate::lake::schema::Shape;
 use crate::lake::store::Store;
-use crate::schema::{LakeSchema, TableKind, TableName};
+use crate::schema::{LakeSchema, Role, TableKind, TableName};
 use iceberg::spec::{Snapshot, SnapshotReference, SnapshotRetention, TableMetadata};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -272,7 +272,21 @@ impl LakeTable {
     }
 
     pub(in crate::lake) async fn files(&self, snapshot_id: Option<i64>) -> Result<Files> {
-        Files::of(&self.store, &self.name, self.metadata(), snapshot_id).await
+        // Lookups compare the key columns; a delta of a history table asks for the greatest order number.
+        let fields = self
+            .shape
+            .key_fields()
+            .into_iter()
+            .chain(self.shape.position_of(Role::Seq));
+        let bounded: Vec<i32> = fields.map(|field| self.shape.ids[field]).collect();
+        Files::of(
+            &self.store,
+            &self.name,
+            self.metadata(),
+            snapshot_id,
+            &bounded,
+        )
+        .await
     }
 
     /// The snapshot that a run committed, in this version. Look here before repeating a commit whose reply was lost.

@@ -6,6 +6,7 @@ use crate::lake::commit::rebase;
 use crate::lake::error::{LakeError, Result};
 use crate::lake::keys::lookup::LookupStats;
 use crate::lake::read::deletes::{self, DeleteIndex, Positions};
+use crate::lake::read::entries::Described;
 use crate::lake::read::manifests::{Files, LiveFile};
 use crate::lake::table::{DELETED_ROWS_ENTRY, LIVE_ROWS_ENTRY, LakeTable};
 use crate::lake::write::options::{WriteMode, WriteOptions};
@@ -259,18 +260,21 @@ pub(in crate::lake) async fn remove(table: &LakeTable, uri: &str) {
 /// The entries of a snapshot's summary that the specification names, and our own row counts.
 pub(in crate::lake) fn summary(base: &Files, plan: &Plan) -> HashMap<String, String> {
     let gone = |live: &&Arc<LiveFile>| plan.gone.contains(live.file.file_path());
-    let sum = |files: &mut dyn Iterator<Item = &DataFile>| -> (u64, u64, u64) {
+    fn described(live: &Arc<LiveFile>) -> &dyn Described {
+        &live.file
+    }
+    let sum = |files: &mut dyn Iterator<Item = &dyn Described>| -> (u64, u64, u64) {
         files.fold((0, 0, 0), |(files, rows, bytes), file| {
             let size = file.file_size_in_bytes();
             (files + 1, rows + file.record_count(), bytes + size)
         })
     };
-    let added = sum(&mut plan.added_data.iter());
-    let added_deletes = sum(&mut plan.added_deletes.iter());
-    let removed = sum(&mut base.data.iter().filter(gone).map(|live| &live.file));
-    let removed_deletes = sum(&mut base.deletes.iter().filter(gone).map(|live| &live.file));
-    let data = sum(&mut base.data.iter().map(|live| &live.file));
-    let deletes = sum(&mut base.deletes.iter().map(|live| &live.file));
+    let added = sum(&mut plan.added_data.iter().map(|file| file as &dyn Described));
+    let added_deletes = sum(&mut plan.added_deletes.iter().map(|file| file as &dyn Described));
+    let removed = sum(&mut base.data.iter().filter(gone).map(described));
+    let removed_deletes = sum(&mut base.deletes.iter().filter(gone).map(described));
+    let data = sum(&mut base.data.iter().map(described));
+    let deletes = sum(&mut base.deletes.iter().map(described));
     let total = |before: u64, added: u64, removed: u64| before + added - removed;
     let entries = [
         ("added-data-files", added.0),

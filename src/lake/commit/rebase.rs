@@ -7,6 +7,7 @@ use crate::lake::keys::encode::{KeyEncoder, KeySet, KeyState};
 use crate::lake::keys::lookup::Lookup;
 use crate::lake::read::datafile::{OpenFile, Wanted};
 use crate::lake::read::deletes::{DeleteIndex, Positions};
+use crate::lake::read::entries::Described;
 use crate::lake::read::manifests::{Files, LiveFile};
 use crate::lake::table::LakeTable;
 use crate::lake::write::options::WriteMode;
@@ -21,7 +22,8 @@ pub(in crate::lake) async fn rebase(
     table: &LakeTable,
 ) -> Result<()> {
     let now = Arc::new(Base::of(table));
-    let written = !prepared.own.is_empty() || !prepared.pending.is_empty();
+    let no_own = prepared.own.is_empty() && prepared.parked.is_empty();
+    let written = !no_own || !prepared.pending.is_empty();
     if prepared.options.mode == WriteMode::Upsert && written {
         let before = prepared.base.files().await?;
         let after = now.files().await?;
@@ -45,12 +47,12 @@ async fn look_up_again(
         .cloned()
         .collect();
     let still: HashSet<&str> = now.by_path().into_keys().collect();
-    let mut lost: Vec<(DataFile, Positions)> = Vec::new();
+    let mut lost: Vec<(Arc<LiveFile>, Positions)> = Vec::new();
     for (path, rows) in &prepared.pending {
         if !still.contains(path.as_str())
             && let Some(live) = before.get(path.as_str())
         {
-            lost.push((live.file.clone(), rows.clone()));
+            lost.push(((*live).clone(), rows.clone()));
         }
     }
     prepared
@@ -65,35 +67,45 @@ async fn look_up_again(
     let own = own.map(|own| (own.file.clone(), own.dead.clone()));
     let parked = prepared.parked.iter();
     let parked = parked.map(|file| (file.clone(), Positions::new()));
-    let own: Vec<(DataFile, Positions)> = own.chain(parked).collect();
-    let own = own.iter().map(|(file, dead)| (file, Wanted::Except(dead)));
-    let lost = lost.iter().map(|(file, rows)| (file, Wanted::Only(rows)));
-    for (file, wanted) in own.chain(lost) {
-        let keys = keys_of(table, &encoder, file, &wanted).await?;
-        let mut lookup = Lookup::new(&table.store, table.shape.clone(), &encoder, &keys)?;
-        for live in &new {
-            let mut found = Positions::new();
-            let note = |_, row| {
-                found.insert(row);
-            };
-            lookup.probe(&live.file, note).await?;
-            if !found.is_empty() {
-                found -= index.of(&table.store, now, live).await?;
-                let path = live.file.file_path().to_owned();
-                *prepared.pending.entry(path).or_default() |= found;
+    let own = own.chain(parked);
+    // One file at a time: its keys are all that is held.
+    let files = own
+        .map(Written::Own)
+        .chain(lost.into_iter().map(Written::Lost));
+    for file in files.collect::<Vec<_>>() {
+        let keys = match &file {
+            Written::Own((file, dead)) => {
+                keys_of(table, &encoder, file, &Wanted::Except(dead)).await?
             }
+            Written::Lost((live, rows)) => {
+                keys_of(table, &encoder, &live.file, &Wanted::Only(rows)).await?
+            }
+        };
+        let lookup = Lookup::new(&table.store, table.shape.clone(), &encoder, &keys)?;
+        let mut search = lookup.search(&new)?;
+        while let Some((live, hits)) = search.next().await? {
+            let mut found: Positions = hits.into_iter().map(|(_, row)| row).collect();
+            found -= index.of(&table.store, now, &live).await?;
+            let path = live.file.file_path().to_owned();
+            *prepared.pending.entry(path).or_default() |= found;
         }
-        prepared.stats.add(lookup.stats);
+        prepared.stats.add(search.stats);
     }
     prepared.pending.retain(|_, rows| !rows.is_empty());
     Ok(())
+}
+
+/// Rows whose keys have to be found again: our own, and those that we had found in files that are gone.
+enum Written {
+    Own((DataFile, Positions)),
+    Lost((Arc<LiveFile>, Positions)),
 }
 
 /// The keys of rows of one file. A file of ours never has more rows than a writer holds keys.
 async fn keys_of(
     table: &LakeTable,
     encoder: &KeyEncoder,
-    file: &DataFile,
+    file: &impl Described,
     wanted: &Wanted<'_>,
 ) -> Result<KeySet> {
     let outdated = |error: LakeError| LakeError::CommitOutdated {

@@ -6,26 +6,22 @@
 //! done is to trust a sieve for a match: every match compares whole keys.
 //!
 //! **Bounds and folding.** Bounds are about values as stored; a key that folds stands for several of those. So the
-//! interval of stored values is first widened to one of folded values ([`folded_bounds`]): ordered digits stay a
-//! narrow interval, letters widen it where capitals and small letters sort apart.
+//! interval of stored values is first widened to one of folded values
+//! ([`folded_bounds`](crate::lake::keys::encode::folded_bounds)): ordered digits stay a narrow interval, letters
+//! widen it where capitals and small letters sort apart.
 
 use crate::lake::error::{LakeError, Result};
-use crate::lake::keys::encode::{KeyEncoder, KeySet, folded_bounds, folds};
+use crate::lake::keys::bounds::{KeyColumn, Statistics, bytes_of, ranges};
+use crate::lake::keys::encode::{KeyEncoder, KeySet, folds};
 use crate::lake::keys::search::Sieve;
-use crate::lake::read::datafile::{OpenFile, Wanted, merged, widened};
+use crate::lake::read::datafile::{OpenFile, Wanted, merged};
+use crate::lake::read::entries::Described;
+use crate::lake::read::manifests::LiveFile;
 use crate::lake::schema::Shape;
 use crate::lake::store::Store;
-use crate::schema::KeyFold;
-use arrow_array::cast::AsArray;
-use arrow_array::{
-    Array, ArrayRef, BinaryArray, Date32Array, Decimal128Array, FixedSizeBinaryArray, Int32Array,
-    Int64Array, StringArray, Time64MicrosecondArray, TimestampMicrosecondArray,
-};
 use arrow_row::{RowConverter, SortField};
-use arrow_schema::{DataType, TimeUnit};
+use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt, future};
-use iceberg::spec::{DataFile, Datum, PrimitiveLiteral};
-use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::bloom_filter::Sbbf;
 use serde::{Deserialize, Serialize};
 use std::num::NonZero;
@@ -66,6 +62,10 @@ const DECODE_BYTES: u64 = 32 << 20;
 /// Threads of one lookup at most: they come from the runtime's pool for blocking work (512 threads), of which their
 /// reads of files need some as well, with up to 64 tables at once.
 const THREADS_MAX: usize = 4;
+/// Files opened at once.
+const FILES_AT_ONCE: usize = 8;
+/// Files whose bounds are compared at once.
+const FILES_A_CHUNK: usize = 8192;
 /// Keys decoded at a time.
 const DECODE_KEYS: usize = 16 * 1024;
 
@@ -80,24 +80,37 @@ pub(in crate::lake) struct Lookup<'a> {
     pub(in crate::lake) stats: LookupStats,
 }
 
-/// One key column over all keys of the set.
-struct KeyColumn {
-    field: usize,
-    id: i32,
-    fold: Option<KeyFold>,
-    /// Of this column alone.
-    rows: RowConverter,
-    has_null: bool,
-    /// Encoded; none when all are NULL.
-    least: Option<Vec<u8>>,
-    greatest: Option<Vec<u8>>,
+/// An open file and its row groups that can hold a key.
+struct Opened {
+    file: OpenFile,
+    groups: Vec<usize>,
 }
 
-/// What is known of a column in a file or row group: one value each.
-struct Bounds {
-    lower: ArrayRef,
-    upper: ArrayRef,
-    may_hold_null: bool,
+/// A lookup in many files.
+pub(in crate::lake) struct Search<'l> {
+    lookup: &'l Lookup<'l>,
+    opened: BoxStream<'l, Result<(Arc<LiveFile>, Opened)>>,
+    pub(in crate::lake) stats: LookupStats,
+}
+
+/// A file with the number of each key that it holds and the position of its row.
+pub(in crate::lake) type Hits = (Arc<LiveFile>, Vec<(u32, u64)>);
+
+impl Search<'_> {
+    /// The next file that holds a row of a key, live or deleted.
+    pub(in crate::lake) async fn next(&mut self) -> Result<Option<Hits>> {
+        while let Some((live, opened)) = self.opened.try_next().await? {
+            let mut found = Vec::new();
+            let mut note = |number: usize, row| found.push((number as u32, row));
+            self.lookup
+                .read(&opened, &mut self.stats, &mut note)
+                .await?;
+            if !found.is_empty() {
+                return Ok(Some((live, found)));
+            }
+        }
+        Ok(None)
+    }
 }
 
 impl<'a> Lookup<'a> {
@@ -110,16 +123,13 @@ impl<'a> Lookup<'a> {
         let mut columns = Vec::new();
         for (key, ty) in shape.schema.key.iter().zip(encoder.types()) {
             let field = &shape.schema.fields[key.field];
-            columns.push(KeyColumn {
-                field: key.field,
-                id: shape.ids[key.field],
-                fold: folds(field.ty, key.fold).then_some(key.fold),
-                rows: RowConverter::new(vec![SortField::new(ty.clone())])
-                    .map_err(LakeError::arrow("keys"))?,
-                has_null: false,
-                least: None,
-                greatest: None,
-            });
+            let rows = RowConverter::new(vec![SortField::new(ty.clone())]);
+            let fold = folds(field.ty, key.fold).then_some(key.fold);
+            columns.push(KeyColumn::new(
+                key.field,
+                fold,
+                rows.map_err(LakeError::arrow("keys"))?,
+            ));
         }
         let mut sieve = Sieve::new();
         for start in (0..keys.len()).step_by(DECODE_KEYS) {
@@ -142,27 +152,105 @@ impl<'a> Lookup<'a> {
         })
     }
 
+    /// The rows of the keys in those files that can hold one. Files are opened side by side; their rows are read
+    /// one file after the other.
+    pub(in crate::lake) fn search<'l>(&'l self, files: &[Arc<LiveFile>]) -> Result<Search<'l>> {
+        let mut candidates = Vec::new();
+        for some in files.chunks(FILES_A_CHUNK) {
+            let may_match = self.may_match(some.iter().map(|live| &live.file))?;
+            let kept = some
+                .iter()
+                .zip(may_match)
+                .filter(|(_, may_match)| *may_match);
+            candidates.extend(kept.map(|(live, _)| live.clone()));
+        }
+        let lookup: &'l Self = self;
+        let open = move |live: Arc<LiveFile>| async move {
+            let opened = lookup.open(&live.file).await?;
+            Ok((live, opened))
+        };
+        Ok(Search {
+            lookup,
+            opened: stream::iter(candidates)
+                .map(open)
+                .buffered(FILES_AT_ONCE)
+                .boxed(),
+            stats: LookupStats {
+                files: files.len() as u64,
+                ..LookupStats::default()
+            },
+        })
+    }
+
     /// Calls `found` with the number of each key of the set and the position of each of its rows in the file, in no
     /// particular order.
     pub(in crate::lake) async fn probe(
         &mut self,
-        file: &DataFile,
+        file: &impl Described,
         mut found: impl FnMut(usize, u64),
     ) -> Result<()> {
         self.stats.files += 1;
-        if self.keys.is_empty() || !self.file_may_match(file)? {
+        if self.may_match(std::iter::once(file))? != [true] {
             return Ok(());
         }
-        let open = OpenFile::open(self.store, self.shape.clone(), file, false).await?;
-        let groups = self.row_groups(&open).await?;
-        self.stats.row_groups += open.footer().num_row_groups() as u64;
+        let opened = self.open(file).await?;
+        let mut stats = std::mem::take(&mut self.stats);
+        let read = self.read(&opened, &mut stats, &mut found).await;
+        self.stats = stats;
+        read
+    }
+
+    /// The first sieve, for many files at once: bounds in the manifest.
+    fn may_match<'f, F: Described + 'f>(
+        &self,
+        files: impl Iterator<Item = &'f F>,
+    ) -> Result<Vec<bool>> {
+        let files: Vec<&F> = files.collect();
+        if self.keys.is_empty() {
+            return Ok(vec![false; files.len()]);
+        }
+        let known = |column: &KeyColumn| Statistics::of_files(&files, &self.shape, column.field);
+        let known: Vec<Option<Statistics>> = self.columns.iter().map(known).collect();
+        let ranges = ranges(&self.columns, self.keys, &known, files.len())?;
+        Ok(ranges.iter().map(Option::is_some).collect())
+    }
+
+    /// The second sieve: statistics, then bloom filters, of each row group.
+    async fn open(&self, file: &impl Described) -> Result<Opened> {
+        let file = OpenFile::open(self.store, self.shape.clone(), file, false).await?;
+        let known = |column: &KeyColumn| Statistics::of_row_groups(&file, &self.shape, column);
+        let known: Vec<Option<Statistics>> = self.columns.iter().map(known).collect();
+        let count = file.footer().num_row_groups();
+        let mut groups = Vec::new();
+        for (group, candidates) in ranges(&self.columns, self.keys, &known, count)?
+            .into_iter()
+            .enumerate()
+        {
+            if let Some(candidates) = candidates
+                && self.blooms_may_match(&file, group, candidates).await?
+            {
+                groups.push(group);
+            }
+        }
+        Ok(Opened { file, groups })
+    }
+
+    /// The last sieve: the key columns of the row groups that are left.
+    async fn read(
+        &self,
+        opened: &Opened,
+        stats: &mut LookupStats,
+        found: &mut impl FnMut(usize, u64),
+    ) -> Result<()> {
+        let Opened { file: open, groups } = opened;
+        stats.row_groups += open.footer().num_row_groups() as u64;
         if groups.is_empty() {
             return Ok(());
         }
-        self.stats.files_probed += 1;
-        self.stats.row_groups_probed += groups.len() as u64;
+        stats.files_probed += 1;
+        stats.row_groups_probed += groups.len() as u64;
         let rows_of = |&group: &usize| open.footer().row_group(group).num_rows().max(0) as u64;
-        self.stats.rows_probed += groups.iter().map(rows_of).sum::<u64>();
+        stats.rows_probed += groups.iter().map(rows_of).sum::<u64>();
         let fields = self.shape.key_fields();
         let largest = groups.iter().map(|&group| open.bytes(&fields, group)).max();
         let threads = DECODE_BYTES / largest.unwrap_or_default().max(1);
@@ -187,69 +275,6 @@ impl<'a> Lookup<'a> {
             }
         }
         Ok(())
-    }
-
-    /// The first sieve: bounds in the manifest.
-    fn file_may_match(&self, file: &DataFile) -> Result<bool> {
-        let bounds = |column: &KeyColumn| {
-            let ty = self.shape.arrow.field(column.field).data_type();
-            let nulls = file.null_value_counts().get(&column.id);
-            Some(Bounds {
-                lower: datum_array(file.lower_bounds().get(&column.id)?, ty)?,
-                upper: datum_array(file.upper_bounds().get(&column.id)?, ty)?,
-                may_hold_null: nulls != Some(&0),
-            })
-        };
-        let bounds: Vec<Option<Bounds>> = self.columns.iter().map(bounds).collect();
-        Ok(self.candidates(&bounds)?.is_some())
-    }
-
-    /// The second sieve: statistics, then bloom filters, of each row group.
-    async fn row_groups(&self, open: &OpenFile) -> Result<Vec<usize>> {
-        let statistics: Vec<Option<GroupStatistics>> = self
-            .columns
-            .iter()
-            .map(|column| GroupStatistics::of(open, &self.shape, column.field))
-            .collect();
-        let mut chosen = Vec::new();
-        for group in 0..open.footer().num_row_groups() {
-            let bounds: Vec<Option<Bounds>> = statistics
-                .iter()
-                .map(|known| known.as_ref().and_then(|known| known.bounds(group)))
-                .collect();
-            if let Some(candidates) = self.candidates(&bounds)?
-                && self.blooms_may_match(open, group, candidates).await?
-            {
-                chosen.push(group);
-            }
-        }
-        Ok(chosen)
-    }
-
-    /// Ranks of the keys that bounds allow; none when they allow no key.
-    fn candidates(&self, bounds: &[Option<Bounds>]) -> Result<Option<Range<usize>>> {
-        let mut range = 0..self.keys.len();
-        for (at, (column, bounds)) in self.columns.iter().zip(bounds).enumerate() {
-            let Some(bounds) = bounds else { continue };
-            if column.has_null && bounds.may_hold_null {
-                continue;
-            }
-            let (Some(least), Some(greatest)) = (&column.least, &column.greatest) else {
-                // All keys are NULL here, and the file holds none.
-                return Ok(None);
-            };
-            let (lower, upper) = column.interval(bounds)?;
-            if *least > upper || *greatest < lower {
-                return Ok(None);
-            }
-            if at == 0 {
-                range = self.keys.between(&lower, &upper);
-                if range.is_empty() {
-                    return Ok(None);
-                }
-            }
-        }
-        Ok(Some(range))
     }
 
     async fn blooms_may_match(
@@ -296,154 +321,11 @@ impl<'a> Lookup<'a> {
     }
 }
 
-/// The bytes under which a value of a filtered type is known to its bloom filter; none for NULL and other types.
-fn bytes_of(column: &ArrayRef, row: usize) -> Option<&[u8]> {
-    if column.is_null(row) {
-        return None;
-    }
-    if let Some(text) = column.as_string_opt::<i32>() {
-        return Some(text.value(row).as_bytes());
-    }
-    if let Some(bytes) = column.as_binary_opt::<i32>() {
-        return Some(bytes.value(row));
-    }
-    column
-        .as_fixed_size_binary_opt()
-        .map(|bytes| bytes.value(row))
-}
-
-impl KeyColumn {
-    /// Widens the range of the column by decoded keys.
-    fn include(&mut self, values: &ArrayRef) -> Result<()> {
-        self.has_null |= values.null_count() > 0;
-        let rows = self
-            .rows
-            .convert_columns(std::slice::from_ref(values))
-            .map_err(LakeError::arrow("keys"))?;
-        for (row, encoded) in rows.iter().enumerate() {
-            if values.is_null(row) {
-                continue;
-            }
-            let encoded = encoded.as_ref();
-            if self.least.as_deref().is_none_or(|known| encoded < known) {
-                self.least = Some(encoded.to_vec());
-            }
-            if self.greatest.as_deref().is_none_or(|known| encoded > known) {
-                self.greatest = Some(encoded.to_vec());
-            }
-        }
-        Ok(())
-    }
-
-    /// The encoded keys between which every value within the bounds folds.
-    fn interval(&self, bounds: &Bounds) -> Result<(Vec<u8>, Vec<u8>)> {
-        let encode = |rows: &RowConverter, value: ArrayRef| -> Result<Vec<u8>> {
-            let rows = rows
-                .convert_columns(&[value])
-                .map_err(LakeError::arrow("keys"))?;
-            Ok(rows.row(0).as_ref().to_vec())
-        };
-        let texts = (bytes_of(&bounds.lower, 0), bytes_of(&bounds.upper, 0));
-        let (Some(fold), (Some(lower), Some(upper))) = (self.fold, texts) else {
-            return Ok((
-                encode(&self.rows, bounds.lower.clone())?,
-                encode(&self.rows, bounds.upper.clone())?,
-            ));
-        };
-        // A folded bound may end within a character. Text and binary are encoded alike.
-        let (lower, upper) = folded_bounds(lower, upper, fold);
-        let rows = RowConverter::new(vec![SortField::new(DataType::Binary)])
-            .map_err(LakeError::arrow("keys"))?;
-        let binary = |bytes: Vec<u8>| -> ArrayRef { Arc::new(BinaryArray::from(vec![&bytes[..]])) };
-        Ok((encode(&rows, binary(lower))?, encode(&rows, binary(upper))?))
-    }
-}
-
-/// Statistics of a column in every row group.
-struct GroupStatistics {
-    lower: ArrayRef,
-    upper: ArrayRef,
-    nulls: Vec<Option<u64>>,
-}
-
-impl GroupStatistics {
-    /// None when the file says nothing usable: then nothing is sieved by this column.
-    fn of(open: &OpenFile, shape: &Shape, field: usize) -> Option<Self> {
-        let ty = shape.arrow.field(field).data_type();
-        if ty.is_floating() {
-            // Statistics leave NaN out and do not tell zeros apart.
-            return None;
-        }
-        let (_, name) = open.column(field)?;
-        let metadata = open.metadata();
-        let groups = open.footer().row_groups();
-        let converter =
-            StatisticsConverter::try_new(name, metadata.schema(), metadata.parquet_schema())
-                .ok()?;
-        let lower = converter.row_group_mins(groups).ok()?;
-        let upper = converter.row_group_maxes(groups).ok()?;
-        let nulls = converter.row_group_null_counts(groups).ok()?;
-        Some(Self {
-            lower: widened(&lower, ty).ok()?,
-            upper: widened(&upper, ty).ok()?,
-            nulls: nulls.iter().collect(),
-        })
-    }
-
-    fn bounds(&self, group: usize) -> Option<Bounds> {
-        if self.lower.is_null(group) || self.upper.is_null(group) {
-            return None;
-        }
-        Some(Bounds {
-            lower: self.lower.slice(group, 1),
-            upper: self.upper.slice(group, 1),
-            may_hold_null: self.nulls.get(group).copied().flatten() != Some(0),
-        })
-    }
-}
-
-/// A bound from a manifest as one value of the table's type; none for types whose bounds do not sieve.
-fn datum_array(datum: &Datum, ty: &DataType) -> Option<ArrayRef> {
-    let array: ArrayRef = match (datum.literal(), ty) {
-        (PrimitiveLiteral::Int(value), DataType::Int32) => Arc::new(Int32Array::from(vec![*value])),
-        (PrimitiveLiteral::Int(value), DataType::Int64) => {
-            Arc::new(Int64Array::from(vec![i64::from(*value)]))
-        }
-        (PrimitiveLiteral::Int(value), DataType::Date32) => {
-            Arc::new(Date32Array::from(vec![*value]))
-        }
-        (PrimitiveLiteral::Long(value), DataType::Int64) => {
-            Arc::new(Int64Array::from(vec![*value]))
-        }
-        (PrimitiveLiteral::Long(value), DataType::Time64(TimeUnit::Microsecond)) => {
-            Arc::new(Time64MicrosecondArray::from(vec![*value]))
-        }
-        (PrimitiveLiteral::Long(value), DataType::Timestamp(TimeUnit::Microsecond, zone)) => {
-            let array = TimestampMicrosecondArray::from(vec![*value]);
-            Arc::new(array.with_timezone_opt(zone.clone()))
-        }
-        (PrimitiveLiteral::String(value), DataType::Utf8) => {
-            Arc::new(StringArray::from(vec![value.as_str()]))
-        }
-        (PrimitiveLiteral::Binary(value), DataType::Binary) => {
-            Arc::new(BinaryArray::from(vec![value.as_slice()]))
-        }
-        (PrimitiveLiteral::Binary(value), DataType::FixedSizeBinary(_)) => {
-            Arc::new(FixedSizeBinaryArray::try_from_iter([value].into_iter()).ok()?)
-        }
-        (PrimitiveLiteral::Int128(value), DataType::Decimal128(precision, scale)) => {
-            let array = Decimal128Array::from(vec![*value]);
-            Arc::new(array.with_precision_and_scale(*precision, *scale).ok()?)
-        }
-        _ => return None,
-    };
-    (array.data_type() == ty).then_some(array)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::{LakeField, LakeKeyField, LakeSchema, LakeType, Role};
+    use crate::schema::{KeyFold, LakeField, LakeKeyField, LakeSchema, LakeType, Role};
+    use arrow_array::{ArrayRef, StringArray};
     use proptest::prelude::*;
 
     /// A shape with one text key.
@@ -492,12 +374,12 @@ mod tests {
             let store = Store::open("/nonexistent").unwrap();
             let lookup = Lookup::new(&store, shape.clone(), &encoder, &keys).unwrap();
             let one = |text: &String| -> ArrayRef { Arc::new(StringArray::from(vec![text.as_str()])) };
-            let bounds = Bounds {
+            let known = Statistics {
                 lower: one(stored.iter().min().unwrap()),
                 upper: one(stored.iter().max().unwrap()),
-                may_hold_null: false,
+                nulls: vec![Some(0)],
             };
-            let kept = lookup.candidates(&[Some(bounds)]).unwrap().is_some();
+            let kept = ranges(&lookup.columns, &keys, &[Some(known)], 1).unwrap()[0].is_some();
             prop_assert!(kept || !matches, "{stored:?} {key:?}");
         }
     }

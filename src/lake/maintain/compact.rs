@@ -13,16 +13,18 @@ use crate::change::RunId;
 use crate::failpoint;
 use crate::lake::commit::prepared::remove;
 use crate::lake::error::{LakeError, Result};
+use crate::lake::keys::bounds::lowest;
 use crate::lake::maintain::sort::{Order, RUN_BYTES, Sorter};
 use crate::lake::read::datafile::{OpenFile, Wanted};
 use crate::lake::read::deletes::{DeleteIndex, Positions};
+use crate::lake::read::entries::StoredFile;
 use crate::lake::read::manifests::{Files, LiveFile};
 use crate::lake::table::LakeTable;
 use crate::lake::write::file::{FileFormat, FileWriter};
 use crate::lake::write::options::{WriteMode, WriteOptions};
 use arrow_array::RecordBatch;
 use futures::TryStreamExt;
-use iceberg::spec::{DataFile, Datum, PrimitiveLiteral};
+use iceberg::spec::DataFile;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -156,7 +158,7 @@ impl LakeTable {
                 return self.light_groups(&files, picked).await;
             }
         };
-        Ok(packed(chosen, options.target_file_bytes, order, self))
+        packed(chosen, options.target_file_bytes, order, self)
     }
 
     /// Small files, and files with many deleted rows.
@@ -267,13 +269,18 @@ impl LakeTable {
 
 /// Files in the order of their first key, packed into groups of about one target file. A group that would only copy
 /// one file is left out.
-fn packed(mut chosen: Vec<Input>, target: u64, order: &Order, table: &LakeTable) -> Vec<Group> {
-    let first = order.first_field().map(|field| table.shape.ids[field]);
-    let lowest = |input: &Input| Some(rank(input.live.file.lower_bounds().get(&first?)?));
-    chosen.sort_by(|a, b| {
-        let bounds = lowest(a).cmp(&lowest(b));
+fn packed(chosen: Vec<Input>, target: u64, order: &Order, table: &LakeTable) -> Result<Vec<Group>> {
+    let files: Vec<&StoredFile> = chosen.iter().map(|input| &input.live.file).collect();
+    let lowest = match order.first_field() {
+        Some(field) => lowest(&files, &table.shape, field)?,
+        None => vec![None; files.len()],
+    };
+    let mut chosen: Vec<(Option<Vec<u8>>, Input)> = lowest.into_iter().zip(chosen).collect();
+    chosen.sort_by(|(low, a), (other, b)| {
+        let bounds = low.cmp(other);
         bounds.then_with(|| arrival(&a.live).cmp(&arrival(&b.live)))
     });
+    let chosen = chosen.into_iter().map(|(_, input)| input);
     let mut groups = Vec::new();
     let mut inputs: Vec<Input> = Vec::new();
     let mut bytes = 0;
@@ -293,24 +300,7 @@ fn packed(mut chosen: Vec<Input>, target: u64, order: &Order, table: &LakeTable)
         [only] => !only.is_mostly_live(),
         [_, _, ..] => true,
     });
-    groups
-}
-
-/// Ascends with the value among values of one column, also where the column was widened from one type to another.
-fn rank(bound: &Datum) -> (i128, Vec<u8>) {
-    match bound.literal() {
-        PrimitiveLiteral::Boolean(value) => (i128::from(*value), Vec::new()),
-        PrimitiveLiteral::Int(value) => (i128::from(*value), Vec::new()),
-        PrimitiveLiteral::Long(value) => (i128::from(*value), Vec::new()),
-        PrimitiveLiteral::Int128(value) => (*value, Vec::new()),
-        PrimitiveLiteral::UInt128(value) => (0, value.to_be_bytes().to_vec()),
-        PrimitiveLiteral::Float(value) => (f64::from(value.0) as i128, Vec::new()),
-        PrimitiveLiteral::Double(value) => (value.0 as i128, Vec::new()),
-        PrimitiveLiteral::String(value) => (0, value.as_bytes().to_vec()),
-        PrimitiveLiteral::Binary(value) => (0, value.clone()),
-        PrimitiveLiteral::AboveMax => (i128::MAX, Vec::new()),
-        PrimitiveLiteral::BelowMin => (i128::MIN, Vec::new()),
-    }
+    Ok(groups)
 }
 
 fn arrival(live: &LiveFile) -> (i64, &str) {

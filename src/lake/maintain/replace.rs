@@ -28,6 +28,7 @@
 use crate::change::RunId;
 use crate::failpoint;
 use crate::lake::FAIL_AFTER_MANIFESTS;
+use crate::lake::commit::manifests::{ManifestOutput, next_manifests};
 use crate::lake::commit::prepared::{Plan, remove, summary};
 use crate::lake::commit::{ATTEMPTS_MAX, Change, new_snapshot_id, pause};
 use crate::lake::error::{LakeError, Result};
@@ -36,7 +37,7 @@ use crate::lake::keys::lookup::Lookup;
 use crate::lake::maintain::compact::Group;
 use crate::lake::read::datafile::{OpenFile, Wanted};
 use crate::lake::read::deletes::{self, DeleteIndex, Positions};
-use crate::lake::read::manifests::{Files, LiveFile, ManifestOutput, next_manifests};
+use crate::lake::read::manifests::{Files, LiveFile};
 use crate::lake::table::{LakeTable, RUN_PROPERTY};
 use crate::lake::write::file::Compression;
 use futures::TryStreamExt;

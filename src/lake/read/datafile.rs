@@ -5,6 +5,7 @@
 
 use crate::lake::error::{LakeError, Result};
 use crate::lake::read::deletes::Positions;
+use crate::lake::read::entries::Described;
 use crate::lake::schema::Shape;
 use crate::lake::store::Store;
 use arrow_array::cast::AsArray;
@@ -14,7 +15,6 @@ use arrow_cast::CastOptions;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
-use iceberg::spec::DataFile;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, RowSelection, RowSelector,
 };
@@ -45,6 +45,13 @@ pub(in crate::lake) struct OpenFile {
     columns: Vec<Option<usize>>,
 }
 
+/// A footer as it is kept for the process.
+struct Footer {
+    /// Whether the page index is part of it.
+    pages: bool,
+    metadata: ArrowReaderMetadata,
+}
+
 /// Which rows of a file to read.
 pub(in crate::lake) enum Wanted<'a> {
     Except(&'a Positions),
@@ -58,7 +65,7 @@ impl OpenFile {
     pub(in crate::lake) async fn open(
         store: &Store,
         shape: Arc<Shape>,
-        file: &DataFile,
+        file: &impl Described,
         pages: bool,
     ) -> Result<Self> {
         let uri = file.file_path().to_owned();
@@ -74,9 +81,20 @@ impl OpenFile {
             })
             .with_virtual_columns(vec![Arc::new(position)])
             .map_err(failed())?;
-        let metadata = ArrowReaderMetadata::load_async(&mut reader, options)
-            .await
-            .map_err(failed())?;
+        let known = store.cache().get::<Footer>(&uri);
+        let metadata = match known.filter(|known| known.pages || !pages) {
+            Some(known) => known.metadata.clone(),
+            None => {
+                let metadata = ArrowReaderMetadata::load_async(&mut reader, options)
+                    .await
+                    .map_err(failed())?;
+                let bytes = metadata.metadata().memory_size();
+                let metadata = Footer { pages, metadata };
+                let kept = metadata.metadata.clone();
+                store.cache().put(&uri, Arc::new(metadata), bytes);
+                kept
+            }
+        };
         let fields = metadata.parquet_schema().root_schema().get_fields();
         let column_of = |id: &i32| {
             fields.iter().position(|field| {

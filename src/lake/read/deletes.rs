@@ -4,7 +4,8 @@
 //! positions in ascending order. Readers take the union of all delete files of a data file.
 
 use crate::lake::error::{LakeError, Result};
-use crate::lake::read::manifests::{DELETE_PATH_ID, DELETE_POS_ID, Files, LiveFile};
+use crate::lake::read::entries::{DELETE_PATH_ID, DELETE_POS_ID, StoredFile};
+use crate::lake::read::manifests::{Files, LiveFile};
 use crate::lake::store::Store;
 use crate::lake::write::file::Compression;
 use arrow_array::cast::AsArray;
@@ -26,11 +27,14 @@ use std::sync::Arc;
 /// Positions of one data file, ascending.
 pub(in crate::lake) type Positions = RoaringTreemap;
 
+/// Positions by data file.
+type Content = HashMap<String, Positions>;
+
 /// Reads delete files, each at most once.
 #[derive(Default)]
 pub(in crate::lake) struct DeleteIndex {
     /// By path of the delete file: positions by data file.
-    read: HashMap<String, Arc<HashMap<String, Positions>>>,
+    read: HashMap<String, Arc<Content>>,
 }
 
 impl DeleteIndex {
@@ -47,7 +51,7 @@ impl DeleteIndex {
             let content = match self.read.get(path) {
                 Some(content) => content.clone(),
                 None => {
-                    let content = Arc::new(read(store, &delete.file).await?);
+                    let content = content(store, &delete.file).await?;
                     self.read.insert(path.to_owned(), content.clone());
                     content
                 }
@@ -61,12 +65,26 @@ impl DeleteIndex {
 }
 
 /// The data files that a delete file refers to.
-pub(in crate::lake) async fn targets(store: &Store, delete: &DataFile) -> Result<Vec<String>> {
-    Ok(read(store, delete).await?.into_keys().collect())
+pub(in crate::lake) async fn targets(store: &Store, delete: &StoredFile) -> Result<Vec<String>> {
+    Ok(content(store, delete).await?.keys().cloned().collect())
+}
+
+/// The positions of a delete file by data file, from memory when the process has read it before.
+async fn content(store: &Store, delete: &StoredFile) -> Result<Arc<Content>> {
+    let uri = delete.file_path();
+    if let Some(known) = store.cache().get::<Content>(uri) {
+        return Ok(known);
+    }
+    let content = Arc::new(read(store, delete).await?);
+    let bytes = content
+        .iter()
+        .map(|(path, rows)| path.len() + rows.serialized_size() + 128);
+    store.cache().put(uri, content.clone(), bytes.sum());
+    Ok(content)
 }
 
 /// Reads a delete file: positions by data file.
-async fn read(store: &Store, delete: &DataFile) -> Result<HashMap<String, Positions>> {
+async fn read(store: &Store, delete: &StoredFile) -> Result<HashMap<String, Positions>> {
     let path = delete.file_path();
     let failed = || LakeError::parquet("read", path);
     let reader = store.parquet(path, delete.file_size_in_bytes())?;

@@ -50,7 +50,7 @@ use arrow_array::{BooleanArray, RecordBatch};
 use arrow_select::filter::filter_record_batch;
 use futures::stream;
 use futures::{StreamExt, TryStreamExt};
-use iceberg::spec::{Operation, PrimitiveLiteral};
+use iceberg::spec::Operation;
 use std::sync::Arc;
 
 /// The changes from one snapshot to another.
@@ -350,14 +350,8 @@ impl LakeTable {
     async fn seq_high_of(&self, segment: &Segment, seq: usize) -> Result<i64> {
         let id = self.shape.ids.get(seq);
         let bound = |live: &LiveFile| {
-            let bounds = live.file.upper_bounds();
-            match id
-                .and_then(|id| bounds.get(id))
-                .map(|bound| bound.literal())
-            {
-                Some(PrimitiveLiteral::Long(bound)) => *bound,
-                Some(_) | None => i64::MAX,
-            }
+            let upper = id.and_then(|&id| live.file.upper_long(id));
+            upper.unwrap_or(i64::MAX)
         };
         let mut files: Vec<(i64, Arc<LiveFile>)> = segment
             .since

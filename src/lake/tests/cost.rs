@@ -30,3 +30,96 @@ async fn a_run_without_rows_opens_no_manifest() {
     let missing = writer.finish().await;
     assert!(missing.is_err(), "a row has to be looked up");
 }
+
+/// What a snapshot's manifests say of its live files, by the library: path, numbers, and the whole description.
+async fn described(table: &LakeTable) -> Vec<(String, i64, i64, i64, iceberg::spec::DataFile)> {
+    let files = table.files(table.current_snapshot_id()).await.unwrap();
+    let mut entries = Vec::new();
+    for manifest in &files.manifests {
+        let bytes = table.store.read(&manifest.manifest_path).await.unwrap();
+        assert_eq!(bytes.len() as i64, manifest.manifest_length);
+        let parsed = iceberg::spec::Manifest::parse_avro(&bytes).unwrap();
+        let mut counts = (0, 0, 0);
+        let mut least = None;
+        for entry in parsed.into_parts().0 {
+            match entry.status() {
+                iceberg::spec::ManifestStatus::Existing => counts.0 += 1,
+                iceberg::spec::ManifestStatus::Added => counts.1 += 1,
+                iceberg::spec::ManifestStatus::Deleted => counts.2 += 1,
+            }
+            if !entry.is_alive() {
+                continue;
+            }
+            let sequence = entry.sequence_number().unwrap_or(manifest.sequence_number);
+            least = Some(least.unwrap_or(sequence).min(sequence));
+            entries.push((
+                entry.file_path().to_owned(),
+                sequence,
+                entry.snapshot_id().unwrap(),
+                entry.file_size_in_bytes() as i64,
+                entry.data_file().clone(),
+            ));
+        }
+        let told = [
+            manifest.existing_files_count,
+            manifest.added_files_count,
+            manifest.deleted_files_count,
+        ];
+        assert_eq!(told, [Some(counts.0), Some(counts.1), Some(counts.2)]);
+        if let Some(least) = least {
+            assert_eq!(manifest.min_sequence_number, least);
+        }
+    }
+    entries.sort_by(|a, b| a.0.cmp(&b.0));
+    entries
+}
+
+#[tokio::test]
+async fn merged_manifests_say_the_same_of_every_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+    let few = [
+        ("commit.manifest.min-count-to-merge", "5"),
+        ("commit.manifest.target-size-bytes", "1000000"),
+    ];
+    let few = few.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    table
+        .set_properties(few.into_iter().collect())
+        .await
+        .unwrap();
+    let all: Vec<Row> = (0..40).map(|id| row(id, "a", 0)).collect();
+    commit(&mut table, WriteMode::Upsert, &all, &[], true).await;
+    let mut model: Model = all.iter().map(|row| (row.0, row.clone())).collect();
+    let mut before = described(&table).await;
+    let mut least = usize::MAX;
+    for number in 0..23 {
+        let id = i64::from(number) * 7 % 40;
+        let changed = row(id, "b", number);
+        model.insert(id, changed.clone());
+        commit(&mut table, WriteMode::Upsert, &[changed], &[], false).await;
+        let after = described(&table).await;
+        // What is in both snapshots is described alike, numbers included.
+        let common = |entries: &[(String, i64, i64, i64, iceberg::spec::DataFile)], other: &[_]| {
+            let other: BTreeSet<String> = other
+                .iter()
+                .map(|entry: &(String, _, _, _, _)| entry.0.clone())
+                .collect();
+            let common = entries.iter().filter(|entry| other.contains(&entry.0));
+            common.cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(common(&before, &after), common(&after, &before));
+        assert_eq!(
+            read(&table, None).await,
+            model.values().cloned().collect::<Vec<_>>()
+        );
+        let files = table.files(table.current_snapshot_id()).await.unwrap();
+        assert!(
+            files.manifests.len() <= 2 * 5 + 2,
+            "{} manifests",
+            files.manifests.len()
+        );
+        least = least.min(files.manifests.len());
+        before = after;
+    }
+    assert!(least <= 4, "nothing was merged");
+}

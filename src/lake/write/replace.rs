@@ -18,14 +18,9 @@ impl TableWriter {
         let mut lookup = Lookup::new(&store, self.table.shape.clone(), &encoder, keys)?;
         if self.options.mode == WriteMode::Upsert {
             let base = self.base.files().await?;
-            for data in &base.data {
-                let mut found: Vec<(u32, u64)> = Vec::new();
-                let note = |number: usize, row| found.push((number as u32, row));
-                lookup.probe(&data.file, note).await?;
-                if found.is_empty() {
-                    continue;
-                }
-                let gone = self.index.of(&store, &base, data).await?;
+            let mut search = lookup.search(&base.data)?;
+            while let Some((data, found)) = search.next().await? {
+                let gone = self.index.of(&store, &base, &data).await?;
                 let path = data.file.file_path().to_owned();
                 let pending = self.pending.entry(path).or_default();
                 for (number, row) in found {
@@ -39,6 +34,7 @@ impl TableWriter {
                     }
                 }
             }
+            self.stats.add(search.stats);
         }
         for own in &mut self.own {
             let dead = &mut own.dead;

@@ -138,19 +138,16 @@ impl TableWriter {
         let values = fields.len();
         fields.extend(seq);
         let mut newest: HashMap<usize, (i64, bool)> = HashMap::new();
-        let mut lookup = Lookup::new(&store, self.table.shape.clone(), &encoder, asked)?;
-        for data in &base.data {
+        let lookup = Lookup::new(&store, self.table.shape.clone(), &encoder, asked)?;
+        let mut search = lookup.search(&base.data)?;
+        while let Some((data, hits)) = search.next().await? {
             let mut found: HashMap<u64, usize> = HashMap::new();
-            let note = |number: usize, row: u64| {
-                if let KeyState::Row(asking) = asked.state(number) {
+            for (number, row) in hits {
+                if let KeyState::Row(asking) = asked.state(number as usize) {
                     found.insert(row, asking as usize);
                 }
-            };
-            lookup.probe(&data.file, note).await?;
-            if found.is_empty() {
-                continue;
             }
-            let gone = self.index.of(&store, &base, data).await?;
+            let gone = self.index.of(&store, &base, &data).await?;
             let rows: Positions = found.keys().filter(|&&row| !gone.contains(row)).collect();
             if rows.is_empty() {
                 continue;
@@ -174,7 +171,7 @@ impl TableWriter {
                 }
             }
         }
-        self.stats.add(lookup.stats);
+        self.stats.add(search.stats);
         Ok(newest
             .into_iter()
             .map(|(asking, (_, same))| (asking, same))
