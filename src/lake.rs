@@ -5,8 +5,9 @@
 //! | `cache` | manifests and footers that were read, for the rest of the process |
 //! | `store` | files: durable writes, put-if-absent, ranged reads |
 //! | `catalog` | [`Warehouse`]: which metadata file is the current one; the hint and its repair |
-//! | `table` | [`LakeTable`]: properties, checkpoint, snapshots, tags |
+//! | `table` | [`LakeTable`]: properties, checkpoint, snapshots |
 //! | `ancestry` | whether `main` still holds what the checkpoint says; commits of other writers |
+//! | `tags` | [`TargetTags`]: which snapshots targets need; the protocol that keeps them is argued at its head |
 //! | `schema` | our schema to Iceberg's, Parquet's and Arrow's |
 //! | `read/` | a snapshot's files, their rows, position deletes, [`Delta`]: what changed between two snapshots |
 //! | `keys/` | keys in memory; finding their rows in files |
@@ -27,6 +28,7 @@ mod read;
 mod schema;
 mod store;
 mod table;
+mod tags;
 mod write;
 
 #[cfg(test)]
@@ -44,6 +46,7 @@ pub use read::delta::{Basis, Delta, Segment};
 pub use read::scan::BatchStream;
 pub use schema::SCHEMA_PROPERTY;
 pub use table::{CHECKPOINT_PROPERTY, LakeTable, RUN_PROPERTY, SnapshotInfo, SnapshotRef};
+pub use tags::{Loading, Tagged, TargetTags};
 pub use write::TableWriter;
 pub use write::file::{Compression, Dictionaries};
 pub use write::options::{Op, WriteMode, WriteOptions};

@@ -33,11 +33,12 @@ use crate::mssql::channel::Channel;
 use crate::mssql::control::Control;
 use crate::mssql::settings::Connection;
 use crate::report::{ErrorReport, Outcome, RunReport, TableReport};
+use crate::target::state::Identity;
 use retry::Attempts;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 
 /// What a run does to each table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +89,8 @@ struct Side {
     parallel_tables: usize,
     /// Permits for the data connections of large tables beyond the first of each.
     channels: Arc<Semaphore>,
+    /// What the server calls itself and the database, once it was asked.
+    identity: OnceCell<Identity>,
 }
 
 /// A worker's connections, opened when first needed and dropped when an error leaves them in doubt.
@@ -229,7 +232,8 @@ impl Sync {
         if matches!(action, Action::Extract | Action::Sync) {
             let mut attempts = Attempts::new();
             report.extract = loop {
-                let result = extract::extract(self, run_id, table, links).await;
+                let loads = action == Action::Sync && self.target.is_some();
+                let result = extract::extract(self, run_id, table, links, loads).await;
                 match links.guard(result) {
                     Ok(done) => break Some(done),
                     Err(error) => attempts.after(error, &name, observer).await?,
@@ -297,6 +301,7 @@ impl Side {
             connection,
             parallel_tables: side.parallel_tables,
             channels: Arc::new(Semaphore::new(side.parallel_channels - 1)),
+            identity: OnceCell::new(),
         })
     }
 }

@@ -44,8 +44,11 @@ use crate::lake::keys::lookup::LookupStats;
 use crate::lake::table::{
     CHECKPOINT_PROPERTY, LakeTable, RUN_PROPERTY, SEQ_PROPERTY, checkpoint_text,
 };
+use crate::lake::tags::{Loading, Moves};
 use crate::lake::write::options::WriteMode;
-use iceberg::spec::{Schema, Snapshot, SnapshotReference, Summary, TableMetadataBuilder};
+use iceberg::spec::{
+    Schema, Snapshot, SnapshotReference, SnapshotRetention, Summary, TableMetadataBuilder,
+};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
@@ -65,6 +68,8 @@ pub struct CommitIntent {
     pub summary: BTreeMap<String, String>,
     /// Further table properties.
     pub properties: BTreeMap<String, String>,
+    /// The target that is to load the snapshot next.
+    pub loading: Option<Loading>,
 }
 
 /// What a commit made.
@@ -85,7 +90,7 @@ pub struct Committed {
 #[derive(Default)]
 pub(in crate::lake) struct Change {
     properties: HashMap<String, String>,
-    references: Vec<(String, SnapshotReference)>,
+    tags: Moves,
     snapshot: Option<Snapshot>,
     schema: Option<Schema>,
 }
@@ -102,9 +107,10 @@ impl Change {
         }
     }
 
-    pub(in crate::lake) fn reference(name: String, reference: SnapshotReference) -> Self {
+    /// Tags that move.
+    pub(in crate::lake) fn tags(moves: Moves) -> Self {
         Self {
-            references: vec![(name, reference)],
+            tags: moves,
             ..Self::default()
         }
     }
@@ -126,9 +132,9 @@ impl Change {
         }
     }
 
-    fn is_nothing(&self) -> bool {
+    pub(in crate::lake) fn is_nothing(&self) -> bool {
         self.properties.is_empty()
-            && self.references.is_empty()
+            && self.tags == Moves::default()
             && self.snapshot.is_none()
             && self.schema.is_none()
     }
@@ -314,6 +320,9 @@ impl LakeTable {
             .with_schema_id(metadata.current_schema_id())
             .build();
         change.snapshot = Some(snapshot);
+        if let Some(loading) = &intent.loading {
+            change.tags = self.tags().with_commit(loading, snapshot_id);
+        }
         Ok(change)
     }
 
@@ -337,8 +346,13 @@ impl LakeTable {
             if let Some(snapshot) = change.snapshot {
                 builder = builder.set_branch_snapshot(snapshot, BRANCH)?;
             }
-            for (name, reference) in change.references {
-                builder = builder.set_ref(&name, reference)?;
+            for (name, snapshot) in change.tags.set {
+                let max_ref_age_ms = None;
+                let keep = SnapshotRetention::Tag { max_ref_age_ms };
+                builder = builder.set_ref(&name, SnapshotReference::new(snapshot, keep))?;
+            }
+            for name in change.tags.removed {
+                builder = builder.remove_ref(&name);
             }
             builder.build()
         };

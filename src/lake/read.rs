@@ -5,5 +5,6 @@ pub(in crate::lake) mod datafile;
 pub(in crate::lake) mod deletes;
 pub(in crate::lake) mod delta;
 pub(in crate::lake) mod entries;
+pub(in crate::lake) mod given;
 pub(in crate::lake) mod manifests;
 pub(in crate::lake) mod scan;

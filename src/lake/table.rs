@@ -7,8 +7,9 @@ use crate::lake::error::{LakeError, Result};
 use crate::lake::read::manifests::Files;
 use crate::lake::schema::Shape;
 use crate::lake::store::Store;
+use crate::lake::tags::{Tagged, Tags, TargetTags};
 use crate::schema::{LakeSchema, Role, TableKind, TableName};
-use iceberg::spec::{Snapshot, SnapshotReference, SnapshotRetention, TableMetadata};
+use iceberg::spec::{Snapshot, TableMetadata};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -323,28 +324,45 @@ impl LakeTable {
         .await
     }
 
-    /// Points a tag at a snapshot, creating or moving it. Tagged snapshots are not expired by any engine.
-    pub async fn tag(&mut self, tag: &str, snapshot_id: i64) -> Result<()> {
-        let tag = (tag.to_owned(), snapshot_id);
-        if self.version.tags.contains(&tag) {
+    pub(in crate::lake) fn tags(&self) -> Tags<'_> {
+        Tags {
+            tags: &self.version.tags,
+            metadata: self.metadata(),
+        }
+    }
+
+    /// What the tags of this version say of a target.
+    pub fn tagged(&self, target: &TargetTags) -> Tagged {
+        self.tags().of(target)
+    }
+
+    /// Tags what a load has loaded, unless a tag of the target names it already. Call it with the load's lock held.
+    pub async fn tag_loaded(&mut self, target: &TargetTags, loaded: i64) -> Result<()> {
+        let target = target.clone();
+        self.apply(None, None, move |table| {
+            if !table.has_snapshot(loaded) {
+                let table = &table.name;
+                tracing::warn!(%table, snapshot = loaded, "the loaded snapshot was expired before it was tagged");
+            }
+            Ok(Change::tags(table.tags().after_load(&target, loaded)))
+        })
+        .await
+    }
+
+    /// As [`LakeTable::tag_loaded`] without the lock: leaves the tags alone if they are no longer those of this
+    /// version, which was read before the load state.
+    pub async fn mend_loaded(&mut self, target: &TargetTags, loaded: i64) -> Result<()> {
+        let seen = self.tagged(target);
+        if Change::tags(self.tags().after_load(target, loaded)).is_nothing() {
             return Ok(());
         }
+        let target = target.clone();
         self.apply(None, None, move |table| {
-            if table.metadata().snapshot_by_id(snapshot_id).is_none() {
-                return Err(LakeError::SnapshotNotFound {
-                    table: table.name.clone(),
-                    wanted: snapshot_id.to_string(),
-                    available: table.available(),
-                });
+            if table.tagged(&target) == seen {
+                Ok(Change::tags(table.tags().after_load(&target, loaded)))
+            } else {
+                Ok(Change::nothing())
             }
-            if table.version.tags.contains(&tag) {
-                return Ok(Change::nothing());
-            }
-            let keep = SnapshotRetention::Tag {
-                max_ref_age_ms: None,
-            };
-            let reference = SnapshotReference::new(snapshot_id, keep);
-            Ok(Change::reference(tag.0.clone(), reference))
         })
         .await
     }

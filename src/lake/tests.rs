@@ -9,6 +9,7 @@ mod evolving;
 mod interop;
 mod maintaining;
 mod standing;
+mod tagging;
 mod writing;
 
 use super::*;
@@ -141,6 +142,7 @@ fn intent(table: &LakeTable, run_id: RunId) -> CommitIntent {
         checkpoint: checkpoint(run_id),
         summary: BTreeMap::new(),
         properties: BTreeMap::new(),
+        loading: None,
     }
 }
 

@@ -17,7 +17,7 @@
 use super::backfill::{self, RangesRead};
 use super::follow::{self, Following, mapping_error};
 use super::standing::{Footing, footing, foreign_meanwhile};
-use super::{Links, Phase, Sync, reread};
+use super::{Links, Phase, Sync, load, reread};
 use crate::change::{CHECKPOINT_VERSION, Checkpoint, RunId, Strategy};
 use crate::config::{OnForeignCommit, Table};
 use crate::error::{Disposition, Error, Kind, Result};
@@ -144,12 +144,13 @@ fn no_key() -> Error {
     Error::new(Kind::Source, Disposition::Definite, message)
 }
 
-/// Extracts one table; see the module head for the order of events.
+/// Extracts one table; see the module head for the order of events. `loads`: the snapshot is to be loaded next.
 pub(super) async fn extract(
     sync: &Sync,
     run_id: RunId,
     table: &Table,
     links: &mut Links,
+    loads: bool,
 ) -> Result<ExtractReport> {
     let clock = Instant::now();
     let Settled {
@@ -226,7 +227,11 @@ pub(super) async fn extract(
     if nothing_new(&prepared, &plan, checkpoint.as_ref()) {
         prepared.abandon(&lake).await;
     } else {
-        let committed = commit(&mut lake, prepared, run_id, &plan, read.base, &mut report).await?;
+        let mut intent = intent(&prepared, run_id, &plan, read.base, &mut report);
+        if loads {
+            intent.loading = load::loading(sync, table, &lake, links).await;
+        }
+        let committed = lake.commit(prepared, intent).await?;
         if let Some(ranges) = read.ranges {
             ranges.clean_up(&lake, &committed).await;
         }
@@ -261,14 +266,14 @@ fn nothing_new(
     counts.inserted + counts.updated + counts.deleted == 0
 }
 
-async fn commit(
-    lake: &mut LakeTable,
-    prepared: PreparedCommit,
+/// What the commit means, and the report of what it will have done.
+fn intent(
+    prepared: &PreparedCommit,
     run_id: RunId,
     plan: &ExtractPlan,
     base: Option<RunId>,
     report: &mut ExtractReport,
-) -> Result<crate::lake::Committed> {
+) -> CommitIntent {
     let counts = prepared.counts();
     report.inserted = counts.inserted;
     report.updated = counts.updated;
@@ -289,14 +294,14 @@ async fn commit(
         snapshot_id: None,
         committed_at: now(),
     };
-    let intent = CommitIntent {
+    CommitIntent {
         run_id,
         base_checkpoint: base,
         checkpoint,
         summary: BTreeMap::new(),
         properties: BTreeMap::new(),
-    };
-    Ok(lake.commit(prepared, intent).await?)
+        loading: None,
+    }
 }
 
 pub(super) fn now() -> String {

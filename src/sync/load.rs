@@ -10,18 +10,18 @@
 //!    staging heap; bulk copy the delta into it. (A staging table, dropped by the next load.)
 //! 4. One transaction: compare-and-set on the load state, merge, deletes, new load state, the staging table
 //!    dropped. (All or nothing. When the reply is lost, the load state says whether this run's id is there.)
-//! 5. Tag the loaded snapshot in the lake. (Missing tag: the next load sets it, whether or not it has anything else
-//!    to do.)
+//! 5. Tag the loaded snapshot in the lake, unless the commit of a `sync` has done so ([`TargetTags`] argues that).
+//!    (Missing tag: the next load sets it, whether or not it has anything else to do.)
 
 use super::follow::{self, Following};
 use super::look;
 use super::stage::{self, Operation, StagedPart, parts_of};
-use super::{Links, Phase, Sync};
+use super::{Links, Phase, Side, Sync};
 use crate::change::{MergeMode, RunId};
 use crate::config::{OnChange, Table};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::failpoint;
-use crate::lake::{Basis, LakeError, LakeTable, SnapshotInfo, SnapshotRef};
+use crate::lake::{Basis, LakeError, LakeTable, Loading, SnapshotInfo, SnapshotRef, TargetTags};
 use crate::mssql::control::Control;
 use crate::mssql::sql;
 use crate::report::{LoadPlan, LoadReport};
@@ -30,7 +30,7 @@ use crate::schema::drift::{Recorded, SchemaChange};
 use crate::target::evolve::{self, LakeColumns};
 use crate::target::inspect::{self, TargetTable};
 use crate::target::merge::{self, LoadCounts, LoadOptions, MergePlan, StateChange};
-use crate::target::state::{self, LoadState};
+use crate::target::state::{self, Identity, LoadState};
 use crate::target::{TargetError, staging};
 use std::collections::HashMap;
 use std::time::Instant;
@@ -126,9 +126,9 @@ pub(super) async fn load(
     let snapshot = lake.resolve(wanted)?;
     let control = Links::control(&mut links.target, side, Kind::Target).await?;
     let before = state::read(control, &table.target).await?;
-    let tag = format!("icesync-loaded-{}", table.target);
+    let tags = tags(side, table, control).await?;
     if let Some(done) = already_loaded(table, &lake, &snapshot, before.as_ref(), full)? {
-        lake.tag(&tag, snapshot.id).await?;
+        lake.mend_loaded(&tags, snapshot.id).await?;
         return Ok(done);
     }
     state::ensure_schema(control).await?;
@@ -136,8 +136,8 @@ pub(super) async fn load(
     // Another load may have moved the state while this one waited for the lock.
     let before = state::read(control, &table.target).await?;
     if let Some(done) = already_loaded(table, &lake, &snapshot, before.as_ref(), full)? {
+        lake.tag_loaded(&tags, snapshot.id).await?;
         staging::unlock(control, &table.target).await?;
-        lake.tag(&tag, snapshot.id).await?;
         return Ok(done);
     }
     staging::drop_orphans(control, &table.target).await?;
@@ -161,7 +161,7 @@ pub(super) async fn load(
     let loaded = work.run(links).await?;
     let (schema_changes, warnings) = (work.schema_changes, work.warnings);
     failpoint::reach(FAIL_AFTER_APPLY);
-    lake.tag(&tag, snapshot.id).await?;
+    lake.tag_loaded(&tags, snapshot.id).await?;
     let control = Links::control(&mut links.target, side, Kind::Target).await?;
     staging::unlock(control, &table.target).await?;
     Ok(LoadReport {
@@ -178,6 +178,46 @@ pub(super) async fn load(
         seconds: clock.elapsed().as_secs_f64(),
         warnings,
     })
+}
+
+/// The tags of a target in its lake table.
+async fn tags(side: &Side, table: &Table, control: &mut Control) -> Result<TargetTags> {
+    let identity = side.identity.get_or_try_init(|| state::identity(control));
+    let Identity { server, database } = identity.await?;
+    Ok(TargetTags::new(server, database, &table.target))
+}
+
+/// What a commit is to protect, the snapshot of which is loaded next: what the target has loaded just now. None when
+/// the target cannot say; the commit does not depend on it, and the load that follows tells why.
+pub(super) async fn loading(
+    sync: &Sync,
+    table: &Table,
+    lake: &LakeTable,
+    links: &mut Links,
+) -> Option<Loading> {
+    let asked = async {
+        let side = sync.target_side()?;
+        let control = Links::control(&mut links.target, side, Kind::Target).await?;
+        let target = tags(side, table, control).await?;
+        // In this order: a tag that moves after this look is newer than the state.
+        let seen = lake.tagged(&target);
+        let state = state::read(control, &table.target).await?;
+        let loaded = known(lake, state.as_ref()).map(|state| state.snapshot_id);
+        Ok::<_, Error>(Loading {
+            target,
+            loaded,
+            seen,
+        })
+    };
+    let asked = asked.await;
+    match asked {
+        Ok(loading) => Some(loading),
+        Err(error) => {
+            tracing::debug!(table = %table.source, error = %error, "the loaded snapshot is not tagged with the commit");
+            links.target = None;
+            None
+        }
+    }
 }
 
 /// The report of a load that has nothing to do; an error when the target is elsewhere than the lake table.
@@ -265,15 +305,17 @@ impl Work<'_> {
         let staging = staging::create(control, schema, &target, self.run_id).await?;
         let staged = stage::stage(self.sync, self.name, self.lake, links, &staging, &parts).await?;
         failpoint::reach(FAIL_AFTER_STAGING);
-        self.sync.observer.phase(self.name, Phase::Merge, staged);
+        self.sync
+            .observer
+            .phase(self.name, Phase::Merge, staged.rows);
         let options = LoadOptions {
             mode: self.table.merge.mode,
             statement: self.table.merge.statement,
-            has_deletes: parts.iter().any(|part| part.operation == Operation::Delete),
+            has_deletes: staged.deletes > 0,
             segments: parts
                 .last()
                 .map_or(1, |part| part.number.unsigned_abs() + 1),
-            staged_rows: staged,
+            staged_rows: staged.rows,
             first_load: self.before.is_none(),
         };
         let mut plan = merge::plan(schema, &target, &staging, &options);
@@ -282,7 +324,7 @@ impl Work<'_> {
         let change = self.state_change();
         let counts = self.apply(links, &plan, &change).await?;
         Ok(Loaded {
-            staged,
+            staged: staged.rows,
             counts,
             created,
         })
@@ -290,6 +332,7 @@ impl Work<'_> {
 
     /// What is staged, in order. A full load also stages the keys that are gone since the last load, where it can tell.
     async fn parts(&mut self) -> Result<Vec<StagedPart>> {
+        self.check_full()?;
         let whole = self.full || self.table.merge.mode == MergeMode::Replace;
         let known = self
             .before
@@ -323,8 +366,8 @@ impl Work<'_> {
         Ok(parts)
     }
 
-    /// Refuses to append what may be rows that only moved; tells why a load of few changes may stage many rows.
-    fn check_basis(&mut self, basis: Basis, known: &LoadState) -> Result<()> {
+    /// Refuses to append what may be rows that only moved; says in the log why a load of few changes may stage many.
+    fn check_basis(&self, basis: Basis, known: &LoadState) -> Result<()> {
         match basis {
             Basis::Nothing | Basis::Snapshots => return Ok(()),
             Basis::Ends => {}
@@ -333,7 +376,7 @@ impl Work<'_> {
         let (old, new) = (known.sequence_number, self.snapshot.sequence_number);
         let cause = format!(
             "lake table {table} no longer leads from snapshot {old}, which target {target} has loaded, \
-to snapshot {new} (another engine expired snapshots or rolled the table back)"
+to snapshot {new}: another engine expired snapshots or rolled the table back"
         );
         if self.lake.kind() == TableKind::Mirror && self.table.merge.mode == MergeMode::Append {
             return Err(lake_error(format!(
@@ -341,10 +384,23 @@ to snapshot {new} (another engine expired snapshots or rolled the table back)"
 moved; use `merge: {{ mode: upsert }}`, or `replace`"
             )));
         }
-        self.warnings.push(format!(
-            "{cause}; the two snapshots were compared instead, so rows that a compaction moved count as unchanged"
-        ));
+        tracing::info!(
+            "{cause}. The two are compared instead: rows that a compaction moved are staged, too"
+        );
         Ok(())
+    }
+
+    /// Refuses a full load that would insert rows again.
+    fn check_full(&self) -> Result<()> {
+        match (self.table.merge.mode, self.before) {
+            (MergeMode::Append, Some(_)) if self.full => {}
+            (MergeMode::Append | MergeMode::Upsert | MergeMode::Replace, _) => return Ok(()),
+        }
+        let target = &self.table.target;
+        Err(lake_error(format!(
+            "target {target} has been loaded before, and with `merge.mode: append` a full load would insert its rows \
+again. Use `merge: {{ mode: replace }}`; or empty {target}, delete its row in icesync.load_state, and load again"
+        )))
     }
 
     fn warn_of_leftovers(&mut self, why: &str) {

@@ -46,9 +46,17 @@ struct Lanes {
     tasks: JoinSet<Result<(Channel, u64)>>,
     next: usize,
     rows: u64,
+    deletes: u64,
 }
 
-/// Bulk copies every part; answers how many rows were staged, all of them acknowledged.
+/// What was staged, all of it acknowledged.
+pub(super) struct Staged {
+    pub rows: u64,
+    /// How many of them are deletes.
+    pub deletes: u64,
+}
+
+/// Bulk copies every part.
 pub(super) async fn stage(
     sync: &Sync,
     name: &str,
@@ -56,7 +64,7 @@ pub(super) async fn stage(
     links: &mut Links,
     staging: &StagingTable,
     parts: &[StagedPart],
-) -> Result<u64> {
+) -> Result<Staged> {
     let shape = lake.lake_schema();
     let side = sync.target_side()?;
     Links::rows(&mut links.target_rows, side, Kind::Target).await?;
@@ -70,16 +78,21 @@ pub(super) async fn stage(
         tasks: JoinSet::new(),
         next: 0,
         rows: 0,
+        deletes: 0,
     };
     if let Some(channel) = links.target_rows.take() {
         lanes.open(channel, None);
     }
     let fed = lanes.feed(sync, name, shape, parts).await;
+    let deletes = lanes.deletes;
     // What a copy says is the cause where both failed: the feeder only saw it go away.
     let (channel, copied) = lanes.close().await?;
     fed?;
     links.target_rows = channel;
-    Ok(copied)
+    Ok(Staged {
+        rows: copied,
+        deletes,
+    })
 }
 
 impl Lanes {
@@ -116,7 +129,15 @@ impl Lanes {
             let mut stream = part.rows();
             while let Some(batch) = stream.next().await {
                 let batch = staged_batch(&schema, &batch?, part)?;
-                self.rows += batch.num_rows() as u64;
+                if batch.num_rows() == 0 {
+                    continue;
+                }
+                let rows = batch.num_rows() as u64;
+                self.rows += rows;
+                match part.operation {
+                    Operation::Upsert => {}
+                    Operation::Delete => self.deletes += rows,
+                }
                 sync.observer.phase(name, Phase::Stage, self.rows);
                 if self.rows > ROWS_PER_CHANNEL * self.lanes.len() as u64
                     && let Ok(permit) = Arc::clone(&side.channels).try_acquire_owned()

@@ -49,6 +49,33 @@ pub async fn ensure_schema(control: &mut Control) -> Result<(), TargetError> {
         .map_err(denied)
 }
 
+/// A target database as its server calls it: the same for every way to connect to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    pub server: String,
+    pub database: String,
+}
+
+/// Asks the server for its name and the database's.
+pub async fn identity(control: &mut Control) -> Result<Identity, TargetError> {
+    let failed = |source| TargetError::Server {
+        doing: "asking for the name of",
+        target: "the target database".to_owned(),
+        source: Box::new(source),
+    };
+    let rows = control.query(&state::identity()).await.map_err(failed)?;
+    let row = rows
+        .first()
+        .ok_or_else(|| MssqlError::Shape("no row".into()));
+    let read = |row: &Record| {
+        Ok(Identity {
+            server: row.text("server")?.to_owned(),
+            database: row.text("database")?.to_owned(),
+        })
+    };
+    row.and_then(read).map_err(failed)
+}
+
 /// What the target has loaded; none when it never was a target, or its database has no `icesync` schema.
 pub async fn read(
     control: &mut Control,

@@ -5,6 +5,7 @@ mod drift;
 mod engines;
 mod faults;
 mod harness;
+mod loaded;
 mod loads;
 mod planes;
 mod random;

@@ -39,6 +39,13 @@ impl KeyEncoder {
         })
     }
 
+    /// Encodes keys as they are: keys that the lake takes for one have bytes of their own.
+    pub(in crate::lake) fn unfolded(shape: &Shape) -> Result<Self> {
+        let mut encoder = Self::new(shape)?;
+        encoder.folds.fill(KeyFold::default());
+        Ok(encoder)
+    }
+
     /// Encodes the key columns of a batch, given in key order.
     pub(in crate::lake) fn encode(&self, columns: &[ArrayRef]) -> Result<Rows> {
         let folded: Vec<ArrayRef> = columns

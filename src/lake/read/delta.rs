@@ -1,7 +1,8 @@
 //! What changed between two snapshots, read without holding it in memory.
 //!
 //! A delta from snapshot A to snapshot B is a list of segments, to be applied in order. Applying a segment means:
-//! take its deleted keys, less those that its upserts hold; delete them; then insert or update its upserts.
+//! take its deleted keys, less those that its upserts hold; delete them; then insert or update its upserts. Read in
+//! this order, upserts first, most of those are left out already ([`given`](super::given)).
 //!
 //! **One segment compares its two ends.** A row lies at a position of a data file, and neither files nor rows in
 //! them ever change. So a row is in A and in B exactly if its file is in both and its position is deleted in
@@ -40,6 +41,7 @@
 use crate::lake::error::{LakeError, Result};
 use crate::lake::read::datafile::Wanted;
 use crate::lake::read::deletes::Positions;
+use crate::lake::read::given::Given;
 use crate::lake::read::manifests::{Files, LiveFile};
 use crate::lake::read::scan::{BatchStream, Reading};
 use crate::lake::table::LakeTable;
@@ -92,6 +94,8 @@ pub struct Segment {
     revived: Vec<(Arc<LiveFile>, Arc<Positions>)>,
     /// Of `added`, only rows with a greater value of this field are new.
     above: Option<(usize, i64)>,
+    /// Keys of the upserts that were streamed; none when there is nothing to delete.
+    pub(in crate::lake) given: Option<Arc<Given>>,
 }
 
 impl Segment {
@@ -107,16 +111,27 @@ impl Segment {
                 .map(move |batch| only_above(&batch?, field, high))
                 .boxed(),
         };
-        added.chain(self.rows_at(&self.revived, fields)).boxed()
+        let upserts = added.chain(self.rows_at(&self.revived, fields)).boxed();
+        let (Some(given), key) = (self.given.clone(), self.key.clone()) else {
+            return upserts;
+        };
+        let noted = move |batch: RecordBatch| given.note(&batch, &key).map(|()| batch);
+        upserts.map(move |batch| noted(batch?)).boxed()
     }
 
-    /// Streams the keys of rows that are gone or replaced: the key columns in key order. Take out those that
-    /// [`Segment::upserts`] has before deleting anything.
+    /// Streams the keys of rows that are gone or replaced: the key columns in key order. Keys that
+    /// [`Segment::upserts`] has given so far are left out, as far as memory allows; take out the others before
+    /// deleting anything.
     pub fn deletes(&self) -> BatchStream {
-        self.reading
+        let deletes = self
+            .reading
             .live_rows(self.since.clone(), self.removed.clone(), self.key.clone())
             .chain(self.rows_at(&self.thinned, &self.key))
-            .boxed()
+            .boxed();
+        match self.given.clone() {
+            Some(given) => deletes.map(move |batch| given.others(&batch?)).boxed(),
+            None => deletes,
+        }
     }
 
     /// Streams the rows at positions of files.
@@ -268,6 +283,7 @@ impl LakeTable {
             thinned: Vec::new(),
             revived: Vec::new(),
             above: None,
+            given: None,
             until: until.clone(),
             since: since.clone(),
         };
@@ -310,6 +326,9 @@ impl LakeTable {
                 what: "deleted in a target",
             });
         }
+        if gone && !segment.key.is_empty() {
+            segment.given = Some(Arc::new(Given::new(&self.shape)?));
+        }
         Ok(segment)
     }
 
@@ -342,6 +361,7 @@ impl LakeTable {
         segment.above = Some((seq, high));
         segment.removed.clear();
         segment.thinned.clear();
+        segment.given = None;
         Ok(())
     }
 

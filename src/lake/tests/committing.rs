@@ -51,10 +51,8 @@ async fn of_racing_runs_one_commits() {
         let mut table = table.clone();
         let snapshot = table.current_snapshot_id().unwrap();
         tags.push(tokio::spawn(async move {
-            table
-                .tag(&format!("icesync-loaded-{number}"), snapshot)
-                .await
-                .unwrap();
+            let target = TargetTags::new("server", &format!("db{number}"), &name());
+            table.tag_loaded(&target, snapshot).await.unwrap();
         }));
     }
     for tag in tags {
@@ -63,12 +61,12 @@ async fn of_racing_runs_one_commits() {
     let mut table = warehouse.table(&name()).await.unwrap().unwrap();
     let [first, last] = [0, 1].map(|at| table.snapshots()[at].clone());
     assert_eq!((first.tags.len(), last.tags.len()), (0, 8));
-    table.tag("icesync-loaded-0", first.id).await.unwrap();
-    assert_eq!(table.snapshots()[0].tags, ["icesync-loaded-0"]);
-    assert!(matches!(
-        table.tag("x", 1).await,
-        Err(LakeError::SnapshotNotFound { .. })
-    ));
+    let target = TargetTags::new("server", "db0", &name());
+    table.tag_loaded(&target, first.id).await.unwrap();
+    assert_eq!(
+        table.snapshots()[0].tags,
+        ["icesync-loaded-server.db0.dbo.orders"]
+    );
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use super::ancestry::{expire, roll_back};
 use super::*;
+use crate::lake::read::given::Given;
 use proptest::prelude::*;
 use std::collections::HashSet;
 
@@ -38,6 +39,31 @@ async fn a_delta_from_a_snapshot_to_itself_is_empty() {
     assert!(none.segments.is_empty());
 }
 
+#[tokio::test]
+async fn keys_beyond_the_memory_for_them_are_upserted_and_deleted() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+    let rows: Vec<Row> = (0..40).map(|id| row(id, "a", 1)).collect();
+    commit(&mut table, WriteMode::Upsert, &rows, &[], true).await;
+    commit(&mut table, WriteMode::Upsert, &rows[..20], &[39], true).await;
+    let ids: Vec<i64> = table.snapshots().iter().map(|made| made.id).collect();
+    for (bytes_max, expected) in [(1 << 20, 1), (1, 21)] {
+        let mut delta = table.delta(Some(ids[0]), ids[1]).await.unwrap();
+        let segment = &mut delta.segments[0];
+        let given = Given::new(&table.shape).unwrap().bounded(bytes_max);
+        segment.given = Some(Arc::new(given));
+        let upserts: Vec<RecordBatch> = segment.upserts().try_collect().await.unwrap();
+        let noted = upserts.first().unwrap().num_rows();
+        let deletes: Vec<RecordBatch> = segment.deletes().try_collect().await.unwrap();
+        let rows =
+            |batches: &[RecordBatch]| batches.iter().map(RecordBatch::num_rows).sum::<usize>();
+        assert_eq!(rows(&upserts), 20);
+        // The first batch is noted in any case.
+        let left_out = if bytes_max == 1 { noted } else { 0 };
+        assert_eq!(rows(&deletes), expected - left_out);
+    }
+}
+
 /// One commit of the property test.
 #[derive(Debug, Clone)]
 enum Step {
@@ -72,12 +98,11 @@ pub(super) async fn apply_delta(table: &LakeTable, from: Option<i64>, to: i64, t
         assert_eq!(keys.len(), upserts.len(), "a key is upserted once");
         for batch in &deletes {
             for key in batch.column(0).as_primitive::<Int64Type>().values() {
-                if !keys.contains(key) {
-                    assert!(
-                        target.remove(key).is_some(),
-                        "key {key} is deleted but was not there"
-                    );
-                }
+                assert!(!keys.contains(key), "key {key} is upserted and deleted");
+                assert!(
+                    target.remove(key).is_some(),
+                    "key {key} is deleted but was not there"
+                );
             }
         }
         target.extend(upserts.into_iter().map(|row| (row.0, row)));

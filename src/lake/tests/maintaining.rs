@@ -337,23 +337,7 @@ async fn a_rewrite_of_rows_that_were_rolled_back_is_given_up() {
         .await
         .unwrap();
     // Another engine rolls the table back to where the rows are live.
-    let back = iceberg::spec::SnapshotReference::new(
-        first,
-        iceberg::spec::SnapshotRetention::Branch {
-            min_snapshots_to_keep: None,
-            max_snapshot_age_ms: None,
-            max_ref_age_ms: None,
-        },
-    );
-    table
-        .apply(None, None, |_| {
-            Ok(crate::lake::commit::Change::reference(
-                "main".to_owned(),
-                back.clone(),
-            ))
-        })
-        .await
-        .unwrap();
+    ancestry::roll_back(&mut table, first).await;
     let replaced = table.replace_files(&group, outputs, RunId::generate());
     assert!(!replaced.await.unwrap());
     assert_eq!(read(&table, None).await, rows);

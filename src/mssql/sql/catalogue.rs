@@ -87,6 +87,7 @@ impl Examples {
             "",
             define::release_session_lock(lock),
         );
+        self.add("identity", "", state::identity());
         self.add("read_state", "", state::read_state("dbo.orders"));
         self.add("list_states", "", state::list_states());
         let lock = "icesync:apply:dbo.orders";

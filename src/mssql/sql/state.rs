@@ -20,6 +20,14 @@ pub struct StateChange {
 const COLUMNS: &str = "s.[lake_table], s.[table_uuid], s.[snapshot_id], s.[sequence_number], s.[run_id], \
 CONVERT(nvarchar(30), s.[loaded_at], 126) AS loaded_at, s.[inserted], s.[updated], s.[deleted], s.[unchanged]";
 
+/// What the server calls itself, and the connection's database: `server`, `database`.
+pub fn identity() -> Statement {
+    Statement::plain(
+        "SELECT COALESCE(CONVERT(nvarchar(128), @@SERVERNAME), \
+CONVERT(nvarchar(128), SERVERPROPERTY(N'ServerName')), N'') AS [server], DB_NAME() AS [database];",
+    )
+}
+
 /// The state of a target; no row when it has none.
 pub fn read_state(target: &str) -> Statement {
     let mut params = Params::default();

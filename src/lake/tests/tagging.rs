@@ -1,0 +1,233 @@
+//! Whatever loads, commits and deaths follow each other: what a target has loaded is tagged.
+
+use super::*;
+use proptest::prelude::*;
+
+fn target(database: &str) -> TargetTags {
+    TargetTags::new("SQL01\\PROD", database, &name())
+}
+
+fn tags(table: &LakeTable) -> Vec<(String, i64)> {
+    let mut tags = table.version.tags.clone();
+    tags.sort();
+    tags
+}
+
+/// Commits a row as `sync` does it.
+async fn sync(table: &mut LakeTable, loaded: Option<i64>) -> i64 {
+    let loading = Loading {
+        target: target("db"),
+        loaded,
+        seen: table.tagged(&target("db")),
+    };
+    commit_for(table, Some(loading)).await
+}
+
+async fn commit_for(table: &mut LakeTable, loading: Option<Loading>) -> i64 {
+    let id = table.metadata_version() as i64;
+    let prepared = prepare(table, WriteMode::Upsert, &[row(id, "a", 1)], &[], false).await;
+    let intent = CommitIntent {
+        loading,
+        ..intent(table, RunId::generate())
+    };
+    let made = table.commit(prepared, intent).await.unwrap();
+    made.snapshot_id.unwrap()
+}
+
+#[tokio::test]
+async fn a_sync_publishes_one_version_and_protects_what_was_and_what_is_loaded() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+    let loaded_tag = "icesync-loaded-SQL01%5CPROD.db.dbo.orders".to_owned();
+    let loading_tag = "icesync-loading-SQL01%5CPROD.db.dbo.orders".to_owned();
+    let mut loaded = None;
+    for _ in 0..3 {
+        let version = table.metadata_version();
+        let made = sync(&mut table, loaded).await;
+        table.tag_loaded(&target("db"), made).await.unwrap();
+        assert_eq!(table.metadata_version(), version + 1);
+        let before = loaded.map(|id| (loaded_tag.clone(), id));
+        let mut expected: Vec<_> = before.into_iter().collect();
+        expected.push((loading_tag.clone(), made));
+        assert_eq!(tags(&table), expected);
+        loaded = Some(made);
+    }
+    // A load alone publishes its tag and takes the older one away.
+    let made = commit_for(&mut table, None).await;
+    table.tag_loaded(&target("db"), made).await.unwrap();
+    assert_eq!(tags(&table), [(loaded_tag, made)]);
+}
+
+#[tokio::test]
+async fn the_tag_of_older_versions_goes_only_if_it_is_this_targets() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+    let first = commit_for(&mut table, None).await;
+    let second = commit_for(&mut table, None).await;
+    // As an older version tagged it.
+    let mut old = target("db");
+    old.loaded = "icesync-loaded-dbo.orders".to_owned();
+    table.tag_loaded(&old, first).await.unwrap();
+    table.tag_loaded(&target("other"), second).await.unwrap();
+    assert_eq!(tags(&table).len(), 2, "another target's tag was removed");
+    table.mend_loaded(&target("db"), first).await.unwrap();
+    let names: Vec<String> = tags(&table).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(
+        names,
+        [
+            "icesync-loaded-SQL01%5CPROD.db.dbo.orders",
+            "icesync-loaded-SQL01%5CPROD.other.dbo.orders"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_commit_with_an_old_load_state_leaves_the_tag_of_the_load_that_ended_since() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+    let first = sync(&mut table, None).await;
+    let second = commit_for(&mut table, None).await;
+    let mut stale = table.clone();
+    // The load of the second ends between the look at the load state (the first) and the commit.
+    table.tag_loaded(&target("db"), second).await.unwrap();
+    sync(&mut stale, Some(first)).await;
+    assert_eq!(stale.tagged(&target("db")).loaded, Some(second));
+}
+
+#[tokio::test]
+async fn a_commit_leaves_the_tag_of_a_load_under_way() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+    let first = sync(&mut table, None).await;
+    let second = sync(&mut table, Some(first)).await;
+    // The load of the second goes on while another sync commits.
+    let third = sync(&mut table, Some(first)).await;
+    let tagged = table.tagged(&target("db"));
+    assert_eq!((tagged.loaded, tagged.loading), (Some(first), Some(second)));
+    table.tag_loaded(&target("db"), third).await.unwrap();
+    let tagged = table.tagged(&target("db"));
+    assert_eq!((tagged.loaded, tagged.loading), (Some(third), None));
+}
+
+/// What happens next to one target; a death is a step that does not come.
+#[derive(Debug, Clone, Copy)]
+enum Event {
+    /// A load without `sync` applies a snapshot: its transaction, then its tag.
+    Apply,
+    Tag,
+    /// A sync looks at the load state, commits, and later loads what it made.
+    Look,
+    Commit,
+    ApplySync,
+    /// An extract alone.
+    Extract,
+    /// A load without the lock reads table and load state, and later finds that it has nothing to do.
+    MendLook,
+    Mend,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    use Event::*;
+    prop_oneof![
+        Just(Apply),
+        Just(Tag),
+        Just(Look),
+        Just(Commit),
+        Just(ApplySync),
+        Just(Extract),
+        Just(MendLook),
+        Just(Mend)
+    ]
+}
+
+/// Two syncs and a load, interleaved at will but for the load lock: between a transaction and its tag no other load
+/// has its transaction.
+async fn interleave(events: Vec<(Event, bool)>) {
+    let directory = tempfile::tempdir().unwrap();
+    let (warehouse, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+    let target = target("db");
+    commit_for(&mut table, None).await;
+    let mut state: Option<i64> = None;
+    let mut untagged = false;
+    let mut looked: [Option<(LakeTable, Loading)>; 2] = [None, None];
+    let mut idle: Option<(LakeTable, i64)> = None;
+    let mut made: [Option<i64>; 2] = [None, None];
+    let number = |table: &LakeTable, id: i64| {
+        table
+            .resolve(SnapshotRef::Number(id))
+            .unwrap()
+            .sequence_number
+    };
+    for (event, second) in events {
+        let run = usize::from(second);
+        table.refresh().await.unwrap();
+        match event {
+            Event::Apply if !untagged => {
+                state = table.current_snapshot_id();
+                untagged = true;
+            }
+            Event::ApplySync if !untagged => {
+                let Some(id) = made[run].take() else { continue };
+                if state.is_some_and(|old| number(&table, old) >= number(&table, id)) {
+                    continue;
+                }
+                state = Some(id);
+                untagged = true;
+            }
+            Event::Tag if untagged => {
+                table.tag_loaded(&target, state.unwrap()).await.unwrap();
+                untagged = false;
+            }
+            Event::Look => {
+                let loading = Loading {
+                    target: target.clone(),
+                    seen: table.tagged(&target),
+                    loaded: state,
+                };
+                looked[run] = Some((table.clone(), loading));
+            }
+            Event::Commit => {
+                let Some((mut then, loading)) = looked[run].take() else {
+                    continue;
+                };
+                let id = then.metadata_version() as i64;
+                let prepared =
+                    prepare(&then, WriteMode::Upsert, &[row(id, "a", 1)], &[], false).await;
+                // As if the checkpoint had not moved: only the tags are at stake.
+                let now = intent(&table, RunId::generate());
+                let intent = CommitIntent {
+                    loading: Some(loading),
+                    ..now
+                };
+                made[run] = then.commit(prepared, intent).await.unwrap().snapshot_id;
+            }
+            Event::Extract => {
+                commit_for(&mut table, None).await;
+            }
+            Event::MendLook => idle = state.map(|state| (table.clone(), state)),
+            Event::Mend => {
+                if let Some((mut then, state)) = idle.take() {
+                    then.mend_loaded(&target, state).await.unwrap();
+                }
+            }
+            Event::Apply | Event::ApplySync | Event::Tag => {}
+        }
+        if let Some(state) = state.filter(|_| !untagged) {
+            let table = warehouse.table(&name()).await.unwrap().unwrap();
+            let tagged = table.tagged(&target);
+            assert!(
+                [tagged.loaded, tagged.loading].contains(&Some(state)),
+                "{state} is loaded, tagged are {tagged:?}, after {event:?}"
+            );
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn what_is_loaded_is_tagged(events in proptest::collection::vec((event(), any::<bool>()), 1..24)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(interleave(events));
+    }
+}

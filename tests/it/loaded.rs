@@ -1,0 +1,273 @@
+//! What a target has loaded stays in the lake, and loads go on whatever another engine does to the snapshots.
+
+use crate::harness::{Run, World, finish, server};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+const ORDERS: &str =
+    "CREATE TABLE dbo.orders (id int NOT NULL PRIMARY KEY, name nvarchar(20) NULL, rv rowversion)";
+
+const ROWS: &str = "SELECT id, name FROM dbo.orders ORDER BY id";
+
+async fn world(options: &str) -> World {
+    let mut world = World::new(ORDERS).await;
+    let rows: Vec<String> = (0..300).map(|id| format!("({id}, N'first')")).collect();
+    let insert = format!("INSERT dbo.orders (id, name) VALUES {}", rows.join(", "));
+    world.source(&insert).await;
+    world.config(&format!("  - source: dbo.orders\n{options}"));
+    world
+}
+
+/// Number and content of the lake table's newest metadata version.
+fn metadata(world: &World) -> (u64, Value) {
+    let folder = world.lake("dbo", "orders").join("metadata");
+    let hint = std::fs::read_to_string(folder.join("version-hint.text")).expect("a hint");
+    let text = std::fs::read_to_string(folder.join(format!("v{hint}.metadata.json")));
+    let metadata = serde_json::from_str(&text.expect("metadata")).expect("JSON");
+    (hint.parse().expect("a number"), metadata)
+}
+
+/// Publishes a metadata version, as another engine does it.
+fn publish(world: &World, change: impl FnOnce(&mut Value)) {
+    let (version, mut metadata) = metadata(world);
+    change(&mut metadata);
+    let folder = world.lake("dbo", "orders").join("metadata");
+    let path = folder.join(format!("v{}.metadata.json", version + 1));
+    std::fs::write(path, metadata.to_string()).expect("written");
+    let hint = folder.join("version-hint.text");
+    std::fs::write(hint, (version + 1).to_string()).expect("written");
+}
+
+/// Sequence numbers of the snapshots that are tagged, by tag.
+fn tags(world: &World) -> BTreeMap<String, i64> {
+    let (_, metadata) = metadata(world);
+    let refs = metadata["refs"].as_object().expect("references");
+    let tags = refs.iter().filter(|(_, to)| to["type"] == json!("tag"));
+    tags.map(|(tag, to)| (tag.clone(), number(&metadata, &to["snapshot-id"])))
+        .collect()
+}
+
+fn number(metadata: &Value, id: &Value) -> i64 {
+    let mut snapshots = metadata["snapshots"].as_array().expect("snapshots").iter();
+    let found = snapshots.find(|snapshot| snapshot["snapshot-id"] == *id);
+    found.expect("listed")["sequence-number"]
+        .as_i64()
+        .expect("a number")
+}
+
+/// Keeps only the current snapshot and those that references name, as `expire_snapshots(retain_last => 1)` does.
+fn expire(world: &World) {
+    publish(world, |metadata| {
+        let refs = metadata["refs"].as_object().expect("references");
+        let kept: Vec<Value> = refs.values().map(|to| to["snapshot-id"].clone()).collect();
+        for list in ["snapshots", "snapshot-log"] {
+            let entries = metadata[list].as_array_mut().expect("a list");
+            entries.retain(|entry| kept.contains(&entry["snapshot-id"]));
+        }
+    });
+}
+
+fn load(report: &Value) -> &Value {
+    &report["tables"][0]["load"]
+}
+
+async fn update(world: &mut World, name: &str, rows: u32) {
+    world
+        .source(&format!(
+            "UPDATE dbo.orders SET name = N'{name}' WHERE id < {rows}"
+        ))
+        .await;
+}
+
+async fn assert_equal(world: &mut World) {
+    assert_eq!(world.source_rows(ROWS).await, world.target_rows(ROWS).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_stages_one_row_and_a_sync_publishes_one_version() {
+    let mut world = world("").await;
+    world.run(&["--json", "sync"]).json();
+    let (first, _) = metadata(&world);
+    assert_eq!(first, 2, "one version creates the table, one has its rows");
+    update(&mut world, "second", 200).await;
+    world.source("DELETE dbo.orders WHERE id = 299").await;
+    let second = world.run(&["--json", "sync"]).json();
+    assert_eq!(load(&second)["rows_staged"], json!(200));
+    assert_eq!(load(&second)["updated"], json!(200));
+    assert_eq!(metadata(&world).0, first + 1);
+    let names: Vec<String> = tags(&world).into_keys().collect();
+    assert!(names[0].starts_with("icesync-loaded-"), "{names:?}");
+    assert!(names[1].starts_with("icesync-loading-"), "{names:?}");
+    assert!(
+        names.iter().all(|name| name.ends_with(".dbo.orders")),
+        "{names:?}"
+    );
+    assert_eq!(tags(&world).into_values().collect::<Vec<_>>(), [1, 2]);
+    // Nothing to do, nothing to publish.
+    world.run(&["--json", "sync"]).json();
+    world.run(&["--json", "load"]).json();
+    assert_eq!(metadata(&world).0, first + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_loaded_stays_tagged_when_runs_die() {
+    let mut world = world("").await;
+    world.run(&["--json", "sync"]).json();
+    for (at, (command, failpoint)) in [
+        ("sync", "lake.after_metadata"),
+        ("sync", "load.after_staging"),
+        ("load", "load.after_apply"),
+        ("sync", "load.after_apply"),
+        ("extract", "lake.after_hint"),
+        ("load", "load.after_apply"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        update(&mut world, &format!("version {at}"), 20).await;
+        if command == "load" {
+            world.run(&["--json", "extract"]).json();
+        }
+        let mut dying = world.command(&[command]);
+        let died = finish(
+            dying
+                .env("ICESYNC_FAILPOINT", failpoint)
+                .spawn()
+                .expect("starts"),
+        );
+        assert_ne!(died.code, 0, "{command} {failpoint}");
+        world.run(&["--json", "load"]).json();
+        let loaded = world
+            .target_rows("SELECT sequence_number FROM icesync.load_state")
+            .await;
+        let tagged: Vec<String> = tags(&world)
+            .values()
+            .map(|number| format!("Int({number})"))
+            .collect();
+        assert!(
+            tagged.contains(&loaded[0][0]),
+            "{command} {failpoint}: {loaded:?}, {tagged:?}"
+        );
+    }
+    world.run(&["--json", "sync"]).json();
+    assert_equal(&mut world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn loads_go_on_when_snapshots_in_between_are_expired() {
+    let mut world = world("").await;
+    world.run(&["--json", "sync"]).json();
+    for rows in 1..5 {
+        update(&mut world, &format!("version {rows}"), 10 * rows).await;
+        world.run(&["--json", "extract"]).json();
+    }
+    expire(&world);
+    let loaded = world.run(&["--json", "load"]).json();
+    assert_eq!(load(&loaded)["updated"], json!(40));
+    assert_eq!(load(&loaded)["warnings"], json!([]));
+    assert_equal(&mut world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_follows_a_mirror_that_was_rolled_back() {
+    let mut world = world("").await;
+    world.run(&["--json", "sync"]).json();
+    let before = world.target_rows(ROWS).await;
+    update(&mut world, "second", 20).await;
+    world
+        .source("INSERT dbo.orders (id, name) VALUES (1000, N'new')")
+        .await;
+    world.run(&["--json", "sync"]).json();
+    assert_equal(&mut world).await;
+    publish(&world, |metadata| {
+        let snapshots = metadata["snapshots"].as_array().expect("snapshots");
+        let first = snapshots
+            .iter()
+            .find(|made| made["sequence-number"] == json!(1));
+        let first = first.expect("listed")["snapshot-id"].clone();
+        let now = metadata["last-updated-ms"].as_i64().expect("a time") + 1;
+        metadata["last-updated-ms"] = json!(now);
+        metadata["current-snapshot-id"] = first.clone();
+        metadata["refs"]["main"]["snapshot-id"] = first.clone();
+        let log = metadata["snapshot-log"].as_array_mut().expect("a log");
+        log.push(json!({ "timestamp-ms": now, "snapshot-id": first }));
+    });
+    let back = world.run(&["--json", "load"]).json();
+    assert_eq!(load(&back)["deleted"], json!(1));
+    assert_eq!(load(&back)["updated"], json!(20));
+    assert_eq!(world.target_rows(ROWS).await, before);
+    let again = world.run(&["--json", "load"]).json();
+    assert_eq!(again["outcome"], json!("unchanged"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loaded_snapshot_that_is_gone_is_named_with_its_remedy() {
+    let mut world = world("").await;
+    world.run(&["--json", "sync"]).json();
+    update(&mut world, "second", 20).await;
+    world.run(&["--json", "extract"]).json();
+    publish(&world, |metadata| {
+        let refs = metadata["refs"].as_object_mut().expect("references");
+        refs.retain(|name, _| name == "main");
+    });
+    expire(&world);
+    world.run(&["load"]).fails_with(
+        1,
+        &[
+            "dbo.orders",
+            "is no longer in",
+            "load --full",
+            "mode: replace",
+        ],
+    );
+    let full = world.run(&["--json", "load", "--full"]).json();
+    assert_eq!(load(&full)["updated"], json!(20));
+    let warnings = load(&full)["warnings"].to_string();
+    assert!(warnings.contains("expired"), "{warnings}");
+    assert_equal(&mut world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_load_does_not_append_rows_again() {
+    let mut world = world("    kind: history\n    merge: { mode: append }\n").await;
+    world.run(&["--json", "sync"]).json();
+    world
+        .run(&["load", "--full"])
+        .fails_with(1, &["dbo.orders", "append", "mode: replace"]);
+    assert_eq!(world.target_rows(ROWS).await.len(), 300);
+}
+
+/// Loads the lake of one world into the target of another.
+fn load_into(lake: &World, target: &World) -> Run {
+    let connection = server().connection(&target.target_db);
+    let mut command = lake.command(&["--json", "load"]);
+    finish(
+        command
+            .env("ICESYNC_TARGET", connection)
+            .spawn()
+            .expect("icesync starts"),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_targets_of_one_name_keep_a_tag_each() {
+    let mut one = world("").await;
+    let mut other = World::new("SELECT 1").await;
+    one.run(&["--json", "sync"]).json();
+    load_into(&one, &other).json();
+    assert_eq!(tags(&one).into_values().collect::<Vec<_>>(), [1, 1]);
+    update(&mut one, "second", 20).await;
+    one.run(&["--json", "sync"]).json();
+    update(&mut one, "third", 30).await;
+    one.run(&["--json", "sync"]).json();
+    // The other one still needs the first snapshot.
+    let tagged: Vec<i64> = tags(&one).into_values().collect();
+    assert_eq!(tagged.len(), 3, "{tagged:?}");
+    assert!(
+        [1, 2, 3].iter().all(|number| tagged.contains(number)),
+        "{tagged:?}"
+    );
+    expire(&one);
+    load_into(&one, &other).json();
+    assert_eq!(one.source_rows(ROWS).await, other.target_rows(ROWS).await);
+}
