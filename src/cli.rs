@@ -3,9 +3,11 @@
 
 mod extract;
 mod load;
+mod maintain;
 mod output;
 mod plan;
 mod progress;
+mod relocate;
 mod request;
 mod snapshots;
 mod status;
@@ -56,6 +58,8 @@ enum Command {
     Plan(plan::Plan),
     Status(status::Status),
     Snapshots(snapshots::Snapshots),
+    Maintain(maintain::Maintain),
+    Relocate(relocate::Relocate),
 }
 
 /// Runs the command line; the exit code says how it went.
@@ -109,6 +113,8 @@ async fn run(cli: &Cli) -> Result<u8, Error> {
         Command::Plan(plan) => plan.run(request).await,
         Command::Status(status) => status.run(request).await,
         Command::Snapshots(snapshots) => snapshots.run(request).await,
+        Command::Maintain(maintain) => maintain.run(request).await,
+        Command::Relocate(relocate) => relocate.run(request).await,
     }
 }
 

@@ -4,10 +4,15 @@
 //! after parsing, so that a password may hold any character, and an error names the file, the path inside it and
 //! the remedy. Secrets ([`Secret`]) never print.
 
+mod maintenance;
+
+pub use maintenance::Maintenance;
+
 use crate::change::{ChangeOptions, Clock, Isolation, MergeMode, StrategyChoice, UpsertStatement};
 use crate::schema::drift::DeclaredChanges;
 use crate::schema::{Fidelity, TableKind, TableName};
 use bytesize::ByteSize;
+use maintenance::RawMaintenance;
 use serde::Deserialize;
 use serde_yaml_ng::Value;
 use std::collections::{BTreeMap, HashSet};
@@ -43,6 +48,7 @@ pub struct Config {
     pub source: Option<Database>,
     pub warehouse: Warehouse,
     pub target: Option<Database>,
+    pub maintenance: Maintenance,
     /// In the order of the file; never empty.
     pub tables: Vec<Table>,
 }
@@ -142,6 +148,8 @@ struct RawConfig {
     source: Option<RawDatabase>,
     warehouse: RawWarehouse,
     target: Option<RawDatabase>,
+    #[serde(default)]
+    maintenance: RawMaintenance,
     tables: Vec<RawTable>,
 }
 
@@ -380,6 +388,7 @@ impl RawConfig {
             source: self.source.map(|raw| raw.validate("source")).transpose()?,
             warehouse: self.warehouse.validate(folder)?,
             target: self.target.map(|raw| raw.validate("target")).transpose()?,
+            maintenance: self.maintenance.validate()?,
             tables,
         })
     }

@@ -6,6 +6,7 @@
 mod failure;
 mod format;
 mod listing;
+mod maintain;
 mod plan;
 mod run;
 mod snapshots;
@@ -14,6 +15,7 @@ mod status;
 pub use failure::ErrorReport;
 pub use format::{plural, thousands};
 pub use listing::Listing;
+pub use maintain::{MaintainReport, MaintenanceReport, RelocateReport};
 pub use plan::{LoadPlan, PlanReport};
 pub use run::{ExtractReport, LoadReport, Outcome, RunReport, TableReport};
 pub use snapshots::SnapshotsReport;

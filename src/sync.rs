@@ -16,6 +16,7 @@ mod extract;
 mod follow;
 mod load;
 mod look;
+mod maintain;
 mod reread;
 mod retry;
 mod stage;
@@ -23,10 +24,11 @@ mod standing;
 
 pub use backfill::FAIL_AFTER_RANGE;
 pub use extract::FAIL_AFTER_EVOLVE;
+pub use maintain::Chores;
 pub use load::{FAIL_AFTER_ALTER, FAIL_AFTER_APPLY, FAIL_AFTER_STAGING};
 
 use crate::change::RunId;
-use crate::config::{Config, Database, Table};
+use crate::config::{Config, Database, Maintenance, Table};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::lake::{SnapshotRef, Warehouse};
 use crate::mssql::channel::Channel;
@@ -79,6 +81,7 @@ pub struct Sync {
     target: Option<Side>,
     warehouse: Arc<Warehouse>,
     target_file_bytes: u64,
+    maintenance: Maintenance,
     observer: Arc<dyn Observer>,
 }
 
@@ -118,6 +121,7 @@ impl Sync {
                 .transpose()?,
             warehouse: Arc::new(Warehouse::open(&config.warehouse.location).await?),
             target_file_bytes: config.warehouse.target_file_bytes,
+            maintenance: config.maintenance,
             observer,
         })
     }
@@ -207,6 +211,7 @@ impl Sync {
             outcome: Outcome::Done,
             extract: None,
             load: None,
+            maintenance: None,
             error: None,
             seconds: 0.0,
         };
@@ -239,6 +244,11 @@ impl Sync {
                     Err(error) => attempts.after(error, &name, observer).await?,
                 }
             };
+        }
+        // Before the load, so that the snapshot loaded is the last one.
+        let committed = report.extract.as_ref();
+        if self.maintenance.auto && committed.is_some_and(|done| done.snapshot_id.is_some()) {
+            report.maintenance = self.maintain_lightly(run_id, table).await;
         }
         let load = match action {
             Action::Extract => None,

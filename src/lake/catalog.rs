@@ -156,9 +156,13 @@ impl Warehouse {
         }
     }
 
-    fn location_of(&self, name: &TableName) -> String {
+    pub(in crate::lake) fn location_of(&self, name: &TableName) -> String {
         let (namespace, table) = (encode(&name.schema), encode(&name.name));
         format!("{}/{namespace}/{table}", self.store.root())
+    }
+
+    pub(in crate::lake) fn store_arc(&self) -> Arc<Store> {
+        self.store.clone()
     }
 
     #[cfg(test)]

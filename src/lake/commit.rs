@@ -93,6 +93,7 @@ pub(in crate::lake) struct Change {
     tags: Moves,
     snapshot: Option<Snapshot>,
     schema: Option<Schema>,
+    expired: Vec<i64>,
 }
 
 impl Change {
@@ -111,6 +112,14 @@ impl Change {
     pub(in crate::lake) fn tags(moves: Moves) -> Self {
         Self {
             tags: moves,
+            ..Self::default()
+        }
+    }
+
+    /// Without these snapshots.
+    pub(in crate::lake) fn expire(expired: Vec<i64>) -> Self {
+        Self {
+            expired,
             ..Self::default()
         }
     }
@@ -137,6 +146,7 @@ impl Change {
             && self.tags == Moves::default()
             && self.snapshot.is_none()
             && self.schema.is_none()
+            && self.expired.is_empty()
     }
 }
 
@@ -353,6 +363,10 @@ impl LakeTable {
             }
             for name in change.tags.removed {
                 builder = builder.remove_ref(&name);
+            }
+            builder = builder.remove_snapshots(&change.expired);
+            for id in change.expired {
+                builder = builder.remove_statistics(id).remove_partition_statistics(id);
             }
             builder.build()
         };

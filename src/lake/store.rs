@@ -43,6 +43,14 @@ pub(in crate::lake) enum Fault {
     RequestLost,
 }
 
+/// A file as a listing shows it.
+#[derive(Debug)]
+pub(in crate::lake) struct Listed {
+    pub(in crate::lake) uri: String,
+    pub(in crate::lake) bytes: u64,
+    pub(in crate::lake) modified: std::time::SystemTime,
+}
+
 /// Where the bytes of a Parquet file go. `finish` returns once they are durable.
 pub(in crate::lake) trait Sink: Write + Send {
     fn finish(self: Box<Self>) -> io::Result<()>;
@@ -307,6 +315,45 @@ impl Store {
                 }
             }
             Ok(None)
+        })
+        .await
+    }
+
+    /// The files in a directory and in those below it. Empty when it does not exist. Symbolic links are not followed.
+    pub(in crate::lake) async fn list_files(&self, uri: &str) -> Result<Vec<Listed>> {
+        let base = uri.trim_end_matches('/').to_owned();
+        Self::blocking("list", uri, move |path| {
+            let mut found = Vec::new();
+            let mut folders = vec![(path.to_owned(), base)];
+            while let Some((folder, uri)) = folders.pop() {
+                let entries = match std::fs::read_dir(&folder) {
+                    Ok(entries) => entries,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    Err(error) => return Err(error),
+                };
+                for entry in entries {
+                    let entry = entry?;
+                    let Ok(name) = entry.file_name().into_string() else {
+                        continue;
+                    };
+                    let uri = format!("{uri}/{name}");
+                    let kind = entry.file_type()?;
+                    if kind.is_dir() {
+                        folders.push((entry.path(), uri));
+                    } else if kind.is_file() {
+                        // Another run may have removed it since it was listed.
+                        let Ok(metadata) = entry.metadata() else {
+                            continue;
+                        };
+                        found.push(Listed {
+                            uri,
+                            bytes: metadata.len(),
+                            modified: metadata.modified()?,
+                        });
+                    }
+                }
+            }
+            Ok(found)
         })
         .await
     }

@@ -1,6 +1,7 @@
 //! What a run did, table by table, for `extract`, `load` and `sync`.
 
 use super::failure::ErrorReport;
+use super::maintain::MaintenanceReport;
 use super::format::{bytes, counts, plural, thousands, write_changes, write_warnings};
 use crate::change::Strategy;
 use crate::error::Kind;
@@ -44,6 +45,9 @@ pub struct TableReport {
     pub extract: Option<ExtractReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub load: Option<LoadReport>,
+    /// What was due of the lake table's maintenance after the commit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<MaintenanceReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorReport>,
     pub seconds: f64,
@@ -190,6 +194,9 @@ impl TableReport {
         }
         if let Some(load) = &self.load {
             load.write_text(out);
+        }
+        if let Some(maintenance) = &self.maintenance {
+            maintenance.write_text(out, false);
         }
         if let Some(error) = &self.error {
             let _ = writeln!(out, "  failed   {}", error.message);

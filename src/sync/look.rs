@@ -59,7 +59,7 @@ impl Sync {
     }
 
     /// Looks at one table after the other; one that fails does not stop the others.
-    async fn each<T>(
+    pub(super) async fn each<T>(
         &self,
         tables: Vec<Table>,
         look: impl AsyncFn(&Table, &mut Links) -> Result<T>,

@@ -7,6 +7,7 @@ mod faults;
 mod harness;
 mod loaded;
 mod loads;
+mod maintaining;
 mod planes;
 mod random;
 mod ranges;

@@ -55,7 +55,6 @@ const LONG_FUNCTIONS: &[&str] = &[
     "sandbox/src/engine/types/conversion.rs: common",
     "sandbox/src/engine/window.rs: partition_values",
     "sandbox/src/tds/decode.rs: read_bytes",
-    "src/lake/read/deletes.rs: encode",
     "src/lake/schema.rs: at",
     "src/mssql/bulk/encode.rs: encode",
     "src/report/run.rs: write_text",
@@ -107,7 +106,6 @@ const CIRCLES: &[&[&str]] = &[
         "src/lake/write/reread.rs",
         "src/lake/write.rs",
     ],
-    &["src/lake/maintain/compact.rs", "src/lake/maintain/sort.rs"],
     &["src/lake/write/file.rs", "src/lake/write/options.rs"],
     &[
         "src/source/auto.rs",

@@ -11,18 +11,17 @@
 
 use crate::change::RunId;
 use crate::failpoint;
-use crate::lake::commit::prepared::remove;
 use crate::lake::error::{LakeError, Result};
 use crate::lake::keys::bounds::lowest;
+use crate::lake::maintain::group::{DEAD_SHARE, Group, Input, MAINTENANCE_ENTRY};
+use crate::lake::maintain::output::Output;
 use crate::lake::maintain::sort::{Order, RUN_BYTES, Sorter};
 use crate::lake::read::datafile::{OpenFile, Wanted};
-use crate::lake::read::deletes::{DeleteIndex, Positions};
+use crate::lake::read::deletes::DeleteIndex;
 use crate::lake::read::entries::StoredFile;
 use crate::lake::read::manifests::{Files, LiveFile};
 use crate::lake::table::LakeTable;
-use crate::lake::write::file::{FileFormat, FileWriter};
 use crate::lake::write::options::{WriteMode, WriteOptions};
-use arrow_array::RecordBatch;
 use futures::TryStreamExt;
 use iceberg::spec::DataFile;
 use serde::Serialize;
@@ -32,9 +31,7 @@ use std::sync::Arc;
 /// Failpoint: the files of a group are written, nothing refers to them yet.
 pub const FAIL_AFTER_GROUP: &str = "maintain.after_group";
 
-/// A file with this share of its rows deleted is rewritten.
-const DEAD_SHARE: f64 = 0.25;
-/// So is a file below this share of the target size, together with others.
+/// A file below this share of the target size is rewritten, together with others.
 const SMALL_SHARE: f64 = 0.75;
 /// Merged files come into the next tier when this many of one tier are merged.
 const TIER_FACTOR: u64 = 8;
@@ -79,30 +76,6 @@ pub struct Compacted {
     pub rows: u64,
 }
 
-/// Files to be rewritten together.
-pub(in crate::lake) struct Group {
-    pub(in crate::lake) inputs: Vec<Input>,
-}
-
-/// A file to be rewritten, and the rows that were deleted in it when the rewrite began.
-pub(in crate::lake) struct Input {
-    pub(in crate::lake) live: Arc<LiveFile>,
-    pub(in crate::lake) deleted: Positions,
-}
-
-impl Input {
-    fn live_bytes(&self) -> u64 {
-        let file = &self.live.file;
-        let rows = file.record_count().max(1);
-        let live = rows.saturating_sub(self.deleted.len());
-        (file.file_size_in_bytes() as f64 * live as f64 / rows as f64) as u64
-    }
-
-    fn is_mostly_live(&self) -> bool {
-        (self.deleted.len() as f64) < self.live.file.record_count() as f64 * DEAD_SHARE
-    }
-}
-
 impl LakeTable {
     /// Rewrites small files and files with many deleted rows; see the module head. The rows of the table, its
     /// checkpoint and its tags stay what they are. An error leaves the groups finished before it committed.
@@ -138,6 +111,22 @@ impl LakeTable {
             }
         }
         Ok(done)
+    }
+
+    /// Whether it is time to look for files to merge: once for every so many commits since the last compaction. Read
+    /// off the metadata, without opening a file.
+    pub fn compaction_is_due(&self, commits: usize) -> bool {
+        let Some(current) = self.metadata().current_snapshot() else {
+            return false;
+        };
+        let compacted = self.metadata().snapshots().filter(|snapshot| {
+            let entries = &snapshot.summary().additional_properties;
+            entries.contains_key(MAINTENANCE_ENTRY)
+        });
+        let last = compacted.map(|snapshot| snapshot.sequence_number()).max();
+        let since = current.sequence_number() - last.unwrap_or(0);
+        let commits = i64::try_from(commits.max(1)).unwrap_or(i64::MAX);
+        since > 0 && since % commits == 0
     }
 
     /// The files to rewrite, as the options choose them, in groups.
@@ -212,7 +201,7 @@ impl LakeTable {
             target_file_bytes: options.target_file_bytes,
             ..WriteOptions::new(WriteMode::Upsert, options.run_id)
         };
-        let mut output = Output::new(self, &write, group)?;
+        let mut output = Output::new(self, &write, group.live_bytes())?;
         let mut sorter = Sorter::new(self, order, &write, run_bytes);
         let read = self.read_group(group, &mut sorter, &mut output).await;
         let sorted = match read {
@@ -362,88 +351,4 @@ fn tier(bytes: u64) -> u32 {
         tier += 1;
     }
     tier
-}
-
-/// The new files of a group.
-pub(in crate::lake) struct Output {
-    table: LakeTable,
-    run_id: RunId,
-    format: Arc<FileFormat>,
-    /// A file is closed at this size.
-    roll_bytes: u64,
-    current: Option<FileWriter>,
-    files: Vec<DataFile>,
-    begun: Vec<String>,
-    rows: u64,
-}
-
-impl Output {
-    fn new(table: &LakeTable, options: &WriteOptions, group: &Group) -> Result<Self> {
-        let bytes: u64 = group.inputs.iter().map(Input::live_bytes).sum();
-        let target = options.target_file_bytes;
-        Ok(Self {
-            table: table.clone(),
-            run_id: options.run_id,
-            format: Arc::new(FileFormat::new(&table.name, table.shape.clone(), options)?),
-            // A group of one target file becomes one file, even when it turns out a little larger than expected:
-            // otherwise the next compaction would find a small rest to merge each time.
-            roll_bytes: if bytes <= target { 2 * target } else { target },
-            current: None,
-            files: Vec::new(),
-            begun: Vec::new(),
-            rows: 0,
-        })
-    }
-
-    /// Writes rows after those before.
-    pub(in crate::lake) async fn write(&mut self, batch: RecordBatch) -> Result<()> {
-        let full = |file: &FileWriter| file.bytes() >= self.roll_bytes;
-        if self.current.as_ref().is_some_and(full) {
-            self.close().await?;
-        }
-        let mut file = match self.current.take() {
-            Some(file) => file,
-            None => {
-                let uri = format!(
-                    "{}/data/{}-{}-compacted.parquet",
-                    self.table.location,
-                    self.run_id,
-                    uuid::Uuid::new_v4().simple()
-                );
-                self.begun.push(uri.clone());
-                FileWriter::start(self.table.store.clone(), uri, self.format.clone())
-            }
-        };
-        self.rows += batch.num_rows() as u64;
-        let written = file.write(batch).await;
-        self.current = Some(file);
-        written
-    }
-
-    async fn close(&mut self) -> Result<()> {
-        if let Some(file) = self.current.take() {
-            let file = file.finish().await.map_err(|_| LakeError::Thread {
-                action: "writes Parquet",
-            })??;
-            self.files.push(file);
-        }
-        Ok(())
-    }
-
-    /// Makes the files durable.
-    async fn finish(&mut self) -> Result<()> {
-        self.close().await?;
-        let data = format!("{}/data", self.table.location);
-        self.table.store.sync_directory(&data).await
-    }
-
-    async fn abandon(&mut self) {
-        if let Some(file) = self.current.take() {
-            // Wait for the thread, so that it does not create the file after it was removed.
-            let _ = file.finish().await;
-        }
-        for uri in &self.begun {
-            remove(&self.table, uri).await;
-        }
-    }
 }

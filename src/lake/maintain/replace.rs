@@ -34,7 +34,7 @@ use crate::lake::commit::{ATTEMPTS_MAX, Change, new_snapshot_id, pause};
 use crate::lake::error::{LakeError, Result};
 use crate::lake::keys::encode::{KeyEncoder, KeySet, KeyState};
 use crate::lake::keys::lookup::Lookup;
-use crate::lake::maintain::compact::Group;
+use crate::lake::maintain::group::{Group, MAINTENANCE_ENTRY};
 use crate::lake::read::datafile::{OpenFile, Wanted};
 use crate::lake::read::deletes::{self, DeleteIndex, Positions};
 use crate::lake::read::manifests::{Files, LiveFile};
@@ -47,9 +47,6 @@ use std::sync::Arc;
 
 /// A rewrite is given up when more rows than this were deleted in its files meanwhile: their keys are held in memory.
 const KEYS_MAX: u64 = 1_000_000;
-/// Entry of a snapshot's summary that says which maintenance made it.
-pub(in crate::lake) const MAINTENANCE_ENTRY: &str = "icesync.maintenance";
-
 impl LakeTable {
     /// Commits the new files of a group in the place of its old ones. False when another writer has changed the old
     /// ones in a way that cannot be carried over; then, and after an error, the new files are removed

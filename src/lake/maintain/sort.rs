@@ -10,7 +10,7 @@
 
 use crate::lake::error::{LakeError, Result};
 use crate::lake::keys::encode::KeyEncoder;
-use crate::lake::maintain::compact::Output;
+use crate::lake::maintain::output::Output;
 use crate::lake::read::datafile::{OpenFile, Rows as FileRows, Wanted};
 use crate::lake::read::deletes::Positions;
 use crate::lake::table::LakeTable;

@@ -157,15 +157,8 @@ pub(in crate::lake) async fn write(
 /// Rows encoded at a time.
 const BATCH_ROWS: usize = 64 * 1024;
 
-fn encode(
-    store: &Store,
-    uri: &str,
-    data_path: &str,
-    positions: &Positions,
-    compression: Compression,
-) -> Result<DataFile> {
-    let failed = || LakeError::parquet("write", uri);
-    let properties = WriterProperties::builder()
+fn properties(compression: Compression) -> WriterProperties {
+    WriterProperties::builder()
         .set_compression(match compression {
             Compression::None => ParquetCompression::UNCOMPRESSED,
             Compression::Snappy | Compression::Lz4 | Compression::Zstd(_) => {
@@ -178,7 +171,18 @@ fn encode(
         .set_statistics_truncate_length(None)
         .set_column_index_truncate_length(None)
         .set_created_by(concat!("icesync ", env!("CARGO_PKG_VERSION")).to_owned())
-        .build();
+        .build()
+}
+
+fn encode(
+    store: &Store,
+    uri: &str,
+    data_path: &str,
+    positions: &Positions,
+    compression: Compression,
+) -> Result<DataFile> {
+    let failed = || LakeError::parquet("write", uri);
+    let properties = properties(compression);
     let mut sink = store.sink(uri)?;
     let options = ArrowWriterOptions::new()
         .with_properties(properties)
@@ -238,4 +242,57 @@ fn encode(
                 error.to_string(),
             )),
         })
+}
+
+/// Writes a delete file of known size anew under another name, with other paths of its data files. Answers its size;
+/// it is durable then.
+pub(in crate::lake) async fn copy(
+    store: &Arc<Store>,
+    (from, bytes): (String, u64),
+    to: String,
+    rename: impl Fn(&str) -> String,
+) -> Result<u64> {
+    let failed = || LakeError::parquet("read", &from);
+    let reader = store.parquet(&from, bytes)?;
+    let builder = ParquetRecordBatchStreamBuilder::new(reader)
+        .await
+        .map_err(failed())?;
+    let mut batches = builder.build().map_err(failed())?;
+    let mut renamed = Vec::new();
+    while let Some(batch) = batches.try_next().await.map_err(failed())? {
+        let paths = batch.column_by_name("file_path");
+        let paths = paths.and_then(|column| column.as_string_opt::<i32>());
+        let (Some(paths), Some(rows)) = (paths, batch.column_by_name("pos")) else {
+            return Err(failed()(parquet::errors::ParquetError::General(
+                "no columns file_path and pos: not a position delete file".to_owned(),
+            )));
+        };
+        let paths: StringArray = paths.iter().map(|path| path.map(&rename)).collect();
+        let batch = RecordBatch::try_new(schema(), vec![Arc::new(paths), rows.clone()])
+            .map_err(LakeError::arrow("position deletes"))?;
+        renamed.push(batch);
+    }
+    let store = store.clone();
+    let thread = tokio::task::spawn_blocking(move || {
+        let failed = || LakeError::parquet("write", &to);
+        let properties = properties(Compression::Zstd(1));
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties)
+            .with_skip_arrow_metadata(true);
+        let mut sink = store.sink(&to)?;
+        let mut writer =
+            ArrowWriter::try_new_with_options(&mut sink, schema(), options).map_err(failed())?;
+        for batch in &renamed {
+            writer.write(batch).map_err(failed())?;
+        }
+        writer.finish().map_err(failed())?;
+        let size = writer.bytes_written() as u64;
+        drop(writer);
+        sink.finish()
+            .map_err(|error| LakeError::io("write", &to, error))?;
+        Ok(size)
+    });
+    thread.await.map_err(|_| LakeError::Thread {
+        action: "writes position deletes",
+    })?
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::collections::HashSet;
 
 /// Publishes the next metadata version with a change, as another engine does it.
-async fn republish(table: &mut LakeTable, change: impl FnOnce(&mut Value)) {
+pub(super) async fn republish(table: &mut LakeTable, change: impl FnOnce(&mut Value)) {
     let path = |uri: &str| uri.strip_prefix("file://").unwrap().to_owned();
     let text = std::fs::read_to_string(path(table.metadata_location())).unwrap();
     let mut metadata: Value = serde_json::from_str(&text).unwrap();

@@ -240,7 +240,8 @@ impl LakeTable {
         Ok(missing.is_none().then_some(Parked { files }))
     }
 
-    async fn listed_files(&self, uri: &str) -> Result<Option<Vec<DataFile>>> {
+    /// The files in a list, whether they still exist or not; none when the list is gone.
+    pub(in crate::lake) async fn listed_files(&self, uri: &str) -> Result<Option<Vec<DataFile>>> {
         let Some(bytes) = self.store.read_if_exists(uri).await? else {
             return Ok(None);
         };

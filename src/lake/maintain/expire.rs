@@ -1,0 +1,290 @@
+//! Expiry: old snapshots leave the metadata, and files that only they had leave the disk.
+//!
+//! **What stays.** The current snapshot; every snapshot with a tag or at the head of a branch; the snapshot of the
+//! checkpoint and those of the last loads, with everything between them and the current one; and of the rest the newest
+//! [`ExpireOptions::snapshots_max`], as far as they are no older than [`ExpireOptions::age`]. The snapshots between a
+//! load and the current one let the next load skip compactions. They are not needed for it to be right, so of
+//! a target that lags by more than [`LAG_FACTOR`] times `snapshots_max` only the loaded snapshot stays.
+//!
+//! **What can crash where.** First a metadata version without the snapshots is committed, from a set that is computed
+//! anew for each attempt, so a tag that another run sets meanwhile counts. Only then files are removed. A crash in
+//! between leaves files that nothing refers to; orphan removal finds them.
+//!
+//! **Which files go.** Let *S* be the oldest snapshot from which an unbroken line of kept ones leads to the current
+//! snapshot. A file that a commit up to *S* removed from the table is in no snapshot from *S* on, and the manifest
+//! of that commit lists it as deleted. So files are read off the manifests that expired commits and *S* wrote, which
+//! are few and small. They are removed unless a kept snapshot outside the line (an old one with a tag, say) or the
+//! current one has them. Manifests go when only expired snapshots of the line list them. Where another engine
+//! rolled the table back, snapshots aside from the line are expired without their files; those are left to orphan
+//! removal. A file outside the table's folder is never removed.
+//!
+//! **Readers.** A query that began on a snapshot fails when the snapshot's files go before it ends. `age` and
+//! `snapshots_max` are the time it has.
+
+use crate::failpoint;
+use crate::lake::commit::prepared::remove;
+use crate::lake::commit::{ATTEMPTS_MAX, Change, pause};
+use crate::lake::error::{LakeError, Result};
+use crate::lake::maintain::names::Names;
+use crate::lake::read::manifests::Files;
+use crate::lake::table::LakeTable;
+use iceberg::spec::{Manifest, ManifestFile, ManifestList, ManifestStatus, SnapshotRef};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::time::Duration;
+
+/// Failpoint: the snapshots have left the metadata, their files are still there.
+pub const FAIL_AFTER_EXPIRE: &str = "maintain.after_expire";
+
+/// The tags that a load keeps on the snapshots it has loaded or is loading begin with one of these.
+const LOAD_TAGS: [&str; 2] = ["icesync-loaded-", "icesync-loading-"];
+/// Of a line longer than this many times `snapshots_max`, the snapshots before are not kept for a load.
+const LAG_FACTOR: usize = 4;
+const MAIN: &str = "main";
+
+/// Which snapshots to expire.
+#[derive(Debug, Clone, Copy)]
+pub struct ExpireOptions {
+    /// More snapshots than this are expired, the oldest first; at least one stays.
+    pub snapshots_max: usize,
+    /// Snapshots older than this are expired.
+    pub age: Duration,
+    /// With fewer than this many to expire, none is. Expiring many at a time costs one commit.
+    pub at_least: usize,
+    /// Says what would be done; writes nothing.
+    pub dry_run: bool,
+}
+
+/// What an expiry did, or with `dry_run` would do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Expired {
+    pub snapshots: u64,
+    pub snapshots_kept: u64,
+    /// Files removed: data, deletes, manifests and manifest lists. Unknown in a dry run.
+    pub files: u64,
+}
+
+/// The references of a table; the library does not list them.
+#[derive(Deserialize)]
+struct References {
+    #[serde(default)]
+    refs: BTreeMap<String, Reference>,
+}
+
+#[derive(Deserialize)]
+struct Reference {
+    #[serde(rename = "snapshot-id")]
+    snapshot_id: i64,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+impl LakeTable {
+    /// How many snapshots the metadata lists.
+    pub fn snapshots_count(&self) -> usize {
+        self.metadata().snapshots().len()
+    }
+
+    /// Expires snapshots; see the module head.
+    pub async fn expire(&mut self, options: &ExpireOptions) -> Result<Expired> {
+        for attempt in 0..ATTEMPTS_MAX {
+            self.refresh().await?;
+            let expired = self.expirable(options)?;
+            let done = Expired {
+                snapshots: expired.len() as u64,
+                snapshots_kept: (self.metadata().snapshots().len() - expired.len()) as u64,
+                files: 0,
+            };
+            if expired.len() < options.at_least.max(1) {
+                return Ok(Expired {
+                    snapshots: 0,
+                    snapshots_kept: done.snapshots_kept + done.snapshots,
+                    files: 0,
+                });
+            }
+            if options.dry_run {
+                return Ok(done);
+            }
+            let before = self.clone();
+            let change = Change::expire(expired.iter().copied().collect());
+            if self.publish(change, None, None).await? {
+                failpoint::reach(FAIL_AFTER_EXPIRE);
+                let files = match self.remove_unreachable(&before, &expired).await {
+                    Ok(files) => files,
+                    Err(error) => {
+                        tracing::warn!(table = %self.name, error = %error, "snapshots are expired, but not all of \
+                            their files could be removed; `icesync maintain --orphans` removes the rest");
+                        0
+                    }
+                };
+                return Ok(Expired { files, ..done });
+            }
+            pause(attempt).await;
+        }
+        Err(LakeError::CommitConflict {
+            table: self.name.clone(),
+            attempts: ATTEMPTS_MAX,
+        })
+    }
+
+    /// The ids of the snapshots that may go.
+    fn expirable(&self, options: &ExpireOptions) -> Result<BTreeSet<i64>> {
+        let metadata = self.metadata();
+        let Some(current) = self.current_snapshot_id() else {
+            return Ok(BTreeSet::new());
+        };
+        let age = i64::try_from(options.age.as_millis()).unwrap_or(i64::MAX);
+        let oldest = chrono::Utc::now().timestamp_millis().saturating_sub(age);
+        let young = |snapshot: &SnapshotRef| snapshot.timestamp_ms() >= oldest;
+        let references = self.references()?;
+        let mut kept: HashSet<i64> = HashSet::from([current]);
+        for (name, reference) in &references {
+            kept.insert(reference.snapshot_id);
+            if reference.kind == "branch" && name != MAIN {
+                let line = self.line(reference.snapshot_id);
+                let line = line.iter().take(options.snapshots_max);
+                kept.extend(line.filter(|at| young(at)).map(|at| at.snapshot_id()));
+            }
+        }
+        let line = self.line(current);
+        let newest = line.iter().take(options.snapshots_max.max(1));
+        kept.extend(newest.filter(|at| young(at)).map(|at| at.snapshot_id()));
+        let loaded = references
+            .iter()
+            .filter(|(name, _)| LOAD_TAGS.iter().any(|tag| name.starts_with(tag)));
+        let mut compared: HashSet<i64> = loaded.map(|(_, tag)| tag.snapshot_id).collect();
+        compared.extend(self.checkpoint()?.and_then(|found| found.snapshot_id));
+        let longest = options.snapshots_max.saturating_mul(LAG_FACTOR);
+        let recent = line.iter().take(longest);
+        let last = recent
+            .enumerate()
+            .filter(|(_, at)| compared.contains(&at.snapshot_id()));
+        if let Some((last, _)) = last.last() {
+            kept.extend(line[..=last].iter().map(|at| at.snapshot_id()));
+        }
+        kept.extend(compared);
+        // A snapshot beside the line (rolled back, staged) has its time like the others.
+        let line: HashSet<i64> = line.iter().map(|at| at.snapshot_id()).collect();
+        let beside = metadata
+            .snapshots()
+            .filter(|at| !line.contains(&at.snapshot_id()));
+        kept.extend(beside.filter(|at| young(at)).map(|at| at.snapshot_id()));
+        let ids = metadata.snapshots().map(|at| at.snapshot_id());
+        Ok(ids.filter(|id| !kept.contains(id)).collect())
+    }
+
+    /// A snapshot and its ancestors as far as the metadata knows them, newest first.
+    fn line(&self, from: i64) -> Vec<&SnapshotRef> {
+        let mut line = Vec::new();
+        let mut next = Some(from);
+        while let Some(snapshot) = next.and_then(|id| self.metadata().snapshot_by_id(id))
+            && line.len() < self.metadata().snapshots().len()
+        {
+            next = snapshot.parent_snapshot_id();
+            line.push(snapshot);
+        }
+        line
+    }
+
+    fn references(&self) -> Result<BTreeMap<String, Reference>> {
+        let corrupt = |source: serde_json::Error| LakeError::MetadataCorrupt {
+            path: self.version.uri.clone(),
+            source: source.into(),
+        };
+        let text = serde_json::to_vec(self.metadata()).map_err(corrupt)?;
+        let references: References = serde_json::from_slice(&text).map_err(corrupt)?;
+        Ok(references.refs)
+    }
+
+    /// Removes the files that only the expired snapshots of `before` had; see the module head. Answers how many.
+    async fn remove_unreachable(&self, before: &Self, expired: &BTreeSet<i64>) -> Result<u64> {
+        let Some(current) = before.current_snapshot_id() else {
+            return Ok(0);
+        };
+        let line = before.line(current);
+        let kept = |at: &&&SnapshotRef| !expired.contains(&at.snapshot_id());
+        let unbroken = line.iter().take_while(kept).count();
+        let Some((oldest, gone)) = line.get(unbroken - 1).zip(line.get(unbroken..)) else {
+            return Ok(0);
+        };
+        let mut candidates: BTreeSet<String> = BTreeSet::new();
+        let mut manifests: HashMap<String, ManifestFile> = HashMap::new();
+        for snapshot in gone.iter().filter(|at| expired.contains(&at.snapshot_id())) {
+            candidates.insert(snapshot.manifest_list().to_owned());
+            for manifest in before.manifests(snapshot).await? {
+                manifests.insert(manifest.manifest_path.clone(), manifest);
+            }
+        }
+        candidates.extend(manifests.keys().cloned());
+        let mut wrote: HashSet<i64> = gone.iter().map(|at| at.snapshot_id()).collect();
+        wrote.insert(oldest.snapshot_id());
+        for manifest in before.manifests(oldest).await? {
+            manifests.insert(manifest.manifest_path.clone(), manifest);
+        }
+        for manifest in manifests.values() {
+            if wrote.contains(&manifest.added_snapshot_id) && manifest.has_deleted_files() {
+                candidates.extend(before.deleted_in(manifest).await?);
+            }
+        }
+        let keep = self.still_named(&line[..unbroken], oldest).await?;
+        let mut files = 0;
+        for uri in candidates {
+            if keep.has(&uri) || !self.is_inside(&uri) {
+                continue;
+            }
+            remove(self, &uri).await;
+            files += 1;
+        }
+        Ok(files)
+    }
+
+    /// What may not be removed: the files of the current snapshot, the manifests of the oldest of the line, and all
+    /// that snapshots beside the line have.
+    async fn still_named(&self, line: &[&SnapshotRef], oldest: &SnapshotRef) -> Result<Names> {
+        let mut keep = Names::default();
+        let on_line: HashSet<i64> = line.iter().map(|at| at.snapshot_id()).collect();
+        let current = self.current_snapshot_id();
+        for manifest in self.manifests(oldest).await? {
+            keep.add(&manifest.manifest_path);
+        }
+        for snapshot in self.metadata().snapshots() {
+            keep.add(snapshot.manifest_list());
+            let id = snapshot.snapshot_id();
+            if on_line.contains(&id) && Some(id) != current {
+                continue;
+            }
+            let files = self.files(Some(id)).await?;
+            keep.add_files(&files);
+        }
+        Ok(keep)
+    }
+
+    async fn manifests(&self, snapshot: &SnapshotRef) -> Result<Vec<ManifestFile>> {
+        let list = snapshot.manifest_list();
+        let bytes = self.store.read(list).await?;
+        let list = ManifestList::parse_with_version(&bytes, self.metadata().format_version())
+            .map_err(LakeError::iceberg("read", list))?;
+        Ok(list.consume_entries().into_iter().collect())
+    }
+
+    async fn deleted_in(&self, manifest: &ManifestFile) -> Result<Vec<String>> {
+        let path = &manifest.manifest_path;
+        let bytes = self.store.read(path).await?;
+        let parsed = Manifest::parse_avro(&bytes).map_err(LakeError::iceberg("read", path))?;
+        let entries = parsed.entries().iter();
+        let deleted = entries.filter(|entry| entry.status() == ManifestStatus::Deleted);
+        Ok(deleted.map(|entry| entry.file_path().to_owned()).collect())
+    }
+}
+
+impl Names {
+    /// The manifests and the live files of a snapshot.
+    pub(in crate::lake) fn add_files(&mut self, files: &Files) {
+        for manifest in &files.manifests {
+            self.add(&manifest.manifest_path);
+        }
+        for live in files.data.iter().chain(&files.deletes) {
+            self.add(live.file.file_path());
+        }
+    }
+}

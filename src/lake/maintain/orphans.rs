@@ -1,0 +1,195 @@
+//! Orphans: files in a table's folder that nothing refers to, left by runs that were killed.
+//!
+//! A file is removed when all of this holds:
+//!
+//! - nothing names it: no snapshot of the table (manifest lists, manifests, data and delete files), no statistics, no
+//!   ledger of a first read under way (its lists and the files in them), and for a metadata file neither the current
+//!   version nor its log. Names are compared however the [folder is spelled](super::names);
+//! - it was last written longer ago than `age`. Files of a run under way are named by nothing yet, so `age` must be
+//!   longer than the longest run;
+//! - it is of a kind that a writer of tables leaves: Parquet, Avro, Puffin, ORC, a temporary file, a checksum, or
+//!   an old `v<number>.metadata.json`.
+//!
+//! The folder is listed before the table is read, so a file that is committed or put into a ledger after the listing
+//! is named by what is read then. If the table moves while its files are collected, they are collected again. What
+//! cannot be read (a damaged manifest, a list of a ledger) ends the search with an error and removes nothing.
+
+use crate::lake::catalog::metadata_uri;
+use crate::lake::error::{LakeError, Result};
+use crate::lake::maintain::names::Names;
+use crate::lake::table::LakeTable;
+use iceberg::spec::{Manifest, ManifestList};
+use serde::Serialize;
+use std::collections::HashSet;
+use std::time::{Duration, SystemTime};
+
+/// Tables that move more often than this during one search are left for the next.
+const ATTEMPTS_MAX: usize = 5;
+const DATA_KINDS: [&str; 6] = [".parquet", ".avro", ".puffin", ".orc", ".tmp", ".crc"];
+
+/// Which files to look for.
+#[derive(Debug, Clone, Copy)]
+pub struct OrphanOptions {
+    /// Files written after this long ago are left alone.
+    pub age: Duration,
+    /// Lists them; removes nothing.
+    pub dry_run: bool,
+}
+
+/// The orphaned files of a table.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Orphans {
+    pub files: u64,
+    pub bytes: u64,
+    /// Files that nothing refers to and that are too young to be removed.
+    pub young: u64,
+    /// The orphaned files.
+    pub paths: Vec<String>,
+}
+
+impl LakeTable {
+    /// Removes orphaned files; see the module head.
+    pub async fn remove_orphans(&mut self, options: &OrphanOptions) -> Result<Orphans> {
+        let mut listed = Vec::new();
+        for directory in ["data", "metadata"] {
+            let directory = format!("{}/{directory}", self.location);
+            listed.extend(self.store.list_files(&directory).await?);
+        }
+        self.refresh().await?;
+        let named = self.named().await?;
+        let latest = SystemTime::now().checked_sub(options.age);
+        let mut orphans = Orphans::default();
+        for file in listed {
+            if !self.may_be_orphan(&file.uri) || named.has(named_as(&file.uri)) {
+                continue;
+            }
+            if latest.is_none_or(|latest| file.modified >= latest) {
+                orphans.young += 1;
+                continue;
+            }
+            if !options.dry_run {
+                self.store.remove(&file.uri).await?;
+            }
+            orphans.files += 1;
+            orphans.bytes += file.bytes;
+            orphans.paths.push(file.uri);
+        }
+        orphans.paths.sort();
+        Ok(orphans)
+    }
+
+    /// Whether a file is of a kind that is looked for. Versions from the current one on are not.
+    fn may_be_orphan(&self, uri: &str) -> bool {
+        let name = named_as(uri);
+        let name = name.rsplit('/').next().unwrap_or(name);
+        if let Some((number, _)) = name
+            .strip_prefix('v')
+            .and_then(|name| name.split_once('.'))
+            .filter(|(_, rest)| rest.contains("metadata.json"))
+        {
+            return number
+                .parse()
+                .is_ok_and(|number: u64| number < self.version.number);
+        }
+        !name.contains("metadata.json")
+            && DATA_KINDS.iter().any(|kind| name.ends_with(kind))
+            && !name.starts_with("version-hint")
+    }
+
+    /// Everything that the newest version names, directly or not.
+    async fn named(&mut self) -> Result<Names> {
+        for _ in 0..ATTEMPTS_MAX {
+            let number = self.version.number;
+            let names = self.collect_names().await?;
+            self.refresh().await?;
+            if self.version.number == number {
+                return Ok(names);
+            }
+        }
+        Err(LakeError::CommitConflict {
+            table: self.name.clone(),
+            attempts: ATTEMPTS_MAX as u32,
+        })
+    }
+
+    async fn collect_names(&self) -> Result<Names> {
+        let mut names = Names::default();
+        let metadata = self.metadata();
+        names.add(&self.version.uri);
+        names.add(&metadata_uri(&self.location, self.version.number));
+        for entry in metadata.metadata_log() {
+            names.add(&entry.metadata_file);
+        }
+        for statistics in metadata.statistics_iter() {
+            names.add(&statistics.statistics_path);
+        }
+        for statistics in metadata.partition_statistics_iter() {
+            names.add(&statistics.statistics_path);
+        }
+        let mut read: HashSet<String> = HashSet::new();
+        for snapshot in metadata.snapshots() {
+            let list = snapshot.manifest_list();
+            names.add(list);
+            let bytes = self.store.read(list).await?;
+            let list = ManifestList::parse_with_version(&bytes, metadata.format_version())
+                .map_err(LakeError::iceberg("read", list))?;
+            for manifest in list.consume_entries() {
+                let path = manifest.manifest_path;
+                names.add(&path);
+                if !read.insert(path.clone()) {
+                    continue;
+                }
+                let bytes = self.store.read(&path).await?;
+                let parsed =
+                    Manifest::parse_avro(&bytes).map_err(LakeError::iceberg("read", &path))?;
+                let live = parsed.entries().iter().filter(|entry| entry.is_alive());
+                for entry in live {
+                    names.add(entry.file_path());
+                }
+            }
+        }
+        self.add_ledger(&mut names).await?;
+        Ok(names)
+    }
+
+    /// The lists of a ledger, and the files in them.
+    async fn add_ledger(&self, names: &mut Names) -> Result<()> {
+        let Some(ledger) = self.checkpoint()?.and_then(|found| found.backfill) else {
+            return Ok(());
+        };
+        let done = ledger.done.into_iter().map(|done| done.files);
+        for list in done.chain(ledger.stale) {
+            names.add(&list);
+            let Some(files) = self.listed_files(&list).await? else {
+                continue;
+            };
+            for file in files {
+                names.add(file.file_path());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A checksum file belongs to the file that it is about: `.v1.metadata.json.crc` to `v1.metadata.json`.
+fn named_as(uri: &str) -> &str {
+    let Some((_, name)) = uri.rsplit_once('/') else {
+        return uri;
+    };
+    let about = name
+        .strip_prefix('.')
+        .and_then(|name| name.strip_suffix(".crc"));
+    about.unwrap_or(uri)
+}
+
+impl LakeTable {
+    /// Whether a URI names a file in the table's folder.
+    pub(in crate::lake) fn is_inside(&self, uri: &str) -> bool {
+        let plain = |uri: &str| -> String {
+            let path = uri.strip_prefix("file:").unwrap_or(uri);
+            format!("/{}", path.trim_start_matches('/'))
+        };
+        let folder = format!("{}/", plain(&self.location).trim_end_matches('/'));
+        plain(uri).starts_with(&folder) && !uri.contains("/../")
+    }
+}
