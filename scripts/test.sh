@@ -48,6 +48,7 @@ fi
 build_programs dev
 export ICESYNC_SANDBOX="$target/debug/icesync-sandbox"
 step "clients of other makers" tests/interop/clients/run.sh
+step "Spark on the lake" env ICESYNC_BIN="$target/debug/icesync" tests/interop/spark/run.sh
 step "statements in ScriptDom" python3 tests/tsql_parse/parse.py
 
 rust_passed="$(awk '/^test result/ {total += $4} END {print total + 0}' "$logs/rust-tests.log")"

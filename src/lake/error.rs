@@ -171,6 +171,15 @@ To make the target equal to the lake, set `merge: {{ mode: replace }}` and load 
     },
 
     #[error(
+        "the data file `{path}` cannot be read: {why}. {remedy}"
+    )]
+    UnsupportedFile {
+        path: String,
+        why: String,
+        remedy: &'static str,
+    },
+
+    #[error(
         "rows for {table} do not fit its lake schema at column `{column}`: expected {expected}, found {found}"
     )]
     BatchMismatch {
@@ -251,6 +260,7 @@ impl LakeError {
             | LakeError::NotAncestor { .. }
             | LakeError::LoadedSnapshotGone { .. }
             | LakeError::UnsupportedDeletes { .. }
+            | LakeError::UnsupportedFile { .. }
             | LakeError::BatchMismatch { .. }
             | LakeError::NullInRequired { .. }
             | LakeError::NoKey { .. }

@@ -8,7 +8,10 @@ use crate::lake::error::{LakeError, Result};
 use crate::schema::mapping::arrow_schema;
 use crate::schema::{KeyFold, LakeField, LakeKeyField, LakeSchema, LakeType, Role, TableName};
 use arrow_schema::{Field, Schema as ArrowSchema, SchemaRef};
-use iceberg::spec::{NestedField, PrimitiveType, Schema, TableMetadata, Type};
+use iceberg::spec::{
+    DEFAULT_SCHEMA_NAME_MAPPING, NameMapping, NestedField, PrimitiveType, Schema, TableMetadata,
+    Type,
+};
 use parquet::arrow::{ArrowSchemaConverter, PARQUET_FIELD_ID_META_KEY};
 use parquet::basic::LogicalType;
 use parquet::schema::types::{SchemaDescriptor, Type as ParquetType};
@@ -30,6 +33,8 @@ pub(in crate::lake) struct Shape {
     /// Fields that nobody fills any more: of columns that the source dropped, or that another engine added. NULL in
     /// new rows.
     pub(in crate::lake) unfilled: Vec<bool>,
+    /// Field id by column name, for data files without field ids (`schema.name-mapping.default`).
+    pub(in crate::lake) names: Option<Arc<HashMap<String, i32>>>,
 }
 
 /// What the property keeps of a field.
@@ -138,7 +143,11 @@ impl Shape {
     /// Of the table's current schema.
     pub(in crate::lake) fn of(table: &TableName, metadata: &TableMetadata) -> Result<Self> {
         let kept = metadata.properties().get(SCHEMA_PROPERTY);
-        Self::at(table, metadata.current_schema(), kept.map(String::as_str))
+        let shape = Self::at(table, metadata.current_schema(), kept.map(String::as_str))?;
+        Ok(Self {
+            names: names(table, metadata)?,
+            ..shape
+        })
     }
 
     /// Of one of the table's schemas and what the property kept of it.
@@ -222,6 +231,7 @@ impl Shape {
             ids,
             arrow,
             unfilled,
+            names: None,
         })
     }
 
@@ -287,6 +297,27 @@ impl Shape {
         };
         build().map_err(failed)
     }
+}
+
+/// The table's name mapping; columns inside others are left out, as icesync reads none.
+fn names(table: &TableName, metadata: &TableMetadata) -> Result<Option<Arc<HashMap<String, i32>>>> {
+    let property = DEFAULT_SCHEMA_NAME_MAPPING;
+    let Some(text) = metadata.properties().get(property) else {
+        return Ok(None);
+    };
+    let mapping: NameMapping =
+        serde_json::from_str(text).map_err(|source| LakeError::PropertyCorrupt {
+            table: table.clone(),
+            property,
+            source,
+        })?;
+    let mut names = HashMap::new();
+    for field in mapping.fields() {
+        if let Some(id) = field.field_id() {
+            names.extend(field.names().iter().map(|name| (name.clone(), id)));
+        }
+    }
+    Ok(Some(Arc::new(names)))
 }
 
 /// Whether icesync fills the field itself.

@@ -4,6 +4,7 @@ mod bad_input;
 mod drift;
 mod engines;
 mod faults;
+mod fixtures;
 mod harness;
 mod loaded;
 mod loads;

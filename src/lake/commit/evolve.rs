@@ -143,7 +143,10 @@ impl LakeTable {
         };
         let kept = self.property_as_of(SCHEMA_PROPERTY, snapshot_id);
         let mut past = self.clone();
-        past.shape = Arc::new(Shape::at(&self.name, &schema, kept)?);
+        past.shape = Arc::new(Shape {
+            names: self.shape.names.clone(),
+            ..Shape::at(&self.name, &schema, kept)?
+        });
         Ok(past)
     }
 

@@ -306,18 +306,22 @@ async fn read_memory(memory: &FileIO, path: &str) -> iceberg::Result<Bytes> {
 
 /// Whether this build writes to the table.
 pub(in crate::lake) fn check_writable(table: &TableName, metadata: &TableMetadata) -> Result<()> {
-    let reason = if metadata.format_version() != FormatVersion::V2 {
-        format!(
-            "it has format version {}, icesync writes version 2",
-            metadata.format_version()
-        )
-    } else if !metadata.default_partition_spec().is_unpartitioned() {
-        "it is partitioned, which this version does not write".to_owned()
-    } else {
-        return Ok(());
+    let reason = match metadata.format_version() {
+        FormatVersion::V1 => {
+            "it has format version 1, and icesync writes version 2. Set its property `format-version` to 2"
+        }
+        FormatVersion::V3 => {
+            "it has format version 3, and icesync writes version 2. Give the table another `lake:` name, and leave \
+             `format-version` of the new lake table at 2"
+        }
+        FormatVersion::V2 if metadata.default_partition_spec().is_unpartitioned() => return Ok(()),
+        FormatVersion::V2 => {
+            "it is partitioned, and icesync writes tables without partitions. Drop its partition fields (`ALTER TABLE \
+             ... DROP PARTITION FIELD`), or give the table another `lake:` name"
+        }
     };
     Err(LakeError::UnsupportedTable {
         table: table.clone(),
-        reason,
+        reason: reason.to_owned(),
     })
 }

@@ -345,6 +345,7 @@ mod tests {
             schema,
             ids: vec![1],
             unfilled: vec![false],
+            names: None,
         })
     }
 

@@ -2,6 +2,10 @@
 //!
 //! Files keep the schema they were written with. Columns are found by Iceberg field id, widened where the table's
 //! type was widened since, and NULL where the file is older than the column.
+//!
+//! A file without field ids was not written by Iceberg: another engine took it into the table. Its columns are found
+//! by the table's name mapping. Without one the file is refused, since every column would read as NULL. So is a column
+//! whose type cannot become the table's without changing a value.
 
 use crate::lake::error::{LakeError, Result};
 use crate::lake::read::deletes::Positions;
@@ -12,7 +16,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow_cast::CastOptions;
-use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use parquet::arrow::arrow_reader::{
@@ -21,6 +25,7 @@ use parquet::arrow::arrow_reader::{
 use parquet::arrow::async_reader::{ParquetObjectReader, ParquetRecordBatchStreamBuilder};
 use parquet::arrow::{ProjectionMask, RowNumber};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
+use parquet::schema::types::BasicTypeInfo;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -95,14 +100,7 @@ impl OpenFile {
                 kept
             }
         };
-        let fields = metadata.parquet_schema().root_schema().get_fields();
-        let column_of = |id: &i32| {
-            fields.iter().position(|field| {
-                let info = field.get_basic_info();
-                info.has_id() && info.id() == *id && field.is_primitive()
-            })
-        };
-        let columns = shape.ids.iter().map(column_of).collect();
+        let columns = columns_of(&uri, &shape, &metadata)?;
         Ok(Self {
             uri,
             reader,
@@ -193,6 +191,93 @@ impl OpenFile {
             })
             .boxed())
     }
+}
+
+/// The column of the file for each field of the shape. Refuses a file whose columns cannot be told or read.
+fn columns_of(
+    uri: &str,
+    shape: &Shape,
+    metadata: &ArrowReaderMetadata,
+) -> Result<Vec<Option<usize>>> {
+    const REWRITE: &str = "Rewrite the file with the engine that added it";
+    let refused = |why: String, remedy| LakeError::UnsupportedFile {
+        path: uri.to_owned(),
+        why,
+        remedy,
+    };
+    let schema = metadata.parquet_schema();
+    let fields = schema.root_schema().get_fields();
+    // Row groups list leaves: they are the table's columns only where no column is nested.
+    if let Some(nested) = fields.iter().find(|field| !field.is_primitive()) {
+        return Err(refused(
+            format!("its column `{}` is nested", nested.name()),
+            REWRITE,
+        ));
+    }
+    let id_of = |info: &BasicTypeInfo| info.has_id().then(|| info.id());
+    let own: Vec<Option<i32>> = fields
+        .iter()
+        .map(|field| id_of(field.get_basic_info()))
+        .collect();
+    let ids = match (
+        own.iter().any(Option::is_some) || fields.is_empty(),
+        &shape.names,
+    ) {
+        (true, _) => own,
+        (false, Some(names)) => fields
+            .iter()
+            .map(|field| names.get(field.name()).copied())
+            .collect(),
+        (false, None) => {
+            let why = "it has no field ids, and the table has no name mapping".to_owned();
+            let remedy = "Set the table property `schema.name-mapping.default`, or rewrite the \
+                          file with the engine that added it";
+            return Err(refused(why, remedy));
+        }
+    };
+    let columns = shape
+        .ids
+        .iter()
+        .map(|id| ids.iter().position(|own| *own == Some(*id)));
+    let columns: Vec<Option<usize>> = columns.collect();
+    for (column, field) in columns.iter().zip(shape.arrow.fields()) {
+        let Some(found) = column.map(|at| metadata.schema().field(at)) else {
+            continue;
+        };
+        if !widens(found.data_type(), field.data_type()) {
+            let (found, name, wanted) = (found.data_type(), field.name(), field.data_type());
+            let why = format!("its column for `{name}` is {found}, and the table's is {wanted}");
+            return Err(refused(why, REWRITE));
+        }
+    }
+    Ok(columns)
+}
+
+/// Whether every value of a file's column is a value of the table's column.
+fn widens(from: &DataType, to: &DataType) -> bool {
+    use DataType::{
+        Binary, Decimal128, FixedSizeBinary, Float32, Float64, Int8, Int16, Int32, Int64,
+        LargeBinary, LargeUtf8, Time32, Time64, Timestamp, UInt8, UInt16, UInt32, Utf8,
+    };
+    use TimeUnit::{Microsecond, Millisecond, Second};
+    if let (Decimal128(from, scale), Decimal128(to, wanted)) = (from, to) {
+        return scale == wanted && from <= to;
+    }
+    if let (Timestamp(unit, zone), Timestamp(Microsecond, wanted)) = (from, to) {
+        let exact = matches!(unit, Second | Millisecond | Microsecond);
+        return exact && zone.is_some() == wanted.is_some();
+    }
+    from == to
+        || matches!(
+            (from, to),
+            (Int8 | Int16 | UInt8 | UInt16, Int32 | Int64)
+                | (Int32 | UInt32, Int64)
+                | (Float32, Float64)
+                | (Time32(Second | Millisecond), Time64(Microsecond))
+                | (LargeUtf8 | Binary | LargeBinary, Utf8)
+                | (LargeBinary | FixedSizeBinary(_), Binary)
+                | (Binary | LargeBinary, FixedSizeBinary(_))
+        )
 }
 
 /// How the columns of a file become the columns asked for.
@@ -376,6 +461,47 @@ pub(in crate::lake) fn batches(rows: Rows) -> BoxStream<'static, Result<RecordBa
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_types_that_keep_every_value_are_read() {
+        let (micro, nano) = (TimeUnit::Microsecond, TimeUnit::Nanosecond);
+        let utc = || Some("UTC".into());
+        for (from, to, wanted) in [
+            (DataType::Int32, DataType::Int64, true),
+            (DataType::Int64, DataType::Int32, false),
+            (DataType::Float64, DataType::Int64, false),
+            (DataType::Float64, DataType::Float32, false),
+            (
+                DataType::Decimal128(9, 2),
+                DataType::Decimal128(18, 2),
+                true,
+            ),
+            (
+                DataType::Decimal128(9, 3),
+                DataType::Decimal128(18, 2),
+                false,
+            ),
+            (
+                DataType::Timestamp(nano, None),
+                DataType::Timestamp(micro, None),
+                false,
+            ),
+            (
+                DataType::Timestamp(micro, utc()),
+                DataType::Timestamp(micro, Some("+00:00".into())),
+                true,
+            ),
+            (
+                DataType::Timestamp(micro, utc()),
+                DataType::Timestamp(micro, None),
+                false,
+            ),
+            (DataType::Binary, DataType::Utf8, true),
+            (DataType::Utf8, DataType::Int32, false),
+        ] {
+            assert_eq!(widens(&from, &to), wanted, "{from} to {to}");
+        }
+    }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn merged_streams_lose_nothing() {

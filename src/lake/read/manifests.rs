@@ -81,7 +81,11 @@ impl Files {
                     DataContentType::Data if !live.file.is_parquet() => {
                         return Err(LakeError::UnsupportedTable {
                             table: table.clone(),
-                            reason: format!("`{}` is no Parquet file", live.file.file_path()),
+                            reason: format!(
+                                "its data file `{}` is no Parquet file. Rewrite it as Parquet with \
+                                 the engine that wrote it (property `write.format.default`)",
+                                live.file.file_path()
+                            ),
                         });
                     }
                     DataContentType::Data => files.data.push(live.clone()),
@@ -107,7 +111,7 @@ impl Files {
                 return Err(LakeError::UnsupportedDeletes {
                     table: table.clone(),
                     path: delete.file.file_path().to_owned(),
-                    what: "deletion vectors",
+                    what: "deletion vectors or other deletes that are no Parquet file",
                 });
             }
             match delete.file.target() {

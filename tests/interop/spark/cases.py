@@ -1,0 +1,270 @@
+#!/usr/bin/env python3
+"""Spark between the syncs of icesync: after the next sync source, lake and target are equal, or the run says what it refuses and why.
+
+    cases.py WORK_FOLDER [CASE]...
+
+Started by run.sh. Each case has a table of its own; all of them share one Spark session.
+"""
+import sys
+import time
+import traceback
+
+from world import World, check, spark_session
+
+CASES = {}
+
+
+def case(function):
+    CASES[function.__name__] = function
+    return function
+
+
+def changed_twice(spark, work, name, options=""):
+    """A table that was synced, changed and synced, so that it has data files, position deletes and two snapshots."""
+    world = World(spark, work, name, options)
+    world.sync()
+    world.update([3, 5, 8], "changed once")
+    world.insert([41, 42])
+    world.sync()
+    return world
+
+
+def goes_on(world):
+    """Changes touch rows of every age; the next sync must go on quietly, and so must an idle one."""
+    world.update([3, 7, 41], "changed again")
+    world.insert([50])
+    world.quiet_sync()
+    world.equal()
+    check(world.quiet_sync()["outcome"] == "unchanged", "an idle sync changed something")
+
+
+@case
+def reads_what_the_others_read(spark, work):
+    world = changed_twice(spark, work, "reads")
+    world.equal()
+
+
+@case
+def goes_on_after_rewrite_data_files(spark, work):
+    world = changed_twice(spark, work, "data_files")
+    world.call("rewrite_data_files", "options => map('rewrite-all', 'true')")
+    goes_on(world)
+
+
+@case
+def goes_on_after_rewrite_position_delete_files(spark, work):
+    world = changed_twice(spark, work, "position_deletes")
+    world.update([9, 10], "more deletes")
+    world.sync()
+    world.call("rewrite_position_delete_files", "options => map('rewrite-all', 'true')")
+    goes_on(world)
+
+
+@case
+def goes_on_after_rewrite_manifests(spark, work):
+    world = changed_twice(spark, work, "manifests")
+    world.call("rewrite_manifests")
+    goes_on(world)
+
+
+@case
+def goes_on_after_expiry_to_one_snapshot(spark, work):
+    world = changed_twice(spark, work, "expired")
+    world.call("expire_snapshots", "older_than => TIMESTAMP '2100-01-01 00:00:00', retain_last => 1")
+    goes_on(world)
+
+
+@case
+def goes_on_after_compaction_and_expiry(spark, work):
+    world = changed_twice(spark, work, "compacted")
+    for _ in range(2):
+        world.call("rewrite_data_files", "options => map('rewrite-all', 'true')")
+        world.call("rewrite_manifests")
+    world.call("expire_snapshots", "older_than => TIMESTAMP '2100-01-01 00:00:00', retain_last => 1")
+    goes_on(world)
+
+
+@case
+def goes_on_after_compaction_and_expiry_that_the_target_has_not_seen(spark, work):
+    world = changed_twice(spark, work, "unseen")
+    world.update([1, 2], "not loaded yet")
+    world.icesync("extract")
+    world.call("rewrite_data_files", "options => map('rewrite-all', 'true')")
+    world.call("expire_snapshots", "older_than => TIMESTAMP '2100-01-01 00:00:00', retain_last => 1")
+    goes_on(world)
+
+
+@case
+def a_history_goes_on_after_compaction_and_expiry(spark, work):
+    world = changed_twice(spark, work, "history", "kind: history")
+    world.call("rewrite_data_files", "options => map('rewrite-all', 'true')")
+    world.call("expire_snapshots", "older_than => TIMESTAMP '2100-01-01 00:00:00', retain_last => 1")
+    world.update([3, 7], "changed again")
+    world.quiet_sync()
+    versions = world.statement("SELECT id, count(DISTINCT hex(rv)) versions, count(*) many FROM {table} GROUP BY id")
+    found = {row.id: (row.versions, row.many) for row in versions}
+    wanted = {at: 3 if at == 3 else 2 if at in (5, 8, 7) else 1 for at in range(1, 43)}
+    check(found == {at: (count, count) for at, count in wanted.items()}, f"versions: {found}")
+    with world.target.cursor() as cursor:
+        cursor.execute("SELECT COUNT(*) FROM dbo.history")
+        rows = cursor.fetchone()[0]
+    check(rows == sum(wanted.values()), f"the target has {rows} versions instead of {sum(wanted.values())}")
+
+
+@case
+def a_rollback_is_read_again(spark, work):
+    world = changed_twice(spark, work, "rolled_back")
+    world.call("rollback_to_snapshot", f"snapshot_id => {world.snapshots()[0]}")
+    report = world.sync()
+    told = " ".join(report["extract"]["warnings"])
+    check("rolled back" in told and report["extract"]["full_read"], f"the rollback was not noticed: {report}")
+    world.equal()
+    goes_on(world)
+
+
+@case
+def a_rollback_before_an_expiry_is_read_again(spark, work):
+    world = changed_twice(spark, work, "rolled_back_expired")
+    world.call("rollback_to_snapshot", f"snapshot_id => {world.snapshots()[0]}")
+    world.call("rewrite_data_files", "options => map('rewrite-all', 'true')")
+    world.call("expire_snapshots", "older_than => TIMESTAMP '2100-01-01 00:00:00', retain_last => 1")
+    report = world.sync()
+    check(report["extract"]["full_read"], f"the rollback was not noticed: {report}")
+    world.equal()
+    goes_on(world)
+
+
+@case
+def a_rollback_of_a_history_goes_on_from_what_is_left(spark, work):
+    world = changed_twice(spark, work, "history_back", "kind: history")
+    world.call("rollback_to_snapshot", f"snapshot_id => {world.snapshots()[0]}")
+    done = world.icesync("extract")
+    check(done.returncode == 0 and "Reading again from" in done.stdout, f"{done.stdout}{done.stderr}")
+    rows = world.statement("SELECT count(*) n, count(DISTINCT id, hex(rv)) versions FROM {table}")[0]
+    check((rows.n, rows.versions) == (45, 45), f"{rows}")
+
+
+ALIEN = "INSERT INTO {table} SELECT 900, name, price, made, day, tag, raw, flag, ratio, rv FROM {table} WHERE id = 1"
+
+
+@case
+def an_append_is_named_and_can_be_undone(spark, work):
+    world = changed_twice(spark, work, "appended")
+    mine = world.snapshots()[-1]
+    world.statement(ALIEN)
+    theirs = world.snapshots()[-1]
+    world.update([1], "changed after the append")
+    world.configure("on_foreign_commit: refuse")
+    world.refused(f"snapshot {theirs}", "append, 1 rows added", f"roll main back to snapshot {mine}")
+    world.call("rollback_to_snapshot", f"snapshot_id => {mine}")
+    world.quiet_sync()
+    world.equal()
+
+    world.configure()
+    world.statement(ALIEN)
+    theirs = world.snapshots()[-1]
+    world.update([2], "changed after the append")
+    report = world.sync()
+    check(f"snapshot {theirs}" in " ".join(report["extract"]["warnings"]), f"the append is not named: {report}")
+    lake = world.spark_rows()
+    check(sum(row["id"] == 900 for row in lake) == 1, "the row of the other writer is gone")
+    world.equal(lake)
+    # The remedy: a full read makes all sides equal again.
+    world.configure("change: { strategy: full }")
+    world.sync()
+    world.equal()
+
+
+@case
+def a_delete_is_named_and_a_full_read_repairs_it(spark, work):
+    world = changed_twice(spark, work, "deleted")
+    world.statement("DELETE FROM {table} WHERE id IN (2, 3, 41)")
+    world.update([1], "changed after the delete")
+    report = world.sync()
+    check("another writer changed rows" in " ".join(report["extract"]["warnings"]), f"the delete is not named: {report}")
+    world.equal([row for row in world.server(world.source) if row["id"] not in (2, 3, 41)])
+    world.configure("change: { strategy: full }")
+    world.sync()
+    world.equal()
+
+
+@case
+def deletes_of_many_data_files_in_one_file_are_applied(spark, work):
+    world = changed_twice(spark, work, "many")
+    world.statement("ALTER TABLE {table} SET TBLPROPERTIES ('write.delete.granularity' = 'partition')")
+    world.statement("DELETE FROM {table} WHERE id IN (2, 3, 41)")
+    world.update([1, 2, 3, 42], "changed after the delete")
+    world.sync()
+    # Polars' own reader takes delete files of one data file only.
+    world.equal([row for row in world.server(world.source) if row["id"] != 41], readers=["duckdb", "pyiceberg"])
+
+
+@case
+def a_partitioned_table_is_refused_or_written(spark, work):
+    world = changed_twice(spark, work, "partitioned")
+    world.statement("ALTER TABLE {table} ADD PARTITION FIELD bucket(4, id)")
+    world.update([3, 7], "after the partition field")
+    world.refused("partitioned", "DROP PARTITION FIELD")
+    world.statement("ALTER TABLE {table} DROP PARTITION FIELD bucket(4, id)")
+    goes_on(world)
+
+
+@case
+def rows_in_partitions_are_gone_on_from(spark, work):
+    world = changed_twice(spark, work, "was_partitioned")
+    world.statement("ALTER TABLE {table} ADD PARTITION FIELD bucket(4, id)")
+    world.call("rewrite_data_files", "options => map('rewrite-all', 'true')")
+    world.statement("ALTER TABLE {table} DROP PARTITION FIELD bucket(4, id)")
+    goes_on(world)
+
+
+@case
+def a_sort_order_is_gone_on_from(spark, work):
+    world = changed_twice(spark, work, "sorted")
+    world.statement("ALTER TABLE {table} WRITE ORDERED BY name")
+    world.call("rewrite_data_files", "strategy => 'sort', sort_order => 'name', options => map('rewrite-all', 'true')")
+    goes_on(world)
+
+
+@case
+def version_3_is_refused(spark, work):
+    world = changed_twice(spark, work, "version_3")
+    world.statement("ALTER TABLE {table} SET TBLPROPERTIES ('format-version' = '3')")
+    world.update([3], "after the upgrade")
+    world.refused("format version 3")
+
+
+@case
+def a_replaced_table_is_read_again(spark, work):
+    world = changed_twice(spark, work, "emptied")
+    world.statement("TRUNCATE TABLE {table}")
+    report = world.sync()
+    check("another writer changed rows" in " ".join(report["extract"]["warnings"]), f"not named: {report}")
+    world.configure("change: { strategy: full }")
+    world.sync()
+    world.equal()
+
+
+def main():
+    work, names = sys.argv[1], sys.argv[2:] or list(CASES)
+    if unknown := [name for name in names if name not in CASES]:
+        sys.exit(f"no such case: {', '.join(unknown)}; there are {', '.join(CASES)}")
+    spark = spark_session(f"{work}/warehouse")
+    failed = 0
+    for name in names:
+        began = time.monotonic()
+        try:
+            CASES[name](spark, work)
+        except Exception:  # whatever went wrong is this case's failure, and the others still run
+            failed += 1
+            print(f"spark: FAILED {name}", flush=True)
+            traceback.print_exc(file=sys.stdout)
+        else:
+            print(f"spark: ok {name} ({time.monotonic() - began:.1f} s)", flush=True)
+    spark.stop()
+    print(f"spark: {len(names) - failed} passed, {failed} failed", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
