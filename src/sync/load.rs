@@ -551,7 +551,6 @@ pub(super) async fn plan(
         return Err(evolve::refused(target.name(), &steps).into());
     }
     inspect::check(&columns.schema, columns.live, &target, table.merge.mode)?;
-    let snapshots = lake.map(LakeTable::snapshots).unwrap_or_default();
     let run_id = RunId::generate();
     let staging = staging::design(&columns.schema, &target, run_id);
     let options = LoadOptions {
@@ -577,7 +576,7 @@ pub(super) async fn plan(
     let altered = altered.map(|statement| statement.by_hand());
     Ok(LoadPlan {
         loaded_sequence_number: state.as_ref().map(|state| state.sequence_number),
-        snapshots_behind: look::behind(&snapshots, state.as_ref()),
+        snapshots_behind: look::behind(lake, state.as_ref()),
         creates_target,
         schema_changes: steps.iter().map(evolve::Step::change).collect(),
         statements: altered

@@ -4,7 +4,7 @@ use super::extract::{Settled, settle};
 use super::{Links, Sync, load};
 use crate::config::Table;
 use crate::error::{Kind, Result};
-use crate::lake::{LakeTable, SnapshotInfo};
+use crate::lake::{LakeTable, SnapshotRef};
 use crate::report::{
     ErrorReport, LakeStatus, Listing, PlanReport, SnapshotsReport, StatusReport, TargetStatus,
 };
@@ -139,8 +139,10 @@ impl Sync {
 
 async fn lake_status(table: &Table, lake: Option<&LakeTable>) -> Result<LakeStatus> {
     let latest = match lake {
-        Some(lake) => lake.snapshots().pop(),
-        None => None,
+        Some(lake) if lake.current_snapshot_id().is_some() => {
+            Some(lake.resolve(SnapshotRef::Latest)?)
+        }
+        Some(_) | None => None,
     };
     Ok(LakeStatus {
         table: table.lake.to_string(),
@@ -162,21 +164,27 @@ fn target_status(
     table: &Table,
     lake: Option<&LakeTable>,
 ) -> Result<TargetStatus> {
-    let snapshots = lake.map(LakeTable::snapshots).unwrap_or_default();
     Ok(TargetStatus {
         table: table.target.to_string(),
-        snapshots_behind: behind(&snapshots, state.as_ref()),
+        snapshots_behind: behind(lake, state.as_ref()),
         snapshot_id: state.as_ref().map(|state| state.snapshot_id),
         sequence_number: state.as_ref().map(|state| state.sequence_number),
         loaded_at: state.map(|state| state.loaded_at),
     })
 }
 
-/// Snapshots newer than the loaded one.
-pub(super) fn behind(snapshots: &[SnapshotInfo], state: Option<&LoadState>) -> usize {
+/// Snapshots newer than the loaded one. At least one while the loaded one is not the current one: the table may have
+/// been rolled back to an older one.
+pub(super) fn behind(lake: Option<&LakeTable>, state: Option<&LoadState>) -> usize {
+    let Some(lake) = lake else { return 0 };
+    let current = lake.current_snapshot_id();
+    if current.is_none() || current == state.map(|state| state.snapshot_id) {
+        return 0;
+    }
     let loaded = state.map_or(0, |state| state.sequence_number);
-    snapshots
+    let snapshots = lake.snapshots();
+    let newer = snapshots
         .iter()
-        .filter(|snapshot| snapshot.sequence_number > loaded)
-        .count()
+        .filter(|snapshot| snapshot.sequence_number > loaded);
+    newer.count().max(1)
 }

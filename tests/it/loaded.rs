@@ -192,6 +192,9 @@ async fn a_load_follows_a_mirror_that_was_rolled_back() {
         let log = metadata["snapshot-log"].as_array_mut().expect("a log");
         log.push(json!({ "timestamp-ms": now, "snapshot-id": first }));
     });
+    let status = world.run(&["--json", "status"]).json();
+    assert_eq!(status["tables"][0]["target"]["snapshots_behind"], json!(1));
+    assert_eq!(status["tables"][0]["lake"]["sequence_number"], json!(1));
     let back = world.run(&["--json", "load"]).json();
     assert_eq!(load(&back)["deleted"], json!(1));
     assert_eq!(load(&back)["updated"], json!(20));
@@ -235,6 +238,36 @@ async fn a_full_load_does_not_append_rows_again() {
         .run(&["load", "--full"])
         .fails_with(1, &["dbo.orders", "append", "mode: replace"]);
     assert_eq!(world.target_rows(ROWS).await.len(), 300);
+}
+
+/// One key in the lake may be two in the target: there the old spelling has to be deleted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_changes_its_case_is_not_left_in_a_case_sensitive_target() {
+    let columns = |collation: &str| {
+        format!(
+            "CREATE TABLE dbo.codes (code nvarchar(10) COLLATE {collation} NOT NULL PRIMARY KEY, n int NULL"
+        )
+    };
+    let source = format!("{}, rv rowversion)", columns("Latin1_General_CI_AS"));
+    let mut world = World::new(&source).await;
+    let target = format!("{}, rv binary(8) NULL)", columns("Latin1_General_BIN2"));
+    world.target(&target).await;
+    world.config("  - source: dbo.codes\n");
+    world
+        .source("INSERT dbo.codes (code, n) VALUES (N'ab', 1), (N'cd', 1)")
+        .await;
+    world.run(&["--json", "sync"]).json();
+    world
+        .source("UPDATE dbo.codes SET code = N'AB', n = 2 WHERE code = N'ab'")
+        .await;
+    world
+        .source("UPDATE dbo.codes SET n = 2 WHERE code = N'cd'")
+        .await;
+    let second = world.run(&["--json", "sync"]).json();
+    assert_eq!(load(&second)["rows_staged"], json!(3));
+    let codes = "SELECT code, n FROM dbo.codes ORDER BY code";
+    let expected = [["Text(\"AB\")", "Int(2)"], ["Text(\"cd\")", "Int(2)"]];
+    assert_eq!(world.target_rows(codes).await, expected);
 }
 
 /// Loads the lake of one world into the target of another.
