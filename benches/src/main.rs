@@ -11,6 +11,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 #[unsafe(export_name = "_rjem_malloc_conf")]
 pub static MALLOC_CONF: &[u8; 10] = b"narenas:1\0";
 
+mod growth;
 mod measure;
 mod planes;
 mod proxy;
@@ -33,11 +34,17 @@ struct Options {
     #[arg(long)]
     json: bool,
     /// Only the measures whose letter is in this text.
-    #[arg(long, default_value = "abcdefghijk")]
+    #[arg(long, default_value = "abcdefghijklm")]
     only: String,
     /// Only this one of the replayed tables: mixed, narrow or text.
     #[arg(long)]
     table: Option<String>,
+    /// Commits of (l); 10,000 take about twenty minutes.
+    #[arg(long)]
+    commits: Option<u64>,
+    /// Rows of (l).
+    #[arg(long)]
+    rows: Option<u64>,
     #[command(subcommand)]
     role: Option<Role>,
 }
@@ -64,6 +71,11 @@ pub struct Scale {
     pub memory: [u64; 2],
     /// How many tables are many.
     pub tables: u64,
+    /// Commits to one table, and its rows.
+    pub commits: u64,
+    pub growing: u64,
+    /// Files of a table that has many.
+    pub files: u64,
     /// Each measure is the best of so many.
     pub repeats: usize,
 }
@@ -76,6 +88,9 @@ const FULL: Scale = Scale {
     changed: 10_000,
     memory: [1_000_000, 10_000_000],
     tables: 200,
+    commits: 1_000,
+    growing: 1_000_000,
+    files: 100_000,
     repeats: 5,
 };
 const QUICK: Scale = Scale {
@@ -86,6 +101,9 @@ const QUICK: Scale = Scale {
     changed: 1_000,
     memory: [100_000, 400_000],
     tables: 20,
+    commits: 12,
+    growing: 2_000,
+    files: 2_000,
     repeats: 1,
 };
 
@@ -105,7 +123,9 @@ fn main() -> ExitCode {
 }
 
 fn measure_all(options: &Options) -> std::io::Result<()> {
-    let scale = if options.quick { QUICK } else { FULL };
+    let mut scale = if options.quick { QUICK } else { FULL };
+    scale.commits = options.commits.unwrap_or(scale.commits).max(1);
+    scale.growing = options.rows.unwrap_or(scale.growing).max(200);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -114,7 +134,8 @@ fn measure_all(options: &Options) -> std::io::Result<()> {
     let outcome = runtime.block_on(async {
         let stage = stage::Stage::set_up(&scale).await?;
         planes::measure(&stage, &scale, &mut measures).await?;
-        runs::measure(&stage, &scale, &mut measures).await
+        runs::measure(&stage, &scale, &mut measures).await?;
+        growth::measure(&stage, &scale, &mut measures).await
     });
     outcome.map_err(|error: measure::Failure| std::io::Error::other(error.to_string()))
 }

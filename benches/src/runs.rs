@@ -16,7 +16,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-const MB: f64 = 1e6;
+pub const MB: f64 = 1e6;
 /// As many as icesync reads at once unless it is told otherwise.
 const RANGES: u64 = 4;
 
@@ -34,7 +34,7 @@ pub async fn measure(stage: &Stage, scale: &Scale, measures: &mut Measures) -> R
 }
 
 /// Runs `icesync` in a folder with this configuration.
-fn icesync(
+pub fn icesync(
     stage: &Stage,
     folder: &Path,
     port: u16,
@@ -54,7 +54,7 @@ fn icesync(
     Ok(run(&mut command)?)
 }
 
-fn report(ran: &Ran) -> Result<Value, Failure> {
+pub fn report(ran: &Ran) -> Result<Value, Failure> {
     let report: Value = serde_json::from_str(&ran.stdout)?;
     Ok(report["tables"][0]["extract"].clone())
 }

@@ -27,6 +27,7 @@
 
 pub(in crate::lake) mod base;
 mod copy;
+pub(in crate::lake) mod deletes;
 pub(in crate::lake) mod evolve;
 pub(in crate::lake) mod manifests;
 pub(in crate::lake) mod prepared;

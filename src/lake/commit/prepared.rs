@@ -5,7 +5,7 @@ use crate::lake::commit::base::Base;
 use crate::lake::commit::rebase;
 use crate::lake::error::{LakeError, Result};
 use crate::lake::keys::lookup::LookupStats;
-use crate::lake::read::deletes::{self, DeleteIndex, Positions};
+use crate::lake::read::deletes::Positions;
 use crate::lake::read::entries::Described;
 use crate::lake::read::manifests::{Files, LiveFile};
 use crate::lake::table::{DELETED_ROWS_ENTRY, LIVE_ROWS_ENTRY, LakeTable};
@@ -14,9 +14,6 @@ use crate::lake::write::{OwnFile, seq_high};
 use iceberg::spec::{DataFile, Operation};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-
-/// A data file with this many delete files gets one that replaces them all, so that readers open few.
-const DELETE_FILES_MAX: usize = 8;
 
 /// Files that are complete and durable, and what committing them means. Not visible to anybody.
 pub struct PreparedCommit {
@@ -49,6 +46,12 @@ pub(in crate::lake) struct Plan {
     pub(in crate::lake) live_before: u64,
     pub(in crate::lake) rows_deleted: u64,
     pub(in crate::lake) rows_added: u64,
+}
+
+impl Plan {
+    fn is_empty(&self) -> bool {
+        self.added_data.is_empty() && self.added_deletes.is_empty() && self.gone.is_empty()
+    }
 }
 
 impl PreparedCommit {
@@ -100,9 +103,7 @@ impl PreparedCommit {
 
     /// Whether committing would change no row.
     pub fn is_empty(&self) -> bool {
-        self.plan.added_data.is_empty()
-            && self.plan.added_deletes.is_empty()
-            && self.plan.gone.is_empty()
+        self.plan.is_empty()
     }
 
     /// The files that are private to this run, data first.
@@ -120,51 +121,19 @@ impl PreparedCommit {
 
     /// Writes the delete files and decides what leaves the table. Everything is durable when it returns.
     pub(in crate::lake) async fn materialised(mut self, table: &LakeTable) -> Result<Self> {
-        let mut plan = Plan {
-            live_before: table.current_rows().await?,
-            ..Plan::default()
-        };
-        let mut index = DeleteIndex::default();
+        let mut plan = Plan::default();
+        let mut writes = Vec::new();
         if self.options.mode == WriteMode::ReplaceAll {
             let base = self.base.files().await?;
             let all = base.data.iter().chain(&base.deletes);
             plan.gone
                 .extend(all.map(|live| live.file.file_path().to_owned()));
-            plan.rows_deleted = plan.live_before;
-            self.counts.deleted = plan.live_before;
+            plan.rows_deleted = table.current_rows().await?;
+            self.counts.deleted = plan.rows_deleted;
         } else if !self.pending.is_empty() {
-            let base = self.base.files().await?;
-            let files = base.by_path();
-            for (path, rows) in &self.pending {
-                let Some(live) = files.get(path.as_str()) else {
-                    continue;
-                };
-                let gone = index.of(&table.store, &base, live).await?;
-                let fresh = rows - &gone;
-                plan.rows_deleted += fresh.len();
-                if fresh.len() + gone.len() >= live.file.record_count() {
-                    plan.gone.insert(path.clone());
-                    let own = base.own_deletes(path);
-                    plan.gone
-                        .extend(own.map(|delete| delete.file.file_path().to_owned()));
-                } else if !fresh.is_empty() {
-                    let own: Vec<&str> = base
-                        .own_deletes(path)
-                        .map(|delete| delete.file.file_path())
-                        .collect();
-                    let rows = if own.len() >= DELETE_FILES_MAX {
-                        plan.gone.extend(own.into_iter().map(str::to_owned));
-                        fresh | gone
-                    } else {
-                        fresh
-                    };
-                    let delete = self.write_deletes(table, path, rows).await?;
-                    plan.added_deletes.push(delete);
-                }
-            }
+            writes = self.plan_deletes(table, &mut plan).await?;
         }
         for own in &self.own {
-            let path = own.file.file_path();
             let rows = own.file.record_count();
             if own.dead.len() >= rows {
                 continue;
@@ -172,38 +141,26 @@ impl PreparedCommit {
             plan.rows_added += rows - own.dead.len();
             plan.added_data.push(own.file.clone());
             if !own.dead.is_empty() {
-                let delete = self.write_deletes(table, path, own.dead.clone()).await?;
-                plan.added_deletes.push(delete);
+                writes.push((own.file.file_path().to_owned(), own.dead.clone()));
             }
         }
+        plan.added_deletes = self.write_deletes(table, writes).await?;
         for file in &self.parked {
             plan.rows_added += file.record_count();
             plan.added_data.push(file.clone());
         }
-        let data = format!("{}/data", table.location);
-        table.store.sync_directory(&data).await?;
+        if !plan.is_empty() {
+            // Counting them can take a look at every file, where another engine committed last.
+            plan.live_before = table.current_rows().await?;
+            let data = format!("{}/data", table.location);
+            table.store.sync_directory(&data).await?;
+        }
         let added = || plan.added_data.iter().chain(&plan.added_deletes);
         self.counts.data_files = plan.added_data.len() as u64;
         self.counts.delete_files = plan.added_deletes.len() as u64;
         self.counts.bytes = added().map(DataFile::file_size_in_bytes).sum();
         self.plan = plan;
         Ok(self)
-    }
-
-    async fn write_deletes(
-        &self,
-        table: &LakeTable,
-        path: &str,
-        rows: Positions,
-    ) -> Result<DataFile> {
-        let uri = format!(
-            "{}/data/{}-{}-deletes.parquet",
-            table.location,
-            self.options.run_id,
-            uuid::Uuid::new_v4().simple()
-        );
-        let compression = self.options.compression;
-        deletes::write(&table.store, uri, path.to_owned(), rows, compression).await
     }
 
     /// Refuses to go on when a file that the commit would name is gone or has another size: a reader of such a

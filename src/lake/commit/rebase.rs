@@ -83,11 +83,17 @@ async fn look_up_again(
         };
         let lookup = Lookup::new(&table.store, table.shape.clone(), &encoder, &keys)?;
         let mut search = lookup.search(&new)?;
-        while let Some((live, hits)) = search.next().await? {
-            let mut found: Positions = hits.into_iter().map(|(_, row)| row).collect();
-            found -= index.of(&table.store, now, &live).await?;
-            let path = live.file.file_path().to_owned();
-            *prepared.pending.entry(path).or_default() |= found;
+        loop {
+            let some = search.next().await?;
+            if some.is_empty() {
+                break;
+            }
+            for (live, hits) in some {
+                let mut found: Positions = hits.into_iter().map(|(_, row)| row).collect();
+                found -= index.of(&table.store, now, &live).await?;
+                let path = live.file.file_path().to_owned();
+                *prepared.pending.entry(path).or_default() |= found;
+            }
         }
         prepared.stats.add(search.stats);
     }

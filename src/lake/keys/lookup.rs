@@ -59,9 +59,16 @@ const BLOOM_KEYS_MAX: usize = 4096;
 /// Row groups are decoded on all cores at once, as long as their key columns are no more bytes than this before
 /// compression.
 const DECODE_BYTES: u64 = 32 << 20;
+/// A row group with no more bytes is decoded without a thread of its own.
+const DECODE_BYTES_HERE: u64 = 256 << 10;
 /// Threads of one lookup at most: they come from the runtime's pool for blocking work (512 threads), of which their
 /// reads of files need some as well, with up to 64 tables at once.
 const THREADS_MAX: usize = 4;
+/// A file of no more bytes is read as soon as it is open, beside others.
+const SMALL_BYTES: u64 = 1 << 20;
+/// A search answers with no more files at a time, and ends with the one that brings it to so many rows.
+const FILES_FOUND: usize = 64;
+const ROWS_FOUND: usize = 64 << 10;
 /// Files opened at once.
 const FILES_AT_ONCE: usize = 8;
 /// Files whose bounds are compared at once.
@@ -86,30 +93,52 @@ struct Opened {
     groups: Vec<usize>,
 }
 
+/// How far a file is.
+enum Stage {
+    Opened(Opened),
+    Read(Hits),
+}
+
+/// The number of each key that a file holds and the position of its row, and what finding them has cost.
+#[derive(Default)]
+struct Hits {
+    rows: Vec<(u32, u64)>,
+    stats: LookupStats,
+}
+
 /// A lookup in many files.
 pub(in crate::lake) struct Search<'l> {
     lookup: &'l Lookup<'l>,
-    opened: BoxStream<'l, Result<(Arc<LiveFile>, Opened)>>,
+    opened: BoxStream<'l, Result<(Arc<LiveFile>, Stage)>>,
     pub(in crate::lake) stats: LookupStats,
 }
 
 /// A file with the number of each key that it holds and the position of its row.
-pub(in crate::lake) type Hits = (Arc<LiveFile>, Vec<(u32, u64)>);
+pub(in crate::lake) type Found = (Arc<LiveFile>, Vec<(u32, u64)>);
 
 impl Search<'_> {
-    /// The next file that holds a row of a key, live or deleted.
-    pub(in crate::lake) async fn next(&mut self) -> Result<Option<Hits>> {
-        while let Some((live, opened)) = self.opened.try_next().await? {
-            let mut found = Vec::new();
-            let mut note = |number: usize, row| found.push((number as u32, row));
-            self.lookup
-                .read(&opened, &mut self.stats, &mut note)
-                .await?;
-            if !found.is_empty() {
-                return Ok(Some((live, found)));
+    /// The next files that hold a row of a key, live or deleted; a few at a time, none at the end.
+    pub(in crate::lake) async fn next(&mut self) -> Result<Vec<Found>> {
+        let (mut found, mut rows) = (Vec::new(), 0);
+        while found.len() < FILES_FOUND
+            && rows < ROWS_FOUND
+            && let Some((live, stage)) = self.opened.try_next().await?
+        {
+            let hits = match stage {
+                Stage::Read(hits) => hits,
+                Stage::Opened(opened) => {
+                    let mut hits = Hits::default();
+                    self.lookup.read(&opened, &mut hits).await?;
+                    hits
+                }
+            };
+            self.stats.add(hits.stats);
+            if !hits.rows.is_empty() {
+                rows += hits.rows.len();
+                found.push((live, hits.rows));
             }
         }
-        Ok(None)
+        Ok(found)
     }
 }
 
@@ -167,7 +196,12 @@ impl<'a> Lookup<'a> {
         let lookup: &'l Self = self;
         let open = move |live: Arc<LiveFile>| async move {
             let opened = lookup.open(&live.file).await?;
-            Ok((live, opened))
+            if live.file.file_size_in_bytes() > SMALL_BYTES {
+                return Ok((live, Stage::Opened(opened)));
+            }
+            let mut hits = Hits::default();
+            lookup.read(&opened, &mut hits).await?;
+            Ok((live, Stage::Read(hits)))
         };
         Ok(Search {
             lookup,
@@ -194,10 +228,13 @@ impl<'a> Lookup<'a> {
             return Ok(());
         }
         let opened = self.open(file).await?;
-        let mut stats = std::mem::take(&mut self.stats);
-        let read = self.read(&opened, &mut stats, &mut found).await;
-        self.stats = stats;
-        read
+        let mut hits = Hits::default();
+        self.read(&opened, &mut hits).await?;
+        self.stats.add(hits.stats);
+        for (number, row) in hits.rows {
+            found(number as usize, row);
+        }
+        Ok(())
     }
 
     /// The first sieve, for many files at once: bounds in the manifest.
@@ -236,12 +273,8 @@ impl<'a> Lookup<'a> {
     }
 
     /// The last sieve: the key columns of the row groups that are left.
-    async fn read(
-        &self,
-        opened: &Opened,
-        stats: &mut LookupStats,
-        found: &mut impl FnMut(usize, u64),
-    ) -> Result<()> {
+    async fn read(&self, opened: &Opened, hits: &mut Hits) -> Result<()> {
+        let stats = &mut hits.stats;
         let Opened { file: open, groups } = opened;
         stats.row_groups += open.footer().num_row_groups() as u64;
         if groups.is_empty() {
@@ -265,12 +298,18 @@ impl<'a> Lookup<'a> {
             let some = sieved.try_filter(|(_, at)| future::ready(!at.is_empty()));
             Ok(some.boxed())
         };
-        let mut rows = merged((0..threads).map(share).collect::<Result<_>>()?);
+        let mut shares = (0..threads).map(share).collect::<Result<Vec<_>>>()?;
+        // Few rows are decoded sooner than a thread is there.
+        let few = largest.is_none_or(|bytes| bytes <= DECODE_BYTES_HERE);
+        let mut rows = match shares.pop() {
+            Some(only) if few && shares.is_empty() => only,
+            last => merged(shares.into_iter().chain(last).collect()),
+        };
         while let Some((columns, positions)) = rows.try_next().await? {
             let encoded = self.encoder.encode(&columns)?;
             for (row, &position) in encoded.iter().zip(&positions) {
                 if let Some(number) = self.keys.find(row.as_ref()) {
-                    found(number, position);
+                    hits.rows.push((number as u32, position));
                 }
             }
         }

@@ -12,7 +12,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt, stream};
 use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, DataFileFormat, Datum};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
@@ -27,6 +27,9 @@ use std::sync::Arc;
 /// Positions of one data file, ascending.
 pub(in crate::lake) type Positions = RoaringTreemap;
 
+/// Delete files read at once.
+const FILES_AT_ONCE: usize = 8;
+
 /// Positions by data file.
 type Content = HashMap<String, Positions>;
 
@@ -38,15 +41,44 @@ pub(in crate::lake) struct DeleteIndex {
 }
 
 impl DeleteIndex {
-    /// The positions of a data file that the snapshot deletes.
-    pub(in crate::lake) async fn of(
+    /// Reads the delete files of several data files side by side.
+    pub(in crate::lake) async fn fetch(
         &mut self,
         store: &Store,
         files: &Files,
+        data: impl Iterator<Item = &LiveFile>,
+    ) -> Result<()> {
+        let mut wanted: HashMap<&str, &Arc<LiveFile>> = HashMap::new();
+        for data in data {
+            for delete in files.deletes_for(data) {
+                if !self.read.contains_key(delete.file.file_path()) {
+                    wanted.insert(delete.file.file_path(), delete);
+                }
+            }
+        }
+        let wanted: Vec<Arc<LiveFile>> = wanted.into_values().cloned().collect();
+        let read = async |delete: Arc<LiveFile>| {
+            let content = content(store, &delete.file).await?;
+            Ok::<_, LakeError>((delete.file.file_path().to_owned(), content))
+        };
+        let mut reads = stream::iter(wanted)
+            .map(read)
+            .buffer_unordered(FILES_AT_ONCE);
+        while let Some((path, content)) = reads.try_next().await? {
+            self.read.insert(path, content);
+        }
+        Ok(())
+    }
+
+    /// The positions of a data file that some of its delete files delete.
+    pub(in crate::lake) async fn of_some(
+        &mut self,
+        store: &Store,
+        deletes: &[&Arc<LiveFile>],
         data: &LiveFile,
     ) -> Result<Positions> {
         let mut positions = Positions::new();
-        for delete in files.deletes_for(data) {
+        for delete in deletes {
             let path = delete.file.file_path();
             let content = match self.read.get(path) {
                 Some(content) => content.clone(),
@@ -61,6 +93,17 @@ impl DeleteIndex {
             }
         }
         Ok(positions)
+    }
+
+    /// The positions of a data file that the snapshot deletes.
+    pub(in crate::lake) async fn of(
+        &mut self,
+        store: &Store,
+        files: &Files,
+        data: &LiveFile,
+    ) -> Result<Positions> {
+        let deletes: Vec<&Arc<LiveFile>> = files.deletes_for(data).collect();
+        self.of_some(store, &deletes, data).await
     }
 }
 

@@ -123,3 +123,62 @@ async fn merged_manifests_say_the_same_of_every_file() {
     }
     assert!(least <= 4, "nothing was merged");
 }
+
+#[tokio::test]
+async fn a_data_file_has_few_delete_files_at_all_times() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+    let all: Vec<Row> = (0..200).map(|id| row(id, "a", 0)).collect();
+    commit(&mut table, WriteMode::Upsert, &all, &[], false).await;
+    let mut model: Model = all.iter().map(|row| (row.0, row.clone())).collect();
+    for number in 1..=40 {
+        let changed: Vec<Row> = (0..10)
+            .map(|at| row((at * 20 + i64::from(number) * 7) % 200, "b", number))
+            .collect();
+        model.extend(changed.iter().map(|row| (row.0, row.clone())));
+        commit(&mut table, WriteMode::Upsert, &changed, &[], false).await;
+        let files = table.files(table.current_snapshot_id()).await.unwrap();
+        for live in &files.data {
+            let deletes: Vec<_> = files.own_deletes(live.file.file_path()).collect();
+            assert!(
+                deletes.len() <= 1,
+                "{} delete files in commit {number}",
+                deletes.len()
+            );
+        }
+        // What was replaced is gone from the manifests too, and those stay few.
+        assert!(files.manifests.len() <= 2 * number as usize + 1);
+    }
+    assert_eq!(
+        read(&table, None).await,
+        model.into_values().collect::<Vec<_>>()
+    );
+}
+
+#[tokio::test]
+async fn delete_files_are_bounded_when_their_manifests_are_large() {
+    use crate::lake::commit::deletes::{DELETE_FILES_MAX, taken_in};
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+    let all: Vec<Row> = (0..30).map(|id| row(id, "a", 0)).collect();
+    commit(&mut table, WriteMode::Upsert, &all, &[], false).await;
+    commit(
+        &mut table,
+        WriteMode::Upsert,
+        &[row(1, "b", 1), row(2, "b", 1)],
+        &[],
+        false,
+    )
+    .await;
+    let files = table.files(table.current_snapshot_id()).await.unwrap();
+    let delete = &files.deletes[0];
+    let (small, large) = (|_: &_| 1_000, |_: &_| 8 << 20);
+    for count in 0..10 {
+        let own = vec![delete; count];
+        assert_eq!(taken_in(own.clone(), 1, small).len(), count, "all at once");
+        let left = count - taken_in(own, 1, large).len();
+        assert!(left < DELETE_FILES_MAX);
+        // A large manifest is left alone until the bound demands otherwise.
+        assert_eq!(left == count, count < DELETE_FILES_MAX, "{left} of {count}");
+    }
+}

@@ -19,18 +19,26 @@ impl TableWriter {
         if self.options.mode == WriteMode::Upsert {
             let base = self.base.files().await?;
             let mut search = lookup.search(&base.data)?;
-            while let Some((data, found)) = search.next().await? {
-                let gone = self.index.of(&store, &base, &data).await?;
-                let path = data.file.file_path().to_owned();
-                let pending = self.pending.entry(path).or_default();
-                for (number, row) in found {
-                    let fate = &mut fates[number as usize];
-                    if gone.contains(row) {
-                        continue;
-                    } else if pending.insert(row) {
-                        fate.replaces = true;
-                    } else {
-                        fate.replaced_before = true;
+            loop {
+                let some = search.next().await?;
+                if some.is_empty() {
+                    break;
+                }
+                let data = some.iter().map(|(data, _)| data.as_ref());
+                self.index.fetch(&store, &base, data).await?;
+                for (data, found) in some {
+                    let gone = self.index.of(&store, &base, &data).await?;
+                    let path = data.file.file_path().to_owned();
+                    let pending = self.pending.entry(path).or_default();
+                    for (number, row) in found {
+                        let fate = &mut fates[number as usize];
+                        if gone.contains(row) {
+                            continue;
+                        } else if pending.insert(row) {
+                            fate.replaces = true;
+                        } else {
+                            fate.replaced_before = true;
+                        }
                     }
                 }
             }

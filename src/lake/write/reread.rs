@@ -140,33 +140,42 @@ impl TableWriter {
         let mut newest: HashMap<usize, (i64, bool)> = HashMap::new();
         let lookup = Lookup::new(&store, self.table.shape.clone(), &encoder, asked)?;
         let mut search = lookup.search(&base.data)?;
-        while let Some((data, hits)) = search.next().await? {
-            let mut found: HashMap<u64, usize> = HashMap::new();
-            for (number, row) in hits {
-                if let KeyState::Row(asking) = asked.state(number as usize) {
-                    found.insert(row, asking as usize);
+        loop {
+            let some = search.next().await?;
+            if some.is_empty() {
+                break;
+            }
+            let data = some.iter().map(|(data, _)| data.as_ref());
+            self.index.fetch(&store, &base, data).await?;
+            for (data, hits) in some {
+                let mut found: HashMap<u64, usize> = HashMap::new();
+                for (number, row) in hits {
+                    if let KeyState::Row(asking) = asked.state(number as usize) {
+                        found.insert(row, asking as usize);
+                    }
                 }
-            }
-            let gone = self.index.of(&store, &base, &data).await?;
-            let rows: Positions = found.keys().filter(|&&row| !gone.contains(row)).collect();
-            if rows.is_empty() {
-                continue;
-            }
-            let open = OpenFile::open(&store, self.table.shape.clone(), &data.file, true).await?;
-            let mut rows = open.read(&fields, &Wanted::Only(&rows))?;
-            while let Some((batch, positions)) = rows.try_next().await? {
-                let theirs = ours.encode(&batch.columns()[..values])?;
-                let order = batch.columns().get(values);
-                let order = order.and_then(|column| column.as_primitive_opt::<Int64Type>());
-                for (row, position) in positions.iter().enumerate() {
-                    let Some(&asking) = found.get(position) else {
-                        continue;
-                    };
-                    let at = order.map_or(0, |order| order.value(row));
-                    let same = ours.row(asking) == theirs.row(row).as_ref();
-                    let newer = newest.get(&asking).is_none_or(|(known, _)| *known <= at);
-                    if newer {
-                        newest.insert(asking, (at, same));
+                let gone = self.index.of(&store, &base, &data).await?;
+                let rows: Positions = found.keys().filter(|&&row| !gone.contains(row)).collect();
+                if rows.is_empty() {
+                    continue;
+                }
+                let open =
+                    OpenFile::open(&store, self.table.shape.clone(), &data.file, true).await?;
+                let mut rows = open.read(&fields, &Wanted::Only(&rows))?;
+                while let Some((batch, positions)) = rows.try_next().await? {
+                    let theirs = ours.encode(&batch.columns()[..values])?;
+                    let order = batch.columns().get(values);
+                    let order = order.and_then(|column| column.as_primitive_opt::<Int64Type>());
+                    for (row, position) in positions.iter().enumerate() {
+                        let Some(&asking) = found.get(position) else {
+                            continue;
+                        };
+                        let at = order.map_or(0, |order| order.value(row));
+                        let same = ours.row(asking) == theirs.row(row).as_ref();
+                        let newer = newest.get(&asking).is_none_or(|(known, _)| *known <= at);
+                        if newer {
+                            newest.insert(asking, (at, same));
+                        }
                     }
                 }
             }
