@@ -5,6 +5,7 @@
 
 pub mod drift;
 pub mod mapping;
+pub mod types;
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -15,7 +15,6 @@ use icesync::mssql::bulk::{BulkColumn, BulkOptions};
 use icesync::mssql::control::Class;
 use icesync::mssql::rows::{BatchLimits, Decoder};
 use icesync::mssql::sql::{Statement, read};
-use icesync::schema::mapping::staging_type;
 use icesync::schema::{Fidelity, LakeSchema, Role, TableKind};
 use std::borrow::Cow;
 use std::hint::black_box;
@@ -345,7 +344,7 @@ fn columns(table: &Replayed) -> Vec<BulkColumn> {
     columns
         .map(|(at, column)| BulkColumn {
             name: column.name.clone(),
-            ty: staging_type(column.ty),
+            ty: column.ty.facts().staged,
             nullable: column.nullable,
             value: position(at, Role::Value).unwrap_or_default(),
             ticks: position(at, Role::Ticks),

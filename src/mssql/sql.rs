@@ -118,23 +118,6 @@ impl fmt::Display for CollationName<'_> {
     }
 }
 
-/// Whether values are characters in the collation's code page.
-pub fn is_code_page_text(ty: SqlType) -> bool {
-    matches!(
-        ty,
-        SqlType::Char { .. } | SqlType::VarChar { .. } | SqlType::Text
-    )
-}
-
-/// Whether values are characters, in any encoding.
-pub fn is_text(ty: SqlType) -> bool {
-    is_code_page_text(ty)
-        || matches!(
-            ty,
-            SqlType::NChar { .. } | SqlType::NVarChar { .. } | SqlType::NText
-        )
-}
-
 /// A text parameter as a value of exactly the column's type.
 fn typed(column: &Column, parameter: &str) -> String {
     mapping::parameter_conversion(column.ty, column.collation.as_ref(), parameter)
@@ -143,7 +126,7 @@ fn typed(column: &Column, parameter: &str) -> String {
 /// A column's name, type and collation.
 fn typed_name(name: &str, ty: SqlType, collation: Option<&Collation>) -> String {
     match collation {
-        Some(collation) if is_text(ty) => {
+        Some(collation) if ty.is_text() => {
             let collation = CollationName(&collation.name);
             format!("{} {ty} COLLATE {collation}", Ident(name))
         }
@@ -153,42 +136,9 @@ fn typed_name(name: &str, ty: SqlType, collation: Option<&Collation>) -> String 
 
 /// A value as text for a message, at most 100 characters.
 fn shown(ty: SqlType, value: &str) -> String {
-    match ty {
-        SqlType::Binary { .. } | SqlType::VarBinary { .. } | SqlType::RowVersion => {
-            format!("CONVERT(nvarchar(100), {value}, 1)")
-        }
-        SqlType::Date
-        | SqlType::Time { .. }
-        | SqlType::DateTime
-        | SqlType::SmallDateTime
-        | SqlType::DateTime2 { .. }
-        | SqlType::DateTimeOffset { .. } => format!("CONVERT(nvarchar(100), {value}, 121)"),
-        SqlType::Bit
-        | SqlType::TinyInt
-        | SqlType::SmallInt
-        | SqlType::Int
-        | SqlType::BigInt
-        | SqlType::Decimal { .. }
-        | SqlType::Numeric { .. }
-        | SqlType::Money
-        | SqlType::SmallMoney
-        | SqlType::Real
-        | SqlType::Float
-        | SqlType::Char { .. }
-        | SqlType::VarChar { .. }
-        | SqlType::Text
-        | SqlType::NChar { .. }
-        | SqlType::NVarChar { .. }
-        | SqlType::NText
-        | SqlType::Image
-        | SqlType::UniqueIdentifier
-        | SqlType::Xml
-        | SqlType::SqlVariant
-        | SqlType::HierarchyId
-        | SqlType::Geometry
-        | SqlType::Geography
-        | SqlType::Json
-        | SqlType::Vector { .. } => format!("CONVERT(nvarchar(100), {value})"),
+    match ty.facts().text_style {
+        Some(style) => format!("CONVERT(nvarchar(100), {value}, {style})"),
+        None => format!("CONVERT(nvarchar(100), {value})"),
     }
 }
 

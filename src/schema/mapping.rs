@@ -1,8 +1,7 @@
-//! The one table of types: SQL Server to Iceberg, Iceberg to Arrow, and how each column is read, staged and compared.
+//! The lake's shape of a table: SQL Server to Iceberg, Iceberg to Arrow, and how each column is read.
 //!
-//! Every function here matches on [`SqlType`] exhaustively, so a new type does not compile until somebody has
-//! decided what is kept of it. With [`Fidelity::Exact`] the mapping is invertible: from the lake's value and its
-//! companions the source's value is rebuilt bit for bit.
+//! With [`Fidelity::Exact`] the mapping is invertible: from the lake's value and its companions the source's value is
+//! rebuilt bit for bit. The rows of this table are in [`types`](super::types).
 //!
 //! | SQL Server | lake | kept besides |
 //! |---|---|---|
@@ -29,13 +28,13 @@ mod text;
 
 pub use text::{cell_text, decimal_text, parameter_conversion};
 
+use super::types::{NVARCHAR_MAX, ReadAs};
 use super::{
     Collation, Column, Fidelity, KeyFold, LakeField, LakeKeyField, LakeSchema, LakeType, Role,
     SqlType, TableKind, TableSchema,
 };
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 
 /// Time zone of `timestamptz` fields in Arrow, as the Iceberg libraries write it.
@@ -78,53 +77,6 @@ pub fn arrow_schema(schema: &LakeSchema) -> SchemaRef {
     ))
 }
 
-impl fmt::Display for SqlType {
-    /// As written in a column declaration: `datetime2(7)`, `nvarchar(max)`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sized = |f: &mut fmt::Formatter<'_>, name: &str, length: Option<u16>| match length {
-            Some(length) => write!(f, "{name}({length})"),
-            None => write!(f, "{name}(max)"),
-        };
-        match *self {
-            SqlType::Bit => f.write_str("bit"),
-            SqlType::TinyInt => f.write_str("tinyint"),
-            SqlType::SmallInt => f.write_str("smallint"),
-            SqlType::Int => f.write_str("int"),
-            SqlType::BigInt => f.write_str("bigint"),
-            SqlType::Decimal { precision, scale } => write!(f, "decimal({precision},{scale})"),
-            SqlType::Numeric { precision, scale } => write!(f, "numeric({precision},{scale})"),
-            SqlType::Money => f.write_str("money"),
-            SqlType::SmallMoney => f.write_str("smallmoney"),
-            SqlType::Real => f.write_str("real"),
-            SqlType::Float => f.write_str("float"),
-            SqlType::Date => f.write_str("date"),
-            SqlType::Time { scale } => write!(f, "time({scale})"),
-            SqlType::DateTime => f.write_str("datetime"),
-            SqlType::SmallDateTime => f.write_str("smalldatetime"),
-            SqlType::DateTime2 { scale } => write!(f, "datetime2({scale})"),
-            SqlType::DateTimeOffset { scale } => write!(f, "datetimeoffset({scale})"),
-            SqlType::Char { length } => sized(f, "char", Some(length)),
-            SqlType::VarChar { length } => sized(f, "varchar", length),
-            SqlType::Text => f.write_str("text"),
-            SqlType::NChar { length } => sized(f, "nchar", Some(length)),
-            SqlType::NVarChar { length } => sized(f, "nvarchar", length),
-            SqlType::NText => f.write_str("ntext"),
-            SqlType::Binary { length } => sized(f, "binary", Some(length)),
-            SqlType::VarBinary { length } => sized(f, "varbinary", length),
-            SqlType::Image => f.write_str("image"),
-            SqlType::UniqueIdentifier => f.write_str("uniqueidentifier"),
-            SqlType::RowVersion => f.write_str("rowversion"),
-            SqlType::Xml => f.write_str("xml"),
-            SqlType::SqlVariant => f.write_str("sql_variant"),
-            SqlType::HierarchyId => f.write_str("hierarchyid"),
-            SqlType::Geometry => f.write_str("geometry"),
-            SqlType::Geography => f.write_str("geography"),
-            SqlType::Json => f.write_str("json"),
-            SqlType::Vector { dimensions } => write!(f, "vector({dimensions})"),
-        }
-    }
-}
-
 /// A type or name that the lake cannot take.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MappingError {
@@ -150,78 +102,6 @@ pub enum MappingError {
         column: String,
         problem: String,
     },
-}
-
-/// What a type becomes.
-struct Mapped {
-    value: LakeType,
-    /// Companion fields of [`Fidelity::Exact`].
-    companions: &'static [Role],
-}
-
-/// The table itself.
-fn mapped(ty: SqlType) -> Mapped {
-    let plain = |value| Mapped {
-        value,
-        companions: &[],
-    };
-    match ty {
-        SqlType::Bit => plain(LakeType::Boolean),
-        SqlType::TinyInt | SqlType::SmallInt | SqlType::Int => plain(LakeType::Int),
-        SqlType::BigInt => plain(LakeType::Long),
-        SqlType::Decimal { precision, scale } | SqlType::Numeric { precision, scale } => {
-            plain(LakeType::Decimal { precision, scale })
-        }
-        SqlType::Money => plain(LakeType::Decimal {
-            precision: 19,
-            scale: 4,
-        }),
-        SqlType::SmallMoney => plain(LakeType::Decimal {
-            precision: 10,
-            scale: 4,
-        }),
-        SqlType::Real => plain(LakeType::Float),
-        SqlType::Float => plain(LakeType::Double),
-        SqlType::Date => plain(LakeType::Date),
-        SqlType::Time { scale } => Mapped {
-            value: LakeType::Time,
-            companions: if scale > 6 { &[Role::Ticks] } else { &[] },
-        },
-        SqlType::DateTime | SqlType::SmallDateTime => plain(LakeType::Timestamp),
-        SqlType::DateTime2 { scale } => Mapped {
-            value: LakeType::Timestamp,
-            companions: if scale > 6 { &[Role::Ticks] } else { &[] },
-        },
-        SqlType::DateTimeOffset { scale } => Mapped {
-            value: LakeType::TimestampTz,
-            companions: if scale > 6 {
-                &[Role::Ticks, Role::Offset]
-            } else {
-                &[Role::Offset]
-            },
-        },
-        SqlType::Char { .. }
-        | SqlType::VarChar { .. }
-        | SqlType::Text
-        | SqlType::NChar { .. }
-        | SqlType::NVarChar { .. }
-        | SqlType::NText
-        | SqlType::Xml
-        | SqlType::Json
-        | SqlType::Vector { .. } => plain(LakeType::String),
-        SqlType::Binary { .. }
-        | SqlType::VarBinary { .. }
-        | SqlType::Image
-        | SqlType::RowVersion
-        | SqlType::HierarchyId
-        | SqlType::Geometry
-        | SqlType::Geography => plain(LakeType::Binary),
-        SqlType::UniqueIdentifier => plain(LakeType::Uuid),
-        SqlType::SqlVariant => Mapped {
-            value: LakeType::String,
-            companions: &[Role::BaseType],
-        },
-    }
 }
 
 /// The name of a companion field.
@@ -250,8 +130,8 @@ pub fn lake_schema(
     let mut fields = Vec::new();
     for (source, column) in table.columns.iter().enumerate() {
         let required = is_key(table, source);
-        let mapped = mapped(column.ty);
-        let is_cut = fidelity == Fidelity::Standard && mapped.companions.contains(&Role::Ticks);
+        let facts = column.ty.facts();
+        let is_cut = fidelity == Fidelity::Standard && facts.companions.contains(&Role::Ticks);
         if kind == TableKind::Mirror && required && is_cut {
             return Err(MappingError::Refused {
                 table: table.name.to_string(),
@@ -262,14 +142,14 @@ pub fn lake_schema(
             });
         }
         // Without its base type a sql_variant would be another value.
-        let companions = mapped
+        let companions = facts
             .companions
             .iter()
             .copied()
             .filter(|&role| fidelity == Fidelity::Exact || role == Role::BaseType);
         fields.push(LakeField {
             name: column.name.clone(),
-            ty: mapped.value,
+            ty: facts.lake,
             required,
             source: Some(source),
             role: Role::Value,
@@ -378,7 +258,7 @@ fn lake_key(
 
 /// How two values of a key column are told apart.
 pub(super) fn key_fold(column: &Column) -> KeyFold {
-    if !is_character(column.ty) {
+    if !column.ty.is_text() {
         return KeyFold::default();
     }
     let ascii_case = column.collation.as_ref().is_some_and(|collation| {
@@ -390,46 +270,6 @@ pub(super) fn key_fold(column: &Column) -> KeyFold {
     KeyFold {
         trim: true,
         ascii_case,
-    }
-}
-
-fn is_character(ty: SqlType) -> bool {
-    match ty {
-        SqlType::Char { .. }
-        | SqlType::VarChar { .. }
-        | SqlType::Text
-        | SqlType::NChar { .. }
-        | SqlType::NVarChar { .. }
-        | SqlType::NText => true,
-        SqlType::Bit
-        | SqlType::TinyInt
-        | SqlType::SmallInt
-        | SqlType::Int
-        | SqlType::BigInt
-        | SqlType::Decimal { .. }
-        | SqlType::Numeric { .. }
-        | SqlType::Money
-        | SqlType::SmallMoney
-        | SqlType::Real
-        | SqlType::Float
-        | SqlType::Date
-        | SqlType::Time { .. }
-        | SqlType::DateTime
-        | SqlType::SmallDateTime
-        | SqlType::DateTime2 { .. }
-        | SqlType::DateTimeOffset { .. }
-        | SqlType::Binary { .. }
-        | SqlType::VarBinary { .. }
-        | SqlType::Image
-        | SqlType::UniqueIdentifier
-        | SqlType::RowVersion
-        | SqlType::Xml
-        | SqlType::SqlVariant
-        | SqlType::HierarchyId
-        | SqlType::Geometry
-        | SqlType::Geography
-        | SqlType::Json
-        | SqlType::Vector { .. } => false,
     }
 }
 
@@ -453,9 +293,6 @@ fn is_decoded_here(collation: Option<&Collation>) -> bool {
     collation.is_some_and(|collation| matches!(collation.code_page, 1252 | 65001))
 }
 
-/// The longest sized `nvarchar`, in characters.
-const NVARCHAR_MAX: u16 = 4000;
-
 /// How a column is read.
 pub fn select_expression(column: &Column) -> SelectExpression {
     let of_code_page = |length: Option<u16>| match length {
@@ -464,84 +301,12 @@ pub fn select_expression(column: &Column) -> SelectExpression {
         Some(length) if length <= NVARCHAR_MAX => SelectExpression::ConvertNVarChar(length),
         Some(_) | None => SelectExpression::ConvertNVarCharMax,
     };
-    match column.ty {
-        SqlType::Char { length } => of_code_page(Some(length)),
-        SqlType::VarChar { length } => of_code_page(length),
-        SqlType::Text | SqlType::NText | SqlType::Xml | SqlType::Json | SqlType::Vector { .. } => {
-            SelectExpression::ConvertNVarCharMax
-        }
-        SqlType::SqlVariant => SelectExpression::TypedText,
-        SqlType::Image | SqlType::HierarchyId | SqlType::Geometry | SqlType::Geography => {
-            SelectExpression::ConvertVarBinaryMax
-        }
-        SqlType::Bit
-        | SqlType::TinyInt
-        | SqlType::SmallInt
-        | SqlType::Int
-        | SqlType::BigInt
-        | SqlType::Decimal { .. }
-        | SqlType::Numeric { .. }
-        | SqlType::Money
-        | SqlType::SmallMoney
-        | SqlType::Real
-        | SqlType::Float
-        | SqlType::Date
-        | SqlType::Time { .. }
-        | SqlType::DateTime
-        | SqlType::SmallDateTime
-        | SqlType::DateTime2 { .. }
-        | SqlType::DateTimeOffset { .. }
-        | SqlType::NChar { .. }
-        | SqlType::NVarChar { .. }
-        | SqlType::Binary { .. }
-        | SqlType::VarBinary { .. }
-        | SqlType::UniqueIdentifier
-        | SqlType::RowVersion => SelectExpression::AsIs,
-    }
-}
-
-/// The declared type of the staging column that takes a column's values in a load. Characters are staged as
-/// `nvarchar`, whatever the code page, so that nothing is converted before the server does it.
-pub fn staging_type(ty: SqlType) -> SqlType {
-    let wide = |length: Option<u16>| SqlType::NVarChar {
-        length: length.filter(|&length| length <= NVARCHAR_MAX),
-    };
-    match ty {
-        SqlType::Char { length } => wide(Some(length)),
-        SqlType::VarChar { length } => wide(length),
-        SqlType::NChar { length } => wide(Some(length)),
-        SqlType::NVarChar { length } => wide(length),
-        SqlType::Text
-        | SqlType::NText
-        | SqlType::Xml
-        | SqlType::Json
-        | SqlType::SqlVariant
-        | SqlType::Vector { .. } => wide(None),
-        SqlType::RowVersion => SqlType::Binary { length: 8 },
-        SqlType::Image | SqlType::Geometry | SqlType::Geography => {
-            SqlType::VarBinary { length: None }
-        }
-        SqlType::HierarchyId => SqlType::VarBinary { length: Some(892) },
-        SqlType::Bit
-        | SqlType::TinyInt
-        | SqlType::SmallInt
-        | SqlType::Int
-        | SqlType::BigInt
-        | SqlType::Decimal { .. }
-        | SqlType::Numeric { .. }
-        | SqlType::Money
-        | SqlType::SmallMoney
-        | SqlType::Real
-        | SqlType::Float
-        | SqlType::Date
-        | SqlType::Time { .. }
-        | SqlType::DateTime
-        | SqlType::SmallDateTime
-        | SqlType::DateTime2 { .. }
-        | SqlType::DateTimeOffset { .. }
-        | SqlType::Binary { .. }
-        | SqlType::VarBinary { .. }
-        | SqlType::UniqueIdentifier => ty,
+    match column.ty.facts().read {
+        ReadAs::AsIs => SelectExpression::AsIs,
+        ReadAs::CodePage(length) => of_code_page(length),
+        ReadAs::Text => SelectExpression::ConvertNVarCharMax,
+        ReadAs::Bytes => SelectExpression::ConvertVarBinaryMax,
+        ReadAs::TypedText => SelectExpression::TypedText,
     }
 }
 

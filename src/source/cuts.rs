@@ -89,7 +89,7 @@ fn column(source: &Discovered, reading: &Reading, strategy: Strategy) -> Option<
         && !source.facts.is_view
         && source.key_is_unique()
         && source.is_led_by_index(first)
-        && read::can_be_cut(source.schema.columns[first].ty);
+        && source.schema.columns[first].ty.facts().can_be_cut;
     possible.then_some(first)
 }
 

@@ -4,7 +4,7 @@ use super::SourceError;
 use crate::mssql::control::Control;
 use crate::mssql::describe::{self, Description, Index, Lookup};
 use crate::schema::drift::SourceObject;
-use crate::schema::{Column, Key, KeyOrigin, SqlType, TableName, TableSchema};
+use crate::schema::{Column, Key, KeyOrigin, TableName, TableSchema};
 
 /// A source as it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,7 +143,7 @@ impl Discovered {
             if columns.contains(&at) {
                 return Err(bad(format!("column {} is named twice", column.name)));
             }
-            if !can_be_key(column.ty) {
+            if !column.ty.facts().can_be_key {
                 return Err(bad(format!(
                     "column {} has a type whose values SQL Server does not compare",
                     column.name
@@ -187,46 +187,6 @@ impl Discovered {
         self.indexes
             .iter()
             .any(|index| !index.is_filtered && index.key.first() == Some(&id))
-    }
-}
-
-fn can_be_key(ty: SqlType) -> bool {
-    match ty {
-        SqlType::Text
-        | SqlType::NText
-        | SqlType::Image
-        | SqlType::Xml
-        | SqlType::Geometry
-        | SqlType::Geography
-        | SqlType::Json
-        | SqlType::Vector { .. }
-        | SqlType::SqlVariant => false,
-        SqlType::Bit
-        | SqlType::TinyInt
-        | SqlType::SmallInt
-        | SqlType::Int
-        | SqlType::BigInt
-        | SqlType::Decimal { .. }
-        | SqlType::Numeric { .. }
-        | SqlType::Money
-        | SqlType::SmallMoney
-        | SqlType::Real
-        | SqlType::Float
-        | SqlType::Date
-        | SqlType::Time { .. }
-        | SqlType::DateTime
-        | SqlType::SmallDateTime
-        | SqlType::DateTime2 { .. }
-        | SqlType::DateTimeOffset { .. }
-        | SqlType::Char { .. }
-        | SqlType::VarChar { .. }
-        | SqlType::NChar { .. }
-        | SqlType::NVarChar { .. }
-        | SqlType::Binary { .. }
-        | SqlType::VarBinary { .. }
-        | SqlType::UniqueIdentifier
-        | SqlType::RowVersion
-        | SqlType::HierarchyId => true,
     }
 }
 
@@ -288,6 +248,7 @@ pub(super) mod tests {
     use super::*;
     use crate::mssql::describe::DescribedColumn;
     use crate::schema::Generated;
+    use crate::schema::SqlType;
 
     pub(in crate::source) fn column(id: i32, name: &str, ty: SqlType, nullable: bool) -> Column {
         Column {

@@ -20,7 +20,7 @@ use super::TargetError;
 use super::inspect::{TargetColumn, TargetTable, fits};
 use crate::error::Disposition;
 use crate::mssql::control::{Class, Control};
-use crate::mssql::sql::{Statement, define, is_text};
+use crate::mssql::sql::{Statement, define};
 use crate::schema::drift::{ChangeKind, SchemaChange};
 use crate::schema::{Column, Generated, SqlType, TableName, TableSchema};
 
@@ -224,13 +224,10 @@ fn widen(wanted: &Column, kept: &mut TargetColumn) -> Option<Step> {
         generated: kept.generated,
     };
     if needs_room {
-        column.ty = match wanted.ty {
-            SqlType::RowVersion => SqlType::Binary { length: 8 },
-            other => other,
-        };
+        column.ty = wanted.ty.copied();
         // The target compares by its own collation and goes on to do so.
         let own = kept.collation.clone().or_else(|| wanted.collation.clone());
-        column.collation = own.filter(|_| is_text(column.ty));
+        column.collation = own.filter(|_| column.ty.is_text());
         let new = (column.ty, column.collation.as_ref());
         if !fits(have, new) || !fits((wanted.ty, wanted.collation.as_ref()), new) {
             return None;

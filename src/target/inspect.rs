@@ -171,10 +171,7 @@ impl TargetColumn {
         Self {
             id: column.id,
             name: column.name.clone(),
-            ty: Ok(match column.ty {
-                SqlType::RowVersion => SqlType::Binary { length: 8 },
-                other => other,
-            }),
+            ty: Ok(column.ty.copied()),
             nullable: column.nullable,
             collation: column.collation.clone(),
             generated: Generated::No,
@@ -305,7 +302,7 @@ fn check_column(
 
 fn described(ty: SqlType, collation: Option<&Collation>) -> String {
     match collation {
-        Some(collation) if crate::mssql::sql::is_code_page_text(ty) => {
+        Some(collation) if ty.is_code_page_text() => {
             format!("{ty} in code page {}", collation.code_page)
         }
         Some(_) | None => ty.to_string(),
@@ -365,11 +362,7 @@ pub(super) fn fits(
         T::Float => to == T::Float,
         T::Date => matches!(to, T::Date | T::DateTime2 { .. }),
         T::Time { scale } => matches!(to, T::Time { scale: kept } if kept >= scale),
-        T::DateTime => match to {
-            T::DateTime => true,
-            T::DateTime2 { scale } => scale >= 3,
-            _ => false,
-        },
+        T::DateTime => to == T::DateTime || matches!(to, T::DateTime2 { scale } if scale >= 3),
         T::SmallDateTime => {
             matches!(to, T::SmallDateTime | T::DateTime | T::DateTime2 { .. })
         }
@@ -410,13 +403,17 @@ pub(super) fn fits(
 }
 
 fn integer_fits(from: SqlType, to: SqlType) -> bool {
-    let rank = |ty| match ty {
-        SqlType::Bit => Some((0, 1)),
-        SqlType::TinyInt => Some((1, 3)),
-        SqlType::SmallInt => Some((2, 5)),
-        SqlType::Int => Some((3, 10)),
-        SqlType::BigInt => Some((4, 19)),
-        _ => None,
+    // By rank, with the digits that the longest number has.
+    const RANKS: [(SqlType, u8); 5] = [
+        (SqlType::Bit, 1),
+        (SqlType::TinyInt, 3),
+        (SqlType::SmallInt, 5),
+        (SqlType::Int, 10),
+        (SqlType::BigInt, 19),
+    ];
+    let rank = |ty| {
+        let mut ranks = RANKS.iter().enumerate();
+        ranks.find_map(|(rank, &(ranked, digits))| (ranked == ty).then_some((rank, digits)))
     };
     let Some((from_rank, digits)) = rank(from) else {
         return false;
@@ -425,25 +422,15 @@ fn integer_fits(from: SqlType, to: SqlType) -> bool {
 }
 
 fn decimal_holds(to: SqlType, integer_digits: u8, scale: u8) -> bool {
-    match to {
-        SqlType::Decimal {
-            precision,
-            scale: kept,
-        }
-        | SqlType::Numeric {
-            precision,
-            scale: kept,
-        } => kept >= scale && precision.saturating_sub(kept) >= integer_digits,
-        _ => false,
-    }
+    matches!(
+        to,
+        SqlType::Decimal { precision, scale: kept } | SqlType::Numeric { precision, scale: kept }
+            if kept >= scale && precision.saturating_sub(kept) >= integer_digits
+    )
 }
 
 fn binary_holds(to: SqlType, length: Option<u16>) -> bool {
-    match to {
-        SqlType::VarBinary { length: kept } => holds(kept, length),
-        SqlType::Image => true,
-        _ => false,
-    }
+    to == SqlType::Image || matches!(to, SqlType::VarBinary { length: kept } if holds(kept, length))
 }
 
 /// `None` is `max`.
@@ -475,25 +462,20 @@ fn text_fits(
             page(to_collation) == Some(UTF_8) && holds(kept, length.and_then(|n| n.checked_mul(3)))
         }
     };
-    match to {
-        SqlType::VarChar { length: kept } => in_code_page(kept),
-        SqlType::Text => in_code_page(None),
-        SqlType::NVarChar { length: kept } => holds(kept, length),
-        SqlType::NText => true,
-        _ => false,
-    }
+    to == SqlType::NText
+        || (to == SqlType::Text && in_code_page(None))
+        || matches!(to, SqlType::VarChar { length: kept } if in_code_page(kept))
+        || matches!(to, SqlType::NVarChar { length: kept } if holds(kept, length))
 }
 
 /// Unicode text, `length` UTF-16 units.
 fn national_fits(length: Option<u16>, to: SqlType, to_collation: Option<&Collation>) -> bool {
-    match to {
-        SqlType::NVarChar { length: kept } => holds(kept, length),
-        SqlType::NText => true,
-        SqlType::VarChar { length: kept } => {
-            page(to_collation) == Some(UTF_8) && holds(kept, length.and_then(|n| n.checked_mul(3)))
-        }
-        _ => false,
-    }
+    let in_utf8 = |kept: Option<u16>| {
+        page(to_collation) == Some(UTF_8) && holds(kept, length.and_then(|n| n.checked_mul(3)))
+    };
+    to == SqlType::NText
+        || matches!(to, SqlType::NVarChar { length: kept } if holds(kept, length))
+        || matches!(to, SqlType::VarChar { length: kept } if in_utf8(kept))
 }
 
 #[cfg(test)]

@@ -7,8 +7,6 @@ use crate::mssql::bulk::BulkColumn;
 use crate::mssql::control::{Class, Control};
 use crate::mssql::error::MssqlError;
 use crate::mssql::sql::define::{self, OWN_SCHEMA, StagingColumn, StagingTable};
-use crate::mssql::sql::is_text;
-use crate::schema::mapping::staging_type;
 use crate::schema::{LakeSchema, Role, SqlType, TableName, TableSchema};
 
 /// Takes the target for this session, waiting at most `timeout_ms`; held until [`unlock`] or the session's end.
@@ -108,11 +106,11 @@ pub fn design(schema: &TableSchema, target: &TargetTable, run: RunId) -> Staging
         .map(|(at, column)| {
             let kept = target.collation(&column.name);
             let collation = kept.cloned().or_else(|| column.collation.clone());
-            let ty = staging_type(column.ty);
+            let ty = column.ty.facts().staged;
             StagingColumn {
                 name: column.name.clone(),
                 ty,
-                collation: collation.filter(|_| is_text(ty) && is_text(column.ty)),
+                collation: collation.filter(|_| ty.is_text() && column.ty.is_text()),
                 nullable: column.nullable || !key.contains(&at),
                 base_type: (column.ty == SqlType::SqlVariant)
                     .then(|| free(&format!("_type{}", at + 1))),

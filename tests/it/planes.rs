@@ -10,7 +10,7 @@ use icesync::mssql::error::MssqlError;
 use icesync::mssql::rows::{BatchLimits, Decoder, ReadCounts};
 use icesync::mssql::settings::Connection;
 use icesync::mssql::sql::{ParamValue, Statement};
-use icesync::schema::mapping::{lake_schema, staging_type};
+use icesync::schema::mapping::lake_schema;
 use icesync::schema::{
     Column, Fidelity, Generated, LakeSchema, Role, SqlType, TableKind, TableName, TableSchema,
 };
@@ -528,7 +528,7 @@ fn every_type() -> Vec<(SqlType, WireType, Vec<Value>)> {
 }
 
 fn staged(ty: SqlType, wire: &WireType) -> WireType {
-    match staging_type(ty) {
+    match ty.facts().staged {
         SqlType::NVarChar { length } => WireType::NVarChar(length),
         SqlType::Binary { length } => WireType::Binary(length),
         _ => wire.clone(),
@@ -670,7 +670,7 @@ fn bulk_columns(fixture: &Fixture) -> Vec<BulkColumn> {
         .enumerate()
         .map(|(source, column)| BulkColumn {
             name: column.name.clone(),
-            ty: staging_type(column.ty),
+            ty: column.ty.facts().staged,
             nullable: source != 0,
             value: at(source, Role::Value).unwrap(),
             ticks: at(source, Role::Ticks),

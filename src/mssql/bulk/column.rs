@@ -7,7 +7,7 @@ use crate::schema::SqlType;
 pub struct BulkColumn {
     /// Name in the table, unquoted.
     pub name: String,
-    /// Declared type of the table's column, one that [`staging_type`](crate::schema::mapping::staging_type) gives.
+    /// Declared type of the table's column, one that is [staged](crate::schema::types::TypeFacts::staged).
     pub ty: SqlType,
     pub nullable: bool,
     /// Position of the value's column in the batches.

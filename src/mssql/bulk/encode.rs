@@ -10,7 +10,6 @@ use crate::mssql::rows::{
     TICKS_A_DAY, append_as_utf16,
 };
 use crate::schema::SqlType;
-use crate::schema::mapping::staging_type;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     Date32Type, Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type,
@@ -216,7 +215,7 @@ impl Encoder {
 pub(super) fn unsupported(column: &BulkColumn) -> MssqlError {
     MssqlError::Unsupported {
         feature: format!("bulk copy into column {} ({})", column.name, column.ty),
-        remedy: format!("stage it as {}", staging_type(column.ty)),
+        remedy: format!("stage it as {}", column.ty.facts().staged),
     }
 }
 

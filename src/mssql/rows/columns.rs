@@ -1,6 +1,6 @@
 //! One typed builder per column, chosen once per table: what a value becomes on its way into Arrow.
 
-use crate::schema::SqlType;
+use crate::schema::{LakeType, SqlType};
 use arrow_array::{
     ArrayRef, BinaryArray, BooleanArray, FixedSizeBinaryArray, PrimitiveArray, StringArray, types,
 };
@@ -185,69 +185,55 @@ pub(super) enum Sink {
 impl Sink {
     /// The builder of a type; `ticks` and `offset` say which companions the lake has.
     pub(super) fn new(ty: SqlType, encoding: Encoding, ticks: bool, offset: bool) -> Self {
-        let decimal = |precision, scale| Sink::Decimal {
-            values: Fixed::new(),
-            precision,
-            scale,
-        };
-        let text = |encoding| Sink::Text {
-            values: Varying::new(),
-            encoding,
-        };
         let ticks = ticks.then(Fixed::new);
         let offset = offset.then(Fixed::new);
-        match ty {
-            SqlType::Bit => Sink::Bool {
+        if ty == SqlType::SqlVariant {
+            return Sink::Variant {
+                values: Varying::new(),
+                types: Varying::new(),
+            };
+        }
+        match ty.facts().lake {
+            LakeType::Boolean => Sink::Bool {
                 values: arrow_buffer::BooleanBufferBuilder::new(0),
                 nulls: NullBufferBuilder::new(0),
             },
-            SqlType::TinyInt | SqlType::SmallInt | SqlType::Int => Sink::Int(Fixed::new()),
-            SqlType::BigInt => Sink::Long(Fixed::new()),
-            SqlType::Decimal { precision, scale } | SqlType::Numeric { precision, scale } => {
-                decimal(precision, scale)
-            }
-            SqlType::Money => decimal(19, 4),
-            SqlType::SmallMoney => decimal(10, 4),
-            SqlType::Real => Sink::Float(Fixed::new()),
-            SqlType::Float => Sink::Double(Fixed::new()),
-            SqlType::Date => Sink::Date(Fixed::new()),
-            SqlType::Time { .. } => Sink::Time {
+            LakeType::Int => Sink::Int(Fixed::new()),
+            LakeType::Long => Sink::Long(Fixed::new()),
+            LakeType::Float => Sink::Float(Fixed::new()),
+            LakeType::Double => Sink::Double(Fixed::new()),
+            LakeType::Decimal { precision, scale } => Sink::Decimal {
+                values: Fixed::new(),
+                precision,
+                scale,
+            },
+            LakeType::Date => Sink::Date(Fixed::new()),
+            LakeType::Time => Sink::Time {
                 values: Fixed::new(),
                 ticks,
             },
-            SqlType::DateTime | SqlType::SmallDateTime | SqlType::DateTime2 { .. } => {
-                Sink::Timestamp {
-                    values: Fixed::new(),
-                    ticks,
-                }
-            }
-            SqlType::DateTimeOffset { .. } => Sink::TimestampTz {
+            LakeType::Timestamp => Sink::Timestamp {
+                values: Fixed::new(),
+                ticks,
+            },
+            LakeType::TimestampTz => Sink::TimestampTz {
                 values: Fixed::new(),
                 ticks,
                 offset,
             },
-            SqlType::Char { .. } | SqlType::VarChar { .. } => text(encoding),
-            SqlType::Text
-            | SqlType::NChar { .. }
-            | SqlType::NVarChar { .. }
-            | SqlType::NText
-            | SqlType::Xml
-            | SqlType::Json
-            | SqlType::Vector { .. } => text(Encoding::Utf16),
-            SqlType::Binary { .. }
-            | SqlType::VarBinary { .. }
-            | SqlType::Image
-            | SqlType::RowVersion
-            | SqlType::HierarchyId
-            | SqlType::Geometry
-            | SqlType::Geography => Sink::Bytes(Varying::new()),
-            SqlType::UniqueIdentifier => Sink::Uuid {
+            LakeType::String => Sink::Text {
+                values: Varying::new(),
+                // `text` is converted in the select list, as every other type of long characters.
+                encoding: if ty.is_code_page_text() {
+                    encoding
+                } else {
+                    Encoding::Utf16
+                },
+            },
+            LakeType::Binary | LakeType::Fixed(_) => Sink::Bytes(Varying::new()),
+            LakeType::Uuid => Sink::Uuid {
                 bytes: Vec::new(),
                 nulls: NullBufferBuilder::new(0),
-            },
-            SqlType::SqlVariant => Sink::Variant {
-                values: Varying::new(),
-                types: Varying::new(),
             },
         }
     }

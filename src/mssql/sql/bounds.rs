@@ -91,9 +91,10 @@ DATEDIFF(minute, @utc, @local) AS offset_minutes, @sees AS sees_transactions, @o
     if bounds.count != Count::Nothing {
         let table = TableIdent(bounds.table);
         let column = Ident(&bounds.column.name);
-        let latest = match bounds.column.ty {
-            SqlType::DateTimeOffset { .. } => "@now",
-            _ => "CASE WHEN @local > @utc THEN @local ELSE @utc END",
+        let latest = if has_offset(bounds.column.ty) {
+            "@now"
+        } else {
+            "CASE WHEN @local > @utc THEN @local ELSE @utc END"
         };
         sql.push_str(&format!(
             "\nDECLARE @future {ty} = CONVERT({ty}, DATEADD(minute, 5, {latest}));
@@ -106,10 +107,15 @@ SELECT (SELECT COUNT_BIG(*) FROM {table} WHERE {column} IS NULL) AS null_rows, \
 
 /// The type in which bounds are computed before they become the column's.
 fn wide_type(ty: SqlType) -> &'static str {
-    match ty {
-        SqlType::DateTimeOffset { .. } => "datetimeoffset(7)",
-        _ => "datetime2(7)",
+    if has_offset(ty) {
+        "datetimeoffset(7)"
+    } else {
+        "datetime2(7)"
     }
+}
+
+fn has_offset(ty: SqlType) -> bool {
+    matches!(ty, SqlType::DateTimeOffset { .. })
 }
 
 fn now(ty: SqlType, clock: ServerClock) -> &'static str {

@@ -1,6 +1,7 @@
 //! An example of every statement that icesync can emit, over the table shapes that are hard: the tests keep one
 //! file of each in `tests/tsql`, and Microsoft's parser reads them all.
 
+use super::Statement;
 use super::bounds::{self, Count, ServerClock, TimestampBounds};
 use super::define::{self, StagingColumn, StagingTable};
 use super::describe::describe;
@@ -8,9 +9,7 @@ use super::merge::{self, BaseTypes, MergeColumn, MergePlan};
 use super::read::{self, Closed, Locking, PageCursor, Range};
 use super::state::{self, StateChange};
 use super::variant::{self, BaseType};
-use super::{Statement, is_text};
 use crate::change::{MergeMode, UpsertStatement};
-use crate::schema::mapping::staging_type;
 use crate::schema::{
     Collation, Column, Generated, Key, KeyOrigin, SqlType, TableName, TableSchema,
 };
@@ -148,7 +147,7 @@ impl Examples {
             .iter()
             .flat_map(|key| key.columns.first())
             .copied();
-        for column in first.filter(|&at| read::can_be_cut(table.columns[at].ty)) {
+        for column in first.filter(|&at| table.columns[at].ty.facts().can_be_cut) {
             self.add("histogram", shape, read::histogram(table, column));
             let Some((lower, upper)) = sample(table.columns[column].ty) else {
                 continue;
@@ -345,7 +344,7 @@ fn sample(ty: SqlType) -> Option<(&'static str, &'static str)> {
 }
 
 fn column(id: i32, name: &str, ty: SqlType, nullable: bool) -> Column {
-    let collation = is_text(ty).then(|| Collation {
+    let collation = ty.is_text().then(|| Collation {
         name: "Chinese_Taiwan_Stroke_CI_AS".into(),
         code_page: 950,
     });
@@ -481,11 +480,11 @@ fn staging(table: &TableSchema) -> StagingTable {
     let key = table.key.iter().flat_map(|key| key.columns.clone());
     let key: Vec<usize> = key.collect();
     let columns = table.columns.iter().enumerate().map(|(at, column)| {
-        let ty = staging_type(column.ty);
+        let ty = column.ty.facts().staged;
         StagingColumn {
             name: column.name.clone(),
             ty,
-            collation: column.collation.clone().filter(|_| is_text(ty)),
+            collation: column.collation.clone().filter(|_| ty.is_text()),
             nullable: !key.contains(&at),
             base_type: (column.ty == SqlType::SqlVariant).then(|| format!("_type{}", at + 1)),
         }
@@ -511,10 +510,7 @@ fn merge_plan(table: &TableSchema, staging: &StagingTable) -> MergePlan {
         columns: columns
             .map(|(column, staged)| MergeColumn {
                 name: column.name.clone(),
-                ty: match column.ty {
-                    SqlType::RowVersion => SqlType::Binary { length: 8 },
-                    other => other,
-                },
+                ty: column.ty.copied(),
                 staged: staged.name.clone(),
                 staged_ty: staged.ty,
                 staged_nullable: column.name == "a" || staged.nullable,

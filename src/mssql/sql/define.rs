@@ -1,6 +1,6 @@
 //! Definitions: schemas, tables, staging tables; and the lock that keeps two loads of one target apart.
 
-use super::{CollationName, Ident, Params, Statement, TableIdent, is_text, list, typed_name};
+use super::{CollationName, Ident, Params, Statement, TableIdent, list, typed_name};
 use crate::schema::{Collation, Column, Generated, Key, SqlType, TableName, TableSchema};
 
 /// Schema of everything that icesync keeps in a target database.
@@ -118,15 +118,12 @@ fn nullability(nullable: bool) -> &'static str {
 
 /// Type and collation of a column that holds copied values.
 fn declared(ty: SqlType, collation: Option<&Collation>) -> String {
-    let name = match ty {
-        SqlType::RowVersion => "binary(8)".to_owned(),
-        _ => ty.to_string(),
-    };
+    let name = ty.copied();
     match collation {
-        Some(collation) if is_text(ty) => {
+        Some(collation) if ty.is_text() => {
             format!("{name} COLLATE {}", CollationName(&collation.name))
         }
-        Some(_) | None => name,
+        Some(_) | None => name.to_string(),
     }
 }
 

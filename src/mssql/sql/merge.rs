@@ -3,8 +3,9 @@
 
 use super::state::StateChange;
 use super::variant::{self, BaseType};
-use super::{Ident, Params, Statement, TableIdent, is_code_page_text, is_text, list, shown};
+use super::{Ident, Params, Statement, TableIdent, list, shown};
 use crate::change::{MergeMode, UpsertStatement};
+use crate::schema::types::Compare;
 use crate::schema::{SqlType, TableName};
 
 /// The lock was not granted.
@@ -166,7 +167,7 @@ fn checks(plan: &MergePlan, params: &mut Params) -> String {
                 in its key', 1;\n"
         ));
     }
-    for column in plan.columns.iter().filter(|c| is_code_page_text(c.ty)) {
+    for column in plan.columns.iter().filter(|c| c.ty.is_code_page_text()) {
         let staged = format!("s.{}", Ident(&column.staged));
         let back = format!(
             "CONVERT(varbinary(max), CONVERT(nvarchar(max), CONVERT(varchar(max), {staged})))"
@@ -384,72 +385,46 @@ fn load_expression(column: &MergeColumn) -> String {
         let base_type = format!("s.{}", Ident(&types.staged));
         return variant::rebuilt(&staged, &base_type, &types.found);
     }
-    let ty = match column.ty {
-        SqlType::Decimal { precision, scale } => SqlType::Numeric { precision, scale },
-        other => other,
+    // One type under two names.
+    let numeric = |ty| {
+        if let SqlType::Decimal { precision, scale } = ty {
+            SqlType::Numeric { precision, scale }
+        } else {
+            ty
+        }
     };
-    let staged_ty = match column.staged_ty {
-        SqlType::Decimal { precision, scale } => SqlType::Numeric { precision, scale },
-        other => other,
-    };
-    if ty == staged_ty {
+    if numeric(column.ty) == numeric(column.staged_ty) {
         staged
     } else {
         format!("CONVERT({}, {staged})", column.ty)
     }
 }
 
-/// What of a value must be compared so that every difference is seen. EXCEPT treats NULL as equal to NULL, but text
-/// as its collation does (case, trailing spaces), binaries without trailing zeros, zero without its sign, offsets
-/// by the instant alone, and some types not at all.
+/// What of a value is compared; see [`Compare`].
 fn compared(ty: SqlType, value: &str) -> Vec<String> {
     let bytes = |length: Option<u16>| match length {
         Some(length) => format!("CONVERT(varbinary({length}), {value})"),
         None => format!("CONVERT(varbinary(max), {value})"),
     };
     let length = format!("DATALENGTH({value})");
-    match ty {
-        SqlType::Bit
-        | SqlType::TinyInt
-        | SqlType::SmallInt
-        | SqlType::Int
-        | SqlType::BigInt
-        | SqlType::Decimal { .. }
-        | SqlType::Numeric { .. }
-        | SqlType::Money
-        | SqlType::SmallMoney
-        | SqlType::Date
-        | SqlType::Time { .. }
-        | SqlType::DateTime
-        | SqlType::SmallDateTime
-        | SqlType::DateTime2 { .. }
-        | SqlType::UniqueIdentifier
-        | SqlType::RowVersion
-        | SqlType::HierarchyId
-        | SqlType::Binary { .. } => vec![value.to_owned()],
-        // Zero has two signs, which compare equal.
-        SqlType::Real => vec![bytes(Some(4))],
-        SqlType::Float => vec![bytes(Some(8))],
-        SqlType::DateTimeOffset { .. } => {
+    match ty.facts().compare {
+        Compare::Value => vec![value.to_owned()],
+        Compare::Bytes(count) => vec![bytes(Some(count))],
+        Compare::BytesAndLength(count) => vec![bytes(count), length],
+        Compare::ValueAndLength => vec![value.to_owned(), length],
+        Compare::ValueAndOffset => {
             vec![value.to_owned(), format!("DATEPART(tzoffset, {value})")]
         }
-        SqlType::Char { length: units } => vec![bytes(Some(units)), length],
-        SqlType::NChar { length: units } => vec![bytes(Some(units * 2)), length],
-        SqlType::VarChar { length: units } => vec![bytes(units), length],
-        SqlType::NVarChar { length: units } => vec![bytes(units.map(|units| units * 2)), length],
-        SqlType::VarBinary { .. } => vec![value.to_owned(), length],
-        SqlType::Text => vec![
+        Compare::LongCodePage => vec![
             format!("CONVERT(varbinary(max), CONVERT(varchar(max), {value}))"),
             length,
         ],
-        SqlType::NText | SqlType::Xml | SqlType::Json | SqlType::Vector { .. } => vec![
+        Compare::LongUnicode => vec![
             format!("CONVERT(varbinary(max), CONVERT(nvarchar(max), {value}))"),
             format!("DATALENGTH(CONVERT(nvarchar(max), {value}))"),
         ],
-        SqlType::Image | SqlType::Geometry | SqlType::Geography => {
-            vec![bytes(None), format!("DATALENGTH({})", bytes(None))]
-        }
-        SqlType::SqlVariant => {
+        Compare::LongBytes => vec![bytes(None), format!("DATALENGTH({})", bytes(None))],
+        Compare::TypedText => {
             let text = variant::text(value);
             vec![
                 variant::base_type(value),
@@ -462,14 +437,16 @@ fn compared(ty: SqlType, value: &str) -> Vec<String> {
 /// Whether two different values of a type compare equal: case and trailing spaces of text, trailing zeros of a
 /// `varbinary`, offsets of one instant.
 fn has_equals(ty: SqlType) -> bool {
-    is_text(ty)
-        || matches!(
-            ty,
-            SqlType::VarBinary { .. }
-                | SqlType::DateTimeOffset { .. }
-                | SqlType::Real
-                | SqlType::Float
-        )
+    ty.is_text()
+        || match ty.facts().compare {
+            Compare::Bytes(_) | Compare::ValueAndLength | Compare::ValueAndOffset => true,
+            Compare::Value
+            | Compare::BytesAndLength(_)
+            | Compare::LongCodePage
+            | Compare::LongUnicode
+            | Compare::LongBytes
+            | Compare::TypedText => false,
+        }
 }
 
 impl MergePlan {

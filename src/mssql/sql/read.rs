@@ -1,6 +1,6 @@
 //! The rows of a table: all of them, a window, a page of a window. Never NOLOCK or READPAST.
 
-use super::{Ident, Params, Statement, TableIdent, is_text, list, shown, typed, variant};
+use super::{Ident, Params, Statement, TableIdent, list, shown, typed, variant};
 use crate::schema::mapping::{SelectExpression, select_expression};
 use crate::schema::{Column, SqlType, TableSchema};
 
@@ -283,55 +283,13 @@ pub fn first_look(table: &TableSchema) -> Statement {
     ))
 }
 
-/// Whether a column's values can be told by text without loss, so that a table can be cut between them.
-pub fn can_be_cut(ty: SqlType) -> bool {
-    match ty {
-        SqlType::TinyInt
-        | SqlType::SmallInt
-        | SqlType::Int
-        | SqlType::BigInt
-        | SqlType::Decimal { .. }
-        | SqlType::Numeric { .. }
-        | SqlType::Date
-        | SqlType::Time { .. }
-        | SqlType::DateTime
-        | SqlType::SmallDateTime
-        | SqlType::DateTime2 { .. }
-        | SqlType::DateTimeOffset { .. }
-        | SqlType::Char { .. }
-        | SqlType::VarChar { .. }
-        | SqlType::NChar { .. }
-        | SqlType::NVarChar { .. }
-        | SqlType::Binary { .. }
-        | SqlType::VarBinary { .. }
-        | SqlType::UniqueIdentifier => true,
-        SqlType::Bit
-        | SqlType::Money
-        | SqlType::SmallMoney
-        | SqlType::Real
-        | SqlType::Float
-        | SqlType::Text
-        | SqlType::NText
-        | SqlType::Image
-        | SqlType::RowVersion
-        | SqlType::Xml
-        | SqlType::SqlVariant
-        | SqlType::HierarchyId
-        | SqlType::Geometry
-        | SqlType::Geography
-        | SqlType::Json
-        | SqlType::Vector { .. } => false,
-    }
-}
-
-/// A value of a type that [can be cut](can_be_cut) as text without loss.
+/// A value of a type that [can be cut](crate::schema::types::TypeFacts::can_be_cut) as text without loss.
 fn exact_text(ty: SqlType, value: &str) -> String {
-    match ty {
-        SqlType::Binary { .. } | SqlType::VarBinary { .. } => {
-            format!("CONVERT(nvarchar(max), {value}, 1)")
-        }
-        _ if is_text(ty) => format!("CONVERT(nvarchar(4000), {value})"),
-        _ => shown(ty, value),
+    let facts = ty.facts();
+    match facts.text_style {
+        Some(1) => format!("CONVERT(nvarchar(max), {value}, 1)"),
+        None if facts.characters.is_some() => format!("CONVERT(nvarchar(4000), {value})"),
+        Some(_) | None => shown(ty, value),
     }
 }
 

@@ -62,7 +62,7 @@ impl BaseType {
                 code_page: 0,
             }),
         };
-        let is_text = super::is_text(ty);
+        let is_text = ty.is_text();
         (read.to_string() == text && is_text == read.collation.is_some()).then_some(read)
     }
 }

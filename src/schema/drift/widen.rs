@@ -135,10 +135,7 @@ pub(super) fn union(old: &Column, new: &Column) -> Result<Union, String> {
             Family::CodePage(is) | Family::Unicode(is),
         ) => {
             let length = longer(was, is).filter(|&units| units <= 4000);
-            match old.ty {
-                SqlType::NVarChar { length: kept } if kept == length => old.ty,
-                _ => SqlType::NVarChar { length },
-            }
+            SqlType::NVarChar { length }
         }
         (Family::Bytes(was), Family::Bytes(is)) => held(old.ty, new.ty, was, is, |length| {
             SqlType::VarBinary { length }

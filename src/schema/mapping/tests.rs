@@ -294,7 +294,7 @@ fn staging_columns_take_what_the_lake_holds() {
         (SqlType::HierarchyId, "varbinary(892)"),
         (SqlType::DateTime2 { scale: 7 }, "datetime2(7)"),
     ] {
-        assert_eq!(staging_type(ty).to_string(), expected);
+        assert_eq!(ty.facts().staged.to_string(), expected);
     }
 }
 
@@ -477,7 +477,7 @@ fn types_document() -> String {
                 let value = lake_type_name(schema.fields[0].ty);
                 format!(
                     "| {name} | `{value}` | {companions} | {read} | `{}` |\n",
-                    staging_type(column.ty)
+                    column.ty.facts().staged
                 )
             }
             Err(MappingError::Refused { remedy, .. }) => {

@@ -1,6 +1,7 @@
 //! Values as text that SQL Server converts back to exactly the same value: page cursors and watermarks.
 
 use super::{LakeSchema, MappingError};
+use crate::schema::types::Parameter;
 use crate::schema::{Collation, Role, SqlType, TableSchema};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
@@ -242,51 +243,22 @@ fn timestamp_text(micros: i64, ticks: i64, scale: u8) -> Result<String, String> 
 /// collations.
 pub fn parameter_conversion(ty: SqlType, collation: Option<&Collation>, parameter: &str) -> String {
     let plain = || format!("CONVERT({ty}, {parameter})");
-    let style = |style: u8| format!("CONVERT({ty}, {parameter}, {style})");
-    match ty {
-        SqlType::Bit
-        | SqlType::TinyInt
-        | SqlType::SmallInt
-        | SqlType::Int
-        | SqlType::BigInt
-        | SqlType::Decimal { .. }
-        | SqlType::Numeric { .. }
-        | SqlType::Money
-        | SqlType::SmallMoney
-        | SqlType::Real
-        | SqlType::Float
-        | SqlType::NChar { .. }
-        | SqlType::NVarChar { .. }
-        | SqlType::UniqueIdentifier
-        // These have no order; the expression is for equality or assignment.
-        | SqlType::NText
-        | SqlType::Xml
-        | SqlType::SqlVariant
-        | SqlType::Json
-        | SqlType::Vector { .. } => plain(),
-        SqlType::Date
-        | SqlType::Time { .. }
-        | SqlType::DateTime
-        | SqlType::SmallDateTime
-        | SqlType::DateTime2 { .. }
-        | SqlType::DateTimeOffset { .. } => style(121),
-        SqlType::Char { .. } | SqlType::VarChar { .. } | SqlType::Text => {
+    match ty.facts().parameter {
+        Parameter::Plain => plain(),
+        Parameter::Style(style) => format!("CONVERT({ty}, {parameter}, {style})"),
+        Parameter::Collated => {
             // A collation's name is never quoted: only names of the documented form are written out.
-            let name = collation.map(|collation| collation.name.as_str()).filter(|name| {
-                !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-            });
+            let name = collation
+                .map(|collation| collation.name.as_str())
+                .filter(|name| {
+                    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+                });
             match name {
                 Some(name) => format!("CONVERT({ty}, {parameter} COLLATE {name})"),
                 None => plain(),
             }
         }
-        SqlType::Binary { .. } | SqlType::VarBinary { .. } | SqlType::Image => style(1),
-        SqlType::RowVersion => format!("CONVERT(binary(8), {parameter}, 1)"),
-        SqlType::HierarchyId => {
-            format!("CONVERT(hierarchyid, CONVERT(varbinary(892), {parameter}, 1))")
-        }
-        SqlType::Geometry | SqlType::Geography => {
-            format!("CONVERT({ty}, CONVERT(varbinary(max), {parameter}, 1))")
-        }
+        Parameter::Hex(bytes) => format!("CONVERT({ty}, CONVERT({bytes}, {parameter}, 1))"),
+        Parameter::HexAs(bytes) => format!("CONVERT({bytes}, {parameter}, 1)"),
     }
 }

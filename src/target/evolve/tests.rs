@@ -174,7 +174,7 @@ fn a_column_is_widened_only_where_nothing_it_has_changes() {
                 assert_eq!(after.columns[1].ty, Ok(ty));
                 let sql = found[0].statement(table.name()).sql;
                 assert!(!sql.contains("Latin1"), "{sql}");
-                assert_eq!(sql.contains("COLLATE French_CS_AS"), is_text(ty), "{sql}");
+                assert_eq!(sql.contains("COLLATE French_CS_AS"), ty.is_text(), "{sql}");
                 assert_eq!(steps(&lake, &after, false).unwrap().0, []);
             }
         }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::mssql::rows::Decoder;
-use crate::schema::mapping::{arrow_schema, lake_schema, staging_type};
+use crate::schema::mapping::{arrow_schema, lake_schema};
 use crate::schema::{
     Column, Fidelity, Generated, LakeSchema, Role, TableKind, TableName, TableSchema,
 };
@@ -478,7 +478,7 @@ fn through_the_lake(ty: SqlType, cells: &[Wire]) -> Vec<Wire> {
     }
     let batch = decoder.finish().unwrap();
     assert_eq!(batch.schema(), arrow_schema(&lake));
-    let staged = staging_type(ty);
+    let staged = ty.facts().staged;
     let column = BulkColumn {
         ty: staged,
         ticks: position(&lake, Role::Ticks),
