@@ -222,6 +222,7 @@ async fn fill(stage: &Stage, scale: &Scale, location: &Path) -> Result<(), Failu
         checkpoint,
         summary: Default::default(),
         properties: Default::default(),
+        loading: None,
     };
     lake.commit(writer.finish().await?, intent).await?;
     Ok(())

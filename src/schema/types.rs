@@ -95,15 +95,72 @@ pub enum Characters {
 /// The longest sized `nvarchar`, in characters.
 pub(super) const NVARCHAR_MAX: u16 = 4000;
 
-const NVARCHAR_UNLIMITED: SqlType = SqlType::NVarChar { length: None };
-const VARBINARY_UNLIMITED: SqlType = SqlType::VarBinary { length: None };
-
 impl SqlType {
     /// The row of the type.
     pub fn facts(self) -> TypeFacts {
         use SqlType as T;
-        let value = TypeFacts {
-            lake: LakeType::Binary,
+        let decimal = |precision, scale| LakeType::Decimal { precision, scale };
+        match self {
+            T::Bit => self.plain(LakeType::Boolean),
+            T::TinyInt | T::SmallInt | T::Int => self.ordered(LakeType::Int),
+            T::BigInt => self.ordered(LakeType::Long),
+            T::Decimal { precision, scale } | T::Numeric { precision, scale } => {
+                self.ordered(decimal(precision, scale))
+            }
+            T::Money => self.plain(decimal(19, 4)),
+            T::SmallMoney => self.plain(decimal(10, 4)),
+            T::Real => self.approximate(LakeType::Float, 4),
+            T::Float => self.approximate(LakeType::Double, 8),
+            T::Date => self.moment(LakeType::Date, &[]),
+            T::Time { scale } => self.moment(LakeType::Time, ticks(scale)),
+            T::DateTime | T::SmallDateTime => self.moment(LakeType::Timestamp, &[]),
+            T::DateTime2 { scale } => self.moment(LakeType::Timestamp, ticks(scale)),
+            T::DateTimeOffset { scale } => self.moment_with_offset(scale),
+            T::Char { length } => self.code_page(Some(length)),
+            T::VarChar { length } => self.code_page(length),
+            T::NChar { length } => self.unicode(Some(length)),
+            T::NVarChar { length } => self.unicode(length),
+            T::Text => TypeFacts {
+                parameter: Parameter::Collated,
+                compare: Compare::LongCodePage,
+                characters: Some(Characters::CodePage),
+                ..self.document()
+            },
+            T::NText => TypeFacts {
+                characters: Some(Characters::Unicode),
+                ..self.document()
+            },
+            T::Xml | T::Json | T::Vector { .. } => self.document(),
+            T::SqlVariant => TypeFacts {
+                companions: &[Role::BaseType],
+                read: ReadAs::TypedText,
+                compare: Compare::TypedText,
+                ..self.document()
+            },
+            T::Binary { .. } => self.bytes(Compare::Value),
+            T::VarBinary { .. } => self.bytes(Compare::ValueAndLength),
+            T::RowVersion => TypeFacts {
+                staged: self.copied(),
+                parameter: Parameter::HexAs("binary(8)"),
+                can_be_cut: false,
+                ..self.bytes(Compare::Value)
+            },
+            T::HierarchyId => TypeFacts {
+                read: ReadAs::Bytes,
+                staged: T::VarBinary { length: Some(892) },
+                parameter: Parameter::Hex("varbinary(892)"),
+                ..self.plain(LakeType::Binary)
+            },
+            T::Geometry | T::Geography => self.long_bytes(Parameter::Hex("varbinary(max)")),
+            T::Image => self.long_bytes(Parameter::Style(1)),
+            T::UniqueIdentifier => self.ordered(LakeType::Uuid),
+        }
+    }
+
+    /// A value that travels, is written and compared as it is.
+    fn plain(self, lake: LakeType) -> TypeFacts {
+        TypeFacts {
+            lake,
             companions: &[],
             read: ReadAs::AsIs,
             staged: self,
@@ -113,117 +170,68 @@ impl SqlType {
             characters: None,
             can_be_key: true,
             can_be_cut: false,
-        };
-        let scalar = |lake| TypeFacts { lake, ..value };
-        let ordered = |lake| TypeFacts {
+        }
+    }
+
+    /// The same, and its text loses nothing.
+    fn ordered(self, lake: LakeType) -> TypeFacts {
+        TypeFacts {
             can_be_cut: true,
-            ..scalar(lake)
-        };
-        let decimal = |precision, scale| LakeType::Decimal { precision, scale };
-        let document = TypeFacts {
-            lake: LakeType::String,
-            read: ReadAs::Text,
-            staged: NVARCHAR_UNLIMITED,
-            compare: Compare::LongUnicode,
-            can_be_key: false,
-            ..value
-        };
-        let spatial = TypeFacts {
-            read: ReadAs::Bytes,
-            staged: VARBINARY_UNLIMITED,
-            parameter: Parameter::Hex("varbinary(max)"),
-            compare: Compare::LongBytes,
-            can_be_key: false,
-            ..value
-        };
-        match self {
-            T::Bit => scalar(LakeType::Boolean),
-            T::TinyInt | T::SmallInt | T::Int => ordered(LakeType::Int),
-            T::BigInt => ordered(LakeType::Long),
-            T::Decimal { precision, scale } | T::Numeric { precision, scale } => {
-                ordered(decimal(precision, scale))
-            }
-            T::Money => scalar(decimal(19, 4)),
-            T::SmallMoney => scalar(decimal(10, 4)),
-            // Zero has two signs, which compare equal.
-            T::Real => TypeFacts {
-                compare: Compare::Bytes(4),
-                ..scalar(LakeType::Float)
-            },
-            T::Float => TypeFacts {
-                compare: Compare::Bytes(8),
-                ..scalar(LakeType::Double)
-            },
-            T::Date => self.moment(LakeType::Date, &[]),
-            T::Time { scale } => self.moment(LakeType::Time, ticks(scale)),
-            T::DateTime | T::SmallDateTime => self.moment(LakeType::Timestamp, &[]),
-            T::DateTime2 { scale } => self.moment(LakeType::Timestamp, ticks(scale)),
-            T::DateTimeOffset { scale } => TypeFacts {
-                companions: if scale > 6 {
-                    &[Role::Ticks, Role::Offset]
-                } else {
-                    &[Role::Offset]
-                },
-                compare: Compare::ValueAndOffset,
-                ..self.moment(LakeType::TimestampTz, &[])
-            },
-            T::Char { length } => self.code_page(Some(length)),
-            T::VarChar { length } => self.code_page(length),
-            T::NChar { length } => self.unicode(Some(length)),
-            T::NVarChar { length } => self.unicode(length),
-            T::Text => TypeFacts {
-                parameter: Parameter::Collated,
-                compare: Compare::LongCodePage,
-                characters: Some(Characters::CodePage),
-                ..document
-            },
-            T::NText => TypeFacts {
-                characters: Some(Characters::Unicode),
-                ..document
-            },
-            T::Xml | T::Json | T::Vector { .. } => document,
-            T::SqlVariant => TypeFacts {
-                companions: &[Role::BaseType],
-                read: ReadAs::TypedText,
-                compare: Compare::TypedText,
-                ..document
-            },
-            T::Binary { .. } => self.bytes(Compare::Value),
-            T::VarBinary { .. } => self.bytes(Compare::ValueAndLength),
-            T::RowVersion => TypeFacts {
-                staged: T::Binary { length: 8 },
-                parameter: Parameter::HexAs("binary(8)"),
-                text_style: Some(1),
-                ..value
-            },
-            T::HierarchyId => TypeFacts {
-                read: ReadAs::Bytes,
-                staged: T::VarBinary { length: Some(892) },
-                parameter: Parameter::Hex("varbinary(892)"),
-                ..value
-            },
-            T::Geometry | T::Geography => spatial,
-            T::Image => TypeFacts {
-                parameter: Parameter::Style(1),
-                ..spatial
-            },
-            T::UniqueIdentifier => ordered(LakeType::Uuid),
+            ..self.plain(lake)
+        }
+    }
+
+    /// A binary fraction. Zero has two signs, which compare equal.
+    fn approximate(self, lake: LakeType, bytes: u16) -> TypeFacts {
+        TypeFacts {
+            compare: Compare::Bytes(bytes),
+            ..self.plain(lake)
         }
     }
 
     /// A date, a time or both.
     fn moment(self, lake: LakeType, companions: &'static [Role]) -> TypeFacts {
         TypeFacts {
-            lake,
             companions,
-            read: ReadAs::AsIs,
-            staged: self,
             parameter: Parameter::Style(121),
             text_style: Some(121),
-            compare: Compare::Value,
-            characters: None,
-            can_be_key: true,
-            can_be_cut: true,
+            ..self.ordered(lake)
+        }
+    }
+
+    /// An instant with the offset that it was written in.
+    fn moment_with_offset(self, scale: u8) -> TypeFacts {
+        TypeFacts {
+            companions: if scale > 6 {
+                &[Role::Ticks, Role::Offset]
+            } else {
+                &[Role::Offset]
+            },
+            compare: Compare::ValueAndOffset,
+            ..self.moment(LakeType::TimestampTz, &[])
+        }
+    }
+
+    /// Text of any length that the server converts.
+    fn document(self) -> TypeFacts {
+        TypeFacts {
+            read: ReadAs::Text,
+            staged: SqlType::NVarChar { length: None },
+            compare: Compare::LongUnicode,
+            can_be_key: false,
+            ..self.plain(LakeType::String)
+        }
+    }
+
+    /// Bytes of any length that the server converts.
+    fn long_bytes(self, parameter: Parameter) -> TypeFacts {
+        TypeFacts {
+            read: ReadAs::Bytes,
+            staged: SqlType::VarBinary { length: None },
+            parameter,
+            compare: Compare::LongBytes,
+            can_be_key: false,
+            ..self.plain(LakeType::Binary)
         }
     }
 
@@ -241,34 +249,22 @@ impl SqlType {
     /// Sized characters in Unicode, `length` UTF-16 units.
     fn unicode(self, length: Option<u16>) -> TypeFacts {
         TypeFacts {
-            lake: LakeType::String,
-            companions: &[],
-            read: ReadAs::AsIs,
             staged: SqlType::NVarChar {
                 length: length.filter(|&length| length <= NVARCHAR_MAX),
             },
-            parameter: Parameter::Plain,
-            text_style: None,
             compare: Compare::BytesAndLength(length.map(|units| units.saturating_mul(2))),
             characters: Some(Characters::Unicode),
-            can_be_key: true,
-            can_be_cut: true,
+            ..self.ordered(LakeType::String)
         }
     }
 
     /// Sized bytes.
     fn bytes(self, compare: Compare) -> TypeFacts {
         TypeFacts {
-            lake: LakeType::Binary,
-            companions: &[],
-            read: ReadAs::AsIs,
-            staged: self,
             parameter: Parameter::Style(1),
             text_style: Some(1),
             compare,
-            characters: None,
-            can_be_key: true,
-            can_be_cut: true,
+            ..self.ordered(LakeType::Binary)
         }
     }
 

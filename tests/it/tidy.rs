@@ -61,7 +61,6 @@ const LONG_FUNCTIONS: &[&str] = &[
     "src/schema/drift.rs: continued",
     "src/schema/drift/widen.rs: union",
     "src/schema/mapping/text.rs: text",
-    "src/schema/types.rs: facts",
     "src/source/cuts.rs: split",
     "src/sync/extract.rs: extract",
     "src/sync/load.rs: load",
