@@ -24,8 +24,8 @@ mod standing;
 
 pub use backfill::FAIL_AFTER_RANGE;
 pub use extract::FAIL_AFTER_EVOLVE;
-pub use maintain::Chores;
 pub use load::{FAIL_AFTER_ALTER, FAIL_AFTER_APPLY, FAIL_AFTER_STAGING};
+pub use maintain::Chores;
 
 use crate::change::RunId;
 use crate::config::{Config, Database, Maintenance, Table};

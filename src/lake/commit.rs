@@ -367,7 +367,9 @@ impl LakeTable {
             }
             builder = builder.remove_snapshots(&change.expired);
             for id in change.expired {
-                builder = builder.remove_statistics(id).remove_partition_statistics(id);
+                builder = builder
+                    .remove_statistics(id)
+                    .remove_partition_statistics(id);
             }
             builder.build()
         };

@@ -170,9 +170,7 @@ To make the target equal to the lake, set `merge: {{ mode: replace }}` and load 
         what: &'static str,
     },
 
-    #[error(
-        "the data file `{path}` cannot be read: {why}. {remedy}"
-    )]
+    #[error("the data file `{path}` cannot be read: {why}. {remedy}")]
     UnsupportedFile {
         path: String,
         why: String,

@@ -1,8 +1,8 @@
 //! What a run did, table by table, for `extract`, `load` and `sync`.
 
 use super::failure::ErrorReport;
-use super::maintain::MaintenanceReport;
 use super::format::{bytes, counts, plural, thousands, write_changes, write_warnings};
+use super::maintain::MaintenanceReport;
 use crate::change::Strategy;
 use crate::error::Kind;
 use crate::lake::LookupStats;

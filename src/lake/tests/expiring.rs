@@ -94,7 +94,9 @@ async fn expiry_keeps_what_is_named_and_removes_the_files_of_the_rest() {
     // Nothing is left over: every file on disk is named by the table.
     let mut orphans = table.remove_orphans(&at_once()).await.unwrap();
     // The version before the tag is in no log: this test's other engine keeps none.
-    orphans.paths.retain(|path| !path.ends_with(".metadata.json"));
+    orphans
+        .paths
+        .retain(|path| !path.ends_with(".metadata.json"));
     assert_eq!(orphans.paths, Vec::<String>::new());
     // By age everything goes but the tag's and the current one.
     let old = ExpireOptions {
