@@ -4,7 +4,9 @@
 //! |---|---|
 //! | `cache` | manifests and footers that were read, for the rest of the process |
 //! | `store` | files: durable writes, put-if-absent, ranged reads |
-//! | `catalog` | [`Warehouse`]: which metadata file is the current one; the hint and its repair |
+//! | `warehouse` | [`Warehouse`]: tables opened and created |
+//! | `catalog`, `catalog/` | the catalog seam: load, create, commit; the filesystem catalog |
+//! | `checkpoint` | how far a table has followed its source, as JSON |
 //! | `table` | [`LakeTable`]: properties, checkpoint, snapshots |
 //! | `ancestry` | whether `main` still holds what the checkpoint says; commits of other writers |
 //! | `tags` | [`TargetTags`]: which snapshots targets need; the protocol that keeps them is argued at its head |
@@ -20,6 +22,7 @@
 mod ancestry;
 mod cache;
 mod catalog;
+mod checkpoint;
 mod commit;
 mod error;
 mod keys;
@@ -29,13 +32,15 @@ mod schema;
 mod store;
 mod table;
 mod tags;
+mod warehouse;
 mod write;
 
 #[cfg(test)]
 mod tests;
 
 pub use ancestry::{ForeignCommit, Standing};
-pub use catalog::{KIND_PROPERTY, Warehouse};
+pub use catalog::KIND_PROPERTY;
+pub use checkpoint::CHECKPOINT_PROPERTY;
 pub use commit::evolve::Evolution;
 pub use commit::prepared::PreparedCommit;
 pub use commit::{CommitIntent, Committed};
@@ -48,8 +53,9 @@ pub use maintain::relocate::Relocated;
 pub use read::delta::{Basis, Delta, Segment};
 pub use read::scan::BatchStream;
 pub use schema::SCHEMA_PROPERTY;
-pub use table::{CHECKPOINT_PROPERTY, LakeTable, RUN_PROPERTY, SnapshotInfo, SnapshotRef};
+pub use table::{LakeTable, RUN_PROPERTY, SnapshotInfo, SnapshotRef};
 pub use tags::{Loading, Tagged, TargetTags};
+pub use warehouse::Warehouse;
 pub use write::TableWriter;
 pub use write::file::{Compression, Dictionaries};
 pub use write::options::{Op, WriteMode, WriteOptions};

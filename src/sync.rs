@@ -36,8 +36,10 @@ use crate::mssql::control::Control;
 use crate::mssql::settings::Connection;
 use crate::report::{ErrorReport, Outcome, RunReport, TableReport};
 use crate::target::state::Identity;
+use futures::FutureExt;
 use retry::Attempts;
 use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::{OnceCell, Semaphore};
@@ -146,7 +148,7 @@ impl Sync {
                 let mut links = Links::default();
                 let mut done = Vec::new();
                 while let Some(table) = queue.lock().ok().and_then(|mut queue| queue.pop_front()) {
-                    done.push(sync.table(action, run_id, &table, &mut links).await);
+                    done.push(sync.guarded(action, run_id, &table, &mut links).await);
                 }
                 done
             });
@@ -196,6 +198,34 @@ impl Sync {
         side.as_ref().map_or(1, |side| side.parallel_tables)
     }
 
+    /// As [`Sync::table`]; a panic fails that table and no other, and its report is kept.
+    async fn guarded(
+        &self,
+        action: Action,
+        run_id: RunId,
+        table: &Table,
+        links: &mut Links,
+    ) -> TableReport {
+        let work = Box::pin(self.table(action, run_id, table, links));
+        match AssertUnwindSafe(work).catch_unwind().await {
+            Ok(report) => report,
+            Err(panic) => {
+                *links = Links::default();
+                let message = format!(
+                    "the work on this table ended in a panic ({}). This is an error in icesync: report it with the \
+                    log. The next run begins from what is committed",
+                    panic_text(panic.as_ref())
+                );
+                let error = Error::new(Kind::Lake, Disposition::Ambiguous, message);
+                let mut report = TableReport::of(table);
+                report.outcome = Outcome::Failed;
+                report.error = Some(ErrorReport::of(&error.on_table(table.source.to_string())));
+                self.observer.finished(&report.source);
+                report
+            }
+        }
+    }
+
     async fn table(
         &self,
         action: Action,
@@ -204,17 +234,7 @@ impl Sync {
         links: &mut Links,
     ) -> TableReport {
         let clock = Instant::now();
-        let mut report = TableReport {
-            source: table.source.to_string(),
-            lake: table.lake.to_string(),
-            target: table.target.to_string(),
-            outcome: Outcome::Done,
-            extract: None,
-            load: None,
-            maintenance: None,
-            error: None,
-            seconds: 0.0,
-        };
+        let mut report = TableReport::of(table);
         if let Err(error) = self.steps(action, run_id, table, links, &mut report).await {
             report.outcome = Outcome::Failed;
             report.error = Some(ErrorReport::of(&error.on_table(table.source.to_string())));
@@ -280,6 +300,13 @@ impl Sync {
         }
         Ok(())
     }
+}
+
+/// What a panic said.
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("without a message")
 }
 
 fn missing_side(side: &str) -> Error {

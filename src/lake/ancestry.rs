@@ -19,16 +19,13 @@
 //! On the way the snapshots that other writers committed after the checkpoint are collected. A `replace` changes no
 //! row and is not among them.
 
+use crate::lake::catalog::metadata_json;
 use crate::lake::error::{LakeError, Result};
 use crate::lake::table::{LakeTable, RUN_PROPERTY, SEQ_PROPERTY, SnapshotInfo};
 use crate::schema::Role;
-use flate2::read::GzDecoder;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
-
-/// How a compressed metadata file begins.
-const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// How the current snapshot relates to an earlier one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -286,11 +283,8 @@ impl LakeTable {
         let Some(bytes) = self.store.read_if_exists(uri).await? else {
             return Ok(None);
         };
-        let older = if bytes.starts_with(&GZIP) {
-            serde_json::from_reader(GzDecoder::new(bytes.as_ref()))
-        } else {
-            serde_json::from_slice(&bytes)
-        };
+        let json = metadata_json(uri, bytes)?;
+        let older = serde_json::from_slice(&json);
         older
             .map(Some)
             .map_err(|source| LakeError::MetadataCorrupt {

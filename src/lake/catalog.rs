@@ -1,48 +1,71 @@
-//! The filesystem catalog: which metadata file of a table is the current one, and how the next one is published.
+//! The catalog seam: which tables there are, which version of a table is the current one, and how the next one comes
+//! to be.
 //!
-//! ```text
-//! <warehouse>/<namespace>/<table>/metadata/v{N}.metadata.json    one per commit, never changed
-//!                                 metadata/version-hint.text     the last N, without a newline
-//!                                 metadata/*.avro                manifests and manifest lists
-//!                                 data/*.parquet                 data and position deletes
-//! ```
+//! [`Catalog`] is what the rest of the lake knows of a catalog: load, create, commit. A commit states requirements, as
+//! in Iceberg's REST specification, and updates. The catalog publishes all updates in one new version of the
+//! metadata, or none of them because a requirement does not hold. [`filesystem`] is the first implementation; a
+//! REST catalog answers the same four calls with HTTP requests.
 //!
-//! **Publishing.** A commit computed from version N writes `v{N+1}.metadata.json` with put-if-absent. That one
-//! write is the commit: of two writers that computed from the same N exactly one succeeds, and the file is complete
-//! and durable before its name exists. Everything it refers to is durable before it. The hint follows.
-//!
-//! **Finding the current version.** A crash between the two writes leaves a hint that is one behind (or missing,
-//! after the first). Other readers trust the hint and would read the older version, so every open and every commit
-//! looks forward from the hint for the next existing version and rewrites the hint. A hint that points to a file
-//! that is gone is replaced by the highest version that exists, with a warning; versions are never guessed from
-//! anything but the names of complete files.
+//! Requirements are Iceberg's own (`assert-table-uuid`, `assert-ref-snapshot-id`, `assert-current-schema-id`,
+//! `assert-default-spec-id`) and one of ours: the token of the checkpoint. It is the compare-and-set of a run, and
+//! Iceberg has no requirement on a property.
 
-use crate::failpoint;
+pub(in crate::lake) mod filesystem;
+
+use crate::change::RunId;
+use crate::lake::checkpoint::checkpoint_of;
 use crate::lake::error::{LakeError, Result};
-use crate::lake::schema::{self, SCHEMA_PROPERTY};
-use crate::lake::store::Store;
-use crate::lake::table::LakeTable;
-use crate::lake::{FAIL_AFTER_HINT, FAIL_AFTER_METADATA};
-use crate::schema::{LakeSchema, TableKind, TableName};
+use crate::lake::schema::Shape;
+use crate::schema::{TableKind, TableName};
+use async_trait::async_trait;
 use bytes::Bytes;
-use iceberg::spec::{
-    FormatVersion, SortOrder, TableMetadata, TableMetadataBuilder, UnboundPartitionSpec,
-};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use flate2::read::GzDecoder;
+use iceberg::spec::{Snapshot, SnapshotReference, TableMetadata, TableMetadataBuilder};
+use iceberg::{TableRequirement, TableUpdate};
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::io::Read;
 
 /// Table property with the [`TableKind`].
 pub const KIND_PROPERTY: &str = "icesync.kind";
 
-/// Characters of a directory name that need no encoding.
-const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'-').remove(b'.');
+/// A catalog of Iceberg tables. Reading calls write nothing.
+#[async_trait]
+pub(in crate::lake) trait Catalog: std::fmt::Debug + Send + Sync {
+    /// The names of the tables, sorted.
+    async fn tables(&self) -> Result<Vec<TableName>>;
 
-/// A directory of Iceberg tables.
-#[derive(Debug, Clone)]
-pub struct Warehouse {
-    store: Arc<Store>,
+    /// Where the files of a table are.
+    fn location_of(&self, table: &TableName) -> String;
+
+    /// The current version; none when the table does not exist. `at_least` is a version known to exist, if any.
+    async fn load(&self, table: &TableName, at_least: Option<u64>) -> Result<Option<Version>>;
+
+    /// Creates a table; [`LakeError::AlreadyExists`] when there is one.
+    async fn create(&self, table: &TableName, metadata: &TableMetadata) -> Result<Version>;
+
+    /// Publishes the updates as the version after `base`: durable, atomic, and only if `base` is still the current
+    /// version and the requirements hold. None when they do not: then nothing was published, and never will be. Any
+    /// other error means the same, except [`LakeError::PublishUnknown`], which leaves both outcomes open.
+    async fn commit(
+        &self,
+        table: &TableName,
+        base: &Version,
+        requirements: &[Requirement],
+        updates: Vec<TableUpdate>,
+    ) -> Result<Option<Version>>;
+
+    /// Publishes a table's whole metadata as the version after `base`; outcomes as of [`Catalog::commit`]. For a table
+    /// that is relocated: what it refers to changes everywhere.
+    async fn replace(
+        &self,
+        table: &TableName,
+        base: &Version,
+        metadata: &TableMetadata,
+    ) -> Result<Option<Version>>;
+
+    /// Finishes what a writer that died after its commit left undone, so that other engines see this version.
+    async fn settle(&self, table: &TableName, version: &Version) -> Result<()>;
 }
 
 /// One version of a table's metadata.
@@ -53,220 +76,139 @@ pub(in crate::lake) struct Version {
     pub(in crate::lake) metadata: TableMetadata,
     /// Tags and the snapshots they name.
     pub(in crate::lake) tags: Vec<(String, i64)>,
+    /// The branch `main` with its retention; none before the first snapshot.
+    pub(in crate::lake) main: Option<SnapshotReference>,
 }
 
-impl Warehouse {
-    /// Opens a warehouse at a directory or `file://` URI; it need not exist yet. Nothing is written.
-    pub async fn open(location: &str) -> Result<Self> {
-        let store = Store::open(location)?;
-        // Finds a file in the way or a missing permission now instead of in the middle of a run.
-        store.list(store.root(), true).await?;
-        Ok(Self {
-            store: Arc::new(store),
+/// What must hold for a commit.
+#[derive(Debug, Clone)]
+pub(in crate::lake) enum Requirement {
+    /// One of the REST specification's.
+    Iceberg(TableRequirement),
+    /// The checkpoint has this token; none: there is no checkpoint.
+    Checkpoint(Option<RunId>),
+}
+
+impl Requirement {
+    /// `assert-table-uuid`: the table was not dropped and recreated.
+    pub(in crate::lake) fn uuid(metadata: &TableMetadata) -> Self {
+        let uuid = metadata.uuid();
+        Requirement::Iceberg(TableRequirement::UuidMatch { uuid })
+    }
+
+    /// `assert-ref-snapshot-id` of a branch.
+    pub(in crate::lake) fn branch(name: &str, snapshot_id: Option<i64>) -> Self {
+        Requirement::Iceberg(TableRequirement::RefSnapshotIdMatch {
+            r#ref: name.to_owned(),
+            snapshot_id,
         })
     }
 
-    /// The absolute URI of the warehouse.
-    pub fn location(&self) -> &str {
-        self.store.root()
+    /// `assert-current-schema-id`.
+    pub(in crate::lake) fn schema(metadata: &TableMetadata) -> Self {
+        let current_schema_id = metadata.current_schema_id();
+        Requirement::Iceberg(TableRequirement::CurrentSchemaIdMatch { current_schema_id })
     }
 
-    /// The names of the tables, sorted.
-    pub async fn tables(&self) -> Result<Vec<TableName>> {
-        let mut tables = Vec::new();
-        let root = self.store.root();
-        for namespace in self.store.list(root, true).await? {
-            let directory = format!("{root}/{namespace}");
-            for table in self.store.list(&directory, true).await? {
-                let metadata = format!("{directory}/{table}/metadata");
-                if self.store.exists(&metadata).await?
-                    && let (Some(schema), Some(name)) = (decode(&namespace), decode(&table))
-                {
-                    tables.push(TableName { schema, name });
-                }
+    /// `assert-default-spec-id`.
+    pub(in crate::lake) fn spec(metadata: &TableMetadata) -> Self {
+        let default_spec_id = metadata.default_partition_spec_id();
+        Requirement::Iceberg(TableRequirement::DefaultSpecIdMatch { default_spec_id })
+    }
+
+    fn holds(&self, table: &TableName, metadata: &TableMetadata) -> Result<bool> {
+        match self {
+            Requirement::Iceberg(requirement) => Ok(requirement.check(Some(metadata)).is_ok()),
+            Requirement::Checkpoint(token) => {
+                let found = checkpoint_of(table, metadata)?;
+                Ok(found.map(|checkpoint| checkpoint.run_id) == *token)
             }
         }
-        tables.sort();
-        Ok(tables)
     }
+}
 
-    /// The current version of a table; none when it does not exist. Repairs a stale hint.
-    pub async fn table(&self, name: &TableName) -> Result<Option<LakeTable>> {
-        let location = self.location_of(name);
-        let Some(version) = current(&self.store, &location, None).await? else {
-            return Ok(None);
-        };
-        LakeTable::new(self.store.clone(), name.clone(), location, version).map(Some)
-    }
-
-    /// Creates an empty table, format version 2, unpartitioned. [`LakeError::AlreadyExists`] when it exists.
-    pub async fn create(
-        &self,
-        name: &TableName,
-        schema: &LakeSchema,
-        kind: TableKind,
-        properties: BTreeMap<String, String>,
-    ) -> Result<LakeTable> {
-        let location = self.location_of(name);
-        let kind = match kind {
-            TableKind::Mirror => "mirror",
-            TableKind::History => "history",
-        };
-        let mut all = HashMap::from([
-            ("write.format.default", "parquet"),
-            ("write.delete.mode", "merge-on-read"),
-            ("write.update.mode", "merge-on-read"),
-            ("write.merge.mode", "merge-on-read"),
-            ("write.parquet.compression-codec", "zstd"),
-            (KIND_PROPERTY, kind),
-        ])
-        .into_iter()
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .collect::<HashMap<_, _>>();
-        all.insert(
-            SCHEMA_PROPERTY.to_owned(),
-            schema::kept_schema(name, schema)?,
-        );
-        all.extend(properties);
-        let metadata = TableMetadataBuilder::new(
-            schema::iceberg_schema(name, schema)?,
-            UnboundPartitionSpec::builder().build(),
-            SortOrder::unsorted_order(),
-            location.clone(),
-            FormatVersion::V2,
-            all,
-        )
-        .and_then(TableMetadataBuilder::build)
-        .map_err(LakeError::iceberg("build", location.clone()))?
-        .metadata;
-        let exists = || LakeError::AlreadyExists {
-            table: name.clone(),
-            path: location.clone(),
-        };
-        if current(&self.store, &location, None).await?.is_some() {
-            return Err(exists());
+/// What must be readable in any version of a table.
+pub(in crate::lake) fn understand(
+    name: &TableName,
+    metadata: &TableMetadata,
+) -> Result<(Shape, TableKind)> {
+    let shape = Shape::of(name, metadata)?;
+    let kind = match metadata.properties().get(KIND_PROPERTY).map(String::as_str) {
+        Some("history") => TableKind::History,
+        Some("mirror") => TableKind::Mirror,
+        Some(kind) => {
+            return Err(LakeError::UnsupportedTable {
+                table: name.clone(),
+                reason: format!(
+                    "its property {KIND_PROPERTY} is `{kind}`, this build knows mirror and history"
+                ),
+            });
         }
-        for directory in ["metadata", "data"] {
-            let directory = format!("{location}/{directory}");
-            self.store.create_directory(&directory).await?;
-        }
-        match publish(&self.store, &location, 1, &metadata).await? {
-            Some(version) => LakeTable::new(self.store.clone(), name.clone(), location, version),
-            None => Err(exists()),
-        }
-    }
-
-    pub(in crate::lake) fn location_of(&self, name: &TableName) -> String {
-        let (namespace, table) = (encode(&name.schema), encode(&name.name));
-        format!("{}/{namespace}/{table}", self.store.root())
-    }
-
-    pub(in crate::lake) fn store_arc(&self) -> Arc<Store> {
-        self.store.clone()
-    }
-
-    #[cfg(test)]
-    pub(in crate::lake) fn store(&self) -> &Store {
-        &self.store
-    }
-}
-
-/// A directory name that holds any table name and never is `.`, `..` or hidden.
-fn encode(part: &str) -> String {
-    let encoded = utf8_percent_encode(part, NAME).to_string();
-    match encoded.strip_prefix('.') {
-        Some(rest) => format!("%2E{rest}"),
-        None => encoded,
-    }
-}
-
-fn decode(directory: &str) -> Option<String> {
-    let decoded = percent_decode_str(directory).decode_utf8().ok()?;
-    Some(decoded.into_owned())
-}
-
-pub(in crate::lake) fn metadata_uri(location: &str, number: u64) -> String {
-    format!("{location}/metadata/v{number}.metadata.json")
-}
-
-fn hint_uri(location: &str) -> String {
-    format!("{location}/metadata/version-hint.text")
-}
-
-/// Reads the current version, repairing the hint. `at_least` is a version known to exist, if any.
-pub(in crate::lake) async fn current(
-    store: &Store,
-    location: &str,
-    at_least: Option<u64>,
-) -> Result<Option<Version>> {
-    let Some((hint, mut number)) = start(store, location, at_least).await? else {
-        return Ok(None);
+        // Made by something else: rows are read as they are.
+        None => TableKind::Mirror,
     };
-    while store.exists(&metadata_uri(location, number + 1)).await? {
-        number += 1;
-    }
-    let version = read(store, location, number).await?;
-    if hint != Some(number)
-        && let Err(error) = write_hint(store, location, number).await
-    {
-        // Reading needs no hint, and a warehouse may be read-only for those who only read.
-        tracing::warn!(%location, error = %error, "version-hint.text is stale and cannot be repaired; other readers \
-            see an older version");
-    }
-    Ok(Some(version))
+    Ok((shape, kind))
 }
 
-/// What the hint says, and an existing version to look forward from.
-async fn start(
-    store: &Store,
-    location: &str,
-    at_least: Option<u64>,
-) -> Result<Option<(Option<u64>, u64)>> {
-    let hint_uri = hint_uri(location);
-    let text = store.read_if_exists(&hint_uri).await?;
-    let text = text.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
-    let hint: Option<u64> = text.as_ref().and_then(|text| text.parse().ok());
-    if let Some(number) = hint.max(at_least)
-        && store.exists(&metadata_uri(location, number)).await?
-    {
-        return Ok(Some((hint, number)));
-    }
-    let names = store.list(&format!("{location}/metadata"), false).await?;
-    let highest = names
-        .iter()
-        .filter_map(|name| {
-            let number = name.strip_prefix('v')?.strip_suffix(".metadata.json")?;
-            number.parse::<u64>().ok()
+/// The metadata after the updates.
+///
+/// Clocks of writers differ, and a table may have been written by one that is minutes ahead. Iceberg refuses metadata
+/// whose times go back by more than a minute, so the new version is never older than its base: its time is that of
+/// the clock or one millisecond after the base, whichever is later.
+fn next_metadata(base: &Version, updates: Vec<TableUpdate>, at: &str) -> Result<TableMetadata> {
+    let now = chrono::Utc::now().timestamp_millis();
+    let time = now.max(base.metadata.last_updated_ms().saturating_add(1));
+    let adds = |update: &TableUpdate| matches!(update, TableUpdate::AddSnapshot { .. });
+    let build = || {
+        let previous = base.metadata.clone();
+        let mut builder = TableMetadataBuilder::new_from_metadata(previous, Some(base.uri.clone()));
+        if time > now && !updates.iter().any(adds) {
+            builder = at_time(builder, &base.metadata, time)?;
+        }
+        for update in updates {
+            builder = update.apply(builder)?;
+        }
+        builder.build()
+    };
+    let built = build().map_err(LakeError::iceberg("build", at.to_owned()))?;
+    Ok(built.metadata)
+}
+
+/// Sets the time of the version that is built. The builder takes it from a snapshot that is added, and has no other
+/// way: so one is added, which changes no sequence number because it has no parent, and removed again.
+fn at_time(
+    builder: TableMetadataBuilder,
+    base: &TableMetadata,
+    time: i64,
+) -> iceberg::Result<TableMetadataBuilder> {
+    let taken = |id: &i64| base.snapshot_by_id(*id).is_some();
+    let id = (1..).find(|id| !taken(id)).unwrap_or(i64::MAX);
+    let clock = Snapshot::builder()
+        .with_snapshot_id(id)
+        .with_sequence_number(base.last_sequence_number())
+        .with_timestamp_ms(time)
+        .with_manifest_list(String::new())
+        .with_summary(iceberg::spec::Summary {
+            operation: iceberg::spec::Operation::Append,
+            additional_properties: HashMap::new(),
         })
-        .max();
-    match (highest, text, hint) {
-        (Some(highest), None, _) => {
-            // Version 1 without a hint is a creation that was cut short; more without one was removed by somebody.
-            if highest > 1 {
-                tracing::warn!(hint = %hint_uri, version = highest, "version-hint.text is missing; using the highest \
-                    version and writing it anew");
-            }
-            Ok(Some((None, highest)))
-        }
-        (Some(highest), Some(text), _) => {
-            tracing::warn!(hint = %hint_uri, says = %text, version = highest, "version-hint.text points nowhere; using \
-                the highest version that exists");
-            Ok(Some((None, highest)))
-        }
-        (None, Some(_), Some(version)) => Err(LakeError::HintDangling {
-            path: hint_uri,
-            version,
+        .with_schema_id(base.current_schema_id())
+        .build();
+    Ok(builder.add_snapshot(clock)?.remove_snapshots(&[id]))
+}
+
+/// The JSON of a metadata file, which may be compressed whatever its name says.
+pub(in crate::lake) fn metadata_json(uri: &str, bytes: Bytes) -> Result<Bytes> {
+    if !bytes.starts_with(&[0x1f, 0x8b]) {
+        return Ok(bytes);
+    }
+    let mut json = Vec::new();
+    match GzDecoder::new(bytes.as_ref()).read_to_end(&mut json) {
+        Ok(_) => Ok(Bytes::from(json)),
+        Err(error) => Err(LakeError::MetadataCorrupt {
+            path: uri.to_owned(),
+            source: error.into(),
         }),
-        (None, Some(text), None) => Err(LakeError::HintInvalid {
-            path: hint_uri,
-            text,
-        }),
-        (None, None, _) if names.iter().any(|name| name.ends_with(".metadata.json")) => {
-            Err(LakeError::NotFilesystemCatalog {
-                path: format!("{location}/metadata"),
-            })
-        }
-        (None, None, _) => Ok(None),
     }
 }
 
@@ -274,87 +216,31 @@ async fn start(
 #[derive(Deserialize)]
 struct Refs {
     #[serde(default)]
-    refs: BTreeMap<String, Reference>,
+    refs: BTreeMap<String, SnapshotReference>,
 }
 
-#[derive(Deserialize)]
-struct Reference {
-    #[serde(rename = "snapshot-id")]
-    snapshot_id: i64,
-    #[serde(rename = "type")]
-    kind: String,
-}
-
-async fn read(store: &Store, location: &str, number: u64) -> Result<Version> {
-    let uri = metadata_uri(location, number);
-    let bytes = store.read(&uri).await?;
-    parse(number, uri, &bytes)
-}
-
-fn parse(number: u64, uri: String, bytes: &Bytes) -> Result<Version> {
-    let corrupt = |source: Box<dyn std::error::Error + Send + Sync>| LakeError::MetadataCorrupt {
-        path: uri.clone(),
-        source,
-    };
-    let metadata: TableMetadata =
-        serde_json::from_slice(bytes).map_err(|error| corrupt(error.into()))?;
-    let refs: Refs = serde_json::from_slice(bytes).map_err(|error| corrupt(error.into()))?;
-    let tags = refs
-        .refs
-        .into_iter()
-        .filter(|(_, reference)| reference.kind == "tag")
-        .map(|(name, reference)| (name, reference.snapshot_id))
-        .collect();
-    Ok(Version {
-        number,
-        uri,
-        metadata,
-        tags,
-    })
-}
-
-/// Publishes a version: durable and atomic; none when the number was taken. The hint is written after it; a failure to
-/// write the hint is no failure of the commit (the next open repairs it) and is logged.
-pub(in crate::lake) async fn publish(
-    store: &Store,
-    location: &str,
-    number: u64,
-    metadata: &TableMetadata,
-) -> Result<Option<Version>> {
-    let uri = metadata_uri(location, number);
-    let bytes = serde_json::to_vec(metadata).map_err(|error| LakeError::MetadataCorrupt {
-        path: uri.clone(),
-        source: error.into(),
-    })?;
-    let bytes = Bytes::from(bytes);
-    // What is about to be published must be readable: a metadata file that cannot be read back would block the table.
-    let version = parse(number, uri.clone(), &bytes)?;
-    if !store.create(&uri, bytes).await? {
-        return Ok(None);
+impl Version {
+    /// Reads the JSON of a metadata file.
+    fn parse(number: u64, uri: String, json: &[u8]) -> Result<Self> {
+        let corrupt =
+            |source: Box<dyn std::error::Error + Send + Sync>| LakeError::MetadataCorrupt {
+                path: uri.clone(),
+                source,
+            };
+        let metadata: TableMetadata =
+            serde_json::from_slice(json).map_err(|error| corrupt(error.into()))?;
+        let refs: Refs = serde_json::from_slice(json).map_err(|error| corrupt(error.into()))?;
+        let main = refs.refs.get("main").cloned();
+        let tags = refs.refs.into_iter();
+        let tags = tags.filter(|(_, reference)| !reference.is_branch());
+        let tags = tags.map(|(name, reference)| (name, reference.snapshot_id));
+        let tags = tags.collect();
+        Ok(Self {
+            number,
+            uri,
+            metadata,
+            tags,
+            main,
+        })
     }
-    failpoint::reach(FAIL_AFTER_METADATA);
-    if let Err(error) = hint_forward(store, location, number).await {
-        tracing::warn!(%uri, error = %error, "committed, but version-hint.text could not be written; other readers see \
-            the version before until the next run");
-    }
-    failpoint::reach(FAIL_AFTER_HINT);
-    Ok(Some(version))
-}
-
-/// Writes the hint after a commit. If the next version exists by then, its hint may have been written before ours:
-/// then the hint is moved on, so that of two commits in a row the last one to write it never leaves it behind.
-async fn hint_forward(store: &Store, location: &str, number: u64) -> Result<()> {
-    let mut number = number;
-    write_hint(store, location, number).await?;
-    while store.exists(&metadata_uri(location, number + 1)).await? {
-        number += 1;
-        write_hint(store, location, number).await?;
-    }
-    Ok(())
-}
-
-async fn write_hint(store: &Store, location: &str, number: u64) -> Result<()> {
-    store
-        .replace(&hint_uri(location), Bytes::from(number.to_string()))
-        .await
 }

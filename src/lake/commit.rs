@@ -21,9 +21,11 @@
 //! rows that the run's window assumes are gone, and a commit would hide that: it is refused (`ancestry`), unless it
 //! writes the whole table anyway.
 //!
-//! **Unknown outcome.** If publishing fails, the newest version is read and searched for our snapshot id, which is
-//! random and therefore ours: found, the commit has happened. If even that cannot be read, the error says so
-//! ([`LakeError::CommitUnknown`]) and the files stay.
+//! **Unknown outcome.** Where a publication fails, the catalog looks whether it took place. Only when even that
+//! cannot be seen the error is [`LakeError::CommitUnknown`]. Then nothing is removed, neither
+//! data files nor manifests, because a version may name them; the next run finds this run's id in the table's
+//! checkpoint, or the checkpoint that was there before. Every other error means that no version names this write and
+//! none ever will, so its files are removed.
 
 pub(in crate::lake) mod base;
 mod copy;
@@ -37,16 +39,16 @@ use crate::change::{Checkpoint, RunId, WriteCounts};
 use crate::failpoint;
 use crate::lake::FAIL_AFTER_MANIFESTS;
 use crate::lake::ancestry::ForeignCommit;
-use crate::lake::catalog;
+use crate::lake::catalog::{Requirement, Version};
+use crate::lake::checkpoint::{CHECKPOINT_PROPERTY, checkpoint_text};
 use crate::lake::commit::manifests::{ManifestOutput, next_manifests};
 use crate::lake::commit::prepared::{PreparedCommit, remove, summary};
 use crate::lake::error::{LakeError, Result};
 use crate::lake::keys::lookup::LookupStats;
-use crate::lake::table::{
-    CHECKPOINT_PROPERTY, LakeTable, RUN_PROPERTY, SEQ_PROPERTY, checkpoint_text,
-};
+use crate::lake::table::{LakeTable, RUN_PROPERTY, SEQ_PROPERTY};
 use crate::lake::tags::{Loading, Moves};
 use crate::lake::write::options::WriteMode;
+use iceberg::TableUpdate;
 use iceberg::spec::{
     Schema, Snapshot, SnapshotReference, SnapshotRetention, Summary, TableMetadataBuilder,
 };
@@ -90,11 +92,7 @@ pub struct Committed {
 /// A change of a table's metadata.
 #[derive(Default)]
 pub(in crate::lake) struct Change {
-    properties: HashMap<String, String>,
-    tags: Moves,
-    snapshot: Option<Snapshot>,
-    schema: Option<Schema>,
-    expired: Vec<i64>,
+    updates: Vec<TableUpdate>,
 }
 
 impl Change {
@@ -102,52 +100,85 @@ impl Change {
         Self::default()
     }
 
-    pub(in crate::lake) fn properties(properties: HashMap<String, String>) -> Self {
-        Self {
-            properties,
-            ..Self::default()
-        }
+    pub(in crate::lake) fn properties(updates: HashMap<String, String>) -> Self {
+        Self::default().and(TableUpdate::SetProperties { updates })
     }
 
     /// Tags that move.
     pub(in crate::lake) fn tags(moves: Moves) -> Self {
-        Self {
-            tags: moves,
-            ..Self::default()
-        }
+        Self::default().with_tags(moves)
     }
 
     /// Without these snapshots.
     pub(in crate::lake) fn expire(expired: Vec<i64>) -> Self {
-        Self {
-            expired,
-            ..Self::default()
+        let mut change = Self::default();
+        for &snapshot_id in &expired {
+            change = change
+                .and(TableUpdate::RemoveStatistics { snapshot_id })
+                .and(TableUpdate::RemovePartitionStatistics { snapshot_id });
         }
+        if expired.is_empty() {
+            return change;
+        }
+        let snapshot_ids = expired;
+        change.and(TableUpdate::RemoveSnapshots { snapshot_ids })
     }
 
-    /// A new current snapshot.
-    pub(in crate::lake) fn snapshot(snapshot: Snapshot) -> Self {
-        Self {
-            snapshot: Some(snapshot),
-            ..Self::default()
+    /// The same change, and tags that move with it.
+    fn with_tags(mut self, moves: Moves) -> Self {
+        let max_ref_age_ms = None;
+        let keep = SnapshotRetention::Tag { max_ref_age_ms };
+        for (ref_name, snapshot) in moves.set {
+            let reference = SnapshotReference::new(snapshot, keep.clone());
+            self = self.and(TableUpdate::SetSnapshotRef {
+                ref_name,
+                reference,
+            });
         }
+        for ref_name in moves.removed {
+            self = self.and(TableUpdate::RemoveSnapshotRef { ref_name });
+        }
+        self
     }
 
     /// A new current schema, and what the properties say of it.
     pub(in crate::lake) fn schema(schema: Schema, properties: HashMap<String, String>) -> Self {
-        Self {
-            schema: Some(schema),
-            properties,
-            ..Self::default()
-        }
+        Self::properties(properties)
+            .and(TableUpdate::AddSchema { schema })
+            .and(TableUpdate::SetCurrentSchema {
+                schema_id: TableMetadataBuilder::LAST_ADDED,
+            })
+    }
+
+    /// Adds a snapshot and moves the branch to it; `base` is the version before.
+    pub(in crate::lake) fn with_snapshot(self, snapshot: Snapshot, base: &Version) -> Self {
+        let snapshot_id = snapshot.snapshot_id();
+        let retention = base.main.as_ref().map(|main| main.retention.clone());
+        let retention = retention.unwrap_or(SnapshotRetention::Branch {
+            min_snapshots_to_keep: None,
+            max_snapshot_age_ms: None,
+            max_ref_age_ms: None,
+        });
+        self.and(TableUpdate::AddSnapshot { snapshot })
+            .and(TableUpdate::SetSnapshotRef {
+                ref_name: BRANCH.to_owned(),
+                reference: SnapshotReference::new(snapshot_id, retention),
+            })
+    }
+
+    /// The same change and one more update.
+    pub(in crate::lake) fn and(mut self, update: TableUpdate) -> Self {
+        self.updates.push(update);
+        self
     }
 
     pub(in crate::lake) fn is_nothing(&self) -> bool {
-        self.properties.is_empty()
-            && self.tags == Moves::default()
-            && self.snapshot.is_none()
-            && self.schema.is_none()
-            && self.expired.is_empty()
+        self.updates.is_empty()
+    }
+
+    fn adds_snapshot(&self) -> bool {
+        let adds = |update: &TableUpdate| matches!(update, TableUpdate::AddSnapshot { .. });
+        self.updates.iter().any(adds)
     }
 }
 
@@ -160,12 +191,13 @@ impl LakeTable {
         prepared: PreparedCommit,
         intent: CommitIntent,
     ) -> Result<Committed> {
-        let uris: Vec<String> = prepared.files().map(str::to_owned).collect();
-        let committed = self.commit_attempts(prepared, &intent).await;
+        let mut private: Vec<String> = prepared.files().map(str::to_owned).collect();
+        let committed = self.commit_attempts(prepared, &intent, &mut private);
+        let committed = committed.await;
         match &committed {
             Ok(_) | Err(LakeError::CommitUnknown { .. }) => {}
             Err(_) => {
-                for uri in &uris {
+                for uri in &private {
                     remove(self, uri).await;
                 }
             }
@@ -183,10 +215,12 @@ impl LakeTable {
         self.commit(prepared, intent).await
     }
 
+    /// `private` are the files that a failure removes.
     async fn commit_attempts(
         &mut self,
         mut prepared: PreparedCommit,
         intent: &CommitIntent,
+        private: &mut Vec<String>,
     ) -> Result<Committed> {
         let snapshot_id = new_snapshot_id();
         let mut foreign = Vec::new();
@@ -195,29 +229,30 @@ impl LakeTable {
             self.check_checkpoint(intent.base_checkpoint)?;
             foreign.extend(self.foreign_to(&prepared).await?);
             prepared = prepared.rebased(self).await?;
+            *private = prepared.files().map(str::to_owned).collect();
             prepared.check_files(self).await?;
+            let made = (!prepared.is_empty()).then_some(snapshot_id);
             let mut written = Vec::new();
-            let change = if prepared.is_empty() {
-                self.checkpoint_change(intent, self.current_snapshot_id())?
-            } else {
-                self.snapshot_change(&prepared, intent, snapshot_id, &mut written)
-                    .await?
-            };
-            let made = change.snapshot.is_some().then_some(snapshot_id);
-            let committed_run = Some(intent.run_id);
-            if self.publish(change, made, committed_run).await? {
-                return Ok(Committed {
-                    snapshot_id: made,
-                    sequence_number: self.metadata().last_sequence_number(),
-                    metadata_version: self.version.number,
-                    counts: prepared.counts,
-                    lookup: prepared.stats,
-                    foreign,
-                });
+            let published = self.attempt(&prepared, intent, made, &mut written).await;
+            match published {
+                Ok(true) => {
+                    return Ok(Committed {
+                        snapshot_id: made,
+                        sequence_number: self.metadata().last_sequence_number(),
+                        metadata_version: self.version.number,
+                        counts: prepared.counts,
+                        lookup: prepared.stats,
+                        foreign,
+                    });
+                }
+                Err(error @ LakeError::CommitUnknown { .. }) => return Err(error),
+                Ok(false) | Err(_) => {
+                    for uri in &written {
+                        remove(self, uri).await;
+                    }
+                }
             }
-            for uri in &written {
-                remove(self, uri).await;
-            }
+            published?;
             pause(attempt).await;
         }
         Err(LakeError::CommitConflict {
@@ -248,6 +283,25 @@ impl LakeTable {
         }
     }
 
+    /// One attempt against this version; false when the table moved.
+    async fn attempt(
+        &mut self,
+        prepared: &PreparedCommit,
+        intent: &CommitIntent,
+        made: Option<i64>,
+        written: &mut Vec<String>,
+    ) -> Result<bool> {
+        let change = match made {
+            None => {
+                let properties = self.checkpoint_properties(intent, self.current_snapshot_id())?;
+                Change::properties(properties)
+            }
+            Some(id) => self.snapshot_change(prepared, intent, id, written).await?,
+        };
+        let token = Some(intent.base_checkpoint);
+        self.publish(change, token, Some(intent.run_id)).await
+    }
+
     /// Refuses when the newest version has another checkpoint than the run was computed from.
     fn check_checkpoint(&self, expected: Option<RunId>) -> Result<()> {
         let found = self.checkpoint()?;
@@ -262,14 +316,18 @@ impl LakeTable {
         })
     }
 
-    fn checkpoint_change(&self, intent: &CommitIntent, snapshot: Option<i64>) -> Result<Change> {
+    fn checkpoint_properties(
+        &self,
+        intent: &CommitIntent,
+        snapshot: Option<i64>,
+    ) -> Result<HashMap<String, String>> {
         let mut checkpoint = intent.checkpoint.clone();
         checkpoint.snapshot_id = snapshot;
         let text = checkpoint_text(&self.name, &checkpoint)?;
         let mut properties: HashMap<String, String> =
             intent.properties.clone().into_iter().collect();
         properties.insert(CHECKPOINT_PROPERTY.to_owned(), text);
-        Ok(Change::properties(properties))
+        Ok(properties)
     }
 
     /// Writes manifests and manifest list for the plan.
@@ -293,28 +351,26 @@ impl LakeTable {
         let plan = &prepared.plan;
         let base = prepared.base.files().await?;
         let gone: HashSet<&str> = plan.gone.iter().map(String::as_str).collect();
-        let manifests = next_manifests(
-            &mut output,
-            &base,
-            &gone,
-            &plan.added_data,
-            &plan.added_deletes,
-        )
-        .await?;
-        let list = output.list(parent, manifests).await?;
+        let added = (&plan.added_data, &plan.added_deletes);
+        let list = async {
+            let manifests = next_manifests(&mut output, &base, &gone, added.0, added.1).await?;
+            output.list(parent, manifests).await
+        };
+        let list = list.await;
         written.append(&mut output.written);
+        let list = list?;
         let directory = format!("{}/metadata", self.location);
         self.store.sync_directory(&directory).await?;
         failpoint::reach(FAIL_AFTER_MANIFESTS);
-        let mut change = self.checkpoint_change(intent, Some(snapshot_id))?;
-        let checkpoint = change.properties.get(CHECKPOINT_PROPERTY).cloned();
+        let mut properties = self.checkpoint_properties(intent, Some(snapshot_id))?;
+        let checkpoint = properties.get(CHECKPOINT_PROPERTY).cloned();
         let mut entries = summary(&base, &prepared.plan);
         entries.extend(intent.summary.clone());
         entries.insert(RUN_PROPERTY.to_owned(), intent.run_id.to_string());
         entries.extend(checkpoint.map(|text| (CHECKPOINT_PROPERTY.to_owned(), text)));
         if prepared.seq_high > prepared.base_seq_high {
             let seq = prepared.seq_high.to_string();
-            change.properties.insert(SEQ_PROPERTY.to_owned(), seq);
+            properties.insert(SEQ_PROPERTY.to_owned(), seq);
         }
         // The log of snapshots must ascend even when clocks do not.
         let now = chrono::Utc::now().timestamp_millis();
@@ -330,89 +386,45 @@ impl LakeTable {
             })
             .with_schema_id(metadata.current_schema_id())
             .build();
-        change.snapshot = Some(snapshot);
+        let mut change = Change::properties(properties).with_snapshot(snapshot, &self.version);
         if let Some(loading) = &intent.loading {
-            change.tags = self.tags().with_commit(loading, snapshot_id);
+            change = change.with_tags(self.tags().with_commit(loading, snapshot_id));
         }
         Ok(change)
     }
 
-    /// Publishes the next version with a change. False when another writer took its number. `made` and `run_id` are
-    /// what to look for when the outcome is unknown.
+    /// Publishes the next version with a change. False when the table moved; nothing was published then.
     pub(in crate::lake) async fn publish(
         &mut self,
         change: Change,
-        made: Option<i64>,
+        token: Option<Option<RunId>>,
         run_id: Option<RunId>,
     ) -> Result<bool> {
-        let number = self.version.number + 1;
-        let build = || -> iceberg::Result<_> {
-            let current = self.version.uri.clone();
-            let previous = self.version.metadata.clone();
-            let mut builder = TableMetadataBuilder::new_from_metadata(previous, Some(current));
-            if let Some(schema) = change.schema {
-                builder = builder.add_current_schema(schema)?;
-            }
-            builder = builder.set_properties(change.properties)?;
-            if let Some(snapshot) = change.snapshot {
-                builder = builder.set_branch_snapshot(snapshot, BRANCH)?;
-            }
-            for (name, snapshot) in change.tags.set {
-                let max_ref_age_ms = None;
-                let keep = SnapshotRetention::Tag { max_ref_age_ms };
-                builder = builder.set_ref(&name, SnapshotReference::new(snapshot, keep))?;
-            }
-            for name in change.tags.removed {
-                builder = builder.remove_ref(&name);
-            }
-            builder = builder.remove_snapshots(&change.expired);
-            for id in change.expired {
-                builder = builder
-                    .remove_statistics(id)
-                    .remove_partition_statistics(id);
-            }
-            builder.build()
-        };
-        let metadata = build()
-            .map_err(LakeError::iceberg("build", self.location.clone()))?
-            .metadata;
-        // After publishing nothing may fail any more: what cannot be read back is not published.
-        crate::lake::table::understand(&self.name, &metadata)?;
-        match catalog::publish(&self.store, &self.location, number, &metadata).await {
-            Ok(Some(version)) => {
-                self.advance(version)?;
-                Ok(true)
-            }
-            // With a store that repeats requests by itself the name may have been taken by our own first try.
-            Ok(None) => match (self.refresh().await, run_id) {
-                (Ok(()), _) => Ok(self.has(made, run_id)),
-                (Err(error), Some(run_id)) => Err(self.unknown(run_id, error)),
-                (Err(error), None) => Err(error),
-            },
-            Err(error) => match (self.refresh().await, run_id) {
-                (Ok(()), _) if self.has(made, run_id) => Ok(true),
-                (Ok(()), _) | (Err(_), None) => Err(error),
-                (Err(_), Some(run_id)) => Err(self.unknown(run_id, error)),
-            },
+        let metadata = self.metadata();
+        let mut requirements = vec![
+            Requirement::uuid(metadata),
+            Requirement::schema(metadata),
+            Requirement::spec(metadata),
+        ];
+        if change.adds_snapshot() {
+            requirements.push(Requirement::branch(BRANCH, self.current_snapshot_id()));
         }
-    }
-
-    fn unknown(&self, run_id: RunId, source: LakeError) -> LakeError {
-        LakeError::CommitUnknown {
-            table: self.name.clone(),
-            run_id,
-            source: Box::new(source),
-        }
-    }
-
-    /// Whether this version holds what a commit made.
-    fn has(&self, made: Option<i64>, run_id: Option<RunId>) -> bool {
-        match (made, run_id) {
-            (Some(snapshot), _) => self.metadata().snapshot_by_id(snapshot).is_some(),
-            (None, Some(run_id)) => {
-                matches!(self.checkpoint(), Ok(Some(found)) if found.run_id == run_id)
+        requirements.extend(token.map(Requirement::Checkpoint));
+        let base = &self.version;
+        let committed = self
+            .catalog
+            .commit(&self.name, base, &requirements, change.updates);
+        match (committed.await, run_id) {
+            (Ok(Some(version)), _) => self.advance(version).map(|()| true),
+            (Ok(None), _) => Ok(false),
+            (Err(source @ LakeError::PublishUnknown { .. }), Some(run_id)) => {
+                Err(LakeError::CommitUnknown {
+                    table: self.name.clone(),
+                    run_id,
+                    source: Box::new(source),
+                })
             }
-            (None, None) => false,
+            (Err(error), _) => Err(error),
         }
     }
 
@@ -429,7 +441,7 @@ impl LakeTable {
                 self.check_checkpoint(expected)?;
             }
             let change = make(self)?;
-            if change.is_nothing() || self.publish(change, None, run_id).await? {
+            if change.is_nothing() || self.publish(change, base, run_id).await? {
                 return Ok(());
             }
             pause(attempt).await;

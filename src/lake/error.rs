@@ -3,6 +3,7 @@
 use crate::change::RunId;
 use crate::error::{Disposition, Error, Kind};
 use crate::schema::TableName;
+use parquet::errors::ParquetError;
 
 /// A failure of the warehouse. Messages name the file or the table and end with what to do.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +28,26 @@ pub enum LakeError {
         "permission denied on `{path}`: give the user that runs icesync read and write access to the warehouse"
     )]
     Denied {
+        path: String,
+        source: std::io::Error,
+    },
+
+    #[error(
+        "no space left to {action} `{path}`: the disk or the quota of the user that runs icesync is full, \
+         or the file is larger than the system allows. Free space there or raise the limit, then run again"
+    )]
+    Full {
+        action: &'static str,
+        path: String,
+        source: std::io::Error,
+    },
+
+    #[error(
+        "cannot {action} `{path}` because its file system is read-only: mount it writable, or configure \
+         another warehouse location"
+    )]
+    ReadOnly {
+        action: &'static str,
         path: String,
         source: std::io::Error,
     },
@@ -135,6 +156,36 @@ pub enum LakeError {
     )]
     FileVanished { table: TableName, path: String },
 
+    #[error(
+        "whether the metadata file `{path}` was written is unknown. Nothing was removed. Look whether it exists \
+         once the disk answers again, then run again"
+    )]
+    PublishUnknown {
+        path: String,
+        source: Box<LakeError>,
+    },
+
+    #[error(
+        "the folder of {table} was copied or moved: it is at `{found}`, but its metadata names files under \
+         `{recorded}`. Nothing was read. Run `icesync relocate --table {table}` to make it a table of its own, or \
+         configure the warehouse where it was"
+    )]
+    Moved {
+        table: TableName,
+        recorded: String,
+        found: String,
+    },
+
+    #[error(
+        "{table} was dropped and recreated while this run used it (table uuid {expected}, now \
+         {found}). Nothing was committed to the new table. Run again: the next run reads the table as it is now"
+    )]
+    TableReplaced {
+        table: TableName,
+        expected: uuid::Uuid,
+        found: uuid::Uuid,
+    },
+
     #[error("{table} has no snapshot {wanted}; it has {available}")]
     SnapshotNotFound {
         table: TableName,
@@ -227,7 +278,9 @@ impl LakeError {
     /// What the caller may do about it.
     pub fn disposition(&self) -> Disposition {
         match self {
-            LakeError::CommitUnknown { .. } => Disposition::Ambiguous,
+            LakeError::CommitUnknown { .. } | LakeError::PublishUnknown { .. } => {
+                Disposition::Ambiguous
+            }
             LakeError::CommitConflict { .. }
             | LakeError::SchemaMoved { .. }
             | LakeError::FileVanished { .. }
@@ -243,6 +296,8 @@ impl LakeError {
             | LakeError::BadPath { .. }
             | LakeError::FileInTheWay { .. }
             | LakeError::Denied { .. }
+            | LakeError::Full { .. }
+            | LakeError::ReadOnly { .. }
             | LakeError::MetadataCorrupt { .. }
             | LakeError::HintDangling { .. }
             | LakeError::HintInvalid { .. }
@@ -253,6 +308,8 @@ impl LakeError {
             | LakeError::PropertyCorrupt { .. }
             | LakeError::CheckpointNewer { .. }
             | LakeError::CheckpointMoved { .. }
+            | LakeError::Moved { .. }
+            | LakeError::TableReplaced { .. }
             | LakeError::CommitOutdated { .. }
             | LakeError::SnapshotNotFound { .. }
             | LakeError::NotAncestor { .. }
@@ -275,9 +332,20 @@ impl LakeError {
         source: std::io::Error,
     ) -> Self {
         let path = path.into();
+        use std::io::ErrorKind as K;
         match source.kind() {
-            std::io::ErrorKind::PermissionDenied => LakeError::Denied { path, source },
-            std::io::ErrorKind::NotADirectory => LakeError::FileInTheWay { path },
+            K::PermissionDenied => LakeError::Denied { path, source },
+            K::NotADirectory => LakeError::FileInTheWay { path },
+            K::StorageFull | K::QuotaExceeded | K::FileTooLarge => LakeError::Full {
+                action,
+                path,
+                source,
+            },
+            K::ReadOnlyFilesystem => LakeError::ReadOnly {
+                action,
+                path,
+                source,
+            },
             _ => LakeError::Io {
                 action,
                 path,
@@ -303,10 +371,21 @@ impl LakeError {
         path: impl Into<String>,
     ) -> impl FnOnce(parquet::errors::ParquetError) -> Self {
         let path = path.into();
-        move |source| LakeError::Parquet {
-            action,
-            path,
-            source,
+        move |source| match source {
+            // What the system said of the file, not of its format.
+            ParquetError::External(cause) => match cause.downcast::<std::io::Error>() {
+                Ok(error) => LakeError::io(action, path, *error),
+                Err(cause) => LakeError::Parquet {
+                    action,
+                    path,
+                    source: ParquetError::External(cause),
+                },
+            },
+            source => LakeError::Parquet {
+                action,
+                path,
+                source,
+            },
         }
     }
 

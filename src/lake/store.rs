@@ -31,6 +31,8 @@ pub(in crate::lake) struct Store {
     cache: Cache,
     #[cfg(test)]
     pub(in crate::lake) fault: std::sync::Mutex<Option<Fault>>,
+    #[cfg(test)]
+    pub(in crate::lake) room: Arc<Room>,
 }
 
 /// A scripted failure of the next put-if-absent.
@@ -41,6 +43,12 @@ pub(in crate::lake) enum Fault {
     ReplyLost,
     /// Nothing is written, the reply is an error.
     RequestLost,
+    /// The same for every request until the fault is taken away.
+    RequestsLost,
+    /// The file is written, the reply is an error, and the store is [`Blinded`](Fault::Blinded) from then on.
+    Blind,
+    /// No metadata file can be read until the fault is taken away.
+    Blinded,
 }
 
 /// A file as a listing shows it.
@@ -51,16 +59,82 @@ pub(in crate::lake) struct Listed {
     pub(in crate::lake) modified: std::time::SystemTime,
 }
 
-/// Where the bytes of a Parquet file go. `finish` returns once they are durable.
+/// What became of a put-if-absent. An error instead of it means that nothing was written.
+#[derive(Debug)]
+pub(in crate::lake) enum Put {
+    /// The file is there, durable, with these bytes.
+    Created,
+    /// A file of this name was there before, which may be our own where a lower layer repeats requests.
+    Exists,
+    /// The file may be there or not.
+    Unclear(LakeError),
+}
+
+/// Where the bytes of a Parquet file go. `finish` returns once they are durable. Dropped before that, for whatever
+/// reason, it removes the file.
 pub(in crate::lake) trait Sink: Write + Send {
     fn finish(self: Box<Self>) -> io::Result<()>;
 }
 
-impl Sink for BufWriter<File> {
-    fn finish(self: Box<Self>) -> io::Result<()> {
-        self.into_inner()
-            .map_err(io::IntoInnerError::into_error)?
-            .sync_data()
+struct LocalSink {
+    file: BufWriter<File>,
+    path: PathBuf,
+    is_complete: bool,
+    #[cfg(test)]
+    room: Arc<Room>,
+}
+
+impl Write for LocalSink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        #[cfg(test)]
+        self.room.take(bytes.len())?;
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Sink for LocalSink {
+    fn finish(mut self: Box<Self>) -> io::Result<()> {
+        self.file.flush()?;
+        self.file.get_ref().sync_data()?;
+        self.is_complete = true;
+        Ok(())
+    }
+}
+
+impl Drop for LocalSink {
+    fn drop(&mut self) {
+        if !self.is_complete {
+            // Best effort: what cannot be removed is an orphan, which maintenance finds.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// How many bytes the disk of a test takes.
+#[cfg(test)]
+#[derive(Debug, Default)]
+pub(in crate::lake) struct Room(std::sync::Mutex<Option<usize>>);
+
+#[cfg(test)]
+impl Room {
+    /// From now on as many bytes; none: as many as come.
+    pub(in crate::lake) fn set(&self, bytes: Option<usize>) {
+        *self.0.lock().unwrap() = bytes;
+    }
+
+    fn take(&self, bytes: usize) -> io::Result<()> {
+        const ENOSPC: i32 = 28;
+        let mut room = self.0.lock().unwrap();
+        let Some(left) = *room else { return Ok(()) };
+        *room = Some(left.saturating_sub(bytes));
+        if left < bytes {
+            return Err(io::Error::from_raw_os_error(ENOSPC));
+        }
+        Ok(())
     }
 }
 
@@ -105,6 +179,8 @@ impl Store {
             cache: Cache::default(),
             #[cfg(test)]
             fault: std::sync::Mutex::new(None),
+            #[cfg(test)]
+            room: Arc::default(),
         })
     }
 
@@ -144,6 +220,10 @@ impl Store {
 
     /// The whole file, or none when it does not exist.
     pub(in crate::lake) async fn read_if_exists(&self, uri: &str) -> Result<Option<Bytes>> {
+        #[cfg(test)]
+        if *self.fault.lock().unwrap() == Some(Fault::Blinded) && uri.contains(".metadata.json") {
+            return Err(LakeError::io("read", uri, io::ErrorKind::TimedOut.into()));
+        }
         Self::blocking("read", uri, |path| match std::fs::read(path) {
             Ok(bytes) => Ok(Some(Bytes::from(bytes))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -191,41 +271,43 @@ impl Store {
         .await
     }
 
-    /// Writes the file unless it exists: atomic (readers see the whole file or none) and durable. False when it
-    /// existed.
-    pub(in crate::lake) async fn create(&self, uri: &str, bytes: Bytes) -> Result<bool> {
+    /// Writes the file unless it exists: atomic (readers see the whole file or none) and durable.
+    pub(in crate::lake) async fn create(&self, uri: &str, bytes: Bytes) -> Result<Put> {
         #[cfg(test)]
-        let fault = self
-            .fault
-            .lock()
-            .unwrap()
-            .take_if(|_| uri.ends_with(".metadata.json"));
+        let fault = self.fault_of_put(uri);
         #[cfg(test)]
-        if fault == Some(Fault::RequestLost) {
-            return Err(LakeError::io("write", uri, io::ErrorKind::TimedOut.into()));
+        if matches!(fault, Some(Fault::RequestLost | Fault::RequestsLost)) {
+            let error = io::ErrorKind::TimedOut.into();
+            return Ok(Put::Unclear(LakeError::io("write", uri, error)));
         }
-        let created = Self::blocking("write", uri, move |path| {
-            with_temporary(path, &bytes, |temporary| {
-                match std::fs::hard_link(temporary, path) {
-                    Ok(()) => {
-                        // Published: a temporary name left behind must not turn this into a failure.
-                        let _ = std::fs::remove_file(temporary);
-                        Ok(true)
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                        let _ = std::fs::remove_file(temporary);
-                        Ok(false)
-                    }
-                    Err(error) => Err(error),
-                }
-            })
+        #[cfg(test)]
+        self.room
+            .take(bytes.len())
+            .map_err(|error| LakeError::io("write", uri, error))?;
+        let created = Self::blocking("write", uri, move |path| put(path, &bytes)).await?;
+        #[cfg(test)]
+        if matches!(fault, Some(Fault::ReplyLost | Fault::Blind)) {
+            let error = io::ErrorKind::TimedOut.into();
+            return Ok(Put::Unclear(LakeError::io("write", uri, error)));
+        }
+        Ok(match created {
+            Ok(true) => Put::Created,
+            Ok(false) => Put::Exists,
+            Err(error) => Put::Unclear(LakeError::io("write", uri, error)),
         })
-        .await?;
-        #[cfg(test)]
-        if fault == Some(Fault::ReplyLost) {
-            return Err(LakeError::io("write", uri, io::ErrorKind::TimedOut.into()));
+    }
+
+    #[cfg(test)]
+    fn fault_of_put(&self, uri: &str) -> Option<Fault> {
+        let mut fault = self.fault.lock().unwrap();
+        if !uri.contains(".metadata.json") {
+            return None;
         }
-        Ok(created)
+        match *fault {
+            Some(Fault::ReplyLost | Fault::RequestLost) => fault.take(),
+            Some(Fault::Blind) => fault.replace(Fault::Blinded),
+            other => other,
+        }
     }
 
     /// Writes the file in the place of what is there: atomic and durable.
@@ -238,10 +320,18 @@ impl Store {
 
     /// Writes a file whose name nobody else uses; its content is durable, its name once [`Store::sync_directory`] ran.
     pub(in crate::lake) async fn write_new(&self, uri: &str, bytes: Bytes) -> Result<()> {
+        #[cfg(test)]
+        self.room
+            .take(bytes.len())
+            .map_err(|error| LakeError::io("write", uri, error))?;
         Self::blocking("write", uri, move |path| {
             let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-            file.write_all(&bytes)?;
-            file.sync_data()
+            let written = file.write_all(&bytes).and_then(|()| file.sync_data());
+            if written.is_err() {
+                // Best effort, as for a Parquet file that was not completed.
+                let _ = std::fs::remove_file(path);
+            }
+            written
         })
         .await
     }
@@ -249,17 +339,45 @@ impl Store {
     /// Opens a new Parquet file for writing. Blocks.
     pub(in crate::lake) fn sink(&self, uri: &str) -> Result<Box<dyn Sink>> {
         let path = Self::local(uri)?;
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(path)
-            .map_err(|error| LakeError::io("write", uri, error))?;
-        Ok(Box::new(BufWriter::with_capacity(256 * 1024, file)))
+        let file = OpenOptions::new().write(true).create_new(true).open(&path);
+        let file = file.map_err(|error| LakeError::io("write", uri, error))?;
+        Ok(Box::new(LocalSink {
+            file: BufWriter::with_capacity(256 * 1024, file),
+            path,
+            is_complete: false,
+            #[cfg(test)]
+            room: self.room.clone(),
+        }))
     }
 
     /// Makes the names in a directory durable.
     pub(in crate::lake) async fn sync_directory(&self, uri: &str) -> Result<()> {
         Self::blocking("sync the directory", uri, sync_directory).await
+    }
+
+    /// Makes the name of a file durable.
+    pub(in crate::lake) async fn sync_parent(&self, uri: &str) -> Result<()> {
+        let directory = uri.rsplit_once('/').map_or(uri, |(directory, _)| directory);
+        self.sync_directory(directory).await
+    }
+
+    /// Whether two URIs name one directory: by their spelling, or because a link leads from one to the other.
+    pub(in crate::lake) async fn is_same_place(&self, a: &str, b: &str) -> Result<bool> {
+        let plain = |uri: &str| {
+            let path = uri.strip_prefix("file:").unwrap_or(uri);
+            format!("/{}", path.trim_matches('/'))
+        };
+        let (a, b) = (plain(a), plain(b));
+        if a == b {
+            return Ok(true);
+        }
+        Self::blocking("resolve", &format!("{SCHEME}{b}"), move |b| {
+            Ok(match (std::fs::canonicalize(a), std::fs::canonicalize(b)) {
+                (Ok(a), Ok(b)) => a == b,
+                (Ok(_) | Err(_), Ok(_) | Err(_)) => false,
+            })
+        })
+        .await
     }
 
     /// Removes a file; one that is not there is fine.
@@ -375,6 +493,44 @@ impl Store {
     }
 }
 
+/// Puts a file if its name is free; whether it was. An outer error is from before the name could exist, an inner one
+/// from the moment on when it could.
+fn put(path: &Path, bytes: &[u8]) -> io::Result<io::Result<bool>> {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    let temporary = directory.join(format!(".{}.tmp", uuid::Uuid::new_v4().simple()));
+    let linked = write_durable(&temporary, bytes).map(|()| std::fs::hard_link(&temporary, path));
+    // Best effort: a temporary name left behind harms nothing, and must not turn a publication into a failure.
+    let _ = std::fs::remove_file(&temporary);
+    match linked? {
+        Ok(()) => Ok(sync_directory(directory).map(|()| true)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Ok(false)),
+        Err(error) if is_refusal(&error) => Err(error),
+        Err(error) => Ok(Err(error)),
+    }
+}
+
+/// Whether an error says that the system refused, rather than that something went wrong on the way.
+fn is_refusal(error: &io::Error) -> bool {
+    use io::ErrorKind as K;
+    matches!(
+        error.kind(),
+        K::NotFound
+            | K::PermissionDenied
+            | K::ReadOnlyFilesystem
+            | K::StorageFull
+            | K::QuotaExceeded
+            | K::Unsupported
+            | K::TooManyLinks
+            | K::NotADirectory
+    )
+}
+
+fn write_durable(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
 /// Writes a temporary file beside `path`, durable, hands it to `publish`, and makes the directory durable.
 fn with_temporary<T>(
     path: &Path,
@@ -383,15 +539,7 @@ fn with_temporary<T>(
 ) -> io::Result<T> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     let temporary = directory.join(format!(".{}.tmp", uuid::Uuid::new_v4().simple()));
-    let write = || -> io::Result<()> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()
-    };
-    let published = write().and_then(|()| publish(&temporary));
+    let published = write_durable(&temporary, bytes).and_then(|()| publish(&temporary));
     if published.is_err() {
         // Best effort: an orphan with this name hurts nobody.
         let _ = std::fs::remove_file(&temporary);

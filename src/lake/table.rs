@@ -1,7 +1,10 @@
 //! A table at one version: its properties, checkpoint, snapshots and tags.
 
-use crate::change::{CHECKPOINT_VERSION, Checkpoint, RunId};
-use crate::lake::catalog::{self, KIND_PROPERTY, Version};
+use crate::change::{Checkpoint, RunId};
+use crate::lake::catalog::{Catalog, Version, understand};
+use crate::lake::checkpoint::{
+    CHECKPOINT_PROPERTY, checkpoint_of, checkpoint_text, parse_checkpoint,
+};
 use crate::lake::commit::{Change, manifests};
 use crate::lake::error::{LakeError, Result};
 use crate::lake::read::manifests::Files;
@@ -15,8 +18,6 @@ use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// Table property, and entry of a snapshot's summary, with the [`Checkpoint`] as JSON.
-pub const CHECKPOINT_PROPERTY: &str = "icesync.checkpoint";
 /// Entry of a snapshot's summary with the run that committed it.
 pub const RUN_PROPERTY: &str = "icesync.run-id";
 /// Table property of a history table: the last `_seq` given.
@@ -27,6 +28,7 @@ pub(in crate::lake) const SEQ_PROPERTY: &str = "icesync.seq-high";
 #[derive(Debug, Clone)]
 pub struct LakeTable {
     pub(in crate::lake) store: Arc<Store>,
+    pub(in crate::lake) catalog: Arc<dyn Catalog>,
     pub(in crate::lake) name: TableName,
     pub(in crate::lake) location: String,
     pub(in crate::lake) version: Arc<Version>,
@@ -81,6 +83,7 @@ pub struct SnapshotInfo {
 impl LakeTable {
     pub(in crate::lake) fn new(
         store: Arc<Store>,
+        catalog: Arc<dyn Catalog>,
         name: TableName,
         location: String,
         version: Version,
@@ -88,6 +91,7 @@ impl LakeTable {
         let (shape, kind) = understand(&name, &version.metadata)?;
         Ok(Self {
             store,
+            catalog,
             name,
             location,
             version: Arc::new(version),
@@ -98,19 +102,38 @@ impl LakeTable {
 
     /// Moves to another version of the same table.
     pub(in crate::lake) fn advance(&mut self, version: Version) -> Result<()> {
-        let (store, name) = (self.store.clone(), self.name.clone());
-        *self = Self::new(store, name, self.location.clone(), version)?;
+        let (store, catalog) = (self.store.clone(), self.catalog.clone());
+        let (name, location) = (self.name.clone(), self.location.clone());
+        *self = Self::new(store, catalog, name, location, version)?;
         Ok(())
     }
 
-    /// Moves to the newest version, repairing a stale hint.
+    /// Moves to the newest version. [`LakeError::TableReplaced`] when that is another table's.
     pub async fn refresh(&mut self) -> Result<()> {
-        let newest =
-            catalog::current(&self.store, &self.location, Some(self.version.number)).await?;
+        let known = Some(self.version.number);
+        let newest = self.catalog.load(&self.name, known).await?;
         let newest = newest.ok_or_else(|| LakeError::TableMissing {
             table: self.name.clone(),
         })?;
+        let (expected, found) = (self.uuid(), newest.metadata.uuid());
+        if expected != found {
+            return Err(LakeError::TableReplaced {
+                table: self.name.clone(),
+                expected,
+                found,
+            });
+        }
         self.advance(newest)
+    }
+
+    /// Finishes what a run that died after its commit left undone, so that other engines see this version. For
+    /// commands that write; see `catalog`. A failure is logged: this run does not depend on it.
+    pub async fn settle(&self) {
+        if let Err(error) = self.catalog.settle(&self.name, &self.version).await {
+            let table = &self.name;
+            tracing::warn!(%table, error = %error, "version-hint.text is stale and cannot be written; other readers \
+                see an older version");
+        }
     }
 
     pub fn name(&self) -> &TableName {
@@ -156,10 +179,7 @@ impl LakeTable {
 
     /// The checkpoint committed with this version; none when no run has committed.
     pub fn checkpoint(&self) -> Result<Option<Checkpoint>> {
-        match self.property(CHECKPOINT_PROPERTY) {
-            Some(text) => parse_checkpoint(&self.name, text).map(Some),
-            None => Ok(None),
-        }
+        checkpoint_of(&self.name, self.metadata())
     }
 
     /// Id of the current snapshot; none before the first commit of rows.
@@ -372,63 +392,7 @@ impl LakeTable {
     }
 }
 
-/// What must be readable in any version of a table.
-pub(in crate::lake) fn understand(
-    name: &TableName,
-    metadata: &TableMetadata,
-) -> Result<(Shape, TableKind)> {
-    let shape = Shape::of(name, metadata)?;
-    let kind = match metadata.properties().get(KIND_PROPERTY).map(String::as_str) {
-        Some("history") => TableKind::History,
-        Some("mirror") => TableKind::Mirror,
-        Some(kind) => {
-            return Err(LakeError::UnsupportedTable {
-                table: name.clone(),
-                reason: format!(
-                    "its property {KIND_PROPERTY} is `{kind}`, this build knows mirror and history"
-                ),
-            });
-        }
-        // Made by something else: rows are read as they are.
-        None => TableKind::Mirror,
-    };
-    Ok((shape, kind))
-}
-
 /// Entries of a snapshot's summary with counts that Iceberg's own do not give: position deletes may overlap, and a
 /// deleted file may have held deleted rows.
 pub(in crate::lake) const LIVE_ROWS_ENTRY: &str = "icesync.rows-total";
 pub(in crate::lake) const DELETED_ROWS_ENTRY: &str = "icesync.rows-deleted";
-
-pub(in crate::lake) fn checkpoint_text(
-    table: &TableName,
-    checkpoint: &Checkpoint,
-) -> Result<String> {
-    serde_json::to_string(checkpoint).map_err(|source| LakeError::PropertyCorrupt {
-        table: table.clone(),
-        property: CHECKPOINT_PROPERTY,
-        source,
-    })
-}
-
-fn parse_checkpoint(table: &TableName, text: &str) -> Result<Checkpoint> {
-    /// The version is read first: a newer checkpoint may have any other shape.
-    #[derive(Deserialize)]
-    struct Versioned {
-        version: u32,
-    }
-    let corrupt = |source| LakeError::PropertyCorrupt {
-        table: table.clone(),
-        property: CHECKPOINT_PROPERTY,
-        source,
-    };
-    let versioned: Versioned = serde_json::from_str(text).map_err(corrupt)?;
-    if versioned.version > CHECKPOINT_VERSION {
-        return Err(LakeError::CheckpointNewer {
-            table: table.clone(),
-            found: versioned.version,
-            known: CHECKPOINT_VERSION,
-        });
-    }
-    serde_json::from_str(text).map_err(corrupt)
-}

@@ -1,9 +1,11 @@
 //! The lake as its callers see it.
 
 mod ancestry;
+mod catalog;
 mod committing;
 mod cost;
 mod deltas;
+mod disk;
 mod encoding;
 mod evolving;
 mod expiring;

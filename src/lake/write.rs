@@ -19,14 +19,14 @@ mod reread;
 use crate::change::{Content, WriteCounts};
 use crate::failpoint;
 use crate::lake::commit::base::Base;
-use crate::lake::commit::prepared::PreparedCommit;
+use crate::lake::commit::prepared::{PreparedCommit, remove};
 use crate::lake::error::{LakeError, Result};
 use crate::lake::keys::encode::{KeyEncoder, KeySet, KeyState};
 use crate::lake::keys::lookup::LookupStats;
 use crate::lake::read::deletes::{DeleteIndex, Positions};
 use crate::lake::schema::is_history;
 use crate::lake::table::{LakeTable, SEQ_PROPERTY};
-use crate::lake::write::file::{FileFormat, FileWriter};
+use crate::lake::write::file::{FileFormat, FileWriter, Finishing};
 use crate::lake::write::options::{WriteMode, WriteOptions};
 use crate::lake::write::order::Run;
 use crate::lake::write::reread::Buffered;
@@ -79,7 +79,7 @@ pub(in crate::lake) struct Current {
 
 /// A file on its way to the disk.
 struct Closing {
-    thread: tokio::task::JoinHandle<Result<DataFile>>,
+    file: Finishing,
     dead: Positions,
 }
 
@@ -368,7 +368,7 @@ impl TableWriter {
         } = std::mem::take(&mut self.current);
         // The file is flushed by its thread while its keys are looked up here.
         self.closing = file.map(|file| Closing {
-            thread: file.finish(),
+            file: file.finish(),
             dead,
         });
         if self.encoder.is_some() && self.options.mode != WriteMode::Append {
@@ -382,7 +382,7 @@ impl TableWriter {
         let Some(closing) = self.closing.take() else {
             return Ok(());
         };
-        let file = closing.thread.await.map_err(|_| LakeError::Thread {
+        let file = closing.file.await.map_err(|_| LakeError::Thread {
             action: "writes Parquet",
         })??;
         self.own.push(OwnFile {
@@ -409,9 +409,12 @@ impl TableWriter {
         self.content.as_ref().map(|content| content.content)
     }
 
-    /// Completes the files; nothing is visible until the commit.
+    /// Completes the files; nothing is visible until the commit. After an error nothing is left of them.
     pub async fn finish(mut self) -> Result<PreparedCommit> {
-        self.complete().await?;
+        if let Err(error) = self.complete().await {
+            self.abandon().await;
+            return Err(error);
+        }
         let content = self.content();
         let pending = std::mem::take(&mut self.pending);
         let prepared = PreparedCommit::new(
@@ -435,18 +438,16 @@ impl TableWriter {
 
     /// Removes what was written so far, as far as possible.
     pub async fn abandon(mut self) {
-        let current = self.current.file.take();
-        let unfinished = current.as_ref().map(|file| file.uri().to_owned());
-        if let Some(file) = current {
-            // Wait for the thread, so that it does not create the file after it was removed.
-            let _ = file.finish().await;
-        }
-        let _ = self.settle_closing().await;
-        let own = self.own.iter().map(|own| own.file.file_path());
-        for uri in own.chain(unfinished.as_deref()) {
-            if let Err(error) = self.table.store.remove(uri).await {
-                tracing::debug!(%uri, error = %error, "left an unused file behind");
+        // Wait for the threads, so that they do not complete a file after this. One that fails removes its own.
+        let current = self.current.file.take().map(FileWriter::finish);
+        let closing = self.closing.take().map(|closing| closing.file);
+        for file in current.into_iter().chain(closing) {
+            if let Ok(Ok(file)) = file.await {
+                remove(&self.table, file.file_path()).await;
             }
+        }
+        for own in &self.own {
+            remove(&self.table, own.file.file_path()).await;
         }
     }
 }

@@ -4,6 +4,7 @@ use super::failure::ErrorReport;
 use super::format::{bytes, counts, plural, thousands, write_changes, write_warnings};
 use super::maintain::MaintenanceReport;
 use crate::change::Strategy;
+use crate::config::Table;
 use crate::error::Kind;
 use crate::lake::LookupStats;
 use crate::schema::drift::SchemaChange;
@@ -51,6 +52,23 @@ pub struct TableReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorReport>,
     pub seconds: f64,
+}
+
+impl TableReport {
+    /// Of a table that nothing was done for yet.
+    pub fn of(table: &Table) -> Self {
+        Self {
+            source: table.source.to_string(),
+            lake: table.lake.to_string(),
+            target: table.target.to_string(),
+            outcome: Outcome::Done,
+            extract: None,
+            load: None,
+            maintenance: None,
+            error: None,
+            seconds: 0.0,
+        }
+    }
 }
 
 /// What an extract did.

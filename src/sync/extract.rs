@@ -162,7 +162,10 @@ pub(super) async fn extract(
         following,
     } = settle(sync, table, links).await?;
     let mut lake = match lake {
-        Some(lake) => lake,
+        Some(lake) => {
+            lake.settle().await;
+            lake
+        }
         None => create(sync, table, &found).await?,
     };
     let mut warnings = plan.warnings.clone();

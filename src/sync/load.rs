@@ -116,6 +116,7 @@ pub(super) async fn load(
     let name = table.source.to_string();
     sync.observer.phase(&name, Phase::Connect, 0);
     let mut lake = lake_table(sync, table).await?;
+    lake.settle().await;
     let side = sync.target_side()?;
     if lake.current_snapshot_id().is_none()
         && lake.checkpoint()?.is_some()

@@ -21,10 +21,11 @@
 //! an old snapshot as it was. A column that the source dropped is marked in its field's doc: it tells readers, and
 //! makes a drop alone a schema of its own.
 
+use crate::lake::checkpoint::CHECKPOINT_PROPERTY;
 use crate::lake::commit::Change;
 use crate::lake::error::{LakeError, Result};
 use crate::lake::schema::{SCHEMA_PROPERTY, Shape, is_history, kept_with_ids, schema_with_ids};
-use crate::lake::table::{CHECKPOINT_PROPERTY, LakeTable};
+use crate::lake::table::LakeTable;
 use crate::schema::{LakeField, LakeSchema, LakeType};
 use iceberg::spec::Schema;
 use std::collections::HashMap;

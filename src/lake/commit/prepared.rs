@@ -119,9 +119,22 @@ impl PreparedCommit {
         }
     }
 
-    /// Writes the delete files and decides what leaves the table. Everything is durable when it returns.
+    /// Writes the delete files and decides what leaves the table. Everything is durable when it returns; after an
+    /// error nothing is left of the write.
     pub(in crate::lake) async fn materialised(mut self, table: &LakeTable) -> Result<Self> {
         let mut plan = Plan::default();
+        let planned = self.materialise(table, &mut plan).await;
+        self.plan = plan;
+        match planned {
+            Ok(()) => Ok(self),
+            Err(error) => {
+                self.abandon(table).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn materialise(&mut self, table: &LakeTable, plan: &mut Plan) -> Result<()> {
         let mut writes = Vec::new();
         if self.options.mode == WriteMode::ReplaceAll {
             let base = self.base.files().await?;
@@ -131,7 +144,7 @@ impl PreparedCommit {
             plan.rows_deleted = table.current_rows().await?;
             self.counts.deleted = plan.rows_deleted;
         } else if !self.pending.is_empty() {
-            writes = self.plan_deletes(table, &mut plan).await?;
+            writes = self.plan_deletes(table, plan).await?;
         }
         for own in &self.own {
             let rows = own.file.record_count();
@@ -159,8 +172,7 @@ impl PreparedCommit {
         self.counts.data_files = plan.added_data.len() as u64;
         self.counts.delete_files = plan.added_deletes.len() as u64;
         self.counts.bytes = added().map(DataFile::file_size_in_bytes).sum();
-        self.plan = plan;
-        Ok(self)
+        Ok(())
     }
 
     /// Refuses to go on when a file that the commit would name is gone or has another size: a reader of such a

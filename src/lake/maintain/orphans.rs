@@ -14,7 +14,6 @@
 //! is named by what is read then. If the table moves while its files are collected, they are collected again. What
 //! cannot be read (a damaged manifest, a list of a ledger) ends the search with an error and removes nothing.
 
-use crate::lake::catalog::metadata_uri;
 use crate::lake::error::{LakeError, Result};
 use crate::lake::maintain::names::Names;
 use crate::lake::table::LakeTable;
@@ -116,7 +115,6 @@ impl LakeTable {
         let mut names = Names::default();
         let metadata = self.metadata();
         names.add(&self.version.uri);
-        names.add(&metadata_uri(&self.location, self.version.number));
         for entry in metadata.metadata_log() {
             names.add(&entry.metadata_file);
         }

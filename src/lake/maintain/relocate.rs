@@ -14,11 +14,12 @@
 //! build does not know of (partitions, columns of other engines) is carried over. Before the new metadata is
 //! published, every new manifest is parsed.
 
-use crate::lake::catalog::{self, Version, Warehouse};
+use crate::lake::catalog::Version;
+use crate::lake::checkpoint::CHECKPOINT_PROPERTY;
 use crate::lake::error::{LakeError, Result};
 use crate::lake::read::deletes;
 use crate::lake::store::Store;
-use crate::lake::table::CHECKPOINT_PROPERTY;
+use crate::lake::warehouse::Warehouse;
 use crate::schema::TableName;
 use apache_avro::types::Value;
 use apache_avro::{Codec, Reader, Writer};
@@ -64,12 +65,12 @@ struct Move {
 impl Warehouse {
     /// Makes a table name the files in the folder where it is; see the module head.
     pub async fn relocate(&self, name: &TableName) -> Result<Relocated> {
-        let to = self.location_of(name);
+        let to = self.catalog().location_of(name);
         let store = self.store_arc();
         let missing = || LakeError::TableMissing {
             table: name.clone(),
         };
-        let version = catalog::current(&store, &to, None).await?;
+        let version = self.catalog().load(name, None).await?;
         let version = version.ok_or_else(missing)?;
         let from = version.metadata.location().trim_end_matches('/').to_owned();
         let mut done = Relocated {
@@ -100,9 +101,7 @@ impl Warehouse {
         for folder in ["data", "metadata"] {
             moving.store.sync_directory(&directory(folder)).await?;
         }
-        let (store, number) = (&moving.store, done.metadata_version);
-        let published = catalog::publish(store, &done.to, number, &metadata).await?;
-        match published {
+        match self.catalog().replace(name, &version, &metadata).await? {
             Some(_) => Ok(done),
             None => Err(LakeError::CommitConflict {
                 table: name.clone(),

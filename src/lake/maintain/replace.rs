@@ -141,9 +141,7 @@ impl LakeTable {
         let change = self
             .replacing_snapshot(&plan, now, (run_id, snapshot_id), written)
             .await?;
-        let committed = self
-            .publish(change, Some(snapshot_id), Some(run_id))
-            .await?;
+        let committed = self.publish(change, None, Some(run_id)).await?;
         Ok(Some(committed))
     }
 
@@ -285,6 +283,6 @@ impl LakeTable {
             })
             .with_schema_id(metadata.current_schema_id())
             .build();
-        Ok(Change::snapshot(snapshot))
+        Ok(Change::nothing().with_snapshot(snapshot, &self.version))
     }
 }

@@ -25,8 +25,10 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnPath;
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use twox_hash::XxHash3_64;
@@ -168,12 +170,32 @@ fn parquet_compression(compression: Compression) -> ParquetCompression {
     }
 }
 
-/// A data file being written by its own thread. Dropped unfinished, the thread ends and the file stays incomplete.
+/// A data file being written by its own thread. When that fails, the thread removes the file.
 pub(in crate::lake) struct FileWriter {
-    uri: String,
     batches: mpsc::Sender<RecordBatch>,
     bytes: Arc<AtomicU64>,
-    thread: JoinHandle<Result<DataFile>>,
+    /// None once its failure has been told.
+    thread: Option<JoinHandle<Result<DataFile>>>,
+}
+
+/// Waits until a file whose input has ended is durable.
+pub(in crate::lake) struct Finishing(Option<JoinHandle<Result<DataFile>>>);
+
+/// The thread is gone: it panicked, or has told its failure before.
+#[derive(Debug)]
+pub(in crate::lake) struct Gone;
+
+impl Future for Finishing {
+    type Output = std::result::Result<Result<DataFile>, Gone>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            Some(thread) => Pin::new(thread)
+                .poll(context)
+                .map(|ended| ended.map_err(|_| Gone)),
+            None => Poll::Ready(Err(Gone)),
+        }
+    }
 }
 
 impl FileWriter {
@@ -182,19 +204,14 @@ impl FileWriter {
         let (batches, queue) = mpsc::channel(QUEUE_BATCHES);
         let bytes = Arc::new(AtomicU64::new(0));
         let thread = {
-            let (uri, bytes) = (uri.clone(), bytes.clone());
+            let bytes = bytes.clone();
             tokio::task::spawn_blocking(move || encode(&store, &uri, &format, queue, &bytes))
         };
         Self {
-            uri,
             batches,
             bytes,
-            thread,
+            thread: Some(thread),
         }
-    }
-
-    pub(in crate::lake) fn uri(&self) -> &str {
-        &self.uri
     }
 
     /// Bytes encoded so far, about.
@@ -208,18 +225,19 @@ impl FileWriter {
             return Ok(());
         }
         // The thread ended before its input did: it has the reason.
-        match (&mut self.thread).await {
+        let ended = LakeError::Thread {
+            action: "writes Parquet",
+        };
+        match Finishing(self.thread.take()).await {
             Ok(Err(error)) => Err(error),
-            Ok(Ok(_)) | Err(_) => Err(LakeError::Thread {
-                action: "writes Parquet",
-            }),
+            Ok(Ok(_)) | Err(Gone) => Err(ended),
         }
     }
 
-    /// Ends the input and returns a future that waits until the file is durable.
-    pub(in crate::lake) fn finish(self) -> JoinHandle<Result<DataFile>> {
+    /// Ends the input.
+    pub(in crate::lake) fn finish(self) -> Finishing {
         drop(self.batches);
-        self.thread
+        Finishing(self.thread)
     }
 }
 

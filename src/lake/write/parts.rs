@@ -153,11 +153,6 @@ impl LakeTable {
         }
         whole.counts.inserted += parked.iter().map(Parked::rows).sum::<u64>();
         let base = Arc::new(Base::of(self));
-        let private: Vec<String> = whole
-            .own
-            .iter()
-            .map(|own| own.file.file_path().to_owned())
-            .collect();
         let mut prepared = PreparedCommit::new(
             self,
             base,
@@ -170,13 +165,7 @@ impl LakeTable {
             crate::lake::write::seq_high(self),
         );
         prepared.parked = parked.into_iter().flat_map(|part| part.files).collect();
-        let prepared = prepared.materialised(self).await;
-        if prepared.is_err() {
-            for uri in &private {
-                remove(self, uri).await;
-            }
-        }
-        prepared
+        prepared.materialised(self).await
     }
 
     /// Lists the files of a part durably. After an error they are removed.
