@@ -115,6 +115,11 @@ async fn a_mirror_whose_main_was_rolled_back_is_read_whole_again() {
     assert!(warnings(plan).contains(&told), "{plan}");
     let (number, ..) = newest(&table);
 
+    world.config("  - source: dbo.items\n    on_foreign_commit: refuse\n");
+    let remedy = format!("Set main to snapshot {second} again");
+    world.run(&["extract"]).fails_with(1, &[&told, &remedy]);
+    world.config("  - source: dbo.items\n");
+
     let again = world.run(&["--json", "extract"]).json();
     assert!(warnings(extract_of(&again)).contains(&told), "{again}");
     assert_eq!(extract_of(&again)["full_read"], json!(true));

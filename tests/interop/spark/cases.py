@@ -95,6 +95,20 @@ def goes_on_after_compaction_and_expiry_that_the_target_has_not_seen(spark, work
 
 
 @case
+def goes_on_after_maintenance_of_both(spark, work):
+    world = changed_twice(spark, work, "both")
+    world.update([9, 10], "before maintenance")
+    world.sync()
+    done = world.icesync("maintain")
+    check(done.returncode == 0, f"maintain failed: {done.stdout}{done.stderr}")
+    world.equal()
+    world.call("rewrite_data_files", "options => map('rewrite-all', 'true')")
+    done = world.icesync("maintain")
+    check(done.returncode == 0, f"maintain failed: {done.stdout}{done.stderr}")
+    goes_on(world)
+
+
+@case
 def a_history_goes_on_after_compaction_and_expiry(spark, work):
     world = changed_twice(spark, work, "history", "kind: history")
     world.call("rewrite_data_files", "options => map('rewrite-all', 'true')")
