@@ -259,6 +259,38 @@ def a_replaced_table_is_read_again(spark, work):
     world.equal()
 
 
+@case
+def an_expiry_keeps_what_a_target_has_loaded(spark, work):
+    world = changed_twice(spark, work, "kept")
+    loaded = world.snapshots()[-1]
+    for at in range(3):
+        world.update([at + 1, at + 30], f"extracted {at}")
+        world.done("extract")
+    world.call("rewrite_data_files", "options => map('rewrite-all', 'true')")
+    world.call("expire_snapshots", "older_than => TIMESTAMP '2100-01-01 00:00:00', retain_last => 1")
+    check(loaded in world.snapshots(), "the loaded snapshot was expired")
+    report = world.done("load")["load"]
+    check((report["updated"], report["inserted"], report["deleted"]) == (6, 0, 0), f"{report}")
+    check(not report["warnings"], f"{report}")
+    world.equal()
+    goes_on(world)
+
+
+@case
+def a_load_alone_follows_a_rollback(spark, work):
+    world = World(spark, work, "load_back")
+    world.sync()
+    before = world.server(world.target)
+    world.update([3, 5, 8], "rolled back")
+    world.insert([41, 42])
+    world.sql("DELETE FROM dbo.load_back WHERE id = 7")
+    world.sync()
+    world.call("rollback_to_snapshot", f"snapshot_id => {world.snapshots()[0]}")
+    report = world.done("load")["load"]
+    check((report["updated"], report["deleted"]) == (3, 2), f"{report}")
+    check(world.server(world.target) == before, "the target is not what it was")
+
+
 def main():
     work, names = sys.argv[1], sys.argv[2:] or list(CASES)
     if unknown := [name for name in names if name not in CASES]:
