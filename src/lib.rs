@@ -9,11 +9,11 @@
 //! |---|---|
 //! | [`config`] | YAML and environment to a validated configuration; secrets |
 //! | [`error`] | the error of the upper modules and what to do about each ([`error::Disposition`]) |
-//! | [`schema`] | names, columns, keys; `schema::mapping` is the one table of types |
+//! | [`schema`] | names, columns, keys; [`schema::types`] has one row for each SQL type |
 //! | [`change`] | watermark, window, checkpoint, run id: what crosses the walls |
-//! | [`mssql`] | both planes to SQL Server; all T-SQL is quoted here |
+//! | [`mssql`] | both planes to SQL Server ([`mssql::control`], [`mssql::channel`]); all T-SQL is quoted here |
 //! | [`source`] | change strategies: discovery, window, statements to read |
-//! | [`lake`] | the Iceberg warehouse: catalog, writer, commit, key lookup, delta |
+//! | [`lake`] | the Iceberg warehouse: catalog, writer, commit, key lookup, delta, maintenance |
 //! | [`target`] | staging, merge, load state |
 //! | [`sync`] | joins source, lake and target; retries |
 //! | [`failpoint`] | places where tests make the process die |

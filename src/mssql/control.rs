@@ -35,8 +35,7 @@ pub enum Class {
     /// reply is transient.
     #[default]
     Quick,
-    /// Works as long as the data takes (no limit unless [`Control::set_long_timeout`]), and may commit: a lost
-    /// reply is ambiguous.
+    /// Works as long as the data takes, without a limit, and may commit: a lost reply is ambiguous.
     Long,
 }
 
@@ -47,7 +46,6 @@ pub struct Control {
     /// None once the session is broken.
     session: Option<Session>,
     server: String,
-    long_timeout: Option<Duration>,
 }
 
 impl Control {
@@ -65,7 +63,6 @@ impl Control {
                     return Ok(Self {
                         session: Some(session),
                         server: connection.server(),
-                        long_timeout: None,
                     });
                 }
                 Err(tiberius::error::Error::Routing { host, port }) => {
@@ -80,11 +77,6 @@ impl Control {
             server: connection.server(),
             reason: format!("the server redirected the login more than {REDIRECTS_MAX} times"),
         })
-    }
-
-    /// Limits [`Class::Long`] statements; `None`, as at the start, waits for ever.
-    pub fn set_long_timeout(&mut self, limit: Option<Duration>) {
-        self.long_timeout = limit;
     }
 
     /// Rows of the first result set, as [`Class::Quick`]. Every result set is read to its end first, so an error
@@ -159,7 +151,7 @@ impl Control {
         })?;
         let limit = match class {
             Class::Quick => Some(QUICK_TIMEOUT),
-            Class::Long => self.long_timeout,
+            Class::Long => None,
         };
         let outcome = match limit {
             Some(limit) => tokio::time::timeout(limit, work(&mut session)).await,

@@ -158,11 +158,6 @@ impl MssqlError {
         }
     }
 
-    /// How long the server asks to be left alone before the next attempt, in seconds.
-    pub fn pause_s(&self) -> Option<u64> {
-        matches!(self.number(), Some(40501)).then_some(10)
-    }
-
     /// As the error of the upper modules, on the side that was being talked to.
     pub fn on(self, kind: Kind) -> Error {
         let disposition = self.disposition();
@@ -275,8 +270,6 @@ mod tests {
             assert_eq!(lost.disposition(), expected);
             assert_eq!(lost.to_string().contains("not known"), in_doubt);
         }
-        assert_eq!(server(40501).pause_s(), Some(10));
-        assert_eq!(server(1205).pause_s(), None);
     }
 
     #[test]

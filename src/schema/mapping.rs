@@ -41,11 +41,11 @@ use std::sync::Arc;
 pub const UTC: &str = "+00:00";
 
 /// Name of the history column that says what happened to the row.
-pub const OP: &str = "_op";
+const OP: &str = "_op";
 /// Name of the history column that orders rows.
-pub const SEQ: &str = "_seq";
+const SEQ: &str = "_seq";
 /// Name of the history column with the time of the commit.
-pub const COMMITTED_AT: &str = "_committed_at";
+const COMMITTED_AT: &str = "_committed_at";
 
 /// The Arrow type in which a lake field travels between the walls. `uuid` is 16 bytes in RFC 4122 order.
 pub fn arrow_type(ty: LakeType) -> DataType {
@@ -105,7 +105,7 @@ pub enum MappingError {
 }
 
 /// The name of a companion field.
-pub fn companion_name(column: &str, role: Role) -> String {
+fn companion_name(column: &str, role: Role) -> String {
     let suffix = match role {
         Role::Value => "",
         Role::Ticks => "__100ns",

@@ -74,7 +74,7 @@ impl Record {
     }
 
     /// `bit` or null.
-    pub fn bool_opt(&self, name: &str) -> Result<Option<bool>, MssqlError> {
+    fn bool_opt(&self, name: &str) -> Result<Option<bool>, MssqlError> {
         match self.cell(name)? {
             Cell::Null => Ok(None),
             Cell::Bool(bool) => Ok(Some(*bool)),
@@ -88,7 +88,7 @@ impl Record {
     }
 
     /// Binary or null.
-    pub fn bytes_opt(&self, name: &str) -> Result<Option<&[u8]>, MssqlError> {
+    fn bytes_opt(&self, name: &str) -> Result<Option<&[u8]>, MssqlError> {
         match self.cell(name)? {
             Cell::Null => Ok(None),
             Cell::Bytes(bytes) => Ok(Some(bytes)),
