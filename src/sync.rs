@@ -17,8 +17,11 @@ mod follow;
 mod load;
 mod look;
 mod maintain;
+mod observer;
+mod pump;
 mod reread;
 mod retry;
+mod session;
 mod stage;
 mod standing;
 
@@ -26,23 +29,21 @@ pub use backfill::FAIL_AFTER_RANGE;
 pub use extract::FAIL_AFTER_EVOLVE;
 pub use load::{FAIL_AFTER_ALTER, FAIL_AFTER_APPLY, FAIL_AFTER_STAGING};
 pub use maintain::Chores;
+pub use observer::{Observer, Phase};
+pub use session::Sync;
 
 use crate::change::RunId;
-use crate::config::{Config, Database, Maintenance, Table};
+use crate::config::Table;
 use crate::error::{Disposition, Error, Kind, Result};
-use crate::lake::{SnapshotRef, Warehouse};
-use crate::mssql::channel::Channel;
-use crate::mssql::control::Control;
-use crate::mssql::settings::Connection;
+use crate::lake::SnapshotRef;
 use crate::report::{ErrorReport, Outcome, RunReport, TableReport};
-use crate::target::state::Identity;
 use futures::FutureExt;
 use retry::Attempts;
+use session::Links;
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
-use tokio::sync::{OnceCell, Semaphore};
+use std::time::Instant;
 
 /// What a run does to each table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,78 +57,7 @@ pub enum Action {
     Sync,
 }
 
-/// Where a table is, for progress.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    Connect,
-    Plan,
-    Read,
-    Commit,
-    Stage,
-    Merge,
-}
-
-/// Told of progress while a run goes on; must not block.
-pub trait Observer: Send + std::marker::Sync {
-    /// `table` entered `phase`, or went on in it up to `rows` rows.
-    fn phase(&self, table: &str, phase: Phase, rows: u64);
-    /// An attempt failed and another follows after `wait`.
-    fn retry(&self, table: &str, attempt: u32, wait: Duration, why: &str);
-    /// `table` is finished, well or not.
-    fn finished(&self, table: &str);
-}
-
-/// A configured icesync, ready to run.
-pub struct Sync {
-    source: Option<Side>,
-    target: Option<Side>,
-    warehouse: Arc<Warehouse>,
-    target_file_bytes: u64,
-    maintenance: Maintenance,
-    observer: Arc<dyn Observer>,
-}
-
-/// One side's parsed connection.
-#[derive(Debug, Clone)]
-struct Side {
-    connection: Connection,
-    parallel_tables: usize,
-    /// Permits for the data connections of large tables beyond the first of each.
-    channels: Arc<Semaphore>,
-    /// What the server calls itself and the database, once it was asked.
-    identity: OnceCell<Identity>,
-}
-
-/// A worker's connections, opened when first needed and dropped when an error leaves them in doubt.
-#[derive(Default)]
-struct Links {
-    source: Option<Control>,
-    source_rows: Option<Channel>,
-    target: Option<Control>,
-    target_rows: Option<Channel>,
-}
-
 impl Sync {
-    /// Checks connection strings and opens the warehouse; connects to nothing yet.
-    pub async fn new(config: &Config, observer: Arc<dyn Observer>) -> Result<Self> {
-        Ok(Self {
-            source: config
-                .source
-                .as_ref()
-                .map(|side| Side::of(side, "source"))
-                .transpose()?,
-            target: config
-                .target
-                .as_ref()
-                .map(|side| Side::of(side, "target"))
-                .transpose()?,
-            warehouse: Arc::new(Warehouse::open(&config.warehouse.location).await?),
-            target_file_bytes: config.warehouse.target_file_bytes,
-            maintenance: config.maintenance,
-            observer,
-        })
-    }
-
     /// Runs `action` on `tables`; a table that fails does not stop the others.
     pub async fn run(self, action: Action, tables: Vec<Table>) -> Result<RunReport> {
         self.require_sides(action)?;
@@ -180,14 +110,6 @@ impl Sync {
             Action::Load { .. } => self.target_side().map(drop),
             Action::Sync => self.source_side().map(drop),
         }
-    }
-
-    fn source_side(&self) -> Result<&Side> {
-        self.source.as_ref().ok_or_else(|| missing_side("source"))
-    }
-
-    fn target_side(&self) -> Result<&Side> {
-        self.target.as_ref().ok_or_else(|| missing_side("target"))
     }
 
     fn workers(&self, action: Action) -> usize {
@@ -309,12 +231,6 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
         .unwrap_or("without a message")
 }
 
-fn missing_side(side: &str) -> Error {
-    let message =
-        format!("the configuration has no `{side}:`; add `{side}: {{ connection: ... }}`");
-    Error::new(Kind::Config, Disposition::Definite, message)
-}
-
 impl Action {
     fn name(self) -> &'static str {
         match self {
@@ -322,64 +238,5 @@ impl Action {
             Action::Load { .. } => "load",
             Action::Sync => "sync",
         }
-    }
-}
-
-impl Side {
-    fn of(side: &Database, name: &str) -> Result<Self> {
-        let connection = Connection::parse(side.connection.expose()).map_err(|error| {
-            Error::new(
-                Kind::Config,
-                Disposition::Definite,
-                format!("{name}.connection: {error}"),
-            )
-        })?;
-        Ok(Self {
-            connection,
-            parallel_tables: side.parallel_tables,
-            channels: Arc::new(Semaphore::new(side.parallel_channels - 1)),
-            identity: OnceCell::new(),
-        })
-    }
-}
-
-impl Links {
-    /// After a failure every connection is closed: what an unread reply or a half-done transaction left behind ends
-    /// with it.
-    fn guard<T>(&mut self, result: Result<T>) -> Result<T> {
-        if result.is_err() {
-            *self = Self::default();
-        }
-        result
-    }
-
-    async fn control<'a>(
-        slot: &'a mut Option<Control>,
-        side: &Side,
-        kind: Kind,
-    ) -> Result<&'a mut Control> {
-        if slot.is_none() {
-            let control = Control::connect(&side.connection)
-                .await
-                .map_err(|error| error.on(kind))?;
-            *slot = Some(control);
-        }
-        slot.as_mut()
-            .ok_or_else(|| Error::new(kind, Disposition::Transient, "no connection"))
-    }
-
-    async fn rows<'a>(
-        slot: &'a mut Option<Channel>,
-        side: &Side,
-        kind: Kind,
-    ) -> Result<&'a mut Channel> {
-        if slot.is_none() {
-            let channel = Channel::connect(&side.connection)
-                .await
-                .map_err(|error| error.on(kind))?;
-            *slot = Some(channel);
-        }
-        slot.as_mut()
-            .ok_or_else(|| Error::new(kind, Disposition::Transient, "no connection"))
     }
 }

@@ -21,7 +21,7 @@
 //! That is looked at when the ledger is taken up and again right before the final commit; a range that lost a file
 //! is read again, with a warning.
 
-use super::{Observer, Phase, Sync, extract};
+use super::{Observer, Phase, Sync, pump};
 use crate::change::{Backfill, BackfillRange, CHECKPOINT_VERSION, Checkpoint, RunId};
 use crate::config::Table;
 use crate::error::{Disposition, Error, Kind, Result};
@@ -248,7 +248,7 @@ impl RangesRead {
             content: checkpoint.and_then(|before| before.content),
             backfill: Some(ledger.clone()),
             snapshot_id: checkpoint.and_then(|before| before.snapshot_id),
-            committed_at: extract::now(),
+            committed_at: pump::now(),
         };
         self.parked.push(lake.park(listed, self.base, next).await?);
         self.base = Some(token);
@@ -352,7 +352,7 @@ impl Shared {
             }
             Ok(())
         };
-        extract::pump(channel, &statement, decoder, write).await?;
+        pump::pump(channel, &statement, decoder, write).await?;
         for statement in self.plan.finish.iter().filter(|_| own) {
             channel.run(&statement.sql).await.map_err(source)?;
         }

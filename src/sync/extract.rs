@@ -17,7 +17,7 @@
 use super::backfill::{self, RangesRead};
 use super::follow::{self, Following, mapping_error};
 use super::standing::{Footing, footing, foreign_meanwhile};
-use super::{Links, Phase, Sync, load, reread};
+use super::{Links, Phase, Sync, load, pump, reread};
 use crate::change::{CHECKPOINT_VERSION, Checkpoint, RunId, Strategy};
 use crate::config::{OnForeignCommit, Table};
 use crate::error::{Disposition, Error, Kind, Result};
@@ -27,8 +27,7 @@ use crate::lake::{
 };
 use crate::mssql::channel::Channel;
 use crate::mssql::control::Control;
-use crate::mssql::rows::{BatchLimits, Decoder};
-use crate::mssql::sql::Statement;
+use crate::mssql::rows::Decoder;
 use crate::mssql::sql::read::PageCursor;
 use crate::report::ExtractReport;
 use crate::schema::drift::Recorded;
@@ -39,8 +38,6 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 use tokio::sync::mpsc;
 
-/// Batches between reader and writer.
-const BATCHES_IN_FLIGHT: usize = 1;
 /// Failpoint: the lake table has followed its source's schema, no row is read yet.
 pub const FAIL_AFTER_EVOLVE: &str = "extract.after_evolve";
 
@@ -295,7 +292,7 @@ fn intent(
             .filter(|_| plan.strategy == Strategy::Full),
         backfill: None,
         snapshot_id: None,
-        committed_at: now(),
+        committed_at: pump::now(),
     };
     CommitIntent {
         run_id,
@@ -305,10 +302,6 @@ fn intent(
         properties: BTreeMap::new(),
         loading: None,
     }
-}
-
-pub(super) fn now() -> String {
-    chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true)
 }
 
 /// Creates the lake table, or takes the one that another run created in between.
@@ -434,27 +427,6 @@ impl Extraction<'_> {
     }
 }
 
-/// Runs a statement on a channel and hands its batches to `write` while they come; the rows, and what `write`
-/// answered. `write` owns the receiver, so that its failure ends the reader.
-pub(super) async fn pump<T>(
-    channel: &mut Channel,
-    statement: &Statement,
-    decoder: &mut Decoder,
-    write: impl AsyncFnOnce(mpsc::Receiver<RecordBatch>) -> Result<T>,
-) -> Result<(u64, T)> {
-    let (sender, batches) = mpsc::channel(BATCHES_IN_FLIGHT);
-    let limits = BatchLimits::default();
-    let read = async {
-        let counts = channel.read(statement, decoder, limits, &sender).await;
-        drop(sender);
-        counts.map_err(|error| error.on(Kind::Source))
-    };
-    let (counts, written) = tokio::join!(read, write(batches));
-    // The writer's failure is the cause where both failed: the reader only saw its receiver go away.
-    let written = written?;
-    Ok((counts?.rows, written))
-}
-
 /// Reads the pages of a plan into a writer.
 struct Reader<'a> {
     sync: &'a Sync,
@@ -484,7 +456,7 @@ impl Reader<'_> {
         let mut statement = Some(self.plan.first_page());
         while let Some(page) = statement.take() {
             let write = async |batches| self.write(batches, writer, &mut total).await;
-            let (rows, last) = pump(channel, &page, decoder, write).await?;
+            let (rows, last) = pump::pump(channel, &page, decoder, write).await?;
             // A short page is the last one.
             if let (Some(last), Some(page_rows)) = (last, self.plan.page_rows)
                 && rows >= page_rows

@@ -14,9 +14,9 @@
 //!    (Missing tag: the next load sets it, whether or not it has anything else to do.)
 
 use super::follow::{self, Following};
-use super::look;
-use super::stage::{self, Operation, StagedPart, parts_of};
-use super::{Links, Phase, Side, Sync};
+use super::session::Side;
+use super::stage::{self, Operation, StagedPart, lake_error, parts_of};
+use super::{Links, Phase, Sync};
 use crate::change::{MergeMode, RunId};
 use crate::config::{OnChange, Table};
 use crate::error::{Disposition, Error, Kind, Result};
@@ -44,10 +44,6 @@ pub const FAIL_AFTER_ALTER: &str = "load.after_alter";
 pub const FAIL_AFTER_STAGING: &str = "load.after_staging";
 /// Failpoint: the transaction is committed; the tag is missing.
 pub const FAIL_AFTER_APPLY: &str = "load.after_apply";
-
-pub(super) fn lake_error(message: String) -> Error {
-    Error::new(Kind::Lake, Disposition::Definite, message)
-}
 
 /// The lake table of a configured table; an error where there is none.
 pub(super) async fn lake_table(sync: &Sync, table: &Table) -> Result<LakeTable> {
@@ -577,11 +573,27 @@ pub(super) async fn plan(
     let altered = altered.map(|statement| statement.by_hand());
     Ok(LoadPlan {
         loaded_sequence_number: state.as_ref().map(|state| state.sequence_number),
-        snapshots_behind: look::behind(lake, state.as_ref()),
+        snapshots_behind: behind(lake, state.as_ref()),
         creates_target,
         schema_changes: steps.iter().map(evolve::Step::change).collect(),
         statements: altered
             .chain([sql::define::create_staging(&staging).sql, apply.sql])
             .collect(),
     })
+}
+
+/// Snapshots newer than the loaded one. At least one while the loaded one is not the current one: the table may have
+/// been rolled back to an older one.
+pub(super) fn behind(lake: Option<&LakeTable>, state: Option<&LoadState>) -> usize {
+    let Some(lake) = lake else { return 0 };
+    let current = lake.current_snapshot_id();
+    if current.is_none() || current == state.map(|state| state.snapshot_id) {
+        return 0;
+    }
+    let loaded = state.map_or(0, |state| state.sequence_number);
+    let snapshots = lake.snapshots();
+    let newer = snapshots
+        .iter()
+        .filter(|snapshot| snapshot.sequence_number > loaded);
+    newer.count().max(1)
 }

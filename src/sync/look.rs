@@ -166,25 +166,9 @@ fn target_status(
 ) -> Result<TargetStatus> {
     Ok(TargetStatus {
         table: table.target.to_string(),
-        snapshots_behind: behind(lake, state.as_ref()),
+        snapshots_behind: load::behind(lake, state.as_ref()),
         snapshot_id: state.as_ref().map(|state| state.snapshot_id),
         sequence_number: state.as_ref().map(|state| state.sequence_number),
         loaded_at: state.map(|state| state.loaded_at),
     })
-}
-
-/// Snapshots newer than the loaded one. At least one while the loaded one is not the current one: the table may have
-/// been rolled back to an older one.
-pub(super) fn behind(lake: Option<&LakeTable>, state: Option<&LoadState>) -> usize {
-    let Some(lake) = lake else { return 0 };
-    let current = lake.current_snapshot_id();
-    if current.is_none() || current == state.map(|state| state.snapshot_id) {
-        return 0;
-    }
-    let loaded = state.map_or(0, |state| state.sequence_number);
-    let snapshots = lake.snapshots();
-    let newer = snapshots
-        .iter()
-        .filter(|snapshot| snapshot.sequence_number > loaded);
-    newer.count().max(1)
 }

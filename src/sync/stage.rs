@@ -6,7 +6,6 @@
 //! when every channel has had all of its own acknowledged and their sum is what was fed; until then nothing merges
 //! them, and the next load drops the heap.
 
-use super::load::lake_error;
 use super::{Links, Phase, Sync};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::lake::{BatchStream, Delta, LakeTable, Segment};
@@ -283,4 +282,8 @@ fn staged_batch(schema: &SchemaRef, batch: &RecordBatch, part: &StagedPart) -> R
     columns.push(Arc::new(Int32Array::from_value(part.number, rows)));
     RecordBatch::try_new(Arc::clone(schema), columns)
         .map_err(|error| lake_error(format!("rows of the lake do not have its schema: {error}")))
+}
+
+pub(super) fn lake_error(message: String) -> Error {
+    Error::new(Kind::Lake, Disposition::Definite, message)
 }

@@ -103,15 +103,6 @@ const CIRCLES: &[&[&str]] = &[
         "src/source/timestamp.rs",
         "src/source.rs",
     ],
-    &[
-        "src/sync/backfill.rs",
-        "src/sync/extract.rs",
-        "src/sync/load.rs",
-        "src/sync/look.rs",
-        "src/sync/retry.rs",
-        "src/sync/stage.rs",
-        "src/sync.rs",
-    ],
 ];
 
 /// Every file of Rust beneath a folder.

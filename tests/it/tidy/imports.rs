@@ -1,7 +1,7 @@
 //! Which file uses which, and the circles among them.
 //!
 //! A file uses another when it names something in it: by `use`, or by a path in the code. A name that a file only hands
-//! on (`pub use`) counts as one of the file that it comes from.
+//! on (`pub use`, or an import that its children name over `super`) counts as one of the file that it comes from.
 
 use super::rust;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,8 +17,9 @@ struct File {
     path: PathBuf,
     /// Paths of names used.
     uses: Vec<Module>,
-    /// Name handed on -> path of where it comes from.
-    exports: BTreeMap<String, Module>,
+    /// Name handed on -> path of where it comes from, and whether to everyone: what is merely imported, only the
+    /// files beneath this one can name.
+    exports: BTreeMap<String, (Module, bool)>,
 }
 
 /// `src/lake/read/scan.rs` -> `lake::read::scan`; the roots are the empty path.
@@ -52,7 +53,7 @@ pub fn graph(sources: &[(PathBuf, Vec<char>)]) -> Graph {
         let used = file
             .uses
             .iter()
-            .filter_map(|path| owner(path, &files, 0))
+            .filter_map(|path| owner(path, home, &files, 0))
             .filter(|owner| *owner != home)
             .map(|owner| files[owner].path.clone());
         graph.insert(file.path.clone(), used.collect());
@@ -85,11 +86,11 @@ fn read(path: &Path, home: &Module, code: &[char], known: &BTreeSet<Module>) -> 
             let Some(path) = resolve(&path, home, known) else {
                 continue;
             };
-            if before.trim().is_empty() {
-                file.uses.push(path);
-            } else {
-                file.exports.insert(name, path);
+            let is_private = before.trim().is_empty();
+            if is_private {
+                file.uses.push(path.clone());
             }
+            file.exports.insert(name, (path, !is_private));
         }
         rest[at..end].fill(' ');
     }
@@ -178,6 +179,7 @@ fn resolve(path: &Module, home: &Module, known: &BTreeSet<Module>) -> Option<Mod
 /// The file that a path leads to: that of the longest prefix, or, if that one hands the name on, the file it is from.
 fn owner<'a>(
     path: &[String],
+    from: &Module,
     files: &'a BTreeMap<Module, File>,
     depth: usize,
 ) -> Option<&'a Module> {
@@ -185,11 +187,12 @@ fn owner<'a>(
         .rev()
         .find_map(|length| Some((length, files.get_key_value(&path[..length])?)))?;
     let handed_on = path.get(length).and_then(|name| file.exports.get(name));
+    let beneath = from.len() > module.len() && from.starts_with(module);
     match handed_on {
-        Some(source) if depth < 8 => {
+        Some((source, to_everyone)) if (*to_everyone || beneath) && depth < 8 => {
             let mut whole = source.clone();
             whole.extend(path[length + 1..].iter().cloned());
-            owner(&whole, files, depth + 1)
+            owner(&whole, from, files, depth + 1)
         }
         Some(_) | None => Some(module),
     }

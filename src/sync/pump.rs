@@ -1,0 +1,37 @@
+//! Rows from a channel of the source to whoever writes them.
+
+use crate::error::{Kind, Result};
+use crate::mssql::channel::Channel;
+use crate::mssql::rows::{BatchLimits, Decoder};
+use crate::mssql::sql::Statement;
+use arrow_array::RecordBatch;
+use tokio::sync::mpsc;
+
+/// Batches between reader and writer.
+const BATCHES_IN_FLIGHT: usize = 1;
+
+/// Runs a statement on a channel and hands its batches to `write` while they come; the rows, and what `write`
+/// answered. `write` owns the receiver, so that its failure ends the reader.
+pub(super) async fn pump<T>(
+    channel: &mut Channel,
+    statement: &Statement,
+    decoder: &mut Decoder,
+    write: impl AsyncFnOnce(mpsc::Receiver<RecordBatch>) -> Result<T>,
+) -> Result<(u64, T)> {
+    let (sender, batches) = mpsc::channel(BATCHES_IN_FLIGHT);
+    let limits = BatchLimits::default();
+    let read = async {
+        let counts = channel.read(statement, decoder, limits, &sender).await;
+        drop(sender);
+        counts.map_err(|error| error.on(Kind::Source))
+    };
+    let (counts, written) = tokio::join!(read, write(batches));
+    // The writer's failure is the cause where both failed: the reader only saw its receiver go away.
+    let written = written?;
+    Ok((counts?.rows, written))
+}
+
+/// When a commit is made, RFC 3339 in UTC.
+pub(super) fn now() -> String {
+    chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true)
+}

@@ -1,0 +1,137 @@
+//! A configured icesync and its connections.
+
+use super::observer::Observer;
+use crate::config::{Config, Database, Maintenance};
+use crate::error::{Disposition, Error, Kind, Result};
+use crate::lake::Warehouse;
+use crate::mssql::channel::Channel;
+use crate::mssql::control::Control;
+use crate::mssql::settings::Connection;
+use crate::target::state::Identity;
+use std::sync::Arc;
+use tokio::sync::{OnceCell, Semaphore};
+
+/// A configured icesync, ready to run.
+pub struct Sync {
+    pub(super) source: Option<Side>,
+    pub(super) target: Option<Side>,
+    pub(super) warehouse: Arc<Warehouse>,
+    pub(super) target_file_bytes: u64,
+    pub(super) maintenance: Maintenance,
+    pub(super) observer: Arc<dyn Observer>,
+}
+
+/// One side's parsed connection.
+#[derive(Debug, Clone)]
+pub(super) struct Side {
+    pub(super) connection: Connection,
+    pub(super) parallel_tables: usize,
+    /// Permits for the data connections of large tables beyond the first of each.
+    pub(super) channels: Arc<Semaphore>,
+    /// What the server calls itself and the database, once it was asked.
+    pub(super) identity: OnceCell<Identity>,
+}
+
+/// A worker's connections, opened when first needed and dropped when an error leaves them in doubt.
+#[derive(Default)]
+pub(super) struct Links {
+    pub(super) source: Option<Control>,
+    pub(super) source_rows: Option<Channel>,
+    pub(super) target: Option<Control>,
+    pub(super) target_rows: Option<Channel>,
+}
+
+impl Sync {
+    /// Checks connection strings and opens the warehouse; connects to nothing yet.
+    pub async fn new(config: &Config, observer: Arc<dyn Observer>) -> Result<Self> {
+        Ok(Self {
+            source: config
+                .source
+                .as_ref()
+                .map(|side| Side::of(side, "source"))
+                .transpose()?,
+            target: config
+                .target
+                .as_ref()
+                .map(|side| Side::of(side, "target"))
+                .transpose()?,
+            warehouse: Arc::new(Warehouse::open(&config.warehouse.location).await?),
+            target_file_bytes: config.warehouse.target_file_bytes,
+            maintenance: config.maintenance,
+            observer,
+        })
+    }
+
+    pub(super) fn source_side(&self) -> Result<&Side> {
+        self.source.as_ref().ok_or_else(|| missing_side("source"))
+    }
+
+    pub(super) fn target_side(&self) -> Result<&Side> {
+        self.target.as_ref().ok_or_else(|| missing_side("target"))
+    }
+}
+
+fn missing_side(side: &str) -> Error {
+    let message =
+        format!("the configuration has no `{side}:`; add `{side}: {{ connection: ... }}`");
+    Error::new(Kind::Config, Disposition::Definite, message)
+}
+
+impl Side {
+    fn of(side: &Database, name: &str) -> Result<Self> {
+        let connection = Connection::parse(side.connection.expose()).map_err(|error| {
+            Error::new(
+                Kind::Config,
+                Disposition::Definite,
+                format!("{name}.connection: {error}"),
+            )
+        })?;
+        Ok(Self {
+            connection,
+            parallel_tables: side.parallel_tables,
+            channels: Arc::new(Semaphore::new(side.parallel_channels - 1)),
+            identity: OnceCell::new(),
+        })
+    }
+}
+
+impl Links {
+    /// After a failure every connection is closed: what an unread reply or a half-done transaction left behind ends
+    /// with it.
+    pub(super) fn guard<T>(&mut self, result: Result<T>) -> Result<T> {
+        if result.is_err() {
+            *self = Self::default();
+        }
+        result
+    }
+
+    pub(super) async fn control<'a>(
+        slot: &'a mut Option<Control>,
+        side: &Side,
+        kind: Kind,
+    ) -> Result<&'a mut Control> {
+        if slot.is_none() {
+            let control = Control::connect(&side.connection)
+                .await
+                .map_err(|error| error.on(kind))?;
+            *slot = Some(control);
+        }
+        slot.as_mut()
+            .ok_or_else(|| Error::new(kind, Disposition::Transient, "no connection"))
+    }
+
+    pub(super) async fn rows<'a>(
+        slot: &'a mut Option<Channel>,
+        side: &Side,
+        kind: Kind,
+    ) -> Result<&'a mut Channel> {
+        if slot.is_none() {
+            let channel = Channel::connect(&side.connection)
+                .await
+                .map_err(|error| error.on(kind))?;
+            *slot = Some(channel);
+        }
+        slot.as_mut()
+            .ok_or_else(|| Error::new(kind, Disposition::Transient, "no connection"))
+    }
+}
