@@ -188,9 +188,8 @@ impl Sync {
             };
         }
         // Before the load, so that the snapshot loaded is the last one.
-        let committed = report.extract.as_ref();
-        if self.maintenance.auto && committed.is_some_and(|done| done.snapshot_id.is_some()) {
-            report.maintenance = self.maintain_lightly(run_id, table).await;
+        if let Some(number) = report.extract.as_ref().and_then(|done| done.sequence_number) {
+            report.maintenance = self.maintain_lightly(run_id, table, number).await;
         }
         let load = match action {
             Action::Extract => None,

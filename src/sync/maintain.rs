@@ -5,9 +5,9 @@
 //! and the next does the rest.
 //!
 //! After a commit, `extract` and `sync` do the part of it that is due, at amortised cost: files are merged once there
-//! are several of about one size, and snapshots are expired many at a time. Whether something may be due is read off
-//! the table's metadata, which the commit has in memory, so most runs open no further file. A failure is a
-//! warning: rows and checkpoint are committed by then.
+//! are several of about one size, and snapshots are expired many at a time. The commit's sequence number says when it
+//! is time to look, so most runs open no file for it. A failure is a warning: rows and checkpoint are committed by
+//! then.
 
 use super::Sync;
 use crate::change::RunId;
@@ -25,6 +25,16 @@ pub struct Chores {
     pub orphans: bool,
     /// Says what would be done; changes nothing.
     pub dry_run: bool,
+}
+
+/// How many commits go by between two looks at the number of snapshots.
+const EXPIRY_COMMITS: usize = 8;
+
+/// What it is time to look at after a commit.
+#[derive(Debug, Clone, Copy)]
+struct Due {
+    compaction: bool,
+    expiry: bool,
 }
 
 impl Sync {
@@ -104,15 +114,27 @@ impl Sync {
         Ok(())
     }
 
-    /// What is due after a commit to a table; none when nothing is.
+    /// What is due after a commit to a table, which made the snapshot with this sequence number; none when nothing is.
     pub(super) async fn maintain_lightly(
         &self,
         run_id: RunId,
         table: &Table,
+        sequence_number: i64,
     ) -> Option<MaintenanceReport> {
+        let every = |commits: usize| {
+            let commits = i64::try_from(commits.max(1)).unwrap_or(i64::MAX);
+            self.maintenance.auto && sequence_number % commits == 0
+        };
+        let due = Due {
+            compaction: every(self.maintenance.small_files),
+            expiry: every(EXPIRY_COMMITS),
+        };
+        if !due.compaction && !due.expiry {
+            return None;
+        }
         let clock = Instant::now();
         let mut done = MaintenanceReport::default();
-        if let Err(error) = self.due(run_id, table, &mut done).await {
+        if let Err(error) = self.maintain_due(run_id, table, due, &mut done).await {
             let error = error.on_table(table.source.to_string()).report();
             done.warnings.push(format!(
                 "the rows are committed, but maintaining the lake table failed: {error}"
@@ -122,7 +144,13 @@ impl Sync {
         (!done.is_nothing()).then_some(done)
     }
 
-    async fn due(&self, run_id: RunId, table: &Table, done: &mut MaintenanceReport) -> Result<()> {
+    async fn maintain_due(
+        &self,
+        run_id: RunId,
+        table: &Table,
+        due: Due,
+        done: &mut MaintenanceReport,
+    ) -> Result<()> {
         let Maintenance {
             small_files,
             snapshots_max,
@@ -137,7 +165,7 @@ impl Sync {
         else {
             return Ok(());
         };
-        if lake.compaction_is_due(small_files) {
+        if due.compaction {
             let options = CompactOptions {
                 run_id,
                 target_file_bytes: self.target_file_bytes,
@@ -150,7 +178,7 @@ impl Sync {
             done.compact = Some(lake.compact(&options).await?).filter(|done| done.files_before > 0);
         }
         let at_least = (snapshots_max / 10).max(16);
-        if lake.snapshots_count() >= snapshots_max + at_least {
+        if due.expiry && lake.snapshots_count() >= snapshots_max + at_least {
             let options = ExpireOptions {
                 snapshots_max,
                 age: Duration::MAX,

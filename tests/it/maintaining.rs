@@ -205,8 +205,17 @@ async fn a_copied_warehouse_is_relocated_and_goes_on() {
     let config = std::fs::read_to_string(world.path("icesync.yaml")).expect("read");
     let config = config.replace("./warehouse", "./elsewhere");
     std::fs::write(world.path("icesync.yaml"), config).expect("written");
+    let refused = world.run(&["sync"]);
+    refused.fails_with(1, &["icesync relocate --table dbo.t"]);
+    // Killed before the new metadata is published, the command changes nothing; killed after it, the table has moved.
+    for edge in ["lake.after_manifests", "lake.after_metadata"] {
+        let mut command = world.command(&["relocate"]);
+        command.env("ICESYNC_FAILPOINT", edge);
+        let killed = finish(command.spawn().expect("icesync starts"));
+        assert_eq!(killed.code, -1, "{edge}: {killed:#?}");
+    }
     let done = world.run(&["--json", "relocate"]).json();
-    assert_eq!(done["tables"][0]["moved"], json!(true), "{done:#}");
+    assert_eq!(done["tables"][0]["moved"], json!(false), "{done:#}");
     world.run(&["--json", "sync"]).json();
     equal(&mut world).await;
     let rows = lake_rows(&mut world).await;

@@ -13,7 +13,7 @@ use crate::change::RunId;
 use crate::failpoint;
 use crate::lake::error::{LakeError, Result};
 use crate::lake::keys::bounds::lowest;
-use crate::lake::maintain::group::{DEAD_SHARE, Group, Input, MAINTENANCE_ENTRY};
+use crate::lake::maintain::group::{DEAD_SHARE, Group, Input};
 use crate::lake::maintain::output::Output;
 use crate::lake::maintain::sort::{Order, RUN_BYTES, Sorter};
 use crate::lake::read::datafile::{OpenFile, Wanted};
@@ -111,22 +111,6 @@ impl LakeTable {
             }
         }
         Ok(done)
-    }
-
-    /// Whether it is time to look for files to merge: once for every so many commits since the last compaction. Read
-    /// off the metadata, without opening a file.
-    pub fn compaction_is_due(&self, commits: usize) -> bool {
-        let Some(current) = self.metadata().current_snapshot() else {
-            return false;
-        };
-        let compacted = self.metadata().snapshots().filter(|snapshot| {
-            let entries = &snapshot.summary().additional_properties;
-            entries.contains_key(MAINTENANCE_ENTRY)
-        });
-        let last = compacted.map(|snapshot| snapshot.sequence_number()).max();
-        let since = current.sequence_number() - last.unwrap_or(0);
-        let commits = i64::try_from(commits.max(1)).unwrap_or(i64::MAX);
-        since > 0 && since % commits == 0
     }
 
     /// The files to rewrite, as the options choose them, in groups.

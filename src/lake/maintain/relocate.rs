@@ -14,6 +14,8 @@
 //! build does not know of (partitions, columns of other engines) is carried over. Before the new metadata is
 //! published, every new manifest is parsed.
 
+use crate::failpoint;
+use crate::lake::FAIL_AFTER_MANIFESTS;
 use crate::lake::catalog::Version;
 use crate::lake::checkpoint::CHECKPOINT_PROPERTY;
 use crate::lake::error::{LakeError, Result};
@@ -74,7 +76,7 @@ impl Warehouse {
         let version = version.ok_or_else(missing)?;
         let from = version.metadata.location().trim_end_matches('/').to_owned();
         let mut done = Relocated {
-            moved: from != to,
+            moved: path_of(&from) != path_of(&to),
             from,
             to,
             snapshots: version.metadata.snapshots().len() as u64,
@@ -83,6 +85,8 @@ impl Warehouse {
             metadata_version: version.number,
         };
         if !done.moved {
+            // A relocation that was killed between the new metadata and the hint ends here.
+            self.catalog().settle(name, &version).await?;
             return Ok(done);
         }
         let mut moving = Move {
@@ -101,6 +105,7 @@ impl Warehouse {
         for folder in ["data", "metadata"] {
             moving.store.sync_directory(&directory(folder)).await?;
         }
+        failpoint::reach(FAIL_AFTER_MANIFESTS);
         match self.catalog().replace(name, &version, &metadata).await? {
             Some(_) => Ok(done),
             None => Err(LakeError::CommitConflict {

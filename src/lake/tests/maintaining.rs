@@ -367,3 +367,72 @@ async fn of_two_compactions_one_replaces_the_files() {
     );
     assert_eq!(read(&table, None).await, rows);
 }
+
+/// Peak memory of this process since it was last reset, in bytes.
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib: u64 = peak
+        .unwrap()
+        .trim()
+        .trim_end_matches(" kB")
+        .parse()
+        .unwrap();
+    kib << 10
+}
+
+/// Run alone: `cargo test --release --lib -- --ignored ten_million`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes"]
+async fn ten_million_rows_are_compacted_in_bounded_memory() {
+    const COMMITS: i64 = 20;
+    const ROWS: i64 = 500_000;
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+    for commit in 0..COMMITS {
+        let options = WriteOptions::new(WriteMode::Append, RunId::generate());
+        let mut writer = table.writer(options).await.unwrap();
+        for start in (0..ROWS).step_by(10_000) {
+            let rows = start..start + 10_000;
+            let rows =
+                rows.map(|at| row(at * COMMITS + commit, "a text of some length", at as i32));
+            writer
+                .write(batch(&rows.collect::<Vec<_>>()))
+                .await
+                .unwrap();
+        }
+        let prepared = writer.finish().await.unwrap();
+        let run = intent(&table, RunId::generate());
+        table.commit(prepared, run).await.unwrap();
+    }
+    let gone: Vec<i64> = (0..COMMITS * ROWS).step_by(97).collect();
+    commit(&mut table, WriteMode::Upsert, &[], &gone, false).await;
+    std::fs::write("/proc/self/clear_refs", "5").unwrap();
+    let before = peak_memory();
+    let clock = std::time::Instant::now();
+    let options = CompactOptions {
+        target_file_bytes: 1 << 30,
+        ..full()
+    };
+    let done = table.compact(&options).await.unwrap();
+    let peak = peak_memory();
+    println!(
+        "{done:?} in {:?}; peak {} MiB, {} before",
+        clock.elapsed(),
+        peak >> 20,
+        before >> 20
+    );
+    assert_eq!((done.groups, done.files_after), (1, 1));
+    assert_eq!(done.rows, (COMMITS * ROWS) as u64 - gone.len() as u64);
+    assert!(peak < 300 << 20, "{} MiB", peak >> 20);
+    let mut next = 0;
+    let mut rows = table.scan(None, None).await.unwrap();
+    while let Some(batch) = rows.try_next().await.unwrap() {
+        for &id in batch.column(0).as_primitive::<Int64Type>().values() {
+            next += i64::from(next % 97 == 0);
+            assert_eq!(id, next);
+            next += 1;
+        }
+    }
+    assert_eq!(next, COMMITS * ROWS);
+}
