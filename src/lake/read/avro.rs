@@ -417,4 +417,56 @@ mod tests {
         assert!(Type::parse(br#"{"type":"array","items":"nowhere"}"#).is_err());
         assert!(Container::open(b"PAR1").is_err());
     }
+
+    #[test]
+    fn every_codec_of_other_writers_is_read() {
+        use apache_avro::{Codec, DeflateSettings, Schema, Writer, ZstandardSettings};
+        let schema = r#"{"type":"record","name":"r","fields":[{"name":"a","type":"long","field-id":1},
+            {"name":"b","type":["null","string"],"field-id":2}]}"#;
+        let schema = Schema::parse_str(schema).unwrap();
+        for codec in [
+            Codec::Null,
+            Codec::Deflate(DeflateSettings::default()),
+            Codec::Snappy,
+            Codec::Zstandard(ZstandardSettings::default()),
+        ] {
+            let mut writer = Writer::with_codec(&schema, Vec::new(), codec);
+            for number in 0..50_000_i64 {
+                let text = (number % 3 > 0).then(|| format!("text {number}"));
+                let mut record = apache_avro::types::Record::new(&schema).unwrap();
+                record.put("a", number);
+                record.put("b", text);
+                writer.append(record).unwrap();
+            }
+            let file = writer.into_inner().unwrap();
+            let mut container = Container::open(&file).unwrap();
+            let Type::Record(fields) = container.schema.clone() else {
+                panic!("{:?}", container.schema);
+            };
+            let (mut block, mut expected) = (Vec::new(), 0);
+            while let Some(values) = container.next_block(&mut block).unwrap() {
+                let mut input = Input::new(&block);
+                for _ in 0..values {
+                    assert_eq!(input.long(), Ok(expected));
+                    if *input.variant(&fields[1].ty).unwrap() == Type::Null {
+                        assert_eq!(expected % 3, 0);
+                    } else {
+                        assert_eq!(input.text().unwrap(), format!("text {expected}"));
+                    }
+                    expected += 1;
+                }
+                assert!(input.is_empty());
+            }
+            assert_eq!(expected, 50_000, "{codec:?}");
+            // A file that ends within a block is no shorter file.
+            let mut cut = Container::open(&file[..file.len() - 20]).unwrap();
+            let ended = loop {
+                match cut.next_block(&mut block) {
+                    Ok(Some(_)) => {}
+                    other => break other,
+                }
+            };
+            assert!(ended.is_err(), "{codec:?}");
+        }
+    }
 }
