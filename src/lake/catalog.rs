@@ -11,6 +11,7 @@
 //! Iceberg has no requirement on a property.
 
 pub(in crate::lake) mod filesystem;
+pub(in crate::lake) mod previous;
 
 use crate::change::RunId;
 use crate::lake::checkpoint::checkpoint_of;

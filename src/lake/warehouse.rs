@@ -1,7 +1,7 @@
 //! A warehouse: its tables, opened and created.
 
 use crate::lake::catalog::filesystem::Filesystem;
-use crate::lake::catalog::{Catalog, KIND_PROPERTY, Version};
+use crate::lake::catalog::{Catalog, KIND_PROPERTY, Version, previous};
 use crate::lake::error::{LakeError, Result};
 use crate::lake::schema::{self, SCHEMA_PROPERTY};
 use crate::lake::store::Store;
@@ -83,6 +83,8 @@ impl Warehouse {
             ("write.update.mode", "merge-on-read"),
             ("write.merge.mode", "merge-on-read"),
             ("write.parquet.compression-codec", "zstd"),
+            (previous::ENABLED, "true"),
+            (previous::KEPT, "100"),
             (KIND_PROPERTY, kind),
         ])
         .into_iter()

@@ -41,6 +41,7 @@
 //! [`LakeError::PublishUnknown`], and no file is removed.
 
 use crate::failpoint;
+use crate::lake::catalog::previous::remove_previous;
 use crate::lake::catalog::{
     Catalog, Requirement, Version, metadata_json, next_metadata, understand,
 };
@@ -227,9 +228,18 @@ impl Filesystem {
             self.store.remove(&uri).await?;
             return Ok(None);
         }
-        if let Err(error) = self.hint_forward(location, number).await {
-            tracing::warn!(%uri, error = %error, "committed, but version-hint.text could not be written; \
-                other readers see the version before until the next run");
+        match self.hint_forward(location, number).await {
+            Ok(()) => {
+                let removed = remove_previous(&self.store, location, &version.metadata).await;
+                if let Err(error) = removed {
+                    tracing::warn!(%uri, error = %error, "committed, but old metadata files could not be removed; \
+                        the next commit tries again");
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%uri, error = %error, "committed, but version-hint.text could not be written; \
+                    other readers see the version before until the next run");
+            }
         }
         failpoint::reach(FAIL_AFTER_HINT);
         Ok(Some(version))

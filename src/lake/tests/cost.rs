@@ -182,3 +182,75 @@ async fn delete_files_are_bounded_when_their_manifests_are_large() {
         assert_eq!(left == count, count < DELETE_FILES_MAX, "{left} of {count}");
     }
 }
+
+#[tokio::test]
+async fn old_metadata_files_are_removed_oldest_first() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+    assert_eq!(
+        table.property("write.metadata.previous-versions-max"),
+        Some("100")
+    );
+    let versions = |table: &LakeTable| {
+        let files = files_in(table, "metadata").into_iter();
+        let versions = files.filter_map(|path| {
+            let name = path.file_name()?.to_str()?.to_owned();
+            name.strip_prefix('v')?
+                .strip_suffix(".metadata.json")?
+                .parse::<u64>()
+                .ok()
+        });
+        versions.collect::<BTreeSet<u64>>()
+    };
+    let set = |name: &str, value: &str| {
+        std::collections::HashMap::from([(name.to_owned(), value.to_owned())])
+    };
+    let off = set("write.metadata.delete-after-commit.enabled", "false");
+    table.set_properties(off).await.unwrap();
+    table
+        .set_properties(set("write.metadata.previous-versions-max", "5"))
+        .await
+        .unwrap();
+    for number in 0..12 {
+        commit(
+            &mut table,
+            WriteMode::Upsert,
+            &[row(1, "a", number)],
+            &[],
+            false,
+        )
+        .await;
+    }
+    assert_eq!(versions(&table), (1..=15).collect(), "switched off");
+    let on = set("write.metadata.delete-after-commit.enabled", "true");
+    table.set_properties(on).await.unwrap();
+    assert_eq!(
+        versions(&table),
+        (11..=16).collect(),
+        "those from before, too"
+    );
+    commit(
+        &mut table,
+        WriteMode::Upsert,
+        &[row(1, "a", 99)],
+        &[],
+        false,
+    )
+    .await;
+    assert_eq!(versions(&table), (12..=17).collect());
+    // What a crash has left is removed by the next commit; another program's files are not.
+    let folder = Path::new(table.location().strip_prefix("file://").unwrap()).join("metadata");
+    std::fs::write(folder.join("v11.metadata.json"), "left").unwrap();
+    std::fs::write(folder.join("00003-of-another.metadata.json"), "other").unwrap();
+    commit(
+        &mut table,
+        WriteMode::Upsert,
+        &[row(1, "a", 100)],
+        &[],
+        false,
+    )
+    .await;
+    assert_eq!(versions(&table), (13..=18).collect());
+    assert!(folder.join("00003-of-another.metadata.json").exists());
+    assert_eq!(read(&table, None).await, [row(1, "a", 100)]);
+}
