@@ -31,11 +31,11 @@ const MANIFEST_SMALL: i64 = 1 << 20;
 const FILES_AT_ONCE: usize = 8;
 
 /// The delete files of a data file, `own`, that a new one with `fresh` positions takes in.
-pub(in crate::lake) fn taken_in<'f>(
-    mut own: Vec<&'f Arc<LiveFile>>,
+pub(in crate::lake) fn taken_in(
+    mut own: Vec<&Arc<LiveFile>>,
     fresh: u64,
     manifest_bytes: impl Fn(&LiveFile) -> i64,
-) -> Vec<&'f Arc<LiveFile>> {
+) -> Vec<&Arc<LiveFile>> {
     own.sort_by_key(|delete| delete.file.record_count());
     let too_many = own.len() + 1 > DELETE_FILES_MAX;
     let (mut positions, mut taken) = (fresh, Vec::new());

@@ -64,9 +64,9 @@ async fn look_up_again(
     let encoder = KeyEncoder::new(&table.shape)?;
     let mut index = DeleteIndex::default();
     let own = prepared.own.iter();
-    let own = own.map(|own| (own.file.clone(), own.dead.clone()));
+    let own = own.map(|own| (Box::new(own.file.clone()), own.dead.clone()));
     let parked = prepared.parked.iter();
-    let parked = parked.map(|file| (file.clone(), Positions::new()));
+    let parked = parked.map(|file| (Box::new(file.clone()), Positions::new()));
     let own = own.chain(parked);
     // One file at a time: its keys are all that is held.
     let files = own
@@ -75,7 +75,7 @@ async fn look_up_again(
     for file in files.collect::<Vec<_>>() {
         let keys = match &file {
             Written::Own((file, dead)) => {
-                keys_of(table, &encoder, file, &Wanted::Except(dead)).await?
+                keys_of(table, &encoder, file.as_ref(), &Wanted::Except(dead)).await?
             }
             Written::Lost((live, rows)) => {
                 keys_of(table, &encoder, &live.file, &Wanted::Only(rows)).await?
@@ -103,7 +103,7 @@ async fn look_up_again(
 
 /// Rows whose keys have to be found again: our own, and those that we had found in files that are gone.
 enum Written {
-    Own((DataFile, Positions)),
+    Own((Box<DataFile>, Positions)),
     Lost((Arc<LiveFile>, Positions)),
 }
 
