@@ -201,6 +201,11 @@ async fn spark_name_mapped_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn spark_gzip_goes_on() {
+    reads_and_goes_on("spark-gzip", false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pyiceberg_folder_goes_on() {
     reads_and_goes_on("pyiceberg-folder", true).await;
 }
