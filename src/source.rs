@@ -29,6 +29,14 @@
 //! bound that the server has not reached, as after a restore), reads the whole table, NULL and future watermarks
 //! included, with the upper bound taken before.
 //!
+//! # Why no version is there twice
+//!
+//! A mirror keeps one row a key, so reading a row again does no harm, and a whole read of a mirror has no upper end.
+//! A history keeps each version. Its whole reads end where the next window begins, and include the rows without a
+//! watermark, which no window shows. What a window reads again on purpose (`overlap`), what a bound that moved back
+//! brings again, and what a whole read after a change of strategy brings, is compared with the lake before it is
+//! written (`lake/write/compare.rs`).
+//!
 //! # Isolation
 //!
 //! Under SNAPSHOT all statements of a read see one state. Under READ COMMITTED with row versions each statement
@@ -61,7 +69,7 @@ use crate::error::{Disposition, Error, Kind};
 use crate::mssql::control::{Class, Control};
 use crate::mssql::error::MssqlError;
 use crate::mssql::sql::Statement;
-use crate::mssql::sql::read::{self, Closed, Locking, PageCursor, Range};
+use crate::mssql::sql::read::{self, Closed, Locking, PageCursor, Range, Until};
 use crate::schema::{Column, KeyOrigin, SqlType, TableKind, TableName, TableSchema};
 
 /// Lag and overlap beyond this are a mistake.
@@ -307,6 +315,10 @@ pub struct ExtractPlan {
     pub needs_fence: bool,
     /// No two rows that are read have the same key.
     pub distinct_keys: bool,
+    /// Every statement sees one state of the table, so a row that a whole read does not bring is not there.
+    pub sees_one_state: bool,
+    /// The lake keeps each version that is read, so no version may be read twice.
+    keeps_versions: bool,
     table: TableSchema,
     locking: Locking,
 }
@@ -322,7 +334,10 @@ impl ExtractPlan {
         match (self.range(), self.page_rows) {
             (Some(range), Some(rows)) => read::first_page(&self.table, self.locking, &range, rows),
             (Some(range), None) => read::window(&self.table, self.locking, &range),
-            (None, _) => read::all(&self.table, self.locking),
+            (None, _) => match self.until() {
+                Some(until) => read::all_until(&self.table, self.locking, &until),
+                None => read::all(&self.table, self.locking),
+            },
         }
     }
 
@@ -376,11 +391,25 @@ impl ExtractPlan {
             column: self.watermark_column?,
             lower: &self.window.lower.as_ref()?.text,
             upper: &self.window.upper.as_ref()?.text,
-            closed: match self.strategy {
-                Strategy::Sequence => Closed::Above,
-                Strategy::Full | Strategy::Timestamp | Strategy::RowVersion => Closed::Below,
-            },
+            closed: self.closed(),
         })
+    }
+
+    /// Where a whole read ends, if it must not bring what the next window brings.
+    fn until(&self) -> Option<Until<'_>> {
+        let column = self.watermark_column.filter(|_| self.keeps_versions)?;
+        Some(Until {
+            column,
+            upper: self.window.upper.as_ref().map(|upper| upper.text.as_str()),
+            closed: self.closed(),
+        })
+    }
+
+    fn closed(&self) -> Closed {
+        match self.strategy {
+            Strategy::Sequence => Closed::Above,
+            Strategy::Full | Strategy::Timestamp | Strategy::RowVersion => Closed::Below,
+        }
     }
 }
 
@@ -442,6 +471,7 @@ pub async fn plan(
         split = cuts::split(control, source, &reading, what, range_rows, &mut bounds).await?;
     }
     let mut plan = assemble(source, options, choice, reading, bounds);
+    plan.keeps_versions = kind == TableKind::History;
     plan.resumes = resumes.map(|(backfill, _)| backfill.clone());
     plan.needs_fence = split.is_some() && plan.window.upper.is_none();
     plan.split = split;
@@ -504,6 +534,8 @@ fn assemble(
         resumes: None,
         needs_fence: false,
         distinct_keys: bounds.full_read && reading.sees_one_state && source.key_is_unique(),
+        sees_one_state: reading.sees_one_state,
+        keeps_versions: false,
         table: source.schema.clone(),
         locking: reading.locking,
     }

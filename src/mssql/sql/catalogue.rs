@@ -6,7 +6,7 @@ use super::bounds::{self, Count, ServerClock, TimestampBounds};
 use super::define::{self, StagingColumn, StagingTable};
 use super::describe::describe;
 use super::merge::{self, BaseTypes, MergeColumn, MergePlan};
-use super::read::{self, Closed, Locking, PageCursor, Range};
+use super::read::{self, Closed, Locking, PageCursor, Range, Until};
 use super::state::{self, StateChange};
 use super::variant::{self, BaseType};
 use crate::change::{MergeMode, UpsertStatement};
@@ -198,6 +198,22 @@ impl Examples {
                 &variant,
                 read::window(table, Locking::None, &range),
             );
+            for upper in [Some(upper), None] {
+                let until = Until {
+                    column,
+                    upper,
+                    closed,
+                };
+                let variant = match upper {
+                    Some(_) => variant.clone(),
+                    None => format!("{variant}_empty"),
+                };
+                self.add(
+                    "all_until",
+                    &variant,
+                    read::all_until(table, Locking::None, &until),
+                );
+            }
             self.add(
                 "first_page",
                 &variant,

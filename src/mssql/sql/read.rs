@@ -31,6 +31,25 @@ pub enum Closed {
     Above,
 }
 
+impl Closed {
+    /// The operator before the upper bound.
+    fn end(self) -> &'static str {
+        match self {
+            Closed::Below => "<",
+            Closed::Above => "<=",
+        }
+    }
+}
+
+/// Where a read of a whole table ends.
+#[derive(Debug, Clone, Copy)]
+pub struct Until<'a> {
+    /// Position in [`TableSchema::columns`].
+    pub column: usize,
+    pub upper: Option<&'a str>,
+    pub closed: Closed,
+}
+
 /// Part of a column's order, as text of [`crate::change::Watermark`].
 #[derive(Debug, Clone, Copy)]
 pub struct Range<'a> {
@@ -56,6 +75,25 @@ pub fn all(table: &TableSchema, locking: Locking) -> Statement {
         columns(table),
         TableIdent(&table.name),
         locking.hint()
+    ))
+}
+
+/// The rows up to a bound and those without a watermark, unordered: everything that no later window will show.
+/// Without an upper bound no row had a watermark when it was asked for.
+pub fn all_until(table: &TableSchema, locking: Locking, until: &Until<'_>) -> Statement {
+    let mut params = Params::default();
+    let column = &table.columns[until.column];
+    let name = qualified(column);
+    let below = until.upper.map(|upper| {
+        let upper = typed(column, &params.text(upper));
+        format!("{name} {} {upper} OR ", until.closed.end())
+    });
+    params.into_statement(format!(
+        "SELECT {} FROM {} AS t{} WHERE {}{name} IS NULL OPTION (RECOMPILE);",
+        columns(table),
+        TableIdent(&table.name),
+        locking.hint(),
+        below.unwrap_or_default()
     ))
 }
 
@@ -99,10 +137,7 @@ pub fn next_page(
     let name = qualified(column);
     let upper = typed(column, &params.text(range.upper));
     let mark = typed(column, &params.text(&cursor.watermark));
-    let end = match range.closed {
-        Closed::Below => "<",
-        Closed::Above => "<=",
-    };
+    let end = range.closed.end();
     let keys: Vec<(&Column, Option<String>)> = table
         .key_columns()
         .zip(&cursor.key)
