@@ -11,7 +11,7 @@ use crate::lake::read::manifests::Files;
 use crate::lake::schema::Shape;
 use crate::lake::store::Store;
 use crate::lake::tags::{Tagged, Tags, TargetTags};
-use crate::schema::{LakeSchema, Role, TableKind, TableName};
+use crate::schema::{LakeField, LakeSchema, Role, TableKind, TableName};
 use iceberg::spec::{Snapshot, TableMetadata};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -292,13 +292,26 @@ impl LakeTable {
         Ok(rows)
     }
 
+    /// The field of the column that a history table follows.
+    fn followed_field(&self) -> Option<usize> {
+        if self.kind == TableKind::Mirror {
+            return None;
+        }
+        let followed = self.checkpoint().ok()??.watermark?.column;
+        let fields = &self.shape.schema.fields;
+        let is_followed = |field: &LakeField| field.name.eq_ignore_ascii_case(&followed);
+        fields.iter().position(is_followed)
+    }
+
     pub(in crate::lake) async fn files(&self, snapshot_id: Option<i64>) -> Result<Files> {
-        // Lookups compare the key columns; a delta of a history table asks for the greatest order number.
+        // Lookups compare the key columns; a delta of a history table asks for the greatest order number, and a
+        // window for the greatest watermark.
         let fields = self
             .shape
             .key_fields()
             .into_iter()
-            .chain(self.shape.position_of(Role::Seq));
+            .chain(self.shape.position_of(Role::Seq))
+            .chain(self.followed_field());
         let bounded: Vec<i32> = fields.map(|field| self.shape.ids[field]).collect();
         Files::of(
             &self.store,

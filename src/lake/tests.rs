@@ -3,6 +3,7 @@
 mod ancestry;
 mod catalog;
 mod committing;
+mod comparing;
 mod cost;
 mod deltas;
 mod disk;

@@ -9,12 +9,12 @@
 //! Position deletes take effect on data files of the same commit as well (the specification applies them to data of
 //! the same sequence number), which is what lets a later file replace rows of an earlier one.
 
+pub(in crate::lake) mod compare;
 pub(in crate::lake) mod file;
 pub(in crate::lake) mod options;
 mod order;
 pub(in crate::lake) mod parts;
 mod replace;
-mod reread;
 
 use crate::change::{Content, WriteCounts};
 use crate::failpoint;
@@ -24,12 +24,13 @@ use crate::lake::error::{LakeError, Result};
 use crate::lake::keys::encode::{KeyEncoder, KeySet, KeyState};
 use crate::lake::keys::lookup::LookupStats;
 use crate::lake::read::deletes::{DeleteIndex, Positions};
-use crate::lake::schema::is_history;
+use crate::lake::schema::{Shape, is_history};
 use crate::lake::table::{LakeTable, SEQ_PROPERTY};
+use crate::lake::write::compare::mirror::delete_unseen;
+use crate::lake::write::compare::{Compare, PositionsByPath};
 use crate::lake::write::file::{FileFormat, FileWriter, Finishing};
-use crate::lake::write::options::{WriteMode, WriteOptions};
-use crate::lake::write::order::Run;
-use crate::lake::write::reread::Buffered;
+use crate::lake::write::options::{Op, Reread, WriteMode, WriteOptions};
+use crate::lake::write::order::{Keys, Run};
 use crate::schema::mapping::arrow_type;
 use crate::schema::{Role, TableKind};
 use arrow_array::{
@@ -39,11 +40,12 @@ use arrow_row::{RowConverter, SortField};
 use arrow_schema::SchemaRef;
 use iceberg::spec::DataFile;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use twox_hash::XxHash3_128;
 
 /// A file is also closed when its keys take this much memory.
-const KEY_BYTES_MAX: usize = 40 << 20;
+pub(in crate::lake) const KEY_BYTES_MAX: usize = 40 << 20;
 
 /// Writes rows of one run to one table. Dropped or [abandoned](TableWriter::abandon), nothing of it is ever visible.
 pub struct TableWriter {
@@ -52,6 +54,11 @@ pub struct TableWriter {
     pub(in crate::lake) base: Arc<Base>,
     pub(in crate::lake) index: DeleteIndex,
     pub(in crate::lake) encoder: Option<Arc<KeyEncoder>>,
+    /// The keys of the file being written are held in memory.
+    pub(in crate::lake) tracked: bool,
+    /// Made with the first row, because it opens the base; none where no row is compared.
+    pub(in crate::lake) compare: Option<Compare>,
+    is_open: bool,
     format: Arc<FileFormat>,
     current: Current,
     closing: Option<Closing>,
@@ -64,7 +71,6 @@ pub struct TableWriter {
     source: Vec<usize>,
     source_schema: SchemaRef,
     seq_high: i64,
-    pub(in crate::lake) buffered: Buffered,
     pub(in crate::lake) run: Run,
 }
 
@@ -102,22 +108,22 @@ impl LakeTable {
 }
 
 impl TableWriter {
-    async fn new(table: LakeTable, options: WriteOptions) -> Result<Self> {
+    async fn new(table: LakeTable, mut options: WriteOptions) -> Result<Self> {
         table.check_writable()?;
         let base = Arc::new(Base::of(&table));
         let keyed = !table.shape.schema.key.is_empty();
-        let tracked = match options.mode {
-            WriteMode::Append => base.snapshot_id().is_some(),
-            WriteMode::ReplaceAll => table.kind() == TableKind::Mirror && !options.distinct_keys,
-            WriteMode::Upsert if !keyed => {
-                return Err(LakeError::NoKey {
-                    table: table.name.clone(),
-                    what: "replaced",
-                });
-            }
-            WriteMode::Upsert => true,
-        };
-        let encoder = if keyed && tracked {
+        if options.mode == WriteMode::Refresh && !(keyed && base.snapshot_id().is_some()) {
+            // There is nothing to compare with.
+            options.mode = WriteMode::ReplaceAll;
+        }
+        if options.mode == WriteMode::Upsert && !keyed {
+            return Err(LakeError::NoKey {
+                table: table.name.clone(),
+                what: "replaced",
+            });
+        }
+        let tracked = keyed && tracks(&table, &base, &options);
+        let encoder = if tracked {
             Some(Arc::new(KeyEncoder::new(&table.shape)?))
         } else {
             None
@@ -150,6 +156,9 @@ impl TableWriter {
             base,
             index: DeleteIndex::default(),
             encoder,
+            tracked,
+            compare: None,
+            is_open: false,
             format,
             current: Current::default(),
             closing: None,
@@ -160,7 +169,6 @@ impl TableWriter {
             content,
             source,
             source_schema,
-            buffered: Buffered::default(),
             run: Run::default(),
         })
     }
@@ -170,16 +178,63 @@ impl TableWriter {
         &self.source_schema
     }
 
-    /// Writes rows in order; a later row with the same key wins.
+    /// Writes rows in order; a later row with the same key wins. Rows that the table has are not written, as the
+    /// options say.
     pub async fn write(&mut self, batch: RecordBatch) -> Result<()> {
-        self.flush_overlap().await?;
-        self.write_rows(batch).await
+        self.write_with_overlap(batch, None).await
     }
 
-    pub(in crate::lake) async fn write_in_order(&mut self, batch: RecordBatch) -> Result<()> {
+    /// Looks at the base, once.
+    pub(in crate::lake) async fn open(&mut self) -> Result<()> {
+        if std::mem::replace(&mut self.is_open, true) || self.base.snapshot_id().is_none() {
+            return Ok(());
+        }
+        let base = self.base.files().await?;
+        self.compare = Compare::new(&self.table.shape, &base, &self.options)?;
+        let keyed = !self.table.shape.schema.key.is_empty();
+        if self.encoder.is_none() && keyed && self.compare.is_some() {
+            self.encoder = Some(Arc::new(KeyEncoder::new(&self.table.shape)?));
+        }
+        Ok(())
+    }
+
+    pub(in crate::lake) fn compares_keys(&self) -> bool {
+        self.options.compares_keys && !self.table.shape.schema.key.is_empty()
+    }
+
+    /// Rows of the base that were met again.
+    pub(in crate::lake) fn take_seen(&mut self) -> PositionsByPath {
+        let compare = self.compare.as_mut();
+        compare
+            .map(|compare| std::mem::take(&mut compare.seen))
+            .unwrap_or_default()
+    }
+
+    /// Shape and encoder of the keys that rows are compared by.
+    pub(in crate::lake) fn lookup_parts(&self) -> Option<(Arc<Shape>, Arc<KeyEncoder>)> {
+        self.compare.as_ref().and_then(Compare::lookup_parts)
+    }
+
+    pub(in crate::lake) async fn write_in_order(
+        &mut self,
+        batch: RecordBatch,
+        keys: Option<Keys<'_>>,
+    ) -> Result<()> {
         if let Some(content) = &mut self.content {
             content.add(&batch)?;
         }
+        let encoded = match (&self.encoder, keys) {
+            (Some(encoder), None) if self.tracked => {
+                let columns: Vec<ArrayRef> = self
+                    .key_columns()
+                    .map(|at| batch.column(at).clone())
+                    .collect();
+                Some(encoder.encode(&columns)?)
+            }
+            _ => None,
+        };
+        let keys = keys.or(encoded.as_ref().map(Keys::Batch));
+        let keys = keys.filter(|_| self.tracked);
         let mut start = 0;
         while start < batch.num_rows() {
             if self.is_full() {
@@ -187,10 +242,25 @@ impl TableWriter {
             }
             let room = self.options.key_rows_max.max(1) - self.current.keys.len();
             let rows = (batch.num_rows() - start).min(room);
+            self.hold_keys(keys, start..start + rows);
             self.write_slice(batch.slice(start, rows)).await?;
             start += rows;
         }
         Ok(())
+    }
+
+    /// Holds the keys of rows that are written next.
+    fn hold_keys(&mut self, keys: Option<Keys<'_>>, rows: Range<usize>) {
+        let Some(keys) = keys else { return };
+        let current = &mut self.current;
+        for (position, row) in (current.rows..).zip(rows) {
+            let before = current.keys.insert(keys.of(row), KeyState::Row(position));
+            if let Some(KeyState::Row(before)) = before
+                && self.options.mode != WriteMode::Append
+            {
+                current.dead.insert(u64::from(before));
+            }
+        }
     }
 
     fn is_full(&self) -> bool {
@@ -205,36 +275,26 @@ impl TableWriter {
     async fn write_slice(&mut self, batch: RecordBatch) -> Result<()> {
         let first = self.current.rows;
         let rows = batch.num_rows() as u32;
-        if let Some(encoder) = &self.encoder {
-            let columns: Vec<ArrayRef> = self
-                .key_columns()
-                .map(|at| batch.column(at).clone())
-                .collect();
-            let encoded = encoder.encode(&columns)?;
-            let current = &mut self.current;
-            for (row, key) in (first..).zip(encoded.iter()) {
-                let before = current.keys.insert(key.as_ref(), KeyState::Row(row));
-                if let Some(KeyState::Row(before)) = before
-                    && self.options.mode != WriteMode::Append
-                {
-                    current.dead.insert(u64::from(before));
-                }
-            }
-        }
         let batch = self.completed(&batch)?;
-        let file = self.current.file.get_or_insert_with(|| {
-            // A run may write to a table twice (after a refused commit), so its id alone is no name.
-            let uri = format!(
-                "{}/data/{}-{}.parquet",
-                self.table.location,
-                self.options.run_id,
-                uuid::Uuid::new_v4().simple()
-            );
-            FileWriter::start(self.table.store.clone(), uri, self.format.clone())
-        });
-        file.write(batch).await?;
+        let mut file = match self.current.file.take() {
+            Some(file) => file,
+            None => self.start_file(),
+        };
+        let written = file.write(batch).await;
+        self.current.file = Some(file);
         self.current.rows = first + rows;
-        Ok(())
+        written
+    }
+
+    pub(in crate::lake) fn start_file(&self) -> FileWriter {
+        // A run may write to a table twice (after a refused commit), so its id alone is no name.
+        let uri = format!(
+            "{}/data/{}-{}.parquet",
+            self.table.location,
+            self.options.run_id,
+            uuid::Uuid::new_v4().simple()
+        );
+        FileWriter::start(self.table.store.clone(), uri, self.format.clone())
     }
 
     /// Positions of the key columns in a batch of source fields.
@@ -246,7 +306,7 @@ impl TableWriter {
     /// Deletes rows by key; the batch holds the key columns in key order. A key written before is deleted as well,
     /// one written afterwards stays.
     pub async fn delete_keys(&mut self, keys: &RecordBatch) -> Result<()> {
-        self.flush_overlap().await?;
+        self.flush_compared().await?;
         self.flush_run().await?;
         let Some(encoder) = self.encoder.clone() else {
             return Err(LakeError::NoKey {
@@ -254,7 +314,7 @@ impl TableWriter {
                 what: "deleted",
             });
         };
-        if self.options.mode == WriteMode::Append {
+        if self.options.mode == WriteMode::Append || !self.tracked {
             return Err(LakeError::UnsupportedTable {
                 table: self.table.name.clone(),
                 reason: "rows that are only appended cannot be deleted".to_owned(),
@@ -286,11 +346,6 @@ impl TableWriter {
             }
         }
         Ok(())
-    }
-
-    /// Whether a row with this key was written or deleted in the current file.
-    pub(in crate::lake) fn holds(&mut self, key: &[u8]) -> bool {
-        self.current.keys.contains(key)
     }
 
     pub(in crate::lake) fn check(&self, batch: &RecordBatch) -> Result<()> {
@@ -332,19 +387,11 @@ impl TableWriter {
         for (field, unfilled) in shape.schema.fields.iter().zip(&shape.unfilled) {
             let column: ArrayRef = match field.role {
                 _ if *unfilled => new_null_array(&arrow_type(field.ty), rows),
-                Role::Op => Arc::new(StringArray::from(vec![self.options.op.code(); rows])),
-                Role::Seq => {
-                    let first = self.seq_high + 1;
-                    self.seq_high += rows as i64;
-                    Arc::new(Int64Array::from_iter_values(first..=self.seq_high))
+                role if is_history(role) => {
+                    self.history_column(role, self.options.op, self.seq_high + 1, rows)
                 }
-                Role::CommittedAt => {
-                    let micros = self.options.committed_at.timestamp_micros();
-                    let column = TimestampMicrosecondArray::from(vec![micros; rows]);
-                    Arc::new(column.with_timezone(crate::schema::mapping::UTC))
-                }
+                Role::Op | Role::Seq | Role::CommittedAt => continue,
                 Role::Value | Role::Ticks | Role::Offset | Role::BaseType | Role::Srid => {
-                    debug_assert!(!is_history(field.role));
                     match given.next() {
                         Some(column) => column.clone(),
                         None => continue,
@@ -353,12 +400,36 @@ impl TableWriter {
             };
             columns.push(column);
         }
+        if shape.position_of(Role::Seq).is_some() {
+            self.seq_high += rows as i64;
+        }
         RecordBatch::try_new(self.table.shape.arrow.clone(), columns)
             .map_err(LakeError::arrow(self.table.name.to_string()))
     }
 
+    /// A column that history tables have beside the source's, for rows numbered from `first`.
+    pub(in crate::lake) fn history_column(
+        &self,
+        role: Role,
+        op: Op,
+        first: i64,
+        rows: usize,
+    ) -> ArrayRef {
+        match role {
+            Role::Seq => Arc::new(Int64Array::from_iter_values((first..).take(rows))),
+            Role::CommittedAt => {
+                let micros = self.options.committed_at.timestamp_micros();
+                let column = TimestampMicrosecondArray::from(vec![micros; rows]);
+                Arc::new(column.with_timezone(crate::schema::mapping::UTC))
+            }
+            Role::Op | Role::Value | Role::Ticks | Role::Offset | Role::BaseType | Role::Srid => {
+                Arc::new(StringArray::from(vec![op.code(); rows]))
+            }
+        }
+    }
+
     /// Closes the current file and looks its keys up.
-    async fn roll(&mut self) -> Result<()> {
+    pub(in crate::lake) async fn roll(&mut self) -> Result<()> {
         self.settle_closing().await?;
         let Current {
             file,
@@ -371,14 +442,14 @@ impl TableWriter {
             file: file.finish(),
             dead,
         });
-        if self.encoder.is_some() && self.options.mode != WriteMode::Append {
+        if self.tracked && self.options.mode != WriteMode::Append {
             keys.seal();
             self.replace(&keys).await?;
         }
         Ok(())
     }
 
-    async fn settle_closing(&mut self) -> Result<()> {
+    pub(in crate::lake) async fn settle_closing(&mut self) -> Result<()> {
         let Some(closing) = self.closing.take() else {
             return Ok(());
         };
@@ -393,16 +464,49 @@ impl TableWriter {
     }
 
     pub(in crate::lake) async fn complete(&mut self) -> Result<()> {
-        self.flush_overlap().await?;
+        if self.options.mode == WriteMode::Refresh
+            || self.options.reread == (Reread::Everything { vanished: true })
+        {
+            // Also without a row: then all that the table has is gone from the source.
+            self.open().await?;
+        }
+        self.flush_compared().await?;
+        self.write_vanished().await?;
         self.flush_run().await?;
-        let tracked = self.encoder.is_some() && self.options.mode != WriteMode::Append;
         self.roll().await?;
         self.settle_closing().await?;
-        if !tracked {
+        let counted = match self.options.mode {
+            WriteMode::Refresh => self.tracked || self.compare.is_some(),
+            WriteMode::Upsert | WriteMode::ReplaceAll => self.tracked,
+            WriteMode::Append => false,
+        };
+        if !counted {
             let own = self.own.iter().map(|own| own.file.record_count());
-            self.counts.inserted = own.sum();
+            self.counts.inserted = own.sum::<u64>() - self.counts.deleted;
         }
         Ok(())
+    }
+
+    /// At the end of a whole read: deletes the rows of the base that were not met.
+    async fn delete_rest(&mut self) -> Result<()> {
+        let seen = self.take_seen();
+        if self.options.mode == WriteMode::Refresh && self.compare.is_some() {
+            let base = self.base.files().await?;
+            let rest = delete_unseen(&self.table, &base, &seen, &mut self.pending).await?;
+            self.counts.deleted += rest;
+        }
+        Ok(())
+    }
+
+    /// Completes a file that is not added to the table.
+    pub(in crate::lake) async fn finish_private(&self, file: FileWriter) -> Result<DataFile> {
+        file.finish().await.map_err(|_| LakeError::Thread {
+            action: "writes Parquet",
+        })?
+    }
+
+    pub(in crate::lake) async fn remove_private(&self, uri: &str) {
+        remove(&self.table, uri).await;
     }
 
     pub(in crate::lake) fn content(&self) -> Option<Content> {
@@ -411,7 +515,11 @@ impl TableWriter {
 
     /// Completes the files; nothing is visible until the commit. After an error nothing is left of them.
     pub async fn finish(mut self) -> Result<PreparedCommit> {
-        if let Err(error) = self.complete().await {
+        let complete = match self.complete().await {
+            Ok(()) => self.delete_rest().await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = complete {
             self.abandon().await;
             return Err(error);
         }
@@ -441,7 +549,9 @@ impl TableWriter {
         // Wait for the threads, so that they do not complete a file after this. One that fails removes its own.
         let current = self.current.file.take().map(FileWriter::finish);
         let closing = self.closing.take().map(|closing| closing.file);
-        for file in current.into_iter().chain(closing) {
+        let spool = self.compare.as_mut().and_then(Compare::take_spool);
+        let spool = spool.map(FileWriter::finish);
+        for file in current.into_iter().chain(closing).chain(spool) {
             if let Ok(Ok(file)) = file.await {
                 remove(&self.table, file.file_path()).await;
             }
@@ -449,6 +559,22 @@ impl TableWriter {
         for own in &self.own {
             remove(&self.table, own.file.file_path()).await;
         }
+    }
+}
+
+/// Whether the keys of a file have to be held in memory while it is written.
+fn tracks(table: &LakeTable, base: &Base, options: &WriteOptions) -> bool {
+    match options.mode {
+        // Only to compare with what this write has added itself.
+        WriteMode::Append => {
+            base.snapshot_id().is_some()
+                && options.compares_keys
+                && options.reread != Reread::Nothing
+                && !options.distinct_keys
+        }
+        WriteMode::Refresh => !options.distinct_keys,
+        WriteMode::ReplaceAll => table.kind() == TableKind::Mirror && !options.distinct_keys,
+        WriteMode::Upsert => true,
     }
 }
 

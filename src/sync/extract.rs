@@ -23,7 +23,8 @@ use crate::config::{OnForeignCommit, Table};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::failpoint;
 use crate::lake::{
-    CommitIntent, LakeError, LakeTable, Op, PreparedCommit, TableWriter, WriteMode, WriteOptions,
+    CommitIntent, LakeError, LakeTable, Op, PreparedCommit, Reread, TableWriter, WriteMode,
+    WriteOptions,
 };
 use crate::mssql::channel::Channel;
 use crate::mssql::control::Control;
@@ -31,7 +32,7 @@ use crate::mssql::rows::Decoder;
 use crate::mssql::sql::read::PageCursor;
 use crate::report::ExtractReport;
 use crate::schema::drift::Recorded;
-use crate::schema::{LakeSchema, TableKind, TableSchema, mapping};
+use crate::schema::{LakeField, LakeSchema, Role, SqlType, TableKind, TableSchema, mapping};
 use crate::source::{self, ExtractPlan, Split};
 use arrow_array::RecordBatch;
 use std::collections::BTreeMap;
@@ -177,7 +178,7 @@ pub(super) async fn extract(
         schema_changes = following.changes;
         warnings.extend(following.warnings);
     }
-    let options = write_options(sync, run_id, table, &plan);
+    let options = write_options(sync, run_id, table, &lake, &plan);
     let extraction = Extraction {
         sync,
         table,
@@ -224,7 +225,10 @@ pub(super) async fn extract(
         schema_changes,
         warnings,
     };
-    if nothing_new(&prepared, &plan, checkpoint.as_ref()) {
+    // After a whole read the checkpoint stands for what the table is now, whoever made it so.
+    let known = lake.checkpoint()?.and_then(|known| known.snapshot_id);
+    let moved = plan.full_read && known != lake.current_snapshot_id();
+    if nothing_new(&prepared, &plan, checkpoint.as_ref()) && !moved {
         prepared.abandon(&lake).await;
     } else {
         let mut intent = intent(&prepared, run_id, &plan, read.base, &mut report);
@@ -254,13 +258,12 @@ fn nothing_new(
     plan: &ExtractPlan,
     checkpoint: Option<&Checkpoint>,
 ) -> bool {
-    let Some(checkpoint) = checkpoint else {
+    if checkpoint.is_none() {
         return false;
-    };
-    if plan.full_read {
-        return plan.strategy == Strategy::Full
-            && checkpoint.content.is_some()
-            && checkpoint.content == prepared.content();
+    }
+    if plan.full_read && plan.strategy != Strategy::Full {
+        // The bound is new even where no row is.
+        return false;
     }
     let counts = prepared.counts();
     counts.inserted + counts.updated + counts.deleted == 0
@@ -287,9 +290,7 @@ fn intent(
         run_id,
         strategy: plan.strategy,
         watermark: plan.window.upper.clone(),
-        content: prepared
-            .content()
-            .filter(|_| plan.strategy == Strategy::Full),
+        content: None,
         backfill: None,
         snapshot_id: None,
         committed_at: pump::now(),
@@ -322,24 +323,58 @@ async fn create(sync: &Sync, table: &Table, found: &Recorded) -> Result<LakeTabl
     }
 }
 
-fn write_options(sync: &Sync, run_id: RunId, table: &Table, plan: &ExtractPlan) -> WriteOptions {
+fn write_options(
+    sync: &Sync,
+    run_id: RunId,
+    table: &Table,
+    lake: &LakeTable,
+    plan: &ExtractPlan,
+) -> WriteOptions {
+    // Ranges that a ledger keeps are files of whole rows, whatever the lake has.
+    let kept = plan.split.is_some() && plan.window.upper.is_some();
     let mode = match (table.kind, plan.full_read) {
-        (TableKind::Mirror, true) => WriteMode::ReplaceAll,
+        (TableKind::Mirror, true) if kept => WriteMode::ReplaceAll,
+        (TableKind::Mirror, true) => WriteMode::Refresh,
         (TableKind::Mirror, false) => WriteMode::Upsert,
         (TableKind::History, _) => WriteMode::Append,
     };
+    let defaults = WriteOptions::new(mode, run_id);
+    // The bound of a read under a watermark hides the rows above it, which are not gone.
+    let sees_all = plan.strategy == Strategy::Full && plan.sees_one_state;
     WriteOptions {
         target_file_bytes: sync.target_file_bytes,
+        reread: match (table.kind, plan.full_read) {
+            (TableKind::Mirror, _) => defaults.reread,
+            (TableKind::History, true) => Reread::Everything { vanished: sees_all },
+            (TableKind::History, false) => reread::watermark_field(plan, lake.lake_schema())
+                .map_or(Reread::Everything { vanished: false }, Reread::UpTo),
+        },
         op: if plan.full_read {
             Op::Refresh
         } else {
             Op::Update
         },
-        content: plan.strategy == Strategy::Full,
+        content: false,
         refuse_foreign: table.on_foreign_commit == OnForeignCommit::Refuse,
         distinct_keys: plan.distinct_keys,
-        ..WriteOptions::new(mode, run_id)
+        compares_keys: keeps_keys_apart(plan.table(), lake.lake_schema()),
+        ..defaults
     }
+}
+
+/// Whether two keys of the source are two in the lake: `fidelity: standard` cuts off the seventh digit of a second.
+fn keeps_keys_apart(table: &TableSchema, lake: &LakeSchema) -> bool {
+    let positions = table.key.iter().flat_map(|key| &key.columns);
+    positions.zip(table.key_columns()).all(|(&at, column)| {
+        let is_kept = |field: &LakeField| field.source == Some(at) && field.role == Role::Ticks;
+        let is_cut = matches!(
+            column.ty,
+            SqlType::Time { scale: 7 }
+                | SqlType::DateTime2 { scale: 7 }
+                | SqlType::DateTimeOffset { scale: 7 }
+        );
+        !is_cut || lake.fields.iter().any(is_kept)
+    })
 }
 
 /// What was read, complete on disk and not committed.

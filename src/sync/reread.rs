@@ -27,11 +27,7 @@ pub fn mask(
     if plan.full_read || plan.window.lower.as_ref() == Some(previous) {
         return Ok(None);
     }
-    let Some(field) = shape
-        .fields
-        .iter()
-        .position(|field| field.source == Some(column) && field.role == Role::Value)
-    else {
+    let Some(field) = field_of(column, shape) else {
         return Ok(None);
     };
     let values = batch.column(field);
@@ -58,6 +54,17 @@ pub fn mask(
     };
     debug_assert_eq!(mask.null_count(), 0);
     Ok(Some(mask))
+}
+
+/// The lake's field of the column that a plan follows.
+pub fn watermark_field(plan: &ExtractPlan, lake: &LakeSchema) -> Option<usize> {
+    field_of(plan.watermark_column?, lake)
+}
+
+fn field_of(column: usize, lake: &LakeSchema) -> Option<usize> {
+    lake.fields
+        .iter()
+        .position(|field| field.source == Some(column) && field.role == Role::Value)
 }
 
 /// Microseconds since 1970 of a timestamp watermark, rounded up.

@@ -206,3 +206,143 @@ async fn history_keeps_every_version() {
     );
     assert_eq!(table(&snapshots)["snapshots"][1]["rows_total"], json!(5));
 }
+
+/// Versions in the lake as `rows_total` of the last snapshot says.
+fn versions(world: &World) -> Value {
+    let snapshots = world.run(&["--json", "snapshots"]).json();
+    let list = table(&snapshots)["snapshots"].as_array().cloned();
+    list.unwrap_or_default()
+        .last()
+        .map_or(json!(0), |last| last["rows_total"].clone())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_read_of_a_history_leaves_to_the_window_what_is_above_its_bound() {
+    let mut world = World::new(ORDERS).await;
+    world.config(
+        "  - source: dbo.orders\n    kind: history\n    change: { strategy: rowversion }\n",
+    );
+    let mut writer = crate::harness::server().connect(&world.source_db).await;
+    crate::harness::sql(
+        &mut writer,
+        "BEGIN TRAN; UPDATE dbo.orders SET amount = 99 WHERE order_id = 1",
+    )
+    .await;
+    world
+        .source("UPDATE dbo.orders SET amount = 98 WHERE order_id = 2")
+        .await;
+    // Row 2 is committed above the bound, which the open transaction holds down.
+    assert_eq!(extracted(&world)["inserted"], json!(3));
+    crate::harness::sql(&mut writer, "COMMIT").await;
+    assert_eq!(extracted(&world)["inserted"], json!(2));
+    assert_eq!(extracted(&world)["inserted"], json!(0));
+    // Four rows, one of them in two versions.
+    assert_eq!(versions(&world), json!(5));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_without_a_key_has_each_row_once() {
+    let mut world = World::new(
+        "CREATE TABLE dbo.events (what nvarchar(20) NULL, at datetime2(7) NULL)
+GO
+INSERT dbo.events VALUES (N'a', DATEADD(minute, -2, SYSUTCDATETIME())), (N'null', NULL),
+    (N'b', DATEADD(minute, -1, SYSUTCDATETIME()))
+GO
+INSERT dbo.events SELECT what, at FROM dbo.events WHERE what = N'a'",
+    )
+    .await;
+    world.config(
+        "  - source: dbo.events\n    kind: history\n    change: { strategy: timestamp, column: at, lag: 0s, \
+         overlap: 1h, clock: utc }\n",
+    );
+    assert_eq!(extracted(&world)["inserted"], json!(4));
+    for _ in 0..2 {
+        let again = extracted(&world);
+        assert_eq!(
+            (&again["snapshot_id"], &again["unchanged"]),
+            (&Value::Null, &json!(3)),
+            "{again:#}"
+        );
+    }
+    // One more of a row that is there twice, and a late row.
+    world
+        .source(
+            "INSERT dbo.events SELECT TOP (1) what, at FROM dbo.events WHERE what = N'a';
+            INSERT dbo.events VALUES (N'late', DATEADD(minute, -30, SYSUTCDATETIME()))",
+        )
+        .await;
+    assert_eq!(extracted(&world)["inserted"], json!(2));
+    assert_eq!(extracted(&world)["inserted"], json!(0));
+    assert_eq!(versions(&world), json!(6));
+    // Under another strategy the whole table is read again, and each row is there.
+    world.config("  - source: dbo.events\n    kind: history\n    change: { strategy: full }\n");
+    assert_eq!(extracted(&world)["inserted"], json!(0));
+    assert_eq!(versions(&world), json!(6));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_read_of_a_history_adds_what_differs_and_what_vanished() {
+    let mut world = World::new(
+        "CREATE TABLE dbo.orders (order_id int NOT NULL PRIMARY KEY, name varchar(10) NULL)
+GO
+INSERT dbo.orders VALUES (1, 'a'), (2, NULL), (3, 'c')",
+    )
+    .await;
+    world.config("  - source: dbo.orders\n    kind: history\n    change: { strategy: full }\n");
+    let added = |world: &World| {
+        let extract = extracted(world);
+        (extract["inserted"].clone(), extract["deleted"].clone())
+    };
+    assert_eq!(added(&world), (json!(3), json!(0)));
+    assert_eq!(added(&world), (json!(0), json!(0)));
+    world
+        .source(
+            "UPDATE dbo.orders SET name = 'b' WHERE order_id = 2; DELETE dbo.orders WHERE order_id = 3;
+            INSERT dbo.orders VALUES (4, 'd')",
+        )
+        .await;
+    assert_eq!(added(&world), (json!(2), json!(1)));
+    assert_eq!(added(&world), (json!(0), json!(0)));
+    // As it was before it was deleted: a version of its own.
+    world.source("INSERT dbo.orders VALUES (3, 'c')").await;
+    assert_eq!(added(&world), (json!(1), json!(0)));
+    assert_eq!(added(&world), (json!(0), json!(0)));
+    assert_eq!(versions(&world), json!(7));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_read_of_a_mirror_writes_and_loads_what_differs() {
+    let mut world = World::new(
+        "CREATE TABLE dbo.orders (order_id int NOT NULL PRIMARY KEY, name varchar(10) NULL)
+GO
+INSERT dbo.orders SELECT TOP (20000) ROW_NUMBER() OVER (ORDER BY (SELECT 1)), 'row'
+FROM sys.all_columns a CROSS JOIN sys.all_columns b",
+    )
+    .await;
+    for change in ["strategy: full", "strategy: full, range_rows: 2000"] {
+        world.config(&format!(
+            "  - source: dbo.orders\n    change: {{ {change} }}\n"
+        ));
+        world.run(&["--json", "sync"]).json();
+        world
+            .source(
+                "UPDATE dbo.orders SET name = 'x' + CONVERT(varchar(8), LEN(name)) WHERE order_id = 77;
+                DELETE dbo.orders WHERE order_id IN (5, 5000);
+                INSERT dbo.orders VALUES (30000 + (SELECT COUNT(*) FROM dbo.orders), 'new')",
+            )
+            .await;
+        let run = world.run(&["--json", "sync"]).json();
+        let extract = &table(&run)["extract"];
+        let counts = ["inserted", "updated"].map(|name| extract[name].clone());
+        assert_eq!(counts, [json!(1), json!(1)], "{change}: {run:#}");
+        assert!(
+            extract["bytes"].as_u64() < Some(20_000),
+            "{change}: {run:#}"
+        );
+        let rows =
+            "SELECT COUNT(*), SUM(CAST(order_id AS bigint)), COUNT(DISTINCT name) FROM dbo.orders";
+        assert_eq!(world.source_rows(rows).await, world.target_rows(rows).await);
+        let again = extracted(&world);
+        assert_eq!(again["snapshot_id"], Value::Null, "{change}");
+    }
+}

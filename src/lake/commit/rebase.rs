@@ -24,7 +24,11 @@ pub(in crate::lake) async fn rebase(
     let now = Arc::new(Base::of(table));
     let no_own = prepared.own.is_empty() && prepared.parked.is_empty();
     let written = !no_own || !prepared.pending.is_empty();
-    if prepared.options.mode == WriteMode::Upsert && written {
+    let looks_up = matches!(
+        prepared.options.mode,
+        WriteMode::Upsert | WriteMode::Refresh
+    );
+    if looks_up && written {
         let before = prepared.base.files().await?;
         let after = now.files().await?;
         look_up_again(prepared, table, &before, &after).await?;

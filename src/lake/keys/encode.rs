@@ -204,6 +204,11 @@ impl KeySet {
         self.ends.is_empty()
     }
 
+    /// Whether the keys came in ascending order, each once.
+    pub(in crate::lake) fn is_ascending(&self) -> bool {
+        !self.unordered
+    }
+
     /// Bytes held, about.
     pub(in crate::lake) fn bytes(&self) -> usize {
         self.bytes.len() + 4 * (self.ends.len() + self.states.len() + self.slots.len())

@@ -11,8 +11,23 @@ pub enum WriteMode {
     Append,
     /// A row replaces the one with its key.
     Upsert,
-    /// The rows written become the whole table.
+    /// The rows written become the whole table, in new files.
     ReplaceAll,
+    /// The rows written become the whole table; those that it has stay where they are.
+    Refresh,
+}
+
+/// Which rows of a write the table may have already. They are compared with it, and those that it has are dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reread {
+    /// None: each row is written.
+    Nothing,
+    /// Those that the caller marks.
+    Marked,
+    /// Those whose value of this field is not above the highest in the table.
+    UpTo(usize),
+    /// All: the whole source is read. With `vanished`, a history gets a version `D` for each key that is not read.
+    Everything { vanished: bool },
 }
 
 /// What `_op` of a history table says about the rows written.
@@ -43,6 +58,7 @@ impl Op {
 #[derive(Debug, Clone)]
 pub struct WriteOptions {
     pub mode: WriteMode,
+    pub reread: Reread,
     /// Of history tables.
     pub op: Op,
     /// The run, part of file names.
@@ -59,8 +75,11 @@ pub struct WriteOptions {
     pub key_rows_max: usize,
     pub compression: Compression,
     /// No two rows of the write have the same key, as the caller knows: the source enforces it, and a read saw one
-    /// state of it. With [`WriteMode::ReplaceAll`] keys are then not kept.
+    /// state of it. Keys of a whole read are then not kept.
     pub distinct_keys: bool,
+    /// Of a history: rows with one key in the lake have one key in the source. Where its fidelity cuts the key
+    /// off, rows are compared whole, as without a key.
+    pub compares_keys: bool,
     /// Whether to compute [`content`](crate::lake::PreparedCommit::content).
     pub content: bool,
     /// Whether the commit fails when another writer changed rows since the write began.
@@ -74,6 +93,10 @@ impl WriteOptions {
     pub fn new(mode: WriteMode, run_id: RunId) -> Self {
         Self {
             mode,
+            reread: match mode {
+                WriteMode::Refresh => Reread::Everything { vanished: false },
+                WriteMode::Append | WriteMode::Upsert | WriteMode::ReplaceAll => Reread::Marked,
+            },
             op: Op::Update,
             run_id,
             committed_at: Utc::now(),
@@ -82,8 +105,12 @@ impl WriteOptions {
             page_bytes: 256 << 10,
             dictionaries: Dictionaries::WhereValuesRepeat,
             key_rows_max: 1_000_000,
-            compression: Compression::Zstd(if mode == WriteMode::ReplaceAll { 1 } else { 2 }),
+            compression: Compression::Zstd(match mode {
+                WriteMode::ReplaceAll | WriteMode::Refresh => 1,
+                WriteMode::Append | WriteMode::Upsert => 2,
+            }),
             distinct_keys: false,
+            compares_keys: true,
             content: mode == WriteMode::ReplaceAll,
             refuse_foreign: false,
         }

@@ -34,11 +34,31 @@ pub(in crate::lake) struct Run {
     last: Vec<u8>,
 }
 
+/// The encoded keys of a batch, which are beside it from the sort to the lookup.
+#[derive(Clone, Copy)]
+pub(in crate::lake) enum Keys<'a> {
+    /// Of the batch as it came.
+    Batch(&'a Rows),
+    /// Of a sorted batch: for each row the batch and row that it came from.
+    Sorted(&'a [Rows], &'a [(usize, usize)]),
+}
+
+impl<'a> Keys<'a> {
+    pub(in crate::lake) fn of(self, row: usize) -> &'a [u8] {
+        match self {
+            Keys::Batch(keys) => keys.row(row).data(),
+            Keys::Sorted(batches, from) => {
+                let (batch, row) = from[row];
+                batches[batch].row(row).data()
+            }
+        }
+    }
+}
+
 impl TableWriter {
     pub(in crate::lake) async fn write_rows(&mut self, batch: RecordBatch) -> Result<()> {
-        self.check(&batch)?;
         let Some(encoder) = self.sorting() else {
-            return self.write_in_order(batch).await;
+            return self.write_in_order(batch, None).await;
         };
         let columns: Vec<ArrayRef> = self
             .key_columns()
@@ -46,7 +66,7 @@ impl TableWriter {
             .collect();
         let keys = encoder.encode(&columns)?;
         if self.run.batches.is_empty() && self.run.passes(&keys) {
-            return self.write_in_order(batch).await;
+            return self.write_in_order(batch, Some(Keys::Batch(&keys))).await;
         }
         self.run.rows += batch.num_rows();
         self.run.bytes += batch.get_array_memory_size() + keys.size();
@@ -69,7 +89,8 @@ impl TableWriter {
         for rows in order.chunks(BATCH_ROWS) {
             let sorted = interleave_record_batch(&batches, rows)
                 .map_err(LakeError::arrow(self.table.name.to_string()))?;
-            self.write_in_order(sorted).await?;
+            let keys = Keys::Sorted(&keys, rows);
+            self.write_in_order(sorted, Some(keys)).await?;
         }
         Ok(())
     }

@@ -38,7 +38,9 @@ use crate::lake::commit::base::Base;
 use crate::lake::commit::prepared::{PreparedCommit, remove};
 use crate::lake::error::{LakeError, Result};
 use crate::lake::table::LakeTable;
-use crate::lake::write::options::WriteOptions;
+use crate::lake::write::compare::PositionsByPath;
+use crate::lake::write::compare::mirror::delete_unseen;
+use crate::lake::write::options::{WriteMode, WriteOptions};
 use crate::lake::write::{OwnFile, TableWriter};
 use bytes::Bytes;
 use iceberg::spec::{DataFile, FormatVersion, read_data_files_from_avro, write_data_files_to_avro};
@@ -50,6 +52,9 @@ pub struct Part {
     own: Vec<OwnFile>,
     counts: WriteCounts,
     content: Option<Content>,
+    /// Of a whole read that was compared: rows of the base that are replaced, and those that were met again.
+    pending: PositionsByPath,
+    seen: PositionsByPath,
 }
 
 /// A part whose files are listed on disk, before a ledger names the list. Still private to this run.
@@ -107,14 +112,10 @@ impl TableWriter {
     /// otherwise. After an error nothing is left of them.
     pub async fn finish_part(mut self) -> Result<Part> {
         let complete = match self.complete().await {
-            Ok(())
-                if !self.pending.is_empty() || self.own.iter().any(|own| !own.dead.is_empty()) =>
-            {
-                Err(LakeError::UnsupportedTable {
-                    table: self.table.name.clone(),
-                    reason: "a part of a write cannot replace rows".to_owned(),
-                })
-            }
+            Ok(()) if self.replaces_more() => Err(LakeError::UnsupportedTable {
+                table: self.table.name.clone(),
+                reason: "a part of a write cannot replace rows".to_owned(),
+            }),
             complete => complete,
         };
         if let Err(error) = complete {
@@ -125,7 +126,17 @@ impl TableWriter {
             own: std::mem::take(&mut self.own),
             counts: self.counts,
             content: self.content(),
+            pending: std::mem::take(&mut self.pending),
+            seen: self.take_seen(),
         })
+    }
+}
+
+impl TableWriter {
+    /// Whether rows are replaced beyond those that a whole read was compared with.
+    fn replaces_more(&self) -> bool {
+        let replaces = !self.pending.is_empty() && self.options.mode != WriteMode::Refresh;
+        replaces || self.own.iter().any(|own| !own.dead.is_empty())
     }
 }
 
@@ -142,10 +153,17 @@ impl LakeTable {
             own: Vec::new(),
             counts: WriteCounts::default(),
             content: options.content.then_some(Content { rows: 0, hash: 0 }),
+            pending: BTreeMap::new(),
+            seen: BTreeMap::new(),
         };
         for part in parts {
             whole.own.extend(part.own);
             whole.counts.inserted += part.counts.inserted;
+            whole.counts.updated += part.counts.updated;
+            whole.counts.deleted += part.counts.deleted;
+            whole.counts.unchanged += part.counts.unchanged;
+            join(&mut whole.pending, part.pending);
+            join(&mut whole.seen, part.seen);
             if let (Some(sum), Some(content)) = (&mut whole.content, part.content) {
                 sum.rows += content.rows;
                 sum.hash = sum.hash.wrapping_add(content.hash);
@@ -153,19 +171,36 @@ impl LakeTable {
         }
         whole.counts.inserted += parked.iter().map(Parked::rows).sum::<u64>();
         let base = Arc::new(Base::of(self));
+        let mut pending = whole.pending;
+        let unseen = match options.mode {
+            WriteMode::Refresh => match base.files().await {
+                Ok(files) => delete_unseen(self, &files, &whole.seen, &mut pending).await,
+                Err(error) => Err(error),
+            },
+            WriteMode::Append | WriteMode::Upsert | WriteMode::ReplaceAll => Ok(0),
+        };
         let mut prepared = PreparedCommit::new(
             self,
             base,
             options,
             whole.own,
-            BTreeMap::new(),
+            pending,
             whole.counts,
             Default::default(),
             whole.content,
             crate::lake::write::seq_high(self),
         );
         prepared.parked = parked.into_iter().flat_map(|part| part.files).collect();
-        prepared.materialised(self).await
+        match unseen {
+            Ok(unseen) => {
+                prepared.counts.deleted += unseen;
+                prepared.materialised(self).await
+            }
+            Err(error) => {
+                prepared.abandon(self).await;
+                Err(error)
+            }
+        }
     }
 
     /// Lists the files of a part durably. After an error they are removed.
@@ -258,5 +293,11 @@ impl LakeTable {
         for uri in taken.iter().chain(unused) {
             remove(self, uri).await;
         }
+    }
+}
+
+fn join(all: &mut PositionsByPath, more: PositionsByPath) {
+    for (path, rows) in more {
+        *all.entry(path).or_default() |= rows;
     }
 }

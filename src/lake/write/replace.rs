@@ -54,7 +54,9 @@ impl TableWriter {
             }
         }
         self.stats.add(lookup.stats);
-        for (number, fate) in fates.into_iter().enumerate() {
+        // A whole read has counted its keys when it compared them.
+        let counted = self.options.mode == WriteMode::Refresh && self.compare.is_some();
+        for (number, fate) in fates.into_iter().enumerate().filter(|_| !counted) {
             fate.count(keys.state(number), &mut self.counts);
         }
         Ok(())

@@ -40,6 +40,11 @@ impl Sink for Collect {
 
 /// A table's rows, straight from the engine of the stand-in.
 pub fn rows(database: &str, table: &Table) -> Rows {
+    rows_where(database, table, "1 = 1")
+}
+
+/// Those of its rows that a condition holds for.
+pub fn rows_where(database: &str, table: &Table, condition: &str) -> Rows {
     let engine = server().engine().expect("the stand-in");
     let login = Login {
         user: "sa",
@@ -54,7 +59,11 @@ pub fn rows(database: &str, table: &Table) -> Rows {
         .iter()
         .map(|column| ident(&column.name))
         .collect();
-    let sql = format!("SELECT {} FROM {}", names.join(", "), table.full_name());
+    let columns = names.join(", ");
+    let sql = format!(
+        "SELECT {columns} FROM {} WHERE {condition}",
+        table.full_name()
+    );
     let mut sink = Collect::default();
     session.batch(&sql, &Arc::new(AtomicBool::new(false)), &mut sink);
     session.close();
@@ -117,6 +126,25 @@ impl Rows {
     pub fn and(mut self, other: &Self) -> Self {
         self.rows.extend(other.rows.iter().cloned());
         self
+    }
+
+    /// Without the rows of another table, each as often as it is there.
+    pub fn minus(&self, other: &Self) -> Self {
+        let mut gone = other.sorted();
+        let rows = self
+            .rows
+            .iter()
+            .filter(|row| match gone.binary_search(&exact(row)) {
+                Ok(at) => {
+                    gone.remove(at);
+                    false
+                }
+                Err(_) => true,
+            });
+        Self {
+            rows: rows.cloned().collect(),
+            columns: self.columns.clone(),
+        }
     }
 
     /// Every row as text, in an order of their own.
