@@ -188,7 +188,11 @@ impl Sync {
             };
         }
         // Before the load, so that the snapshot loaded is the last one.
-        if let Some(number) = report.extract.as_ref().and_then(|done| done.sequence_number) {
+        if let Some(number) = report
+            .extract
+            .as_ref()
+            .and_then(|done| done.sequence_number)
+        {
             report.maintenance = self.maintain_lightly(run_id, table, number).await;
         }
         let load = match action {

@@ -156,10 +156,10 @@ impl LakeTable {
         compared.extend(self.checkpoint()?.and_then(|found| found.snapshot_id));
         let longest = options.snapshots_max.saturating_mul(LAG_FACTOR);
         let recent = line.iter().take(longest);
-        let last = recent
+        let mut last = recent
             .enumerate()
             .filter(|(_, at)| compared.contains(&at.snapshot_id()));
-        if let Some((last, _)) = last.last() {
+        if let Some((last, _)) = last.next_back() {
             kept.extend(line[..=last].iter().map(|at| at.snapshot_id()));
         }
         kept.extend(compared);
