@@ -111,7 +111,9 @@ impl Segment {
                 .map(move |batch| only_above(&batch?, field, high))
                 .boxed(),
         };
-        let upserts = added.chain(self.rows_at(&self.revived, fields)).boxed();
+        let upserts = added
+            .chain(self.rows_at(self.revived.clone(), fields))
+            .boxed();
         let (Some(given), key) = (self.given.clone(), self.key.clone()) else {
             return upserts;
         };
@@ -126,7 +128,7 @@ impl Segment {
         let deletes = self
             .reading
             .live_rows(self.since.clone(), self.removed.clone(), self.key.clone())
-            .chain(self.rows_at(&self.thinned, &self.key))
+            .chain(self.rows_at(self.thinned.clone(), &self.key))
             .boxed();
         match self.given.clone() {
             Some(given) => deletes.map(move |batch| given.others(&batch?)).boxed(),
@@ -137,11 +139,11 @@ impl Segment {
     /// Streams the rows at positions of files.
     fn rows_at(
         &self,
-        files: &[(Arc<LiveFile>, Arc<Positions>)],
+        files: Vec<(Arc<LiveFile>, Arc<Positions>)>,
         fields: &Arc<Vec<usize>>,
     ) -> BatchStream {
         let (reading, fields) = (self.reading.clone(), fields.clone());
-        stream::iter(files.to_vec().into_iter().map(Ok))
+        stream::iter(files.into_iter().map(Ok))
             .and_then(move |(live, positions)| {
                 let (reading, fields) = (reading.clone(), fields.clone());
                 async move {
@@ -163,6 +165,9 @@ fn only_above(batch: &RecordBatch, column: usize, high: i64) -> Result<RecordBat
         .collect();
     filter_record_batch(batch, &wanted).map_err(LakeError::arrow("a history table"))
 }
+
+/// The earlier and the later snapshot of a segment.
+type Ends = (Option<i64>, i64);
 
 /// How a snapshot came from another.
 enum Lineage {
@@ -197,7 +202,7 @@ impl LakeTable {
     }
 
     /// The ends of the segments.
-    fn cuts(&self, from: Option<i64>, to: i64) -> Result<(Vec<(Option<i64>, i64)>, Basis)> {
+    fn cuts(&self, from: Option<i64>, to: i64) -> Result<(Vec<Ends>, Basis)> {
         if self.metadata().snapshot_by_id(to).is_none() {
             return Err(LakeError::SnapshotNotFound {
                 table: self.name.clone(),
