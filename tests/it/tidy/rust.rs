@@ -37,10 +37,14 @@ pub fn bare(text: &str) -> Vec<char> {
 }
 
 fn follows_name(text: &[char], at: usize) -> bool {
-    // `br` and `cr` begin raw literals as `r` does.
     let before = |back: usize| at.checked_sub(back).map(|at| text[at]);
     let is_name = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
-    is_name(before(1)) && !(matches!(before(1), Some('b' | 'c')) && !is_name(before(2)))
+    // `br` and `cr` begin raw literals as `r` does.
+    if matches!(before(1), Some('b' | 'c')) {
+        is_name(before(2))
+    } else {
+        is_name(before(1))
+    }
 }
 
 fn line_end(text: &[char], at: usize) -> usize {
@@ -119,8 +123,8 @@ pub fn without_tests(code: &mut [char]) {
 /// The end of the item at `at`: behind its block, or its semicolon.
 fn item_end(code: &[char], at: usize) -> usize {
     let mut depth = 0;
-    for at in at..code.len() {
-        match code[at] {
+    for (at, c) in code.iter().enumerate().skip(at) {
+        match c {
             '(' | '[' | '{' => depth += 1,
             ')' | ']' => depth -= 1,
             '}' => {
