@@ -3,7 +3,8 @@
 //!
 //! For tests only. With `ICESYNC_FAILPOINT=name` in the environment the process aborts (as on SIGKILL: nothing is
 //! flushed, no destructor runs) when it reaches that place; `name:3` lets it pass twice first. With `name:3=FILE` it
-//! creates FILE instead and waits until the file is removed. Without the variable a failpoint costs one load.
+//! creates FILE instead and waits until the file is removed, with `name:3=panic` it unwinds as a panic does. Without
+//! the variable a failpoint costs one load.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -16,7 +17,15 @@ pub const VARIABLE: &str = "ICESYNC_FAILPOINT";
 struct Armed {
     name: String,
     passes_left: AtomicU64,
-    pause: Option<PathBuf>,
+    then: Then,
+}
+
+/// What happens there.
+#[derive(Debug, PartialEq, Eq)]
+enum Then {
+    Die,
+    Unwind,
+    WaitFor(PathBuf),
 }
 
 static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
@@ -28,9 +37,10 @@ pub fn reach(name: &'static str) {
     if armed.name != name || armed.passes_left.fetch_sub(1, Ordering::SeqCst) != 1 {
         return;
     }
-    match &armed.pause {
-        None => std::process::abort(),
-        Some(file) => {
+    match &armed.then {
+        Then::Die => std::process::abort(),
+        Then::Unwind => std::panic::resume_unwind(Box::new(format!("failpoint {name}"))),
+        Then::WaitFor(file) => {
             if std::fs::write(file, name).is_err() {
                 std::process::abort();
             }
@@ -41,11 +51,12 @@ pub fn reach(name: &'static str) {
     }
 }
 
-/// Reads `name`, `name:count` and either with `=FILE`; a count that is no positive number arms nothing.
+/// Reads `name`, `name:count` and either with `=FILE` or `=panic`; a count that is no positive number arms nothing.
 fn parse(text: &str) -> Option<Armed> {
-    let (place, pause) = match text.split_once('=') {
-        Some((place, file)) => (place, Some(PathBuf::from(file))),
-        None => (text, None),
+    let (place, then) = match text.split_once('=') {
+        Some((place, "panic")) => (place, Then::Unwind),
+        Some((place, file)) => (place, Then::WaitFor(PathBuf::from(file))),
+        None => (text, Then::Die),
     };
     let (name, count) = match place.split_once(':') {
         Some((name, count)) => (name, count.parse().ok().filter(|&count| count > 0)?),
@@ -54,7 +65,7 @@ fn parse(text: &str) -> Option<Armed> {
     (!name.is_empty()).then(|| Armed {
         name: name.to_owned(),
         passes_left: AtomicU64::new(count),
-        pause,
+        then,
     })
 }
 
@@ -67,11 +78,10 @@ mod tests {
         let passes = |text| parse(text).map(|armed| armed.passes_left.into_inner());
         assert_eq!(passes("lake.after_hint"), Some(1));
         assert_eq!(passes("lake.after_hint:3"), Some(3));
-        let held = parse("a:2=/tmp/x").unwrap();
-        assert_eq!(
-            (held.name.as_str(), held.pause),
-            ("a", Some("/tmp/x".into()))
-        );
+        let then = |text| parse(text).map(|armed| armed.then);
+        assert_eq!(then("a:2=/tmp/x"), Some(Then::WaitFor("/tmp/x".into())));
+        assert_eq!(then("a=panic"), Some(Then::Unwind));
+        assert_eq!(then("a:3"), Some(Then::Die));
         for nothing in ["", "a:0", "a:x", ":2"] {
             assert_eq!(passes(nothing), None, "{nothing}");
         }

@@ -1,4 +1,5 @@
-//! Disks that are full, and limits on files: the error names the file and says why, and nothing is left behind.
+//! Disks that are full, limits on files, and a panic: the error names the file and says why, nothing is left behind,
+//! and no other table is touched by it.
 
 use crate::harness::{Run, World, finish};
 use serde_json::json;
@@ -136,4 +137,35 @@ async fn a_full_or_read_only_disk_is_named() {
     assert_eq!(data_files(&writing), files);
     disk.remount("rw");
     writing.run(&["--json", "extract"]).json();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_fails_its_table_and_no_other() {
+    let world = World::new(SETUP).await;
+    world.config(&tables(0));
+    // One worker: the second table is the large one.
+    let path = world.path("icesync.yaml");
+    let text = std::fs::read_to_string(&path).expect("read");
+    let one = text.replacen("}\"", "}\", parallel_tables: 1", 1);
+    assert_ne!(one, text);
+    std::fs::write(&path, one).expect("written");
+    let place = icesync::lake::FAIL_AFTER_DATA_FILES;
+    for (at, failed) in [(1, 0), (2, 1)] {
+        let run = world
+            .command(&["--json", "extract"])
+            .env("ICESYNC_FAILPOINT", format!("{place}:{at}=panic"))
+            .spawn()
+            .expect("starts");
+        let run = finish(run);
+        assert_eq!(run.code, 3, "{run:#?}");
+        let report = run.json_any();
+        let tables = report["tables"].as_array().expect("tables");
+        assert_eq!(tables.len(), 2, "{report:#}");
+        assert_eq!(tables[failed]["outcome"], json!("failed"), "{report:#}");
+        assert_eq!(tables[1 - failed]["error"], json!(null), "{report:#}");
+        let message = tables[failed]["error"]["message"].to_string();
+        assert!(message.contains("report it"), "{message}");
+        assert!(message.contains(place), "{message}");
+    }
+    world.run(&["--json", "extract"]).json();
 }
