@@ -36,6 +36,8 @@
 //! are not, someone rewrote the history, and the delta is refused ([`LakeError::NotAncestor`]). It is refused as well
 //! when B is known not to descend from A, because rows that were loaded may have left the history.
 //!
+//! Versions `D` of a history say that a key is gone. They are no rows, so no segment upserts them.
+//!
 //! **From nothing** there is one segment, whose upserts are all live rows of B.
 
 use crate::lake::error::{LakeError, Result};
@@ -45,6 +47,7 @@ use crate::lake::read::given::Given;
 use crate::lake::read::manifests::{Files, LiveFile};
 use crate::lake::read::scan::{BatchStream, Reading};
 use crate::lake::table::LakeTable;
+use crate::lake::write::options::Op;
 use crate::schema::{Role, TableKind};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
@@ -94,6 +97,8 @@ pub struct Segment {
     revived: Vec<(Arc<LiveFile>, Arc<Positions>)>,
     /// Of `added`, only rows with a greater value of this field are new.
     above: Option<(usize, i64)>,
+    /// The field `_op` of a history.
+    op: Option<usize>,
     /// Keys of the upserts that were streamed; none when there is nothing to delete.
     pub(in crate::lake) given: Option<Arc<Given>>,
 }
@@ -110,6 +115,10 @@ impl Segment {
             Some((field, high)) => added
                 .map(move |batch| only_above(&batch?, field, high))
                 .boxed(),
+        };
+        let added = match self.op {
+            None => added,
+            Some(field) => added.map(move |batch| only_rows(batch?, field)).boxed(),
         };
         let upserts = added
             .chain(self.rows_at(self.revived.clone(), fields))
@@ -164,6 +173,21 @@ fn only_above(batch: &RecordBatch, column: usize, high: i64) -> Result<RecordBat
         .map(|value| Some(value.is_some_and(|value| value > high)))
         .collect();
     filter_record_batch(batch, &wanted).map_err(LakeError::arrow("a history table"))
+}
+
+/// The versions of a batch that have a row: all but those that say that a key is gone.
+fn only_rows(batch: RecordBatch, op: usize) -> Result<RecordBatch> {
+    let Some(ops) = batch.column(op).as_string_opt::<i32>() else {
+        return Ok(batch);
+    };
+    if ops.iter().all(|op| op != Some(Op::Delete.code())) {
+        return Ok(batch);
+    }
+    let wanted: BooleanArray = ops
+        .iter()
+        .map(|op| Some(op != Some(Op::Delete.code())))
+        .collect();
+    filter_record_batch(&batch, &wanted).map_err(LakeError::arrow("a history table"))
 }
 
 /// The earlier and the later snapshot of a segment.
@@ -288,6 +312,7 @@ impl LakeTable {
             thinned: Vec::new(),
             revived: Vec::new(),
             above: None,
+            op: self.shape.position_of(Role::Op),
             given: None,
             until: until.clone(),
             since: since.clone(),

@@ -203,8 +203,17 @@ impl LakeTable {
         }
     }
 
-    /// Lists the files of a part durably. After an error they are removed.
+    /// Lists the files of a part durably. After an error they are removed. A part that was compared with the base is
+    /// refused: a list has no place for the rows that it met again, and a commit would delete those.
     pub async fn list_part(&self, part: Part) -> Result<Listed> {
+        if !part.pending.is_empty() || !part.seen.is_empty() {
+            part.discard(self).await;
+            return Err(LakeError::UnsupportedTable {
+                table: self.name.clone(),
+                reason: "a part that was compared with the table cannot be kept for another run"
+                    .to_owned(),
+            });
+        }
         let uri = format!(
             "{}/metadata/part-{}.avro",
             self.location,
