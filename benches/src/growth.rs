@@ -98,6 +98,7 @@ async fn commits(stage: &Stage, scale: &Scale, measures: &mut Measures) -> Resul
             measures.add(format!("{name}.peak"), ran.peak as f64 / MB, "MB");
             sizes(measures, &name, &table)?;
             reads(measures, &name, &table, rows, sum)?;
+            compacted(stage, measures, &name, folder.path(), (rows, sum))?;
             for what in ["extract", "read.duckdb", "read.pyiceberg", "files"] {
                 let ten = format!("l.commits.{}.{what}", commits.min(10));
                 measures.ratio(
@@ -149,6 +150,42 @@ fn sizes(measures: &mut Measures, name: &str, table: &Path) -> Result<(), Failur
     }
     measures.add(format!("{name}.files"), files as f64, "");
     measures.add(format!("{name}.bytes"), bytes as f64, "B");
+    Ok(())
+}
+
+/// What the same readers take for a copy of the warehouse that was compacted just now.
+fn compacted(
+    stage: &Stage,
+    measures: &mut Measures,
+    name: &str,
+    folder: &Path,
+    (rows, sum): (u64, u64),
+) -> Result<(), Failure> {
+    let copy = tempfile::tempdir_in(stage.folder.path())?;
+    let table = "warehouse/dbo/growing";
+    for part in ["data", "metadata"] {
+        let (from, to) = (folder.join(table).join(part), copy.path().join(table));
+        std::fs::create_dir_all(to.join(part))?;
+        for entry in std::fs::read_dir(from)? {
+            let entry = entry?;
+            std::fs::copy(entry.path(), to.join(part).join(entry.file_name()))?;
+        }
+    }
+    let tables = "  - source: dbo.growing\n";
+    let run = |arguments: &[&str]| icesync(stage, copy.path(), stage.direct, tables, arguments);
+    run(&["relocate", "--json"])?;
+    let ran = run(&["maintain", "--compact", "--json"])?;
+    let fresh = format!("{name}.compacted");
+    measures.add(format!("{fresh}.maintain"), ran.spent.wall, "s");
+    measures.add(format!("{fresh}.maintain.peak"), ran.peak as f64 / MB, "MB");
+    reads(measures, &fresh, &copy.path().join(table), rows, sum)?;
+    for reader in ["duckdb", "pyiceberg"] {
+        measures.ratio(
+            &format!("{name}.read.{reader} / freshly compacted"),
+            &format!("{name}.read.{reader}"),
+            &format!("{fresh}.read.{reader}"),
+        );
+    }
     Ok(())
 }
 

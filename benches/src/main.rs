@@ -88,7 +88,7 @@ const FULL: Scale = Scale {
     changed: 10_000,
     memory: [1_000_000, 10_000_000],
     tables: 200,
-    commits: 1_000,
+    commits: 10_000,
     growing: 1_000_000,
     files: 100_000,
     repeats: 5,
