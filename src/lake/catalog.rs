@@ -4,7 +4,8 @@
 //! [`Catalog`] is what the rest of the lake knows of a catalog: load, create, commit. A commit states requirements, as
 //! in Iceberg's REST specification, and updates. The catalog publishes all updates in one new version of the
 //! metadata, or none of them because a requirement does not hold. [`filesystem`] is the first implementation; a
-//! REST catalog answers the same four calls with HTTP requests.
+//! REST catalog answers the same calls with HTTP requests. [`Catalog::replace`] and [`Catalog::settle`] are for what only
+//! a filesystem has, paths that move with the folder and a hint; where there is neither, they have nothing to do.
 //!
 //! Requirements are Iceberg's own (`assert-table-uuid`, `assert-ref-snapshot-id`, `assert-current-schema-id`,
 //! `assert-default-spec-id`) and one of ours: the token of the checkpoint. It is the compare-and-set of a run, and
@@ -74,6 +75,8 @@ pub(in crate::lake) trait Catalog: std::fmt::Debug + Send + Sync {
 pub(in crate::lake) struct Version {
     pub(in crate::lake) number: u64,
     pub(in crate::lake) uri: String,
+    /// Size of the metadata file.
+    pub(in crate::lake) bytes: u64,
     pub(in crate::lake) metadata: TableMetadata,
     /// Tags and the snapshots they name.
     pub(in crate::lake) tags: Vec<(String, i64)>,
@@ -221,8 +224,8 @@ struct Refs {
 }
 
 impl Version {
-    /// Reads the JSON of a metadata file.
-    fn parse(number: u64, uri: String, json: &[u8]) -> Result<Self> {
+    /// Reads the JSON of a metadata file of so many bytes.
+    fn parse(number: u64, uri: String, bytes: u64, json: &[u8]) -> Result<Self> {
         let corrupt =
             |source: Box<dyn std::error::Error + Send + Sync>| LakeError::MetadataCorrupt {
                 path: uri.clone(),
@@ -239,6 +242,7 @@ impl Version {
         Ok(Self {
             number,
             uri,
+            bytes,
             metadata,
             tags,
             main,

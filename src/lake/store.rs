@@ -238,9 +238,14 @@ impl Store {
     }
 
     pub(in crate::lake) async fn exists(&self, uri: &str) -> Result<bool> {
+        Ok(self.size(uri).await?.is_some())
+    }
+
+    /// Bytes of a file; none when it does not exist.
+    pub(in crate::lake) async fn size(&self, uri: &str) -> Result<Option<u64>> {
         Self::blocking("look for", uri, |path| match std::fs::metadata(path) {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Ok(found) => Ok(Some(found.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         })
         .await

@@ -27,13 +27,21 @@
 //!
 //! **A writer that slept.** Old metadata files are removed (`write.metadata.delete-after-commit.enabled`). A writer
 //! that was suspended after it read version N may wake up when N+1 came and went a hundred commits ago; the name is
-//! free again, and its put succeeds. That file is in no chain: no reader finds it, and its rows would be lost.
-//! So a put proves nothing by itself. It does if N still exists, N+2 does not, and the hint is not beyond N+1.
-//! The files are removed oldest first and only after the hint has passed them, so when N+1 was removed before our
-//! put, N is gone or the hint is beyond N+1. Otherwise the newest version is read: our commit counts if that
-//! version is ours, or names our file in its log, or has our snapshot. If it does not and our file is still there,
-//! the file is outside the chain, is removed, and the commit is lost. The same look notices a table that was dropped
-//! and recreated with fewer versions.
+//! free again, and its put succeeds. That file is in no chain: no reader finds it, and its rows would be lost. So a
+//! put proves nothing by itself, and the chain is looked at afterwards:
+//!
+//! 1. N is still there, N+2 is not, and the hint is not beyond N+1. Files are removed oldest first and only after
+//!    the hint has passed them, so N+1 was never there before: the commit counts.
+//! 2. N+2 is there. The last entry of its log is the version that it was computed from, however short the log is
+//!    kept: the commit counts if that is our file.
+//! 3. Otherwise the highest version in the folder decides. The hint is no help here, because the writer of another
+//!    hint may have slept too. The commit counts if that version is ours, has our snapshot, or names our file in its
+//!    log. It does not count if the log reaches back beyond our version and names another file.
+//! 4. When even that log is too short, nobody can tell: [`LakeError::PublishUnknown`].
+//!
+//! Log entries are compared by version and time. Their paths differ where writers reach the folder by other names,
+//! as through a link. A commit that does not count leaves a file outside the chain, which is removed. The same look
+//! notices a table that was dropped and recreated.
 //!
 //! **Unknown outcome.** A put may fail after its file got the name (a time-out, an error of the directory's fsync).
 //! Then the file itself is read: if it holds our bytes, it is ours. If another's, we lost. If it does not exist, the
@@ -53,7 +61,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use flate2::write::GzEncoder;
 use iceberg::TableUpdate;
-use iceberg::spec::TableMetadata;
+use iceberg::spec::{MetadataLog, TableMetadata};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use std::io::Write;
 use std::sync::Arc;
@@ -187,15 +195,12 @@ impl Filesystem {
             };
             // Not there any more: newer versions came, and this one was removed.
             if let Some(bytes) = self.store.read_if_exists(&uri).await? {
+                let size = bytes.len() as u64;
                 let json = metadata_json(&uri, bytes)?;
-                return Version::parse(number, uri, &json).map(Some);
+                return Version::parse(number, uri, size, &json).map(Some);
             }
         }
-        Err(LakeError::Io {
-            action: "read the newest metadata file in",
-            path: format!("{location}/metadata"),
-            source: std::io::ErrorKind::TimedOut.into(),
-        })
+        Err(not_found_in_time(location))
     }
 
     /// Publishes a version; none when its number was taken, or is in no chain. See the module head.
@@ -213,13 +218,14 @@ impl Filesystem {
             path: uri.clone(),
             source: error.into(),
         })?;
-        // Validate before publishing: once the metadata file exists, the commit cannot be undone.
-        let version = Version::parse(number, uri.clone(), &json)?;
-        understand(name, &version.metadata)?;
+        let json = Bytes::from(json);
         let bytes = match ending {
-            Ending::Plain => Bytes::from(json),
+            Ending::Plain => json.clone(),
             Ending::Gzip | Ending::GzipLast => gzip(&json, &uri)?,
         };
+        // Validate before publishing: once the metadata file exists, the commit cannot be undone.
+        let version = Version::parse(number, uri.clone(), bytes.len() as u64, &json)?;
+        understand(name, &version.metadata)?;
         if !self.put(&uri, &bytes).await? {
             return Ok(None);
         }
@@ -294,40 +300,68 @@ impl Filesystem {
         let Some(base) = base else { return Ok(true) };
         let hint = self.hint(location).await.map_err(unknown)?;
         let hint = hint.and_then(std::result::Result::ok);
-        let next = self
-            .find(location, ours.number + 1)
-            .await
-            .map_err(unknown)?;
-        let base_exists = self.store.exists(&base.uri).await.map_err(unknown)?;
-        if base_exists && next.is_none() && hint.is_none_or(|hint| hint <= ours.number) {
-            return Ok(true);
+        let base_size = self.store.size(&base.uri).await.map_err(unknown)?;
+        let base_is_there = base_size == Some(base.bytes);
+        let next = ours.number + 1;
+        match self.version(location, next).await.map_err(unknown)? {
+            None if base_is_there && hint.is_none_or(|hint| hint <= ours.number) => {
+                return Ok(true);
+            }
+            Some(next) if next.metadata.uuid() != ours.metadata.uuid() => return Ok(false),
+            Some(next) => {
+                let last = next.metadata.metadata_log().last();
+                if let Some(last) = last.filter(|last| logged(last) == Some(ours.number)) {
+                    return Ok(last.timestamp_ms == ours.metadata.last_updated_ms());
+                }
+                if base_is_there {
+                    return Ok(true);
+                }
+            }
+            None => {}
         }
-        if hint.is_none() && !base_exists {
+        match self.highest_version(location).await.map_err(unknown)? {
             // Dropped.
-            return Ok(false);
+            None => Ok(false),
+            Some(highest) if highest.number == ours.number => {
+                // The versions of a recreated table are below ours, which then belongs to no table.
+                Ok(hint.is_some_and(|hint| hint >= ours.number))
+            }
+            Some(highest) => match holds(&highest, base, ours) {
+                Some(holds) => Ok(holds),
+                None => Err(unknown(LakeError::TableMissing {
+                    table: name.clone(),
+                })),
+            },
         }
-        let newest = self.current(location, None).await.map_err(unknown)?;
-        let Some(newest) = newest else {
-            return Ok(false);
+    }
+
+    /// One version; none when there is no such file.
+    async fn version(&self, location: &str, number: u64) -> Result<Option<Version>> {
+        let Some(uri) = self.find(location, number).await? else {
+            return Ok(None);
         };
-        if newest.metadata.uuid() != ours.metadata.uuid() || newest.number < ours.number {
-            return Ok(false);
+        let Some(bytes) = self.store.read_if_exists(&uri).await? else {
+            return Ok(None);
+        };
+        let size = bytes.len() as u64;
+        let json = metadata_json(&uri, bytes)?;
+        Version::parse(number, uri, size, &json).map(Some)
+    }
+
+    /// The highest version in the folder, whatever the hint says.
+    async fn highest_version(&self, location: &str) -> Result<Option<Version>> {
+        for _ in 0..LOADS_MAX {
+            let folder = format!("{location}/metadata");
+            let names = self.store.list(&folder, false).await?;
+            let Some(highest) = names.iter().filter_map(|name| number_of(name)).max() else {
+                return Ok(None);
+            };
+            // Not there any more: newer versions came, and this one was removed.
+            if let Some(version) = self.version(location, highest).await? {
+                return Ok(Some(version));
+            }
         }
-        let logged = newest.metadata.metadata_log().iter().any(|entry| {
-            entry.metadata_file == ours.uri && entry.timestamp_ms == ours.metadata.last_updated_ms()
-        });
-        let snapshot = ours.metadata.current_snapshot_id();
-        let added = snapshot.filter(|_| snapshot != base.metadata.current_snapshot_id());
-        let has = added.is_some_and(|id| newest.metadata.snapshot_by_id(id).is_some());
-        if newest.number == ours.number || logged || has {
-            return Ok(true);
-        }
-        if self.store.exists(&ours.uri).await.map_err(unknown)? {
-            return Ok(false);
-        }
-        // Our file was in a chain and has been removed since, or the folder was.
-        let table = name.clone();
-        Err(unknown(LakeError::TableMissing { table }))
+        Err(not_found_in_time(location))
     }
 
     /// Moves the hint to the newest version, never back. See the module head.
@@ -455,6 +489,35 @@ fn number_of(name: &str) -> Option<u64> {
     let rest = name.strip_prefix('v')?;
     let ends = |ending: Ending| rest.strip_suffix(ending.text())?.parse().ok();
     ENDINGS.into_iter().find_map(ends)
+}
+
+/// The version that an entry of a metadata log names, wherever its writer saw the folder.
+fn logged(entry: &MetadataLog) -> Option<u64> {
+    let (_, name) = entry.metadata_file.rsplit_once('/')?;
+    number_of(name)
+}
+
+/// Whether the chain of a later version holds ours; none when its log begins too late to tell.
+fn holds(later: &Version, base: &Version, ours: &Version) -> Option<bool> {
+    if later.metadata.uuid() != ours.metadata.uuid() || later.number < ours.number {
+        return Some(false);
+    }
+    let snapshot = ours.metadata.current_snapshot_id();
+    let added = snapshot.filter(|_| snapshot != base.metadata.current_snapshot_id());
+    if added.is_some_and(|id| later.metadata.snapshot_by_id(id).is_some()) {
+        return Some(true);
+    }
+    let mut entries = later.metadata.metadata_log().iter();
+    let entry = entries.find(|entry| logged(entry) == Some(ours.number));
+    entry.map(|entry| entry.timestamp_ms == ours.metadata.last_updated_ms())
+}
+
+fn not_found_in_time(location: &str) -> LakeError {
+    LakeError::Io {
+        action: "read the newest metadata file in",
+        path: format!("{location}/metadata"),
+        source: std::io::ErrorKind::TimedOut.into(),
+    }
 }
 
 /// The name that the version after this one gets.

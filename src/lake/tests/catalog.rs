@@ -168,19 +168,43 @@ async fn a_commit_that_others_built_on_is_in_the_chain() {
             .await
     };
     assert!(is_in_chain(&base, &ours).await.unwrap());
-    // The base is removed: the log of the newest version names our file.
+    // The base is removed: the log of the next version names our file, by whatever path.
     std::fs::remove_file(metadata.join("v2.metadata.json")).unwrap();
     assert!(is_in_chain(&base, &ours).await.unwrap());
-    // So is our own file, and the log is cut: the snapshot is there. Without one nothing can be said.
-    let newest = metadata.join("v5.metadata.json");
-    let mut json: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(&newest).unwrap()).unwrap();
-    json["metadata-log"] = serde_json::json!([]);
-    std::fs::write(&newest, json.to_string()).unwrap();
+    let rewrite = |name: &str, log: &dyn Fn(&mut serde_json::Value)| {
+        let path = metadata.join(name);
+        let mut json: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        log(&mut json["metadata-log"]);
+        std::fs::write(&path, json.to_string()).unwrap();
+    };
+    rewrite("v4.metadata.json", &|log| {
+        let last = log.as_array_mut().unwrap().last_mut().unwrap();
+        let uri = last["metadata-file"].as_str().unwrap();
+        let linked = uri.replace("file://", "file:").replace("/wh/", "/link/");
+        last["metadata-file"] = linked.into();
+    });
+    assert!(is_in_chain(&base, &ours).await.unwrap());
+    // Our file is not the one that the next version followed.
+    rewrite("v4.metadata.json", &|log| {
+        let last = log.as_array_mut().unwrap().last_mut().unwrap();
+        last["timestamp-ms"] = (last["timestamp-ms"].as_i64().unwrap() - 1).into();
+    });
+    assert!(!is_in_chain(&base, &ours).await.unwrap());
+    // The next version is removed too, and the log of the newest is short: our snapshot tells. Without one nothing
+    // can be said, and nothing may be removed.
+    let fourth = std::fs::read(metadata.join("v4.metadata.json")).unwrap();
+    rewrite("v5.metadata.json", &|log| *log = serde_json::json!([]));
     assert!(is_in_chain(&ours, &with_rows).await.unwrap());
-    std::fs::remove_file(metadata.join("v3.metadata.json")).unwrap();
+    std::fs::remove_file(metadata.join("v4.metadata.json")).unwrap();
     let unknown = is_in_chain(&base, &ours).await;
     assert!(matches!(unknown, Err(LakeError::PublishUnknown { .. })));
+    // A hint that another writer set back leads nobody astray.
+    std::fs::write(metadata.join("version-hint.text"), "3").unwrap();
+    let unknown = is_in_chain(&base, &ours).await;
+    assert!(matches!(unknown, Err(LakeError::PublishUnknown { .. })));
+    std::fs::write(metadata.join("v4.metadata.json"), fourth).unwrap();
+    assert!(!is_in_chain(&base, &ours).await.unwrap());
 }
 
 #[tokio::test]
