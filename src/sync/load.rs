@@ -372,8 +372,8 @@ impl Work<'_> {
         let (table, target) = (&self.table.lake, &self.table.target);
         let (old, new) = (known.sequence_number, self.snapshot.sequence_number);
         let cause = format!(
-            "lake table {table} no longer leads from snapshot {old}, which target {target} has loaded, \
-to snapshot {new}: another engine expired snapshots or rolled the table back"
+            "lake table {table} does not lead by commits of icesync alone from snapshot {old}, which target {target} has \
+loaded, to snapshot {new}: another engine expired snapshots, rolled the table back or rewrote data files"
         );
         if self.lake.kind() == TableKind::Mirror && self.table.merge.mode == MergeMode::Append {
             return Err(lake_error(format!(

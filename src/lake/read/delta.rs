@@ -31,10 +31,12 @@
 //!
 //! **History tables** only grow: a segment has upserts and no deletes. While ancestry holds, the rows of added files
 //! are the rows added. When snapshots in between are expired, an added file may also hold rows that a compaction
-//! moved there. A row of a later commit has a greater `_seq` than every row before it, so the new rows are those
-//! above the greatest `_seq` of A. As a check, the live rows of B up to that `_seq` must be as many as A has; if they
-//! are not, someone rewrote the history, and the delta is refused ([`LakeError::NotAncestor`]). It is refused as well
-//! when B is known not to descend from A, because rows that were loaded may have left the history.
+//! moved there, and so may a file of another engine that deletes or updates by writing files anew. A row of a later
+//! commit has a greater `_seq` than every row before it, so the new rows are those above the greatest `_seq` of A. As
+//! a check, the live rows of B up to that `_seq` must be as many as A has, or fewer where a listed snapshot deleted
+//! some. Otherwise another writer changed the history in a way that cannot be told from new rows, and the delta is
+//! refused ([`LakeError::NotAncestor`]). It is refused as well when B is known not to descend from A, because rows
+//! that were loaded may have left the history.
 //!
 //! Versions `D` of a history say that a key is gone. They are no rows, so no segment upserts them.
 //!
@@ -46,7 +48,7 @@ use crate::lake::read::deletes::Positions;
 use crate::lake::read::given::Given;
 use crate::lake::read::manifests::{Files, LiveFile};
 use crate::lake::read::scan::{BatchStream, Reading};
-use crate::lake::table::LakeTable;
+use crate::lake::table::{LakeTable, RUN_PROPERTY};
 use crate::lake::write::options::Op;
 use crate::schema::{Role, TableKind};
 use arrow_array::cast::AsArray;
@@ -55,7 +57,7 @@ use arrow_array::{BooleanArray, RecordBatch};
 use arrow_select::filter::filter_record_batch;
 use futures::stream;
 use futures::{StreamExt, TryStreamExt};
-use iceberg::spec::Operation;
+use iceberg::spec::{Operation, Snapshot};
 use std::sync::Arc;
 
 /// The changes from one snapshot to another.
@@ -76,7 +78,8 @@ pub enum Basis {
     Nothing,
     /// Every snapshot of the range: compactions are left out, so each upsert is a row that was written anew.
     Snapshots,
-    /// The two ends only: upserts may include rows that did not change, moved by a compaction in between.
+    /// Upserts may include rows that did not change: only the two ends are compared, and a compaction in between
+    /// moved them, or another engine wrote their files anew.
     Ends,
 }
 
@@ -193,10 +196,37 @@ fn only_rows(batch: RecordBatch, op: usize) -> Result<RecordBatch> {
 /// The earlier and the later snapshot of a segment.
 type Ends = (Option<i64>, i64);
 
+/// A snapshot on the way from one to another.
+struct Step {
+    id: i64,
+    /// It is a compaction.
+    replaces: bool,
+    /// Another writer changed rows by writing data files anew.
+    rewrites: bool,
+}
+
+impl Step {
+    fn of(snapshot: &Snapshot) -> Self {
+        let summary = snapshot.summary();
+        let entry = |name: &str| summary.additional_properties.get(name);
+        let removed = entry("deleted-data-files").and_then(|text| text.parse::<u64>().ok());
+        Self {
+            id: snapshot.snapshot_id(),
+            replaces: summary.operation == Operation::Replace,
+            rewrites: match summary.operation {
+                Operation::Append | Operation::Replace => false,
+                Operation::Overwrite | Operation::Delete => {
+                    entry(RUN_PROPERTY).is_none() && removed != Some(0)
+                }
+            },
+        }
+    }
+}
+
 /// How a snapshot came from another.
 enum Lineage {
-    /// Through these, oldest first: each with whether it is a compaction.
-    Through(Vec<(i64, bool)>),
+    /// Through these, oldest first.
+    Through(Vec<Step>),
     /// Snapshots in between are expired.
     Expired,
     /// It did not: it is older, or on another branch.
@@ -251,18 +281,25 @@ impl LakeTable {
             }
             (Lineage::Apart, TableKind::History) => return Err(self.not_ancestor(from, to)),
         };
+        let basis = match chain.iter().any(|step| step.rewrites) {
+            true => Basis::Ends,
+            false => Basis::Snapshots,
+        };
+        if (self.kind(), basis) == (TableKind::History, Basis::Ends) {
+            return Ok((vec![(Some(from), to)], basis));
+        }
         let mut cuts = Vec::new();
         let (mut since, mut until) = (from, None);
-        for (id, replaces) in chain {
-            if !replaces {
-                until = Some(id);
+        for step in chain {
+            if !step.replaces {
+                until = Some(step.id);
                 continue;
             }
             cuts.extend(until.take().map(|until| (Some(since), until)));
-            since = id;
+            since = step.id;
         }
         cuts.extend(until.map(|until| (Some(since), until)));
-        Ok((cuts, Basis::Snapshots))
+        Ok((cuts, basis))
     }
 
     fn not_ancestor(&self, from: i64, to: i64) -> LakeError {
@@ -277,13 +314,16 @@ impl LakeTable {
         let metadata = self.metadata();
         // The snapshots from one back to (without) another, and whether that was met; else, whether the walk ended
         // at the first snapshot of the table instead of at an expired one.
+        let snapshots = metadata.snapshots().len();
         let walk = |start: i64, end: i64| {
             let (mut chain, mut next) = (Vec::new(), Some(start));
             while let Some(id) = next.filter(|id| *id != end) {
-                let Some(snapshot) = metadata.snapshot_by_id(id) else {
+                // Parents that lead in a circle are damaged metadata.
+                let known = metadata.snapshot_by_id(id);
+                let Some(snapshot) = known.filter(|_| chain.len() < snapshots) else {
                     return (chain, false, false);
                 };
-                chain.push((id, snapshot.summary().operation == Operation::Replace));
+                chain.push(Step::of(snapshot));
                 next = snapshot.parent_snapshot_id();
             }
             (chain, next.is_some(), next.is_none())
@@ -385,7 +425,9 @@ impl LakeTable {
             let new = only_above(&batch, 0, high)?.num_rows();
             balance -= (batch.num_rows() - new) as i128;
         }
-        if balance != 0 || !segment.revived.is_empty() {
+        // Where every snapshot is listed, one of them may have deleted rows.
+        let is_known = matches!(self.lineage(from, to), Lineage::Through(_));
+        if balance < 0 || balance > 0 && !is_known || !segment.revived.is_empty() {
             return Err(self.not_ancestor(from, to));
         }
         segment.above = Some((seq, high));

@@ -128,6 +128,49 @@ async fn a_history_that_lost_rows_is_refused_when_its_ancestry_is_broken() {
 }
 
 #[tokio::test]
+async fn rows_that_another_engine_wrote_anew_are_not_new() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = fresh(directory.path(), TableKind::History).await;
+    let loaded = append(&mut table, &[1, 2, 3]).await;
+    // As PyIceberg deletes: the file is written anew without the row.
+    rewrite(&mut table, &[2]).await;
+    let copied = table.current_snapshot_id().unwrap();
+    republish(&mut table, |metadata| {
+        let snapshots = metadata["snapshots"].as_array_mut().unwrap().iter_mut();
+        for snapshot in snapshots.filter(|one| one["snapshot-id"] == json!(copied)) {
+            snapshot["summary"] = json!({ "operation": "overwrite", "deleted-data-files": "1" });
+        }
+    })
+    .await;
+    let last = append(&mut table, &[4]).await;
+    assert_eq!(
+        upserts(&table, loaded, last).await,
+        (Basis::Ends, vec![row(4, "v", 1)])
+    );
+}
+
+#[tokio::test]
+async fn parents_in_a_circle_end_a_walk() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+    let mut ids = Vec::new();
+    for id in 1..=3 {
+        let rows = [row(id, "a", 1)];
+        let made = commit(&mut table, WriteMode::Upsert, &rows, &[], false).await;
+        ids.extend(made.snapshot_id);
+    }
+    republish(&mut table, |metadata| {
+        let snapshots = metadata["snapshots"].as_array_mut().unwrap().iter_mut();
+        for snapshot in snapshots.filter(|one| one["snapshot-id"] == json!(ids[1])) {
+            snapshot["parent-snapshot-id"] = json!(ids[2]);
+        }
+    })
+    .await;
+    let delta = table.delta(Some(ids[0]), ids[2]).await.unwrap();
+    assert_eq!(delta.basis, Basis::Ends);
+}
+
+#[tokio::test]
 async fn a_history_that_was_rolled_back_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let (_, mut table) = fresh(directory.path(), TableKind::History).await;

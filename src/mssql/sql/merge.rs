@@ -282,14 +282,17 @@ ON {}
         TableIdent(&plan.target),
         plan.join()
     );
+    let mut updated = String::new();
     if plan.has_deletes {
         sql.push_str(&format!(
-            "WHEN MATCHED AND s.{operation} = 'D' THEN DELETE\n"
+            "WHEN MATCHED AND s.{operation} = 'D'{} THEN DELETE\n",
+            plan.same_key()
         ));
+        updated = format!("s.{operation} = 'U' AND ");
     }
     if let Some((set, changed)) = plan.update() {
         sql.push_str(&format!(
-            "WHEN MATCHED AND {changed} THEN UPDATE SET {set}\n"
+            "WHEN MATCHED AND {updated}{changed} THEN UPDATE SET {set}\n"
         ));
     }
     let inserted = if plan.has_deletes {
@@ -326,9 +329,10 @@ fn update_insert(plan: &MergePlan, net: &str) -> String {
     if plan.has_deletes {
         sql.push_str(&format!(
             "DELETE d FROM {target} AS d WITH (UPDLOCK, SERIALIZABLE) JOIN ({net}) AS s ON {join} WHERE s.{operation} \
-                = 'D';
+                = 'D'{};
 SET @deleted = @deleted + @@ROWCOUNT;
-"
+",
+            plan.same_key()
         ));
     }
     if let Some((set, changed)) = plan.update() {
@@ -354,8 +358,13 @@ SET @inserted = @@ROWCOUNT;
 
 /// The staged rows as the target's types, one per key: of several, the last segment's; within a segment an upsert
 /// is newer than a delete.
+///
+/// Keys that the target takes for equal may be different keys of the lake: `É1` and `é1`. The delete of one then says
+/// nothing about the other. So where a later segment could delete what an earlier one upserts, the last change of each
+/// key as it is spelled is found first, and of equal keys an upsert comes before a delete.
 fn net(plan: &MergePlan) -> String {
     let operation = Ident(&plan.operation);
+    let segment = Ident(&plan.segment);
     let staging = TableIdent(&plan.staging);
     let values = list(
         plan.columns
@@ -370,11 +379,31 @@ fn net(plan: &MergePlan) -> String {
     let rank = plan.free_name("_rank");
     let rank = Ident(&rank);
     let keys = list(plan.key_columns().map(load_expression), ", ");
+    let names = plan.names("n.");
+    let respelled = plan.key_columns().any(|column| has_equals(column.ty));
+    if !(respelled && plan.has_deletes && plan.segments > 1) {
+        return format!(
+            "SELECT {names}, n.{operation} FROM (SELECT {values}, s.{operation}, ROW_NUMBER() OVER (PARTITION BY {keys} \
+ORDER BY s.{segment} DESC, s.{operation} DESC) AS {rank} FROM {staging} AS s) AS n WHERE n.{rank} = 1"
+        );
+    }
+    let spelled = list(
+        plan.key_columns()
+            .flat_map(|c| compared(c.ty, &load_expression(c))),
+        ", ",
+    );
+    let last = plan.free_name("_last");
+    let last = Ident(&last);
+    let staged_names = plan.names("l.");
+    let equal = list(
+        plan.key_columns().map(|c| format!("l.{}", Ident(&c.name))),
+        ", ",
+    );
     format!(
-        "SELECT {}, n.{operation} FROM (SELECT {values}, s.{operation}, ROW_NUMBER() OVER (PARTITION BY {keys} \
-ORDER BY s.{} DESC, s.{operation} DESC) AS {rank} FROM {staging} AS s) AS n WHERE n.{rank} = 1",
-        plan.names("n."),
-        Ident(&plan.segment)
+        "SELECT {names}, n.{operation} FROM (SELECT {staged_names}, l.{operation}, ROW_NUMBER() OVER (PARTITION BY \
+{equal} ORDER BY l.{operation} DESC, l.{segment} DESC) AS {rank} FROM (SELECT {values}, s.{operation}, s.{segment}, \
+ROW_NUMBER() OVER (PARTITION BY {spelled} ORDER BY s.{segment} DESC, s.{operation} DESC) AS {last} FROM {staging} \
+AS s) AS l WHERE l.{last} = 1) AS n WHERE n.{rank} = 1"
     )
 }
 
@@ -476,6 +505,22 @@ impl MergePlan {
             }),
             " AND ",
         )
+    }
+
+    /// The condition that the target's row has the very key that is staged, not only one that is equal to it: a delete
+    /// of `É1` must not take `é1`. Empty where equal keys are the same.
+    fn same_key(&self) -> String {
+        let side = |alias: &str| {
+            let columns = self.key_columns().filter(|column| has_equals(column.ty));
+            list(
+                columns.flat_map(|c| compared(c.ty, &format!("{alias}.{}", Ident(&c.name)))),
+                ", ",
+            )
+        };
+        match side("s") {
+            none if none.is_empty() => none,
+            staged => format!(" AND EXISTS (SELECT {staged} INTERSECT SELECT {})", side("d")),
+        }
     }
 
     /// The SET list and the condition that something differs; none when there is nothing to set. Key columns of

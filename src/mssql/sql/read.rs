@@ -276,10 +276,14 @@ pub fn histogram(table: &TableSchema, column: usize) -> Statement {
     let column = &table.columns[column];
     let name = params.text(TableIdent(&table.name).to_string());
     let id = params.int(i64::from(column.id));
-    let high = exact_text(
-        column.ty,
-        &format!("CONVERT({}, h.range_high_key)", column.ty),
-    );
+    // A sql_variant becomes a varchar of the database's code page, which may lack the column's characters.
+    let high = match column.ty.is_code_page_text() {
+        true => "CONVERT(nvarchar(4000), h.range_high_key)".to_owned(),
+        false => exact_text(
+            column.ty,
+            &format!("CONVERT({}, h.range_high_key)", column.ty),
+        ),
+    };
     params.into_statement(format!(
         "SELECT {high} AS high, CONVERT(bigint, h.range_rows + h.equal_rows) AS row_count \
 FROM (SELECT TOP (1) s.object_id, s.stats_id FROM sys.stats AS s JOIN sys.stats_columns AS c ON c.object_id = \
