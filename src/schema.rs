@@ -330,8 +330,8 @@ pub struct LakeField {
 pub struct KeyFold {
     /// Trailing spaces do not count (every SQL Server character type).
     pub trim: bool,
-    /// ASCII letters compare without case (`_CI_` collations other than Turkish and Azeri). Only ASCII, because folding
-    /// less than the source costs a stale row, folding more would lose one.
+    /// ASCII letters compare without case (`_CI_` collations of languages where case alone tells no texts apart). Only
+    /// ASCII, because folding less than the source costs a stale row, folding more would lose one.
     pub ascii_case: bool,
 }
 

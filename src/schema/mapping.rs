@@ -256,6 +256,30 @@ fn lake_key(
     Ok(key)
 }
 
+/// Collations in which letters without case are not all equal, by a word of their name. I and i are different letters
+/// in the first two. In the others some pairs of letters are one letter (`cs`, `aa`, `ch`), which it is as `CS` and
+/// `Cs` and not as `cS`: so `cS` and `cs` are different texts.
+const CASE_IS_NOT_ALL: [&str; 18] = [
+    "TURKISH",
+    "AZERI",
+    "ALBANIAN",
+    "BOSNIAN",
+    "BRETON",
+    "CROATIAN",
+    "CZECH",
+    "DANISH",
+    "HUNGARIAN",
+    "MALTESE",
+    "MAPUDUNGAN",
+    "NORWEGIAN",
+    "SERBIAN",
+    "SLOVAK",
+    "SORBIAN",
+    "TRADITIONAL_SPANISH",
+    "VIETNAMESE",
+    "WELSH",
+];
+
 /// How two values of a key column are told apart.
 pub(super) fn key_fold(column: &Column) -> KeyFold {
     if !column.ty.is_text() {
@@ -263,9 +287,7 @@ pub(super) fn key_fold(column: &Column) -> KeyFold {
     }
     let ascii_case = column.collation.as_ref().is_some_and(|collation| {
         let name = collation.name.to_ascii_uppercase();
-        // There I and i are different letters.
-        let dotted = name.contains("TURKISH") || name.contains("AZERI");
-        name.contains("_CI_") && !dotted
+        name.contains("_CI_") && !CASE_IS_NOT_ALL.iter().any(|word| name.contains(word))
     });
     KeyFold {
         trim: true,

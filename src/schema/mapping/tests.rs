@@ -220,8 +220,9 @@ fn keys_compare_as_the_source_compares() {
             collated("cs", "Latin1_General_100_CS_AS_SC_UTF8"),
             collated("bin", "Latin1_General_BIN2"),
             collated("tr", "Turkish_100_CI_AS"),
+            collated("hu", "Hungarian_100_CI_AS"),
         ],
-        &[5, 1, 2, 3, 4, 0],
+        &[5, 1, 2, 3, 4, 6, 0],
     );
     let schema = lake_schema(&keyed, TableKind::Mirror, Fidelity::Exact).unwrap();
     let key: Vec<_> = schema
@@ -242,6 +243,7 @@ fn keys_compare_as_the_source_compares() {
             ("ci", true, true),
             ("cs", true, false),
             ("bin", true, false),
+            ("hu", true, false),
             ("n", false, false),
         ]
     );
