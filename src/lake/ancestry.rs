@@ -27,6 +27,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 
+/// Table property that is set once another writer has changed rows: a mirror may then have a key twice.
+pub const FOREIGN_ROWS_PROPERTY: &str = "icesync.foreign-rows";
+
 /// How the current snapshot relates to an earlier one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {

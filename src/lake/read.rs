@@ -8,3 +8,4 @@ pub(in crate::lake) mod entries;
 pub(in crate::lake) mod given;
 pub(in crate::lake) mod manifests;
 pub(in crate::lake) mod scan;
+pub(in crate::lake) mod survivors;

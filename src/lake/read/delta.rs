@@ -85,13 +85,13 @@ pub enum Basis {
 
 /// A part of a delta.
 pub struct Segment {
-    reading: Reading,
+    pub(in crate::lake) reading: Reading,
     fields: Arc<Vec<usize>>,
     key: Arc<Vec<usize>>,
     /// The later end, whose deletes apply to `added`.
-    until: Arc<Files>,
+    pub(in crate::lake) until: Arc<Files>,
     /// The earlier end, whose deletes apply to `removed`.
-    since: Arc<Files>,
+    pub(in crate::lake) since: Arc<Files>,
     added: Vec<Arc<LiveFile>>,
     removed: Vec<Arc<LiveFile>>,
     /// Files of both ends, with the positions deleted in between.
@@ -131,6 +131,16 @@ impl Segment {
         };
         let noted = move |batch: RecordBatch| given.note(&batch, &key).map(|()| batch);
         upserts.map(move |batch| noted(batch?)).boxed()
+    }
+
+    /// Makes rows of a file that both ends have upserts.
+    fn revive(&mut self, live: Arc<LiveFile>, rows: Arc<Positions>) {
+        let path = live.file.file_path();
+        let mut revived = self.revived.iter_mut();
+        match revived.find(|(known, _)| known.file.file_path() == path) {
+            Some((_, known)) => *Arc::make_mut(known) |= &*rows,
+            None => self.revived.push((live, rows)),
+        }
     }
 
     /// Streams the keys of rows that are gone or replaced: the key columns in key order. Keys that
@@ -395,6 +405,13 @@ impl LakeTable {
                 table: self.name.clone(),
                 what: "deleted in a target",
             });
+        }
+        let mirror = self.kind() == TableKind::Mirror;
+        if gone && mirror && self.may_repeat_keys(delta.basis) {
+            for (live, rows) in self.survivors(&segment).await? {
+                delta.upsert_rows_estimate += rows.len();
+                segment.revive(live, rows);
+            }
         }
         if gone && !segment.key.is_empty() {
             segment.given = Some(Arc::new(Given::new(&self.shape)?));

@@ -300,3 +300,37 @@ async fn without_a_key_equal_rows_are_counted() {
         assert_eq!(counts(&prepared), (0, 0, 0, 18), "{reread:?}");
     }
 }
+
+/// A table in which another engine has given key 1 a second row; its snapshot.
+async fn doubled(directory: &Path) -> (LakeTable, i64) {
+    let (_, mut table) = fresh(directory, TableKind::Mirror).await;
+    let ours = [row(1, "a", 1), row(2, "a", 1)];
+    commit(&mut table, WriteMode::Upsert, &ours, &[], false).await;
+    let alien = [row(1, "alien", 1)];
+    let made = commit(&mut table, WriteMode::Append, &alien, &[], false).await;
+    let id = made.snapshot_id.unwrap();
+    super::ancestry::republish(&mut table, |metadata| {
+        let snapshots = metadata["snapshots"].as_array_mut().unwrap().iter_mut();
+        for snapshot in snapshots.filter(|one| one["snapshot-id"] == serde_json::json!(id)) {
+            let summary = snapshot["summary"].as_object_mut().unwrap();
+            summary.retain(|name, _| !name.starts_with("icesync."));
+        }
+    })
+    .await;
+    (table, id)
+}
+
+#[tokio::test]
+async fn a_key_that_another_engine_doubled_stays_when_one_of_its_rows_goes() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut table, loaded) = doubled(directory.path()).await;
+    let ours = [row(1, "a", 1), row(2, "a", 1)];
+    let prepared = refresh(&table, &ours, |_| ()).await;
+    assert_eq!(counts(&prepared), (0, 0, 1, 2));
+    let made = commit_prepared(&mut table, prepared).await;
+    assert_eq!(read(&table, None).await, ours);
+    // What a target holds that has loaded the second row over the first.
+    let mut target = Model::from([(1, row(1, "alien", 1)), (2, row(2, "a", 1))]);
+    super::deltas::apply_delta(&table, Some(loaded), made.snapshot_id.unwrap(), &mut target).await;
+    assert_eq!(target.into_values().collect::<Vec<_>>(), ours);
+}

@@ -1,0 +1,84 @@
+//! Keys that a delta deletes although a row of theirs stays.
+//!
+//! A mirror that only icesync writes has one live row per key, so a row that is gone means that its key is gone. Another
+//! engine may append a second row of a key. When one of the two leaves, by a whole read or a rollback, the key is
+//! among the deletes and the row that stays is among nothing, because its file did not change: a target would lose
+//! it. So where another engine has written, each deleted key is looked up in the later end, and the rows found are
+//! upserts.
+
+use crate::lake::ancestry::FOREIGN_ROWS_PROPERTY;
+use crate::lake::error::Result;
+use crate::lake::keys::encode::{KeyEncoder, KeySet, KeyState};
+use crate::lake::keys::lookup::Lookup;
+use crate::lake::read::deletes::Positions;
+use crate::lake::read::delta::{Basis, Segment};
+use crate::lake::read::manifests::LiveFile;
+use crate::lake::table::{LakeTable, RUN_PROPERTY};
+use futures::TryStreamExt;
+use iceberg::spec::Operation;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Keys that are looked up in one pass.
+const KEYS_MAX: usize = 1_000_000;
+
+/// Rows by file.
+pub(in crate::lake) type Rows = Vec<(Arc<LiveFile>, Arc<Positions>)>;
+
+impl LakeTable {
+    /// Whether a key may have more than one live row, as far as this version tells.
+    pub(in crate::lake) fn may_repeat_keys(&self, basis: Basis) -> bool {
+        let is_foreign = |snapshot: &Arc<iceberg::spec::Snapshot>| {
+            let summary = snapshot.summary();
+            let run = summary.additional_properties.get(RUN_PROPERTY);
+            run.is_none() && summary.operation != Operation::Replace
+        };
+        basis == Basis::Ends
+            || self.property(FOREIGN_ROWS_PROPERTY).is_some()
+            || self.metadata().snapshots().any(is_foreign)
+    }
+
+    /// The live rows of keys that a segment deletes, in files that both of its ends have.
+    pub(in crate::lake) async fn survivors(&self, segment: &Segment) -> Result<Rows> {
+        let encoder = KeyEncoder::new(&self.shape)?;
+        let since = segment.since.by_path();
+        let files = segment.until.data.iter();
+        let files = files.filter(|live| since.contains_key(live.file.file_path()));
+        let files: Vec<Arc<LiveFile>> = files.cloned().collect();
+        let mut found: BTreeMap<String, (Arc<LiveFile>, Positions)> = BTreeMap::new();
+        let mut deletes = segment.deletes();
+        loop {
+            let mut keys = KeySet::default();
+            while keys.len() < KEYS_MAX
+                && let Some(batch) = deletes.try_next().await?
+            {
+                for key in encoder.encode(batch.columns())?.iter() {
+                    keys.insert(key.as_ref(), KeyState::Row(0));
+                }
+            }
+            if keys.is_empty() {
+                break;
+            }
+            keys.seal();
+            let lookup = Lookup::new(&self.store, self.shape.clone(), &encoder, &keys)?;
+            let mut search = lookup.search(&files)?;
+            loop {
+                let some = search.next().await?;
+                if some.is_empty() {
+                    break;
+                }
+                for (live, hits) in some {
+                    let mut rows: Positions = hits.into_iter().map(|(_, row)| row).collect();
+                    rows -= segment.reading.deleted(&segment.until, &live).await?;
+                    if !rows.is_empty() {
+                        let path = live.file.file_path().to_owned();
+                        let entry = found.entry(path).or_insert((live, Positions::new()));
+                        entry.1 |= rows;
+                    }
+                }
+            }
+        }
+        let rows = found.into_values();
+        Ok(rows.map(|(live, rows)| (live, Arc::new(rows))).collect())
+    }
+}
