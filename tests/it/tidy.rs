@@ -61,7 +61,6 @@ const LONG_FUNCTIONS: &[&str] = &[
     "src/schema/drift.rs: continued",
     "src/schema/drift/widen.rs: union",
     "src/schema/mapping/text.rs: text",
-    "src/source/cuts.rs: split",
     "src/sync/extract.rs: extract",
     "src/sync/load.rs: load",
     "src/sync/load.rs: plan",
@@ -73,7 +72,6 @@ const OPEN_MATCHES: &[&str] = &[
     "src/lake/write/file.rs: shortened_lower",
     "src/lake/write/file.rs: shortened_upper",
     "src/mssql/sql/catalogue.rs: sample",
-    "src/source/timestamp.rs: rounding_ms",
     "src/sync/follow.rs: holds",
     "src/sync/reread.rs: mask",
 ];
@@ -93,17 +91,6 @@ const CIRCLES: &[&[&str]] = &[
         "src/lake/write.rs",
     ],
     &["src/lake/write/file.rs", "src/lake/write/options.rs"],
-    &[
-        "src/source/auto.rs",
-        "src/source/cuts.rs",
-        "src/source/discover.rs",
-        "src/source/full.rs",
-        "src/source/isolation.rs",
-        "src/source/rowversion.rs",
-        "src/source/sequence.rs",
-        "src/source/timestamp.rs",
-        "src/source.rs",
-    ],
 ];
 
 /// Every file of Rust beneath a folder.
