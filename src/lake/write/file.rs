@@ -8,7 +8,7 @@
 use crate::lake::error::{LakeError, Result};
 use crate::lake::schema::{self, Shape};
 use crate::lake::store::Store;
-use crate::lake::write::options::WriteOptions;
+use crate::lake::write::options::{Compression, Dictionaries, WriteOptions};
 use crate::schema::{LakeType, TableName};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Float64Type};
@@ -32,26 +32,6 @@ use std::task::{Context, Poll};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use twox_hash::XxHash3_64;
-
-/// How Parquet pages are compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compression {
-    None,
-    Snappy,
-    Lz4,
-    /// Level 1 to 22.
-    Zstd(u8),
-}
-
-/// Which columns have a dictionary.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dictionaries {
-    All,
-    None,
-    /// Those whose first values in a file repeat. In another column it would hold nearly all values beside the
-    /// numbers that stand for them.
-    WhereValuesRepeat,
-}
 
 /// Batches that may wait for the encoding thread.
 const QUEUE_BATCHES: usize = 4;
