@@ -61,9 +61,6 @@ const LONG_FUNCTIONS: &[&str] = &[
     "src/schema/drift.rs: continued",
     "src/schema/drift/widen.rs: union",
     "src/schema/mapping/text.rs: text",
-    "src/sync/extract.rs: extract",
-    "src/sync/load.rs: load",
-    "src/sync/load.rs: plan",
 ];
 
 /// Functions that match over types with an arm for any other type. May only shrink.
