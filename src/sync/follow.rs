@@ -224,20 +224,7 @@ fn key_of(schema: &LakeSchema) -> Vec<(Option<usize>, Role, crate::schema::KeyFo
 
 /// Another engine may have widened a column.
 fn holds(have: LakeType, want: LakeType) -> bool {
-    match (have, want) {
-        (LakeType::Long, LakeType::Int) | (LakeType::Double, LakeType::Float) => true,
-        (
-            LakeType::Decimal {
-                precision,
-                scale: kept,
-            },
-            LakeType::Decimal {
-                precision: wanted,
-                scale,
-            },
-        ) => kept == scale && precision >= wanted,
-        (have, want) => have == want,
-    }
+    have.wider(want) == Some(have)
 }
 
 fn difference(have: &[&LakeField], want: &[&LakeField]) -> String {
