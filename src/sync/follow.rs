@@ -14,7 +14,7 @@ use crate::source::Discovered;
 use std::collections::HashMap;
 
 /// Table property: the source's schema as JSON, from which a target is rebuilt.
-pub(super) const SOURCE_SCHEMA: &str = "icesync.source-schema";
+const SOURCE_SCHEMA: &str = "icesync.source-schema";
 
 /// How the lake table follows its source.
 pub(super) struct Following {

@@ -98,7 +98,6 @@ impl Examples {
         );
         let rename = define::rename_column(&staging, "old", "new");
         self.add("alter", "", define::alter(&rename, 60_000));
-        self.add("delete_state", "", state::delete_state("dbo.orders"));
     }
 
     fn of_table(&mut self, shape: &str, table: &TableSchema) {
