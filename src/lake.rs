@@ -57,8 +57,7 @@ pub use table::{LakeTable, RUN_PROPERTY, SnapshotInfo, SnapshotRef};
 pub use tags::{Loading, Tagged, TargetTags};
 pub use warehouse::Warehouse;
 pub use write::TableWriter;
-pub use write::file::{Compression, Dictionaries};
-pub use write::options::{Op, Reread, WriteMode, WriteOptions};
+pub use write::options::{Compression, Dictionaries, Op, Reread, WriteMode, WriteOptions};
 pub use write::parts::{Listed, Parked, Part};
 
 /// Failpoint: data and delete files of a write are complete, nothing refers to them yet.

@@ -54,364 +54,28 @@
 mod auto;
 mod cuts;
 mod discover;
+mod error;
 mod full;
 mod isolation;
+mod plan;
 mod rowversion;
 mod sequence;
 mod timestamp;
+mod window;
 
 pub use cuts::{Split, fingerprint};
-pub use discover::{Discovered, Facts, discover};
+pub use discover::{Discovered, discover};
+pub use error::SourceError;
+pub use plan::ExtractPlan;
 
-use crate::change::{Backfill, Checkpoint, Strategy, Watermark, Window};
-pub use crate::change::{ChangeOptions, Clock, Isolation, StrategyChoice};
-use crate::error::{Disposition, Error, Kind};
+use crate::change::{Backfill, ChangeOptions, Checkpoint, Strategy};
 use crate::mssql::control::{Class, Control};
-use crate::mssql::error::MssqlError;
-use crate::mssql::sql::Statement;
-use crate::mssql::sql::read::{self, Closed, Locking, PageCursor, Range, Until};
-use crate::schema::{Column, KeyOrigin, SqlType, TableKind, TableName, TableSchema};
+use crate::mssql::sql::read;
+use crate::schema::{KeyOrigin, TableKind};
+use window::{Bounds, Start};
 
 /// Lag and overlap beyond this are a mistake.
 const DURATION_MAX: std::time::Duration = std::time::Duration::from_secs(10 * 366 * 86_400);
-
-/// How long a read waits for writers before it gives up (error 1222, transient).
-const LOCK_TIMEOUT_MS: u32 = 60_000;
-
-/// What failed, on which table, why, and the remedy.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SourceError {
-    #[error("{doing} {table} failed")]
-    Server {
-        doing: &'static str,
-        table: TableName,
-        #[source]
-        source: Box<MssqlError>,
-    },
-    #[error("there is no table or view {table} in the source; {hint}")]
-    Unknown { table: TableName, hint: String },
-    #[error(
-        "the login may not read {table}: grant it with GRANT SELECT ON {table} TO the login's user"
-    )]
-    MayNotRead { table: TableName },
-    #[error("{table} has no column that icesync can read")]
-    NoColumns { table: TableName },
-    #[error(
-        "column {column} of {table} cannot be replicated: {why}; replicate a view that leaves it out or converts it"
-    )]
-    Column {
-        table: TableName,
-        column: String,
-        why: String,
-    },
-    #[error("the configured key of {table} cannot be used: {problem}")]
-    Key { table: TableName, problem: String },
-    #[error(
-        "the configured key of {table} does not identify a row: {rows} rows have {example}; add columns to `key`, or \
-            use kind: history"
-    )]
-    KeyNotUnique {
-        table: TableName,
-        example: String,
-        rows: i64,
-    },
-    #[error("change.strategy {strategy} cannot be used on {table}: {why}")]
-    Strategy {
-        table: TableName,
-        strategy: &'static str,
-        why: String,
-    },
-    #[error("{option} of {table} is longer than ten years")]
-    Duration {
-        table: TableName,
-        option: &'static str,
-    },
-    #[error(
-        "database {database} allows no consistent read of {table}: run ALTER DATABASE [{database}] SET \
-            ALLOW_SNAPSHOT_ISOLATION ON, \
-or set change.isolation: table_lock (writers wait while it is read), or change.isolation: read_committed (rows that \
-move during a read may be read twice or missed)"
-    )]
-    NoIsolation { table: TableName, database: String },
-    #[error("change.isolation {isolation} cannot be used on {table}: {why}")]
-    Isolation {
-        table: TableName,
-        isolation: &'static str,
-        why: String,
-    },
-    #[error(
-        "inserts into {table} were still in flight after {seconds} s, and their numbers may be below those already \
-            committed; the next run tries again"
-    )]
-    Busy {
-        table: TableName,
-        seconds: u32,
-        #[source]
-        source: Box<MssqlError>,
-    },
-}
-
-impl SourceError {
-    fn on(doing: &'static str, table: &TableName, source: MssqlError) -> Self {
-        SourceError::Server {
-            doing,
-            table: table.clone(),
-            source: Box::new(source),
-        }
-    }
-
-    /// What the caller may do.
-    pub fn disposition(&self) -> Disposition {
-        match self {
-            SourceError::Server { source, .. } | SourceError::Busy { source, .. } => {
-                source.disposition()
-            }
-            SourceError::Unknown { .. }
-            | SourceError::MayNotRead { .. }
-            | SourceError::NoColumns { .. }
-            | SourceError::Column { .. }
-            | SourceError::Key { .. }
-            | SourceError::KeyNotUnique { .. }
-            | SourceError::Strategy { .. }
-            | SourceError::Duration { .. }
-            | SourceError::NoIsolation { .. }
-            | SourceError::Isolation { .. } => Disposition::Definite,
-        }
-    }
-}
-
-impl From<SourceError> for Error {
-    fn from(error: SourceError) -> Self {
-        Error::new(Kind::Source, error.disposition(), error)
-    }
-}
-
-/// A strategy that has been chosen, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Choice {
-    strategy: Strategy,
-    /// Position of the watermark column; none for `full`.
-    column: Option<usize>,
-    why: Vec<String>,
-    warnings: Vec<String>,
-}
-
-/// Where a window starts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Start {
-    /// No checkpoint: everything.
-    First,
-    From(Watermark),
-    /// The checkpoint cannot be used, for this reason: everything.
-    Again(String),
-}
-
-impl Start {
-    fn of(choice: &Choice, column: &Column, checkpoint: Option<&Checkpoint>) -> Self {
-        let Some(checkpoint) = checkpoint else {
-            return Start::First;
-        };
-        if checkpoint.strategy != choice.strategy {
-            return Start::Again(format!(
-                "the last run used strategy {}, this one {}",
-                checkpoint.strategy, choice.strategy
-            ));
-        }
-        let Some(last) = &checkpoint.watermark else {
-            return Start::First;
-        };
-        if !last.column.eq_ignore_ascii_case(&column.name) {
-            return Start::Again(format!(
-                "the last run followed column {}, this one {}",
-                last.column, column.name
-            ));
-        }
-        if last.ty != column.ty {
-            return Start::Again(format!(
-                "column {} has another type than in the last run",
-                column.name
-            ));
-        }
-        Start::From(last.clone())
-    }
-
-    fn last(&self) -> Option<&Watermark> {
-        match self {
-            Start::From(last) => Some(last),
-            Start::First | Start::Again(_) => None,
-        }
-    }
-}
-
-/// A window with what was learned on the way.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Bounds {
-    window: Window,
-    previous_upper: Option<Watermark>,
-    full_read: bool,
-    /// Nothing can be in the window.
-    is_empty: bool,
-    why: Vec<String>,
-    warnings: Vec<String>,
-    null_rows: Option<u64>,
-    future_rows: Option<u64>,
-}
-
-impl Bounds {
-    /// Everything is read; the next window starts at `upper`.
-    fn full(upper: Option<Watermark>, previous: Option<Watermark>, start: &Start) -> Self {
-        let mut bounds = Bounds {
-            window: Window { lower: None, upper },
-            previous_upper: previous,
-            full_read: true,
-            ..Bounds::default()
-        };
-        match start {
-            Start::First => bounds
-                .why
-                .push("there is no checkpoint yet: the whole table is read".into()),
-            Start::Again(reason) => bounds
-                .warnings
-                .push(format!("the whole table is read again: {reason}")),
-            Start::From(_) => {}
-        }
-        bounds
-    }
-}
-
-/// Everything that a read needs, decided and bounded; no row has been read yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExtractPlan {
-    pub strategy: Strategy,
-    /// The choices, one plain sentence each, for `plan` and reports.
-    pub why: Vec<String>,
-    pub warnings: Vec<String>,
-    /// All rows are read, not only the window's.
-    pub full_read: bool,
-    /// What the checkpoint will say: its upper bound is the next run's start.
-    pub window: Window,
-    /// The upper bound of the checkpoint that this plan continues, or had to give up.
-    pub previous_upper: Option<Watermark>,
-    /// Position of the watermark column in the table's columns.
-    pub watermark_column: Option<usize>,
-    /// The window is known to be empty: there is nothing to read.
-    pub is_empty: bool,
-    /// Run on the reading channel before the first page, as plain batches.
-    pub session: Vec<Statement>,
-    /// Run on the reading channel after the last page.
-    pub finish: Vec<Statement>,
-    /// Rows per page; none reads everything in one stream.
-    pub page_rows: Option<u64>,
-    /// Rows without a watermark, which no window will show; counted where that is cheap.
-    pub null_rows: Option<u64>,
-    /// Rows whose watermark lies in the future; counted where that is cheap.
-    pub future_rows: Option<u64>,
-    /// A full read in ranges; none reads in one stream.
-    pub split: Option<Split>,
-    /// The ledger that this read continues.
-    pub resumes: Option<Backfill>,
-    /// All snapshot transactions of the ranges must be opened on one state, under [`fence`](Self::fence).
-    pub needs_fence: bool,
-    /// No two rows that are read have the same key.
-    pub distinct_keys: bool,
-    /// Every statement sees one state of the table, so a row that a whole read does not bring is not there.
-    pub sees_one_state: bool,
-    /// The lake keeps each version that is read, so no version may be read twice.
-    keeps_versions: bool,
-    table: TableSchema,
-    locking: Locking,
-}
-
-impl ExtractPlan {
-    /// The table that is read.
-    pub fn table(&self) -> &TableSchema {
-        &self.table
-    }
-
-    /// The first page, or the whole stream when [`page_rows`](Self::page_rows) is none.
-    pub fn first_page(&self) -> Statement {
-        match (self.range(), self.page_rows) {
-            (Some(range), Some(rows)) => read::first_page(&self.table, self.locking, &range, rows),
-            (Some(range), None) => read::window(&self.table, self.locking, &range),
-            (None, _) => match self.until() {
-                Some(until) => read::all_until(&self.table, self.locking, &until),
-                None => read::all(&self.table, self.locking),
-            },
-        }
-    }
-
-    /// What is read first: the first range, the first page, or everything.
-    pub fn first_read(&self) -> Statement {
-        match &self.split {
-            Some(split) => self.key_range(split, 0),
-            None => self.first_page(),
-        }
-    }
-
-    /// The page after the row that `cursor` names; none when there are no pages.
-    pub fn next_page(&self, cursor: &PageCursor) -> Option<Statement> {
-        let range = self.range()?;
-        let rows = self.page_rows?;
-        Some(read::next_page(
-            &self.table,
-            self.locking,
-            &range,
-            rows,
-            cursor,
-        ))
-    }
-
-    /// The rows of one range of [`split`](Self::split).
-    pub fn key_range(&self, split: &Split, range: usize) -> Statement {
-        let (lower, upper) = split.ends(range);
-        read::key_range(&self.table, self.locking, split.column, lower, upper)
-    }
-
-    /// Keeps writers out while [`first_look`](Self::first_look) fixes what each channel will see.
-    pub fn fence(&self) -> Statement {
-        read::fence(&self.table, LOCK_TIMEOUT_MS)
-    }
-
-    /// Ends the [`fence`](Self::fence).
-    pub fn open_fence(&self) -> Statement {
-        read::end_transaction()
-    }
-
-    /// See [`fence`](Self::fence).
-    pub fn first_look(&self) -> Statement {
-        read::first_look(&self.table)
-    }
-
-    fn range(&self) -> Option<Range<'_>> {
-        if self.full_read {
-            return None;
-        }
-        Some(Range {
-            column: self.watermark_column?,
-            lower: &self.window.lower.as_ref()?.text,
-            upper: &self.window.upper.as_ref()?.text,
-            closed: self.closed(),
-        })
-    }
-
-    /// Where a whole read ends, if it must not bring what the next window brings.
-    fn until(&self) -> Option<Until<'_>> {
-        let column = self.watermark_column.filter(|_| self.keeps_versions)?;
-        Some(Until {
-            column,
-            upper: self.window.upper.as_ref().map(|upper| upper.text.as_str()),
-            closed: self.closed(),
-        })
-    }
-
-    fn closed(&self) -> Closed {
-        match self.strategy {
-            Strategy::Sequence => Closed::Above,
-            Strategy::Full | Strategy::Timestamp | Strategy::RowVersion => Closed::Below,
-        }
-    }
-}
 
 /// Chooses the strategy, takes the bounds (at most one round trip, plus one that checks a configured key before a
 /// full read), and plans the read. Reads no row and changes nothing.
@@ -443,15 +107,15 @@ pub async fn plan(
     let checkpoint = continued.as_ref().or(checkpoint);
     let mut bounds = match (choice.strategy, choice.column) {
         (Strategy::Timestamp, Some(column)) => {
-            let start = Start::of(&choice, &source.schema.columns[column], checkpoint);
+            let start = Start::of(choice.strategy, &source.schema.columns[column], checkpoint);
             timestamp::bounds(control, source, column, &start, options, &reading).await?
         }
         (Strategy::Sequence, Some(column)) => {
-            let start = Start::of(&choice, &source.schema.columns[column], checkpoint);
+            let start = Start::of(choice.strategy, &source.schema.columns[column], checkpoint);
             sequence::bounds(control, source, column, &start).await?
         }
         (Strategy::RowVersion, Some(column)) => {
-            let start = Start::of(&choice, &source.schema.columns[column], checkpoint);
+            let start = Start::of(choice.strategy, &source.schema.columns[column], checkpoint);
             rowversion::bounds(control, source, column, &start).await?
         }
         (Strategy::Full | Strategy::Timestamp | Strategy::Sequence | Strategy::RowVersion, _) => {
@@ -470,7 +134,7 @@ pub async fn plan(
         let range_rows = options.range_rows;
         split = cuts::split(control, source, &reading, what, range_rows, &mut bounds).await?;
     }
-    let mut plan = assemble(source, options, choice, reading, bounds);
+    let mut plan = plan::assemble(source, options, choice, reading, bounds);
     plan.keeps_versions = kind == TableKind::History;
     plan.resumes = resumes.map(|(backfill, _)| backfill.clone());
     plan.needs_fence = split.is_some() && plan.window.upper.is_none();
@@ -493,54 +157,6 @@ fn resumed(backfill: &Backfill, split: &Split, window: Bounds) -> Bounds {
     bounds
 }
 
-fn assemble(
-    source: &Discovered,
-    options: &ChangeOptions,
-    choice: Choice,
-    reading: isolation::Reading,
-    bounds: Bounds,
-) -> ExtractPlan {
-    let pages = match choice.column {
-        Some(column) => {
-            !bounds.full_read
-                && options.page_rows > 0
-                && source.schema.key.is_some()
-                && source.is_led_by_index(column)
-        }
-        None => false,
-    };
-    let mut why = choice.why;
-    why.extend(bounds.why);
-    why.push(reading.why);
-    let mut warnings = source.warnings.clone();
-    warnings.extend(choice.warnings);
-    warnings.extend(bounds.warnings);
-    warnings.extend(reading.warnings);
-    ExtractPlan {
-        strategy: choice.strategy,
-        why,
-        warnings,
-        full_read: bounds.full_read,
-        window: bounds.window,
-        previous_upper: bounds.previous_upper,
-        watermark_column: choice.column,
-        is_empty: bounds.is_empty,
-        session: reading.session,
-        finish: reading.finish,
-        page_rows: pages.then_some(options.page_rows),
-        null_rows: bounds.null_rows,
-        future_rows: bounds.future_rows,
-        split: None,
-        resumes: None,
-        needs_fence: false,
-        distinct_keys: bounds.full_read && reading.sees_one_state && source.key_is_unique(),
-        sees_one_state: reading.sees_one_state,
-        keeps_versions: false,
-        table: source.schema.clone(),
-        locking: reading.locking,
-    }
-}
-
 /// Refuses a configured key that two rows share. Only before a full read, because it reads the whole table.
 async fn check_key(control: &mut Control, source: &Discovered) -> Result<(), SourceError> {
     let configured = matches!(&source.schema.key, Some(key) if key.origin == KeyOrigin::Config);
@@ -561,38 +177,6 @@ async fn check_key(control: &mut Control, source: &Discovered) -> Result<(), Sou
             rows: row.int("row_count").map_err(failed)?,
         }),
     }
-}
-
-/// A watermark of a column.
-fn watermark(column: &Column, text: impl Into<String>) -> Watermark {
-    Watermark {
-        column: column.name.clone(),
-        ty: column.ty,
-        text: text.into(),
-    }
-}
-
-fn is_date_time(ty: SqlType) -> bool {
-    matches!(
-        ty,
-        SqlType::Date
-            | SqlType::DateTime
-            | SqlType::SmallDateTime
-            | SqlType::DateTime2 { .. }
-            | SqlType::DateTimeOffset { .. }
-    )
-}
-
-fn is_exact_number(ty: SqlType) -> bool {
-    matches!(
-        ty,
-        SqlType::TinyInt
-            | SqlType::SmallInt
-            | SqlType::Int
-            | SqlType::BigInt
-            | SqlType::Decimal { .. }
-            | SqlType::Numeric { .. }
-    )
 }
 
 #[cfg(test)]

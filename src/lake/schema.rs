@@ -139,6 +139,43 @@ pub(in crate::lake) fn kept_with_ids(
     })
 }
 
+impl Kept {
+    fn read(table: &TableName, text: &str) -> Result<Self> {
+        serde_json::from_str(text).map_err(|source| LakeError::PropertyCorrupt {
+            table: table.clone(),
+            property: SCHEMA_PROPERTY,
+            source,
+        })
+    }
+
+    /// The key of a table whose fields have these ids.
+    fn key(&self, table: &TableName, ids: &[i32]) -> Result<Vec<LakeKeyField>> {
+        let key = self.key.iter().map(|key| {
+            Some(LakeKeyField {
+                field: ids.iter().position(|&id| id == key.id)?,
+                fold: key.fold,
+            })
+        });
+        let gone = || LakeError::UnsupportedTable {
+            table: table.clone(),
+            reason: "a key column was dropped from the lake table".to_owned(),
+        };
+        key.collect::<Option<Vec<_>>>().ok_or_else(gone)
+    }
+}
+
+/// The key of a table that icesync did not make: its identifier fields, in the order of the columns.
+fn identifiers(schema: &Schema, ids: &[i32]) -> Vec<LakeKeyField> {
+    let position = |id: i32| ids.iter().position(|&other| other == id);
+    let mut named: Vec<usize> = schema.identifier_field_ids().filter_map(position).collect();
+    named.sort_unstable();
+    let plain = |field| LakeKeyField {
+        field,
+        fold: KeyFold::default(),
+    };
+    named.into_iter().map(plain).collect()
+}
+
 impl Shape {
     /// Of the table's current schema.
     pub(in crate::lake) fn of(table: &TableName, metadata: &TableMetadata) -> Result<Self> {
@@ -156,16 +193,7 @@ impl Shape {
         schema: &Schema,
         kept: Option<&str>,
     ) -> Result<Self> {
-        let kept = match kept {
-            Some(text) => Some(serde_json::from_str::<Kept>(text).map_err(|source| {
-                LakeError::PropertyCorrupt {
-                    table: table.clone(),
-                    property: SCHEMA_PROPERTY,
-                    source,
-                }
-            })?),
-            None => None,
-        };
+        let kept = kept.map(|text| Kept::read(table, text)).transpose()?;
         let roles: HashMap<i32, &KeptField> = kept
             .iter()
             .flat_map(|kept| kept.fields.iter().map(|field| (field.id, field)))
@@ -198,31 +226,9 @@ impl Shape {
             });
             ids.push(field.id);
         }
-        let position = |id: i32| ids.iter().position(|&other| other == id);
         let key = match &kept {
-            Some(kept) => {
-                let key = kept.key.iter().map(|key| {
-                    Some(LakeKeyField {
-                        field: position(key.id)?,
-                        fold: key.fold,
-                    })
-                });
-                let gone = || LakeError::UnsupportedTable {
-                    table: table.clone(),
-                    reason: "a key column was dropped from the lake table".to_owned(),
-                };
-                key.collect::<Option<Vec<_>>>().ok_or_else(gone)?
-            }
-            None => {
-                let mut named: Vec<usize> =
-                    schema.identifier_field_ids().filter_map(position).collect();
-                named.sort_unstable();
-                let plain = |field| LakeKeyField {
-                    field,
-                    fold: KeyFold::default(),
-                };
-                named.into_iter().map(plain).collect()
-            }
+            Some(kept) => kept.key(table, &ids)?,
+            None => identifiers(schema, &ids),
         };
         let schema = LakeSchema { fields, key };
         let arrow = arrow_schema(&schema);

@@ -102,7 +102,7 @@ impl Params {
 /// A collation's name, which T-SQL does not let anybody quote. Letters, digits and underscores are all that a real
 /// one has; anything else is shown in brackets, where the server refuses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CollationName<'a>(pub &'a str);
+struct CollationName<'a>(&'a str);
 
 impl fmt::Display for CollationName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -224,6 +224,34 @@ impl TableReport {
 
 impl ExtractReport {
     fn write_text(&self, out: &mut String) {
+        self.write_read(out);
+        self.write_commit(out);
+        let _ = writeln!(out, "; {:.2} s", self.seconds);
+        if self.lookup.files > 0 {
+            let _ = writeln!(
+                out,
+                "           keys looked up in {} of {}: {} of the key columns read",
+                thousands(self.lookup.files_probed),
+                plural(self.lookup.files, "file"),
+                plural(self.lookup.rows_probed, "row")
+            );
+        }
+        if let Some(after) = &self.watermark_after {
+            match &self.watermark_before {
+                Some(before) if before != after => {
+                    let _ = writeln!(out, "           watermark {before} -> {after}");
+                }
+                _ => {
+                    let _ = writeln!(out, "           watermark {after}");
+                }
+            }
+        }
+        write_changes(out, &self.schema_changes);
+        write_warnings(out, &self.warnings);
+    }
+
+    /// What was read.
+    fn write_read(&self, out: &mut String) {
         let read = if self.full_read {
             "full read"
         } else {
@@ -252,6 +280,10 @@ impl ExtractReport {
                 self.ranges_resumed
             );
         }
+    }
+
+    /// What was committed.
+    fn write_commit(&self, out: &mut String) {
         match self.sequence_number {
             None => out.push_str("; nothing changed, no snapshot"),
             // A refresh takes the place of all rows at once, without a look at which of them differ.
@@ -282,28 +314,6 @@ impl ExtractReport {
                 plural(self.data_files + self.delete_files, "file")
             );
         }
-        let _ = writeln!(out, "; {:.2} s", self.seconds);
-        if self.lookup.files > 0 {
-            let _ = writeln!(
-                out,
-                "           keys looked up in {} of {}: {} of the key columns read",
-                thousands(self.lookup.files_probed),
-                plural(self.lookup.files, "file"),
-                plural(self.lookup.rows_probed, "row")
-            );
-        }
-        if let Some(after) = &self.watermark_after {
-            match &self.watermark_before {
-                Some(before) if before != after => {
-                    let _ = writeln!(out, "           watermark {before} -> {after}");
-                }
-                _ => {
-                    let _ = writeln!(out, "           watermark {after}");
-                }
-            }
-        }
-        write_changes(out, &self.schema_changes);
-        write_warnings(out, &self.warnings);
     }
 }
 

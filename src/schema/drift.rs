@@ -19,7 +19,7 @@
 mod widen;
 
 use super::mapping::{self, MappingError};
-use super::{Column, Fidelity, TableKind, TableSchema};
+use super::{Column, Fidelity, SqlType, TableKind, TableSchema};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -355,13 +355,6 @@ fn continued(
     fidelity: Fidelity,
     changes: &mut Vec<SchemaChange>,
 ) -> Result<Column, Refusal> {
-    let mut told = |change, detail: String| {
-        changes.push(SchemaChange {
-            column: new.name.clone(),
-            change,
-            detail,
-        });
-    };
     let refuse = |why: String| {
         let said = |column: &Column| match &column.collation {
             Some(collation) if old.ty == new.ty => format!("{} {}", column.ty, collation.name),
@@ -374,10 +367,48 @@ fn continued(
             why,
         }
     };
-    let Union {
-        ty,
-        companions_grow,
-    } = widen::union(old, new).map_err(refuse)?;
+    let union = widen::union(old, new).map_err(refuse)?;
+    if is_key {
+        check_key_column(old, new, union, fidelity).map_err(|why| refuse(why.to_owned()))?;
+    }
+    tell(old, new, union.ty, changes);
+    Ok(Column {
+        ty: union.ty,
+        // Rows of the time when it could be NULL, or before it was there, are in the lake.
+        nullable: old.nullable || new.nullable,
+        ..new.clone()
+    })
+}
+
+/// Whether rows in the lake are still found by a key column that has changed; the error says why not.
+fn check_key_column(
+    old: &Column,
+    new: &Column,
+    union: Union,
+    fidelity: Fidelity,
+) -> Result<(), &'static str> {
+    if union.companions_grow && fidelity == Fidelity::Exact {
+        return Err(
+            "the key would get another field, which the rows in the lake table do not have",
+        );
+    }
+    if mapping::key_fold(old) != mapping::key_fold(new) {
+        return Err(
+            "its collation tells other keys apart than the one that the lake table was written with",
+        );
+    }
+    Ok(())
+}
+
+/// Adds how a column differs from what it was. `kept`: its type in the lake.
+fn tell(old: &Column, new: &Column, kept: SqlType, changes: &mut Vec<SchemaChange>) {
+    let mut told = |change, detail: String| {
+        changes.push(SchemaChange {
+            column: new.name.clone(),
+            change,
+            detail,
+        });
+    };
     if old.name != new.name {
         told(
             ChangeKind::Renamed,
@@ -387,20 +418,10 @@ fn continued(
             ),
         );
     }
-    if is_key && companions_grow && fidelity == Fidelity::Exact {
-        return Err(refuse(
-            "the key would get another field, which the rows in the lake table do not have".into(),
-        ));
-    }
-    if is_key && mapping::key_fold(old) != mapping::key_fold(new) {
-        return Err(refuse(
-            "its collation tells other keys apart than the one that the lake table was written with".into(),
-        ));
-    }
-    if ty != old.ty {
+    if kept != old.ty {
         told(
             ChangeKind::Widened,
-            format!("was {}, is {}, kept as {ty}", old.ty, new.ty),
+            format!("was {}, is {}, kept as {kept}", old.ty, new.ty),
         );
     }
     if new.nullable && !old.nullable {
@@ -415,12 +436,6 @@ fn continued(
             format!("was {before}, is {now}; the text in the lake is the same"),
         );
     }
-    Ok(Column {
-        ty,
-        // Rows of the time when it could be NULL, or before it was there, are in the lake.
-        nullable: old.nullable || new.nullable,
-        ..new.clone()
-    })
 }
 
 /// Gives dropped columns other names where theirs, or those of their companions, are needed.

@@ -288,6 +288,46 @@ impl SqlType {
     }
 }
 
+impl LakeType {
+    /// The wider of two types, where the Iceberg specification lets one be promoted to the other in place; none
+    /// elsewhere.
+    pub fn wider(self, other: LakeType) -> Option<LakeType> {
+        if self == other {
+            return Some(self);
+        }
+        match self {
+            LakeType::Int | LakeType::Long => {
+                matches!(other, LakeType::Int | LakeType::Long).then_some(LakeType::Long)
+            }
+            LakeType::Float | LakeType::Double => {
+                matches!(other, LakeType::Float | LakeType::Double).then_some(LakeType::Double)
+            }
+            LakeType::Decimal { precision, scale } => {
+                let LakeType::Decimal {
+                    precision: others,
+                    scale: same,
+                } = other
+                else {
+                    return None;
+                };
+                (scale == same).then(|| LakeType::Decimal {
+                    precision: precision.max(others),
+                    scale,
+                })
+            }
+            LakeType::Boolean
+            | LakeType::Date
+            | LakeType::Time
+            | LakeType::Timestamp
+            | LakeType::TimestampTz
+            | LakeType::String
+            | LakeType::Uuid
+            | LakeType::Fixed(_)
+            | LakeType::Binary => None,
+        }
+    }
+}
+
 /// The seventh digit of a second is more than the lake's microseconds hold.
 fn ticks(scale: u8) -> &'static [Role] {
     if scale > 6 { &[Role::Ticks] } else { &[] }

@@ -1,9 +1,8 @@
 //! Which strategy follows a table's changes, and why: pure.
 
-use super::{
-    ChangeOptions, Choice, Discovered, SourceError, StrategyChoice, is_date_time, is_exact_number,
-};
-use crate::change::Strategy;
+use super::discover::Discovered;
+use super::error::SourceError;
+use crate::change::{ChangeOptions, Strategy, StrategyChoice};
 use crate::schema::{Column, Generated, SqlType, TableKind};
 
 /// Names under which applications keep the time of a row's last change, in lower case and without underscores and
@@ -62,6 +61,16 @@ fn is_last_change_name(name: &str) -> bool {
         .map(|c| c.to_ascii_lowercase())
         .collect();
     LAST_CHANGE_NAMES.contains(&folded.as_str())
+}
+
+/// A strategy that has been chosen, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Choice {
+    pub(super) strategy: Strategy,
+    /// Position of the watermark column; none for `full`.
+    pub(super) column: Option<usize>,
+    pub(super) why: Vec<String>,
+    pub(super) warnings: Vec<String>,
 }
 
 /// Chooses, or checks what was chosen.
@@ -369,6 +378,29 @@ fn chosen(strategy: Strategy, column: Option<usize>, why: Vec<String>) -> Choice
         why,
         warnings: Vec::new(),
     }
+}
+
+fn is_date_time(ty: SqlType) -> bool {
+    matches!(
+        ty,
+        SqlType::Date
+            | SqlType::DateTime
+            | SqlType::SmallDateTime
+            | SqlType::DateTime2 { .. }
+            | SqlType::DateTimeOffset { .. }
+    )
+}
+
+fn is_exact_number(ty: SqlType) -> bool {
+    matches!(
+        ty,
+        SqlType::TinyInt
+            | SqlType::SmallInt
+            | SqlType::Int
+            | SqlType::BigInt
+            | SqlType::Decimal { .. }
+            | SqlType::Numeric { .. }
+    )
 }
 
 #[cfg(test)]

@@ -11,8 +11,10 @@
 //! there is none, whole numbers are cut evenly between the lowest and the highest. A wrong guess costs balance,
 //! never rows: the first and the last range are open, and the others meet.
 
+use super::discover::Discovered;
+use super::error::SourceError;
 use super::isolation::Reading;
-use super::{Bounds, Discovered, SourceError};
+use super::window::Bounds;
 use crate::change::{Backfill, Checkpoint, Strategy};
 use crate::mssql::control::{Class, Control};
 use crate::mssql::error::MssqlError;
@@ -22,6 +24,8 @@ use twox_hash::XxHash3_128;
 
 /// Each range ends in a commit of the ledger, which names them all.
 const RANGES_MAX: u64 = 256;
+
+const ASKING: &str = "asking how values are spread in";
 
 /// How a table is cut.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,50 +122,13 @@ pub(super) async fn split(
         return Ok(None);
     };
     let wanted = rows.div_ceil(range_rows).min(RANGES_MAX) as usize;
-    let failed = |error| {
-        SourceError::on(
-            "asking how values are spread in",
-            &source.schema.name,
-            error,
-        )
-    };
-    let name = &source.schema.columns[column].name;
-    let steps = control
-        .query_sets(&read::histogram(&source.schema, column), Class::Quick)
-        .await;
-    let (mut cuts, mut origin) = (Vec::new(), "its statistics");
-    match steps {
-        Ok(sets) => {
-            let rows = sets.first().map(Vec::as_slice).unwrap_or_default();
-            let mut steps = Vec::with_capacity(rows.len());
-            for row in rows {
-                let high = row.text_opt("high").map_err(failed)?;
-                let count = row.int("row_count").map_err(failed)?;
-                steps.push((high.map(str::to_owned), count.unsigned_abs()));
-            }
-            cuts = quantiles(&steps, wanted);
-        }
-        // Servers before 2016 SP1 have no such view, and the login may lack the right to see it: then there is the
-        // other way.
-        Err(MssqlError::Server(error)) => {
-            tracing::debug!(%error, "no histogram of {name}");
-        }
-        Err(error) => return Err(failed(error)),
-    }
+    let mut cuts = by_histogram(control, &source.schema, column, wanted).await?;
+    let mut origin = "its statistics";
     if cuts.is_empty() && is_whole(source.schema.columns[column].ty) {
-        let sets = control
-            .query_sets(&read::extremes(&source.schema, column), Class::Quick)
-            .await
-            .map_err(failed)?;
-        if let Some(row) = sets.first().and_then(|rows| rows.first())
-            && let (Some(low), Some(high)) = (
-                row.int_opt("low").map_err(failed)?,
-                row.int_opt("high").map_err(failed)?,
-            )
-        {
-            (cuts, origin) = (even(low, high, wanted), "its lowest and highest value");
-        }
+        cuts = by_extremes(control, &source.schema, column, wanted).await?;
+        origin = "its lowest and highest value";
     }
+    let name = &source.schema.columns[column].name;
     if cuts.is_empty() {
         bounds.why.push(format!(
             "one stream: there are no statistics of {name} that say where to cut"
@@ -173,6 +140,58 @@ pub(super) async fn split(
         cuts.len() + 1
     ));
     Ok(Some(Split { column, cuts }))
+}
+
+/// Cuts by the optimizer's histogram of the column; none where there is no histogram to see.
+async fn by_histogram(
+    control: &mut Control,
+    schema: &TableSchema,
+    column: usize,
+    wanted: usize,
+) -> Result<Vec<String>, SourceError> {
+    let failed = |error| SourceError::on(ASKING, &schema.name, error);
+    let sets = match control
+        .query_sets(&read::histogram(schema, column), Class::Quick)
+        .await
+    {
+        Ok(sets) => sets,
+        // Servers before 2016 SP1 have no such view, and the login may lack the right to see it.
+        Err(MssqlError::Server(error)) => {
+            tracing::debug!(%error, "no histogram of {}", schema.columns[column].name);
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    let rows = sets.first().map(Vec::as_slice).unwrap_or_default();
+    let mut steps = Vec::with_capacity(rows.len());
+    for row in rows {
+        let high = row.text_opt("high").map_err(failed)?;
+        let count = row.int("row_count").map_err(failed)?;
+        steps.push((high.map(str::to_owned), count.unsigned_abs()));
+    }
+    Ok(quantiles(&steps, wanted))
+}
+
+/// Even cuts between the column's lowest and highest whole number; none in an empty table.
+async fn by_extremes(
+    control: &mut Control,
+    schema: &TableSchema,
+    column: usize,
+    wanted: usize,
+) -> Result<Vec<String>, SourceError> {
+    let failed = |error| SourceError::on(ASKING, &schema.name, error);
+    let sets = control
+        .query_sets(&read::extremes(schema, column), Class::Quick)
+        .await
+        .map_err(failed)?;
+    let Some(row) = sets.first().and_then(|rows| rows.first()) else {
+        return Ok(Vec::new());
+    };
+    let low = row.int_opt("low").map_err(failed)?;
+    let high = row.int_opt("high").map_err(failed)?;
+    Ok(low
+        .zip(high)
+        .map_or_else(Vec::new, |(low, high)| even(low, high, wanted)))
 }
 
 fn is_whole(ty: SqlType) -> bool {

@@ -1,6 +1,6 @@
 //! A source table, its key, and what its database allows.
 
-use super::SourceError;
+use super::error::SourceError;
 use crate::mssql::control::Control;
 use crate::mssql::describe::{self, Description, Index, Lookup};
 use crate::schema::drift::SourceObject;

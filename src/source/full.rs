@@ -1,6 +1,6 @@
 //! Every row, every time. The lake compares the content with what it has, so an unchanged table commits nothing.
 
-use super::Bounds;
+use super::window::Bounds;
 use crate::change::Checkpoint;
 
 pub(super) fn bounds(checkpoint: Option<&Checkpoint>) -> Bounds {

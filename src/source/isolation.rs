@@ -1,11 +1,15 @@
 //! How a read is kept consistent: decided from what the database allows and what is asked for. `source.rs` argues
 //! why each is safe.
 
-use super::{Discovered, Isolation, LOCK_TIMEOUT_MS, SourceError};
-use crate::change::Strategy;
+use super::discover::Discovered;
+use super::error::SourceError;
+use crate::change::{Isolation, Strategy};
 use crate::mssql::sql::Statement;
 use crate::mssql::sql::bounds::Count;
 use crate::mssql::sql::read::{self, Locking};
+
+/// How long a read waits for writers before it gives up (error 1222, transient).
+pub(super) const LOCK_TIMEOUT_MS: u32 = 60_000;
 
 /// A decided isolation.
 #[derive(Debug, Clone, PartialEq, Eq)]

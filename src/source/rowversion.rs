@@ -1,6 +1,8 @@
 //! Windows of a `rowversion` column: `[last upper bound, MIN_ACTIVE_ROWVERSION())`.
 
-use super::{Bounds, Discovered, SourceError, Start, watermark};
+use super::discover::Discovered;
+use super::error::SourceError;
+use super::window::{Bounds, Start, watermark};
 use crate::change::Window;
 use crate::mssql::control::Control;
 use crate::mssql::error::MssqlError;

@@ -1,6 +1,9 @@
 //! Windows of a number that only grows: `(last upper bound, highest committed]`.
 
-use super::{Bounds, Discovered, LOCK_TIMEOUT_MS, SourceError, Start, watermark};
+use super::discover::Discovered;
+use super::error::SourceError;
+use super::isolation::LOCK_TIMEOUT_MS;
+use super::window::{Bounds, Start, watermark};
 use crate::change::Window;
 use crate::mssql::control::{Class, Control};
 use crate::mssql::error::MssqlError;

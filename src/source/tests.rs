@@ -1,6 +1,10 @@
 use super::discover::tests::{column, index, table};
+use super::window::watermark;
 use super::*;
-use crate::change::{CHECKPOINT_VERSION, RunId};
+use crate::change::{CHECKPOINT_VERSION, Isolation, RunId, Watermark, Window};
+use crate::mssql::sql::read::{Locking, PageCursor};
+use crate::schema::SqlType;
+use auto::Choice;
 
 fn source() -> Discovered {
     table(
@@ -42,12 +46,12 @@ fn a_checkpoint_of_another_strategy_column_or_type_is_not_continued() {
     let last = watermark(seen, "2024-05-01 00:00:00.000");
     let start = |strategy, last: &Watermark| {
         Start::of(
-            &choice(),
+            Strategy::Timestamp,
             seen,
             Some(&checkpoint(strategy, Some(last.clone()))),
         )
     };
-    assert_eq!(Start::of(&choice(), seen, None), Start::First);
+    assert_eq!(Start::of(Strategy::Timestamp, seen, None), Start::First);
     assert_eq!(start(Strategy::Timestamp, &last), Start::From(last.clone()));
     let mut other = last.clone();
     other.ty = SqlType::DateTime2 { scale: 7 };
@@ -69,7 +73,7 @@ fn a_window_is_paged_only_where_an_index_orders_it() {
     let plan = |source: &Discovered, bounds: Bounds| {
         let options = ChangeOptions::default();
         let reading = isolation::choose(source, Isolation::Auto, Strategy::Timestamp).unwrap();
-        assemble(source, &options, choice(), reading, bounds)
+        plan::assemble(source, &options, choice(), reading, bounds)
     };
     let mut source = source();
     let seen = source.schema.columns[2].clone();

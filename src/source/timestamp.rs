@@ -1,8 +1,10 @@
 //! Windows of a timestamp: `[last upper bound - overlap, now - lag)`, computed by the server in the column's own type.
 
+use super::discover::Discovered;
+use super::error::SourceError;
 use super::isolation::Reading;
-use super::{Bounds, ChangeOptions, Clock, Discovered, SourceError, Start, watermark};
-use crate::change::Window;
+use super::window::{Bounds, Start, watermark};
+use crate::change::{ChangeOptions, Clock, Window};
 use crate::mssql::control::{Class, Control, Record};
 use crate::mssql::error::MssqlError;
 use crate::mssql::sql::bounds::{self, Count, ServerClock, TimestampBounds};
@@ -193,11 +195,43 @@ fn rounding_ms(ty: SqlType) -> i64 {
     match ty {
         SqlType::SmallDateTime => 120_000,
         SqlType::DateTime => 7,
-        SqlType::DateTime2 { scale: 0 } | SqlType::DateTimeOffset { scale: 0 } => 2_000,
-        SqlType::DateTime2 { scale: 1 } | SqlType::DateTimeOffset { scale: 1 } => 200,
-        SqlType::DateTime2 { scale: 2 } | SqlType::DateTimeOffset { scale: 2 } => 20,
-        SqlType::DateTime2 { .. } | SqlType::DateTimeOffset { .. } => 2,
-        _ => 0,
+        SqlType::DateTime2 { scale } | SqlType::DateTimeOffset { scale } => match scale {
+            0 => 2_000,
+            1 => 200,
+            2 => 20,
+            3.. => 2,
+        },
+        SqlType::Date
+        | SqlType::Time { .. }
+        | SqlType::Bit
+        | SqlType::TinyInt
+        | SqlType::SmallInt
+        | SqlType::Int
+        | SqlType::BigInt
+        | SqlType::Decimal { .. }
+        | SqlType::Numeric { .. }
+        | SqlType::Money
+        | SqlType::SmallMoney
+        | SqlType::Real
+        | SqlType::Float
+        | SqlType::Char { .. }
+        | SqlType::VarChar { .. }
+        | SqlType::Text
+        | SqlType::NChar { .. }
+        | SqlType::NVarChar { .. }
+        | SqlType::NText
+        | SqlType::Binary { .. }
+        | SqlType::VarBinary { .. }
+        | SqlType::Image
+        | SqlType::UniqueIdentifier
+        | SqlType::RowVersion
+        | SqlType::Xml
+        | SqlType::SqlVariant
+        | SqlType::HierarchyId
+        | SqlType::Geometry
+        | SqlType::Geography
+        | SqlType::Json
+        | SqlType::Vector { .. } => 0,
     }
 }
 

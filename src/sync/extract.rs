@@ -169,23 +169,18 @@ pub(super) async fn extract(
     let mut warnings = plan.warnings.clone();
     let mut schema_changes = Vec::new();
     if let Some(following) = following {
-        lake.evolve(&following.evolution).await?;
-        for change in &following.changes {
-            tracing::info!("{}: lake table {}: {change}", table.source, table.lake);
-        }
-        failpoint::reach(FAIL_AFTER_EVOLVE);
-        check_unmoved(&lake, table, &plan).await?;
+        evolve(&mut lake, table, &plan, &following).await?;
         schema_changes = following.changes;
         warnings.extend(following.warnings);
     }
-    let options = write_options(sync, run_id, table, &lake, &plan);
     let extraction = Extraction {
         sync,
         table,
         schema: &schema,
         plan: &plan,
         checkpoint: checkpoint.as_ref(),
-        options,
+        run_id,
+        options: write_options(sync, run_id, table, &lake, &plan),
     };
     let read = match &plan.split {
         Some(split) => extraction.ranges(split, &mut lake, links).await?,
@@ -194,61 +189,39 @@ pub(super) async fn extract(
     if let Some(ranges) = &read.ranges {
         warnings.extend(ranges.warnings.iter().cloned());
     }
-    let prepared = read.prepared;
     let mut report = ExtractReport {
-        strategy: plan.strategy,
-        full_read: plan.full_read,
-        rows_read: read.rows,
-        rows_overlap: read.rows_overlap,
-        ranges: plan.split.as_ref().map_or(1, Split::ranges),
-        ranges_resumed: read.ranges.as_ref().map_or(0, |ranges| ranges.resumed),
-        inserted: 0,
-        updated: 0,
-        deleted: 0,
-        unchanged: prepared.counts().unchanged,
-        bytes: 0,
-        data_files: 0,
-        delete_files: 0,
-        lookup: prepared.lookup(),
-        snapshot_id: None,
-        sequence_number: None,
-        watermark_before: checkpoint
-            .as_ref()
-            .and_then(|old| old.watermark.as_ref())
-            .map(ToString::to_string),
-        watermark_after: checkpoint
-            .as_ref()
-            .and_then(|old| old.watermark.as_ref())
-            .map(ToString::to_string),
-        truncated: read.truncated,
-        seconds: 0.0,
         schema_changes,
         warnings,
+        ..extraction.report(&read)
     };
     // After a whole read the checkpoint stands for what the table is now, whoever made it so.
     let known = lake.checkpoint()?.and_then(|known| known.snapshot_id);
     let moved = plan.full_read && known != lake.current_snapshot_id();
-    if nothing_new(&prepared, &plan, checkpoint.as_ref()) && !moved {
-        prepared.abandon(&lake).await;
+    if nothing_new(&read.prepared, &plan, checkpoint.as_ref()) && !moved {
+        read.prepared.abandon(&lake).await;
     } else {
-        let mut intent = intent(&prepared, run_id, &plan, read.base, &mut report);
-        if loads {
-            intent.loading = load::loading(sync, table, &lake, links).await;
-        }
-        let committed = lake.commit(prepared, intent).await?;
-        if let Some(ranges) = read.ranges {
-            ranges.clean_up(&lake, &committed).await;
-        }
-        report.lookup = committed.lookup;
-        if !committed.foreign.is_empty() {
-            let warning = foreign_meanwhile(&committed.foreign, table);
-            report.warnings.push(warning);
-        }
-        report.snapshot_id = committed.snapshot_id;
-        report.sequence_number = committed.snapshot_id.map(|_| committed.sequence_number);
+        let next = loads.then_some(links);
+        extraction
+            .commit(&mut lake, read, next, &mut report)
+            .await?;
     }
     report.seconds = clock.elapsed().as_secs_f64();
     Ok(report)
+}
+
+/// Step 3 for a table that is there: it follows the source's columns.
+async fn evolve(
+    lake: &mut LakeTable,
+    table: &Table,
+    plan: &ExtractPlan,
+    following: &Following,
+) -> Result<()> {
+    lake.evolve(&following.evolution).await?;
+    for change in &following.changes {
+        tracing::info!("{}: lake table {}: {change}", table.source, table.lake);
+    }
+    failpoint::reach(FAIL_AFTER_EVOLVE);
+    check_unmoved(lake, table, plan).await
 }
 
 /// Whether the run found nothing that the lake does not have. A first run always commits, so that its checkpoint is
@@ -267,42 +240,6 @@ fn nothing_new(
     }
     let counts = prepared.counts();
     counts.inserted + counts.updated + counts.deleted == 0
-}
-
-/// What the commit means, and the report of what it will have done.
-fn intent(
-    prepared: &PreparedCommit,
-    run_id: RunId,
-    plan: &ExtractPlan,
-    base: Option<RunId>,
-    report: &mut ExtractReport,
-) -> CommitIntent {
-    let counts = prepared.counts();
-    report.inserted = counts.inserted;
-    report.updated = counts.updated;
-    report.deleted = counts.deleted;
-    report.bytes = counts.bytes;
-    report.data_files = counts.data_files;
-    report.delete_files = counts.delete_files;
-    report.watermark_after = plan.window.upper.as_ref().map(ToString::to_string);
-    let checkpoint = Checkpoint {
-        version: CHECKPOINT_VERSION,
-        run_id,
-        strategy: plan.strategy,
-        watermark: plan.window.upper.clone(),
-        content: None,
-        backfill: None,
-        snapshot_id: None,
-        committed_at: pump::now(),
-    };
-    CommitIntent {
-        run_id,
-        base_checkpoint: base,
-        checkpoint,
-        summary: BTreeMap::new(),
-        properties: BTreeMap::new(),
-        loading: None,
-    }
 }
 
 /// Creates the lake table, or takes the one that another run created in between.
@@ -388,22 +325,23 @@ struct Read {
     ranges: Option<RangesRead>,
 }
 
-/// Step 4 of an extract.
+/// Steps 4 and 5 of an extract.
 struct Extraction<'a> {
     sync: &'a Sync,
     table: &'a Table,
     schema: &'a TableSchema,
     plan: &'a ExtractPlan,
     checkpoint: Option<&'a Checkpoint>,
+    run_id: RunId,
     options: WriteOptions,
 }
 
 impl Extraction<'_> {
     /// Reads everything on one connection: a window, its pages, or a whole table.
-    async fn stream(self, lake: &LakeTable, links: &mut Links) -> Result<Read> {
+    async fn stream(&self, lake: &LakeTable, links: &mut Links) -> Result<Read> {
         let mut decoder = Decoder::new(self.schema, lake.lake_schema(), self.table.fidelity)
             .map_err(|error| error.on(Kind::Source))?;
-        let mut writer = lake.writer(self.options).await?;
+        let mut writer = lake.writer(self.options.clone()).await?;
         let side = self.sync.source_side()?;
         let channel = Links::rows(&mut links.source_rows, side, Kind::Source).await?;
         let name = self.table.source.to_string();
@@ -434,7 +372,7 @@ impl Extraction<'_> {
     }
 
     /// Reads a whole table in ranges, see [`backfill`].
-    async fn ranges(self, split: &Split, lake: &mut LakeTable, links: &mut Links) -> Result<Read> {
+    async fn ranges(&self, split: &Split, lake: &mut LakeTable, links: &mut Links) -> Result<Read> {
         let side = self.sync.source_side()?;
         let control = Links::control(&mut links.source, side, Kind::Source).await?;
         let request = backfill::Request {
@@ -444,7 +382,7 @@ impl Extraction<'_> {
             plan: self.plan,
             split,
             checkpoint: self.checkpoint,
-            options: self.options,
+            options: self.options.clone(),
         };
         let mut read = backfill::read(&request, lake, control).await?;
         let name = self.table.source.to_string();
@@ -459,6 +397,91 @@ impl Extraction<'_> {
             base: read.base,
             ranges: Some(read),
         })
+    }
+
+    /// The report of what was read, while nothing of it is committed.
+    fn report(&self, read: &Read) -> ExtractReport {
+        let known = self.checkpoint.and_then(|known| known.watermark.as_ref());
+        let watermark = known.map(ToString::to_string);
+        ExtractReport {
+            strategy: self.plan.strategy,
+            full_read: self.plan.full_read,
+            rows_read: read.rows,
+            rows_overlap: read.rows_overlap,
+            ranges: self.plan.split.as_ref().map_or(1, Split::ranges),
+            ranges_resumed: read.ranges.as_ref().map_or(0, |ranges| ranges.resumed),
+            inserted: 0,
+            updated: 0,
+            deleted: 0,
+            unchanged: read.prepared.counts().unchanged,
+            bytes: 0,
+            data_files: 0,
+            delete_files: 0,
+            lookup: read.prepared.lookup(),
+            snapshot_id: None,
+            sequence_number: None,
+            watermark_before: watermark.clone(),
+            watermark_after: watermark,
+            truncated: read.truncated,
+            schema_changes: Vec::new(),
+            seconds: 0.0,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Step 5. `next`: the connections of the load that follows, whose snapshot the commit protects.
+    async fn commit(
+        &self,
+        lake: &mut LakeTable,
+        read: Read,
+        next: Option<&mut Links>,
+        report: &mut ExtractReport,
+    ) -> Result<()> {
+        let mut intent = self.intent(read.base);
+        if let Some(links) = next {
+            intent.loading = load::loading(self.sync, self.table, lake, links).await;
+        }
+        let counts = read.prepared.counts();
+        let committed = lake.commit(read.prepared, intent).await?;
+        if let Some(ranges) = read.ranges {
+            ranges.clean_up(lake, &committed).await;
+        }
+        report.inserted = counts.inserted;
+        report.updated = counts.updated;
+        report.deleted = counts.deleted;
+        report.bytes = counts.bytes;
+        report.data_files = counts.data_files;
+        report.delete_files = counts.delete_files;
+        report.watermark_after = self.plan.window.upper.as_ref().map(ToString::to_string);
+        report.lookup = committed.lookup;
+        if !committed.foreign.is_empty() {
+            let warning = foreign_meanwhile(&committed.foreign, self.table);
+            report.warnings.push(warning);
+        }
+        report.snapshot_id = committed.snapshot_id;
+        report.sequence_number = committed.snapshot_id.map(|_| committed.sequence_number);
+        Ok(())
+    }
+
+    /// What the commit means: the checkpoint that it writes, and the one that it was computed from.
+    fn intent(&self, base: Option<RunId>) -> CommitIntent {
+        CommitIntent {
+            run_id: self.run_id,
+            base_checkpoint: base,
+            checkpoint: Checkpoint {
+                version: CHECKPOINT_VERSION,
+                run_id: self.run_id,
+                strategy: self.plan.strategy,
+                watermark: self.plan.window.upper.clone(),
+                content: None,
+                backfill: None,
+                snapshot_id: None,
+                committed_at: pump::now(),
+            },
+            summary: BTreeMap::new(),
+            properties: BTreeMap::new(),
+            loading: None,
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::source::Discovered;
 use std::collections::HashMap;
 
 /// Table property: the source's schema as JSON, from which a target is rebuilt.
-pub(super) const SOURCE_SCHEMA: &str = "icesync.source-schema";
+const SOURCE_SCHEMA: &str = "icesync.source-schema";
 
 /// How the lake table follows its source.
 pub(super) struct Following {
@@ -224,20 +224,7 @@ fn key_of(schema: &LakeSchema) -> Vec<(Option<usize>, Role, crate::schema::KeyFo
 
 /// Another engine may have widened a column.
 fn holds(have: LakeType, want: LakeType) -> bool {
-    match (have, want) {
-        (LakeType::Long, LakeType::Int) | (LakeType::Double, LakeType::Float) => true,
-        (
-            LakeType::Decimal {
-                precision,
-                scale: kept,
-            },
-            LakeType::Decimal {
-                precision: wanted,
-                scale,
-            },
-        ) => kept == scale && precision >= wanted,
-        (have, want) => have == want,
-    }
+    have.wider(want) == Some(have)
 }
 
 fn difference(have: &[&LakeField], want: &[&LakeField]) -> String {

@@ -128,10 +128,7 @@ pub(super) async fn load(
         lake.mend_loaded(&tags, snapshot.id).await?;
         return Ok(done);
     }
-    state::ensure_schema(control).await?;
-    staging::lock(control, &table.target, LOCK_TIMEOUT_MS).await?;
-    // Another load may have moved the state while this one waited for the lock.
-    let before = state::read(control, &table.target).await?;
+    let before = lock(control, table).await?;
     if let Some(done) = already_loaded(table, &lake, &snapshot, before.as_ref(), full)? {
         lake.tag_loaded(&tags, snapshot.id).await?;
         staging::unlock(control, &table.target).await?;
@@ -156,25 +153,20 @@ pub(super) async fn load(
         warnings: Vec::new(),
     };
     let loaded = work.run(links).await?;
-    let (schema_changes, warnings) = (work.schema_changes, work.warnings);
     failpoint::reach(FAIL_AFTER_APPLY);
     lake.tag_loaded(&tags, snapshot.id).await?;
     let control = Links::control(&mut links.target, side, Kind::Target).await?;
     staging::unlock(control, &table.target).await?;
-    Ok(LoadReport {
-        from_snapshot: before.map(|state| state.snapshot_id),
-        snapshot_id: Some(snapshot.id),
-        sequence_number: Some(snapshot.sequence_number),
-        rows_staged: loaded.staged,
-        inserted: loaded.counts.inserted,
-        updated: loaded.counts.updated,
-        deleted: loaded.counts.deleted,
-        unchanged: loaded.counts.unchanged,
-        created_target: loaded.created,
-        schema_changes,
-        seconds: clock.elapsed().as_secs_f64(),
-        warnings,
-    })
+    let mut report = work.report(&loaded);
+    report.seconds = clock.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+/// Takes the load lock, then reads the load state: another load may have moved it while this one waited.
+async fn lock(control: &mut Control, table: &Table) -> Result<Option<LoadState>> {
+    state::ensure_schema(control).await?;
+    staging::lock(control, &table.target, LOCK_TIMEOUT_MS).await?;
+    Ok(state::read(control, &table.target).await?)
 }
 
 /// The tags of a target in its lake table.
@@ -325,6 +317,24 @@ impl Work<'_> {
             counts,
             created,
         })
+    }
+
+    /// The report of a load that was applied.
+    fn report(self, loaded: &Loaded) -> LoadReport {
+        LoadReport {
+            from_snapshot: self.before.map(|state| state.snapshot_id),
+            snapshot_id: Some(self.snapshot.id),
+            sequence_number: Some(self.snapshot.sequence_number),
+            rows_staged: loaded.staged,
+            inserted: loaded.counts.inserted,
+            updated: loaded.counts.updated,
+            deleted: loaded.counts.deleted,
+            unchanged: loaded.counts.unchanged,
+            created_target: loaded.created,
+            schema_changes: self.schema_changes,
+            seconds: 0.0,
+            warnings: self.warnings,
+        }
     }
 
     /// What is staged, in order. A full load also stages the keys that are gone since the last load, where it can tell.
@@ -517,21 +527,7 @@ pub(super) async fn plan(
     following: Option<&Following>,
 ) -> Result<LoadPlan> {
     let state = state::read(control, &table.target).await?;
-    let columns = match (lake, following) {
-        (Some(lake), Some(following)) => {
-            let fields = lake.columns_after(&following.evolution)?;
-            lake_columns(lake, &following.recorded, &fields, state.as_ref())?
-        }
-        (Some(lake), None) => {
-            let recorded = follow::recorded(lake, None)?;
-            lake_columns(lake, &recorded, &lake.columns(), state.as_ref())?
-        }
-        (None, _) => LakeColumns {
-            schema: found.schema.clone(),
-            live: found.live(),
-            was: None,
-        },
-    };
+    let columns = columns_after(found, lake, following, state.as_ref())?;
     let (steps, target) = match inspect::inspect(control, &table.target).await? {
         Some(target) => {
             let (steps, target) = evolve::steps(&columns, &target, false)?;
@@ -580,6 +576,31 @@ pub(super) async fn plan(
             .chain([sql::define::create_staging(&staging).sql, apply.sql])
             .collect(),
     })
+}
+
+/// The columns that a load would bring after the next extract: those of a lake table that is yet to be created, has
+/// yet to follow its source, or stays as it is.
+fn columns_after(
+    found: &Recorded,
+    lake: Option<&LakeTable>,
+    following: Option<&Following>,
+    before: Option<&LoadState>,
+) -> Result<LakeColumns> {
+    match (lake, following) {
+        (Some(lake), Some(following)) => {
+            let fields = lake.columns_after(&following.evolution)?;
+            lake_columns(lake, &following.recorded, &fields, before)
+        }
+        (Some(lake), None) => {
+            let recorded = follow::recorded(lake, None)?;
+            lake_columns(lake, &recorded, &lake.columns(), before)
+        }
+        (None, _) => Ok(LakeColumns {
+            schema: found.schema.clone(),
+            live: found.live(),
+            was: None,
+        }),
+    }
 }
 
 /// Snapshots newer than the loaded one. At least one while the loaded one is not the current one: the table may have

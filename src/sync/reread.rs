@@ -7,12 +7,11 @@
 
 use crate::change::Watermark;
 use crate::error::{Disposition, Error, Kind, Result};
-use crate::schema::{LakeSchema, Role};
+use crate::schema::{LakeSchema, LakeType, Role};
 use crate::source::ExtractPlan;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, TimestampMicrosecondType};
 use arrow_array::{Array, BooleanArray, RecordBatch};
-use arrow_schema::{DataType, TimeUnit};
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 
 /// True for each row whose watermark does not lie above the last window's end; none where nothing is read again.
@@ -32,8 +31,8 @@ pub fn mask(
     };
     let values = batch.column(field);
     let below = |value: Option<i64>, end: i64| Some(value.is_some_and(|value| value <= end));
-    let mask: BooleanArray = match values.data_type() {
-        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+    let mask: BooleanArray = match shape.fields[field].ty {
+        LakeType::Timestamp | LakeType::TimestampTz => {
             let end = micros(previous)?;
             values
                 .as_primitive::<TimestampMicrosecondType>()
@@ -41,7 +40,7 @@ pub fn mask(
                 .map(|value| below(value, end))
                 .collect()
         }
-        DataType::Date32 => {
+        LakeType::Date => {
             let end = micros(previous)?.div_euclid(86_400_000_000);
             values
                 .as_primitive::<Date32Type>()
@@ -49,8 +48,19 @@ pub fn mask(
                 .map(|value| below(value.map(i64::from), end))
                 .collect()
         }
-        // Integers and rowversions have no overlap: their windows begin where the last one ended.
-        _ => return Ok(None),
+        // Numbers and rowversions have no overlap: their windows begin where the last one ended. Nothing else is
+        // followed.
+        LakeType::Int
+        | LakeType::Long
+        | LakeType::Decimal { .. }
+        | LakeType::Binary
+        | LakeType::Boolean
+        | LakeType::Float
+        | LakeType::Double
+        | LakeType::Time
+        | LakeType::String
+        | LakeType::Uuid
+        | LakeType::Fixed(_) => return Ok(None),
     };
     debug_assert_eq!(mask.null_count(), 0);
     Ok(Some(mask))

@@ -136,14 +136,6 @@ pub async fn resolve(
         .map(|state| state.counts))
 }
 
-/// Forgets what a target has loaded, so that its next load is a full one.
-pub async fn forget(control: &mut Control, target: &TableName) -> Result<(), TargetError> {
-    control
-        .run(&state::delete_state(&target.to_string()), Class::Quick)
-        .await
-        .map_err(|error| TargetError::on("deleting the load state of", target, error))
-}
-
 fn load_state(row: &Record) -> Result<LoadState, MssqlError> {
     Ok(LoadState {
         lake_table: row.text("lake_table")?.to_owned(),

@@ -26,7 +26,7 @@ use crate::lake::commit::Change;
 use crate::lake::error::{LakeError, Result};
 use crate::lake::schema::{SCHEMA_PROPERTY, Shape, is_history, kept_with_ids, schema_with_ids};
 use crate::lake::table::LakeTable;
-use crate::schema::{LakeField, LakeSchema, LakeType};
+use crate::schema::{LakeField, LakeSchema};
 use iceberg::spec::Schema;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -197,7 +197,8 @@ impl LakeTable {
                     used[at] = true;
                     ids.push(have.ids[at]);
                     field.required &= old.required;
-                    field.ty = promoted(old.ty, field.ty).ok_or_else(|| {
+                    // A type that another engine has widened stays.
+                    field.ty = old.ty.wider(field.ty).ok_or_else(|| {
                         refuse(format!(
                             "its column `{}` is {:?}, which Iceberg does not turn into {:?} in place",
                             old.name, old.ty, field.ty
@@ -251,30 +252,4 @@ fn is_same(a: &Schema, b: &Schema) -> bool {
         && a.identifier_field_ids()
             .collect::<std::collections::HashSet<_>>()
             == b.identifier_field_ids().collect()
-}
-
-/// The wider of two types of a field, where the specification allows the promotion; none elsewhere. A type that
-/// another engine has widened stays.
-fn promoted(have: LakeType, want: LakeType) -> Option<LakeType> {
-    match (have, want) {
-        (have, want) if have == want => Some(have),
-        (LakeType::Int, LakeType::Long) | (LakeType::Long, LakeType::Int) => Some(LakeType::Long),
-        (LakeType::Float, LakeType::Double) | (LakeType::Double, LakeType::Float) => {
-            Some(LakeType::Double)
-        }
-        (
-            LakeType::Decimal {
-                precision: p,
-                scale: s,
-            },
-            LakeType::Decimal {
-                precision: q,
-                scale,
-            },
-        ) if s == scale => Some(LakeType::Decimal {
-            precision: p.max(q),
-            scale,
-        }),
-        (_, _) => None,
-    }
 }

@@ -39,7 +39,7 @@ use crate::lake::read::datafile::{OpenFile, Wanted};
 use crate::lake::read::deletes::{self, DeleteIndex, Positions};
 use crate::lake::read::manifests::{Files, LiveFile};
 use crate::lake::table::{LakeTable, RUN_PROPERTY};
-use crate::lake::write::file::Compression;
+use crate::lake::write::options::Compression;
 use futures::TryStreamExt;
 use iceberg::spec::{DataFile, Operation, Snapshot, Summary};
 use std::collections::{HashMap, HashSet};

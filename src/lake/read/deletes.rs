@@ -7,7 +7,7 @@ use crate::lake::error::{LakeError, Result};
 use crate::lake::read::entries::{DELETE_PATH_ID, DELETE_POS_ID, StoredFile};
 use crate::lake::read::manifests::{Files, LiveFile};
 use crate::lake::store::Store;
-use crate::lake::write::file::Compression;
+use crate::lake::write::options::Compression;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};

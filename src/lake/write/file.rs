@@ -8,7 +8,7 @@
 use crate::lake::error::{LakeError, Result};
 use crate::lake::schema::{self, Shape};
 use crate::lake::store::Store;
-use crate::lake::write::options::WriteOptions;
+use crate::lake::write::options::{Compression, Dictionaries, WriteOptions};
 use crate::schema::{LakeType, TableName};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Float64Type};
@@ -32,26 +32,6 @@ use std::task::{Context, Poll};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use twox_hash::XxHash3_64;
-
-/// How Parquet pages are compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compression {
-    None,
-    Snappy,
-    Lz4,
-    /// Level 1 to 22.
-    Zstd(u8),
-}
-
-/// Which columns have a dictionary.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dictionaries {
-    All,
-    None,
-    /// Those whose first values in a file repeat. In another column it would hold nearly all values beside the
-    /// numbers that stand for them.
-    WhereValuesRepeat,
-}
 
 /// Batches that may wait for the encoding thread.
 const QUEUE_BATCHES: usize = 4;
@@ -454,42 +434,78 @@ fn datum(ty: LakeType, primitive: &PrimitiveType, bytes: &[u8]) -> Option<Datum>
     }
 }
 
+/// What a value is shortened by.
+enum Unit {
+    Character,
+    Byte,
+    /// It has a fixed length.
+    Whole,
+}
+
+fn unit(ty: &PrimitiveType) -> Unit {
+    match ty {
+        PrimitiveType::String => Unit::Character,
+        PrimitiveType::Binary => Unit::Byte,
+        PrimitiveType::Boolean
+        | PrimitiveType::Int
+        | PrimitiveType::Long
+        | PrimitiveType::Float
+        | PrimitiveType::Double
+        | PrimitiveType::Decimal { .. }
+        | PrimitiveType::Date
+        | PrimitiveType::Time
+        | PrimitiveType::Timestamp
+        | PrimitiveType::Timestamptz
+        | PrimitiveType::TimestampNs
+        | PrimitiveType::TimestamptzNs
+        | PrimitiveType::Uuid
+        | PrimitiveType::Fixed(_) => Unit::Whole,
+    }
+}
+
 fn shortened_lower(bound: Datum) -> Option<Datum> {
-    match (bound.data_type(), bound.to_bytes().ok()?) {
-        (PrimitiveType::String, bytes) => {
+    let bytes = bound.to_bytes().ok()?;
+    match unit(bound.data_type()) {
+        Unit::Character => {
             let text = std::str::from_utf8(&bytes).ok()?;
             let cut: String = text.chars().take(BOUND_LENGTH).collect();
             Some(Datum::string(cut))
         }
-        (PrimitiveType::Binary, bytes) => {
+        Unit::Byte => {
             let end = bytes.len().min(BOUND_LENGTH);
             Some(Datum::binary(bytes[..end].iter().copied()))
         }
-        _ => Some(bound),
+        Unit::Whole => Some(bound),
     }
 }
 
 fn shortened_upper(bound: Datum) -> Option<Datum> {
-    match (bound.data_type(), bound.to_bytes().ok()?) {
-        (PrimitiveType::String, bytes) => {
+    let bytes = bound.to_bytes().ok()?;
+    match unit(bound.data_type()) {
+        Unit::Character => {
             let text = std::str::from_utf8(&bytes).ok()?;
             match text.char_indices().nth(BOUND_LENGTH) {
                 None => Some(bound),
                 Some((end, _)) => next_text(&text[..end]).map(Datum::string),
             }
         }
-        (PrimitiveType::Binary, bytes) if bytes.len() > BOUND_LENGTH => {
-            let mut cut = bytes[..BOUND_LENGTH].to_vec();
-            while let Some(last) = cut.pop() {
-                if last < u8::MAX {
-                    cut.push(last + 1);
-                    return Some(Datum::binary(cut));
-                }
-            }
-            None
+        Unit::Byte if bytes.len() > BOUND_LENGTH => {
+            next_bytes(&bytes[..BOUND_LENGTH]).map(Datum::binary)
         }
-        _ => Some(bound),
+        Unit::Byte | Unit::Whole => Some(bound),
     }
+}
+
+/// The least bytes of at most this length that are greater than all bytes starting with `prefix`.
+fn next_bytes(prefix: &[u8]) -> Option<Vec<u8>> {
+    let mut cut = prefix.to_vec();
+    while let Some(last) = cut.pop() {
+        if last < u8::MAX {
+            cut.push(last + 1);
+            return Some(cut);
+        }
+    }
+    None
 }
 
 /// The least text of at most this length that is greater than every text starting with `prefix`.

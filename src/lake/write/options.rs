@@ -1,7 +1,6 @@
 //! How rows are written.
 
 use crate::change::RunId;
-use crate::lake::write::file::{Compression, Dictionaries};
 use chrono::{DateTime, Utc};
 
 /// What becomes of rows whose key is in the table.
@@ -52,6 +51,26 @@ impl Op {
             Op::Refresh => "R",
         }
     }
+}
+
+/// How Parquet pages are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    None,
+    Snappy,
+    Lz4,
+    /// Level 1 to 22.
+    Zstd(u8),
+}
+
+/// Which columns have a dictionary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dictionaries {
+    All,
+    None,
+    /// Those whose first values in a file repeat. In another column it would hold nearly all values beside the
+    /// numbers that stand for them.
+    WhereValuesRepeat,
 }
 
 /// How to write.

@@ -23,7 +23,7 @@ use arrow_array::{
 use arrow_buffer::NullBuffer;
 
 /// Bytes of a decimal's magnitude on the wire.
-pub(super) fn magnitude_bytes(precision: u8) -> u8 {
+fn magnitude_bytes(precision: u8) -> u8 {
     match precision {
         0..=9 => 4,
         10..=19 => 8,
@@ -33,7 +33,7 @@ pub(super) fn magnitude_bytes(precision: u8) -> u8 {
 }
 
 /// Bytes of a time of day on the wire.
-pub(super) fn time_bytes(scale: u8) -> u8 {
+fn time_bytes(scale: u8) -> u8 {
     match scale {
         0..=2 => 3,
         3..=4 => 4,
@@ -268,43 +268,26 @@ impl Bound<'_> {
             return self.null(out);
         }
         match &self.values {
-            Values::Bit(values) => out.extend_from_slice(&[1, u8::from(values.value(row))]),
+            Values::Bit(values) => sized([u8::from(values.value(row))], out),
             Values::Int(values, width) => return int(values.value(row), *width, out),
-            Values::BigInt(values) => {
-                out.push(8);
-                out.extend_from_slice(&values.value(row).to_le_bytes());
-            }
+            Values::BigInt(values) => sized(values.value(row).to_le_bytes(), out),
             Values::Real(values) => {
                 let value = values.value(row);
                 finite(f64::from(value))?;
-                out.push(4);
-                out.extend_from_slice(&value.to_le_bytes());
+                sized(value.to_le_bytes(), out);
             }
             Values::Float(values) => {
                 let value = values.value(row);
                 finite(value)?;
-                out.push(8);
-                out.extend_from_slice(&value.to_le_bytes());
+                sized(value.to_le_bytes(), out);
             }
             Values::Decimal {
                 values,
                 bytes,
                 limit,
-            } => {
-                let value = values.value(row);
-                let magnitude = value.unsigned_abs();
-                if magnitude >= *limit {
-                    return Err("the value has more digits than the column".into());
-                }
-                out.extend_from_slice(&[bytes + 1, u8::from(value >= 0)]);
-                low_bytes(magnitude.to_le_bytes(), *bytes, out);
-            }
+            } => return decimal(values.value(row), *bytes, *limit, out),
             Values::Money(values, width) => return money(values.value(row), *width, out),
-            Values::Date(values) => {
-                let day = day(i64::from(values.value(row)))?;
-                out.push(3);
-                out.extend_from_slice(&day);
-            }
+            Values::Date(values) => sized(day(i64::from(values.value(row)))?, out),
             Values::Time(values, scale) => {
                 let ticks = self.time_of_day(values.value(row), row)?;
                 out.push(time_bytes(*scale));
@@ -317,14 +300,7 @@ impl Bound<'_> {
                 self.instant(values.value(row), *scale, row, out)?;
             }
             Values::DateTimeOffset(values, scale) => {
-                let offset = companion(self.offset, row);
-                if offset.abs() > OFFSET_MAX {
-                    return Err(format!("its offset of {offset} minutes is beyond 14 hours"));
-                }
-                out.push(time_bytes(*scale) + 5);
-                self.instant(values.value(row), *scale, row, out)?;
-                // Within 14 hours.
-                out.extend_from_slice(&(offset as i16).to_le_bytes());
+                return self.datetimeoffset(values.value(row), *scale, row, out);
             }
             Values::NVarChar(values, Some(length)) => {
                 return nvarchar(values.value(row), *length, out);
@@ -338,20 +314,8 @@ impl Bound<'_> {
             Values::VarBinary(values, None) => {
                 return chunked(out, |out| out.extend_from_slice(values.value(row)));
             }
-            Values::Binary(values, length) => {
-                varbinary(values.value(row), *length, out)?;
-                // What the server does with a shorter value.
-                let missing = usize::from(*length).saturating_sub(values.value(row).len());
-                let start = out.len() - values.value(row).len() - 2;
-                out[start..start + 2].copy_from_slice(&length.to_le_bytes());
-                out.resize(out.len() + missing, 0);
-            }
-            Values::Guid(values) => {
-                let bytes = values.value(row);
-                let bytes = <[u8; 16]>::try_from(bytes).map_err(|_| "it is not 16 bytes long")?;
-                out.push(16);
-                out.extend_from_slice(&uuid::Uuid::from_bytes(bytes).to_bytes_le());
-            }
+            Values::Binary(values, length) => return binary(values.value(row), *length, out),
+            Values::Guid(values) => return guid(values.value(row), out),
         }
         Ok(())
     }
@@ -408,6 +372,32 @@ impl Bound<'_> {
         out.extend_from_slice(&date);
         Ok(())
     }
+
+    #[inline]
+    fn datetimeoffset(
+        &self,
+        micros: i64,
+        scale: u8,
+        row: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), String> {
+        let offset = companion(self.offset, row);
+        if offset.abs() > OFFSET_MAX {
+            return Err(format!("its offset of {offset} minutes is beyond 14 hours"));
+        }
+        out.push(time_bytes(scale) + 5);
+        self.instant(micros, scale, row, out)?;
+        // Within 14 hours.
+        out.extend_from_slice(&(offset as i16).to_le_bytes());
+        Ok(())
+    }
+}
+
+/// A value whose length is written in one byte before it.
+#[inline]
+fn sized<const N: usize>(bytes: [u8; N], out: &mut Vec<u8>) {
+    out.push(N as u8);
+    out.extend_from_slice(&bytes);
 }
 
 /// A companion's value; without one, or where it is null, the value has nothing to add.
@@ -443,6 +433,18 @@ fn finite(value: f64) -> Result<(), String> {
     } else {
         Err(format!("{value} is not a number that SQL Server has"))
     }
+}
+
+/// Its sign, then the low bytes of its magnitude, which is to be below `limit`.
+#[inline]
+fn decimal(unscaled: i128, bytes: u8, limit: u128, out: &mut Vec<u8>) -> Result<(), String> {
+    let magnitude = unscaled.unsigned_abs();
+    if magnitude >= limit {
+        return Err("the value has more digits than the column".into());
+    }
+    out.extend_from_slice(&[bytes + 1, u8::from(unscaled >= 0)]);
+    low_bytes(magnitude.to_le_bytes(), bytes, out);
+    Ok(())
 }
 
 fn money(ten_thousandths: i128, width: u8, out: &mut Vec<u8>) -> Result<(), String> {
@@ -553,6 +555,21 @@ fn varbinary(bytes: &[u8], length: u16, out: &mut Vec<u8>) -> Result<(), String>
     // At most 8000.
     out.extend_from_slice(&(bytes.len() as u16).to_le_bytes());
     out.extend_from_slice(bytes);
+    Ok(())
+}
+
+/// A value of a fixed length, filled up with zeros as the server does.
+fn binary(bytes: &[u8], length: u16, out: &mut Vec<u8>) -> Result<(), String> {
+    let start = out.len();
+    varbinary(bytes, length, out)?;
+    out[start..start + 2].copy_from_slice(&length.to_le_bytes());
+    out.resize(start + 2 + usize::from(length), 0);
+    Ok(())
+}
+
+fn guid(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+    let bytes = <[u8; 16]>::try_from(bytes).map_err(|_| "it is not 16 bytes long")?;
+    sized(uuid::Uuid::from_bytes(bytes).to_bytes_le(), out);
     Ok(())
 }
 

@@ -1,6 +1,8 @@
 //! An example of every statement that icesync can emit, over the table shapes that are hard: the tests keep one
 //! file of each in `tests/tsql`, and Microsoft's parser reads them all.
 
+mod shapes;
+
 use super::Statement;
 use super::bounds::{self, Count, ServerClock, TimestampBounds};
 use super::define::{self, StagingColumn, StagingTable};
@@ -10,9 +12,8 @@ use super::read::{self, Closed, Locking, PageCursor, Range, Until};
 use super::state::{self, StateChange};
 use super::variant::{self, BaseType};
 use crate::change::{MergeMode, UpsertStatement};
-use crate::schema::{
-    Collation, Column, Generated, Key, KeyOrigin, SqlType, TableName, TableSchema,
-};
+use crate::schema::{Generated, SqlType, TableName, TableSchema};
+use shapes::{column, sample, shapes};
 
 /// One statement and the name of its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,7 +98,6 @@ impl Examples {
         );
         let rename = define::rename_column(&staging, "old", "new");
         self.add("alter", "", define::alter(&rename, 60_000));
-        self.add("delete_state", "", state::delete_state("dbo.orders"));
     }
 
     fn of_table(&mut self, shape: &str, table: &TableSchema) {
@@ -343,153 +343,6 @@ impl Examples {
             self.add("sequence", &ty.to_string(), statement);
         }
     }
-}
-
-/// Two texts of a type that can order a window, ascending.
-fn sample(ty: SqlType) -> Option<(&'static str, &'static str)> {
-    match ty {
-        SqlType::TinyInt | SqlType::SmallInt | SqlType::Int | SqlType::BigInt => Some(("1", "100")),
-        SqlType::DateTime => Some(("2024-05-01 10:00:00.003", "2024-05-02 00:00:00.000")),
-        SqlType::DateTime2 { .. } => {
-            Some(("2024-05-01 10:00:00.1234567", "2024-05-02 00:00:00.0000000"))
-        }
-        SqlType::RowVersion => Some(("0x00000000000007D0", "0x00000000000007DA")),
-        SqlType::NVarChar { .. } | SqlType::VarChar { .. } => Some(("a]'b", "z")),
-        _ => None,
-    }
-}
-
-fn column(id: i32, name: &str, ty: SqlType, nullable: bool) -> Column {
-    let collation = ty.is_text().then(|| Collation {
-        name: "Chinese_Taiwan_Stroke_CI_AS".into(),
-        code_page: 950,
-    });
-    Column {
-        id,
-        name: name.into(),
-        ty,
-        nullable,
-        collation,
-        generated: Generated::No,
-    }
-}
-
-fn table(name: (&str, &str), columns: Vec<Column>, key: &[usize]) -> TableSchema {
-    TableSchema {
-        name: TableName {
-            schema: name.0.into(),
-            name: name.1.into(),
-        },
-        columns,
-        key: Some(Key {
-            columns: key.to_vec(),
-            origin: KeyOrigin::PrimaryKey,
-        }),
-    }
-}
-
-fn shapes() -> Vec<(&'static str, TableSchema)> {
-    let mut plain = table(
-        ("dbo", "orders"),
-        vec![
-            column(1, "order_id", SqlType::Int, false),
-            column(2, "rv", SqlType::RowVersion, false),
-            column(3, "quantity", SqlType::BigInt, true),
-            column(4, "note", SqlType::VarChar { length: Some(200) }, true),
-        ],
-        &[0],
-    );
-    plain.columns[0].generated = Generated::Identity;
-    let composite = table(
-        ("sales", "訂單"),
-        vec![
-            column(1, "區域", SqlType::NVarChar { length: Some(10) }, false),
-            column(2, "modified", SqlType::DateTime2 { scale: 7 }, false),
-            column(3, "at", SqlType::DateTime, false),
-            column(4, "code", SqlType::VarChar { length: Some(20) }, true),
-        ],
-        &[0, 2, 3],
-    );
-    let hostile = table(
-        ("a]b.c", "it's \"odd\"; DROP TABLE x --"),
-        vec![
-            column(1, "k]", SqlType::Int, false),
-            column(2, "'when'", SqlType::DateTime, true),
-            column(3, "[_rank]", SqlType::Int, true),
-            column(4, "_op", SqlType::NVarChar { length: None }, true),
-        ],
-        &[0],
-    );
-    let keys_only = table(
-        ("dbo", "follows"),
-        vec![
-            column(1, "a", SqlType::Int, false),
-            column(2, "b", SqlType::Int, false),
-        ],
-        &[0, 1],
-    );
-    vec![
-        ("plain", plain),
-        ("composite", composite),
-        ("hostile", hostile),
-        ("keys_only", keys_only),
-        ("every_type", every_type()),
-    ]
-}
-
-fn every_type() -> TableSchema {
-    let types = [
-        SqlType::UniqueIdentifier,
-        SqlType::Bit,
-        SqlType::TinyInt,
-        SqlType::SmallInt,
-        SqlType::Int,
-        SqlType::BigInt,
-        SqlType::Decimal {
-            precision: 38,
-            scale: 10,
-        },
-        SqlType::Numeric {
-            precision: 9,
-            scale: 2,
-        },
-        SqlType::Money,
-        SqlType::SmallMoney,
-        SqlType::Real,
-        SqlType::Float,
-        SqlType::Date,
-        SqlType::Time { scale: 7 },
-        SqlType::DateTime,
-        SqlType::SmallDateTime,
-        SqlType::DateTime2 { scale: 0 },
-        SqlType::DateTimeOffset { scale: 7 },
-        SqlType::Char { length: 10 },
-        SqlType::VarChar { length: Some(8000) },
-        SqlType::VarChar { length: None },
-        SqlType::Text,
-        SqlType::NChar { length: 10 },
-        SqlType::NVarChar { length: Some(4000) },
-        SqlType::NVarChar { length: None },
-        SqlType::NText,
-        SqlType::Binary { length: 16 },
-        SqlType::VarBinary { length: Some(100) },
-        SqlType::VarBinary { length: None },
-        SqlType::Image,
-        SqlType::RowVersion,
-        SqlType::Xml,
-        SqlType::HierarchyId,
-        SqlType::Geometry,
-        SqlType::Geography,
-        SqlType::Json,
-        SqlType::SqlVariant,
-        SqlType::Vector { dimensions: 3 },
-    ];
-    let columns = types
-        .into_iter()
-        .zip(1..)
-        .map(|(ty, id)| column(id, &format!("c{id}"), ty, id > 1))
-        .collect();
-    table(("dbo", "every_type"), columns, &[0])
 }
 
 fn staging(table: &TableSchema) -> StagingTable {

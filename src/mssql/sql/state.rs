@@ -63,12 +63,3 @@ SELECT {COLUMNS} FROM [icesync].[load_state] AS s WHERE s.[target] = {target};
 COMMIT TRANSACTION;"
     ))
 }
-
-/// Forgets a target's state: the next load is a full one.
-pub fn delete_state(target: &str) -> Statement {
-    let mut params = Params::default();
-    let target = params.text(target);
-    params.into_statement(format!(
-        "DELETE s FROM [icesync].[load_state] AS s WHERE s.[target] = {target};"
-    ))
-}

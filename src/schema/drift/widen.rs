@@ -82,21 +82,29 @@ fn family(ty: SqlType) -> Family {
 pub(super) fn union(old: &Column, new: &Column) -> Result<Union, String> {
     let page = |column: &Column| column.collation.as_ref().map(|c| c.code_page);
     let same_page = page(old) == page(new);
-    let (before, after) = (family(old.ty), family(new.ty));
-    let of_code_page = |family| matches!(family, Family::CodePage(_));
-    if old.ty == new.ty && (same_page || !of_code_page(before)) {
+    let of_code_page = matches!(family(old.ty), Family::CodePage(_));
+    if old.ty == new.ty && (same_page || !of_code_page) {
         return Ok(Union {
             ty: old.ty,
             companions_grow: false,
         });
     }
-    let ty = match (before, after) {
+    let ty = wider(old.ty, new.ty, same_page)?;
+    Ok(Union {
+        ty,
+        companions_grow: has_ticks(ty) && !has_ticks(old.ty),
+    })
+}
+
+/// The type that holds the values of two. `same_page`: text of both is in one code page.
+fn wider(old: SqlType, new: SqlType, same_page: bool) -> Result<SqlType, String> {
+    Ok(match (family(old), family(new)) {
         (Family::Integer(was), Family::Integer(is))
         | (Family::Approximate(was), Family::Approximate(is)) => {
             if is > was {
-                new.ty
+                new
             } else {
-                old.ty
+                old
             }
         }
         (
@@ -116,19 +124,17 @@ pub(super) fn union(old: &Column, new: &Column) -> Result<Union, String> {
             }
             // Money holds less than a decimal of its digits.
             if is > was || (is == was && money_before && !money_now) {
-                new.ty
+                new
             } else {
-                old.ty
+                old
             }
         }
         (Family::CodePage(was), Family::CodePage(is)) if same_page => {
-            held(old.ty, new.ty, was, is, |length| SqlType::VarChar {
-                length,
-            })
+            held(old, new, was, is, |length| SqlType::VarChar { length })
         }
-        (Family::Unicode(was), Family::Unicode(is)) => held(old.ty, new.ty, was, is, |length| {
-            SqlType::NVarChar { length }
-        }),
+        (Family::Unicode(was), Family::Unicode(is)) => {
+            held(old, new, was, is, |length| SqlType::NVarChar { length })
+        }
         // A byte of a code page is at most one UTF-16 unit.
         (
             Family::CodePage(was) | Family::Unicode(was),
@@ -137,19 +143,23 @@ pub(super) fn union(old: &Column, new: &Column) -> Result<Union, String> {
             let length = longer(was, is).filter(|&units| units <= 4000);
             SqlType::NVarChar { length }
         }
-        (Family::Bytes(was), Family::Bytes(is)) => held(old.ty, new.ty, was, is, |length| {
-            SqlType::VarBinary { length }
-        }),
+        (Family::Bytes(was), Family::Bytes(is)) => {
+            held(old, new, was, is, |length| SqlType::VarBinary { length })
+        }
         (Family::Time(was), Family::Time(is)) => SqlType::Time { scale: was.max(is) },
         (Family::TimestampTz(was), Family::TimestampTz(is)) => {
             SqlType::DateTimeOffset { scale: was.max(is) }
         }
-        (Family::Timestamp(was), Family::Timestamp(is)) => timestamps(old.ty, new.ty, was.max(is)),
+        (Family::Timestamp(was), Family::Timestamp(is)) => timestamps(old, new, was.max(is)),
         (_, _) => {
             return Err("the lake cannot keep both in one column without changing values".into());
         }
-    };
-    let has_ticks = |ty| match family(ty) {
+    })
+}
+
+/// Whether values have the seventh digit of a second.
+fn has_ticks(ty: SqlType) -> bool {
+    match family(ty) {
         Family::Time(scale) | Family::Timestamp(scale) | Family::TimestampTz(scale) => scale > 6,
         Family::Integer(_)
         | Family::Approximate(_)
@@ -158,11 +168,7 @@ pub(super) fn union(old: &Column, new: &Column) -> Result<Union, String> {
         | Family::Unicode(_)
         | Family::Bytes(_)
         | Family::Alone => false,
-    };
-    Ok(Union {
-        ty,
-        companions_grow: has_ticks(ty) && !has_ticks(old.ty),
-    })
+    }
 }
 
 /// `datetime` and `smalldatetime` hold fewer dates than `datetime2`, so together with it only that holds all.

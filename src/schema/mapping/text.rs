@@ -83,6 +83,10 @@ impl Cell<'_> {
         if array.is_null(self.row) {
             return Ok(None);
         }
+        self.value_text(array, ty).map(Some)
+    }
+
+    fn value_text(&self, array: &dyn Array, ty: SqlType) -> Result<String, String> {
         let row = self.row;
         let other = || format!("the batch holds {} for {ty}", array.data_type());
         macro_rules! primitive {
@@ -93,17 +97,13 @@ impl Cell<'_> {
                     .value(row)
             };
         }
-        let text = match ty {
+        Ok(match ty {
             SqlType::Bit => {
-                let value = array.as_boolean_opt().ok_or_else(other)?.value(row);
-                u8::from(value).to_string()
+                let bits = array.as_boolean_opt().ok_or_else(other)?;
+                u8::from(bits.value(row)).to_string()
             }
-            // The lake keeps the widest integer that the column ever was.
             SqlType::TinyInt | SqlType::SmallInt | SqlType::Int | SqlType::BigInt => {
-                match array.as_primitive_opt::<Int32Type>() {
-                    Some(narrow) => narrow.value(row).to_string(),
-                    None => primitive!(Int64Type).to_string(),
-                }
+                integer_text(array, row).ok_or_else(other)?
             }
             SqlType::Decimal { scale, .. } | SqlType::Numeric { scale, .. } => {
                 decimal_text(primitive!(Decimal128Type), scale)
@@ -118,42 +118,28 @@ impl Cell<'_> {
             }
             SqlType::DateTime => timestamp_text(primitive!(TimestampMicrosecondType), 0, 3)?,
             SqlType::SmallDateTime => timestamp_text(primitive!(TimestampMicrosecondType), 0, 0)?,
-            SqlType::DateTime2 { scale } => {
-                let micros = primitive!(TimestampMicrosecondType);
-                timestamp_text(micros, self.ticks(scale)?, scale)?
-            }
+            SqlType::DateTime2 { scale } => timestamp_text(
+                primitive!(TimestampMicrosecondType),
+                self.ticks(scale)?,
+                scale,
+            )?,
             SqlType::DateTimeOffset { scale } => {
-                let micros = primitive!(TimestampMicrosecondType);
-                let offset = self.companion(Role::Offset)?;
-                let local = micros + offset * MICROS_A_MINUTE;
-                let mut text = timestamp_text(local, self.ticks(scale)?, scale)?;
-                let (sign, minutes) = (if offset < 0 { '-' } else { '+' }, offset.abs());
-                // Writing to a String cannot fail.
-                let _ = write!(text, " {sign}{:02}:{:02}", minutes / 60, minutes % 60);
-                text
+                self.local_text(primitive!(TimestampMicrosecondType), scale)?
             }
             SqlType::Char { .. }
             | SqlType::VarChar { .. }
             | SqlType::NChar { .. }
-            | SqlType::NVarChar { .. } => array
-                .as_string_opt::<i32>()
-                .ok_or_else(other)?
-                .value(row)
-                .to_owned(),
+            | SqlType::NVarChar { .. } => {
+                let texts = array.as_string_opt::<i32>().ok_or_else(other)?;
+                texts.value(row).to_owned()
+            }
             SqlType::Binary { .. }
             | SqlType::VarBinary { .. }
             | SqlType::RowVersion
             | SqlType::HierarchyId => {
                 hex_text(array.as_binary_opt::<i32>().ok_or_else(other)?.value(row))
             }
-            SqlType::UniqueIdentifier => {
-                let bytes = array
-                    .as_fixed_size_binary_opt()
-                    .ok_or_else(other)?
-                    .value(row);
-                let bytes = <[u8; 16]>::try_from(bytes).map_err(|_| other())?;
-                uuid::Uuid::from_bytes(bytes).hyphenated().to_string()
-            }
+            SqlType::UniqueIdentifier => guid_text(array, row).ok_or_else(other)?,
             SqlType::Text
             | SqlType::NText
             | SqlType::Image
@@ -165,8 +151,18 @@ impl Cell<'_> {
             | SqlType::Vector { .. } => {
                 return Err(format!("{ty} has no order that rows could be read in"));
             }
-        };
-        Ok(Some(text))
+        })
+    }
+
+    /// An instant in the offset that it was written in.
+    fn local_text(&self, micros: i64, scale: u8) -> Result<String, String> {
+        let offset = self.companion(Role::Offset)?;
+        let local = micros + offset * MICROS_A_MINUTE;
+        let mut text = timestamp_text(local, self.ticks(scale)?, scale)?;
+        let (sign, minutes) = (if offset < 0 { '-' } else { '+' }, offset.abs());
+        // Writing to a String cannot fail.
+        let _ = write!(text, " {sign}{:02}:{:02}", minutes / 60, minutes % 60);
+        Ok(text)
     }
 
     /// The seventh digit of a second.
@@ -177,6 +173,25 @@ impl Cell<'_> {
             Ok(0)
         }
     }
+}
+
+/// The lake keeps the widest integer that the column ever was.
+fn integer_text(array: &dyn Array, row: usize) -> Option<String> {
+    match array.as_primitive_opt::<Int32Type>() {
+        Some(narrow) => Some(narrow.value(row).to_string()),
+        None => Some(
+            array
+                .as_primitive_opt::<Int64Type>()?
+                .value(row)
+                .to_string(),
+        ),
+    }
+}
+
+fn guid_text(array: &dyn Array, row: usize) -> Option<String> {
+    let bytes = array.as_fixed_size_binary_opt()?.value(row);
+    let bytes = <[u8; 16]>::try_from(bytes).ok()?;
+    Some(uuid::Uuid::from_bytes(bytes).hyphenated().to_string())
 }
 
 /// An unscaled value with its decimal point, without exponent.

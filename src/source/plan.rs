@@ -1,0 +1,193 @@
+//! A read that is decided and bounded, as the statements that sync runs.
+
+use super::auto::Choice;
+use super::cuts::Split;
+use super::discover::Discovered;
+use super::isolation::{LOCK_TIMEOUT_MS, Reading};
+use super::window::Bounds;
+use crate::change::{Backfill, ChangeOptions, Strategy, Watermark, Window};
+use crate::mssql::sql::Statement;
+use crate::mssql::sql::read::{self, Closed, Locking, PageCursor, Range, Until};
+use crate::schema::TableSchema;
+
+/// Everything that a read needs, decided and bounded; no row has been read yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExtractPlan {
+    pub strategy: Strategy,
+    /// The choices, one plain sentence each, for `plan` and reports.
+    pub why: Vec<String>,
+    pub warnings: Vec<String>,
+    /// All rows are read, not only the window's.
+    pub full_read: bool,
+    /// What the checkpoint will say: its upper bound is the next run's start.
+    pub window: Window,
+    /// The upper bound of the checkpoint that this plan continues, or had to give up.
+    pub previous_upper: Option<Watermark>,
+    /// Position of the watermark column in the table's columns.
+    pub watermark_column: Option<usize>,
+    /// The window is known to be empty: there is nothing to read.
+    pub is_empty: bool,
+    /// Run on the reading channel before the first page, as plain batches.
+    pub session: Vec<Statement>,
+    /// Run on the reading channel after the last page.
+    pub finish: Vec<Statement>,
+    /// Rows per page; none reads everything in one stream.
+    pub page_rows: Option<u64>,
+    /// Rows without a watermark, which no window will show; counted where that is cheap.
+    pub null_rows: Option<u64>,
+    /// Rows whose watermark lies in the future; counted where that is cheap.
+    pub future_rows: Option<u64>,
+    /// A full read in ranges; none reads in one stream.
+    pub split: Option<Split>,
+    /// The ledger that this read continues.
+    pub resumes: Option<Backfill>,
+    /// All snapshot transactions of the ranges must be opened on one state, under [`fence`](Self::fence).
+    pub needs_fence: bool,
+    /// No two rows that are read have the same key.
+    pub distinct_keys: bool,
+    /// Every statement sees one state of the table, so a row that a whole read does not bring is not there.
+    pub sees_one_state: bool,
+    /// The lake keeps each version that is read, so no version may be read twice.
+    pub(super) keeps_versions: bool,
+    table: TableSchema,
+    locking: Locking,
+}
+
+impl ExtractPlan {
+    /// The table that is read.
+    pub fn table(&self) -> &TableSchema {
+        &self.table
+    }
+
+    /// The first page, or the whole stream when [`page_rows`](Self::page_rows) is none.
+    pub fn first_page(&self) -> Statement {
+        match (self.range(), self.page_rows) {
+            (Some(range), Some(rows)) => read::first_page(&self.table, self.locking, &range, rows),
+            (Some(range), None) => read::window(&self.table, self.locking, &range),
+            (None, _) => match self.until() {
+                Some(until) => read::all_until(&self.table, self.locking, &until),
+                None => read::all(&self.table, self.locking),
+            },
+        }
+    }
+
+    /// What is read first: the first range, the first page, or everything.
+    pub fn first_read(&self) -> Statement {
+        match &self.split {
+            Some(split) => self.key_range(split, 0),
+            None => self.first_page(),
+        }
+    }
+
+    /// The page after the row that `cursor` names; none when there are no pages.
+    pub fn next_page(&self, cursor: &PageCursor) -> Option<Statement> {
+        let range = self.range()?;
+        let rows = self.page_rows?;
+        Some(read::next_page(
+            &self.table,
+            self.locking,
+            &range,
+            rows,
+            cursor,
+        ))
+    }
+
+    /// The rows of one range of [`split`](Self::split).
+    pub fn key_range(&self, split: &Split, range: usize) -> Statement {
+        let (lower, upper) = split.ends(range);
+        read::key_range(&self.table, self.locking, split.column, lower, upper)
+    }
+
+    /// Keeps writers out while [`first_look`](Self::first_look) fixes what each channel will see.
+    pub fn fence(&self) -> Statement {
+        read::fence(&self.table, LOCK_TIMEOUT_MS)
+    }
+
+    /// Ends the [`fence`](Self::fence).
+    pub fn open_fence(&self) -> Statement {
+        read::end_transaction()
+    }
+
+    /// See [`fence`](Self::fence).
+    pub fn first_look(&self) -> Statement {
+        read::first_look(&self.table)
+    }
+
+    fn range(&self) -> Option<Range<'_>> {
+        if self.full_read {
+            return None;
+        }
+        Some(Range {
+            column: self.watermark_column?,
+            lower: &self.window.lower.as_ref()?.text,
+            upper: &self.window.upper.as_ref()?.text,
+            closed: self.closed(),
+        })
+    }
+
+    /// Where a whole read ends, if it must not bring what the next window brings.
+    fn until(&self) -> Option<Until<'_>> {
+        let column = self.watermark_column.filter(|_| self.keeps_versions)?;
+        Some(Until {
+            column,
+            upper: self.window.upper.as_ref().map(|upper| upper.text.as_str()),
+            closed: self.closed(),
+        })
+    }
+
+    fn closed(&self) -> Closed {
+        match self.strategy {
+            Strategy::Sequence => Closed::Above,
+            Strategy::Full | Strategy::Timestamp | Strategy::RowVersion => Closed::Below,
+        }
+    }
+}
+
+/// The plan of one stream or of pages.
+pub(super) fn assemble(
+    source: &Discovered,
+    options: &ChangeOptions,
+    choice: Choice,
+    reading: Reading,
+    bounds: Bounds,
+) -> ExtractPlan {
+    let pages = match choice.column {
+        Some(column) => {
+            !bounds.full_read
+                && options.page_rows > 0
+                && source.schema.key.is_some()
+                && source.is_led_by_index(column)
+        }
+        None => false,
+    };
+    let mut why = choice.why;
+    why.extend(bounds.why);
+    why.push(reading.why);
+    let mut warnings = source.warnings.clone();
+    warnings.extend(choice.warnings);
+    warnings.extend(bounds.warnings);
+    warnings.extend(reading.warnings);
+    ExtractPlan {
+        strategy: choice.strategy,
+        why,
+        warnings,
+        full_read: bounds.full_read,
+        window: bounds.window,
+        previous_upper: bounds.previous_upper,
+        watermark_column: choice.column,
+        is_empty: bounds.is_empty,
+        session: reading.session,
+        finish: reading.finish,
+        page_rows: pages.then_some(options.page_rows),
+        null_rows: bounds.null_rows,
+        future_rows: bounds.future_rows,
+        split: None,
+        resumes: None,
+        needs_fence: false,
+        distinct_keys: bounds.full_read && reading.sees_one_state && source.key_is_unique(),
+        sees_one_state: reading.sees_one_state,
+        keeps_versions: false,
+        table: source.schema.clone(),
+        locking: reading.locking,
+    }
+}

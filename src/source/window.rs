@@ -1,0 +1,100 @@
+//! Where a window starts, and what was learned while it was bounded: shared by the strategies that follow a column.
+
+use crate::change::{Checkpoint, Strategy, Watermark, Window};
+use crate::schema::Column;
+
+/// Where a window starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Start {
+    /// No checkpoint: everything.
+    First,
+    From(Watermark),
+    /// The checkpoint cannot be used, for this reason: everything.
+    Again(String),
+}
+
+impl Start {
+    pub(super) fn of(strategy: Strategy, column: &Column, checkpoint: Option<&Checkpoint>) -> Self {
+        let Some(checkpoint) = checkpoint else {
+            return Start::First;
+        };
+        if checkpoint.strategy != strategy {
+            return Start::Again(format!(
+                "the last run used strategy {}, this one {}",
+                checkpoint.strategy, strategy
+            ));
+        }
+        let Some(last) = &checkpoint.watermark else {
+            return Start::First;
+        };
+        if !last.column.eq_ignore_ascii_case(&column.name) {
+            return Start::Again(format!(
+                "the last run followed column {}, this one {}",
+                last.column, column.name
+            ));
+        }
+        if last.ty != column.ty {
+            return Start::Again(format!(
+                "column {} has another type than in the last run",
+                column.name
+            ));
+        }
+        Start::From(last.clone())
+    }
+
+    pub(super) fn last(&self) -> Option<&Watermark> {
+        match self {
+            Start::From(last) => Some(last),
+            Start::First | Start::Again(_) => None,
+        }
+    }
+}
+
+/// A window with what was learned on the way.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Bounds {
+    pub(super) window: Window,
+    pub(super) previous_upper: Option<Watermark>,
+    pub(super) full_read: bool,
+    /// Nothing can be in the window.
+    pub(super) is_empty: bool,
+    pub(super) why: Vec<String>,
+    pub(super) warnings: Vec<String>,
+    pub(super) null_rows: Option<u64>,
+    pub(super) future_rows: Option<u64>,
+}
+
+impl Bounds {
+    /// Everything is read; the next window starts at `upper`.
+    pub(super) fn full(
+        upper: Option<Watermark>,
+        previous: Option<Watermark>,
+        start: &Start,
+    ) -> Self {
+        let mut bounds = Bounds {
+            window: Window { lower: None, upper },
+            previous_upper: previous,
+            full_read: true,
+            ..Bounds::default()
+        };
+        match start {
+            Start::First => bounds
+                .why
+                .push("there is no checkpoint yet: the whole table is read".into()),
+            Start::Again(reason) => bounds
+                .warnings
+                .push(format!("the whole table is read again: {reason}")),
+            Start::From(_) => {}
+        }
+        bounds
+    }
+}
+
+/// A watermark of a column.
+pub(super) fn watermark(column: &Column, text: impl Into<String>) -> Watermark {
+    Watermark {
+        column: column.name.clone(),
+        ty: column.ty,
+        text: text.into(),
+    }
+}
