@@ -33,6 +33,7 @@ pub(in crate::lake) mod deletes;
 pub(in crate::lake) mod evolve;
 pub(in crate::lake) mod manifests;
 pub(in crate::lake) mod prepared;
+mod properties;
 mod rebase;
 
 use crate::change::{Checkpoint, RunId, WriteCounts};
