@@ -329,6 +329,12 @@ impl LakeTable {
             .find(|snapshot| snapshot.run_id == Some(run_id))
     }
 
+    /// The last `_seq` that a history table has given; 0 before the first.
+    pub(in crate::lake) fn seq_high(&self) -> i64 {
+        let known = self.property(SEQ_PROPERTY);
+        known.and_then(|text| text.parse().ok()).unwrap_or(0)
+    }
+
     pub(in crate::lake) fn tags(&self) -> Tags<'_> {
         Tags {
             tags: &self.version.tags,

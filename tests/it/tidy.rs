@@ -80,14 +80,6 @@ const OPEN_MATCHES: &[&str] = &[
 
 /// Files that use each other in a circle. May only shrink.
 const CIRCLES: &[&[&str]] = &[
-    &[
-        "src/lake/commit/prepared.rs",
-        "src/lake/commit/rebase.rs",
-        "src/lake/write/compare/mirror.rs",
-        "src/lake/write/compare.rs",
-        "src/lake/write/order.rs",
-        "src/lake/write.rs",
-    ],
     &["src/lake/write/file.rs", "src/lake/write/options.rs"],
     &[
         "src/source/auto.rs",
