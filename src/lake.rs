@@ -7,13 +7,13 @@
 //! | `warehouse` | [`Warehouse`]: tables opened and created |
 //! | `catalog`, `catalog/` | the catalog seam: load, create, commit; the filesystem catalog |
 //! | `checkpoint` | how far a table has followed its source, as JSON |
-//! | `table` | [`LakeTable`]: properties, checkpoint, snapshots |
+//! | `table` | [`LakeTable`]: one version, read-only: properties, checkpoint, snapshots |
 //! | `ancestry` | whether `main` still holds what the checkpoint says; commits of other writers |
 //! | `tags` | [`TargetTags`]: which snapshots targets need; the protocol that keeps them is argued at its head |
 //! | `schema` | our schema to Iceberg's, Parquet's and Arrow's |
 //! | `read/` | a snapshot's files, their rows, position deletes, [`Delta`]: what changed between two snapshots |
 //! | `keys/` | keys in memory; finding their rows in files |
-//! | `write`, `write/` | [`TableWriter`]: rows to files, replaced rows to position deletes; rows read again; parts |
+//! | `write`, `write/` | [`TableWriter`]: a pipeline from rows to files and position deletes |
 //! | `maintain/` | compaction, expiry of snapshots, orphaned files, relocation |
 //! | `commit`, `commit/` | the commit protocol, argued at its head; [`PreparedCommit`]; rebase; schema evolution |
 //!

@@ -32,8 +32,11 @@ mod copy;
 pub(in crate::lake) mod deletes;
 pub(in crate::lake) mod evolve;
 pub(in crate::lake) mod manifests;
+pub(in crate::lake) mod plan;
 pub(in crate::lake) mod prepared;
+mod properties;
 mod rebase;
+pub(in crate::lake) mod written;
 
 use crate::change::{Checkpoint, RunId, WriteCounts};
 use crate::failpoint;
@@ -42,7 +45,8 @@ use crate::lake::ancestry::ForeignCommit;
 use crate::lake::catalog::{Requirement, Version};
 use crate::lake::checkpoint::{CHECKPOINT_PROPERTY, checkpoint_text};
 use crate::lake::commit::manifests::{ManifestOutput, next_manifests};
-use crate::lake::commit::prepared::{PreparedCommit, remove, summary};
+use crate::lake::commit::plan::summary;
+use crate::lake::commit::prepared::PreparedCommit;
 use crate::lake::error::{LakeError, Result};
 use crate::lake::keys::lookup::LookupStats;
 use crate::lake::table::{LakeTable, RUN_PROPERTY, SEQ_PROPERTY};
@@ -198,7 +202,7 @@ impl LakeTable {
             Ok(_) | Err(LakeError::CommitUnknown { .. }) => {}
             Err(_) => {
                 for uri in &private {
-                    remove(self, uri).await;
+                    self.store.discard(uri).await;
                 }
             }
         }
@@ -240,15 +244,15 @@ impl LakeTable {
                         snapshot_id: made,
                         sequence_number: self.metadata().last_sequence_number(),
                         metadata_version: self.version.number,
-                        counts: prepared.counts,
-                        lookup: prepared.stats,
+                        counts: prepared.written.counts,
+                        lookup: prepared.written.stats,
                         foreign,
                     });
                 }
                 Err(error @ LakeError::CommitUnknown { .. }) => return Err(error),
                 Ok(false) | Err(_) => {
                     for uri in &written {
-                        remove(self, uri).await;
+                        self.store.discard(uri).await;
                     }
                 }
             }
@@ -264,11 +268,14 @@ impl LakeTable {
     /// What others committed since the write was computed. A write of the whole table holds whatever they did; any
     /// other must build on the snapshot that it was computed from, see [`LakeTable::foreign_since`].
     async fn foreign_to(&self, prepared: &PreparedCommit) -> Result<Vec<ForeignCommit>> {
-        let options = &prepared.options;
-        if prepared.base.snapshot_id() == self.current_snapshot_id() {
+        let options = &prepared.written.options;
+        if prepared.written.base.snapshot_id() == self.current_snapshot_id() {
             return Ok(Vec::new());
         }
-        let foreign = match self.foreign_since(prepared.base.snapshot_id()).await {
+        let foreign = match self
+            .foreign_since(prepared.written.base.snapshot_id())
+            .await
+        {
             Err(LakeError::CommitOutdated { .. }) if options.mode == WriteMode::ReplaceAll => {
                 Vec::new()
             }
@@ -349,7 +356,7 @@ impl LakeTable {
             written: Vec::new(),
         };
         let plan = &prepared.plan;
-        let base = prepared.base.files().await?;
+        let base = prepared.written.base.files().await?;
         let gone: HashSet<&str> = plan.gone.iter().map(String::as_str).collect();
         let added = (&plan.added_data, &plan.added_deletes);
         let list = async {
@@ -368,8 +375,8 @@ impl LakeTable {
         entries.extend(intent.summary.clone());
         entries.insert(RUN_PROPERTY.to_owned(), intent.run_id.to_string());
         entries.extend(checkpoint.map(|text| (CHECKPOINT_PROPERTY.to_owned(), text)));
-        if prepared.seq_high > prepared.base_seq_high {
-            let seq = prepared.seq_high.to_string();
+        if prepared.written.seq_high > prepared.base_seq_high {
+            let seq = prepared.written.seq_high.to_string();
             properties.insert(SEQ_PROPERTY.to_owned(), seq);
         }
         // The log of snapshots must ascend even when clocks do not.

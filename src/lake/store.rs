@@ -394,6 +394,13 @@ impl Store {
         .await
     }
 
+    /// Removes a file that nothing names, as far as possible: what stays behind is an orphan for maintenance.
+    pub(in crate::lake) async fn discard(&self, uri: &str) {
+        if let Err(error) = self.remove(uri).await {
+            tracing::debug!(%uri, error = %error, "left an unused file behind");
+        }
+    }
+
     /// Names in a directory: files when `directories` is false, else directories. Empty when it does not exist.
     pub(in crate::lake) async fn list(&self, uri: &str, directories: bool) -> Result<Vec<String>> {
         Self::blocking("list", uri, move |path| {

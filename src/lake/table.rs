@@ -1,11 +1,10 @@
-//! A table at one version: its properties, checkpoint, snapshots and tags.
+//! A read-only view of one version of a table: its properties, checkpoint, snapshots and tags.
+//!
+//! What changes a table is in `commit`, which publishes the next version and moves the view to it.
 
 use crate::change::{Checkpoint, RunId};
 use crate::lake::catalog::{Catalog, Version, understand};
-use crate::lake::checkpoint::{
-    CHECKPOINT_PROPERTY, checkpoint_of, checkpoint_text, parse_checkpoint,
-};
-use crate::lake::commit::{Change, manifests};
+use crate::lake::checkpoint::{CHECKPOINT_PROPERTY, checkpoint_of, parse_checkpoint};
 use crate::lake::error::{LakeError, Result};
 use crate::lake::read::manifests::Files;
 use crate::lake::schema::Shape;
@@ -14,7 +13,6 @@ use crate::lake::tags::{Tagged, Tags, TargetTags};
 use crate::schema::{LakeField, LakeSchema, Role, TableKind, TableName};
 use iceberg::spec::{Snapshot, TableMetadata};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -331,30 +329,10 @@ impl LakeTable {
             .find(|snapshot| snapshot.run_id == Some(run_id))
     }
 
-    /// Commits a checkpoint (and other properties) without rows. Compare and set on `base`, as for a commit of rows.
-    pub async fn set_checkpoint(
-        &mut self,
-        base: Option<RunId>,
-        checkpoint: Checkpoint,
-        properties: HashMap<String, String>,
-    ) -> Result<()> {
-        self.apply(Some(base), Some(checkpoint.run_id), move |table| {
-            let mut properties = properties.clone();
-            let mut checkpoint = checkpoint.clone();
-            checkpoint.snapshot_id = checkpoint.snapshot_id.or(table.current_snapshot_id());
-            let text = checkpoint_text(&table.name, &checkpoint)?;
-            properties.insert(CHECKPOINT_PROPERTY.to_owned(), text);
-            Ok(Change::properties(properties))
-        })
-        .await
-    }
-
-    /// Sets properties; for what is no part of a run.
-    pub async fn set_properties(&mut self, properties: HashMap<String, String>) -> Result<()> {
-        self.apply(None, None, move |_| {
-            Ok(Change::properties(properties.clone()))
-        })
-        .await
+    /// The last `_seq` that a history table has given; 0 before the first.
+    pub(in crate::lake) fn seq_high(&self) -> i64 {
+        let known = self.property(SEQ_PROPERTY);
+        known.and_then(|text| text.parse().ok()).unwrap_or(0)
     }
 
     pub(in crate::lake) fn tags(&self) -> Tags<'_> {
@@ -367,41 +345,6 @@ impl LakeTable {
     /// What the tags of this version say of a target.
     pub fn tagged(&self, target: &TargetTags) -> Tagged {
         self.tags().of(target)
-    }
-
-    /// Tags what a load has loaded, unless a tag of the target names it already. Call it with the load's lock held.
-    pub async fn tag_loaded(&mut self, target: &TargetTags, loaded: i64) -> Result<()> {
-        let target = target.clone();
-        self.apply(None, None, move |table| {
-            if !table.has_snapshot(loaded) {
-                let table = &table.name;
-                tracing::warn!(%table, snapshot = loaded, "the loaded snapshot was expired before it was tagged");
-            }
-            Ok(Change::tags(table.tags().after_load(&target, loaded)))
-        })
-        .await
-    }
-
-    /// As [`LakeTable::tag_loaded`] without the lock: leaves the tags alone if they are no longer those of this
-    /// version, which was read before the load state.
-    pub async fn mend_loaded(&mut self, target: &TargetTags, loaded: i64) -> Result<()> {
-        let seen = self.tagged(target);
-        if Change::tags(self.tags().after_load(target, loaded)).is_nothing() {
-            return Ok(());
-        }
-        let target = target.clone();
-        self.apply(None, None, move |table| {
-            if table.tagged(&target) == seen {
-                Ok(Change::tags(table.tags().after_load(&target, loaded)))
-            } else {
-                Ok(Change::nothing())
-            }
-        })
-        .await
-    }
-
-    pub(in crate::lake) fn check_writable(&self) -> Result<()> {
-        manifests::check_writable(&self.name, self.metadata())
     }
 }
 

@@ -1,181 +1,89 @@
 //! Writing rows: batches to data files, replaced rows to position deletes, nothing visible before the commit.
 //!
-//! A mirror table holds one row per key. The writer keeps the keys of the file it is writing (and of no other) in
-//! memory. When the file is complete, those keys are looked up in the files of the snapshot it started from and in
-//! its own earlier files; every live row found is replaced, so its position is noted. A key that repeats within a
-//! file keeps its last row. Memory is bounded by `key_rows_max` whatever the number of rows, because a file is also
-//! closed when that many keys are held.
+//! A write is a pipeline. Each stage owns its state, takes rows by value and answers rows by value; [`TableWriter`]
+//! only joins them:
 //!
-//! Position deletes take effect on data files of the same commit as well (the specification applies them to data of
-//! the same sequence number), which is what lets a later file replace rows of an earlier one.
+//! | stage | file | what it does | what it owns |
+//! |---|---|---|---|
+//! | `Compare` | `compare` | drops rows that the table has | rows that wait for their lookup, rows that were met |
+//! | `Order` | `order` | sorts rows by key | rows of a run |
+//! | `Output` | `output` | completes rows with the columns of a history, joins the two below | the last number |
+//! | `OwnFiles` | `own` | fills data files | the files, the keys of the one being filled |
+//! | `Replaced` | `replace` | finds the rows that a file's keys replace | their positions, the counts |
+//!
+//! What travels is a batch and, beside it, its encoded keys (`keyed`): keys are encoded once, by the first stage that
+//! needs them. All stages read the `Context`, and none changes it. A stage uses those that come after it, never one
+//! before it: `Compare` asks the output which keys this write has added already. At the end the output becomes one
+//! value, [`Written`](crate::lake::commit::written::Written), from which the commit goes on.
+//!
+//! A mirror table holds one row per key. The keys of the file being filled (and of no other) are in memory. When the
+//! file is complete, they are looked up in the files of the snapshot that the write started from and in its own
+//! earlier files; every live row found is replaced. Memory is bounded by `key_rows_max` whatever the number of rows.
 
+pub(in crate::lake) mod columns;
 pub(in crate::lake) mod compare;
+pub(in crate::lake) mod content;
+pub(in crate::lake) mod context;
 pub(in crate::lake) mod file;
+pub(in crate::lake) mod keyed;
+pub(in crate::lake) mod live;
 pub(in crate::lake) mod options;
-mod order;
+pub(in crate::lake) mod order;
+pub(in crate::lake) mod output;
+pub(in crate::lake) mod own;
 pub(in crate::lake) mod parts;
-mod replace;
+pub(in crate::lake) mod replace;
 
-use crate::change::{Content, WriteCounts};
 use crate::failpoint;
-use crate::lake::commit::base::Base;
-use crate::lake::commit::prepared::{PreparedCommit, remove};
+use crate::lake::commit::prepared::PreparedCommit;
 use crate::lake::error::{LakeError, Result};
-use crate::lake::keys::encode::{KeyEncoder, KeySet, KeyState};
-use crate::lake::keys::lookup::LookupStats;
-use crate::lake::read::deletes::{DeleteIndex, Positions};
-use crate::lake::schema::{Shape, is_history};
-use crate::lake::table::{LakeTable, SEQ_PROPERTY};
+use crate::lake::read::deletes::{Positions, PositionsByPath};
+use crate::lake::read::entries::Described;
+use crate::lake::table::LakeTable;
+use crate::lake::write::compare::Compare;
+use crate::lake::write::compare::chunk::Chunk;
+use crate::lake::write::compare::found::read_source;
+use crate::lake::write::compare::history::Unseen;
 use crate::lake::write::compare::mirror::delete_unseen;
-use crate::lake::write::compare::{Compare, PositionsByPath};
-use crate::lake::write::file::{FileFormat, FileWriter, Finishing};
+use crate::lake::write::context::Context;
+use crate::lake::write::keyed::Keyed;
 use crate::lake::write::options::{Op, Reread, WriteMode, WriteOptions};
-use crate::lake::write::order::{Keys, Run};
-use crate::schema::mapping::arrow_type;
-use crate::schema::{Role, TableKind};
-use arrow_array::{
-    ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array,
-};
-use arrow_row::{RowConverter, SortField};
+use crate::lake::write::order::Order;
+use crate::lake::write::output::Output;
+use crate::lake::write::parts::Part;
+use arrow_array::{BooleanArray, RecordBatch};
 use arrow_schema::SchemaRef;
+use futures::TryStreamExt;
 use iceberg::spec::DataFile;
-use std::collections::BTreeMap;
-use std::ops::Range;
-use std::sync::Arc;
-use twox_hash::XxHash3_128;
-
-/// A file is also closed when its keys take this much memory.
-pub(in crate::lake) const KEY_BYTES_MAX: usize = 40 << 20;
 
 /// Writes rows of one run to one table. Dropped or [abandoned](TableWriter::abandon), nothing of it is ever visible.
 pub struct TableWriter {
-    pub(in crate::lake) table: LakeTable,
-    pub(in crate::lake) options: WriteOptions,
-    pub(in crate::lake) base: Arc<Base>,
-    pub(in crate::lake) index: DeleteIndex,
-    pub(in crate::lake) encoder: Option<Arc<KeyEncoder>>,
-    /// The keys of the file being written are held in memory.
-    pub(in crate::lake) tracked: bool,
+    context: Context,
     /// Made with the first row, because it opens the base; none where no row is compared.
-    pub(in crate::lake) compare: Option<Compare>,
+    compare: Option<Compare>,
     is_open: bool,
-    format: Arc<FileFormat>,
-    current: Current,
-    closing: Option<Closing>,
-    pub(in crate::lake) own: Vec<OwnFile>,
-    /// Positions to delete in files of the base snapshot, by path.
-    pub(in crate::lake) pending: BTreeMap<String, Positions>,
-    pub(in crate::lake) counts: WriteCounts,
-    pub(in crate::lake) stats: LookupStats,
-    content: Option<ContentHash>,
-    source: Vec<usize>,
-    source_schema: SchemaRef,
-    seq_high: i64,
-    pub(in crate::lake) run: Run,
-}
-
-/// The file being written.
-#[derive(Default)]
-pub(in crate::lake) struct Current {
-    file: Option<FileWriter>,
-    pub(in crate::lake) keys: KeySet,
-    rows: u32,
-    dead: Positions,
-}
-
-/// A file on its way to the disk.
-struct Closing {
-    file: Finishing,
-    dead: Positions,
-}
-
-/// A complete data file of this write.
-pub(in crate::lake) struct OwnFile {
-    pub(in crate::lake) file: DataFile,
-    pub(in crate::lake) dead: Positions,
-}
-
-struct ContentHash {
-    rows: RowConverter,
-    content: Content,
+    order: Order,
+    output: Output,
 }
 
 impl LakeTable {
     /// Starts a write against this version's snapshot.
     pub async fn writer(&self, options: WriteOptions) -> Result<TableWriter> {
-        TableWriter::new(self.clone(), options).await
+        let context = Context::new(self.clone(), options).await?;
+        Ok(TableWriter {
+            output: Output::new(&context)?,
+            context,
+            compare: None,
+            is_open: false,
+            order: Order::default(),
+        })
     }
 }
 
 impl TableWriter {
-    async fn new(table: LakeTable, mut options: WriteOptions) -> Result<Self> {
-        table.check_writable()?;
-        let base = Arc::new(Base::of(&table));
-        let keyed = !table.shape.schema.key.is_empty();
-        if options.mode == WriteMode::Refresh && !(keyed && base.snapshot_id().is_some()) {
-            // There is nothing to compare with.
-            options.mode = WriteMode::ReplaceAll;
-        }
-        if options.mode == WriteMode::Upsert && !keyed {
-            return Err(LakeError::NoKey {
-                table: table.name.clone(),
-                what: "replaced",
-            });
-        }
-        let tracked = keyed && tracks(&table, &base, &options);
-        let encoder = if tracked {
-            Some(Arc::new(KeyEncoder::new(&table.shape)?))
-        } else {
-            None
-        };
-        let source = table.shape.source_fields();
-        let source_schema = Arc::new(
-            table
-                .shape
-                .arrow
-                .project(&source)
-                .map_err(LakeError::arrow(table.name.to_string()))?,
-        );
-        let content = if options.content {
-            let fields = source_schema.fields().iter();
-            let sort = fields.map(|field| SortField::new(field.data_type().clone()));
-            Some(ContentHash {
-                rows: RowConverter::new(sort.collect()).map_err(LakeError::arrow("rows"))?,
-                content: Content { rows: 0, hash: 0 },
-            })
-        } else {
-            None
-        };
-        let format = Arc::new(FileFormat::new(&table.name, table.shape.clone(), &options)?);
-        let data = format!("{}/data", table.location);
-        table.store.create_directory(&data).await?;
-        Ok(Self {
-            seq_high: seq_high(&table),
-            table,
-            options,
-            base,
-            index: DeleteIndex::default(),
-            encoder,
-            tracked,
-            compare: None,
-            is_open: false,
-            format,
-            current: Current::default(),
-            closing: None,
-            own: Vec::new(),
-            pending: BTreeMap::new(),
-            counts: WriteCounts::default(),
-            stats: LookupStats::default(),
-            content,
-            source,
-            source_schema,
-            run: Run::default(),
-        })
-    }
-
     /// The schema of batches to write: the fields that come from the source.
     pub fn schema(&self) -> &SchemaRef {
-        &self.source_schema
+        &self.context.source_schema
     }
 
     /// Writes rows in order; a later row with the same key wins. Rows that the table has are not written, as the
@@ -184,333 +92,214 @@ impl TableWriter {
         self.write_with_overlap(batch, None).await
     }
 
-    /// Looks at the base, once.
-    pub(in crate::lake) async fn open(&mut self) -> Result<()> {
-        if std::mem::replace(&mut self.is_open, true) || self.base.snapshot_id().is_none() {
-            return Ok(());
-        }
-        let base = self.base.files().await?;
-        self.compare = Compare::new(&self.table.shape, &base, &self.options)?;
-        let keyed = !self.table.shape.schema.key.is_empty();
-        if self.encoder.is_none() && keyed && self.compare.is_some() {
-            self.encoder = Some(Arc::new(KeyEncoder::new(&self.table.shape)?));
-        }
-        Ok(())
-    }
-
-    pub(in crate::lake) fn compares_keys(&self) -> bool {
-        self.options.compares_keys && !self.table.shape.schema.key.is_empty()
-    }
-
-    /// Rows of the base that were met again.
-    pub(in crate::lake) fn take_seen(&mut self) -> PositionsByPath {
-        let compare = self.compare.as_mut();
-        compare
-            .map(|compare| std::mem::take(&mut compare.seen))
-            .unwrap_or_default()
-    }
-
-    /// Shape and encoder of the keys that rows are compared by.
-    pub(in crate::lake) fn lookup_parts(&self) -> Option<(Arc<Shape>, Arc<KeyEncoder>)> {
-        self.compare.as_ref().and_then(Compare::lookup_parts)
-    }
-
-    pub(in crate::lake) async fn write_in_order(
+    /// Writes rows in order, except those that the table has as [`Reread`] says. The mask is that of
+    /// [`Reread::Marked`].
+    pub async fn write_with_overlap(
         &mut self,
         batch: RecordBatch,
-        keys: Option<Keys<'_>>,
+        mask: Option<&BooleanArray>,
     ) -> Result<()> {
-        if let Some(content) = &mut self.content {
-            content.add(&batch)?;
+        self.context.check(&batch)?;
+        let marked = mask.is_some_and(|mask| mask.true_count() > 0);
+        if marked || self.context.options.reread != Reread::Marked {
+            self.open().await?;
         }
-        let encoded = match (&self.encoder, keys) {
-            (Some(encoder), None) if self.tracked => {
-                let columns: Vec<ArrayRef> = self
-                    .key_columns()
-                    .map(|at| batch.column(at).clone())
-                    .collect();
-                Some(encoder.encode(&columns)?)
-            }
-            _ => None,
+        let Some(compare) = &mut self.compare else {
+            return self.write_new(Keyed::new(batch)).await;
         };
-        let keys = keys.or(encoded.as_ref().map(Keys::Batch));
-        let keys = keys.filter(|_| self.tracked);
-        let mut start = 0;
-        while start < batch.num_rows() {
-            if self.is_full() {
-                self.roll().await?;
-            }
-            let room = self.options.key_rows_max.max(1) - self.current.keys.len();
-            let rows = (batch.num_rows() - start).min(room);
-            self.hold_keys(keys, start..start + rows);
-            self.write_slice(batch.slice(start, rows)).await?;
-            start += rows;
+        if let Some(batch) = compare.add(&self.context, batch, mask)? {
+            return self.write_new(Keyed::new(batch)).await;
         }
-        Ok(())
-    }
-
-    /// Holds the keys of rows that are written next.
-    fn hold_keys(&mut self, keys: Option<Keys<'_>>, rows: Range<usize>) {
-        let Some(keys) = keys else { return };
-        let current = &mut self.current;
-        for (position, row) in (current.rows..).zip(rows) {
-            let before = current.keys.insert(keys.of(row), KeyState::Row(position));
-            if let Some(KeyState::Row(before)) = before
-                && self.options.mode != WriteMode::Append
-            {
-                current.dead.insert(u64::from(before));
-            }
+        if compare.is_full(&self.context.options) {
+            return self.flush_compared().await;
         }
-    }
-
-    fn is_full(&self) -> bool {
-        let current = &self.current;
-        let written = current.file.as_ref().map_or(0, FileWriter::bytes);
-        written >= self.options.target_file_bytes
-            || current.keys.len() >= self.options.key_rows_max.max(1)
-            || current.keys.bytes() >= KEY_BYTES_MAX
-            || current.rows >= u32::MAX / 2
-    }
-
-    async fn write_slice(&mut self, batch: RecordBatch) -> Result<()> {
-        let first = self.current.rows;
-        let rows = batch.num_rows() as u32;
-        let batch = self.completed(&batch)?;
-        let mut file = match self.current.file.take() {
-            Some(file) => file,
-            None => self.start_file(),
-        };
-        let written = file.write(batch).await;
-        self.current.file = Some(file);
-        self.current.rows = first + rows;
-        written
-    }
-
-    pub(in crate::lake) fn start_file(&self) -> FileWriter {
-        // A run may write to a table twice (after a refused commit), so its id alone is no name.
-        let uri = format!(
-            "{}/data/{}-{}.parquet",
-            self.table.location,
-            self.options.run_id,
-            uuid::Uuid::new_v4().simple()
-        );
-        FileWriter::start(self.table.store.clone(), uri, self.format.clone())
-    }
-
-    /// Positions of the key columns in a batch of source fields.
-    pub(in crate::lake) fn key_columns(&self) -> impl Iterator<Item = usize> + '_ {
-        let key = self.table.shape.schema.key.iter();
-        key.filter_map(|key| self.source.iter().position(|&field| field == key.field))
+        compare.make_room(&self.context).await
     }
 
     /// Deletes rows by key; the batch holds the key columns in key order. A key written before is deleted as well,
     /// one written afterwards stays.
     pub async fn delete_keys(&mut self, keys: &RecordBatch) -> Result<()> {
         self.flush_compared().await?;
-        self.flush_run().await?;
-        let Some(encoder) = self.encoder.clone() else {
+        self.flush_order().await?;
+        let Some(encoder) = &self.context.encoder else {
             return Err(LakeError::NoKey {
-                table: self.table.name.clone(),
+                table: self.context.table.name.clone(),
                 what: "deleted",
             });
         };
-        if self.options.mode == WriteMode::Append || !self.tracked {
+        if self.context.options.mode == WriteMode::Append || !self.context.tracked {
             return Err(LakeError::UnsupportedTable {
-                table: self.table.name.clone(),
+                table: self.context.table.name.clone(),
                 reason: "rows that are only appended cannot be deleted".to_owned(),
             });
         }
-        let mut columns = Vec::new();
-        for (at, ty) in encoder.types().iter().enumerate() {
-            let column = keys.columns().get(at);
-            match column.filter(|column| column.data_type() == ty) {
-                Some(column) => columns.push(column.clone()),
-                None => {
-                    return Err(LakeError::BatchMismatch {
-                        table: self.table.name.clone(),
-                        column: format!("key {at}"),
-                        expected: ty.to_string(),
-                        found: column
-                            .map_or_else(|| "nothing".to_owned(), |c| c.data_type().to_string()),
-                    });
-                }
-            }
+        let keys = self.context.encode_keys(encoder, keys)?;
+        self.output.delete(&self.context, &keys).await
+    }
+
+    /// Looks at the base, once.
+    async fn open(&mut self) -> Result<()> {
+        if std::mem::replace(&mut self.is_open, true) || self.context.base.snapshot_id().is_none() {
+            return Ok(());
         }
-        for key in encoder.encode(&columns)?.iter() {
-            if self.is_full() {
-                self.roll().await?;
-            }
-            let current = &mut self.current;
-            if let Some(KeyState::Row(row)) = current.keys.insert(key.as_ref(), KeyState::Deleted) {
-                current.dead.insert(u64::from(row));
-            }
-        }
+        let base = self.context.base.files().await?;
+        self.compare = Compare::new(&self.context, &base)?;
+        self.output.replaced.counts_compared =
+            self.context.options.mode == WriteMode::Refresh && self.compare.is_some();
         Ok(())
     }
 
-    pub(in crate::lake) fn check(&self, batch: &RecordBatch) -> Result<()> {
-        let mismatch = |column: &str, expected: String, found: String| LakeError::BatchMismatch {
-            table: self.table.name.clone(),
-            column: column.to_owned(),
-            expected,
-            found,
+    /// Compares the rows that wait, and writes those that the table does not have.
+    async fn flush_compared(&mut self) -> Result<()> {
+        let chunk = match &mut self.compare {
+            Some(compare) => compare.take(&self.context).await?,
+            None => None,
         };
-        let fields = self.source_schema.fields();
-        if batch.num_columns() != fields.len() {
-            let counts = (fields.len().to_string(), batch.num_columns().to_string());
-            return Err(mismatch("(number of columns)", counts.0, counts.1));
-        }
-        for (field, column) in fields.iter().zip(batch.columns()) {
-            if field.data_type() != column.data_type() {
-                let types = (
-                    field.data_type().to_string(),
-                    column.data_type().to_string(),
-                );
-                return Err(mismatch(field.name(), types.0, types.1));
-            }
-            if !field.is_nullable() && column.null_count() > 0 {
-                return Err(LakeError::NullInRequired {
-                    table: self.table.name.clone(),
-                    column: field.name().clone(),
-                });
-            }
-        }
-        Ok(())
-    }
-
-    /// The batch with the history columns.
-    fn completed(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
-        let rows = batch.num_rows();
-        let mut given = batch.columns().iter();
-        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.table.shape.schema.fields.len());
-        let shape = &self.table.shape;
-        for (field, unfilled) in shape.schema.fields.iter().zip(&shape.unfilled) {
-            let column: ArrayRef = match field.role {
-                _ if *unfilled => new_null_array(&arrow_type(field.ty), rows),
-                role if is_history(role) => {
-                    self.history_column(role, self.options.op, self.seq_high + 1, rows)
-                }
-                Role::Op | Role::Seq | Role::CommittedAt => continue,
-                Role::Value | Role::Ticks | Role::Offset | Role::BaseType | Role::Srid => {
-                    match given.next() {
-                        Some(column) => column.clone(),
-                        None => continue,
-                    }
-                }
-            };
-            columns.push(column);
-        }
-        if shape.position_of(Role::Seq).is_some() {
-            self.seq_high += rows as i64;
-        }
-        RecordBatch::try_new(self.table.shape.arrow.clone(), columns)
-            .map_err(LakeError::arrow(self.table.name.to_string()))
-    }
-
-    /// A column that history tables have beside the source's, for rows numbered from `first`.
-    pub(in crate::lake) fn history_column(
-        &self,
-        role: Role,
-        op: Op,
-        first: i64,
-        rows: usize,
-    ) -> ArrayRef {
-        match role {
-            Role::Seq => Arc::new(Int64Array::from_iter_values((first..).take(rows))),
-            Role::CommittedAt => {
-                let micros = self.options.committed_at.timestamp_micros();
-                let column = TimestampMicrosecondArray::from(vec![micros; rows]);
-                Arc::new(column.with_timezone(crate::schema::mapping::UTC))
-            }
-            Role::Op | Role::Value | Role::Ticks | Role::Offset | Role::BaseType | Role::Srid => {
-                Arc::new(StringArray::from(vec![op.code(); rows]))
-            }
-        }
-    }
-
-    /// Closes the current file and looks its keys up.
-    pub(in crate::lake) async fn roll(&mut self) -> Result<()> {
-        self.settle_closing().await?;
-        let Current {
-            file,
-            mut keys,
-            dead,
-            ..
-        } = std::mem::take(&mut self.current);
-        // The file is flushed by its thread while its keys are looked up here.
-        self.closing = file.map(|file| Closing {
-            file: file.finish(),
-            dead,
-        });
-        if self.tracked && self.options.mode != WriteMode::Append {
-            keys.seal();
-            self.replace(&keys).await?;
-        }
-        Ok(())
-    }
-
-    pub(in crate::lake) async fn settle_closing(&mut self) -> Result<()> {
-        let Some(closing) = self.closing.take() else {
+        let Some(mut chunk) = chunk else {
             return Ok(());
         };
-        let file = closing.file.await.map_err(|_| LakeError::Thread {
-            action: "writes Parquet",
-        })??;
-        self.own.push(OwnFile {
-            file,
-            dead: closing.dead,
-        });
+        let judged = self.judge(&chunk).await;
+        let spool = chunk.finish_spool().await?;
+        let written = match judged {
+            Ok(known) => self.write_unknown(chunk, spool.as_ref(), &known).await,
+            Err(error) => Err(error),
+        };
+        if let Some(file) = spool {
+            self.context.store().discard(file.file_path()).await;
+        }
+        written
+    }
+
+    async fn judge(&mut self, chunk: &Chunk) -> Result<Vec<bool>> {
+        // What was written before must be among the keys that are held.
+        self.flush_order().await?;
+        match &mut self.compare {
+            Some(compare) => compare.judge(&self.context, chunk, &mut self.output).await,
+            None => Ok(vec![false; chunk.rows()]),
+        }
+    }
+
+    /// Writes the rows of a chunk that are not known.
+    async fn write_unknown(
+        &mut self,
+        chunk: Chunk,
+        spool: Option<&DataFile>,
+        known: &[bool],
+    ) -> Result<()> {
+        for rows in chunk.unknown(known, self.context.encoder.clone()) {
+            self.write_new(rows?).await?;
+        }
+        let Some(file) = spool else { return Ok(()) };
+        let rows = known.iter().enumerate().filter(|(_, known)| !**known);
+        let rows: Positions = rows.map(|(row, _)| row as u64).collect();
+        let mut unknown = read_source(&self.context, file, &rows).await?;
+        while let Some((batch, _)) = unknown.try_next().await? {
+            let batch = self.context.as_given(&batch)?;
+            self.write_new(Keyed::new(batch)).await?;
+        }
         Ok(())
     }
 
-    pub(in crate::lake) async fn complete(&mut self) -> Result<()> {
-        if self.options.mode == WriteMode::Refresh
-            || self.options.reread == (Reread::Everything { vanished: true })
+    /// Writes rows that the table does not have.
+    async fn write_new(&mut self, mut rows: Keyed) -> Result<()> {
+        let orders = self.context.orders() && (self.context.tracked || self.compare.is_some());
+        if rows.keys.is_none() && (orders || self.context.tracked) {
+            rows.keys = self.context.keys_of(&rows.batch)?;
+        }
+        let rows = match orders {
+            true => self.order.add(rows),
+            false => Some(rows),
+        };
+        match rows {
+            Some(rows) => {
+                let op = self.context.options.op;
+                self.output.write(&self.context, rows, op).await
+            }
+            None if self.order.is_full() => self.flush_order().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the rows that wait to be sorted.
+    async fn flush_order(&mut self) -> Result<()> {
+        let mut sorted = self.order.take();
+        while let Some(rows) = sorted.next(&self.context)? {
+            let op = self.context.options.op;
+            self.output.write(&self.context, rows, op).await?;
+        }
+        Ok(())
+    }
+
+    async fn complete(&mut self) -> Result<()> {
+        let options = &self.context.options;
+        if options.mode == WriteMode::Refresh
+            || options.reread == (Reread::Everything { vanished: true })
         {
             // Also without a row: then all that the table has is gone from the source.
             self.open().await?;
         }
         self.flush_compared().await?;
         self.write_vanished().await?;
-        self.flush_run().await?;
-        self.roll().await?;
-        self.settle_closing().await?;
-        let counted = match self.options.mode {
-            WriteMode::Refresh => self.tracked || self.compare.is_some(),
-            WriteMode::Upsert | WriteMode::ReplaceAll => self.tracked,
+        self.flush_order().await?;
+        self.output.complete(&self.context).await?;
+        let counted = match self.context.options.mode {
+            WriteMode::Refresh => self.context.tracked || self.compare.is_some(),
+            WriteMode::Upsert | WriteMode::ReplaceAll => self.context.tracked,
             WriteMode::Append => false,
         };
         if !counted {
-            let own = self.own.iter().map(|own| own.file.record_count());
-            self.counts.inserted = own.sum::<u64>() - self.counts.deleted;
+            self.output.count_inserted();
         }
         Ok(())
     }
 
-    /// At the end of a whole read: deletes the rows of the base that were not met.
+    /// At the end of a whole read of a history: writes a version `D`, with the values of the last one, for each key
+    /// that was not met and is not deleted yet.
+    async fn write_vanished(&mut self) -> Result<()> {
+        let Some(compare) = (self.compare.as_mut()).filter(|_| self.context.notes_vanished())
+        else {
+            return Ok(());
+        };
+        let (seen, index) = (compare.take_seen(), &mut self.output.replaced.index);
+        let unseen = Unseen::new(&self.context, seen, index).await?;
+        for pass in 0..unseen.passes() {
+            for (data, rows) in unseen.latest(&self.context, pass).await? {
+                self.write_deleted(&data.file, &rows).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_deleted(&mut self, file: &impl Described, rows: &Positions) -> Result<()> {
+        let mut gone = read_source(&self.context, file, rows).await?;
+        while let Some((batch, _)) = gone.try_next().await? {
+            self.output.replaced.counts.deleted += batch.num_rows() as u64;
+            let mut rows = Keyed::new(self.context.as_given(&batch)?);
+            if self.context.tracked {
+                rows.keys = self.context.keys_of(&rows.batch)?;
+            }
+            self.output.write(&self.context, rows, Op::Delete).await?;
+        }
+        Ok(())
+    }
+
+    /// Rows of the base that were met again.
+    fn take_seen(&mut self) -> PositionsByPath {
+        let compare = self.compare.as_mut();
+        compare.map(Compare::take_seen).unwrap_or_default()
+    }
+
+    /// At the end of a whole read of a mirror: deletes the rows of the base that were not met.
     async fn delete_rest(&mut self) -> Result<()> {
         let seen = self.take_seen();
-        if self.options.mode == WriteMode::Refresh && self.compare.is_some() {
-            let base = self.base.files().await?;
-            let rest = delete_unseen(&self.table, &base, &seen, &mut self.pending).await?;
-            self.counts.deleted += rest;
+        if self.context.options.mode == WriteMode::Refresh && self.compare.is_some() {
+            let base = self.context.base.files().await?;
+            let replaced = &mut self.output.replaced;
+            let rows = &mut replaced.rows;
+            replaced.counts.deleted +=
+                delete_unseen(&self.context.table, &base, &seen, rows).await?;
         }
         Ok(())
-    }
-
-    /// Completes a file that is not added to the table.
-    pub(in crate::lake) async fn finish_private(&self, file: FileWriter) -> Result<DataFile> {
-        file.finish().await.map_err(|_| LakeError::Thread {
-            action: "writes Parquet",
-        })?
-    }
-
-    pub(in crate::lake) async fn remove_private(&self, uri: &str) {
-        remove(&self.table, uri).await;
-    }
-
-    pub(in crate::lake) fn content(&self) -> Option<Content> {
-        self.content.as_ref().map(|content| content.content)
     }
 
     /// Completes the files; nothing is visible until the commit. After an error nothing is left of them.
@@ -523,77 +312,43 @@ impl TableWriter {
             self.abandon().await;
             return Err(error);
         }
-        let content = self.content();
-        let pending = std::mem::take(&mut self.pending);
-        let prepared = PreparedCommit::new(
-            &self.table,
-            self.base,
-            self.options,
-            self.own,
-            pending
-                .into_iter()
-                .filter(|(_, rows)| !rows.is_empty())
-                .collect(),
-            self.counts,
-            self.stats,
-            content,
-            self.seq_high,
-        );
-        let prepared = prepared.materialised(&self.table).await?;
+        let table = self.context.table.clone();
+        let mut written = self.output.into_written(self.context);
+        written.replaced.retain(|_, rows| !rows.is_empty());
+        let prepared = PreparedCommit::new(&table, written, Vec::new());
+        let prepared = prepared.materialised(&table).await?;
         failpoint::reach(crate::lake::FAIL_AFTER_DATA_FILES);
         Ok(prepared)
     }
 
-    /// Removes what was written so far, as far as possible.
-    pub async fn abandon(mut self) {
-        // Wait for the threads, so that they do not complete a file after this. One that fails removes its own.
-        let current = self.current.file.take().map(FileWriter::finish);
-        let closing = self.closing.take().map(|closing| closing.file);
-        let spool = self.compare.as_mut().and_then(Compare::take_spool);
-        let spool = spool.map(FileWriter::finish);
-        for file in current.into_iter().chain(closing).chain(spool) {
-            if let Ok(Ok(file)) = file.await {
-                remove(&self.table, file.file_path()).await;
+    /// Completes the files of a writer whose rows have [distinct keys](WriteOptions::distinct_keys); an error
+    /// otherwise. After an error nothing is left of them.
+    pub async fn finish_part(mut self) -> Result<Part> {
+        let complete = match self.complete().await {
+            Ok(()) if self.output.replaces_more(&self.context) => {
+                Err(LakeError::UnsupportedTable {
+                    table: self.context.table.name.clone(),
+                    reason: "a part of a write cannot replace rows".to_owned(),
+                })
             }
+            complete => complete,
+        };
+        if let Err(error) = complete {
+            self.abandon().await;
+            return Err(error);
         }
-        for own in &self.own {
-            remove(&self.table, own.file.file_path()).await;
-        }
+        let seen = self.take_seen();
+        Ok(Part::new(self.output.into_written(self.context), seen))
     }
-}
 
-/// Whether the keys of a file have to be held in memory while it is written.
-fn tracks(table: &LakeTable, base: &Base, options: &WriteOptions) -> bool {
-    match options.mode {
-        // Only to compare with what this write has added itself.
-        WriteMode::Append => {
-            base.snapshot_id().is_some()
-                && options.compares_keys
-                && options.reread != Reread::Nothing
-                && !options.distinct_keys
+    /// Removes what was written so far, as far as possible.
+    pub async fn abandon(self) {
+        let store = self.context.store();
+        self.output.files.abandon(store).await;
+        if let Some(compare) = self.compare
+            && let Ok(Some(file)) = compare.into_chunk().finish_spool().await
+        {
+            store.discard(file.file_path()).await;
         }
-        WriteMode::Refresh => !options.distinct_keys,
-        WriteMode::ReplaceAll => table.kind() == TableKind::Mirror && !options.distinct_keys,
-        WriteMode::Upsert => true,
-    }
-}
-
-pub(in crate::lake) fn seq_high(table: &LakeTable) -> i64 {
-    let known = table.property(SEQ_PROPERTY);
-    known.and_then(|text| text.parse().ok()).unwrap_or(0)
-}
-
-impl ContentHash {
-    fn add(&mut self, batch: &RecordBatch) -> Result<()> {
-        let rows = self
-            .rows
-            .convert_columns(batch.columns())
-            .map_err(LakeError::arrow("rows"))?;
-        for row in rows.iter() {
-            let hash = XxHash3_128::oneshot(row.as_ref());
-            self.content.hash = self.content.hash.wrapping_add(hash);
-        }
-        self.content.rows += batch.num_rows() as u64;
-        Ok(())
     }
 }

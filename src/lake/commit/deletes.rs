@@ -13,11 +13,13 @@
 //! Usually a data file therefore has one delete file. Measured with 400 commits of 100 scattered updates to 100,000
 //! rows, see (l) in docs/BENCHMARKS.md.
 
-use crate::lake::commit::prepared::{Plan, PreparedCommit, remove};
+use crate::lake::commit::plan::Plan;
 use crate::lake::error::Result;
-use crate::lake::read::deletes::{self, DeleteIndex, Positions};
+use crate::lake::read::deletes::{self, DeleteIndex, Positions, PositionsByPath};
 use crate::lake::read::manifests::{Files, LiveFile};
+use crate::lake::store::Store;
 use crate::lake::table::LakeTable;
+use crate::lake::write::options::WriteOptions;
 use futures::{StreamExt, stream};
 use iceberg::spec::DataFile;
 use std::collections::HashMap;
@@ -54,75 +56,69 @@ pub(in crate::lake) fn taken_in(
     taken
 }
 
-impl PreparedCommit {
-    /// Decides on the rows to delete in files of the base snapshot: which files leave, and which delete files are to
-    /// be written, by data file.
-    pub(in crate::lake) async fn plan_deletes(
-        &self,
-        table: &LakeTable,
-        plan: &mut Plan,
-    ) -> Result<Vec<(String, Positions)>> {
-        let base = self.base.files().await?;
-        let files = base.by_path();
-        let manifests = base.manifests.iter();
-        let lengths: HashMap<&str, i64> = manifests
-            .map(|manifest| (manifest.manifest_path.as_str(), manifest.manifest_length))
-            .collect();
-        let length =
-            |delete: &LiveFile| lengths.get(&*delete.manifest).copied().unwrap_or(i64::MAX);
-        let mut index = DeleteIndex::default();
-        let touched = self
-            .pending
-            .keys()
-            .filter_map(|path| files.get(path.as_str()));
-        let touched = touched.map(|live| live.as_ref());
-        index.fetch(&table.store, &base, touched).await?;
-        let mut writes = Vec::new();
-        for (path, rows) in &self.pending {
-            let Some(live) = files.get(path.as_str()) else {
-                continue;
-            };
-            let gone = index.of(&table.store, &base, live).await?;
-            let mut fresh = rows - &gone;
-            plan.rows_deleted += fresh.len();
-            if fresh.len() + gone.len() >= live.file.record_count() {
-                plan.gone.insert(path.clone());
-                plan.gone.extend(own_deletes(&base, live).map(path_of));
-            } else if !fresh.is_empty() {
-                let taken = taken_in(own_deletes(&base, live).collect(), fresh.len(), length);
-                fresh |= index.of_some(&table.store, &taken, live).await?;
-                plan.gone.extend(taken.into_iter().map(path_of));
-                writes.push((path.clone(), fresh));
-            }
-        }
-        Ok(writes)
-    }
-
-    /// Writes delete files side by side; durable once their directory is. After an error none of them is left.
-    pub(in crate::lake) async fn write_deletes(
-        &self,
-        table: &LakeTable,
-        writes: Vec<(String, Positions)>,
-    ) -> Result<Vec<DataFile>> {
-        let write = |(path, rows): (String, Positions)| {
-            let uri = format!(
-                "{}/data/{}-{}-deletes.parquet",
-                table.location,
-                self.options.run_id,
-                uuid::Uuid::new_v4().simple()
-            );
-            deletes::write(&table.store, uri, path, rows, self.options.compression)
+/// Decides on the rows to delete in files of the base snapshot: which files leave, and which delete files are to
+/// be written, by data file.
+pub(in crate::lake) async fn plan_deletes(
+    store: &Store,
+    base: &Files,
+    replaced: &PositionsByPath,
+    plan: &mut Plan,
+) -> Result<Vec<(String, Positions)>> {
+    let files = base.by_path();
+    let manifests = base.manifests.iter();
+    let lengths: HashMap<&str, i64> = manifests
+        .map(|manifest| (manifest.manifest_path.as_str(), manifest.manifest_length))
+        .collect();
+    let length = |delete: &LiveFile| lengths.get(&*delete.manifest).copied().unwrap_or(i64::MAX);
+    let mut index = DeleteIndex::default();
+    let touched = replaced.keys().filter_map(|path| files.get(path.as_str()));
+    let touched = touched.map(|live| live.as_ref());
+    index.fetch(store, base, touched).await?;
+    let mut writes = Vec::new();
+    for (path, rows) in replaced {
+        let Some(live) = files.get(path.as_str()) else {
+            continue;
         };
-        let written = stream::iter(writes).map(write).buffered(FILES_AT_ONCE);
-        // To the end, whatever fails: a write that goes on would leave its file after this.
-        let written: Vec<Result<DataFile>> = written.collect().await;
-        if written.iter().any(Result::is_err) {
-            for file in written.iter().flatten() {
-                remove(table, file.file_path()).await;
-            }
+        let gone = index.of(store, base, live).await?;
+        let mut fresh = rows - &gone;
+        plan.rows_deleted += fresh.len();
+        if fresh.len() + gone.len() >= live.file.record_count() {
+            plan.gone.insert(path.clone());
+            plan.gone.extend(own_deletes(base, live).map(path_of));
+        } else if !fresh.is_empty() {
+            let taken = taken_in(own_deletes(base, live).collect(), fresh.len(), length);
+            fresh |= index.of_some(store, &taken, live).await?;
+            plan.gone.extend(taken.into_iter().map(path_of));
+            writes.push((path.clone(), fresh));
         }
-        written.into_iter().collect()
     }
+    Ok(writes)
+}
+
+/// Writes delete files side by side; durable once their directory is. After an error none of them is left.
+pub(in crate::lake) async fn write_deletes(
+    table: &LakeTable,
+    options: &WriteOptions,
+    writes: Vec<(String, Positions)>,
+) -> Result<Vec<DataFile>> {
+    let write = |(path, rows): (String, Positions)| {
+        let uri = format!(
+            "{}/data/{}-{}-deletes.parquet",
+            table.location,
+            options.run_id,
+            uuid::Uuid::new_v4().simple()
+        );
+        deletes::write(&table.store, uri, path, rows, options.compression)
+    };
+    let written = stream::iter(writes).map(write).buffered(FILES_AT_ONCE);
+    // To the end, whatever fails: a write that goes on would leave its file after this.
+    let written: Vec<Result<DataFile>> = written.collect().await;
+    if written.iter().any(Result::is_err) {
+        for file in written.iter().flatten() {
+            table.store.discard(file.file_path()).await;
+        }
+    }
+    written.into_iter().collect()
 }
 
 /// The delete files that refer to this data file alone and apply to it.

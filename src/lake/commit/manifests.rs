@@ -17,7 +17,7 @@ use crate::lake::error::{LakeError, Result};
 use crate::lake::read::entries::damaged;
 use crate::lake::read::manifests::Files;
 use crate::lake::store::Store;
-use crate::schema::TableName;
+use crate::lake::table::LakeTable;
 use bytes::Bytes;
 use iceberg::io::FileIO;
 use iceberg::spec::{
@@ -304,24 +304,29 @@ async fn read_memory(memory: &FileIO, path: &str) -> iceberg::Result<Bytes> {
     memory.new_input(path)?.read().await
 }
 
-/// Whether this build writes to the table.
-pub(in crate::lake) fn check_writable(table: &TableName, metadata: &TableMetadata) -> Result<()> {
-    let reason = match metadata.format_version() {
-        FormatVersion::V1 => {
-            "it has format version 1, and icesync writes version 2. Set its property `format-version` to 2"
-        }
-        FormatVersion::V3 => {
-            "it has format version 3, and icesync writes version 2. Give the table another `lake:` name, and leave \
-             `format-version` of the new lake table at 2"
-        }
-        FormatVersion::V2 if metadata.default_partition_spec().is_unpartitioned() => return Ok(()),
-        FormatVersion::V2 => {
-            "it is partitioned, and icesync writes tables without partitions. Drop its partition fields (`ALTER TABLE \
-             ... DROP PARTITION FIELD`), or give the table another `lake:` name"
-        }
-    };
-    Err(LakeError::UnsupportedTable {
-        table: table.clone(),
-        reason: reason.to_owned(),
-    })
+impl LakeTable {
+    /// Refuses a table that this build cannot write.
+    pub(in crate::lake) fn check_writable(&self) -> Result<()> {
+        let metadata = self.metadata();
+        let reason = match metadata.format_version() {
+            FormatVersion::V1 => {
+                "it has format version 1, and icesync writes version 2. Set its property `format-version` to 2"
+            }
+            FormatVersion::V3 => {
+                "it has format version 3, and icesync writes version 2. Give the table another `lake:` name, and \
+                 leave `format-version` of the new lake table at 2"
+            }
+            FormatVersion::V2 if metadata.default_partition_spec().is_unpartitioned() => {
+                return Ok(());
+            }
+            FormatVersion::V2 => {
+                "it is partitioned, and icesync writes tables without partitions. Drop its partition fields (`ALTER \
+                 TABLE ... DROP PARTITION FIELD`), or give the table another `lake:` name"
+            }
+        };
+        Err(LakeError::UnsupportedTable {
+            table: self.name.clone(),
+            reason: reason.to_owned(),
+        })
+    }
 }

@@ -1,6 +1,7 @@
 //! Bringing a prepared commit up to a table whose files changed since the write began.
 
 use crate::lake::commit::base::Base;
+use crate::lake::commit::plan::Plan;
 use crate::lake::commit::prepared::PreparedCommit;
 use crate::lake::error::{LakeError, Result};
 use crate::lake::keys::encode::{KeyEncoder, KeySet, KeyState};
@@ -16,24 +17,42 @@ use iceberg::spec::DataFile;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+impl PreparedCommit {
+    /// The same write on top of the table's current snapshot. Refused when that continued the numbers of a history.
+    pub(in crate::lake) async fn rebased(mut self, table: &LakeTable) -> Result<Self> {
+        if self.written.seq_high > self.base_seq_high && table.seq_high() != self.base_seq_high {
+            return Err(LakeError::CommitOutdated {
+                table: table.name.clone(),
+                reason: "the order numbers of its history were continued by somebody else".into(),
+            });
+        }
+        if self.written.base.snapshot_id() == table.current_snapshot_id() {
+            return Ok(self);
+        }
+        for delete in &self.plan.added_deletes {
+            table.store.discard(delete.file_path()).await;
+        }
+        self.plan = Plan::default();
+        rebase(&mut self, table).await?;
+        self.materialised(table).await
+    }
+}
+
 /// Replaces the base of the commit by the table's current files, and its positions by those of the same rows there.
-pub(in crate::lake) async fn rebase(
-    prepared: &mut PreparedCommit,
-    table: &LakeTable,
-) -> Result<()> {
+async fn rebase(prepared: &mut PreparedCommit, table: &LakeTable) -> Result<()> {
     let now = Arc::new(Base::of(table));
-    let no_own = prepared.own.is_empty() && prepared.parked.is_empty();
-    let written = !no_own || !prepared.pending.is_empty();
+    let no_own = prepared.written.own.is_empty() && prepared.parked.is_empty();
+    let written = !no_own || !prepared.written.replaced.is_empty();
     let looks_up = matches!(
-        prepared.options.mode,
+        prepared.written.options.mode,
         WriteMode::Upsert | WriteMode::Refresh
     );
     if looks_up && written {
-        let before = prepared.base.files().await?;
+        let before = prepared.written.base.files().await?;
         let after = now.files().await?;
         look_up_again(prepared, table, &before, &after).await?;
     }
-    prepared.base = now;
+    prepared.written.base = now;
     Ok(())
 }
 
@@ -52,7 +71,7 @@ async fn look_up_again(
         .collect();
     let still: HashSet<&str> = now.by_path().into_keys().collect();
     let mut lost: Vec<(Arc<LiveFile>, Positions)> = Vec::new();
-    for (path, rows) in &prepared.pending {
+    for (path, rows) in &prepared.written.replaced {
         if !still.contains(path.as_str())
             && let Some(live) = before.get(path.as_str())
         {
@@ -60,28 +79,29 @@ async fn look_up_again(
         }
     }
     prepared
-        .pending
+        .written
+        .replaced
         .retain(|path, _| still.contains(path.as_str()));
     if new.is_empty() {
         return Ok(());
     }
     let encoder = KeyEncoder::new(&table.shape)?;
     let mut index = DeleteIndex::default();
-    let own = prepared.own.iter();
+    let own = prepared.written.own.iter();
     let own = own.map(|own| (Box::new(own.file.clone()), own.dead.clone()));
     let parked = prepared.parked.iter();
     let parked = parked.map(|file| (Box::new(file.clone()), Positions::new()));
     let own = own.chain(parked);
     // One file at a time: its keys are all that is held.
     let files = own
-        .map(Written::Own)
-        .chain(lost.into_iter().map(Written::Lost));
+        .map(Sought::Own)
+        .chain(lost.into_iter().map(Sought::Lost));
     for file in files.collect::<Vec<_>>() {
         let keys = match &file {
-            Written::Own((file, dead)) => {
+            Sought::Own((file, dead)) => {
                 keys_of(table, &encoder, file.as_ref(), &Wanted::Except(dead)).await?
             }
-            Written::Lost((live, rows)) => {
+            Sought::Lost((live, rows)) => {
                 keys_of(table, &encoder, &live.file, &Wanted::Only(rows)).await?
             }
         };
@@ -96,17 +116,17 @@ async fn look_up_again(
                 let mut found: Positions = hits.into_iter().map(|(_, row)| row).collect();
                 found -= index.of(&table.store, now, &live).await?;
                 let path = live.file.file_path().to_owned();
-                *prepared.pending.entry(path).or_default() |= found;
+                *prepared.written.replaced.entry(path).or_default() |= found;
             }
         }
-        prepared.stats.add(search.stats);
+        prepared.written.stats.add(search.stats);
     }
-    prepared.pending.retain(|_, rows| !rows.is_empty());
+    prepared.written.replaced.retain(|_, rows| !rows.is_empty());
     Ok(())
 }
 
 /// Rows whose keys have to be found again: our own, and those that we had found in files that are gone.
-enum Written {
+enum Sought {
     Own((Box<DataFile>, Positions)),
     Lost((Arc<LiveFile>, Positions)),
 }

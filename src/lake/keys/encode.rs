@@ -10,7 +10,7 @@ use crate::lake::schema::Shape;
 use crate::schema::{KeyFold, LakeType};
 use arrow_array::cast::AsArray;
 use arrow_array::{ArrayRef, StringArray};
-use arrow_row::{RowConverter, Rows, SortField};
+use arrow_row::{Row, RowConverter, Rows, SortField};
 use arrow_schema::DataType;
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -56,6 +56,13 @@ impl KeyEncoder {
         self.rows
             .convert_columns(&folded)
             .map_err(LakeError::arrow("keys"))
+    }
+
+    /// Copies keys that this encoder has encoded.
+    pub(in crate::lake) fn copied<'k>(&self, keys: impl Iterator<Item = Row<'k>>) -> Rows {
+        let mut copy = self.rows.empty_rows(keys.size_hint().0, 0);
+        keys.for_each(|key| copy.push(key));
+        copy
     }
 
     /// Decodes encoded keys; the columns are folded.

@@ -22,7 +22,6 @@
 //! `snapshots_max` are the time it has.
 
 use crate::failpoint;
-use crate::lake::commit::prepared::remove;
 use crate::lake::commit::{ATTEMPTS_MAX, Change, pause};
 use crate::lake::error::{LakeError, Result};
 use crate::lake::maintain::names::Names;
@@ -232,7 +231,7 @@ impl LakeTable {
             if keep.has(&uri) || !self.is_inside(&uri) {
                 continue;
             }
-            remove(self, &uri).await;
+            self.store.discard(&uri).await;
             files += 1;
         }
         Ok(files)

@@ -1,7 +1,6 @@
 //! The new files of a group, filled one after another.
 
 use crate::change::RunId;
-use crate::lake::commit::prepared::remove;
 use crate::lake::error::{LakeError, Result};
 use crate::lake::table::LakeTable;
 use crate::lake::write::file::{FileFormat, FileWriter};
@@ -93,7 +92,7 @@ impl Output {
             let _ = file.finish().await;
         }
         for uri in &self.begun {
-            remove(&self.table, uri).await;
+            self.table.store.discard(uri).await;
         }
     }
 }

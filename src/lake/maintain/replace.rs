@@ -29,7 +29,7 @@ use crate::change::RunId;
 use crate::failpoint;
 use crate::lake::FAIL_AFTER_MANIFESTS;
 use crate::lake::commit::manifests::{ManifestOutput, next_manifests};
-use crate::lake::commit::prepared::{Plan, remove, summary};
+use crate::lake::commit::plan::{Plan, summary};
 use crate::lake::commit::{ATTEMPTS_MAX, Change, new_snapshot_id, pause};
 use crate::lake::error::{LakeError, Result};
 use crate::lake::keys::encode::{KeyEncoder, KeySet, KeyState};
@@ -62,7 +62,7 @@ impl LakeTable {
             Ok(true) | Err(LakeError::CommitUnknown { .. }) => {}
             Ok(false) | Err(_) => {
                 for output in &outputs {
-                    remove(self, output.file_path()).await;
+                    self.store.discard(output.file_path()).await;
                 }
             }
         }
@@ -89,7 +89,7 @@ impl LakeTable {
                 Err(error @ LakeError::CommitUnknown { .. }) => return Err(error),
                 Ok(None | Some(false)) | Err(_) => {
                     for uri in &written {
-                        remove(self, uri).await;
+                        self.store.discard(uri).await;
                     }
                 }
             }

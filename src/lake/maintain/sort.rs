@@ -182,7 +182,7 @@ impl<'a> Sorter<'a> {
             let _ = open.file.finish().await;
         }
         for uri in std::mem::take(&mut self.begun) {
-            crate::lake::commit::prepared::remove(self.table, &uri).await;
+            self.table.store.discard(&uri).await;
         }
     }
 

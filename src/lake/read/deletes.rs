@@ -21,11 +21,14 @@ use parquet::basic::{Compression as ParquetCompression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 use roaring::RoaringTreemap;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// Positions of one data file, ascending.
 pub(in crate::lake) type Positions = RoaringTreemap;
+
+/// Positions by path of their data file.
+pub(in crate::lake) type PositionsByPath = BTreeMap<String, Positions>;
 
 /// Delete files read at once.
 const FILES_AT_ONCE: usize = 8;

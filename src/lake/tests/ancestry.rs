@@ -69,7 +69,8 @@ async fn rewrite(table: &mut LakeTable, without: &[i64]) {
     let stream = table.scan(None, None).await.unwrap();
     let batches: Vec<RecordBatch> = stream.try_collect().await.unwrap();
     let mut prepared = prepare(table, WriteMode::ReplaceAll, &[row(0, "x", 0)], &[], false).await;
-    let format = FileFormat::new(&table.name, table.shape.clone(), &prepared.options).unwrap();
+    let format =
+        FileFormat::new(&table.name, table.shape.clone(), &prepared.written.options).unwrap();
     let uri = format!("{}/data/{}.parquet", table.location, RunId::generate());
     let mut file = FileWriter::start(table.store.clone(), uri, Arc::new(format));
     for batch in batches {
@@ -79,7 +80,7 @@ async fn rewrite(table: &mut LakeTable, without: &[i64]) {
         file.write(batch).await.unwrap();
     }
     prepared.plan.added_data = vec![file.finish().await.unwrap().unwrap()];
-    prepared.seq_high = prepared.base_seq_high;
+    prepared.written.seq_high = prepared.base_seq_high;
     let run = intent(table, RunId::generate());
     table.commit_as_compaction(prepared, run).await.unwrap();
 }

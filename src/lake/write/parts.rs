@@ -35,16 +35,17 @@
 use crate::change::{Checkpoint, Content, RunId, WriteCounts};
 use crate::lake::commit::Committed;
 use crate::lake::commit::base::Base;
-use crate::lake::commit::prepared::{PreparedCommit, remove};
+use crate::lake::commit::prepared::PreparedCommit;
+use crate::lake::commit::written::{OwnFile, Written};
 use crate::lake::error::{LakeError, Result};
+use crate::lake::keys::lookup::LookupStats;
+use crate::lake::read::deletes::PositionsByPath;
 use crate::lake::table::LakeTable;
-use crate::lake::write::compare::PositionsByPath;
 use crate::lake::write::compare::mirror::delete_unseen;
 use crate::lake::write::options::{WriteMode, WriteOptions};
-use crate::lake::write::{OwnFile, TableWriter};
 use bytes::Bytes;
 use iceberg::spec::{DataFile, FormatVersion, read_data_files_from_avro, write_data_files_to_avro};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Complete data files of one writer, private to this run.
@@ -53,7 +54,7 @@ pub struct Part {
     counts: WriteCounts,
     content: Option<Content>,
     /// Of a whole read that was compared: rows of the base that are replaced, and those that were met again.
-    pending: PositionsByPath,
+    replaced: PositionsByPath,
     seen: PositionsByPath,
 }
 
@@ -70,6 +71,17 @@ pub struct Parked {
 }
 
 impl Part {
+    /// What a writer completed, and the rows of the base that it met again.
+    pub(in crate::lake) fn new(written: Written, seen: PositionsByPath) -> Self {
+        Self {
+            own: written.own,
+            counts: written.counts,
+            content: written.content,
+            replaced: written.replaced,
+            seen,
+        }
+    }
+
     /// Rows in the files.
     pub fn rows(&self) -> u64 {
         self.own.iter().map(|own| own.file.record_count()).sum()
@@ -78,7 +90,7 @@ impl Part {
     /// Removes the files, as far as possible.
     pub async fn discard(self, table: &LakeTable) {
         for own in &self.own {
-            remove(table, own.file.file_path()).await;
+            table.store.discard(own.file.file_path()).await;
         }
     }
 }
@@ -96,7 +108,7 @@ impl Listed {
 
     async fn discard(self, table: &LakeTable) {
         self.part.discard(table).await;
-        remove(table, &self.uri).await;
+        table.store.discard(&self.uri).await;
     }
 }
 
@@ -104,39 +116,6 @@ impl Parked {
     /// Rows in the files.
     pub fn rows(&self) -> u64 {
         self.files.iter().map(DataFile::record_count).sum()
-    }
-}
-
-impl TableWriter {
-    /// Completes the files of a writer whose rows have [distinct keys](WriteOptions::distinct_keys); an error
-    /// otherwise. After an error nothing is left of them.
-    pub async fn finish_part(mut self) -> Result<Part> {
-        let complete = match self.complete().await {
-            Ok(()) if self.replaces_more() => Err(LakeError::UnsupportedTable {
-                table: self.table.name.clone(),
-                reason: "a part of a write cannot replace rows".to_owned(),
-            }),
-            complete => complete,
-        };
-        if let Err(error) = complete {
-            self.abandon().await;
-            return Err(error);
-        }
-        Ok(Part {
-            own: std::mem::take(&mut self.own),
-            counts: self.counts,
-            content: self.content(),
-            pending: std::mem::take(&mut self.pending),
-            seen: self.take_seen(),
-        })
-    }
-}
-
-impl TableWriter {
-    /// Whether rows are replaced beyond those that a whole read was compared with.
-    fn replaces_more(&self) -> bool {
-        let replaces = !self.pending.is_empty() && self.options.mode != WriteMode::Refresh;
-        replaces || self.own.iter().any(|own| !own.dead.is_empty())
     }
 }
 
@@ -153,8 +132,8 @@ impl LakeTable {
             own: Vec::new(),
             counts: WriteCounts::default(),
             content: options.content.then_some(Content { rows: 0, hash: 0 }),
-            pending: BTreeMap::new(),
-            seen: BTreeMap::new(),
+            replaced: PositionsByPath::new(),
+            seen: PositionsByPath::new(),
         };
         for part in parts {
             whole.own.extend(part.own);
@@ -162,7 +141,7 @@ impl LakeTable {
             whole.counts.updated += part.counts.updated;
             whole.counts.deleted += part.counts.deleted;
             whole.counts.unchanged += part.counts.unchanged;
-            join(&mut whole.pending, part.pending);
+            join(&mut whole.replaced, part.replaced);
             join(&mut whole.seen, part.seen);
             if let (Some(sum), Some(content)) = (&mut whole.content, part.content) {
                 sum.rows += content.rows;
@@ -171,29 +150,29 @@ impl LakeTable {
         }
         whole.counts.inserted += parked.iter().map(Parked::rows).sum::<u64>();
         let base = Arc::new(Base::of(self));
-        let mut pending = whole.pending;
+        let mut replaced = whole.replaced;
         let unseen = match options.mode {
             WriteMode::Refresh => match base.files().await {
-                Ok(files) => delete_unseen(self, &files, &whole.seen, &mut pending).await,
+                Ok(files) => delete_unseen(self, &files, &whole.seen, &mut replaced).await,
                 Err(error) => Err(error),
             },
             WriteMode::Append | WriteMode::Upsert | WriteMode::ReplaceAll => Ok(0),
         };
-        let mut prepared = PreparedCommit::new(
-            self,
+        let written = Written {
             base,
             options,
-            whole.own,
-            pending,
-            whole.counts,
-            Default::default(),
-            whole.content,
-            crate::lake::write::seq_high(self),
-        );
-        prepared.parked = parked.into_iter().flat_map(|part| part.files).collect();
+            own: whole.own,
+            replaced,
+            counts: whole.counts,
+            stats: LookupStats::default(),
+            content: whole.content,
+            seq_high: self.seq_high(),
+        };
+        let parked = parked.into_iter().flat_map(|part| part.files).collect();
+        let mut prepared = PreparedCommit::new(self, written, parked);
         match unseen {
             Ok(unseen) => {
-                prepared.counts.deleted += unseen;
+                prepared.written.counts.deleted += unseen;
                 prepared.materialised(self).await
             }
             Err(error) => {
@@ -206,7 +185,7 @@ impl LakeTable {
     /// Lists the files of a part durably. After an error they are removed. A part that was compared with the base is
     /// refused: a list has no place for the rows that it met again, and a commit would delete those.
     pub async fn list_part(&self, part: Part) -> Result<Listed> {
-        if !part.pending.is_empty() || !part.seen.is_empty() {
+        if !part.replaced.is_empty() || !part.seen.is_empty() {
             part.discard(self).await;
             return Err(LakeError::UnsupportedTable {
                 table: self.name.clone(),
@@ -296,11 +275,11 @@ impl LakeTable {
     pub async fn forget_ledger(&self, _ended_by: &Committed, taken: &[String], unused: &[String]) {
         for uri in unused {
             for file in self.listed_files(uri).await.ok().flatten().iter().flatten() {
-                remove(self, file.file_path()).await;
+                self.store.discard(file.file_path()).await;
             }
         }
         for uri in taken.iter().chain(unused) {
-            remove(self, uri).await;
+            self.store.discard(uri).await;
         }
     }
 }

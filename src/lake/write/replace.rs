@@ -1,63 +1,67 @@
 //! Which rows a file's keys replace: in the base snapshot, and in earlier files of the same write.
 
 use crate::change::WriteCounts;
+use crate::lake::commit::written::OwnFile;
 use crate::lake::error::Result;
 use crate::lake::keys::encode::{KeySet, KeyState};
-use crate::lake::keys::lookup::Lookup;
-use crate::lake::write::TableWriter;
+use crate::lake::keys::lookup::{Lookup, LookupStats};
+use crate::lake::read::deletes::{DeleteIndex, PositionsByPath};
+use crate::lake::write::context::Context;
+use crate::lake::write::live::LiveRows;
 use crate::lake::write::options::WriteMode;
 
-impl TableWriter {
-    /// Notes the position of every live row that the keys replace or delete, and counts.
-    pub(in crate::lake) async fn replace(&mut self, keys: &KeySet) -> Result<()> {
-        let Some(encoder) = self.encoder.clone().filter(|_| !keys.is_empty()) else {
+/// What a write has replaced so far, and what became of the keys.
+#[derive(Default)]
+pub(in crate::lake) struct Replaced {
+    /// Rows to delete in files of the base.
+    pub(in crate::lake) rows: PositionsByPath,
+    /// Delete files of the base that were read.
+    pub(in crate::lake) index: DeleteIndex,
+    pub(in crate::lake) counts: WriteCounts,
+    pub(in crate::lake) stats: LookupStats,
+    /// Keys are counted when they are compared with the base, as in a whole read.
+    pub(in crate::lake) counts_compared: bool,
+}
+
+impl Replaced {
+    /// Notes the position of every live row that the keys replace or delete, in the base and in `own`, and counts.
+    pub(in crate::lake) async fn replace(
+        &mut self,
+        context: &Context,
+        keys: &KeySet,
+        own: &mut [OwnFile],
+    ) -> Result<()> {
+        let Some(encoder) = context.encoder.as_ref().filter(|_| !keys.is_empty()) else {
             return Ok(());
         };
         let mut fates = vec![Fate::default(); keys.len()];
-        let store = self.table.store.clone();
-        let mut lookup = Lookup::new(&store, self.table.shape.clone(), &encoder, keys)?;
-        if self.options.mode == WriteMode::Upsert {
-            let base = self.base.files().await?;
-            let mut search = lookup.search(&base.data)?;
-            loop {
-                let some = search.next().await?;
-                if some.is_empty() {
-                    break;
-                }
-                let data = some.iter().map(|(data, _)| data.as_ref());
-                self.index.fetch(&store, &base, data).await?;
-                for (data, found) in some {
-                    let gone = self.index.of(&store, &base, &data).await?;
-                    let path = data.file.file_path().to_owned();
-                    let pending = self.pending.entry(path).or_default();
-                    for (number, row) in found {
-                        let fate = &mut fates[number as usize];
-                        if gone.contains(row) {
-                            continue;
-                        } else if pending.insert(row) {
-                            fate.replaces = true;
-                        } else {
-                            fate.replaced_before = true;
-                        }
+        let mut lookup = Lookup::new(context.store(), context.shape().clone(), encoder, keys)?;
+        if context.options.mode == WriteMode::Upsert {
+            let base = context.base.files().await?;
+            let mut live = LiveRows::of(&lookup, context.store(), &base)?;
+            while let Some(found) = live.next(&mut self.index).await? {
+                let path = found.data.file.file_path().to_owned();
+                let replaced = self.rows.entry(path).or_default();
+                for (row, number) in found.rows {
+                    let fate = &mut fates[number as usize];
+                    match replaced.insert(row) {
+                        true => fate.replaces = true,
+                        false => fate.replaced_before = true,
                     }
                 }
             }
-            self.stats.add(search.stats);
+            self.stats.add(live.stats());
         }
-        for own in &mut self.own {
+        for own in own {
             let dead = &mut own.dead;
-            let mut found: Vec<(u32, u64)> = Vec::new();
-            let note = |number: usize, row| found.push((number as u32, row));
+            let note = |number: usize, row| fates[number].written_before |= dead.insert(row);
             lookup.probe(&own.file, note).await?;
-            for (number, row) in found {
-                fates[number as usize].written_before |= dead.insert(row);
-            }
         }
         self.stats.add(lookup.stats);
-        // A whole read has counted its keys when it compared them.
-        let counted = self.options.mode == WriteMode::Refresh && self.compare.is_some();
-        for (number, fate) in fates.into_iter().enumerate().filter(|_| !counted) {
-            fate.count(keys.state(number), &mut self.counts);
+        if !self.counts_compared {
+            for (number, fate) in fates.into_iter().enumerate() {
+                fate.count(keys.state(number), &mut self.counts);
+            }
         }
         Ok(())
     }

@@ -5,13 +5,16 @@
 //! rows for which none is left are new. A row of the table that was taken once is not taken again, in whatever chunk
 //! its equals are.
 
-use super::Chunk;
 use crate::lake::error::Result;
 use crate::lake::keys::lookup::Lookup;
 use crate::lake::read::datafile::Wanted;
-use crate::lake::read::deletes::Positions;
-use crate::lake::read::manifests::{Files, LiveFile};
-use crate::lake::write::TableWriter;
+use crate::lake::read::deletes::{Positions, PositionsByPath};
+use crate::lake::read::entries::Described;
+use crate::lake::write::compare::chunk::{Chunk, Equality};
+use crate::lake::write::compare::found::{RowRead, read_rows};
+use crate::lake::write::context::Context;
+use crate::lake::write::live::{LiveIn, LiveRows};
+use crate::lake::write::replace::Replaced;
 
 /// Hashes that are looked for, ascending, each with its row.
 struct Wishes {
@@ -21,8 +24,9 @@ struct Wishes {
 }
 
 impl Wishes {
-    fn of(chunk: &Chunk) -> Self {
-        let rows = chunk.hashes.iter().zip(0_u32..).zip(&chunk.asked);
+    /// Those of the rows that are asked for.
+    fn of(hashes: &[u128], asked: &[bool]) -> Self {
+        let rows = hashes.iter().zip(0_u32..).zip(asked);
         let mut rows: Vec<(u128, u32)> = rows
             .filter(|(_, asked)| **asked)
             .map(|((hash, row), _)| (*hash, row))
@@ -47,77 +51,76 @@ impl Wishes {
     }
 }
 
-impl TableWriter {
+/// Rows of a chunk, matched with rows of the table file by file.
+struct Matching<'a> {
+    context: &'a Context,
+    equality: &'a Equality,
+    wishes: Wishes,
     /// For each row of the chunk whether a row of the table stands for it.
-    pub(super) async fn known_copies(&mut self, chunk: &Chunk) -> Result<Vec<bool>> {
-        let mut known = vec![false; chunk.rows()];
-        let mut wishes = Wishes::of(chunk);
-        let (store, base) = (self.table.store.clone(), self.base.files().await?);
-        match self.lookup_parts() {
-            Some((shape, encoder)) => {
-                let lookup = Lookup::new(&store, shape, &encoder, &chunk.keys)?;
-                let mut search = lookup.search(&base.data)?;
-                let mut queue = Vec::new();
-                while let Some((data, hits)) =
-                    self.next_found(&mut search, &mut queue, &base).await?
-                {
-                    let found: Positions = hits.into_iter().map(|(_, row)| row).collect();
-                    let copies = self.copies(&base, &data, Some(found), &mut wishes).await?;
-                    copies
-                        .into_iter()
-                        .for_each(|row| known[row as usize] = true);
-                }
-                self.stats.add(search.stats);
-            }
-            None => {
-                for data in &base.data {
-                    let copies = self.copies(&base, data, None, &mut wishes).await?;
-                    copies
-                        .into_iter()
-                        .for_each(|row| known[row as usize] = true);
-                }
-            }
-        }
-        self.counts.unchanged += known.iter().filter(|known| **known).count() as u64;
-        Ok(known)
-    }
+    known: Vec<bool>,
+}
 
-    /// The rows of the chunk for which a row of a file stands: one of those found, or any live one.
-    async fn copies(
+impl Matching<'_> {
+    /// Matches rows of a file; those that stand for a row of the chunk are `seen` from then on.
+    async fn add(
         &mut self,
-        base: &Files,
-        data: &LiveFile,
-        found: Option<Positions>,
-        wishes: &mut Wishes,
-    ) -> Result<Vec<u32>> {
-        let mut copies = Vec::new();
-        let mut taken = self.index.of(&self.table.store, base, data).await?;
-        let Some(compare) = &mut self.compare else {
-            return Ok(copies);
-        };
-        let path = data.file.file_path();
-        let mut seen = compare.seen.remove(path).unwrap_or_default();
-        taken |= &seen;
-        let found = found.map(|found| found - &taken);
-        let wanted = match &found {
-            Some(found) => Wanted::Only(found),
-            None => Wanted::Except(&taken),
-        };
-        let Some(compare) = &self.compare else {
-            return Ok(copies);
-        };
-        let read = self.read_rows(compare, &data.file, &wanted, |row| {
+        file: &impl Described,
+        wanted: &Wanted<'_>,
+        seen: &mut Positions,
+    ) -> Result<()> {
+        let (wishes, known) = (&mut self.wishes, &mut self.known);
+        let take = |row: RowRead| {
             if let Some(copy) = wishes.take(row.hash) {
-                copies.push(copy);
+                known[copy as usize] = true;
                 seen.insert(row.position);
             }
-        });
-        read.await?;
-        if let Some(compare) = &mut self.compare {
-            compare.seen.insert(path.to_owned(), seen);
-        }
-        Ok(copies)
+        };
+        read_rows(self.context, self.equality, file, wanted, take).await
     }
+}
+
+/// For each row of the chunk whether a row of the table stands for it. That one is `seen` from then on.
+pub(super) async fn known_copies(
+    context: &Context,
+    equality: &Equality,
+    chunk: &Chunk,
+    seen: &mut PositionsByPath,
+    replaced: &mut Replaced,
+) -> Result<Vec<bool>> {
+    let mut matching = Matching {
+        context,
+        equality,
+        wishes: Wishes::of(&chunk.hashes, &chunk.asked),
+        known: vec![false; chunk.rows()],
+    };
+    let base = context.base.files().await?;
+    let store = context.store();
+    match &equality.encoder {
+        Some(encoder) => {
+            let lookup = Lookup::new(store, equality.shape.clone(), encoder, &chunk.keys)?;
+            let mut live = LiveRows::of(&lookup, store, &base)?;
+            while let Some(LiveIn { data, rows }) = live.next(&mut replaced.index).await? {
+                let path = data.file.file_path().to_owned();
+                let seen = seen.entry(path).or_default();
+                let found: Positions = rows.into_iter().map(|(row, _)| row).collect();
+                let wanted = Wanted::Only(&(found - &*seen));
+                matching.add(&data.file, &wanted, seen).await?;
+            }
+            replaced.stats.add(live.stats());
+        }
+        None => {
+            for data in &base.data {
+                let path = data.file.file_path().to_owned();
+                let seen = seen.entry(path).or_default();
+                let gone = replaced.index.of(store, &base, data).await?;
+                let wanted = Wanted::Except(&(gone | &*seen));
+                matching.add(&data.file, &wanted, seen).await?;
+            }
+        }
+    }
+    let known = matching.known;
+    replaced.counts.unchanged += known.iter().filter(|known| **known).count() as u64;
+    Ok(known)
 }
 
 #[cfg(test)]
@@ -126,12 +129,8 @@ mod tests {
 
     #[test]
     fn each_row_is_taken_once() {
-        let chunk = Chunk {
-            hashes: vec![7, 3, 7, 9, 7],
-            asked: vec![true, true, true, true, false],
-            ..Chunk::default()
-        };
-        let mut wishes = Wishes::of(&chunk);
+        let hashes = [7, 3, 7, 9, 7];
+        let mut wishes = Wishes::of(&hashes, &[true, true, true, true, false]);
         assert_eq!(wishes.take(8), None);
         assert_eq!(wishes.take(7), Some(0));
         assert_eq!(wishes.take(7), Some(2));

@@ -1,0 +1,112 @@
+//! Rows of the table, read to be compared or to be written again.
+
+use crate::lake::error::Result;
+use crate::lake::keys::lookup::Lookup;
+use crate::lake::read::datafile::{OpenFile, Rows, Wanted};
+use crate::lake::read::deletes::Positions;
+use crate::lake::read::entries::Described;
+use crate::lake::write::compare::chunk::Equality;
+use crate::lake::write::context::Context;
+use crate::lake::write::options::Op;
+use crate::schema::Role;
+use arrow_array::Array;
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use futures::TryStreamExt;
+
+/// A row of the table that has a key of the chunk.
+pub(in crate::lake) struct Match {
+    /// Of the key.
+    pub(in crate::lake) number: usize,
+    pub(in crate::lake) row: RowRead,
+}
+
+/// A row of the table.
+pub(in crate::lake) struct RowRead {
+    pub(in crate::lake) position: u64,
+    pub(in crate::lake) hash: u128,
+    /// `_seq` of a history.
+    pub(in crate::lake) seq: i64,
+    /// `_op` of a history is `D`.
+    pub(in crate::lake) deleted: bool,
+}
+
+/// Positions of a file's rows that have a key of the lookup, ascending, each with the number of the key.
+pub(in crate::lake) async fn find(
+    lookup: &mut Lookup<'_>,
+    file: &impl Described,
+) -> Result<Vec<(u64, u32)>> {
+    let mut found: Vec<(u64, u32)> = Vec::new();
+    let note = |number: usize, row: u64| found.push((row, number as u32));
+    lookup.probe(file, note).await?;
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// Reads rows that were found, and hands each to `each`.
+pub(in crate::lake) async fn read_found(
+    context: &Context,
+    equality: &Equality,
+    file: &impl Described,
+    found: &[(u64, u32)],
+    mut each: impl FnMut(Match),
+) -> Result<()> {
+    let rows: Positions = found.iter().map(|&(row, _)| row).collect();
+    let mut numbers = found.iter().copied().peekable();
+    let each = |row: RowRead| {
+        while numbers.next_if(|&(at, _)| at < row.position).is_some() {}
+        if let Some((_, number)) = numbers.next_if(|&(at, _)| at == row.position) {
+            let number = number as usize;
+            each(Match { number, row });
+        }
+    };
+    read_rows(context, equality, file, &Wanted::Only(&rows), each).await
+}
+
+/// Reads rows of a file and hashes what came from the source.
+pub(in crate::lake) async fn read_rows(
+    context: &Context,
+    equality: &Equality,
+    file: &impl Described,
+    wanted: &Wanted<'_>,
+    mut each: impl FnMut(RowRead),
+) -> Result<()> {
+    let shape = context.shape();
+    let mut fields = shape.source_fields();
+    let values = fields.len();
+    let (seq, op) = (shape.position_of(Role::Seq), shape.position_of(Role::Op));
+    fields.extend(seq.into_iter().chain(op));
+    let pages = matches!(wanted, Wanted::Only(_));
+    let open = OpenFile::open(context.store(), shape.clone(), file, pages).await?;
+    let mut rows = open.read(&fields, wanted)?;
+    let mut hashes = Vec::new();
+    while let Some((batch, positions)) = rows.try_next().await? {
+        hashes.clear();
+        equality.hash(&batch.columns()[..values], &mut hashes)?;
+        let mut own = batch.columns()[values..].iter();
+        let seq = seq.and_then(|_| own.next());
+        let seq = seq.and_then(|column| column.as_primitive_opt::<Int64Type>());
+        let op = op.and_then(|_| own.next());
+        let op = op.and_then(|column| column.as_string_opt::<i32>());
+        for (row, (&position, &hash)) in positions.iter().zip(&hashes).enumerate() {
+            each(RowRead {
+                position,
+                hash,
+                seq: seq.map_or(0, |seq| seq.value(row)),
+                deleted: op
+                    .is_some_and(|op| op.is_valid(row) && op.value(row) == Op::Delete.code()),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Rows of a file with the columns of the source, to be written again.
+pub(in crate::lake) async fn read_source(
+    context: &Context,
+    file: &impl Described,
+    rows: &Positions,
+) -> Result<Rows> {
+    let open = OpenFile::open(context.store(), context.shape().clone(), file, true).await?;
+    open.read(&context.shape().source_fields(), &Wanted::Only(rows))
+}
