@@ -14,6 +14,7 @@
 //! is named by what is read then. If the table moves while its files are collected, they are collected again. What
 //! cannot be read (a damaged manifest, a list of a ledger) ends the search with an error and removes nothing.
 
+use crate::failpoint;
 use crate::lake::error::{LakeError, Result};
 use crate::lake::maintain::names::Names;
 use crate::lake::table::LakeTable;
@@ -21,6 +22,11 @@ use iceberg::spec::{Manifest, ManifestList};
 use serde::Serialize;
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
+
+/// Failpoint: the folder is listed and the version is chosen, what that names is not read yet.
+pub const FAIL_AFTER_LISTING: &str = "maintain.after_listing";
+/// Failpoint: one orphan is removed, others are still there.
+pub const FAIL_AFTER_ORPHAN: &str = "maintain.after_orphan";
 
 /// Tables that move more often than this during one search are left for the next.
 const ATTEMPTS_MAX: usize = 5;
@@ -55,6 +61,7 @@ impl LakeTable {
             listed.extend(self.store.list_files(&directory).await?);
         }
         self.refresh().await?;
+        failpoint::reach(FAIL_AFTER_LISTING);
         let named = self.named().await?;
         let latest = SystemTime::now().checked_sub(options.age);
         let mut orphans = Orphans::default();
@@ -68,6 +75,7 @@ impl LakeTable {
             }
             if !options.dry_run {
                 self.store.remove(&file.uri).await?;
+                failpoint::reach(FAIL_AFTER_ORPHAN);
             }
             orphans.files += 1;
             orphans.bytes += file.bytes;
