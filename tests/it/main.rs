@@ -10,6 +10,7 @@ mod harness;
 mod loaded;
 mod loads;
 mod maintaining;
+mod outside;
 mod planes;
 mod random;
 mod ranges;
