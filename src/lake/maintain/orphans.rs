@@ -11,8 +11,9 @@
 //!   an old `v<number>.metadata.json`.
 //!
 //! The folder is listed before the table is read, so a file that is committed or put into a ledger after the listing
-//! is named by what is read then. If the table moves while its files are collected, they are collected again. What
-//! cannot be read (a damaged manifest, a list of a ledger) ends the search with an error and removes nothing.
+//! is named by what is read then. If the table moves while its files are collected, they are collected again, even
+//! where one could not be read: an expiry beside this one may have removed it. What cannot be read otherwise (a damaged
+//! manifest, a list of a ledger) ends the search with an error and removes nothing.
 
 use crate::failpoint;
 use crate::lake::error::{LakeError, Result};
@@ -107,10 +108,11 @@ impl LakeTable {
     async fn named(&mut self) -> Result<Names> {
         for _ in 0..ATTEMPTS_MAX {
             let number = self.version.number;
-            let names = self.collect_names().await?;
+            let names = self.collect_names().await;
             self.refresh().await?;
+            // An expiry beside this one removes files while they are read: an error counts when nothing moved.
             if self.version.number == number {
-                return Ok(names);
+                return names;
             }
         }
         Err(LakeError::CommitConflict {
