@@ -3,6 +3,7 @@
 mod bad_input;
 mod disk;
 mod drift;
+mod edges;
 mod engines;
 mod faults;
 mod fixtures;
