@@ -3,15 +3,15 @@
 //!
 //! For tests only. With `ICESYNC_FAILPOINT=name` in the environment the process aborts (as on SIGKILL: nothing is
 //! flushed, no destructor runs) when it reaches that place; `name:3` lets it pass twice first. With `name:3=FILE` it
-//! creates FILE instead and waits until the file is removed, with `name:3=panic` it unwinds as a panic does. Without
-//! the variable a failpoint costs one load.
+//! creates FILE instead and waits until the file is removed, with `name:3=panic` it unwinds as a panic does. Several
+//! are separated by `,`. Without the variable a failpoint costs one load.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The environment variable that arms one failpoint.
+/// The environment variable that arms failpoints.
 pub const VARIABLE: &str = "ICESYNC_FAILPOINT";
 
 struct Armed {
@@ -28,24 +28,33 @@ enum Then {
     WaitFor(PathBuf),
 }
 
-static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
+static ARMED: OnceLock<Vec<Armed>> = OnceLock::new();
 
 /// Aborts or holds the process when the environment arms this failpoint and it has been passed often enough.
 pub fn reach(name: &'static str) {
-    let armed = ARMED.get_or_init(|| std::env::var(VARIABLE).ok().and_then(|text| parse(&text)));
-    let Some(armed) = armed else { return };
-    if armed.name != name || armed.passes_left.fetch_sub(1, Ordering::SeqCst) != 1 {
-        return;
+    let armed = ARMED.get_or_init(|| {
+        let text = std::env::var(VARIABLE).unwrap_or_default();
+        text.split(',').filter_map(parse).collect()
+    });
+    for armed in armed.iter().filter(|armed| armed.name == name) {
+        if armed.passes_left.fetch_sub(1, Ordering::SeqCst) == 1 {
+            armed.happen(name);
+        }
     }
-    match &armed.then {
-        Then::Die => std::process::abort(),
-        Then::Unwind => std::panic::resume_unwind(Box::new(format!("failpoint {name}"))),
-        Then::WaitFor(file) => {
-            if std::fs::write(file, name).is_err() {
-                std::process::abort();
-            }
-            while file.exists() {
-                std::thread::sleep(Duration::from_millis(5));
+}
+
+impl Armed {
+    fn happen(&self, name: &'static str) {
+        match &self.then {
+            Then::Die => std::process::abort(),
+            Then::Unwind => std::panic::resume_unwind(Box::new(format!("failpoint {name}"))),
+            Then::WaitFor(file) => {
+                if std::fs::write(file, name).is_err() {
+                    std::process::abort();
+                }
+                while file.exists() {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
             }
         }
     }

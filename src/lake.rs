@@ -47,8 +47,8 @@ pub use commit::{CommitIntent, Committed};
 pub use error::{LakeError, Result};
 pub use keys::lookup::LookupStats;
 pub use maintain::compact::{CompactOptions, Compacted, Effort, FAIL_AFTER_GROUP};
-pub use maintain::expire::{ExpireOptions, Expired, FAIL_AFTER_EXPIRE};
-pub use maintain::orphans::{OrphanOptions, Orphans};
+pub use maintain::expire::{ExpireOptions, Expired, FAIL_AFTER_EXPIRE, FAIL_AFTER_EXPIRED_FILE};
+pub use maintain::orphans::{FAIL_AFTER_LISTING, FAIL_AFTER_ORPHAN, OrphanOptions, Orphans};
 pub use maintain::relocate::Relocated;
 pub use read::delta::{Basis, Delta, Segment};
 pub use read::scan::BatchStream;
@@ -68,3 +68,5 @@ pub const FAIL_AFTER_MANIFESTS: &str = "lake.after_manifests";
 pub const FAIL_AFTER_METADATA: &str = "lake.after_metadata";
 /// Failpoint: the commit is complete, its caller does not know yet.
 pub const FAIL_AFTER_HINT: &str = "lake.after_hint";
+/// Failpoint: one metadata file that has left the log is removed, newer ones are still there.
+pub const FAIL_AFTER_OLD_METADATA: &str = "lake.after_old_metadata";

@@ -25,7 +25,7 @@ mod session;
 mod stage;
 mod standing;
 
-pub use backfill::FAIL_AFTER_RANGE;
+pub use backfill::{FAIL_AFTER_RANGE, FAIL_BEFORE_RANGES};
 pub use extract::FAIL_AFTER_EVOLVE;
 pub use load::{FAIL_AFTER_ALTER, FAIL_AFTER_APPLY, FAIL_AFTER_STAGING};
 pub use maintain::Chores;

@@ -405,3 +405,61 @@ impl From<LakeError> for Error {
 
 /// Result of the lake.
 pub type Result<T> = std::result::Result<T, LakeError>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    const EACCES: i32 = 13;
+    const EIO: i32 = 5;
+    const EFBIG: i32 = 27;
+    const ENOSPC: i32 = 28;
+    const EROFS: i32 = 30;
+    const EDQUOT: i32 = if cfg!(target_os = "linux") { 122 } else { 69 };
+
+    /// What the system says of a file, met by our own writes and beneath the Parquet library.
+    fn met(code: i32) -> [LakeError; 2] {
+        let said = || io::Error::from_raw_os_error(code);
+        let beneath = ParquetError::External(Box::new(said()));
+        [
+            LakeError::io("write", "/w/a.avro", said()),
+            LakeError::parquet("write", "/w/a.parquet")(beneath),
+        ]
+    }
+
+    #[test]
+    fn a_quota_a_full_disk_and_a_limit_on_files_have_one_remedy() {
+        for code in [EDQUOT, ENOSPC, EFBIG] {
+            for error in met(code) {
+                assert!(matches!(error, LakeError::Full { .. }), "{code}: {error:?}");
+                assert_eq!(error.disposition(), Disposition::Definite, "{code}");
+                let text = error.to_string();
+                for part in [
+                    "no space left to write `/w/a.",
+                    "quota",
+                    "Free space",
+                    "run again",
+                ] {
+                    assert!(text.contains(part), "{code}: {text}");
+                }
+                let source = std::error::Error::source(&error).map(ToString::to_string);
+                assert_eq!(source, Some(io::Error::from_raw_os_error(code).to_string()));
+            }
+        }
+    }
+
+    #[test]
+    fn other_refusals_of_the_system_are_told_apart() {
+        for error in met(EROFS) {
+            assert!(matches!(error, LakeError::ReadOnly { .. }), "{error:?}");
+        }
+        for error in met(EACCES) {
+            assert!(matches!(error, LakeError::Denied { .. }), "{error:?}");
+        }
+        for error in met(EIO) {
+            assert!(matches!(error, LakeError::Io { .. }), "{error:?}");
+            assert_eq!(error.disposition(), Disposition::Definite);
+        }
+    }
+}

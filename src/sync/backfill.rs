@@ -108,6 +108,7 @@ pub(super) async fn read(
     control: &mut Control,
 ) -> Result<RangesRead> {
     let mut read = take_up(request, lake).await?;
+    failpoint::reach(FAIL_BEFORE_RANGES);
     let done = read.ledger.iter().flat_map(|ledger| &ledger.done);
     let done: HashSet<usize> = done.map(|done| done.range).collect();
     let ranges = 0..request.split.ranges();
@@ -231,6 +232,7 @@ impl RangesRead {
         let Done { range, part } = done;
         let Some(ledger) = &mut self.ledger else {
             self.private.push(part);
+            failpoint::reach(FAIL_AFTER_RANGE);
             return Ok(());
         };
         let listed = lake.list_part(part).await?;
@@ -360,5 +362,7 @@ impl Shared {
     }
 }
 
-/// Failpoint: a range is in the ledger, others are not.
+/// Failpoint: what the ledger has is taken up, and no range is read yet.
+pub const FAIL_BEFORE_RANGES: &str = "extract.before_ranges";
+/// Failpoint: a range is finished (in the ledger, or private to a run that has none), others are not.
 pub const FAIL_AFTER_RANGE: &str = "extract.after_range";

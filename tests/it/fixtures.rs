@@ -330,14 +330,14 @@ async fn damaged_files_are_named() {
 
 // What the manifests say ------------------------------------------------------------------------------------------
 
-fn local(uri: &str) -> PathBuf {
+pub fn local(uri: &str) -> PathBuf {
     let path = uri.strip_prefix("file:").unwrap_or_else(|| panic!("{uri}"));
     let path = path.trim_start_matches('/');
     Path::new("/").join(path)
 }
 
 /// The newest metadata file, and what is in it.
-fn newest_metadata(table: &Path) -> (PathBuf, Value) {
+pub fn newest_metadata(table: &Path) -> (PathBuf, Value) {
     let names = std::fs::read_dir(table.join("metadata")).unwrap();
     let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let numbered = names.filter_map(|name| {
@@ -356,14 +356,14 @@ fn newest_metadata(table: &Path) -> (PathBuf, Value) {
 }
 
 /// Header entries and records of an Avro file.
-fn avro(path: &Path) -> (BTreeMap<String, String>, Vec<Avro>) {
+pub fn avro(path: &Path) -> (BTreeMap<String, String>, Vec<Avro>) {
     let bytes = std::fs::read(path).unwrap();
     let header = moving::avro_header(&bytes);
     let reader = apache_avro::Reader::new(bytes.as_slice()).unwrap();
     (header, reader.map(Result::unwrap).collect())
 }
 
-fn field<'a>(record: &'a Avro, name: &str) -> &'a Avro {
+pub fn field<'a>(record: &'a Avro, name: &str) -> &'a Avro {
     let Avro::Record(fields) = record else {
         panic!("{record:?}")
     };
@@ -374,7 +374,7 @@ fn field<'a>(record: &'a Avro, name: &str) -> &'a Avro {
     }
 }
 
-fn number(record: &Avro, name: &str) -> Option<i64> {
+pub fn number(record: &Avro, name: &str) -> Option<i64> {
     match field(record, name) {
         Avro::Int(number) => Some((*number).into()),
         Avro::Long(number) => Some(*number),
@@ -383,7 +383,7 @@ fn number(record: &Avro, name: &str) -> Option<i64> {
     }
 }
 
-fn text(record: &Avro, name: &str) -> String {
+pub fn text(record: &Avro, name: &str) -> String {
     let Avro::String(text) = field(record, name) else {
         panic!("{name}")
     };

@@ -3,6 +3,7 @@
 mod bad_input;
 mod disk;
 mod drift;
+mod edges;
 mod engines;
 mod faults;
 mod fixtures;
@@ -10,6 +11,7 @@ mod harness;
 mod loaded;
 mod loads;
 mod maintaining;
+mod outside;
 mod planes;
 mod random;
 mod ranges;

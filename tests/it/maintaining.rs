@@ -1,6 +1,7 @@
 //! Maintenance end to end: killed anywhere, beside other runs, by itself; and a warehouse that was copied.
 
 use crate::harness::{World, finish, readers_agree};
+use crate::outside::copied;
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -170,19 +171,6 @@ async fn a_failure_of_automatic_maintenance_is_a_warning() {
         warnings.contains("the rows are committed, but maintaining"),
         "{table:#}"
     );
-}
-
-fn copied(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("a folder");
-    for entry in std::fs::read_dir(from).expect("a folder") {
-        let entry = entry.expect("an entry");
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copied(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).expect("copied");
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,8 @@
 //! and no run deletes files that another one commits.
 
 use crate::harness::{Run, World, finish, server};
+use crate::outside::{lake_rows, lake_table, nothing_is_left, nothing_is_missing, swept};
+use icesync::sync::{FAIL_AFTER_RANGE, FAIL_BEFORE_RANGES};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -12,8 +14,11 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// Ranges of the table that [`world`] makes.
+/// Ranges of the table that [`world`] makes, and its rows.
 const RANGES: usize = 6;
+const ROWS: usize = 6000;
+/// Both keep finished ranges differently: `rowversion` in a ledger, `full` not beyond the end of the run.
+const STRATEGIES: [&str; 2] = ["rowversion", "full"];
 const CONTENT: &str = "SELECT COUNT(*), SUM(CAST(n AS bigint)), SUM(CAST(n AS bigint) * n), COUNT(DISTINCT n), \
     MAX(payload) FROM dbo.t";
 
@@ -37,26 +42,58 @@ fn extract(run: &Value) -> &Value {
     &run["tables"][0]["extract"]
 }
 
-/// Starts an extract that waits when it has parked as many ranges itself, and waits until it does.
-fn held(world: &World, ranges: usize, source: &str) -> (Child, PathBuf) {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let file = world.path(&format!("held-{}", NEXT.fetch_add(1, Ordering::SeqCst)));
-    let place = icesync::sync::FAIL_AFTER_RANGE;
-    let child = world
-        .command(&["--json", "extract"])
-        .env(
-            "ICESYNC_FAILPOINT",
-            format!("{place}:{ranges}={}", file.display()),
-        )
-        .env("ICESYNC_SOURCE", source)
-        .spawn()
-        .expect("starts");
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !file.exists() {
-        assert!(Instant::now() < deadline, "range {ranges} is never reached");
-        std::thread::sleep(Duration::from_millis(5));
+/// A run that waits at a failpoint.
+struct Held {
+    child: Child,
+    file: PathBuf,
+}
+
+/// How a run goes on that was held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Released,
+    Killed,
+}
+
+impl Held {
+    /// Starts an extract that waits when it comes to a failpoint for the `count`th time, and waits until it does.
+    fn at(world: &World, place: &str, count: usize) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let file = world.path(&format!("held-{}", NEXT.fetch_add(1, Ordering::SeqCst)));
+        let armed = format!("{place}:{count}={}", file.display());
+        let mut command = world.command(&["--json", "extract"]);
+        let child = command
+            .env("ICESYNC_FAILPOINT", armed)
+            .spawn()
+            .expect("starts");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !file.exists() {
+            assert!(
+                Instant::now() < deadline,
+                "{place}:{count} is never reached"
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Self { child, file }
     }
-    (child, file)
+
+    /// One that has finished so many ranges itself.
+    fn after(world: &World, ranges: usize) -> Self {
+        match ranges {
+            0 => Self::at(world, FAIL_BEFORE_RANGES, 1),
+            _ => Self::at(world, FAIL_AFTER_RANGE, ranges),
+        }
+    }
+
+    fn end(mut self, end: End) -> Run {
+        if end == End::Killed {
+            self.child.kill().expect("killed");
+            // Dead before the file goes, or it would go on.
+            self.child.wait().expect("ended");
+        }
+        std::fs::remove_file(self.file).expect("released");
+        finish(self.child)
+    }
 }
 
 fn names(directory: &Path, keep: impl Fn(&str) -> bool) -> BTreeSet<String> {
@@ -67,74 +104,170 @@ fn names(directory: &Path, keep: impl Fn(&str) -> bool) -> BTreeSet<String> {
 }
 
 /// One snapshot, every file of it there, every row once, and nothing else in the table's folder.
-async fn one_result(world: &mut World, what: &str) {
+async fn one_result(world: &World, what: &str) {
+    let table = lake_table(world).await;
+    assert_eq!(table.snapshots().len(), 1, "{what}");
+    let rows = lake_rows(&table, None, &["id", "payload", "n"]).await;
+    let mut expected: Vec<_> = (1..=ROWS)
+        .map(|n| vec![n.to_string(), format!("row {n}"), n.to_string()])
+        .collect();
+    expected.sort();
+    assert!(
+        rows == expected,
+        "{what}: {} rows, or other values",
+        rows.len()
+    );
+    let folder = world.lake("dbo", "t");
+    nothing_is_left(&folder, what);
+    let data = names(&folder.join("data"), |_| true);
+    assert_eq!(data.len(), RANGES, "{what}: {data:?}");
+}
+
+/// The lake's rows arrive in the target.
+async fn loads(world: &mut World) {
     world.run(&["--json", "load"]).json();
     let source = world.source_rows(CONTENT).await;
-    assert_eq!(source, world.target_rows(CONTENT).await, "{what}");
-    let listed = world.run(&["--json", "snapshots"]).json();
-    let snapshots = listed["tables"][0]["snapshots"].as_array().map(Vec::len);
-    assert_eq!(snapshots, Some(1), "{what}: {listed:#}");
-    let table = world.lake("dbo", "t");
-    let data = names(&table.join("data"), |_| true);
-    assert_eq!(data.len(), RANGES, "{what}: {data:?}");
-    let lists = names(&table.join("metadata"), |name| name.starts_with("part-"));
-    assert!(lists.is_empty(), "{what}: {lists:?}");
+    assert_eq!(source, world.target_rows(CONTENT).await);
 }
 
 fn stopped_by_another(run: &Run) {
     run.fails_with(1, &["dbo.t", "another run"]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_starts_in_the_middle_of_another_deletes_nothing_of_it() {
-    for range in 1..=RANGES {
-        // The second run wins: it starts with the ranges that the first has parked, and finishes first.
-        let mut world = world("rowversion").await;
-        let source = server().connection(&world.source_db);
-        let (first, hold) = held(&world, range, &source);
-        let second = world.run(&["--json", "extract"]).json();
-        assert_eq!(extract(&second)["ranges_resumed"], json!(range));
-        std::fs::remove_file(hold).expect("released");
-        stopped_by_another(&finish(first));
-        one_result(&mut world, &format!("second from range {range}")).await;
-    }
+fn resumed(run: &Run, ranges: usize, what: &str) {
+    let run = run.json();
+    assert_eq!(
+        extract(&run)["ranges_resumed"],
+        json!(ranges),
+        "{what}: {run:#}"
+    );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_loses_to_the_one_before_it_deletes_nothing_of_it() {
-    for range in 1..RANGES {
-        // The second run parks a range too, or is killed there; the first is behind and stops.
-        for killed in [false, true] {
-            let mut world = world("rowversion").await;
-            let source = server().connection(&world.source_db);
-            let (first, hold) = held(&world, range, &source);
-            let (mut second, second_hold) = held(&world, 1, &source);
-            std::fs::remove_file(hold).expect("released");
-            stopped_by_another(&finish(first));
-            if killed {
-                second.kill().expect("killed");
-            }
-            std::fs::remove_file(second_hold).expect("released");
-            let second = finish(second);
-            if killed {
-                let third = world.run(&["--json", "extract"]).json();
-                let resumed = extract(&third)["ranges_resumed"].as_u64();
-                assert_eq!(resumed, Some(range as u64 + 1), "{third:#}");
-                // What the killed run was reading is an orphan.
-                world.run(&["--json", "load"]).json();
-                let source = world.source_rows(CONTENT).await;
-                assert_eq!(source, world.target_rows(CONTENT).await);
-            } else {
-                assert_eq!(extract(&second.json())["ranges_resumed"], json!(range));
-                one_result(&mut world, &format!("first behind at range {range}")).await;
+/// Two runs of one table.
+#[derive(Debug, Clone, Copy)]
+struct Staggered {
+    strategy: &'static str,
+    /// The second run starts when the first has finished so many ranges.
+    ranges: usize,
+    /// How many ranges the second has finished when the first goes on; none: all, and it has committed.
+    second: Option<usize>,
+    ends: [End; 2],
+}
+
+impl Staggered {
+    /// Every way in which two runs can meet: who finishes a range first, who commits first, who is killed.
+    fn all(strategy: &'static str) -> Vec<Self> {
+        use End::{Killed, Released};
+        let mut all = Vec::new();
+        for ranges in 0..=RANGES {
+            for second in [None, Some(0), Some(1)] {
+                for ends in [
+                    [Released, Released],
+                    [Killed, Released],
+                    [Released, Killed],
+                    [Killed, Killed],
+                ] {
+                    // A run that has committed is not killed, and one that finds all ranges done finishes none.
+                    let is_over = second.is_none() && ends[1] == Killed;
+                    let is_idle = second == Some(1) && ranges == RANGES && strategy != "full";
+                    if !is_over && !is_idle {
+                        all.push(Self {
+                            strategy,
+                            ranges,
+                            second,
+                            ends,
+                        });
+                    }
+                }
             }
         }
+        all
+    }
+
+    /// Ranges of the first run that another can take up, and of the second.
+    fn kept(&self) -> (usize, usize) {
+        match self.strategy {
+            "full" => (0, 0),
+            _ => (self.ranges, self.second.unwrap_or(0)),
+        }
+    }
+
+    async fn run(&self, world: &World) {
+        let what = format!("{self:?}");
+        let (of_first, of_second) = self.kept();
+        let first = Held::after(world, self.ranges);
+        let Some(finished) = self.second else {
+            let second = world.run(&["--json", "extract"]);
+            resumed(&second, of_first, &what);
+            self.first_ends(first.end(self.ends[0]), false, &what);
+            return self.is_one_result(world, &what).await;
+        };
+        let second = Held::after(world, finished);
+        // A ledger that has moved stops the first run.
+        let first_wins = self.ends[0] == End::Released && of_second == 0;
+        self.first_ends(first.end(self.ends[0]), first_wins, &what);
+        self.second_ends(second.end(self.ends[1]), first_wins, &what);
+        if !first_wins && self.ends[1] == End::Killed {
+            // However old they are, the files of the ledger stay.
+            nothing_is_missing(&world.lake("dbo", "t"), &what);
+            swept(world);
+            let third = world.run(&["--json", "extract"]);
+            resumed(&third, of_first + of_second, &what);
+        }
+        self.is_one_result(world, &what).await;
+    }
+
+    fn first_ends(&self, first: Run, wins: bool, what: &str) {
+        match (self.ends[0], wins) {
+            (End::Released, true) => resumed(&first, 0, what),
+            (End::Released, false) => stopped_by_another(&first),
+            (End::Killed, _) => assert_eq!(first.code, -1, "{what}"),
+        }
+    }
+
+    fn second_ends(&self, second: Run, first_wins: bool, what: &str) {
+        match (self.ends[1], first_wins) {
+            (End::Released, true) => stopped_by_another(&second),
+            (End::Released, false) => resumed(&second, self.kept().0, what),
+            (End::Killed, _) => assert_eq!(second.code, -1, "{what}"),
+        }
+    }
+
+    async fn is_one_result(&self, world: &World, what: &str) {
+        if self.ends.contains(&End::Killed) {
+            // What the killed run was reading is an orphan.
+            swept(world);
+        }
+        one_result(world, what).await;
     }
 }
 
-/// Passes connections on to the stand-in, until a client asks for the rows of some range.
+async fn two_runs_give_one_result(strategy: &'static str) {
+    let mut world = world(strategy).await;
+    for staggered in Staggered::all(strategy) {
+        if world.warehouse().exists() {
+            std::fs::remove_dir_all(world.warehouse()).expect("removed");
+        }
+        staggered.run(&world).await;
+    }
+    loads(&mut world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_that_share_a_ledger_give_one_result_wherever_they_meet_and_whoever_is_killed() {
+    two_runs_give_one_result("rowversion").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_without_a_ledger_give_one_result_wherever_they_meet_and_whoever_is_killed() {
+    two_runs_give_one_result("full").await;
+}
+
+/// Passes connections on to the stand-in, until a client asks for the rows of some range, and counts them.
 struct Link {
     port: u16,
+    ranges: i64,
+    state: Arc<LinkState>,
 }
 
 struct LinkState {
@@ -156,7 +289,9 @@ impl Link {
             away: AtomicBool::new(false),
             open: Mutex::default(),
         });
+        let shared = Arc::clone(&state);
         std::thread::spawn(move || {
+            let state = shared;
             for client in listener.incoming().flatten() {
                 if state.away.load(Ordering::SeqCst) {
                     continue;
@@ -178,7 +313,25 @@ impl Link {
                     .extend([client, server]);
             }
         });
-        Self { port }
+        Self {
+            port,
+            ranges,
+            state,
+        }
+    }
+
+    /// How many ranges were asked for.
+    fn asked(&self) -> usize {
+        let left = self.state.ranges_left.load(Ordering::SeqCst);
+        usize::try_from(self.ranges - left).expect("a number")
+    }
+
+    fn extract(&self, world: &World) -> Child {
+        let mut command = world.command(&["--json", "extract"]);
+        command
+            .env("ICESYNC_SOURCE", self.connection(world))
+            .spawn()
+            .expect("starts")
     }
 
     fn connection(&self, world: &World) -> String {
@@ -222,61 +375,97 @@ fn one_channel(world: &World) {
     std::fs::write(path, one).expect("written");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_goes_away_costs_only_the_range_under_way() {
+/// A run whose server goes away when it is asked for a range.
+struct Cut {
+    strategy: &'static str,
+    /// Ranges read before.
+    ranges: usize,
+    world: World,
+    link: Link,
+    run: Child,
+}
+
+/// One for each range and strategy, all under way, because they spend their time waiting for the server; none over
+/// a real server.
+async fn cut_at_each_range(for_good: bool) -> Vec<Cut> {
     let Some(port) = server().port() else {
         eprintln!("SKIPPED: cutting connections needs the stand-in");
-        return;
+        return Vec::new();
     };
-    for range in 0..RANGES {
-        let mut world = world("rowversion").await;
-        one_channel(&world);
-        let link = Link::to(port, range as i64, false);
+    let mut cuts = Vec::new();
+    for strategy in STRATEGIES {
+        for ranges in 0..RANGES {
+            let world = world(strategy).await;
+            one_channel(&world);
+            let link = Link::to(port, ranges as i64, for_good);
+            let run = link.extract(&world);
+            cuts.push(Cut {
+                strategy,
+                ranges,
+                world,
+                link,
+                run,
+            });
+        }
+    }
+    cuts
+}
+
+impl Cut {
+    /// Ranges that a ledger keeps.
+    fn kept(&self) -> usize {
+        match self.strategy {
+            "full" => 0,
+            _ => self.ranges,
+        }
+    }
+
+    fn what(&self) -> String {
+        format!("{}, cut at range {}", self.strategy, self.ranges)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_goes_away_costs_only_the_range_under_way() {
+    for cut in cut_at_each_range(false).await {
+        let (what, kept) = (cut.what(), cut.kept());
         // The run's own retry goes on with what is parked.
-        let run = world
-            .command(&["--json", "extract"])
-            .env("ICESYNC_SOURCE", link.connection(&world))
-            .spawn()
-            .expect("starts");
-        let run = finish(run).json();
-        assert_eq!(extract(&run)["ranges_resumed"], json!(range), "{run:#}");
-        one_result(&mut world, &format!("cut at range {range}")).await;
+        resumed(&finish(cut.run), kept, &what);
+        let asked = cut.ranges + 1 + (RANGES - kept);
+        assert_eq!(cut.link.asked(), asked, "{what}");
+        one_result(&cut.world, &what).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_run_after_a_dead_server_reads_only_what_is_missing() {
-    let Some(port) = server().port() else {
-        eprintln!("SKIPPED: cutting connections needs the stand-in");
-        return;
-    };
-    let mut world = world("rowversion").await;
-    one_channel(&world);
-    let link = Link::to(port, 4, true);
-    let run = world
-        .command(&["--json", "extract"])
-        .env("ICESYNC_SOURCE", link.connection(&world))
-        .spawn()
-        .expect("starts");
-    finish(run).fails_with(75, &["dbo.t"]);
-    let parked = names(&world.lake("dbo", "t").join("data"), |_| true);
-    assert_eq!(parked.len(), 4, "{parked:?}");
-    let next = world.run(&["--json", "extract"]).json();
-    assert_eq!(extract(&next)["ranges_resumed"], json!(4));
-    let data = names(&world.lake("dbo", "t").join("data"), |_| true);
-    assert!(data.is_superset(&parked), "{parked:?} {data:?}");
-    one_result(&mut world, "the server came back").await;
+    for mut cut in cut_at_each_range(true).await {
+        let (what, kept) = (cut.what(), cut.kept());
+        finish(cut.run).fails_with(75, &["dbo.t"]);
+        assert_eq!(cut.link.asked(), cut.ranges + 1, "{what}");
+        let data = cut.world.lake("dbo", "t").join("data");
+        let parked = names(&data, |_| true);
+        assert_eq!(parked.len(), kept, "{what}: {parked:?}");
+        // The server is back, and says what it is asked for.
+        let link = Link::to(server().port().expect("the stand-in's"), i64::MAX, false);
+        resumed(&finish(link.extract(&cut.world)), kept, &what);
+        assert_eq!(link.asked(), RANGES - kept, "{what}");
+        assert!(
+            names(&data, |_| true).is_superset(&parked),
+            "{what}: {parked:?}"
+        );
+        one_result(&cut.world, &what).await;
+        if cut.ranges == RANGES - 1 {
+            loads(&mut cut.world).await;
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_parked_file_that_vanished_or_shrank_is_read_again() {
     for shrunk in [false, true] {
         let mut world = world("rowversion").await;
-        let source = server().connection(&world.source_db);
-        let (mut run, hold) = held(&world, 4, &source);
-        run.kill().expect("killed");
-        finish(run);
-        std::fs::remove_file(hold).expect("removed");
+        Held::after(&world, 4).end(End::Killed);
         let data = world.lake("dbo", "t").join("data");
         let files = names(&data, |_| true);
         for name in &files {
@@ -292,24 +481,20 @@ async fn a_parked_file_that_vanished_or_shrank_is_read_again() {
         assert_eq!(extract(&next)["ranges_resumed"], json!(0), "{next:#}");
         let warnings = extract(&next)["warnings"].to_string();
         assert_eq!(warnings.matches("is read again").count(), 4, "{warnings}");
-        world.run(&["--json", "load"]).json();
-        let source = world.source_rows(CONTENT).await;
-        assert_eq!(source, world.target_rows(CONTENT).await);
+        loads(&mut world).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_vanishes_after_it_was_taken_up_is_noticed_before_the_commit() {
     let mut world = world("rowversion").await;
-    let source = server().connection(&world.source_db);
-    let (run, hold) = held(&world, RANGES, &source);
+    let run = Held::after(&world, RANGES);
     // All ranges are parked, the commit comes next.
     let data = world.lake("dbo", "t").join("data");
     let files = names(&data, |_| true);
     let victim = files.first().expect("a file");
     std::fs::remove_file(data.join(victim)).expect("removed");
-    std::fs::remove_file(hold).expect("released");
-    let run = finish(run).json();
-    assert_eq!(extract(&run)["ranges_resumed"], json!(RANGES - 1));
-    one_result(&mut world, "a file vanished").await;
+    resumed(&run.end(End::Released), RANGES - 1, "a file vanished");
+    one_result(&world, "a file vanished").await;
+    loads(&mut world).await;
 }

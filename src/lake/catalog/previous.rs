@@ -10,6 +10,8 @@
 //! first file that cannot be removed. A crash in between leaves the newest of the files that are to go, where the
 //! next commit finds them. So do those of a table that was written before there was a limit.
 
+use crate::failpoint;
+use crate::lake::FAIL_AFTER_OLD_METADATA;
 use crate::lake::catalog::KIND_PROPERTY;
 use crate::lake::error::Result;
 use crate::lake::store::Store;
@@ -66,6 +68,7 @@ pub(in crate::lake) async fn remove_previous(
     old.sort_unstable();
     for (_, name) in old.into_iter().take(FILES_MAX) {
         store.remove(&format!("{folder}/{name}")).await?;
+        failpoint::reach(FAIL_AFTER_OLD_METADATA);
     }
     Ok(())
 }

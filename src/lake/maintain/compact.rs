@@ -3,7 +3,8 @@
 //! Files to rewrite are chosen by size and by the share of their rows that is deleted, ordered by their lowest key, and
 //! packed into groups of about one target file. Each group is read without its deleted rows, [sorted](super::sort)
 //! and written, and takes the place of its files in a commit of its own ([`replace`](super::replace) argues why
-//! that is safe beside other writers). A group whose files another writer has replaced is given up; the others go on.
+//! that is safe beside other writers). A group whose files another writer has replaced is given up, also where an
+//! expiry has removed them while they were read; the others go on.
 //!
 //! **What can crash where.** While a group is written, nothing refers to its new files: a crash leaves orphans. After
 //! its commit the old files belong to older snapshots only, and expiry removes them. So each group is done or not
@@ -95,7 +96,15 @@ impl LakeTable {
                 done.groups += 1;
                 continue;
             }
-            let outputs = self.rewrite(&group, &order, options, RUN_BYTES).await?;
+            let outputs = match self.rewrite(&group, &order, options, RUN_BYTES).await {
+                Ok(outputs) => outputs,
+                Err(error) if self.still_has(&group).await? => return Err(error),
+                // Replaced by another compaction, and removed by an expiry while they were read.
+                Err(_) => {
+                    done.groups_superseded += 1;
+                    continue;
+                }
+            };
             failpoint::reach(FAIL_AFTER_GROUP);
             let rows: u64 = outputs.iter().map(DataFile::record_count).sum();
             let files = outputs.len() as u64;
@@ -111,6 +120,15 @@ impl LakeTable {
             }
         }
         Ok(done)
+    }
+
+    /// Whether the newest version has every file of a group.
+    async fn still_has(&mut self, group: &Group) -> Result<bool> {
+        self.refresh().await?;
+        let files = self.files(self.current_snapshot_id()).await?;
+        let live = files.by_path();
+        let has = |input: &Input| live.contains_key(input.live.file.file_path());
+        Ok(group.inputs.iter().all(has))
     }
 
     /// The files to rewrite, as the options choose them, in groups.

@@ -34,6 +34,8 @@ use std::time::Duration;
 
 /// Failpoint: the snapshots have left the metadata, their files are still there.
 pub const FAIL_AFTER_EXPIRE: &str = "maintain.after_expire";
+/// Failpoint: one file that only expired snapshots had is removed, others are still there.
+pub const FAIL_AFTER_EXPIRED_FILE: &str = "maintain.after_expired_file";
 
 /// The tags that a load keeps on the snapshots it has loaded or is loading begin with one of these.
 const LOAD_TAGS: [&str; 2] = ["icesync-loaded-", "icesync-loading-"];
@@ -232,6 +234,7 @@ impl LakeTable {
                 continue;
             }
             self.store.discard(&uri).await;
+            failpoint::reach(FAIL_AFTER_EXPIRED_FILE);
             files += 1;
         }
         Ok(files)

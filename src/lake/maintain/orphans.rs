@@ -11,9 +11,11 @@
 //!   an old `v<number>.metadata.json`.
 //!
 //! The folder is listed before the table is read, so a file that is committed or put into a ledger after the listing
-//! is named by what is read then. If the table moves while its files are collected, they are collected again. What
-//! cannot be read (a damaged manifest, a list of a ledger) ends the search with an error and removes nothing.
+//! is named by what is read then. If the table moves while its files are collected, they are collected again, even
+//! where one could not be read: an expiry beside this one may have removed it. What cannot be read otherwise (a damaged
+//! manifest, a list of a ledger) ends the search with an error and removes nothing.
 
+use crate::failpoint;
 use crate::lake::error::{LakeError, Result};
 use crate::lake::maintain::names::Names;
 use crate::lake::table::LakeTable;
@@ -21,6 +23,11 @@ use iceberg::spec::{Manifest, ManifestList};
 use serde::Serialize;
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
+
+/// Failpoint: the folder is listed and the version is chosen, what that names is not read yet.
+pub const FAIL_AFTER_LISTING: &str = "maintain.after_listing";
+/// Failpoint: one orphan is removed, others are still there.
+pub const FAIL_AFTER_ORPHAN: &str = "maintain.after_orphan";
 
 /// Tables that move more often than this during one search are left for the next.
 const ATTEMPTS_MAX: usize = 5;
@@ -55,6 +62,7 @@ impl LakeTable {
             listed.extend(self.store.list_files(&directory).await?);
         }
         self.refresh().await?;
+        failpoint::reach(FAIL_AFTER_LISTING);
         let named = self.named().await?;
         let latest = SystemTime::now().checked_sub(options.age);
         let mut orphans = Orphans::default();
@@ -68,6 +76,7 @@ impl LakeTable {
             }
             if !options.dry_run {
                 self.store.remove(&file.uri).await?;
+                failpoint::reach(FAIL_AFTER_ORPHAN);
             }
             orphans.files += 1;
             orphans.bytes += file.bytes;
@@ -99,10 +108,11 @@ impl LakeTable {
     async fn named(&mut self) -> Result<Names> {
         for _ in 0..ATTEMPTS_MAX {
             let number = self.version.number;
-            let names = self.collect_names().await?;
+            let names = self.collect_names().await;
             self.refresh().await?;
+            // An expiry beside this one removes files while they are read: an error counts when nothing moved.
             if self.version.number == number {
-                return Ok(names);
+                return names;
             }
         }
         Err(LakeError::CommitConflict {
