@@ -307,7 +307,7 @@ async fn orphan_removal_killed_between_any_two_files() {
 async fn old_metadata_killed_between_any_two_files() {
     let mut stage = Stage::new().await;
     // As a user who keeps two versions, from now on.
-    let (path, mut metadata) = crate::fixtures::newest_metadata(&stage.table());
+    let (path, mut metadata) = crate::fixtures::contents::newest_metadata(&stage.table());
     metadata["properties"]["write.metadata.previous-versions-max"] = json!("2");
     std::fs::write(&path, metadata.to_string()).expect("written");
     stage.save();

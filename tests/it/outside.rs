@@ -2,7 +2,7 @@
 //!
 //! Metadata is read as JSON and with `apache-avro`, not with the code that decides what may be removed.
 
-use crate::fixtures::{avro, field, local, newest_metadata, number, text};
+use crate::fixtures::contents::{avro, field, local, newest_metadata, number, text};
 use crate::harness::World;
 use arrow_array::RecordBatch;
 use arrow_cast::display::array_value_to_string;

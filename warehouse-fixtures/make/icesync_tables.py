@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes the fixtures that icesync writes, with the programs of an old commit and its stand-in. Run by make.sh.
 
-    icesync_tables.py ROOT ICESYNC SANDBOX
+    icesync_tables.py ROOT ICESYNC SANDBOX [FIXTURE...]
 """
 import json
 import os
@@ -67,8 +67,8 @@ def make(fixture, kind, port):
 def main():
     sandbox, port = start()
     try:
-        make("icesync-mirror", "mirror", port)
-        make("icesync-history", "history", port)
+        for fixture in sys.argv[4:] or ["icesync-mirror", "icesync-history"]:
+            make(fixture, fixture.removeprefix("icesync-"), port)
     finally:
         sandbox.terminate()
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes the fixtures that PyIceberg writes. Run by make.sh.
 
-    pyiceberg_tables.py ROOT
+    pyiceberg_tables.py ROOT [FIXTURE...]
 
 PyIceberg has no catalog in a folder: its own names of metadata files are kept in `pyiceberg-sql-catalog`; in `pyiceberg-folder` the
 newest of them is version 1 of a folder catalog, as after registering the table there.
@@ -39,12 +39,21 @@ def make(fixture):
     table.overwrite(rows([2], "changed"), overwrite_filter="id == 2")
     found = table.scan().to_arrow().sort_by("id").to_pylist()
     lines = ",\n".join("  " + json.dumps([row["id"], row["name"], str(row["price"])]) for row in found)
-    return folder, table.metadata_location, f"[\n{lines}\n]\n"
+    (folder / "rows.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    return folder, pathlib.Path(table.metadata_location.removeprefix("file://"))
 
 
-make("pyiceberg-sql-catalog")
-FOLDER, NEWEST, ROWS = make("pyiceberg-folder")
-METADATA = FOLDER / "dbo" / "items" / "metadata"
-shutil.copy(NEWEST.removeprefix("file://"), METADATA / "v1.metadata.json")
-(METADATA / "version-hint.text").write_text("1", encoding="utf-8")
-(FOLDER / "rows.json").write_text(ROWS, encoding="utf-8")
+def sql_catalog():
+    folder, _ = make("pyiceberg-sql-catalog")
+    (folder / "refused.txt").write_text("another kind of catalog\n", encoding="utf-8")
+
+
+def folder_catalog():
+    _, newest = make("pyiceberg-folder")
+    shutil.copy(newest, newest.parent / "v1.metadata.json")
+    (newest.parent / "version-hint.text").write_text("1", encoding="utf-8")
+
+
+FIXTURES = {"pyiceberg-sql-catalog": sql_catalog, "pyiceberg-folder": folder_catalog}
+for FIXTURE in sys.argv[2:] or FIXTURES:
+    FIXTURES[FIXTURE]()

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Makes the fixtures that Spark writes. Run by make.sh, into the folder that all fixtures name as their place.
 
-    spark.py ROOT
+    spark.py ROOT [FIXTURE...]
 
-Each fixture is a warehouse ROOT/<fixture> with one table dbo.items (id, name, price) and the key id.
+Each fixture is a warehouse ROOT/<fixture> with one table dbo.items (id, name, price) and the key id. Beside the table are the rows that
+Spark reads in it, and what icesync must say where it refuses to read or to write.
 """
 import json
 import os
@@ -13,9 +14,7 @@ import sys
 from pyspark.sql import SparkSession
 
 ROOT = pathlib.Path(sys.argv[1])
-V2 = {"format-version": "2", "write.delete.mode": "merge-on-read", "write.update.mode": "merge-on-read",
-      # Not compressed: the test moves a fixture by putting a path of the same length in its place.
-      "write.delete.parquet.compression-codec": "uncompressed", "write.parquet.dict-size-bytes": "1000000"}
+V2 = {"format-version": "2", "write.delete.mode": "merge-on-read", "write.update.mode": "merge-on-read"}
 
 
 def session():
@@ -67,6 +66,14 @@ class Table:
         lines = ",\n".join("  " + json.dumps(row) for row in rows)
         (self.folder / "rows.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
 
+    def refused(self, *words):
+        """Writes down what icesync must say when it refuses to read the table."""
+        (self.folder / "refused.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
+
+    def write_refused(self, *words):
+        """Writes down what icesync must say when it refuses to write to the table."""
+        (self.folder / "write-refused.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
+
 
 def position_deletes():
     table = Table("spark-position-deletes", {**V2, "write.delete.granularity": "partition"})
@@ -100,6 +107,7 @@ def partitioned():
     table.insert([1, 2, 3, 4])
     table.sql("DELETE FROM {t} WHERE id = 2")
     table.rows()
+    table.write_refused("partitioned")
 
 
 def evolved_spec():
@@ -137,27 +145,32 @@ def without_ids(fixture, mapped):
         other.unlink()
     SPARK.sql(f"CALL {table.catalog}.system.add_files(table => 'dbo.items', source_table => '`parquet`.`{plain}`')")
     table.insert([3])
-    if mapped:
-        table.rows()
-    else:
+    if not mapped:
         table.sql("ALTER TABLE {t} UNSET TBLPROPERTIES ('schema.name-mapping.default')")
+        table.refused("no field ids", "schema.name-mapping.default", ".parquet")
+    table.rows()
 
 
 def version_1():
     table = Table("spark-version-1", {"format-version": "1"})
     table.insert([1, 2])
     table.rows()
+    table.write_refused("format version 1")
 
 
 def deletion_vectors():
     table = Table("spark-deletion-vectors", {**V2, "format-version": "3"})
     table.insert([1, 2, 3])
     table.sql("DELETE FROM {t} WHERE id = 2")
+    table.rows()
+    table.refused("deletion vectors", "compact dbo.items")
 
 
 def other_format(kind):
     table = Table(f"spark-{kind}", {**V2, "write.format.default": kind})
     table.insert([1, 2])
+    table.rows()
+    table.refused("no Parquet file", f".{kind}")
 
 
 def equality_deletes():
@@ -177,22 +190,30 @@ def equality_deletes():
     writer.write(row)
     writer.close()
     java.newRowDelta().addDeletes(writer.toDeleteFile()).commit()
+    table.rows()
+    table.refused("equality deletes", "compact dbo.items")
+
+
+FIXTURES = {
+    "spark-position-deletes": position_deletes,
+    "spark-gzip": gzip,
+    "spark-maintained": maintained,
+    "spark-partitioned": partitioned,
+    "spark-evolved-spec": evolved_spec,
+    "spark-evolved-columns": evolved_columns,
+    "spark-name-mapped": lambda: without_ids("spark-name-mapped", True),
+    "spark-without-ids": lambda: without_ids("spark-without-ids", False),
+    "spark-version-1": version_1,
+    "spark-deletion-vectors": deletion_vectors,
+    "spark-orc": lambda: other_format("orc"),
+    "spark-avro": lambda: other_format("avro"),
+    "spark-equality-deletes": equality_deletes,
+}
 
 
 def main():
-    position_deletes()
-    gzip()
-    maintained()
-    partitioned()
-    evolved_spec()
-    evolved_columns()
-    without_ids("spark-name-mapped", True)
-    without_ids("spark-without-ids", False)
-    version_1()
-    deletion_vectors()
-    other_format("orc")
-    other_format("avro")
-    equality_deletes()
+    for fixture in sys.argv[2:] or FIXTURES:
+        FIXTURES[fixture]()
     SPARK.stop()
 
 
