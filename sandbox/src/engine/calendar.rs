@@ -194,36 +194,12 @@ impl Moment {
         })
     }
 
-    /// The text in a CONVERT style; none when the style does not exist for dates.
-    pub fn format(&self, style: i32) -> Option<String> {
-        // `datetime` shows milliseconds rounded from 1/300 s.
-        let shown = if self.scale == 3 {
-            self.rounded(3)
-        } else {
-            *self
-        };
-        let (y, m, d) = civil(shown.days);
-        let (hh, mm, ss, _) = shown.clock();
-        let fraction = shown.fraction();
-        let (h12, half) = (
-            if hh % 12 == 0 { 12 } else { hh % 12 },
-            if hh < 12 { "AM" } else { "PM" },
-        );
+    /// The date in a CONVERT style, empty in those of times; none when the style does not exist.
+    fn date_text(&self, style: i32) -> Option<String> {
+        let (y, m, d) = civil(self.days);
         let month = &MONTHS[(m - 1) as usize][..3];
         let yy = y % 100;
-        let dot = |mark: char| {
-            if fraction.is_empty() {
-                String::new()
-            } else {
-                format!("{mark}{fraction}")
-            }
-        };
-        let milli = if self.scale == 3 || self.scale == 0 {
-            dot(':')
-        } else {
-            dot('.')
-        };
-        let date = match style {
+        Some(match style {
             0 | 100 | 9 | 109 => format!("{month} {d:>2} {y:04}"),
             1 => format!("{m:02}/{d:02}/{yy:02}"),
             2 => format!("{yy:02}.{m:02}.{d:02}"),
@@ -249,8 +225,30 @@ impl Moment {
             8 | 108 | 14 | 114 | 24 => String::new(),
             20 | 21 | 23 | 25 | 120 | 121 | 126 | 127 => format!("{y:04}-{m:02}-{d:02}"),
             _ => return None,
+        })
+    }
+
+    /// The time in a CONVERT style, empty in those of dates.
+    fn time_text(&self, style: i32) -> String {
+        let (hh, mm, ss, _) = self.clock();
+        let fraction = self.fraction();
+        let (h12, half) = (
+            if hh % 12 == 0 { 12 } else { hh % 12 },
+            if hh < 12 { "AM" } else { "PM" },
+        );
+        let dot = |mark: char| {
+            if fraction.is_empty() {
+                String::new()
+            } else {
+                format!("{mark}{fraction}")
+            }
         };
-        let time = match style {
+        let milli = if self.scale == 3 || self.scale == 0 {
+            dot(':')
+        } else {
+            dot('.')
+        };
+        match style {
             0 | 100 => format!("{h12:>2}:{mm:02}{half}"),
             9 | 109 => format!("{h12:>2}:{mm:02}:{ss:02}{milli}{half}"),
             8 | 24 | 108 | 20 | 120 => format!("{hh:02}:{mm:02}:{ss:02}"),
@@ -258,7 +256,7 @@ impl Moment {
             21 | 25 | 121 => format!("{hh:02}:{mm:02}:{ss:02}{}", dot('.')),
             22 => format!("{h12:>2}:{mm:02}:{ss:02} {half}"),
             126 | 127 => {
-                let plain = shown.ticks % TICKS_PER_SECOND == 0
+                let plain = self.ticks % TICKS_PER_SECOND == 0
                     && self.scale <= 3
                     && self.offset_minutes.is_none();
                 format!(
@@ -267,7 +265,19 @@ impl Moment {
                 )
             }
             _ => String::new(),
+        }
+    }
+
+    /// The text in a CONVERT style; none when the style does not exist for dates.
+    pub fn format(&self, style: i32) -> Option<String> {
+        // `datetime` shows milliseconds rounded from 1/300 s.
+        let shown = if self.scale == 3 {
+            self.rounded(3)
+        } else {
+            *self
         };
+        let date = shown.date_text(style)?;
+        let time = shown.time_text(style);
         let time = if self.has_time { time } else { String::new() };
         let date = if self.has_date { date } else { String::new() };
         let glue = match (date.is_empty() || time.is_empty(), style) {

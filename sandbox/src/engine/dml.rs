@@ -49,6 +49,22 @@ pub struct Writer {
     pub check_constraints: bool,
 }
 
+fn refuse_when_read_only(cx: &Cx<'_>, at: ObjectRef) -> Outcome<()> {
+    let database = cx.held.database(at.database);
+    if !database.read_only {
+        return Ok(());
+    }
+    Err(error(
+        3906,
+        16,
+        format!(
+            "Failed to update database \"{}\" because the database is read-only.",
+            database.name
+        ),
+    )
+    .into())
+}
+
 /// Finds the table that a DML statement names.
 pub fn target_table(cx: &Cx<'_>, target: &ast::Target) -> Outcome<(ObjectRef, Reading)> {
     match target {
@@ -79,18 +95,7 @@ impl Writer {
     /// Locks the table for writing and binds its expressions.
     pub fn open(cx: &mut Cx<'_>, at: ObjectRef, reading: Reading) -> Outcome<Self> {
         refuse_when_doomed(cx)?;
-        let database = cx.held.database(at.database);
-        if database.read_only {
-            return Err(error(
-                3906,
-                16,
-                format!(
-                    "Failed to update database \"{}\" because the database is read-only.",
-                    database.name
-                ),
-            )
-            .into());
-        }
+        refuse_when_read_only(cx, at)?;
         cx.transaction();
         lock_table(
             at,

@@ -10,6 +10,7 @@ use crate::engine::{catalog, collation::Collate, ddl, types};
 use crate::session::{Event, Param, SqlError};
 use crate::sql::{self, ast};
 use crate::value::{SqlType, Value};
+use std::sync::Arc;
 
 mod applock;
 
@@ -232,27 +233,8 @@ pub fn parameter_frame(
     let mut outputs = Vec::new();
     let mut used = vec![false; arguments.len()];
     for (position, parameter) in declared.iter().enumerate() {
-        let (ty, collate) = {
-            let locked = cx.held.is_locked();
-            cx.held.lock();
-            let ty = Binder::new(cx).type_of(&parameter.ty);
-            let collate = cx.held.database(cx.ses.database).collate.clone();
-            if !locked {
-                cx.held.unlock();
-            }
-            (ty?.0, collate)
-        };
-        let by_name = arguments.iter().position(|argument| {
-            argument
-                .name
-                .as_deref()
-                .is_some_and(|name| !name.is_empty() && name.eq_ignore_ascii_case(&parameter.name))
-        });
-        let by_place = arguments
-            .get(position)
-            .filter(|argument| argument.name.as_deref().is_none_or(str::is_empty))
-            .map(|_| position);
-        let found = by_name.or(by_place);
+        let (ty, collate) = parameter_type(cx, &parameter.ty)?;
+        let found = argument_of(arguments, position, &parameter.name);
         let value = match (found, &parameter.default) {
             (Some(at), _) => {
                 used[at] = true;
@@ -294,6 +276,33 @@ pub fn parameter_frame(
         )));
     }
     Ok((frame, outputs))
+}
+
+/// A declared type, and the database's collation.
+fn parameter_type(cx: &mut Cx<'_>, declared: &ast::TypeName) -> Outcome<(SqlType, Arc<Collate>)> {
+    let locked = cx.held.is_locked();
+    cx.held.lock();
+    let ty = Binder::new(cx).type_of(declared);
+    let collate = cx.held.database(cx.ses.database).collate.clone();
+    if !locked {
+        cx.held.unlock();
+    }
+    Ok((ty?.0, collate))
+}
+
+/// The argument of a parameter: by its name, else the one without a name in its place.
+fn argument_of(arguments: &[Argument], position: usize, name: &str) -> Option<usize> {
+    let by_name = arguments.iter().position(|argument| {
+        argument
+            .name
+            .as_deref()
+            .is_some_and(|given| !given.is_empty() && given.eq_ignore_ascii_case(name))
+    });
+    by_name.or_else(|| {
+        let in_place = arguments.get(position)?;
+        let is_unnamed = in_place.name.as_deref().is_none_or(str::is_empty);
+        is_unnamed.then_some(position)
+    })
 }
 
 fn execute_sql(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome<(i32, Outputs)> {

@@ -105,15 +105,7 @@ pub(super) fn read_bytes(bytes: &[u8], ty: &WireType) -> Parsed<Value> {
         SqlType::Date => Ok(Value::Date(days(bytes)?)),
         SqlType::Time(scale) => Ok(Value::Time(time(bytes, *scale)?)),
         SqlType::DateTime => datetime(exact(bytes, &ty.ty)?),
-        SqlType::SmallDateTime => {
-            let [a, b, c, d] = exact(bytes, &ty.ty)?;
-            let minutes = u16::from_le_bytes([c, d]);
-            if minutes >= 1440 {
-                return Err(ParseError::bad("a smalldatetime past the day's end"));
-            }
-            let days = u16::from_le_bytes([a, b]);
-            Ok(Value::SmallDateTime { days, minutes })
-        }
+        SqlType::SmallDateTime => smalldatetime(exact(bytes, &ty.ty)?),
         SqlType::DateTime2(scale) => {
             let (clock, date) = split_date(bytes, *scale)?;
             let ticks = time(clock, *scale)?;
@@ -131,12 +123,7 @@ pub(super) fn read_bytes(bytes: &[u8], ty: &WireType) -> Parsed<Value> {
             Ok(Value::Str(units(bytes)?.into()))
         }
         SqlType::NVarChar(None) | SqlType::NText => Ok(Value::Str(units(bytes)?.into())),
-        SqlType::Xml => {
-            let units = units(bytes)?;
-            // A byte order mark is no part of the document.
-            let text = units.strip_prefix(&[0xFEFF]).unwrap_or(&units);
-            Ok(Value::Str(text.into()))
-        }
+        SqlType::Xml => xml(bytes),
         SqlType::Binary(length) | SqlType::VarBinary(Some(length)) => {
             too_long(1, *length)?;
             Ok(Value::Bytes(bytes.into()))
@@ -150,6 +137,22 @@ pub(super) fn read_bytes(bytes: &[u8], ty: &WireType) -> Parsed<Value> {
         SqlType::UniqueIdentifier => Ok(Value::Guid(exact(bytes, &ty.ty)?)),
         SqlType::SqlVariant => Err(ParseError::bad("a sql_variant inside a sql_variant")),
     }
+}
+
+fn smalldatetime([a, b, c, d]: [u8; 4]) -> Parsed<Value> {
+    let minutes = u16::from_le_bytes([c, d]);
+    if minutes >= 1440 {
+        return Err(ParseError::bad("a smalldatetime past the day's end"));
+    }
+    let days = u16::from_le_bytes([a, b]);
+    Ok(Value::SmallDateTime { days, minutes })
+}
+
+/// A byte order mark is no part of the document.
+fn xml(bytes: &[u8]) -> Parsed<Value> {
+    let units = units(bytes)?;
+    let text = units.strip_prefix(&[0xFEFF]).unwrap_or(&units);
+    Ok(Value::Str(text.into()))
 }
 
 fn exact<const N: usize>(bytes: &[u8], ty: &SqlType) -> Parsed<[u8; N]> {

@@ -98,25 +98,10 @@ impl Binder<'_, '_> {
                 return self.bits(op, left, right);
             }
         };
-        let legacy = |ty: &SqlType| matches!(ty, SqlType::DateTime | SqlType::SmallDateTime);
-        if (legacy(&left.ty) || legacy(&right.ty))
+        if (is_legacy(&left.ty) || is_legacy(&right.ty))
             && matches!(op, BinaryOp::Add | BinaryOp::Subtract)
         {
-            let ty = types::common(&left.ty, &right.ty)?;
-            if !legacy(&ty) {
-                return Err(clash(&left.ty, &right.ty, op).into());
-            }
-            let (date, days) = (
-                cast(left, &SqlType::DateTime),
-                cast(right, &SqlType::DateTime),
-            );
-            let kind = Kind::AddDays {
-                date: Box::new(date),
-                days: Box::new(days),
-                subtract: op == BinaryOp::Subtract,
-            };
-            let sum = plain(kind, SqlType::DateTime);
-            return Ok(cast(sum, &ty));
+            return add_days(op, left, right);
         }
         let common =
             types::common(&left.ty, &right.ty).map_err(|_| clash(&left.ty, &right.ty, op))?;
@@ -223,6 +208,31 @@ impl Binder<'_, '_> {
         }
         Ok(joined)
     }
+}
+
+fn is_legacy(ty: &SqlType) -> bool {
+    matches!(ty, SqlType::DateTime | SqlType::SmallDateTime)
+}
+
+/// A sum or a difference of the older times, where a number counts days.
+fn add_days(op: BinaryOp, left: Expr, right: Expr) -> Outcome<Expr> {
+    let ty = types::common(&left.ty, &right.ty)?;
+    if !is_legacy(&ty) {
+        return Err(clash(&left.ty, &right.ty, op).into());
+    }
+    let nullable = left.nullable || right.nullable;
+    let sum = Expr {
+        kind: Kind::AddDays {
+            date: Box::new(cast(left, &SqlType::DateTime)),
+            days: Box::new(cast(right, &SqlType::DateTime)),
+            subtract: op == BinaryOp::Subtract,
+        },
+        ty: SqlType::DateTime,
+        collate: None,
+        strength: Strength::Default,
+        nullable,
+    };
+    Ok(cast(sum, &ty))
 }
 
 pub(super) fn clash(left: &SqlType, right: &SqlType, op: BinaryOp) -> SqlError {

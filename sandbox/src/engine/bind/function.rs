@@ -45,59 +45,64 @@ impl Binder<'_, '_> {
             }
         };
         match name.as_str() {
-            "COALESCE" => {
-                let bound = args
-                    .iter()
-                    .map(|arg| self.expr(arg))
-                    .collect::<Outcome<Vec<_>>>()?;
-                let (ty, collate, strength) = self.unify(&bound.iter().collect::<Vec<_>>())?;
-                let nullable = bound.iter().all(|arg| arg.nullable);
-                let list = bound.into_iter().map(|arg| cast(arg, &ty)).collect();
-                Ok(Expr {
-                    kind: Kind::Coalesce(list),
-                    ty,
-                    collate,
-                    strength,
-                    nullable,
-                })
-            }
+            "COALESCE" => self.coalesce_call(args),
             "ISNULL" => self.is_null_call(args),
-            "NULLIF" => {
-                let [left, right] = args else {
-                    return Err(arguments(&name, "2").into());
-                };
-                let (left, right) = (self.expr(left)?, self.expr(right)?);
-                let cond = self.compare(ast::CompareOp::Equal, left.clone(), right)?;
-                let (ty, collate, strength) =
-                    (left.ty.clone(), left.collate.clone(), left.strength);
-                let whens = vec![(cond, Expr::constant(Value::Null, ty.clone()))];
-                Ok(Expr {
-                    kind: Kind::Case(whens, Some(Box::new(left))),
-                    ty,
-                    collate,
-                    strength,
-                    nullable: true,
-                })
-            }
-            "CHOOSE" => {
-                let Some((index, values)) = args.split_first() else {
-                    return Err(arguments(&name, "at least 2").into());
-                };
-                let index = self.expr(index)?;
-                let mut whens = Vec::new();
-                for (at, value) in values.iter().enumerate() {
-                    let place = Expr::constant(Value::Int(at as i32 + 1), SqlType::Int);
-                    let cond = self.compare(
-                        ast::CompareOp::Equal,
-                        cast(index.clone(), &SqlType::Int),
-                        place,
-                    )?;
-                    whens.push((cond, self.expr(value)?));
-                }
-                self.case(whens, None)
-            }
+            "NULLIF" => self.nullif_call(args),
+            "CHOOSE" => self.choose_call(args),
             _ => self.plain_call(&name, args, line),
         }
+    }
+
+    fn coalesce_call(&mut self, args: &[ast::Expr]) -> Outcome<Expr> {
+        let bound = args
+            .iter()
+            .map(|arg| self.expr(arg))
+            .collect::<Outcome<Vec<_>>>()?;
+        let (ty, collate, strength) = self.unify(&bound.iter().collect::<Vec<_>>())?;
+        let nullable = bound.iter().all(|arg| arg.nullable);
+        let list = bound.into_iter().map(|arg| cast(arg, &ty)).collect();
+        Ok(Expr {
+            kind: Kind::Coalesce(list),
+            ty,
+            collate,
+            strength,
+            nullable,
+        })
+    }
+
+    fn nullif_call(&mut self, args: &[ast::Expr]) -> Outcome<Expr> {
+        let [left, right] = args else {
+            return Err(arguments("NULLIF", "2").into());
+        };
+        let (left, right) = (self.expr(left)?, self.expr(right)?);
+        let cond = self.compare(ast::CompareOp::Equal, left.clone(), right)?;
+        let (ty, collate, strength) = (left.ty.clone(), left.collate.clone(), left.strength);
+        let whens = vec![(cond, Expr::constant(Value::Null, ty.clone()))];
+        Ok(Expr {
+            kind: Kind::Case(whens, Some(Box::new(left))),
+            ty,
+            collate,
+            strength,
+            nullable: true,
+        })
+    }
+
+    fn choose_call(&mut self, args: &[ast::Expr]) -> Outcome<Expr> {
+        let Some((index, values)) = args.split_first() else {
+            return Err(arguments("CHOOSE", "at least 2").into());
+        };
+        let index = self.expr(index)?;
+        let mut whens = Vec::new();
+        for (at, value) in values.iter().enumerate() {
+            let place = Expr::constant(Value::Int(at as i32 + 1), SqlType::Int);
+            let cond = self.compare(
+                ast::CompareOp::Equal,
+                cast(index.clone(), &SqlType::Int),
+                place,
+            )?;
+            whens.push((cond, self.expr(value)?));
+        }
+        self.case(whens, None)
     }
 
     fn is_null_call(&mut self, args: &[ast::Expr]) -> Outcome<Expr> {

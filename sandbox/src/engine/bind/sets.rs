@@ -55,38 +55,9 @@ impl Binder<'_, '_> {
                 hidden: false,
             });
         }
-        let width = columns.len();
-        let (left, right) = (
-            projected(left.plan, left_exprs),
-            projected(right.plan, right_exprs),
-        );
-        let (left, right) = (Box::new(left), Box::new(right));
-        let collates = columns
-            .iter()
-            .map(|column| column.collate.clone())
-            .collect::<Vec<_>>();
-        let distinct = |node| Plan {
-            node,
-            width,
-            collates: collates.clone(),
-        };
-        let plan = match op {
-            SetOp::UnionAll => Plan::new(Node::UnionAll(left, right), width),
-            SetOp::Union => distinct(Node::Distinct(Box::new(Plan::new(
-                Node::UnionAll(left, right),
-                width,
-            )))),
-            SetOp::Except => distinct(Node::Subtract {
-                left,
-                right,
-                keep: false,
-            }),
-            SetOp::Intersect => distinct(Node::Subtract {
-                left,
-                right,
-                keep: true,
-            }),
-        };
+        let left = projected(left.plan, left_exprs);
+        let right = projected(right.plan, right_exprs);
+        let plan = combined(op, left, right, &columns);
         Ok(Bound {
             plan,
             columns,
@@ -161,6 +132,38 @@ pub fn column_expr(at: usize, column: &OutColumn) -> Expr {
         column.collate.clone(),
         column.nullable,
     )
+}
+
+/// The plan of an operation on two sides of the same columns.
+fn combined(op: SetOp, left: Plan, right: Plan, columns: &[OutColumn]) -> Plan {
+    let width = columns.len();
+    let (left, right) = (Box::new(left), Box::new(right));
+    let collates = columns
+        .iter()
+        .map(|column| column.collate.clone())
+        .collect::<Vec<_>>();
+    let distinct = |node| Plan {
+        node,
+        width,
+        collates: collates.clone(),
+    };
+    match op {
+        SetOp::UnionAll => Plan::new(Node::UnionAll(left, right), width),
+        SetOp::Union => distinct(Node::Distinct(Box::new(Plan::new(
+            Node::UnionAll(left, right),
+            width,
+        )))),
+        SetOp::Except => distinct(Node::Subtract {
+            left,
+            right,
+            keep: false,
+        }),
+        SetOp::Intersect => distinct(Node::Subtract {
+            left,
+            right,
+            keep: true,
+        }),
+    }
 }
 
 pub fn projected(plan: Plan, exprs: Vec<Expr>) -> Plan {

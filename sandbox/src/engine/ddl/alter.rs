@@ -254,39 +254,7 @@ fn alter_column(
             .column(&name.text)
             .ok_or_else(|| missing_column(&table.def, &name.text))?;
         let old = table.def.columns[ordinal].clone();
-        if old.ty == SqlType::RowVersion || old.computed.is_some() {
-            return Err(error(
-                4928,
-                16,
-                format!(
-                    "Cannot alter column '{}' because it is '{}'.",
-                    name.text,
-                    if old.computed.is_some() {
-                        "COMPUTED"
-                    } else {
-                        "timestamp"
-                    }
-                ),
-            )
-            .into());
-        }
-        let used = table
-            .def
-            .indexes
-            .iter()
-            .any(|index| index.columns.iter().any(|(at, _)| *at == ordinal));
-        let grows = std::mem::discriminant(&old.ty) == std::mem::discriminant(&new_ty)
-            && types::length(&new_ty).unwrap_or(u16::MAX)
-                >= types::length(&old.ty).unwrap_or(u16::MAX)
-            && types::precision_scale(&new_ty) == types::precision_scale(&old.ty);
-        if used && !grows {
-            return Err(error(
-                5074,
-                16,
-                format!("The object is dependent on column '{}'.", name.text),
-            )
-            .into());
-        }
+        check_alter(&table.def, ordinal, &new_ty, &name.text)?;
         edit(table, |def| {
             let column = &mut def.columns[ordinal];
             column.ty = new_ty.clone();
@@ -313,6 +281,42 @@ fn alter_column(
         })?;
         validate(cx, at, table, true)
     })
+}
+
+/// Refuses a column that cannot change its type, or not to this one.
+fn check_alter(def: &TableDef, ordinal: usize, new_ty: &SqlType, name: &str) -> Outcome<()> {
+    let old = &def.columns[ordinal];
+    if old.ty == SqlType::RowVersion || old.computed.is_some() {
+        return Err(error(
+            4928,
+            16,
+            format!(
+                "Cannot alter column '{name}' because it is '{}'.",
+                if old.computed.is_some() {
+                    "COMPUTED"
+                } else {
+                    "timestamp"
+                }
+            ),
+        )
+        .into());
+    }
+    let used = def
+        .indexes
+        .iter()
+        .any(|index| index.columns.iter().any(|(at, _)| *at == ordinal));
+    let grows = std::mem::discriminant(&old.ty) == std::mem::discriminant(new_ty)
+        && types::length(new_ty).unwrap_or(u16::MAX) >= types::length(&old.ty).unwrap_or(u16::MAX)
+        && types::precision_scale(new_ty) == types::precision_scale(&old.ty);
+    if used && !grows {
+        return Err(error(
+            5074,
+            16,
+            format!("The object is dependent on column '{name}'."),
+        )
+        .into());
+    }
+    Ok(())
 }
 
 fn missing_column(def: &TableDef, name: &str) -> crate::session::SqlError {
@@ -353,46 +357,7 @@ fn drop_column(cx: &mut Cx<'_>, at: ObjectRef, name: &ast::Ident, if_exists: boo
             .into());
         };
         let def = &table.def;
-        let text_of = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
-        let wanted = format!("text: \"{}\"", name.text.to_lowercase());
-        let dependent = def
-            .indexes
-            .iter()
-            .find(|index| {
-                index.columns.iter().any(|(at, _)| *at == ordinal)
-                    || index.include.contains(&ordinal)
-            })
-            .map(|index| index.name.clone())
-            .or_else(|| {
-                def.foreign_keys
-                    .iter()
-                    .find(|key| key.columns.contains(&ordinal))
-                    .map(|key| key.name.clone())
-            })
-            .or_else(|| {
-                def.columns[ordinal]
-                    .default
-                    .as_ref()
-                    .map(|default| default.name.clone())
-            })
-            .or_else(|| {
-                def.checks
-                    .iter()
-                    .find(|check| text_of(&check.condition).contains(&wanted))
-                    .map(|check| check.name.clone())
-            })
-            .or_else(|| {
-                def.columns
-                    .iter()
-                    .find(|column| {
-                        column
-                            .computed
-                            .as_ref()
-                            .is_some_and(|computed| text_of(&computed.expr).contains(&wanted))
-                    })
-                    .map(|column| column.name.clone())
-            });
-        if let Some(object) = dependent {
+        if let Some(object) = dependent_on(def, ordinal) {
             return Err(error(
                 5074,
                 16,
@@ -415,26 +380,7 @@ fn drop_column(cx: &mut Cx<'_>, at: ObjectRef, name: &ast::Ident, if_exists: boo
             )
             .into());
         }
-        edit(table, |def| {
-            def.columns.remove(ordinal);
-            let moved = |at: &mut usize| {
-                if *at > ordinal {
-                    *at -= 1;
-                }
-            };
-            for index in &mut def.indexes {
-                index.columns.iter_mut().for_each(|(at, _)| moved(at));
-                index.include.iter_mut().for_each(moved);
-            }
-            def.foreign_keys
-                .iter_mut()
-                .for_each(|key| key.columns.iter_mut().for_each(moved));
-            def.statistics
-                .retain(|statistics| !statistics.columns.contains(&ordinal));
-            def.statistics
-                .iter_mut()
-                .for_each(|statistics| statistics.columns.iter_mut().for_each(moved));
-        });
+        edit(table, |def| remove_column(def, ordinal));
         table.reshape(stamp, |row| -> Outcome<Row> {
             let mut new = row.to_vec();
             new.remove(ordinal);
@@ -443,6 +389,68 @@ fn drop_column(cx: &mut Cx<'_>, at: ObjectRef, name: &ast::Ident, if_exists: boo
         table.reindex();
         Ok(())
     })
+}
+
+/// What needs a column: an index, a constraint or a computed column.
+fn dependent_on(def: &TableDef, ordinal: usize) -> Option<String> {
+    let text_of = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
+    let wanted = format!("text: \"{}\"", def.columns[ordinal].name.to_lowercase());
+    def.indexes
+        .iter()
+        .find(|index| {
+            index.columns.iter().any(|(at, _)| *at == ordinal) || index.include.contains(&ordinal)
+        })
+        .map(|index| index.name.clone())
+        .or_else(|| {
+            def.foreign_keys
+                .iter()
+                .find(|key| key.columns.contains(&ordinal))
+                .map(|key| key.name.clone())
+        })
+        .or_else(|| {
+            def.columns[ordinal]
+                .default
+                .as_ref()
+                .map(|default| default.name.clone())
+        })
+        .or_else(|| {
+            def.checks
+                .iter()
+                .find(|check| text_of(&check.condition).contains(&wanted))
+                .map(|check| check.name.clone())
+        })
+        .or_else(|| {
+            def.columns
+                .iter()
+                .find(|column| {
+                    column
+                        .computed
+                        .as_ref()
+                        .is_some_and(|computed| text_of(&computed.expr).contains(&wanted))
+                })
+                .map(|column| column.name.clone())
+        })
+}
+
+fn remove_column(def: &mut TableDef, ordinal: usize) {
+    def.columns.remove(ordinal);
+    let moved = |at: &mut usize| {
+        if *at > ordinal {
+            *at -= 1;
+        }
+    };
+    for index in &mut def.indexes {
+        index.columns.iter_mut().for_each(|(at, _)| moved(at));
+        index.include.iter_mut().for_each(moved);
+    }
+    def.foreign_keys
+        .iter_mut()
+        .for_each(|key| key.columns.iter_mut().for_each(moved));
+    def.statistics
+        .retain(|statistics| !statistics.columns.contains(&ordinal));
+    def.statistics
+        .iter_mut()
+        .for_each(|statistics| statistics.columns.iter_mut().for_each(moved));
 }
 
 fn drop_constraint(

@@ -79,10 +79,35 @@ fn drop_object(
         };
     };
     permissions::check(cx, at, "ALTER")?;
+    check_drop(cx, statement.kind, name, at)?;
+    cx.acquire(Resource::Table(at), Mode::SchemaModify, Owner::Transaction)?;
+    let object = cx.held.databases[at.database].objects.get(&at.id);
+    let (schema, shown) = object.map_or((1, String::new()), |object| {
+        (object.schema_id(), object.name().to_string())
+    });
+    if !shown.starts_with('#') || shown.starts_with("##") {
+        let place = Place {
+            database: at.database,
+            schema,
+            name: shown,
+        };
+        lock_name(cx, &place)?;
+        set_name(cx, &place, None);
+    }
+    let old = cx.held.databases[at.database].objects.remove(&at.id);
+    cx.transaction().undo.push(Undo::Object {
+        at,
+        old: old.map(Box::new),
+    });
+    Ok(())
+}
+
+/// Refuses an object of another kind, and a table that foreign keys refer to.
+fn check_drop(cx: &Cx<'_>, kind: ObjectKind, name: &ast::ObjectName, at: ObjectRef) -> Outcome<()> {
     let fits = match cx.held.databases[at.database].objects.get(&at.id) {
-        Some(Object::Table(_)) => statement.kind == ObjectKind::Table,
-        Some(Object::View(_)) => statement.kind == ObjectKind::View,
-        Some(Object::Sequence(_)) => statement.kind == ObjectKind::Sequence,
+        Some(Object::Table(_)) => kind == ObjectKind::Table,
+        Some(Object::View(_)) => kind == ObjectKind::View,
+        Some(Object::Sequence(_)) => kind == ObjectKind::Sequence,
         None => false,
     };
     if !fits {
@@ -91,7 +116,7 @@ fn drop_object(
             16,
             format!(
                 "Cannot use DROP {} with '{name}' because it is another kind of object.",
-                word(statement.kind).to_uppercase()
+                word(kind).to_uppercase()
             ),
         )
         .into());
@@ -115,25 +140,6 @@ fn drop_object(
         )
         .into());
     }
-    cx.acquire(Resource::Table(at), Mode::SchemaModify, Owner::Transaction)?;
-    let object = cx.held.databases[at.database].objects.get(&at.id);
-    let (schema, shown) = object.map_or((1, String::new()), |object| {
-        (object.schema_id(), object.name().to_string())
-    });
-    if !shown.starts_with('#') || shown.starts_with("##") {
-        let place = Place {
-            database: at.database,
-            schema,
-            name: shown,
-        };
-        lock_name(cx, &place)?;
-        set_name(cx, &place, None);
-    }
-    let old = cx.held.databases[at.database].objects.remove(&at.id);
-    cx.transaction().undo.push(Undo::Object {
-        at,
-        old: old.map(Box::new),
-    });
     Ok(())
 }
 

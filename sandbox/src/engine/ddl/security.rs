@@ -249,16 +249,20 @@ pub fn alter_role(cx: &mut Cx<'_>, change: &ast::AlterRole) -> Outcome<()> {
     Ok(())
 }
 
-pub fn permission(cx: &mut Cx<'_>, statement: &ast::Permission) -> Outcome<()> {
-    owner_only(cx)?;
-    let slot = cx.ses.database;
-    let securable = match &statement.on {
-        None => SecurableRef::Database,
-        Some(on) => match on.class {
-            SecurableClass::Object => SecurableRef::Object(Binder::new(cx).object(&on.name)?.id),
-            SecurableClass::Schema => {
-                let name = on.name.object();
-                let schema = cx.held.database(slot).schema(name).ok_or_else(|| {
+/// What a permission is on.
+fn securable(cx: &Cx<'_>, on: Option<&ast::Securable>) -> Outcome<SecurableRef> {
+    let Some(on) = on else {
+        return Ok(SecurableRef::Database);
+    };
+    Ok(match on.class {
+        SecurableClass::Object => SecurableRef::Object(Binder::new(cx).object(&on.name)?.id),
+        SecurableClass::Schema => {
+            let name = on.name.object();
+            let schema = cx
+                .held
+                .database(cx.ses.database)
+                .schema(name)
+                .ok_or_else(|| {
                     error(
                         15151,
                         16,
@@ -268,17 +272,22 @@ pub fn permission(cx: &mut Cx<'_>, statement: &ast::Permission) -> Outcome<()> {
                         ),
                     )
                 })?;
-                SecurableRef::Schema(schema.id)
-            }
-            SecurableClass::Database => SecurableRef::Database,
-            SecurableClass::Type
-            | SecurableClass::User
-            | SecurableClass::Role
-            | SecurableClass::Login => {
-                return Err(unsupported("GRANT on this class of securable").into());
-            }
-        },
-    };
+            SecurableRef::Schema(schema.id)
+        }
+        SecurableClass::Database => SecurableRef::Database,
+        SecurableClass::Type
+        | SecurableClass::User
+        | SecurableClass::Role
+        | SecurableClass::Login => {
+            return Err(unsupported("GRANT on this class of securable").into());
+        }
+    })
+}
+
+pub fn permission(cx: &mut Cx<'_>, statement: &ast::Permission) -> Outcome<()> {
+    owner_only(cx)?;
+    let slot = cx.ses.database;
+    let securable = securable(cx, statement.on.as_ref())?;
     let by_column = statement
         .permissions
         .iter()

@@ -6,7 +6,7 @@ use crate::engine::bind::{Binder, OutColumn};
 use crate::engine::context::Cx;
 use crate::engine::expr::Expr;
 use crate::engine::fault::{Outcome, error, invalid_column};
-use crate::engine::schema::{ObjectRef, Row};
+use crate::engine::schema::{Column, ObjectRef, Row, TableDef};
 use crate::engine::{flow, permissions, types};
 use crate::sql::ast::{self, InsertSource, TriggerEvent, ValueOrDefault};
 use crate::value::{SqlType, Value};
@@ -134,31 +134,7 @@ pub fn columns(
                 column list of an INSERT. A column cannot be assigned more than one value in the same \
                 clause.", name.text)).into());
         }
-        let column = &def.columns[ordinal];
-        if column.identity.is_some() && !identity_insert {
-            return Err(error(
-                544,
-                16,
-                format!(
-                    "Cannot insert explicit value for identity column in table '{}' when \
-                IDENTITY_INSERT is set to OFF.",
-                    def.name
-                ),
-            )
-            .into());
-        }
-        if column.computed.is_some() {
-            return Err(error(
-                271,
-                16,
-                format!(
-                    "The column \"{}\" cannot be modified because it is either a computed \
-                column or is the result of a UNION operator.",
-                    column.name
-                ),
-            )
-            .into());
-        }
+        check_given(def, &def.columns[ordinal], identity_insert)?;
         out.push(ordinal);
     }
     if identity_insert
@@ -171,6 +147,35 @@ pub fn columns(
             identity column.", def.name)).into());
     }
     Ok(out)
+}
+
+/// Refuses a value for a column that the server fills.
+fn check_given(def: &TableDef, column: &Column, identity_insert: bool) -> Outcome<()> {
+    if column.identity.is_some() && !identity_insert {
+        return Err(error(
+            544,
+            16,
+            format!(
+                "Cannot insert explicit value for identity column in table '{}' when \
+                IDENTITY_INSERT is set to OFF.",
+                def.name
+            ),
+        )
+        .into());
+    }
+    if column.computed.is_some() {
+        return Err(error(
+            271,
+            16,
+            format!(
+                "The column \"{}\" cannot be modified because it is either a computed \
+                column or is the result of a UNION operator.",
+                column.name
+            ),
+        )
+        .into());
+    }
+    Ok(())
 }
 
 pub fn rowversion_given() -> crate::session::SqlError {

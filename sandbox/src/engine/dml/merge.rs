@@ -123,32 +123,11 @@ fn bind(
     binder.scopes.push(scope.clone());
     let mut on = Vec::new();
     binder.cond(&statement.on)?.conjuncts(&mut on);
-    let mut clauses = Vec::new();
-    for clause in &statement.clauses {
-        let condition = match &clause.condition {
-            Some(condition) => binder.cond(condition)?,
-            None => Cond::True,
-        };
-        let action = match &clause.action {
-            MergeAction::Delete => Action::Delete,
-            MergeAction::Update(set) => {
-                Action::Update(set_items(&mut binder, set, &writer.def, target.start)?)
-            }
-            MergeAction::Insert { columns, values } => Action::Insert(insert_items(
-                &mut binder,
-                cx,
-                writer,
-                columns,
-                values.as_deref(),
-                at,
-            )?),
-        };
-        clauses.push(Clause {
-            when: clause.when,
-            condition,
-            action,
-        });
-    }
+    let clauses = statement
+        .clauses
+        .iter()
+        .map(|clause| bind_clause(&mut binder, cx, writer, clause, at, target.start))
+        .collect::<Outcome<Vec<Clause>>>()?;
     let tree = Tree::Join {
         kind: ast::JoinKind::Left,
         left: Box::new(source),
@@ -156,10 +135,8 @@ fn bind(
         on,
     };
     let joined = binder.plan_tree(tree, Vec::new())?;
-    let by_source = clauses
-        .iter()
-        .any(|clause| clause.when == MergeWhen::NotMatchedBySource);
-    let target_rows = if by_source {
+    let by_source = |clause: &Clause| clause.when == MergeWhen::NotMatchedBySource;
+    let target_rows = if clauses.iter().any(by_source) {
         let mut alone = Binder::new(cx);
         alone.wanted = Some(Wanted::Table(at));
         let tree = alone.base_table(at, &name, schema, reading, &mut Scope::default())?;
@@ -173,6 +150,34 @@ fn bind(
         scope,
         target,
         clauses,
+    })
+}
+
+/// `start`: where the target's columns begin.
+fn bind_clause(
+    binder: &mut Binder<'_, '_>,
+    cx: &Cx<'_>,
+    writer: &Writer,
+    clause: &ast::MergeClause,
+    at: ObjectRef,
+    start: usize,
+) -> Outcome<Clause> {
+    let condition = match &clause.condition {
+        Some(condition) => binder.cond(condition)?,
+        None => Cond::True,
+    };
+    let action = match &clause.action {
+        MergeAction::Delete => Action::Delete,
+        MergeAction::Update(set) => Action::Update(set_items(binder, set, &writer.def, start)?),
+        MergeAction::Insert { columns, values } => {
+            let values = values.as_deref();
+            Action::Insert(insert_items(binder, cx, writer, columns, values, at)?)
+        }
+    };
+    Ok(Clause {
+        when: clause.when,
+        condition,
+        action,
     })
 }
 

@@ -48,28 +48,7 @@ pub fn store(
         return Ok(Value::Null);
     }
     if !types::implicit(from, &column.ty) && *from != SqlType::SqlVariant {
-        let can = types::explicit(from, &column.ty);
-        let (number, text) = if can {
-            (
-                257,
-                format!(
-                    "Implicit conversion from data type {} to {} is not allowed. Use the CONVERT function to run this \
-                        query.",
-                    types::name(from),
-                    types::name(&column.ty)
-                ),
-            )
-        } else {
-            (
-                206,
-                format!(
-                    "Operand type clash: {} is incompatible with {}",
-                    types::name(from),
-                    types::name(&column.ty)
-                ),
-            )
-        };
-        return Err(error(number, 16, text));
+        return Err(clash(from, &column.ty));
     }
     let server;
     let collate = match &column.collate {
@@ -86,6 +65,38 @@ pub fn store(
         collate,
         dateformat,
     };
+    check_length(value, column, collate)?;
+    convert(value, conversion)
+}
+
+/// A conversion that is not made without being asked.
+fn clash(from: &SqlType, to: &SqlType) -> SqlError {
+    let can = types::explicit(from, to);
+    let (number, text) = if can {
+        (
+            257,
+            format!(
+                "Implicit conversion from data type {} to {} is not allowed. Use the CONVERT function to run this \
+                    query.",
+                types::name(from),
+                types::name(to)
+            ),
+        )
+    } else {
+        (
+            206,
+            format!(
+                "Operand type clash: {} is incompatible with {}",
+                types::name(from),
+                types::name(to)
+            ),
+        )
+    };
+    error(number, 16, text)
+}
+
+/// Refuses a value that is longer than the column without its trailing spaces or zero bytes.
+fn check_length(value: &Value, column: &Column, collate: &Collate) -> Result<(), SqlError> {
     if let (Value::Str(units), Some(limit)) = (value, types::length(&column.ty))
         && types::is_character(&column.ty)
     {
@@ -124,7 +135,7 @@ pub fn store(
             return Err(truncated(column, ""));
         }
     }
-    convert(value, conversion)
+    Ok(())
 }
 
 pub(super) fn truncated(column: &Column, text: &str) -> SqlError {

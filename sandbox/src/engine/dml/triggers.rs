@@ -3,7 +3,7 @@
 use crate::engine::context::{Cx, Frame, TriggerRows};
 use crate::engine::fault::{Outcome, error};
 use crate::engine::flow;
-use crate::engine::schema::{ObjectRef, Row};
+use crate::engine::schema::{ObjectRef, Row, Trigger};
 use crate::sql::ast::TriggerEvent;
 use std::sync::Arc;
 
@@ -43,44 +43,48 @@ pub fn fire(
     });
     for trigger in matching {
         // A trigger does not set itself off again (RECURSIVE_TRIGGERS is off).
-        let running = cx.ses.frames.iter().any(|frame| {
-            frame
-                .trigger
-                .as_ref()
-                .is_some_and(|rows| rows.table == table)
-                && frame.names.contains_key(&trigger_mark(trigger.id))
-        });
-        if running {
-            continue;
+        if !is_running(cx, table, trigger) {
+            run(cx, trigger, &rows)?;
         }
-        let mut frame = Frame {
-            trigger: Some(rows.clone()),
-            ..Frame::default()
-        };
-        frame.names.insert(trigger_mark(trigger.id), usize::MAX);
-        let saved = (
-            cx.ses.settings.clone(),
-            cx.ses.row_count,
-            cx.ses.last_identity,
-        );
-        cx.ses.frames.push(frame);
-        cx.ses.nest_level += 1;
-        cx.atomic += 1;
-        let database = std::mem::replace(&mut cx.ses.database, table.database);
-        let outer = std::mem::take(&mut cx.outer);
-        let cache = std::mem::take(&mut cx.cache);
-        let result = flow::run_trigger(cx, &trigger.body);
-        cx.outer = outer;
-        cx.cache = cache;
-        cx.ses.database = database;
-        cx.atomic -= 1;
-        cx.ses.nest_level -= 1;
-        flow::drop_frame(cx);
-        cx.ses.settings = saved.0;
-        cx.ses.row_count = saved.1;
-        result?;
     }
     Ok(())
+}
+
+fn is_running(cx: &Cx<'_>, table: ObjectRef, trigger: &Trigger) -> bool {
+    cx.ses.frames.iter().any(|frame| {
+        frame
+            .trigger
+            .as_ref()
+            .is_some_and(|rows| rows.table == table)
+            && frame.names.contains_key(&trigger_mark(trigger.id))
+    })
+}
+
+/// Runs one trigger in a frame of its own, and restores what it may change of the session.
+fn run(cx: &mut Cx<'_>, trigger: &Trigger, rows: &Arc<TriggerRows>) -> Outcome<()> {
+    let mut frame = Frame {
+        trigger: Some(rows.clone()),
+        ..Frame::default()
+    };
+    frame.names.insert(trigger_mark(trigger.id), usize::MAX);
+    let settings = cx.ses.settings.clone();
+    let row_count = cx.ses.row_count;
+    cx.ses.frames.push(frame);
+    cx.ses.nest_level += 1;
+    cx.atomic += 1;
+    let database = std::mem::replace(&mut cx.ses.database, rows.table.database);
+    let outer = std::mem::take(&mut cx.outer);
+    let cache = std::mem::take(&mut cx.cache);
+    let result = flow::run_trigger(cx, &trigger.body);
+    cx.outer = outer;
+    cx.cache = cache;
+    cx.ses.database = database;
+    cx.atomic -= 1;
+    cx.ses.nest_level -= 1;
+    flow::drop_frame(cx);
+    cx.ses.settings = settings;
+    cx.ses.row_count = row_count;
+    result
 }
 
 /// A name that no variable can have.

@@ -10,7 +10,7 @@ use crate::engine::fault::{Outcome, error, invalid_column, unsupported};
 use crate::engine::locks::{Mode, Owner, Resource};
 use crate::engine::permissions;
 use crate::engine::plan::{Plan, Reading};
-use crate::engine::schema::{Object, ObjectRef, Row, TableDef, same_name};
+use crate::engine::schema::{Column, Object, ObjectRef, Row, TableDef, same_name};
 use crate::engine::state::Undo;
 use crate::sql::ast::{self, Assignment, TriggerEvent, ValueOrDefault};
 use crate::value::{SqlType, Value};
@@ -316,29 +316,7 @@ pub fn set_items(
                     .column(column.object())
                     .ok_or_else(|| invalid_column(column.object()))?;
                 let definition = &def.columns[ordinal];
-                if definition.identity.is_some() {
-                    return Err(error(
-                        8102,
-                        16,
-                        format!("Cannot update identity column '{}'.", definition.name),
-                    )
-                    .into());
-                }
-                if definition.computed.is_some() {
-                    return Err(error(
-                        271,
-                        16,
-                        format!(
-                            "The column \"{}\" cannot be modified because it is either a \
-                        computed column or is the result of a UNION operator.",
-                            definition.name
-                        ),
-                    )
-                    .into());
-                }
-                if definition.ty == SqlType::RowVersion {
-                    return Err(error(272, 16, "Cannot update a timestamp column.").into());
-                }
+                check_settable(definition)?;
                 if out.iter().any(|set| matches!(set, SetItem::Column { ordinal: other, .. } if *other == ordinal)) {
                     return Err(error(264, 16, format!("The column name '{}' is specified more than once in the SET \
                         clause or column list of an INSERT. A column cannot be assigned more than one value in the \
@@ -349,12 +327,7 @@ pub fn set_items(
                     ValueOrDefault::Value(value) => {
                         let mut bound = binder.expr(value)?;
                         if let Some(op) = op {
-                            let current = Expr::column(
-                                start + ordinal,
-                                definition.ty.clone(),
-                                definition.collate.clone(),
-                                true,
-                            );
+                            let current = current(definition, start + ordinal);
                             bound = binder.binary(*op, current, bound)?;
                         }
                         Some(bound)
@@ -384,6 +357,40 @@ pub fn set_items(
         }
     }
     Ok(out)
+}
+
+/// Refuses a column that only the server fills.
+fn check_settable(definition: &Column) -> Outcome<()> {
+    if definition.identity.is_some() {
+        return Err(error(
+            8102,
+            16,
+            format!("Cannot update identity column '{}'.", definition.name),
+        )
+        .into());
+    }
+    if definition.computed.is_some() {
+        return Err(error(
+            271,
+            16,
+            format!(
+                "The column \"{}\" cannot be modified because it is either a \
+            computed column or is the result of a UNION operator.",
+                definition.name
+            ),
+        )
+        .into());
+    }
+    if definition.ty == SqlType::RowVersion {
+        return Err(error(272, 16, "Cannot update a timestamp column.").into());
+    }
+    Ok(())
+}
+
+/// The value before the update, of a compound assignment.
+fn current(definition: &Column, at: usize) -> Expr {
+    let collate = definition.collate.clone();
+    Expr::column(at, definition.ty.clone(), collate, true)
 }
 
 fn variable_item(binder: &mut Binder<'_, '_>, name: &str, expr: Expr) -> Outcome<SetItem> {

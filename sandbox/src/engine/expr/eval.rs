@@ -219,80 +219,98 @@ pub fn arithmetic(
             let unscaled = decimal::compute(op, (*x, *s1), (*y, *s2), (precision, scale))?;
             Ok(Value::Decimal { unscaled, scale })
         }
-        (Value::Money(x), Value::Money(y)) => {
-            let (x, y) = (i128::from(*x), i128::from(*y));
-            let units = match op {
-                Arithmetic::Add => x + y,
-                Arithmetic::Subtract => x - y,
-                Arithmetic::Multiply => decimal::rescale(x * y, 8, 4).unwrap_or(i128::MAX),
-                Arithmetic::Divide if y == 0 => return Err(decimal::divide_by_zero()),
-                Arithmetic::Modulo if y == 0 => return Err(decimal::divide_by_zero()),
-                Arithmetic::Divide => x * 10_000 / y,
-                Arithmetic::Modulo => x % y,
-            };
-            let fits = match ty {
-                SqlType::SmallMoney => i32::try_from(units).is_ok(),
-                _ => i64::try_from(units).is_ok(),
-            };
-            if fits {
-                Ok(Value::Money(units as i64))
-            } else {
-                Err(overflow(types::name(ty)))
-            }
-        }
+        (Value::Money(x), Value::Money(y)) => money(op, i128::from(*x), i128::from(*y), ty),
         (Value::Float(_) | Value::Real(_), _) => {
             let (x, y) = (as_float(a).unwrap_or(0.0), as_float(b).unwrap_or(0.0));
-            let result = match op {
-                Arithmetic::Add => x + y,
-                Arithmetic::Subtract => x - y,
-                Arithmetic::Multiply => x * y,
-                Arithmetic::Divide if y == 0.0 => return Err(decimal::divide_by_zero()),
-                Arithmetic::Divide => x / y,
-                Arithmetic::Modulo => {
-                    return Err(error(
-                        402,
-                        16,
-                        "The data types float and float are incompatible in the modulo operator.",
-                    ));
-                }
-            };
-            let ok = if matches!(ty, SqlType::Real) {
-                (result as f32).is_finite()
-            } else {
-                result.is_finite()
-            };
-            if !ok {
-                return Err(overflow(types::name(ty)));
-            }
-            Ok(if matches!(ty, SqlType::Real) {
-                Value::Real(result as f32)
-            } else {
-                Value::Float(result)
-            })
+            float(op, x, y, ty)
         }
-        _ => {
-            let (Some(x), Some(y)) = (types::integer(a), types::integer(b)) else {
-                return Err(error(
-                    8117,
-                    16,
-                    format!(
-                        "Operand data type {} is invalid for this operator.",
-                        types::name(ty)
-                    ),
-                ));
-            };
-            let result = match op {
-                Arithmetic::Add => x + y,
-                Arithmetic::Subtract => x - y,
-                Arithmetic::Multiply => x * y,
-                Arithmetic::Divide if y == 0 => return Err(decimal::divide_by_zero()),
-                Arithmetic::Modulo if y == 0 => return Err(decimal::divide_by_zero()),
-                Arithmetic::Divide => x / y,
-                Arithmetic::Modulo => x % y,
-            };
-            types::fit_integer(result, ty).map_err(|_| overflow(types::name(ty)))
-        }
+        _ => integer(op, a, b, ty),
     }
+}
+
+/// Ten-thousandths.
+fn money(
+    op: Arithmetic,
+    x: i128,
+    y: i128,
+    ty: &SqlType,
+) -> Result<Value, crate::session::SqlError> {
+    let units = match op {
+        Arithmetic::Add => x + y,
+        Arithmetic::Subtract => x - y,
+        Arithmetic::Multiply => decimal::rescale(x * y, 8, 4).unwrap_or(i128::MAX),
+        Arithmetic::Divide if y == 0 => return Err(decimal::divide_by_zero()),
+        Arithmetic::Modulo if y == 0 => return Err(decimal::divide_by_zero()),
+        Arithmetic::Divide => x * 10_000 / y,
+        Arithmetic::Modulo => x % y,
+    };
+    let fits = match ty {
+        SqlType::SmallMoney => i32::try_from(units).is_ok(),
+        _ => i64::try_from(units).is_ok(),
+    };
+    if fits {
+        Ok(Value::Money(units as i64))
+    } else {
+        Err(overflow(types::name(ty)))
+    }
+}
+
+fn float(op: Arithmetic, x: f64, y: f64, ty: &SqlType) -> Result<Value, crate::session::SqlError> {
+    let result = match op {
+        Arithmetic::Add => x + y,
+        Arithmetic::Subtract => x - y,
+        Arithmetic::Multiply => x * y,
+        Arithmetic::Divide if y == 0.0 => return Err(decimal::divide_by_zero()),
+        Arithmetic::Divide => x / y,
+        Arithmetic::Modulo => {
+            return Err(error(
+                402,
+                16,
+                "The data types float and float are incompatible in the modulo operator.",
+            ));
+        }
+    };
+    let ok = if matches!(ty, SqlType::Real) {
+        (result as f32).is_finite()
+    } else {
+        result.is_finite()
+    };
+    if !ok {
+        return Err(overflow(types::name(ty)));
+    }
+    Ok(if matches!(ty, SqlType::Real) {
+        Value::Real(result as f32)
+    } else {
+        Value::Float(result)
+    })
+}
+
+fn integer(
+    op: Arithmetic,
+    a: &Value,
+    b: &Value,
+    ty: &SqlType,
+) -> Result<Value, crate::session::SqlError> {
+    let (Some(x), Some(y)) = (types::integer(a), types::integer(b)) else {
+        return Err(error(
+            8117,
+            16,
+            format!(
+                "Operand data type {} is invalid for this operator.",
+                types::name(ty)
+            ),
+        ));
+    };
+    let result = match op {
+        Arithmetic::Add => x + y,
+        Arithmetic::Subtract => x - y,
+        Arithmetic::Multiply => x * y,
+        Arithmetic::Divide if y == 0 => return Err(decimal::divide_by_zero()),
+        Arithmetic::Modulo if y == 0 => return Err(decimal::divide_by_zero()),
+        Arithmetic::Divide => x / y,
+        Arithmetic::Modulo => x % y,
+    };
+    types::fit_integer(result, ty).map_err(|_| overflow(types::name(ty)))
 }
 
 fn negate(value: Value, ty: &SqlType) -> Outcome<Value> {

@@ -40,59 +40,9 @@ pub fn set(cx: &mut Cx<'_>, option: &SetOption) -> Outcome<()> {
             cx.ses.settings.isolation = *level;
         }
         SetOption::TextSize(expr) => cx.ses.settings.text_size = number(cx, expr)? as i32,
-        SetOption::DateFirst(expr) => {
-            let first = number(cx, expr)?;
-            if !(1..=7).contains(&first) {
-                return Err(error(
-                    2744,
-                    16,
-                    format!(
-                        "The SET DATEFIRST statement failed because {first} is not a valid value."
-                    ),
-                )
-                .into());
-            }
-            cx.ses.settings.datefirst = first as u8;
-        }
-        SetOption::DateFormat(expr) => {
-            let format = word(cx, expr)?.to_ascii_lowercase();
-            if !matches!(
-                format.as_str(),
-                "mdy" | "dmy" | "ymd" | "ydm" | "myd" | "dym"
-            ) {
-                return Err(error(
-                    2741,
-                    16,
-                    format!("SET DATEFORMAT date order '{format}' is invalid."),
-                )
-                .into());
-            }
-            cx.ses.settings.dateformat = format.into();
-        }
-        SetOption::Language(expr) => {
-            let language = word(cx, expr)?;
-            let known = ["us_english", "english", "british", "british english"]
-                .contains(&language.to_ascii_lowercase().as_str());
-            if !known {
-                return Err(error(
-                    2740,
-                    16,
-                    format!(
-                        "SET LANGUAGE failed because '{language}' is not an official \
-                    language name or a language alias on this SQL Server."
-                    ),
-                )
-                .into());
-            }
-            let british = language.to_ascii_lowercase().starts_with("british");
-            cx.ses.settings.language = if british {
-                "British".into()
-            } else {
-                "us_english".into()
-            };
-            cx.ses.settings.dateformat = if british { "dmy".into() } else { "mdy".into() };
-            cx.ses.settings.datefirst = if british { 1 } else { 7 };
-        }
+        SetOption::DateFirst(expr) => return date_first(cx, expr),
+        SetOption::DateFormat(expr) => return date_format(cx, expr),
+        SetOption::Language(expr) => return language(cx, expr),
         SetOption::LockTimeout(expr) => {
             cx.ses.settings.lock_timeout = number(cx, expr)?.clamp(-1, i64::from(i32::MAX)) as i32
         }
@@ -107,6 +57,63 @@ pub fn set(cx: &mut Cx<'_>, option: &SetOption) -> Outcome<()> {
         }
         SetOption::QueryGovernorCostLimit(_) => {}
     }
+    Ok(())
+}
+
+fn date_first(cx: &mut Cx<'_>, expr: &ast::Expr) -> Outcome<()> {
+    let first = number(cx, expr)?;
+    if !(1..=7).contains(&first) {
+        return Err(error(
+            2744,
+            16,
+            format!("The SET DATEFIRST statement failed because {first} is not a valid value."),
+        )
+        .into());
+    }
+    cx.ses.settings.datefirst = first as u8;
+    Ok(())
+}
+
+fn date_format(cx: &mut Cx<'_>, expr: &ast::Expr) -> Outcome<()> {
+    let format = word(cx, expr)?.to_ascii_lowercase();
+    if !matches!(
+        format.as_str(),
+        "mdy" | "dmy" | "ymd" | "ydm" | "myd" | "dym"
+    ) {
+        return Err(error(
+            2741,
+            16,
+            format!("SET DATEFORMAT date order '{format}' is invalid."),
+        )
+        .into());
+    }
+    cx.ses.settings.dateformat = format.into();
+    Ok(())
+}
+
+fn language(cx: &mut Cx<'_>, expr: &ast::Expr) -> Outcome<()> {
+    let language = word(cx, expr)?;
+    let known = ["us_english", "english", "british", "british english"]
+        .contains(&language.to_ascii_lowercase().as_str());
+    if !known {
+        return Err(error(
+            2740,
+            16,
+            format!(
+                "SET LANGUAGE failed because '{language}' is not an official \
+            language name or a language alias on this SQL Server."
+            ),
+        )
+        .into());
+    }
+    let british = language.to_ascii_lowercase().starts_with("british");
+    cx.ses.settings.language = if british {
+        "British".into()
+    } else {
+        "us_english".into()
+    };
+    cx.ses.settings.dateformat = if british { "dmy".into() } else { "mdy".into() };
+    cx.ses.settings.datefirst = if british { 1 } else { 7 };
     Ok(())
 }
 

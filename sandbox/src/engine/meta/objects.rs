@@ -13,6 +13,13 @@ use crate::sql::ast;
 use crate::value::{SqlType, Value};
 use std::sync::Arc;
 
+/// What functions on identities answer.
+const IDENTITY: SqlType = SqlType::Decimal {
+    precision: 38,
+    scale: 0,
+    numeric: true,
+};
+
 pub fn register(out: &mut Vec<MetaFunction>) {
     let int = SqlType::Int;
     out.extend([
@@ -31,39 +38,9 @@ pub fn register(out: &mut Vec<MetaFunction>) {
         function("DB_NAME", 0..=1, &[SqlType::Int], NAME, db_name),
         function("COL_LENGTH", 2..=2, &[TEXT], SqlType::SmallInt, col_length),
         function("COL_NAME", 2..=2, &[SqlType::Int], NAME, col_name),
-        function(
-            "IDENT_CURRENT",
-            1..=1,
-            &[TEXT],
-            SqlType::Decimal {
-                precision: 38,
-                scale: 0,
-                numeric: true,
-            },
-            ident_current,
-        ),
-        function(
-            "IDENT_SEED",
-            1..=1,
-            &[TEXT],
-            SqlType::Decimal {
-                precision: 38,
-                scale: 0,
-                numeric: true,
-            },
-            ident_seed,
-        ),
-        function(
-            "IDENT_INCR",
-            1..=1,
-            &[TEXT],
-            SqlType::Decimal {
-                precision: 38,
-                scale: 0,
-                numeric: true,
-            },
-            ident_incr,
-        ),
+        function("IDENT_CURRENT", 1..=1, &[TEXT], IDENTITY, ident_current),
+        function("IDENT_SEED", 1..=1, &[TEXT], IDENTITY, ident_seed),
+        function("IDENT_INCR", 1..=1, &[TEXT], IDENTITY, ident_incr),
         function(
             "OBJECT_DEFINITION",
             1..=1,
@@ -170,46 +147,49 @@ fn object_id(cx: &mut Cx<'_>, args: &[Value]) -> Outcome<Value> {
         {
             continue;
         }
-        let is = |known: &str| same_name(known, wanted.object());
-        let found = def
-            .triggers
-            .iter()
-            .find(|trigger| is(&trigger.name))
-            .map(|trigger| (trigger.id, "TR"))
-            .or_else(|| {
-                let key = def
-                    .indexes
-                    .iter()
-                    .find(|index| is(&index.name) && index.constraint_id.is_some())?;
-                Some((key.constraint_id?, if key.primary { "PK" } else { "UQ" }))
-            })
-            .or_else(|| {
-                def.checks
-                    .iter()
-                    .find(|check| is(&check.name))
-                    .map(|check| (check.id, "C"))
-            })
-            .or_else(|| {
-                def.foreign_keys
-                    .iter()
-                    .find(|key| is(&key.name))
-                    .map(|key| (key.id, "F"))
-            })
-            .or_else(|| {
-                let default = def
-                    .columns
-                    .iter()
-                    .filter_map(|column| column.default.as_ref())
-                    .find(|default| is(&default.name))?;
-                Some((default.id, "D"))
-            });
-        if let Some((id, found)) = found
+        if let Some((id, found)) = part(def, wanted.object())
             && kind.as_deref().is_none_or(|kind| kind == found)
         {
             return Ok(Value::Int(id));
         }
     }
     Ok(Value::Null)
+}
+
+/// A trigger or constraint of a table by name: its id and the code of its kind.
+fn part(def: &TableDef, name: &str) -> Option<(i32, &'static str)> {
+    let is = |known: &str| same_name(known, name);
+    def.triggers
+        .iter()
+        .find(|trigger| is(&trigger.name))
+        .map(|trigger| (trigger.id, "TR"))
+        .or_else(|| {
+            let key = def
+                .indexes
+                .iter()
+                .find(|index| is(&index.name) && index.constraint_id.is_some())?;
+            Some((key.constraint_id?, if key.primary { "PK" } else { "UQ" }))
+        })
+        .or_else(|| {
+            def.checks
+                .iter()
+                .find(|check| is(&check.name))
+                .map(|check| (check.id, "C"))
+        })
+        .or_else(|| {
+            def.foreign_keys
+                .iter()
+                .find(|key| is(&key.name))
+                .map(|key| (key.id, "F"))
+        })
+        .or_else(|| {
+            let default = def
+                .columns
+                .iter()
+                .filter_map(|column| column.default.as_ref())
+                .find(|default| is(&default.name))?;
+            Some((default.id, "D"))
+        })
 }
 
 fn slot_of(cx: &Cx<'_>, id: Option<&Value>) -> Option<usize> {

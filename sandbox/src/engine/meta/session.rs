@@ -14,18 +14,24 @@ const WIDE: SqlType = SqlType::Decimal {
 };
 
 pub fn register(out: &mut Vec<MetaFunction>) {
-    let int = || SqlType::Int;
+    register_progress(out);
+    register_settings(out);
+    register_errors(out);
+}
+
+/// Where the session is: rows, transactions, identities, nesting.
+fn register_progress(out: &mut Vec<MetaFunction>) {
     out.extend([
-        function("@@ROWCOUNT", 0..=0, &[], int(), |cx, _| {
+        function("@@ROWCOUNT", 0..=0, &[], SqlType::Int, |cx, _| {
             Ok(Value::Int(cx.ses.row_count as i32))
         }),
         function("ROWCOUNT_BIG", 0..=0, &[], SqlType::BigInt, |cx, _| {
             Ok(Value::BigInt(cx.ses.row_count))
         }),
-        function("@@ERROR", 0..=0, &[], int(), |cx, _| {
+        function("@@ERROR", 0..=0, &[], SqlType::Int, |cx, _| {
             Ok(Value::Int(cx.ses.last_error))
         }),
-        function("@@TRANCOUNT", 0..=0, &[], int(), |cx, _| {
+        function("@@TRANCOUNT", 0..=0, &[], SqlType::Int, |cx, _| {
             Ok(Value::Int(cx.ses.tran_count() as i32))
         }),
         function("XACT_STATE", 0..=0, &[], SqlType::SmallInt, xact_state),
@@ -45,14 +51,33 @@ pub fn register(out: &mut Vec<MetaFunction>) {
         function("SCOPE_IDENTITY", 0..=0, &[], WIDE, |cx, _| {
             Ok(identity(cx.ses.frame().identity))
         }),
-        function("@@NESTLEVEL", 0..=0, &[], int(), |cx, _| {
+        function("@@NESTLEVEL", 0..=0, &[], SqlType::Int, |cx, _| {
             Ok(Value::Int(cx.ses.nest_level as i32))
         }),
-        function("@@PROCID", 0..=0, &[], int(), |_, _| Ok(Value::Int(0))),
-        function("@@FETCH_STATUS", 0..=0, &[], int(), |_, _| {
+        function("TRIGGER_NESTLEVEL", 0..=0, &[], SqlType::Int, |cx, _| {
+            Ok(Value::Int(
+                cx.ses
+                    .frames
+                    .iter()
+                    .filter(|frame| frame.trigger.is_some())
+                    .count() as i32,
+            ))
+        }),
+        function("@@PROCID", 0..=0, &[], SqlType::Int, |_, _| {
             Ok(Value::Int(0))
         }),
-        function("@@CURSOR_ROWS", 0..=0, &[], int(), |_, _| Ok(Value::Int(0))),
+        function("@@FETCH_STATUS", 0..=0, &[], SqlType::Int, |_, _| {
+            Ok(Value::Int(0))
+        }),
+        function("@@CURSOR_ROWS", 0..=0, &[], SqlType::Int, |_, _| {
+            Ok(Value::Int(0))
+        }),
+    ]);
+}
+
+/// What it has set, and what it said of itself at login.
+fn register_settings(out: &mut Vec<MetaFunction>) {
+    out.extend([
         function("@@LANGUAGE", 0..=0, &[], NAME, |cx, _| {
             Ok(types::string(&cx.ses.settings.language))
         }),
@@ -65,16 +90,16 @@ pub fn register(out: &mut Vec<MetaFunction>) {
                 },
             ))
         }),
-        function("@@OPTIONS", 0..=0, &[], int(), |cx, _| {
+        function("@@OPTIONS", 0..=0, &[], SqlType::Int, |cx, _| {
             Ok(Value::Int(options(cx)))
         }),
-        function("@@LOCK_TIMEOUT", 0..=0, &[], int(), |cx, _| {
+        function("@@LOCK_TIMEOUT", 0..=0, &[], SqlType::Int, |cx, _| {
             Ok(Value::Int(cx.ses.settings.lock_timeout))
         }),
         function("@@DATEFIRST", 0..=0, &[], SqlType::TinyInt, |cx, _| {
             Ok(Value::TinyInt(cx.ses.settings.datefirst))
         }),
-        function("@@TEXTSIZE", 0..=0, &[], int(), |cx, _| {
+        function("@@TEXTSIZE", 0..=0, &[], SqlType::Int, |cx, _| {
             Ok(Value::Int(cx.ses.settings.text_size))
         }),
         function("HOST_NAME", 0..=0, &[], NAME, |cx, _| {
@@ -114,31 +139,28 @@ pub fn register(out: &mut Vec<MetaFunction>) {
                 })
             },
         ),
-        function("ERROR_NUMBER", 0..=0, &[], int(), |cx, _| {
+    ]);
+}
+
+/// The error that a CATCH block handles.
+fn register_errors(out: &mut Vec<MetaFunction>) {
+    out.extend([
+        function("ERROR_NUMBER", 0..=0, &[], SqlType::Int, |cx, _| {
             Ok(int_or_null(caught(cx, |e| e.number)))
         }),
-        function("ERROR_SEVERITY", 0..=0, &[], int(), |cx, _| {
+        function("ERROR_SEVERITY", 0..=0, &[], SqlType::Int, |cx, _| {
             Ok(int_or_null(caught(cx, |e| i32::from(e.class))))
         }),
-        function("ERROR_STATE", 0..=0, &[], int(), |cx, _| {
+        function("ERROR_STATE", 0..=0, &[], SqlType::Int, |cx, _| {
             Ok(int_or_null(caught(cx, |e| i32::from(e.state))))
         }),
-        function("ERROR_LINE", 0..=0, &[], int(), |cx, _| {
+        function("ERROR_LINE", 0..=0, &[], SqlType::Int, |cx, _| {
             Ok(int_or_null(caught(cx, |e| e.line as i32)))
         }),
         function("ERROR_MESSAGE", 0..=0, &[], TEXT, |cx, _| {
             Ok(string_or_null(caught(cx, |e| e.message.clone())))
         }),
         function("ERROR_PROCEDURE", 0..=0, &[], NAME, |_, _| Ok(Value::Null)),
-        function("TRIGGER_NESTLEVEL", 0..=0, &[], int(), |cx, _| {
-            Ok(Value::Int(
-                cx.ses
-                    .frames
-                    .iter()
-                    .filter(|frame| frame.trigger.is_some())
-                    .count() as i32,
-            ))
-        }),
     ]);
 }
 

@@ -51,13 +51,30 @@ pub fn common(a: &SqlType, b: &SqlType) -> Result<SqlType, SqlError> {
     } else {
         (b, a)
     };
+    let merged = merged(high, low);
+    if !implicit(low, &merged) {
+        return Err(error(
+            206,
+            16,
+            format!(
+                "Operand type clash: {} is incompatible with {}",
+                name(low),
+                name(&merged)
+            ),
+        ));
+    }
+    Ok(merged)
+}
+
+/// The type of the higher precedence, with room for the values of the lower one where it has a length or digits.
+fn merged(high: &SqlType, low: &SqlType) -> SqlType {
     let longest = |max: u16| -> Option<u16> {
         match (length(high), length(low)) {
             (Some(x), Some(y)) => Some(x.max(y).min(max)),
             _ => None,
         }
     };
-    let merged = match high {
+    match high {
         SqlType::Decimal { numeric, .. } => {
             let (p1, s1) = precision_scale(high);
             let (p2, s2) = match low {
@@ -102,19 +119,7 @@ pub fn common(a: &SqlType, b: &SqlType) -> Result<SqlType, SqlError> {
         SqlType::DateTime2(s) => SqlType::DateTime2(fraction_of(low).max(*s)),
         SqlType::DateTimeOffset(s) => SqlType::DateTimeOffset(fraction_of(low).max(*s)),
         other => other.clone(),
-    };
-    if !implicit(low, &merged) {
-        return Err(error(
-            206,
-            16,
-            format!(
-                "Operand type clash: {} is incompatible with {}",
-                name(low),
-                name(&merged)
-            ),
-        ));
     }
-    Ok(merged)
 }
 
 pub(super) fn fraction_of(ty: &SqlType) -> u8 {
