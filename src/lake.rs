@@ -38,7 +38,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use ancestry::{ForeignCommit, Standing};
+pub use ancestry::{FOREIGN_ROWS_PROPERTY, ForeignCommit, Standing};
 pub use catalog::KIND_PROPERTY;
 pub use checkpoint::CHECKPOINT_PROPERTY;
 pub use commit::evolve::Evolution;

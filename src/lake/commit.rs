@@ -230,7 +230,8 @@ impl LakeTable {
         let mut foreign = Vec::new();
         for attempt in 0..ATTEMPTS_MAX {
             self.refresh().await?;
-            self.check_checkpoint(intent.base_checkpoint)?;
+            self.check_writable()?;
+            self.check_checkpoint(intent.base_checkpoint, Some(intent.run_id))?;
             foreign.extend(self.foreign_to(&prepared).await?);
             prepared = prepared.rebased(self).await?;
             *private = prepared.files().map(str::to_owned).collect();
@@ -309,11 +310,25 @@ impl LakeTable {
         self.publish(change, token, Some(intent.run_id)).await
     }
 
-    /// Refuses when the newest version has another checkpoint than the run was computed from.
-    fn check_checkpoint(&self, expected: Option<RunId>) -> Result<()> {
+    /// Refuses when the newest version has another checkpoint than the run was computed from. If it has the run's own,
+    /// an attempt that was taken for lost has committed: nothing of the run may be removed.
+    fn check_checkpoint(&self, expected: Option<RunId>, own: Option<RunId>) -> Result<()> {
         let found = self.checkpoint()?;
-        if found.as_ref().map(|checkpoint| checkpoint.run_id) == expected {
+        let token = found.as_ref().map(|checkpoint| checkpoint.run_id);
+        if token == expected {
             return Ok(());
+        }
+        if let Some(run_id) = own.filter(|_| token == own) {
+            let path = self.version.uri.clone();
+            let source = LakeError::AlreadyCommitted {
+                table: self.name.clone(),
+                path,
+            };
+            return Err(LakeError::CommitUnknown {
+                table: self.name.clone(),
+                run_id,
+                source: Box::new(source),
+            });
         }
         Err(LakeError::CheckpointMoved {
             table: self.name.clone(),
@@ -445,7 +460,7 @@ impl LakeTable {
         for attempt in 0..ATTEMPTS_MAX {
             self.refresh().await?;
             if let Some(expected) = base {
-                self.check_checkpoint(expected)?;
+                self.check_checkpoint(expected, run_id)?;
             }
             let change = make(self)?;
             if change.is_nothing() || self.publish(change, base, run_id).await? {

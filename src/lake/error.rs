@@ -137,6 +137,15 @@ pub enum LakeError {
     CommitOutdated { table: TableName, reason: String },
 
     #[error(
+        "another writer moved rows of {table} with a key that it has twice, while this run was comparing them; nothing \
+        was written: run again"
+    )]
+    RowsMoved { table: TableName },
+
+    #[error("{path} holds a commit of this run to {table} that was taken for lost")]
+    AlreadyCommitted { table: TableName, path: String },
+
+    #[error(
         "another run gave {table} other columns in the meantime; nothing was written: run again"
     )]
     SchemaMoved { table: TableName },
@@ -284,6 +293,7 @@ impl LakeError {
             LakeError::CommitConflict { .. }
             | LakeError::SchemaMoved { .. }
             | LakeError::FileVanished { .. }
+            | LakeError::RowsMoved { .. }
             | LakeError::Thread { .. } => Disposition::Transient,
             LakeError::Io { source, .. } => match source.kind() {
                 std::io::ErrorKind::Interrupted | std::io::ErrorKind::TimedOut => {
@@ -311,6 +321,7 @@ impl LakeError {
             | LakeError::Moved { .. }
             | LakeError::TableReplaced { .. }
             | LakeError::CommitOutdated { .. }
+            | LakeError::AlreadyCommitted { .. }
             | LakeError::SnapshotNotFound { .. }
             | LakeError::NotAncestor { .. }
             | LakeError::LoadedSnapshotGone { .. }

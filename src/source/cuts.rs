@@ -5,7 +5,8 @@
 //! changes after the bound is read again by the next window. `full` has no next window, so all its ranges are read
 //! in snapshots that are opened while nobody can write (the caller's fence), and cannot be resumed later. Where a
 //! key moves during the read from a range that is yet to be read to one that was, the row is found by the next
-//! window, since moving it changed it.
+//! window, since moving it changed it. Under a timestamp or a sequence that holds only if whoever changes a key sets
+//! that column too, which the guide says.
 //!
 //! Where to cut comes from the histogram that the optimizer keeps, so ranges hold about as many rows each; where
 //! there is none, whole numbers are cut evenly between the lowest and the highest. A wrong guess costs balance,
@@ -93,6 +94,8 @@ fn column(source: &Discovered, reading: &Reading, strategy: Strategy) -> Option<
         && !source.facts.is_view
         && source.key_is_unique()
         && source.is_led_by_index(first)
+        // NULL is in no range.
+        && !source.schema.columns[first].nullable
         && source.schema.columns[first].ty.facts().can_be_cut;
     possible.then_some(first)
 }

@@ -23,8 +23,8 @@ use crate::config::{OnForeignCommit, Table};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::failpoint;
 use crate::lake::{
-    CommitIntent, LakeError, LakeTable, Op, PreparedCommit, Reread, TableWriter, WriteMode,
-    WriteOptions,
+    CommitIntent, FOREIGN_ROWS_PROPERTY, LakeError, LakeTable, Op, PreparedCommit, Reread,
+    TableWriter, WriteMode, WriteOptions,
 };
 use crate::mssql::channel::Channel;
 use crate::mssql::control::Control;
@@ -52,6 +52,8 @@ pub(super) struct Settled {
     pub found: Recorded,
     /// How the lake table is to follow the source first.
     pub following: Option<Following>,
+    /// Another writer changed the lake table's rows, or its branch, since the last run.
+    pub others_wrote: bool,
 }
 
 /// Steps 1 and 2: what is there, and the window. Changes nothing, which is why `plan` shares it.
@@ -92,6 +94,7 @@ pub(super) async fn settle(sync: &Sync, table: &Table, links: &mut Links) -> Res
         checkpoint.as_ref(),
     )
     .await?;
+    let others_wrote = !warnings.is_empty();
     plan.warnings.extend(warnings);
     if !plan.is_empty {
         check_unchanged(control, table, &found).await?;
@@ -103,6 +106,7 @@ pub(super) async fn settle(sync: &Sync, table: &Table, links: &mut Links) -> Res
         plan,
         found,
         following,
+        others_wrote,
     })
 }
 
@@ -142,6 +146,13 @@ fn no_key() -> Error {
     Error::new(Kind::Source, Disposition::Definite, message)
 }
 
+fn misses_versions() -> Error {
+    let message = "a whole read at READ COMMITTED without row versions may meet a row twice or not at all, and a history \
+        would keep that. Nothing was read. Turn on ALLOW_SNAPSHOT_ISOLATION or READ_COMMITTED_SNAPSHOT, or set \
+        `isolation: table_lock`";
+    Error::new(Kind::Source, Disposition::Definite, message)
+}
+
 /// Extracts one table; see the module head for the order of events. `loads`: the snapshot is to be loaded next.
 pub(super) async fn extract(
     sync: &Sync,
@@ -158,6 +169,7 @@ pub(super) async fn extract(
         plan,
         found,
         following,
+        others_wrote,
     } = settle(sync, table, links).await?;
     let mut lake = match lake {
         Some(lake) => {
@@ -173,6 +185,16 @@ pub(super) async fn extract(
         schema_changes = following.changes;
         warnings.extend(following.warnings);
     }
+    if misses_rows(&plan) {
+        if table.kind == TableKind::History {
+            return Err(misses_versions());
+        }
+        warnings.push(
+            "rows that this read did not meet stay in the lake, because without row versions it may have missed them. \
+             Turn on ALLOW_SNAPSHOT_ISOLATION, or set `isolation: table_lock`, for reads that see deletes"
+                .to_owned(),
+        );
+    }
     let extraction = Extraction {
         sync,
         table,
@@ -181,6 +203,7 @@ pub(super) async fn extract(
         checkpoint: checkpoint.as_ref(),
         run_id,
         options: write_options(sync, run_id, table, &lake, &plan),
+        others_wrote,
     };
     let read = match &plan.split {
         Some(split) => extraction.ranges(split, &mut lake, links).await?,
@@ -281,7 +304,10 @@ fn write_options(
     WriteOptions {
         target_file_bytes: sync.target_file_bytes,
         reread: match (table.kind, plan.full_read) {
-            (TableKind::Mirror, _) => defaults.reread,
+            (TableKind::Mirror, true) => Reread::Everything {
+                vanished: !misses_rows(plan),
+            },
+            (TableKind::Mirror, false) => defaults.reread,
             (TableKind::History, true) => Reread::Everything { vanished: sees_all },
             (TableKind::History, false) => reread::watermark_field(plan, lake.lake_schema())
                 .map_or(Reread::Everything { vanished: false }, Reread::UpTo),
@@ -297,6 +323,12 @@ fn write_options(
         compares_keys: keeps_keys_apart(plan.table(), lake.lake_schema()),
         ..defaults
     }
+}
+
+/// Whether a whole read may miss rows that are there: without row versions it passes over a row whose key moves against
+/// it. Under a rowversion such a row comes with the next window, because moving it changed it.
+fn misses_rows(plan: &ExtractPlan) -> bool {
+    plan.full_read && !plan.sees_one_state && plan.strategy != Strategy::RowVersion
 }
 
 /// Whether two keys of the source are two in the lake: `fidelity: standard` cuts off the seventh digit of a second.
@@ -334,6 +366,7 @@ struct Extraction<'a> {
     checkpoint: Option<&'a Checkpoint>,
     run_id: RunId,
     options: WriteOptions,
+    others_wrote: bool,
 }
 
 impl Extraction<'_> {
@@ -465,6 +498,7 @@ impl Extraction<'_> {
 
     /// What the commit means: the checkpoint that it writes, and the one that it was computed from.
     fn intent(&self, base: Option<RunId>) -> CommitIntent {
+        let mark = (FOREIGN_ROWS_PROPERTY.to_owned(), "true".to_owned());
         CommitIntent {
             run_id: self.run_id,
             base_checkpoint: base,
@@ -479,7 +513,7 @@ impl Extraction<'_> {
                 committed_at: pump::now(),
             },
             summary: BTreeMap::new(),
-            properties: BTreeMap::new(),
+            properties: self.others_wrote.then_some(mark).into_iter().collect(),
             loading: None,
         }
     }

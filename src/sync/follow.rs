@@ -118,7 +118,7 @@ fn following(
     let mut warnings = Vec::new();
     let mut checkpoint = checkpoint.cloned();
     if let Some(known) = &mut checkpoint
-        && follow_checkpoint(table, before, &drift, known, &mut warnings)
+        && follow_checkpoint(before, &drift, known, &mut warnings)
     {
         let text = serde_json::to_string(known)
             .map_err(|error| Error::new(Kind::Lake, Disposition::Definite, error))?;
@@ -144,17 +144,16 @@ fn following(
 }
 
 /// Changes the checkpoint where the watermark's column is another one now; answers whether it did. A watermark
-/// means nothing for another column, nor, in a mirror, for the rows of another table: then the whole table is read
-/// again. (Reading all of a history table again would repeat its rows.) The checkpoint's new token stops runs that
-/// still follow the column under its old name.
+/// means nothing for another column, nor for the rows of another table: then the whole table is read again, and
+/// compared with what the lake has. The checkpoint's new token stops runs that still follow the column under its old
+/// name.
 fn follow_checkpoint(
-    table: &Table,
     before: &Recorded,
     drift: &Drift,
     checkpoint: &mut Checkpoint,
     warnings: &mut Vec<String>,
 ) -> bool {
-    let made_anew = before.was_made_anew(&drift.recorded) && table.kind == TableKind::Mirror;
+    let made_anew = before.was_made_anew(&drift.recorded);
     let mark = checkpoint.watermark.as_mut();
     let old = mark
         .as_ref()
@@ -169,7 +168,9 @@ fn follow_checkpoint(
                 // Of another table's rows: fits no schema.
                 ledger.schema.clear();
             }
-            warnings.push("the source table was made anew: all of it is read again".to_owned());
+            warnings.push(
+                "the source table was dropped and recreated. Reading all of it again".to_owned(),
+            );
         }
         (Some(mark), Some(now)) if mark.column != now.name => {
             mark.column.clone_from(&now.name);

@@ -65,6 +65,15 @@ fn lake_columns(
     before: Option<&LoadState>,
 ) -> Result<LakeColumns> {
     let mut schema = recorded.whole();
+    let is_gone = |at: &usize| !columns.iter().any(|(column, _)| column == at);
+    if let Some(at) = (0..recorded.live()).find(is_gone) {
+        return Err(lake_error(format!(
+            "column {} of lake table {} is gone: another engine dropped it. Nothing was loaded, because the target would \
+             get NULL for its values. Run `icesync extract`, which says how to go on, or roll the table's schema back",
+            schema.columns[at].name,
+            lake.name()
+        )));
+    }
     if lake.kind() == TableKind::History {
         schema.key = None;
     }
@@ -124,17 +133,25 @@ pub(super) async fn load(
     let control = Links::control(&mut links.target, side, Kind::Target).await?;
     let before = state::read(control, &table.target).await?;
     let tags = tags(side, table, control).await?;
-    if let Some(done) = already_loaded(table, &lake, &snapshot, before.as_ref(), full)? {
-        lake.mend_loaded(&tags, snapshot.id).await?;
+    if let Some(mut done) = already_loaded(table, &lake, &snapshot, before.as_ref(), full)? {
+        let tagged = lake.mend_loaded(&tags, snapshot.id).await;
+        done.warnings.extend(unprotected(tagged, &snapshot));
         return Ok(done);
     }
     let before = lock(control, table).await?;
-    if let Some(done) = already_loaded(table, &lake, &snapshot, before.as_ref(), full)? {
-        lake.tag_loaded(&tags, snapshot.id).await?;
+    if let Some(mut done) = already_loaded(table, &lake, &snapshot, before.as_ref(), full)? {
+        let tagged = lake.tag_loaded(&tags, snapshot.id).await;
+        done.warnings.extend(unprotected(tagged, &snapshot));
         staging::unlock(control, &table.target).await?;
         return Ok(done);
     }
     staging::drop_orphans(control, &table.target).await?;
+    // A load that has no snapshot to start from: until it ends, nothing else keeps the one that it reads.
+    if before.is_none()
+        && let Err(error) = lake.tag_loading(&tags, snapshot.id).await
+    {
+        tracing::warn!("{name}: the snapshot that is loaded is not tagged: {error}");
+    }
     // As it was when the snapshot was committed: its columns may have changed since.
     let past = lake.as_of(snapshot.id)?;
     let recorded = follow::recorded(&lake, Some(snapshot.id))?;
@@ -154,12 +171,26 @@ pub(super) async fn load(
     };
     let loaded = work.run(links).await?;
     failpoint::reach(FAIL_AFTER_APPLY);
-    lake.tag_loaded(&tags, snapshot.id).await?;
+    let tagged = lake.tag_loaded(&tags, snapshot.id).await;
     let control = Links::control(&mut links.target, side, Kind::Target).await?;
     staging::unlock(control, &table.target).await?;
     let mut report = work.report(&loaded);
+    report.warnings.extend(unprotected(tagged, &snapshot));
     report.seconds = clock.elapsed().as_secs_f64();
     Ok(report)
+}
+
+/// What to say of a tag that could not be set. The rows are in the target by then, so the load has not failed.
+fn unprotected(
+    tagged: std::result::Result<(), LakeError>,
+    snapshot: &SnapshotInfo,
+) -> Option<String> {
+    let error = tagged.err()?;
+    Some(format!(
+        "snapshot {} is loaded and could not be tagged in the lake: {error}. Until a load or sync of this target sets the \
+         tag, an expiry may remove the snapshot",
+        snapshot.sequence_number
+    ))
 }
 
 /// Takes the load lock, then reads the load state: another load may have moved it while this one waited.

@@ -6,8 +6,9 @@
 //!
 //! - **A mirror** is read whole. That makes it equal to its source whatever it holds.
 //! - **A history table** must not get rows twice. It goes on from the checkpoint of the newest run that is still on
-//!   `main`: the rows up to that watermark are there, and no later ones. Versions that the source has overwritten
-//!   since are lost, and the report says so. Where there is no such checkpoint to go on from, the run is refused.
+//!   `main`: the rows up to that watermark are there, and no later ones. Where there is no such checkpoint to go on
+//!   from, it is read whole and compared. Versions that the source has overwritten since are lost, and the report
+//!   says so.
 //!
 //! Nothing is written for it. The commit at the end of the run is compare-and-set on the token that the table has,
 //! so a run that began before the rollback cannot commit after this one; and if this run dies, the next one finds
@@ -107,11 +108,12 @@ async fn earlier(
         same.then(|| (run.id, then.clone()))
     });
     let Some((id, watermark)) = found else {
-        return Err(refused(format!(
-            "{moved}. Reading the whole source again would repeat rows of a history table. Set main to snapshot {} \
-             again, or give the table another `lake:` name to begin a new history",
-            said(checkpoint.snapshot_id)
-        )));
+        checkpoint.watermark = None;
+        checkpoint.content = None;
+        return Ok(format!(
+            "{moved}. Reading the whole table again: versions that are on main are not repeated, and those that the \
+             source has overwritten or deleted since are lost"
+        ));
     };
     let mut said = format!(
         "{moved}. Reading again from {watermark}, the checkpoint of snapshot {id}. Versions that the source has \

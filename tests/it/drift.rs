@@ -286,7 +286,9 @@ async fn a_table_made_anew_asks_whether_a_column_was_renamed() {
         // Rows of another table: those that the old one had and it has not are gone, whatever their rowversion.
         assert_eq!(extract(&run, "full_read"), &json!(true), "{run:#}");
         assert!(
-            extract(&run, "warnings").to_string().contains("made anew"),
+            extract(&run, "warnings")
+                .to_string()
+                .contains("dropped and recreated"),
             "{run:#}"
         );
         equal(

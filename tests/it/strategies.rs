@@ -307,7 +307,7 @@ INSERT dbo.orders VALUES (1, 'a'), (2, NULL), (3, 'c')",
     let loaded = world.run(&["--json", "load"]).json();
     assert_eq!(table(&loaded)["load"]["inserted"], json!(5), "{loaded:#}");
     let versions_of_3 = "SELECT COUNT(*) FROM dbo.orders WHERE order_id = 3";
-    assert_eq!(world.target_rows(versions_of_3).await, [["1"]]);
+    assert_eq!(world.target_rows(versions_of_3).await, [["Int(1)"]]);
     // As it was before it was deleted: a version of its own.
     world.source("INSERT dbo.orders VALUES (3, 'c')").await;
     assert_eq!(added(&world), (json!(1), json!(0)));
@@ -315,7 +315,7 @@ INSERT dbo.orders VALUES (1, 'a'), (2, NULL), (3, 'c')",
     assert_eq!(versions(&world), json!(7));
     let loaded = world.run(&["--json", "load"]).json();
     assert_eq!(table(&loaded)["load"]["inserted"], json!(1), "{loaded:#}");
-    assert_eq!(world.target_rows(versions_of_3).await, [["2"]]);
+    assert_eq!(world.target_rows(versions_of_3).await, [["Int(2)"]]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -51,6 +51,16 @@ impl LakeTable {
         .await
     }
 
+    /// Tags what is to be loaded next, unless a tag of the target names it already, so that no expiry takes it while the
+    /// load lasts. Call it with the load's lock held.
+    pub async fn tag_loading(&mut self, target: &TargetTags, snapshot: i64) -> Result<()> {
+        let target = target.clone();
+        self.apply(None, None, move |table| {
+            Ok(Change::tags(table.tags().before_load(&target, snapshot)))
+        })
+        .await
+    }
+
     /// As [`LakeTable::tag_loaded`] without the lock: leaves the tags alone if they are no longer those of this
     /// version, which was read before the load state.
     pub async fn mend_loaded(&mut self, target: &TargetTags, loaded: i64) -> Result<()> {

@@ -23,7 +23,7 @@ impl PreparedCommit {
         if self.written.seq_high > self.base_seq_high && table.seq_high() != self.base_seq_high {
             return Err(LakeError::CommitOutdated {
                 table: table.name.clone(),
-                reason: "the order numbers of its history were continued by somebody else".into(),
+                reason: "another writer continued the order numbers of its history".into(),
             });
         }
         if self.written.base.snapshot_id() == table.current_snapshot_id() {
@@ -92,34 +92,27 @@ async fn look_up_again(
     let parked = prepared.parked.iter();
     let parked = parked.map(|file| (Box::new(file.clone()), Positions::new()));
     let own = own.chain(parked);
-    // One file at a time: its keys are all that is held.
     let files = own
         .map(Sought::Own)
         .chain(lost.into_iter().map(Sought::Lost));
     for file in files.collect::<Vec<_>>() {
-        let keys = match &file {
+        let mut again = Again {
+            table,
+            encoder: &encoder,
+            index: &mut index,
+            now,
+            new: &new,
+            prepared,
+            lost: matches!(file, Sought::Lost(_)),
+        };
+        match &file {
             Sought::Own((file, dead)) => {
-                keys_of(table, &encoder, file.as_ref(), &Wanted::Except(dead)).await?
+                again.of_rows(file.as_ref(), &Wanted::Except(dead)).await?;
             }
             Sought::Lost((live, rows)) => {
-                keys_of(table, &encoder, &live.file, &Wanted::Only(rows)).await?
-            }
-        };
-        let lookup = Lookup::new(&table.store, table.shape.clone(), &encoder, &keys)?;
-        let mut search = lookup.search(&new)?;
-        loop {
-            let some = search.next().await?;
-            if some.is_empty() {
-                break;
-            }
-            for (live, hits) in some {
-                let mut found: Positions = hits.into_iter().map(|(_, row)| row).collect();
-                found -= index.of(&table.store, now, &live).await?;
-                let path = live.file.file_path().to_owned();
-                *prepared.written.replaced.entry(path).or_default() |= found;
+                again.of_rows(&live.file, &Wanted::Only(rows)).await?;
             }
         }
-        prepared.written.stats.add(search.stats);
     }
     prepared.written.replaced.retain(|_, rows| !rows.is_empty());
     Ok(())
@@ -131,27 +124,80 @@ enum Sought {
     Lost((Arc<LiveFile>, Positions)),
 }
 
-/// The keys of rows of one file. A file of ours never has more rows than a writer holds keys.
-async fn keys_of(
-    table: &LakeTable,
-    encoder: &KeyEncoder,
-    file: &impl Described,
-    wanted: &Wanted<'_>,
-) -> Result<KeySet> {
-    let outdated = |error: LakeError| LakeError::CommitOutdated {
-        table: table.name.clone(),
-        reason: format!("its files were replaced and cannot be read again: {error}"),
-    };
-    let open = OpenFile::open(&table.store, table.shape.clone(), file, true)
-        .await
-        .map_err(outdated)?;
-    let mut rows = open.read(&table.shape.key_fields(), wanted)?;
-    let mut keys = KeySet::default();
-    while let Some((batch, _)) = rows.try_next().await? {
-        for key in encoder.encode(batch.columns())?.iter() {
-            keys.insert(key.as_ref(), KeyState::Row(0));
+/// The lookup of keys in the files that are new.
+struct Again<'a> {
+    table: &'a LakeTable,
+    encoder: &'a KeyEncoder,
+    index: &'a mut DeleteIndex,
+    now: &'a Files,
+    new: &'a [Arc<LiveFile>],
+    prepared: &'a mut PreparedCommit,
+    /// The rows are in a file that is gone, and were to be deleted there.
+    lost: bool,
+}
+
+impl Again<'_> {
+    /// Finds the keys of rows of one file, as many at a time as a writer holds.
+    async fn of_rows(&mut self, file: &impl Described, wanted: &Wanted<'_>) -> Result<()> {
+        let outdated = |error: LakeError| LakeError::CommitOutdated {
+            table: self.table.name.clone(),
+            reason: format!("its files were replaced and cannot be read again: {error}"),
+        };
+        let (table, most) = (
+            self.table,
+            self.prepared.written.options.key_rows_max.max(1),
+        );
+        let open = OpenFile::open(&table.store, table.shape.clone(), file, true);
+        let open = open.await.map_err(outdated)?;
+        let mut rows = open.read(&table.shape.key_fields(), wanted)?;
+        let mut keys = KeySet::default();
+        let mut count = 0;
+        while let Some((batch, _)) = rows.try_next().await? {
+            for key in self.encoder.encode(batch.columns())?.iter() {
+                keys.insert(key.as_ref(), KeyState::Row(0));
+            }
+            count += batch.num_rows() as u64;
+            if keys.len() >= most {
+                self.of_keys(std::mem::take(&mut keys), count).await?;
+                count = 0;
+            }
         }
+        self.of_keys(keys, count).await
     }
-    keys.seal();
-    Ok(keys)
+
+    /// Deletes every live row of the keys, which so many rows had.
+    ///
+    /// A whole read keeps the row that is the same, and deletes the others of its key. Once all of them have moved,
+    /// the key does not tell them apart: there are more rows than were to be deleted, and the write starts over.
+    async fn of_keys(&mut self, mut keys: KeySet, rows: u64) -> Result<()> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        keys.seal();
+        let written = &mut self.prepared.written;
+        let table = self.table;
+        let lookup = Lookup::new(&table.store, table.shape.clone(), self.encoder, &keys)?;
+        let mut search = lookup.search(self.new)?;
+        let mut moved = 0;
+        loop {
+            let some = search.next().await?;
+            if some.is_empty() {
+                break;
+            }
+            for (live, hits) in some {
+                let mut found: Positions = hits.into_iter().map(|(_, row)| row).collect();
+                found -= self.index.of(&table.store, self.now, &live).await?;
+                moved += found.len();
+                let path = live.file.file_path().to_owned();
+                *written.replaced.entry(path).or_default() |= found;
+            }
+        }
+        written.stats.add(search.stats);
+        if self.lost && written.options.mode == WriteMode::Refresh && moved > rows {
+            return Err(LakeError::RowsMoved {
+                table: table.name.clone(),
+            });
+        }
+        Ok(())
+    }
 }

@@ -25,7 +25,8 @@ pub enum Reread {
     Marked,
     /// Those whose value of this field is not above the highest in the table.
     UpTo(usize),
-    /// All: the whole source is read. With `vanished`, a history gets a version `D` for each key that is not read.
+    /// All: the whole source is read. With `vanished`, a key that is not read is gone: a mirror loses its row, a history
+    /// gets a version `D`.
     Everything { vanished: bool },
 }
 
@@ -113,7 +114,7 @@ impl WriteOptions {
         Self {
             mode,
             reread: match mode {
-                WriteMode::Refresh => Reread::Everything { vanished: false },
+                WriteMode::Refresh => Reread::Everything { vanished: true },
                 WriteMode::Append | WriteMode::Upsert | WriteMode::ReplaceAll => Reread::Marked,
             },
             op: Op::Update,

@@ -42,6 +42,7 @@ use crate::lake::keys::lookup::LookupStats;
 use crate::lake::read::deletes::PositionsByPath;
 use crate::lake::table::LakeTable;
 use crate::lake::write::compare::mirror::delete_unseen;
+use crate::lake::write::context::STAYS;
 use crate::lake::write::options::{WriteMode, WriteOptions};
 use bytes::Bytes;
 use iceberg::spec::{DataFile, FormatVersion, read_data_files_from_avro, write_data_files_to_avro};
@@ -152,11 +153,13 @@ impl LakeTable {
         let base = Arc::new(Base::of(self));
         let mut replaced = whole.replaced;
         let unseen = match options.mode {
-            WriteMode::Refresh => match base.files().await {
+            WriteMode::Refresh if options.reread != STAYS => match base.files().await {
                 Ok(files) => delete_unseen(self, &files, &whole.seen, &mut replaced).await,
                 Err(error) => Err(error),
             },
-            WriteMode::Append | WriteMode::Upsert | WriteMode::ReplaceAll => Ok(0),
+            WriteMode::Refresh | WriteMode::Append | WriteMode::Upsert | WriteMode::ReplaceAll => {
+                Ok(0)
+            }
         };
         let written = Written {
             base,
@@ -243,7 +246,8 @@ impl LakeTable {
         }
     }
 
-    /// The part that a ledger names by its list; none when the list or one of its files is gone or has another size.
+    /// The part that a ledger names by its list; none when the list or one of its files is gone, has another size, or is
+    /// not this table's.
     pub async fn unpark(&self, uri: &str) -> Result<Option<Parked>> {
         let Some(files) = self.listed_files(uri).await? else {
             return Ok(None);
@@ -252,8 +256,13 @@ impl LakeTable {
         Ok(missing.is_none().then_some(Parked { files }))
     }
 
-    /// The files in a list, whether they still exist or not; none when the list is gone.
+    /// The files in a list, whether they still exist or not; none when the list is gone, or when it or one of its files
+    /// is outside the folder of the table. The ledger is a table property, which anybody who may write to the table can
+    /// set, or copy from another table: what it names elsewhere is not taken over, and not removed.
     pub(in crate::lake) async fn listed_files(&self, uri: &str) -> Result<Option<Vec<DataFile>>> {
+        if !self.is_in_folder(uri, "metadata") {
+            return Ok(None);
+        }
         let Some(bytes) = self.store.read_if_exists(uri).await? else {
             return Ok(None);
         };
@@ -265,9 +274,18 @@ impl LakeTable {
             metadata.default_partition_type(),
             FormatVersion::V2,
         );
-        files
-            .map(Some)
-            .map_err(LakeError::iceberg("read", uri.to_owned()))
+        let files = files.map_err(LakeError::iceberg("read", uri.to_owned()))?;
+        let mut inside = files.iter().map(DataFile::file_path);
+        let inside = inside.all(|path| self.is_in_folder(path, "data"));
+        Ok(inside.then_some(files))
+    }
+
+    fn is_in_folder(&self, uri: &str, folder: &str) -> bool {
+        // A run that reaches the folder by a link has another name for it than the metadata.
+        [self.location.as_str(), self.metadata().location()]
+            .iter()
+            .filter_map(|location| uri.strip_prefix(&format!("{location}/{folder}/")))
+            .any(|name| !name.contains("..") && !name.is_empty())
     }
 
     /// Removes what a ledger leaves after the commit that ended it: the lists of the parts that this commit took
@@ -278,7 +296,8 @@ impl LakeTable {
                 self.store.discard(file.file_path()).await;
             }
         }
-        for uri in taken.iter().chain(unused) {
+        let lists = taken.iter().chain(unused);
+        for uri in lists.filter(|uri| self.is_in_folder(uri, "metadata")) {
             self.store.discard(uri).await;
         }
     }

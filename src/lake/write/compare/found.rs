@@ -5,14 +5,16 @@ use crate::lake::keys::lookup::Lookup;
 use crate::lake::read::datafile::{OpenFile, Rows, Wanted};
 use crate::lake::read::deletes::Positions;
 use crate::lake::read::entries::Described;
+use crate::lake::schema::Shape;
 use crate::lake::write::compare::chunk::Equality;
 use crate::lake::write::context::Context;
 use crate::lake::write::options::Op;
 use crate::schema::Role;
-use arrow_array::Array;
 use arrow_array::cast::AsArray;
-use arrow_array::types::Int64Type;
+use arrow_array::types::{Int32Type, Int64Type};
+use arrow_array::{Array, ArrayRef, Int32Array};
 use futures::TryStreamExt;
+use std::sync::Arc;
 
 /// A row of the table that has a key of the chunk.
 pub(in crate::lake) struct Match {
@@ -82,7 +84,8 @@ pub(in crate::lake) async fn read_rows(
     let mut hashes = Vec::new();
     while let Some((batch, positions)) = rows.try_next().await? {
         hashes.clear();
-        equality.hash(&batch.columns()[..values], &mut hashes)?;
+        let source = with_ticks(shape, &fields[..values], &batch.columns()[..values]);
+        equality.hash(&source, &mut hashes)?;
         let mut own = batch.columns()[values..].iter();
         let seq = seq.and_then(|_| own.next());
         let seq = seq.and_then(|column| column.as_primitive_opt::<Int64Type>());
@@ -99,6 +102,32 @@ pub(in crate::lake) async fn read_rows(
         }
     }
     Ok(())
+}
+
+/// The columns of the source as a row written today has them. A file from before a column got a seventh digit of a
+/// second has no ticks for it, which are 0 where there is a value.
+fn with_ticks(shape: &Shape, fields: &[usize], columns: &[ArrayRef]) -> Vec<ArrayRef> {
+    let mut columns = columns.to_vec();
+    for (at, &field) in fields.iter().enumerate() {
+        let ticks = &shape.schema.fields[field];
+        if ticks.role != Role::Ticks || columns[at].null_count() == 0 {
+            continue;
+        }
+        let is_value = |&other: &usize| {
+            let other = &shape.schema.fields[other];
+            (other.role, other.source) == (Role::Value, ticks.source)
+        };
+        let value = fields.iter().position(is_value).map(|at| &columns[at]);
+        if let (Some(value), Some(known)) = (value, columns[at].as_primitive_opt::<Int32Type>()) {
+            let filled = |row: usize| match known.is_null(row) {
+                true => value.is_valid(row).then_some(0),
+                false => Some(known.value(row)),
+            };
+            let filled: Int32Array = (0..known.len()).map(filled).collect();
+            columns[at] = Arc::new(filled);
+        }
+    }
+    columns
 }
 
 /// Rows of a file with the columns of the source, to be written again.
