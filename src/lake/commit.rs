@@ -36,6 +36,7 @@ pub(in crate::lake) mod plan;
 pub(in crate::lake) mod prepared;
 mod properties;
 mod rebase;
+mod upgrade;
 pub(in crate::lake) mod written;
 
 use crate::change::{Checkpoint, RunId, WriteCounts};

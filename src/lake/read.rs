@@ -7,5 +7,6 @@ pub(in crate::lake) mod delta;
 pub(in crate::lake) mod entries;
 pub(in crate::lake) mod given;
 pub(in crate::lake) mod manifests;
+pub(in crate::lake) mod rewrite;
 pub(in crate::lake) mod scan;
 pub(in crate::lake) mod survivors;

@@ -9,8 +9,8 @@
 //! **Entries are copied as bytes.** The record of a file is not decoded: the new manifest has the schema and the
 //! header of the old one, and an entry's record follows its new status and its numbers. So counts, bounds, partition
 //! values and fields that this version does not know survive exactly, whoever wrote them. The numbers that an
-//! added entry inherits are written out, because the new manifest has another sequence number. Only manifests of
-//! format version 1, whose entries have no room for these numbers, are decoded and encoded by the library.
+//! added entry inherits are written out, because the new manifest has another sequence number. Entries that have no
+//! room for these numbers are [upgraded](crate::lake::commit::upgrade).
 
 use crate::lake::commit::copy::Copying;
 use crate::lake::error::{LakeError, Result};
@@ -21,8 +21,8 @@ use crate::lake::table::LakeTable;
 use bytes::Bytes;
 use iceberg::io::FileIO;
 use iceberg::spec::{
-    DataFile, FormatVersion, Manifest, ManifestContentType, ManifestFile, ManifestListWriter,
-    ManifestWriterBuilder, PartitionSpec, TableMetadata,
+    DataFile, FormatVersion, ManifestContentType, ManifestFile, ManifestListWriter,
+    ManifestWriterBuilder, TableMetadata,
 };
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -156,22 +156,6 @@ impl ManifestOutput<'_> {
         files: &[DataFile],
     ) -> Result<ManifestFile> {
         let spec = self.metadata.default_partition_spec().as_ref().clone();
-        self.encoded(content, spec, |writer| {
-            // A negative number leaves it empty: readers inherit the snapshot's.
-            files
-                .iter()
-                .try_for_each(|file| writer.add_file(file.clone(), -1))
-        })
-        .await
-    }
-
-    /// Writes a manifest with the library.
-    async fn encoded(
-        &mut self,
-        content: ManifestContentType,
-        spec: PartitionSpec,
-        add: impl FnOnce(&mut iceberg::spec::ManifestWriter) -> iceberg::Result<()>,
-    ) -> Result<ManifestFile> {
         let uri = self.next_uri();
         let memory = FileIO::new_with_memory();
         let failed = || LakeError::iceberg("write", uri.clone());
@@ -182,7 +166,10 @@ impl ManifestOutput<'_> {
             ManifestContentType::Data => builder.build_v2_data(),
             ManifestContentType::Deletes => builder.build_v2_deletes(),
         };
-        add(&mut writer).map_err(failed())?;
+        for file in files {
+            // A negative number leaves it empty: readers inherit the snapshot's.
+            writer.add_file(file.clone(), -1).map_err(failed())?;
+        }
         let mut manifest = writer.write_manifest_file().await.map_err(failed())?;
         let bytes = read_memory(&memory, "memory:/manifest")
             .await
@@ -215,7 +202,6 @@ impl ManifestOutput<'_> {
             })?,
             schema_id: self.metadata.current_schema_id(),
             copies: Vec::new(),
-            not_copied: Vec::new(),
         };
         let thread = tokio::task::spawn_blocking(move || {
             for (manifest, bytes) in sources {
@@ -233,41 +219,12 @@ impl ManifestOutput<'_> {
             let uri = self.next_uri();
             let (bytes, manifest) = copy
                 .finish(uri.clone(), self.snapshot_id)
-                .map_err(|error| LakeError::io("write", &uri, error))?;
+                .map_err(damaged(&uri))?;
             self.store.write_new(&uri, bytes).await?;
             self.written.push(uri);
             written.push(manifest);
         }
-        for (manifest, bytes) in copying.not_copied {
-            written.push(self.upgraded(&manifest, &bytes, gone).await?);
-        }
         Ok(written)
-    }
-
-    /// Writes a manifest of format version 1 again, as version 2.
-    async fn upgraded(
-        &mut self,
-        manifest: &ManifestFile,
-        bytes: &[u8],
-        gone: &HashSet<String>,
-    ) -> Result<ManifestFile> {
-        let failed = || LakeError::iceberg("read", &manifest.manifest_path);
-        let (entries, header) = Manifest::parse_avro(bytes).map_err(failed())?.into_parts();
-        let spec = header.partition_spec().clone();
-        self.encoded(manifest.content, spec, |writer| {
-            for entry in entries.into_iter().filter(|entry| entry.is_alive()) {
-                let file = entry.data_file().clone();
-                let sequence = entry.sequence_number().unwrap_or(manifest.sequence_number);
-                if gone.contains(file.file_path()) {
-                    writer.add_delete_file(file, sequence, Some(sequence))?;
-                } else {
-                    let snapshot = entry.snapshot_id().unwrap_or(manifest.added_snapshot_id);
-                    writer.add_existing_file(file, snapshot, sequence, Some(sequence))?;
-                }
-            }
-            Ok(())
-        })
-        .await
     }
 
     /// Writes the manifest list and returns its location.

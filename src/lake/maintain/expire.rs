@@ -25,9 +25,9 @@ use crate::failpoint;
 use crate::lake::commit::{ATTEMPTS_MAX, Change, pause};
 use crate::lake::error::{LakeError, Result};
 use crate::lake::maintain::names::Names;
-use crate::lake::read::manifests::Files;
+use crate::lake::read::manifests::{Files, paths_in};
 use crate::lake::table::LakeTable;
-use iceberg::spec::{Manifest, ManifestFile, ManifestList, ManifestStatus, SnapshotRef};
+use iceberg::spec::{ManifestFile, ManifestList, SnapshotRef};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
@@ -267,12 +267,7 @@ impl LakeTable {
     }
 
     async fn deleted_in(&self, manifest: &ManifestFile) -> Result<Vec<String>> {
-        let path = &manifest.manifest_path;
-        let bytes = self.store.read(path).await?;
-        let parsed = Manifest::parse_avro(&bytes).map_err(LakeError::iceberg("read", path))?;
-        let entries = parsed.entries().iter();
-        let deleted = entries.filter(|entry| entry.status() == ManifestStatus::Deleted);
-        Ok(deleted.map(|entry| entry.file_path().to_owned()).collect())
+        paths_in(&self.store, &manifest.manifest_path, true).await
     }
 }
 

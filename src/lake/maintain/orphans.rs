@@ -16,8 +16,9 @@
 
 use crate::lake::error::{LakeError, Result};
 use crate::lake::maintain::names::Names;
+use crate::lake::read::manifests::paths_in;
 use crate::lake::table::LakeTable;
-use iceberg::spec::{Manifest, ManifestList};
+use iceberg::spec::ManifestList;
 use serde::Serialize;
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
@@ -137,12 +138,8 @@ impl LakeTable {
                 if !read.insert(path.clone()) {
                     continue;
                 }
-                let bytes = self.store.read(&path).await?;
-                let parsed =
-                    Manifest::parse_avro(&bytes).map_err(LakeError::iceberg("read", &path))?;
-                let live = parsed.entries().iter().filter(|entry| entry.is_alive());
-                for entry in live {
-                    names.add(entry.file_path());
+                for live in paths_in(&self.store, &path, false).await? {
+                    names.add(&live);
                 }
             }
         }

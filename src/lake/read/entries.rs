@@ -258,11 +258,6 @@ enum FileField {
     Other,
 }
 
-/// Fields are known by id. Writers before Iceberg 1.0 left ids out here and there: then the name decides.
-fn known_as(field: &Field, id: i64, name: &str) -> bool {
-    field.id.map_or(field.name == name, |known| known == id)
-}
-
 fn entry_field(field: &Field) -> EntryField {
     [
         (0, "status", EntryField::Status),
@@ -272,7 +267,7 @@ fn entry_field(field: &Field) -> EntryField {
         (2, "data_file", EntryField::File),
     ]
     .into_iter()
-    .find(|(id, name, _)| known_as(field, *id, name))
+    .find(|(id, name, _)| field.is((*id, name)))
     .map_or(EntryField::Other, |(_, _, known)| known)
 }
 
@@ -289,7 +284,7 @@ fn file_field(field: &Field) -> FileField {
         (143, "referenced_data_file", FileField::Referenced),
     ]
     .into_iter()
-    .find(|(id, name, _)| known_as(field, *id, name))
+    .find(|(id, name, _)| field.is((*id, name)))
     .map_or(FileField::Other, |(_, _, known)| known)
 }
 

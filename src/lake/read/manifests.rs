@@ -159,6 +159,26 @@ impl Files {
     }
 }
 
+/// The paths that a manifest lists as deleted, or those that it lists as live.
+pub(in crate::lake) async fn paths_in(
+    store: &Store,
+    manifest: &str,
+    deleted: bool,
+) -> Result<Vec<String>> {
+    let bytes = store.read(manifest).await?;
+    let collect = || {
+        let mut paths = Vec::new();
+        ManifestReader::open(&bytes, &[])?.for_each(|entry| {
+            if (entry.status == Status::Deleted) == deleted {
+                paths.push(entry.file.path.to_owned());
+            }
+            Ok(())
+        })?;
+        Ok(paths)
+    };
+    collect().map_err(damaged(manifest))
+}
+
 /// The live files of one manifest.
 struct ManifestFiles {
     /// The columns whose bounds are kept.
