@@ -131,7 +131,9 @@ impl Change {
 
     /// The same change, and tags that move with it.
     fn with_tags(mut self, moves: Moves) -> Self {
-        let max_ref_age_ms = None;
+        // Without an age of its own a tag has that of the table (`history.expire.max-ref-age-ms`), after which other
+        // engines drop it.
+        let max_ref_age_ms = Some(i64::MAX);
         let keep = SnapshotRetention::Tag { max_ref_age_ms };
         for (ref_name, snapshot) in moves.set {
             let reference = SnapshotReference::new(snapshot, keep.clone());
