@@ -6,6 +6,10 @@
 //! load and the current one let the next load skip compactions. They are not needed for it to be right, so of
 //! a target that lags by more than [`LAG_FACTOR`] times `snapshots_max` only the loaded snapshot stays.
 //!
+//! Of a branch other than `main` those stay that the specification names: as many as its `min-snapshots-to-keep` says,
+//! and those younger than its `max-snapshot-age-ms`; where the branch does not say, the table's properties do. What
+//! `main` itself asks for in these two fields stays as well.
+//!
 //! **What can crash where.** First a metadata version without the snapshots is committed, from a set that is computed
 //! anew for each attempt, so a tag that another run sets meanwhile counts. Only then files are removed. A crash in
 //! between leaves files that nothing refers to; orphan removal finds them.
@@ -41,6 +45,11 @@ const LOAD_TAGS: [&str; 2] = ["icesync-loaded-", "icesync-loading-"];
 const LAG_FACTOR: usize = 4;
 const MAIN: &str = "main";
 
+// What the specification says of branches that do not say how long their snapshots are kept.
+const BRANCH_SNAPSHOTS_MIN: &str = "history.expire.min-snapshots-to-keep";
+const BRANCH_AGE_MS: &str = "history.expire.max-snapshot-age-ms";
+const BRANCH_AGE_MS_DEFAULT: i64 = 5 * 24 * 60 * 60 * 1000;
+
 /// Which snapshots to expire.
 #[derive(Debug, Clone, Copy)]
 pub struct ExpireOptions {
@@ -55,12 +64,15 @@ pub struct ExpireOptions {
 }
 
 /// What an expiry did, or with `dry_run` would do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Expired {
     pub snapshots: u64,
     pub snapshots_kept: u64,
     /// Files removed: data, deletes, manifests and manifest lists. Unknown in a dry run.
     pub files: u64,
+    /// Why files were left that no snapshot needs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// The references of a table; the library does not list them.
@@ -76,6 +88,10 @@ struct Reference {
     snapshot_id: i64,
     #[serde(rename = "type")]
     kind: String,
+    #[serde(rename = "min-snapshots-to-keep")]
+    snapshots_min: Option<usize>,
+    #[serde(rename = "max-snapshot-age-ms")]
+    age_ms: Option<i64>,
 }
 
 impl LakeTable {
@@ -92,13 +108,13 @@ impl LakeTable {
             let done = Expired {
                 snapshots: expired.len() as u64,
                 snapshots_kept: (self.metadata().snapshots().len() - expired.len()) as u64,
-                files: 0,
+                ..Expired::default()
             };
             if expired.len() < options.at_least.max(1) {
                 return Ok(Expired {
                     snapshots: 0,
                     snapshots_kept: done.snapshots_kept + done.snapshots,
-                    files: 0,
+                    ..Expired::default()
                 });
             }
             if options.dry_run {
@@ -108,15 +124,7 @@ impl LakeTable {
             let change = Change::expire(expired.iter().copied().collect());
             if self.publish(change, None, None).await? {
                 failpoint::reach(FAIL_AFTER_EXPIRE);
-                let files = match self.remove_unreachable(&before, &expired).await {
-                    Ok(files) => files,
-                    Err(error) => {
-                        tracing::warn!(table = %self.name, error = %error, "snapshots are expired, but not all of \
-                            their files could be removed; `icesync maintain --orphans` removes the rest");
-                        0
-                    }
-                };
-                return Ok(Expired { files, ..done });
+                return Ok(self.with_files(done, &before, &expired).await);
             }
             pause(attempt).await;
         }
@@ -124,6 +132,26 @@ impl LakeTable {
             table: self.name.clone(),
             attempts: ATTEMPTS_MAX,
         })
+    }
+
+    /// Removes the files of an expiry that is committed, unless the table's files must stay.
+    async fn with_files(&self, mut done: Expired, before: &Self, expired: &BTreeSet<i64>) -> Expired {
+        let removed = async {
+            if let Some(reason) = self.files_must_stay().await? {
+                done.warnings.push(reason);
+                return Ok(0);
+            }
+            self.remove_unreachable(before, expired).await
+        };
+        let removed: Result<u64> = removed.await;
+        match removed {
+            Ok(files) => done.files = files,
+            Err(error) => {
+                tracing::warn!(table = %self.name, error = %error, "snapshots are expired, but not all of \
+                    their files could be removed; `icesync maintain --orphans` removes the rest");
+            }
+        }
+        done
     }
 
     /// The ids of the snapshots that may go.
@@ -139,10 +167,8 @@ impl LakeTable {
         let mut kept: HashSet<i64> = HashSet::from([current]);
         for (name, reference) in &references {
             kept.insert(reference.snapshot_id);
-            if reference.kind == "branch" && name != MAIN {
-                let line = self.line(reference.snapshot_id);
-                let line = line.iter().take(options.snapshots_max);
-                kept.extend(line.filter(|at| young(at)).map(|at| at.snapshot_id()));
+            if reference.kind == "branch" {
+                kept.extend(self.kept_by(name, reference));
             }
         }
         let line = self.line(current);
@@ -170,6 +196,27 @@ impl LakeTable {
         kept.extend(beside.filter(|at| young(at)).map(|at| at.snapshot_id()));
         let ids = metadata.snapshots().map(|at| at.snapshot_id());
         Ok(ids.filter(|id| !kept.contains(id)).collect())
+    }
+
+    /// The snapshots that a branch asks to keep, by itself or, if it is not `main`, by what holds for all branches.
+    fn kept_by(&self, name: &str, branch: &Reference) -> Vec<i64> {
+        let (mut snapshots_min, mut age_ms) = (branch.snapshots_min, branch.age_ms);
+        if name != MAIN {
+            snapshots_min = snapshots_min.or(self.number(BRANCH_SNAPSHOTS_MIN)).or(Some(1));
+            age_ms = age_ms.or(self.number(BRANCH_AGE_MS)).or(Some(BRANCH_AGE_MS_DEFAULT));
+        }
+        let now = chrono::Utc::now().timestamp_millis();
+        let oldest = age_ms.map(|age| now.saturating_sub(age));
+        let line = self.line(branch.snapshot_id).into_iter().enumerate();
+        let kept = line.filter(|(at, snapshot)| {
+            *at < snapshots_min.unwrap_or(0)
+                || oldest.is_some_and(|oldest| snapshot.timestamp_ms() >= oldest)
+        });
+        kept.map(|(_, snapshot)| snapshot.snapshot_id()).collect()
+    }
+
+    fn number<T: std::str::FromStr>(&self, property: &str) -> Option<T> {
+        self.property(property)?.trim().parse().ok()
     }
 
     /// A snapshot and its ancestors as far as the metadata knows them, newest first.

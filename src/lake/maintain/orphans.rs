@@ -12,7 +12,8 @@
 //!
 //! The folder is listed before the table is read, so a file that is committed or put into a ledger after the listing
 //! is named by what is read then. If the table moves while its files are collected, they are collected again. What
-//! cannot be read (a damaged manifest, a list of a ledger) ends the search with an error and removes nothing.
+//! cannot be read (a damaged manifest, a list of a ledger) ends the search with an error and removes nothing. So do
+//! [reasons](super::stay) to remove no file of the table at all, with a warning.
 
 use crate::lake::error::{LakeError, Result};
 use crate::lake::maintain::names::Names;
@@ -45,6 +46,9 @@ pub struct Orphans {
     pub young: u64,
     /// The orphaned files.
     pub paths: Vec<String>,
+    /// Why nothing was looked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 impl LakeTable {
@@ -56,9 +60,13 @@ impl LakeTable {
             listed.extend(self.store.list_files(&directory).await?);
         }
         self.refresh().await?;
+        let mut orphans = Orphans::default();
+        if let Some(reason) = self.files_must_stay().await? {
+            orphans.warnings.push(reason);
+            return Ok(orphans);
+        }
         let named = self.named().await?;
         let latest = SystemTime::now().checked_sub(options.age);
-        let mut orphans = Orphans::default();
         for file in listed {
             if !self.may_be_orphan(&file.uri) || named.has(named_as(&file.uri)) {
                 continue;
