@@ -43,7 +43,10 @@ impl Layout {
                 file: None,
             });
         }
-        let file = reader.fields.iter().find(|(field, _)| *field == EntryField::File);
+        let file = reader
+            .fields
+            .iter()
+            .find(|(field, _)| *field == EntryField::File);
         let (_, file) = file.ok_or("its entries describe no files")?;
         let number = Type::Union(vec![Type::Null, Type::Integer]);
         let fields = vec![
@@ -108,7 +111,9 @@ fn has_room(fields: &[(EntryField, Type)]) -> bool {
 fn upgraded(mut header: Header) -> Result<Header> {
     let schema = header_value(&header, "avro.schema").ok_or("the header has no schema")?;
     let schema: Json = serde_json::from_slice(schema).map_err(|error| error.to_string())?;
-    let fields = schema["fields"].as_array().ok_or("its values are no records")?;
+    let fields = schema["fields"]
+        .as_array()
+        .ok_or("its values are no records")?;
     let file = fields.iter().find(|field| is(field, FILE));
     let mut file = file.ok_or("its entries describe no files")?.clone();
     file["field-id"] = json!(FILE.0);

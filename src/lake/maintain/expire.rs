@@ -20,7 +20,10 @@
 //! are few and small. They are removed unless a kept snapshot outside the line (an old one with a tag, say) or the
 //! current one has them. Manifests go when only expired snapshots of the line list them. Where another engine
 //! rolled the table back, snapshots aside from the line are expired without their files; those are left to orphan
-//! removal. A file outside the table's folder is never removed.
+//! removal.
+//!
+//! What a manifest says may be wrong, so only two kinds of files are removed: data and delete files under `data/`, and
+//! manifests and lists (`.avro`) under `metadata/`. What statistics or the ledger of a first read name stays.
 //!
 //! **Readers.** A query that began on a snapshot fails when the snapshot's files go before it ends. `age` and
 //! `snapshots_max` are the time it has.
@@ -135,7 +138,12 @@ impl LakeTable {
     }
 
     /// Removes the files of an expiry that is committed, unless the table's files must stay.
-    async fn with_files(&self, mut done: Expired, before: &Self, expired: &BTreeSet<i64>) -> Expired {
+    async fn with_files(
+        &self,
+        mut done: Expired,
+        before: &Self,
+        expired: &BTreeSet<i64>,
+    ) -> Expired {
         let removed = async {
             if let Some(reason) = self.files_must_stay().await? {
                 done.warnings.push(reason);
@@ -202,8 +210,12 @@ impl LakeTable {
     fn kept_by(&self, name: &str, branch: &Reference) -> Vec<i64> {
         let (mut snapshots_min, mut age_ms) = (branch.snapshots_min, branch.age_ms);
         if name != MAIN {
-            snapshots_min = snapshots_min.or(self.number(BRANCH_SNAPSHOTS_MIN)).or(Some(1));
-            age_ms = age_ms.or(self.number(BRANCH_AGE_MS)).or(Some(BRANCH_AGE_MS_DEFAULT));
+            snapshots_min = snapshots_min
+                .or(self.number(BRANCH_SNAPSHOTS_MIN))
+                .or(Some(1));
+            age_ms = age_ms
+                .or(self.number(BRANCH_AGE_MS))
+                .or(Some(BRANCH_AGE_MS_DEFAULT));
         }
         let now = chrono::Utc::now().timestamp_millis();
         let oldest = age_ms.map(|age| now.saturating_sub(age));
@@ -253,29 +265,34 @@ impl LakeTable {
         let Some((oldest, gone)) = line.get(unbroken - 1).zip(line.get(unbroken..)) else {
             return Ok(0);
         };
-        let mut candidates: BTreeSet<String> = BTreeSet::new();
+        let mut lists: BTreeSet<String> = BTreeSet::new();
         let mut manifests: HashMap<String, ManifestFile> = HashMap::new();
         for snapshot in gone.iter().filter(|at| expired.contains(&at.snapshot_id())) {
-            candidates.insert(snapshot.manifest_list().to_owned());
+            lists.insert(snapshot.manifest_list().to_owned());
             for manifest in before.manifests(snapshot).await? {
                 manifests.insert(manifest.manifest_path.clone(), manifest);
             }
         }
-        candidates.extend(manifests.keys().cloned());
+        lists.extend(manifests.keys().cloned());
         let mut wrote: HashSet<i64> = gone.iter().map(|at| at.snapshot_id()).collect();
         wrote.insert(oldest.snapshot_id());
         for manifest in before.manifests(oldest).await? {
             manifests.insert(manifest.manifest_path.clone(), manifest);
         }
+        let mut rows: BTreeSet<String> = BTreeSet::new();
         for manifest in manifests.values() {
             if wrote.contains(&manifest.added_snapshot_id) && manifest.has_deleted_files() {
-                candidates.extend(before.deleted_in(manifest).await?);
+                rows.extend(before.deleted_in(manifest).await?);
             }
         }
+        let rows = rows.into_iter().filter(|uri| self.is_in(uri, "data"));
+        let lists = lists
+            .into_iter()
+            .filter(|uri| self.is_in(uri, "metadata") && uri.ends_with(".avro"));
         let keep = self.still_named(&line[..unbroken], oldest).await?;
         let mut files = 0;
-        for uri in candidates {
-            if keep.has(&uri) || !self.is_inside(&uri) {
+        for uri in rows.chain(lists) {
+            if keep.has(&uri) {
                 continue;
             }
             self.store.discard(&uri).await;
@@ -284,8 +301,8 @@ impl LakeTable {
         Ok(files)
     }
 
-    /// What may not be removed: the files of the current snapshot, the manifests of the oldest of the line, and all
-    /// that snapshots beside the line have.
+    /// What may not be removed: the files of the current snapshot, the manifests of the oldest of the line, all that
+    /// snapshots beside the line have, statistics, and what a ledger names.
     async fn still_named(&self, line: &[&SnapshotRef], oldest: &SnapshotRef) -> Result<Names> {
         let mut keep = Names::default();
         let on_line: HashSet<i64> = line.iter().map(|at| at.snapshot_id()).collect();
@@ -302,6 +319,8 @@ impl LakeTable {
             let files = self.files(Some(id)).await?;
             keep.add_files(&files);
         }
+        self.add_statistics(&mut keep);
+        self.add_ledger(&mut keep).await?;
         Ok(keep)
     }
 

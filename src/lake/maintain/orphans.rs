@@ -127,12 +127,7 @@ impl LakeTable {
         for entry in metadata.metadata_log() {
             names.add(&entry.metadata_file);
         }
-        for statistics in metadata.statistics_iter() {
-            names.add(&statistics.statistics_path);
-        }
-        for statistics in metadata.partition_statistics_iter() {
-            names.add(&statistics.statistics_path);
-        }
+        self.add_statistics(&mut names);
         let mut read: HashSet<String> = HashSet::new();
         for snapshot in metadata.snapshots() {
             let list = snapshot.manifest_list();
@@ -155,8 +150,17 @@ impl LakeTable {
         Ok(names)
     }
 
+    pub(in crate::lake) fn add_statistics(&self, names: &mut Names) {
+        for statistics in self.metadata().statistics_iter() {
+            names.add(&statistics.statistics_path);
+        }
+        for statistics in self.metadata().partition_statistics_iter() {
+            names.add(&statistics.statistics_path);
+        }
+    }
+
     /// The lists of a ledger, and the files in them.
-    async fn add_ledger(&self, names: &mut Names) -> Result<()> {
+    pub(in crate::lake) async fn add_ledger(&self, names: &mut Names) -> Result<()> {
         let Some(ledger) = self.checkpoint()?.and_then(|found| found.backfill) else {
             return Ok(());
         };
@@ -186,13 +190,14 @@ fn named_as(uri: &str) -> &str {
 }
 
 impl LakeTable {
-    /// Whether a URI names a file in the table's folder.
-    pub(in crate::lake) fn is_inside(&self, uri: &str) -> bool {
+    /// Whether a URI names a file in a folder of the table, `data` or `metadata`, or below it.
+    pub(in crate::lake) fn is_in(&self, uri: &str, folder: &str) -> bool {
         let plain = |uri: &str| -> String {
             let path = uri.strip_prefix("file:").unwrap_or(uri);
             format!("/{}", path.trim_start_matches('/'))
         };
-        let folder = format!("{}/", plain(&self.location).trim_end_matches('/'));
+        let location = plain(&self.location);
+        let folder = format!("{}/{folder}/", location.trim_end_matches('/'));
         plain(uri).starts_with(&folder) && !uri.contains("/../")
     }
 }

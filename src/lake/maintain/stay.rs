@@ -55,7 +55,9 @@ impl LakeTable {
     /// A metadata file of another catalog that goes on from a version of this table.
     async fn other_catalog(&self) -> Result<Option<String>> {
         let log = self.metadata().metadata_log();
-        let own = log.iter().filter(|entry| is_version(last(&entry.metadata_file)));
+        let own = log
+            .iter()
+            .filter(|entry| is_version(last(&entry.metadata_file)));
         let oldest = own.map(|entry| entry.timestamp_ms).min();
         let oldest = oldest.unwrap_or(self.metadata().last_updated_ms());
         let folder = format!("{}/metadata", self.location);

@@ -1,7 +1,9 @@
 //! Avro files written again with some of their values replaced. Every other byte of a value is copied, so what this
 //! build does not know of (partition values, fields of newer writers) survives exactly.
 
-use crate::lake::read::avro::{Container, Field, Input, Known, Malformed, Type, put_bytes, put_long};
+use crate::lake::read::avro::{
+    Container, Field, Input, Known, Malformed, Type, put_bytes, put_long,
+};
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use std::borrow::Cow;
@@ -342,9 +344,15 @@ mod tests {
         let mut input = Input::new(&block);
         for number in 0..5_u8 {
             assert_eq!(input.text().unwrap(), "new path");
-            assert_eq!((input.long().unwrap(), input.text().unwrap()), (1, "a target"));
+            assert_eq!(
+                (input.long().unwrap(), input.text().unwrap()),
+                (1, "a target")
+            );
             assert_eq!([1, 1, 7].map(|_| input.long().unwrap()), [1, 1, 7]);
-            assert_eq!((input.bytes().unwrap(), input.long().unwrap()), (&b"other"[..], 0));
+            assert_eq!(
+                (input.bytes().unwrap(), input.long().unwrap()),
+                (&b"other"[..], 0)
+            );
             assert_eq!(input.take(16).unwrap(), [number; 16]);
             assert_eq!(input.long().unwrap(), 1 << 40);
         }

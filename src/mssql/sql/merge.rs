@@ -519,7 +519,10 @@ impl MergePlan {
         };
         match side("s") {
             none if none.is_empty() => none,
-            staged => format!(" AND EXISTS (SELECT {staged} INTERSECT SELECT {})", side("d")),
+            staged => format!(
+                " AND EXISTS (SELECT {staged} INTERSECT SELECT {})",
+                side("d")
+            ),
         }
     }
 
