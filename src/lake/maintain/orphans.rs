@@ -105,13 +105,15 @@ impl LakeTable {
     }
 
     /// Everything that the newest version names, directly or not.
-    async fn named(&mut self) -> Result<Names> {
+    pub(in crate::lake) async fn named(&mut self) -> Result<Names> {
         for _ in 0..ATTEMPTS_MAX {
             let number = self.version.number;
-            let names = self.collect_names().await?;
+            let names = self.collect_names().await;
             self.refresh().await?;
+            // An expiry beside this search removes files that the version before names: an error counts only while
+            // the version does.
             if self.version.number == number {
-                return Ok(names);
+                return names;
             }
         }
         Err(LakeError::CommitConflict {
