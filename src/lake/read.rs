@@ -1,6 +1,7 @@
 //! Reading: the files of a snapshot, the rows of a file, the rows of a snapshot, and what changed between two of them.
 
 pub(in crate::lake) mod avro;
+pub(in crate::lake) mod constants;
 pub(in crate::lake) mod datafile;
 pub(in crate::lake) mod deletes;
 pub(in crate::lake) mod delta;

@@ -217,12 +217,16 @@ fn live_files(
     bounded: Vec<i32>,
 ) -> std::result::Result<ManifestFiles, String> {
     let mut files = Vec::new();
-    ManifestReader::open(bytes, &bounded)?.for_each(|entry| {
+    let mut reader = ManifestReader::open(bytes, &bounded)?;
+    let identities = reader.identities()?;
+    reader.for_each(|entry| {
         if entry.status != Status::Deleted {
+            let file = entry.file.stored()?;
+            let constants = identities.constants(entry.file.partition)?;
             files.push(Arc::new(LiveFile {
                 // An added file carries no number of its own until its commit has succeeded.
                 sequence_number: entry.sequence_number.unwrap_or(inherited),
-                file: entry.file.stored()?,
+                file: file.with_constants(constants),
                 manifest: manifest.clone(),
             }));
         }
