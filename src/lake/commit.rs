@@ -32,6 +32,7 @@ mod copy;
 pub(in crate::lake) mod deletes;
 pub(in crate::lake) mod evolve;
 pub(in crate::lake) mod manifests;
+mod partitions;
 pub(in crate::lake) mod plan;
 pub(in crate::lake) mod prepared;
 mod properties;

@@ -13,6 +13,7 @@
 //! room for these numbers are [upgraded](crate::lake::commit::upgrade).
 
 use crate::lake::commit::copy::Copying;
+use crate::lake::commit::partitions::by_spec;
 use crate::lake::error::{LakeError, Result};
 use crate::lake::read::entries::damaged;
 use crate::lake::read::manifests::Files;
@@ -82,7 +83,7 @@ impl Merging {
 
 /// The manifests of the next snapshot: those of `base` that lose no file are reused as they are, the others are
 /// rewritten without the `gone` files (which they list as deleted), and `added` files get one manifest for each
-/// content.
+/// content, deletes also for each partition spec of their data files.
 pub(in crate::lake) async fn next_manifests(
     output: &mut ManifestOutput<'_>,
     base: &Files,
@@ -91,15 +92,7 @@ pub(in crate::lake) async fn next_manifests(
     added_deletes: &[DataFile],
 ) -> Result<Vec<ManifestFile>> {
     let merging = Merging::of(output.metadata);
-    let mut manifests = Vec::new();
-    for (content, files) in [
-        (ManifestContentType::Data, added_data),
-        (ManifestContentType::Deletes, added_deletes),
-    ] {
-        if !files.is_empty() {
-            manifests.push(output.added(content, files).await?);
-        }
-    }
+    let mut manifests = output.added(base, added_data, added_deletes).await?;
     let mut live: HashSet<&str> = HashSet::new();
     let mut touched: HashSet<&str> = HashSet::new();
     for file in base.data.iter().chain(&base.deletes) {
@@ -149,12 +142,52 @@ impl ManifestOutput<'_> {
         format!("{}/metadata/{id}-m{number}.avro", self.location)
     }
 
-    /// Writes a manifest of new files.
+    /// Writes manifests of new files: one for each content, and one for each other partition spec of deletes.
     async fn added(
         &mut self,
+        base: &Files,
+        added_data: &[DataFile],
+        added_deletes: &[DataFile],
+    ) -> Result<Vec<ManifestFile>> {
+        let mut manifests = Vec::new();
+        let default = self.metadata.default_partition_spec_id();
+        let (plain, partitioned) = by_spec(self.store, base, added_deletes, default).await?;
+        for (content, files) in [
+            (ManifestContentType::Data, added_data),
+            (ManifestContentType::Deletes, plain.as_slice()),
+        ] {
+            if !files.is_empty() {
+                let (manifest, bytes) = self.encoded(content, files).await?;
+                manifests.push(self.put(manifest, bytes).await?);
+            }
+        }
+        for group in &partitioned {
+            let content = ManifestContentType::Deletes;
+            let (mut manifest, bytes) = self.encoded(content, &group.files).await?;
+            let bytes = group.place(&bytes);
+            let bytes = Bytes::from(bytes.map_err(damaged(&manifest.manifest_path))?);
+            manifest.manifest_length = bytes.len() as i64;
+            manifest.partition_spec_id = group.spec_id;
+            // The values were not decoded, so there is no summary of them; readers then open the manifest.
+            manifest.partitions = None;
+            manifests.push(self.put(manifest, bytes).await?);
+        }
+        Ok(manifests)
+    }
+
+    async fn put(&mut self, manifest: ManifestFile, bytes: Bytes) -> Result<ManifestFile> {
+        let uri = &manifest.manifest_path;
+        self.store.write_new(uri, bytes).await?;
+        self.written.push(uri.clone());
+        Ok(manifest)
+    }
+
+    /// A manifest of new files without partitions, not yet written.
+    async fn encoded(
+        &self,
         content: ManifestContentType,
         files: &[DataFile],
-    ) -> Result<ManifestFile> {
+    ) -> Result<(ManifestFile, Bytes)> {
         let spec = self.metadata.default_partition_spec().as_ref().clone();
         let uri = self.next_uri();
         let memory = FileIO::new_with_memory();
@@ -174,10 +207,8 @@ impl ManifestOutput<'_> {
         let bytes = read_memory(&memory, "memory:/manifest")
             .await
             .map_err(failed())?;
-        self.store.write_new(&uri, bytes).await?;
-        self.written.push(uri.clone());
         manifest.manifest_path = uri;
-        Ok(manifest)
+        Ok((manifest, bytes))
     }
 
     /// Writes the live entries of some manifests of one content and one partition spec again, those of `gone` files
@@ -217,12 +248,9 @@ impl ManifestOutput<'_> {
         let mut written = Vec::new();
         for copy in copying.copies {
             let uri = self.next_uri();
-            let (bytes, manifest) = copy
-                .finish(uri.clone(), self.snapshot_id)
-                .map_err(damaged(&uri))?;
-            self.store.write_new(&uri, bytes).await?;
-            self.written.push(uri);
-            written.push(manifest);
+            let copied = copy.finish(uri.clone(), self.snapshot_id);
+            let (bytes, manifest) = copied.map_err(damaged(&uri))?;
+            written.push(self.put(manifest, bytes).await?);
         }
         Ok(written)
     }
