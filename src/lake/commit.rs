@@ -32,10 +32,12 @@ mod copy;
 pub(in crate::lake) mod deletes;
 pub(in crate::lake) mod evolve;
 pub(in crate::lake) mod manifests;
+mod partitions;
 pub(in crate::lake) mod plan;
 pub(in crate::lake) mod prepared;
 mod properties;
 mod rebase;
+mod upgrade;
 pub(in crate::lake) mod written;
 
 use crate::change::{Checkpoint, RunId, WriteCounts};
@@ -130,7 +132,9 @@ impl Change {
 
     /// The same change, and tags that move with it.
     fn with_tags(mut self, moves: Moves) -> Self {
-        let max_ref_age_ms = None;
+        // Without an age of its own a tag has that of the table (`history.expire.max-ref-age-ms`), after which other
+        // engines drop it.
+        let max_ref_age_ms = Some(i64::MAX);
         let keep = SnapshotRetention::Tag { max_ref_age_ms };
         for (ref_name, snapshot) in moves.set {
             let reference = SnapshotReference::new(snapshot, keep.clone());

@@ -10,6 +10,7 @@
 //! | `group`, `output` | files to be rewritten together, and the new ones |
 //! | `names` | names of files, compared however their folder is spelled |
 //! | `replace` | the commit of rewritten files beside other writers, argued at its head |
+//! | `stay` | reasons to remove no file of a table |
 
 pub(in crate::lake) mod compact;
 pub(in crate::lake) mod expire;
@@ -20,3 +21,4 @@ mod output;
 pub(in crate::lake) mod relocate;
 pub(in crate::lake) mod replace;
 pub(in crate::lake) mod sort;
+mod stay;

@@ -194,16 +194,16 @@ impl Store {
         &self.cache
     }
 
+    /// The path of a `file:` URI with any number of slashes. Engines that were given a warehouse as a plain path write
+    /// plain paths into metadata, so a path from the root is taken as it is.
     fn local(uri: &str) -> Result<PathBuf> {
-        match uri.split_once(':') {
-            Some(("file", rest)) => {
-                let rest = rest.trim_start_matches('/');
-                Ok(Path::new("/").join(rest))
-            }
-            Some(_) | None => Err(LakeError::UnsupportedLocation {
+        let path = uri.strip_prefix("file:").unwrap_or(uri);
+        if !path.starts_with('/') {
+            return Err(LakeError::UnsupportedLocation {
                 location: uri.to_owned(),
-            }),
+            });
         }
+        Ok(Path::new("/").join(path.trim_start_matches('/')))
     }
 
     async fn blocking<T: Send + 'static>(

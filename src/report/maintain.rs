@@ -133,6 +133,12 @@ impl MaintenanceReport {
             }
             out.push('\n');
         }
+        if let Some(expire) = &self.expire {
+            write_warnings(out, &expire.warnings);
+        }
+        if let Some(orphans) = &self.orphans {
+            write_warnings(out, &orphans.warnings);
+        }
         write_warnings(out, &self.warnings);
     }
 }

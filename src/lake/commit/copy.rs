@@ -1,17 +1,13 @@
 //! Copying the entries of manifests as bytes, see [`crate::lake::commit::manifests`].
 
-use crate::lake::read::avro::{Malformed, Type, put_bytes, put_long};
+use crate::lake::commit::upgrade::Layout;
+use crate::lake::read::avro::{Malformed, Type, put_long};
 use crate::lake::read::entries::{EntryField, ManifestEntry, ManifestReader, Status};
+use crate::lake::read::rewrite::{ContainerWriter, Header, choose, header_value, set_header};
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::DeflateEncoder;
 use iceberg::spec::{ManifestFile, UNASSIGNED_SEQUENCE_NUMBER};
 use std::collections::HashSet;
-use std::io::Write;
 use std::sync::Arc;
-
-/// A block of entries is compressed once it has this many bytes.
-const BLOCK_BYTES: usize = 64 << 10;
 
 /// Copies entries of several manifests into as few new ones as their headers allow.
 pub(in crate::lake) struct Copying {
@@ -21,19 +17,13 @@ pub(in crate::lake) struct Copying {
     pub(in crate::lake) schema: Vec<u8>,
     pub(in crate::lake) schema_id: i32,
     pub(in crate::lake) copies: Vec<Copy>,
-    /// Manifests that cannot be copied as bytes.
-    pub(in crate::lake) not_copied: Vec<(ManifestFile, Bytes)>,
 }
 
 /// One new manifest.
 pub(in crate::lake) struct Copy {
-    header: Vec<(String, Vec<u8>)>,
-    sync: [u8; 16],
-    /// Complete blocks.
-    blocks: Vec<u8>,
-    block: Vec<u8>,
-    block_entries: i64,
-    /// The first source: its partition summaries hold for one source, its spec and content for all.
+    file: ContainerWriter,
+    /// The first source: its spec and content hold for all. Its summaries of partitions hold for it alone, and are
+    /// left out when there are more.
     source: ManifestFile,
     existing: (u32, u64),
     deleted: (u32, u64),
@@ -47,11 +37,8 @@ impl Copying {
         bytes: Bytes,
     ) -> std::result::Result<(), Malformed> {
         let mut reader = ManifestReader::open(&bytes, &[])?;
-        if !can_be_copied(&reader.fields) {
-            self.not_copied.push((manifest, bytes));
-            return Ok(());
-        }
-        let header = &reader.container.header;
+        let layout = Layout::of(&reader)?;
+        let header = &layout.header;
         let found = self
             .copies
             .iter()
@@ -59,13 +46,12 @@ impl Copying {
         let copy = match found {
             Some(at) => {
                 let copy = &mut self.copies[at];
-                if value(header, "schema") != value(&copy.header, "schema") {
-                    set(&mut copy.header, "schema", self.schema.clone());
-                    set(
-                        &mut copy.header,
-                        "schema-id",
-                        self.schema_id.to_string().into_bytes(),
-                    );
+                copy.source.partitions = copy.source.partitions.take().filter(Vec::is_empty);
+                let known = &mut copy.file.header;
+                if header_value(header, "schema") != header_value(known, "schema") {
+                    set_header(known, "schema", self.schema.clone());
+                    let id = self.schema_id.to_string();
+                    set_header(known, "schema-id", id.into_bytes());
                 }
                 copy
             }
@@ -75,7 +61,6 @@ impl Copying {
                 &mut self.copies[last]
             }
         };
-        let fields = reader.fields.clone();
         let (snapshot_id, gone) = (self.snapshot_id, self.gone.clone());
         reader.for_each(|entry| {
             if entry.status == Status::Deleted {
@@ -92,54 +77,15 @@ impl Copying {
                     entry.snapshot_id.unwrap_or(manifest.added_snapshot_id)
                 }
             };
-            copy.add(&fields, &entry, status, snapshot, manifest.sequence_number)
+            copy.add(&layout, &entry, status, snapshot, manifest.sequence_number)
         })
     }
 }
 
-/// Whether entries have exactly the fields of format version 2, each with room for a number.
-fn can_be_copied(fields: &[(EntryField, Type)]) -> bool {
-    let numbered = |ty: &Type| match ty {
-        Type::Integer => true,
-        Type::Union(variants) => variants.contains(&Type::Integer),
-        Type::Null | Type::Boolean | Type::Float | Type::Double | Type::Bytes => false,
-        Type::Fixed(_) | Type::Array(_) | Type::Map(_) | Type::Record(_) => false,
-    };
-    let wanted = [
-        EntryField::Status,
-        EntryField::SnapshotId,
-        EntryField::SequenceNumber,
-        EntryField::FileSequenceNumber,
-        EntryField::File,
-    ];
-    let once =
-        |wanted: &EntryField| fields.iter().filter(|(field, _)| field == wanted).count() == 1;
-    fields.len() == wanted.len()
-        && wanted.iter().all(once)
-        && fields
-            .iter()
-            .all(|(field, ty)| *field == EntryField::File || numbered(ty))
-}
-
-fn value<'h>(header: &'h [(String, Vec<u8>)], name: &str) -> Option<&'h [u8]> {
-    let found = header.iter().find(|(known, _)| known == name);
-    found.map(|(_, value)| value.as_slice())
-}
-
-fn set(header: &mut Vec<(String, Vec<u8>)>, name: &str, value: Vec<u8>) {
-    header.retain(|(known, _)| known != name);
-    header.push((name.to_owned(), value));
-}
-
 impl Copy {
-    fn of(mut header: Vec<(String, Vec<u8>)>, source: ManifestFile) -> Self {
-        set(&mut header, "avro.codec", b"deflate".to_vec());
+    fn of(header: Header, source: ManifestFile) -> Self {
         Self {
-            header,
-            sync: *uuid::Uuid::new_v4().as_bytes(),
-            blocks: Vec::new(),
-            block: Vec::with_capacity(BLOCK_BYTES * 2),
-            block_entries: 0,
+            file: ContainerWriter::new(header),
             source,
             existing: (0, 0),
             deleted: (0, 0),
@@ -149,16 +95,12 @@ impl Copy {
 
     /// Whether entries of another manifest may follow. Values of partitions are read by the schema, so with
     /// partitions even that has to be the same.
-    fn takes(&self, header: &[(String, Vec<u8>)], manifest: &ManifestFile) -> bool {
-        let same = |name: &str| value(header, name) == value(&self.header, name);
-        let partitioned = self
-            .source
-            .partitions
-            .as_ref()
-            .is_some_and(|fields| !fields.is_empty());
+    fn takes(&self, header: &Header, manifest: &ManifestFile) -> bool {
+        let known = &self.file.header;
+        let same = |name: &str| header_value(header, name) == header_value(known, name);
         manifest.content == self.source.content
             && manifest.partition_spec_id == self.source.partition_spec_id
-            && !partitioned
+            && (same("schema") || !is_partitioned(known))
             && [
                 "avro.schema",
                 "partition-spec",
@@ -172,7 +114,7 @@ impl Copy {
 
     fn add(
         &mut self,
-        fields: &[(EntryField, Type)],
+        layout: &Layout,
         entry: &ManifestEntry<'_>,
         status: Status,
         snapshot_id: i64,
@@ -189,64 +131,35 @@ impl Copy {
         };
         counts.0 += 1;
         counts.1 += entry.file.rows;
-        for (field, ty) in fields {
-            let number = match field {
-                EntryField::Status => status.code(),
-                EntryField::SnapshotId => snapshot_id,
-                EntryField::SequenceNumber => sequence_number,
-                EntryField::FileSequenceNumber => entry.file_sequence_number.unwrap_or(inherited),
-                EntryField::File => {
-                    self.block.extend_from_slice(entry.encoded);
-                    continue;
-                }
-                EntryField::Other => return Err("an entry has an unknown field".to_owned()),
-            };
-            if let Type::Union(variants) = ty {
-                let at = variants
-                    .iter()
-                    .position(|variant| *variant == Type::Integer);
-                put_long(&mut self.block, at.unwrap_or_default() as i64);
+        self.file.add(|out| {
+            for (field, ty) in layout.fields.iter() {
+                let number = match field {
+                    EntryField::Status => status.code(),
+                    EntryField::SnapshotId => snapshot_id,
+                    EntryField::SequenceNumber => sequence_number,
+                    EntryField::FileSequenceNumber => {
+                        entry.file_sequence_number.unwrap_or(inherited)
+                    }
+                    EntryField::File => {
+                        layout.put_file(out, entry.encoded)?;
+                        continue;
+                    }
+                    EntryField::Other => return Err("an entry has an unknown field".to_owned()),
+                };
+                choose(out, ty, &Type::Integer)?;
+                put_long(out, number);
             }
-            put_long(&mut self.block, number);
-        }
-        self.block_entries += 1;
-        if self.block.len() >= BLOCK_BYTES {
-            self.end_block().map_err(|error| error.to_string())?;
-        }
-        Ok(())
-    }
-
-    fn end_block(&mut self) -> std::io::Result<()> {
-        if self.block_entries == 0 {
-            return Ok(());
-        }
-        let mut deflated = DeflateEncoder::new(Vec::new(), Compression::fast());
-        deflated.write_all(&self.block)?;
-        let deflated = deflated.finish()?;
-        put_long(&mut self.blocks, self.block_entries);
-        put_bytes(&mut self.blocks, &deflated);
-        self.blocks.extend_from_slice(&self.sync);
-        self.block.clear();
-        self.block_entries = 0;
-        Ok(())
+            Ok(())
+        })
     }
 
     /// The file, and its entry in the manifest list.
     pub(in crate::lake) fn finish(
-        mut self,
+        self,
         uri: String,
         snapshot_id: i64,
-    ) -> std::io::Result<(Bytes, ManifestFile)> {
-        self.end_block()?;
-        let mut file = b"Obj\x01".to_vec();
-        put_long(&mut file, self.header.len() as i64);
-        for (name, value) in &self.header {
-            put_bytes(&mut file, name.as_bytes());
-            put_bytes(&mut file, value);
-        }
-        put_long(&mut file, 0);
-        file.extend_from_slice(&self.sync);
-        file.append(&mut self.blocks);
+    ) -> std::result::Result<(Bytes, ManifestFile), Malformed> {
+        let file = self.file.finish()?;
         let manifest = ManifestFile {
             manifest_path: uri,
             manifest_length: file.len() as i64,
@@ -270,4 +183,11 @@ impl Copy {
         };
         Ok((Bytes::from(file), manifest))
     }
+}
+
+/// Whether the files of a manifest have values of partitions.
+fn is_partitioned(header: &Header) -> bool {
+    let spec = header_value(header, "partition-spec").unwrap_or_default();
+    let fields: Option<Vec<serde_json::Value>> = serde_json::from_slice(spec).ok();
+    fields.is_none_or(|fields| !fields.is_empty())
 }

@@ -9,10 +9,11 @@
 //! **Entries are copied as bytes.** The record of a file is not decoded: the new manifest has the schema and the
 //! header of the old one, and an entry's record follows its new status and its numbers. So counts, bounds, partition
 //! values and fields that this version does not know survive exactly, whoever wrote them. The numbers that an
-//! added entry inherits are written out, because the new manifest has another sequence number. Only manifests of
-//! format version 1, whose entries have no room for these numbers, are decoded and encoded by the library.
+//! added entry inherits are written out, because the new manifest has another sequence number. Entries that have no
+//! room for these numbers are [upgraded](crate::lake::commit::upgrade).
 
 use crate::lake::commit::copy::Copying;
+use crate::lake::commit::partitions::by_spec;
 use crate::lake::error::{LakeError, Result};
 use crate::lake::read::entries::damaged;
 use crate::lake::read::manifests::Files;
@@ -21,8 +22,8 @@ use crate::lake::table::LakeTable;
 use bytes::Bytes;
 use iceberg::io::FileIO;
 use iceberg::spec::{
-    DataFile, FormatVersion, Manifest, ManifestContentType, ManifestFile, ManifestListWriter,
-    ManifestWriterBuilder, PartitionSpec, TableMetadata,
+    DataFile, FormatVersion, ManifestContentType, ManifestFile, ManifestListWriter,
+    ManifestWriterBuilder, TableMetadata,
 };
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -82,7 +83,7 @@ impl Merging {
 
 /// The manifests of the next snapshot: those of `base` that lose no file are reused as they are, the others are
 /// rewritten without the `gone` files (which they list as deleted), and `added` files get one manifest for each
-/// content.
+/// content, deletes also for each partition spec of their data files.
 pub(in crate::lake) async fn next_manifests(
     output: &mut ManifestOutput<'_>,
     base: &Files,
@@ -91,15 +92,7 @@ pub(in crate::lake) async fn next_manifests(
     added_deletes: &[DataFile],
 ) -> Result<Vec<ManifestFile>> {
     let merging = Merging::of(output.metadata);
-    let mut manifests = Vec::new();
-    for (content, files) in [
-        (ManifestContentType::Data, added_data),
-        (ManifestContentType::Deletes, added_deletes),
-    ] {
-        if !files.is_empty() {
-            manifests.push(output.added(content, files).await?);
-        }
-    }
+    let mut manifests = output.added(base, added_data, added_deletes).await?;
     let mut live: HashSet<&str> = HashSet::new();
     let mut touched: HashSet<&str> = HashSet::new();
     for file in base.data.iter().chain(&base.deletes) {
@@ -149,29 +142,53 @@ impl ManifestOutput<'_> {
         format!("{}/metadata/{id}-m{number}.avro", self.location)
     }
 
-    /// Writes a manifest of new files.
+    /// Writes manifests of new files: one for each content, and one for each other partition spec of deletes.
     async fn added(
         &mut self,
-        content: ManifestContentType,
-        files: &[DataFile],
-    ) -> Result<ManifestFile> {
-        let spec = self.metadata.default_partition_spec().as_ref().clone();
-        self.encoded(content, spec, |writer| {
-            // A negative number leaves it empty: readers inherit the snapshot's.
-            files
-                .iter()
-                .try_for_each(|file| writer.add_file(file.clone(), -1))
-        })
-        .await
+        base: &Files,
+        added_data: &[DataFile],
+        added_deletes: &[DataFile],
+    ) -> Result<Vec<ManifestFile>> {
+        let mut manifests = Vec::new();
+        let default = self.metadata.default_partition_spec_id();
+        let (plain, partitioned) = by_spec(self.store, base, added_deletes, default).await?;
+        for (content, files) in [
+            (ManifestContentType::Data, added_data),
+            (ManifestContentType::Deletes, plain.as_slice()),
+        ] {
+            if !files.is_empty() {
+                let (manifest, bytes) = self.encoded(content, files).await?;
+                manifests.push(self.put(manifest, bytes).await?);
+            }
+        }
+        for group in &partitioned {
+            let content = ManifestContentType::Deletes;
+            let (mut manifest, bytes) = self.encoded(content, &group.files).await?;
+            let bytes = group.place(&bytes);
+            let bytes = Bytes::from(bytes.map_err(damaged(&manifest.manifest_path))?);
+            manifest.manifest_length = bytes.len() as i64;
+            manifest.partition_spec_id = group.spec_id;
+            // The values were not decoded, so there is no summary of them; readers then open the manifest.
+            manifest.partitions = None;
+            manifests.push(self.put(manifest, bytes).await?);
+        }
+        Ok(manifests)
     }
 
-    /// Writes a manifest with the library.
+    async fn put(&mut self, manifest: ManifestFile, bytes: Bytes) -> Result<ManifestFile> {
+        let uri = &manifest.manifest_path;
+        self.store.write_new(uri, bytes).await?;
+        self.written.push(uri.clone());
+        Ok(manifest)
+    }
+
+    /// A manifest of new files without partitions, not yet written.
     async fn encoded(
-        &mut self,
+        &self,
         content: ManifestContentType,
-        spec: PartitionSpec,
-        add: impl FnOnce(&mut iceberg::spec::ManifestWriter) -> iceberg::Result<()>,
-    ) -> Result<ManifestFile> {
+        files: &[DataFile],
+    ) -> Result<(ManifestFile, Bytes)> {
+        let spec = self.metadata.default_partition_spec().as_ref().clone();
         let uri = self.next_uri();
         let memory = FileIO::new_with_memory();
         let failed = || LakeError::iceberg("write", uri.clone());
@@ -182,15 +199,16 @@ impl ManifestOutput<'_> {
             ManifestContentType::Data => builder.build_v2_data(),
             ManifestContentType::Deletes => builder.build_v2_deletes(),
         };
-        add(&mut writer).map_err(failed())?;
+        for file in files {
+            // A negative number leaves it empty: readers inherit the snapshot's.
+            writer.add_file(file.clone(), -1).map_err(failed())?;
+        }
         let mut manifest = writer.write_manifest_file().await.map_err(failed())?;
         let bytes = read_memory(&memory, "memory:/manifest")
             .await
             .map_err(failed())?;
-        self.store.write_new(&uri, bytes).await?;
-        self.written.push(uri.clone());
         manifest.manifest_path = uri;
-        Ok(manifest)
+        Ok((manifest, bytes))
     }
 
     /// Writes the live entries of some manifests of one content and one partition spec again, those of `gone` files
@@ -215,7 +233,6 @@ impl ManifestOutput<'_> {
             })?,
             schema_id: self.metadata.current_schema_id(),
             copies: Vec::new(),
-            not_copied: Vec::new(),
         };
         let thread = tokio::task::spawn_blocking(move || {
             for (manifest, bytes) in sources {
@@ -231,43 +248,11 @@ impl ManifestOutput<'_> {
         let mut written = Vec::new();
         for copy in copying.copies {
             let uri = self.next_uri();
-            let (bytes, manifest) = copy
-                .finish(uri.clone(), self.snapshot_id)
-                .map_err(|error| LakeError::io("write", &uri, error))?;
-            self.store.write_new(&uri, bytes).await?;
-            self.written.push(uri);
-            written.push(manifest);
-        }
-        for (manifest, bytes) in copying.not_copied {
-            written.push(self.upgraded(&manifest, &bytes, gone).await?);
+            let copied = copy.finish(uri.clone(), self.snapshot_id);
+            let (bytes, manifest) = copied.map_err(damaged(&uri))?;
+            written.push(self.put(manifest, bytes).await?);
         }
         Ok(written)
-    }
-
-    /// Writes a manifest of format version 1 again, as version 2.
-    async fn upgraded(
-        &mut self,
-        manifest: &ManifestFile,
-        bytes: &[u8],
-        gone: &HashSet<String>,
-    ) -> Result<ManifestFile> {
-        let failed = || LakeError::iceberg("read", &manifest.manifest_path);
-        let (entries, header) = Manifest::parse_avro(bytes).map_err(failed())?.into_parts();
-        let spec = header.partition_spec().clone();
-        self.encoded(manifest.content, spec, |writer| {
-            for entry in entries.into_iter().filter(|entry| entry.is_alive()) {
-                let file = entry.data_file().clone();
-                let sequence = entry.sequence_number().unwrap_or(manifest.sequence_number);
-                if gone.contains(file.file_path()) {
-                    writer.add_delete_file(file, sequence, Some(sequence))?;
-                } else {
-                    let snapshot = entry.snapshot_id().unwrap_or(manifest.added_snapshot_id);
-                    writer.add_existing_file(file, snapshot, sequence, Some(sequence))?;
-                }
-            }
-            Ok(())
-        })
-        .await
     }
 
     /// Writes the manifest list and returns its location.

@@ -6,6 +6,10 @@
 //! load and the current one let the next load skip compactions. They are not needed for it to be right, so of
 //! a target that lags by more than [`LAG_FACTOR`] times `snapshots_max` only the loaded snapshot stays.
 //!
+//! Of a branch other than `main` those stay that the specification names: as many as its `min-snapshots-to-keep` says,
+//! and those younger than its `max-snapshot-age-ms`; where the branch does not say, the table's properties do. What
+//! `main` itself asks for in these two fields stays as well.
+//!
 //! **What can crash where.** First a metadata version without the snapshots is committed, from a set that is computed
 //! anew for each attempt, so a tag that another run sets meanwhile counts. Only then files are removed. A crash in
 //! between leaves files that nothing refers to; orphan removal finds them.
@@ -16,7 +20,10 @@
 //! are few and small. They are removed unless a kept snapshot outside the line (an old one with a tag, say) or the
 //! current one has them. Manifests go when only expired snapshots of the line list them. Where another engine
 //! rolled the table back, snapshots aside from the line are expired without their files; those are left to orphan
-//! removal. A file outside the table's folder is never removed.
+//! removal.
+//!
+//! What a manifest says may be wrong, so only two kinds of files are removed: data and delete files under `data/`, and
+//! manifests and lists (`.avro`) under `metadata/`. What statistics or the ledger of a first read name stays.
 //!
 //! **Readers.** A query that began on a snapshot fails when the snapshot's files go before it ends. `age` and
 //! `snapshots_max` are the time it has.
@@ -25,9 +32,9 @@ use crate::failpoint;
 use crate::lake::commit::{ATTEMPTS_MAX, Change, pause};
 use crate::lake::error::{LakeError, Result};
 use crate::lake::maintain::names::Names;
-use crate::lake::read::manifests::Files;
+use crate::lake::read::manifests::{Files, paths_in};
 use crate::lake::table::LakeTable;
-use iceberg::spec::{Manifest, ManifestFile, ManifestList, ManifestStatus, SnapshotRef};
+use iceberg::spec::{ManifestFile, ManifestList, SnapshotRef};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
@@ -43,6 +50,11 @@ const LOAD_TAGS: [&str; 2] = ["icesync-loaded-", "icesync-loading-"];
 const LAG_FACTOR: usize = 4;
 const MAIN: &str = "main";
 
+// What the specification says of branches that do not say how long their snapshots are kept.
+const BRANCH_SNAPSHOTS_MIN: &str = "history.expire.min-snapshots-to-keep";
+const BRANCH_AGE_MS: &str = "history.expire.max-snapshot-age-ms";
+const BRANCH_AGE_MS_DEFAULT: i64 = 5 * 24 * 60 * 60 * 1000;
+
 /// Which snapshots to expire.
 #[derive(Debug, Clone, Copy)]
 pub struct ExpireOptions {
@@ -57,12 +69,15 @@ pub struct ExpireOptions {
 }
 
 /// What an expiry did, or with `dry_run` would do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Expired {
     pub snapshots: u64,
     pub snapshots_kept: u64,
     /// Files removed: data, deletes, manifests and manifest lists. Unknown in a dry run.
     pub files: u64,
+    /// Why files were left that no snapshot needs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// The references of a table; the library does not list them.
@@ -78,6 +93,10 @@ struct Reference {
     snapshot_id: i64,
     #[serde(rename = "type")]
     kind: String,
+    #[serde(rename = "min-snapshots-to-keep")]
+    snapshots_min: Option<usize>,
+    #[serde(rename = "max-snapshot-age-ms")]
+    age_ms: Option<i64>,
 }
 
 impl LakeTable {
@@ -94,13 +113,13 @@ impl LakeTable {
             let done = Expired {
                 snapshots: expired.len() as u64,
                 snapshots_kept: (self.metadata().snapshots().len() - expired.len()) as u64,
-                files: 0,
+                ..Expired::default()
             };
             if expired.len() < options.at_least.max(1) {
                 return Ok(Expired {
                     snapshots: 0,
                     snapshots_kept: done.snapshots_kept + done.snapshots,
-                    files: 0,
+                    ..Expired::default()
                 });
             }
             if options.dry_run {
@@ -110,15 +129,7 @@ impl LakeTable {
             let change = Change::expire(expired.iter().copied().collect());
             if self.publish(change, None, None).await? {
                 failpoint::reach(FAIL_AFTER_EXPIRE);
-                let files = match self.remove_unreachable(&before, &expired).await {
-                    Ok(files) => files,
-                    Err(error) => {
-                        tracing::warn!(table = %self.name, error = %error, "snapshots are expired, but not all of \
-                            their files could be removed; `icesync maintain --orphans` removes the rest");
-                        0
-                    }
-                };
-                return Ok(Expired { files, ..done });
+                return Ok(self.with_files(done, &before, &expired).await);
             }
             pause(attempt).await;
         }
@@ -126,6 +137,31 @@ impl LakeTable {
             table: self.name.clone(),
             attempts: ATTEMPTS_MAX,
         })
+    }
+
+    /// Removes the files of an expiry that is committed, unless the table's files must stay.
+    async fn with_files(
+        &self,
+        mut done: Expired,
+        before: &Self,
+        expired: &BTreeSet<i64>,
+    ) -> Expired {
+        let removed = async {
+            if let Some(reason) = self.files_must_stay().await? {
+                done.warnings.push(reason);
+                return Ok(0);
+            }
+            self.remove_unreachable(before, expired).await
+        };
+        let removed: Result<u64> = removed.await;
+        match removed {
+            Ok(files) => done.files = files,
+            Err(error) => {
+                tracing::warn!(table = %self.name, error = %error, "snapshots are expired, but not all of \
+                    their files could be removed; `icesync maintain --orphans` removes the rest");
+            }
+        }
+        done
     }
 
     /// The ids of the snapshots that may go.
@@ -141,10 +177,8 @@ impl LakeTable {
         let mut kept: HashSet<i64> = HashSet::from([current]);
         for (name, reference) in &references {
             kept.insert(reference.snapshot_id);
-            if reference.kind == "branch" && name != MAIN {
-                let line = self.line(reference.snapshot_id);
-                let line = line.iter().take(options.snapshots_max);
-                kept.extend(line.filter(|at| young(at)).map(|at| at.snapshot_id()));
+            if reference.kind == "branch" {
+                kept.extend(self.kept_by(name, reference));
             }
         }
         let line = self.line(current);
@@ -172,6 +206,31 @@ impl LakeTable {
         kept.extend(beside.filter(|at| young(at)).map(|at| at.snapshot_id()));
         let ids = metadata.snapshots().map(|at| at.snapshot_id());
         Ok(ids.filter(|id| !kept.contains(id)).collect())
+    }
+
+    /// The snapshots that a branch asks to keep, by itself or, if it is not `main`, by what holds for all branches.
+    fn kept_by(&self, name: &str, branch: &Reference) -> Vec<i64> {
+        let (mut snapshots_min, mut age_ms) = (branch.snapshots_min, branch.age_ms);
+        if name != MAIN {
+            snapshots_min = snapshots_min
+                .or(self.number(BRANCH_SNAPSHOTS_MIN))
+                .or(Some(1));
+            age_ms = age_ms
+                .or(self.number(BRANCH_AGE_MS))
+                .or(Some(BRANCH_AGE_MS_DEFAULT));
+        }
+        let now = chrono::Utc::now().timestamp_millis();
+        let oldest = age_ms.map(|age| now.saturating_sub(age));
+        let line = self.line(branch.snapshot_id).into_iter().enumerate();
+        let kept = line.filter(|(at, snapshot)| {
+            *at < snapshots_min.unwrap_or(0)
+                || oldest.is_some_and(|oldest| snapshot.timestamp_ms() >= oldest)
+        });
+        kept.map(|(_, snapshot)| snapshot.snapshot_id()).collect()
+    }
+
+    fn number<T: std::str::FromStr>(&self, property: &str) -> Option<T> {
+        self.property(property)?.trim().parse().ok()
     }
 
     /// A snapshot and its ancestors as far as the metadata knows them, newest first.
@@ -208,29 +267,34 @@ impl LakeTable {
         let Some((oldest, gone)) = line.get(unbroken - 1).zip(line.get(unbroken..)) else {
             return Ok(0);
         };
-        let mut candidates: BTreeSet<String> = BTreeSet::new();
+        let mut lists: BTreeSet<String> = BTreeSet::new();
         let mut manifests: HashMap<String, ManifestFile> = HashMap::new();
         for snapshot in gone.iter().filter(|at| expired.contains(&at.snapshot_id())) {
-            candidates.insert(snapshot.manifest_list().to_owned());
+            lists.insert(snapshot.manifest_list().to_owned());
             for manifest in before.manifests(snapshot).await? {
                 manifests.insert(manifest.manifest_path.clone(), manifest);
             }
         }
-        candidates.extend(manifests.keys().cloned());
+        lists.extend(manifests.keys().cloned());
         let mut wrote: HashSet<i64> = gone.iter().map(|at| at.snapshot_id()).collect();
         wrote.insert(oldest.snapshot_id());
         for manifest in before.manifests(oldest).await? {
             manifests.insert(manifest.manifest_path.clone(), manifest);
         }
+        let mut rows: BTreeSet<String> = BTreeSet::new();
         for manifest in manifests.values() {
             if wrote.contains(&manifest.added_snapshot_id) && manifest.has_deleted_files() {
-                candidates.extend(before.deleted_in(manifest).await?);
+                rows.extend(before.deleted_in(manifest).await?);
             }
         }
+        let rows = rows.into_iter().filter(|uri| self.is_in(uri, "data"));
+        let lists = lists
+            .into_iter()
+            .filter(|uri| self.is_in(uri, "metadata") && uri.ends_with(".avro"));
         let keep = self.still_named(&line[..unbroken], oldest).await?;
         let mut files = 0;
-        for uri in candidates {
-            if keep.has(&uri) || !self.is_inside(&uri) {
+        for uri in rows.chain(lists) {
+            if keep.has(&uri) {
                 continue;
             }
             self.store.discard(&uri).await;
@@ -240,8 +304,8 @@ impl LakeTable {
         Ok(files)
     }
 
-    /// What may not be removed: the files of the current snapshot, the manifests of the oldest of the line, and all
-    /// that snapshots beside the line have.
+    /// What may not be removed: the files of the current snapshot, the manifests of the oldest of the line, all that
+    /// snapshots beside the line have, statistics, and what a ledger names.
     async fn still_named(&self, line: &[&SnapshotRef], oldest: &SnapshotRef) -> Result<Names> {
         let mut keep = Names::default();
         let on_line: HashSet<i64> = line.iter().map(|at| at.snapshot_id()).collect();
@@ -258,6 +322,8 @@ impl LakeTable {
             let files = self.files(Some(id)).await?;
             keep.add_files(&files);
         }
+        self.add_statistics(&mut keep);
+        self.add_ledger(&mut keep).await?;
         Ok(keep)
     }
 
@@ -270,12 +336,7 @@ impl LakeTable {
     }
 
     async fn deleted_in(&self, manifest: &ManifestFile) -> Result<Vec<String>> {
-        let path = &manifest.manifest_path;
-        let bytes = self.store.read(path).await?;
-        let parsed = Manifest::parse_avro(&bytes).map_err(LakeError::iceberg("read", path))?;
-        let entries = parsed.entries().iter();
-        let deleted = entries.filter(|entry| entry.status() == ManifestStatus::Deleted);
-        Ok(deleted.map(|entry| entry.file_path().to_owned()).collect())
+        paths_in(&self.store, &manifest.manifest_path, true).await
     }
 }
 

@@ -13,13 +13,15 @@
 //! The folder is listed before the table is read, so a file that is committed or put into a ledger after the listing
 //! is named by what is read then. If the table moves while its files are collected, they are collected again, even
 //! where one could not be read: an expiry beside this one may have removed it. What cannot be read otherwise (a damaged
-//! manifest, a list of a ledger) ends the search with an error and removes nothing.
+//! manifest, a list of a ledger) ends the search with an error and removes nothing. So do [reasons](super::stay) to
+//! remove no file of the table at all, with a warning.
 
 use crate::failpoint;
 use crate::lake::error::{LakeError, Result};
 use crate::lake::maintain::names::Names;
+use crate::lake::read::manifests::paths_in;
 use crate::lake::table::LakeTable;
-use iceberg::spec::{Manifest, ManifestList};
+use iceberg::spec::ManifestList;
 use serde::Serialize;
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
@@ -51,6 +53,9 @@ pub struct Orphans {
     pub young: u64,
     /// The orphaned files.
     pub paths: Vec<String>,
+    /// Why nothing was looked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 impl LakeTable {
@@ -63,9 +68,13 @@ impl LakeTable {
         }
         self.refresh().await?;
         failpoint::reach(FAIL_AFTER_LISTING);
+        let mut orphans = Orphans::default();
+        if let Some(reason) = self.files_must_stay().await? {
+            orphans.warnings.push(reason);
+            return Ok(orphans);
+        }
         let named = self.named().await?;
         let latest = SystemTime::now().checked_sub(options.age);
-        let mut orphans = Orphans::default();
         for file in listed {
             if !self.may_be_orphan(&file.uri) || named.has(named_as(&file.uri)) {
                 continue;
@@ -105,7 +114,7 @@ impl LakeTable {
     }
 
     /// Everything that the newest version names, directly or not.
-    async fn named(&mut self) -> Result<Names> {
+    pub(in crate::lake) async fn named(&mut self) -> Result<Names> {
         for _ in 0..ATTEMPTS_MAX {
             let number = self.version.number;
             let names = self.collect_names().await;
@@ -128,12 +137,7 @@ impl LakeTable {
         for entry in metadata.metadata_log() {
             names.add(&entry.metadata_file);
         }
-        for statistics in metadata.statistics_iter() {
-            names.add(&statistics.statistics_path);
-        }
-        for statistics in metadata.partition_statistics_iter() {
-            names.add(&statistics.statistics_path);
-        }
+        self.add_statistics(&mut names);
         let mut read: HashSet<String> = HashSet::new();
         for snapshot in metadata.snapshots() {
             let list = snapshot.manifest_list();
@@ -147,12 +151,8 @@ impl LakeTable {
                 if !read.insert(path.clone()) {
                     continue;
                 }
-                let bytes = self.store.read(&path).await?;
-                let parsed =
-                    Manifest::parse_avro(&bytes).map_err(LakeError::iceberg("read", &path))?;
-                let live = parsed.entries().iter().filter(|entry| entry.is_alive());
-                for entry in live {
-                    names.add(entry.file_path());
+                for live in paths_in(&self.store, &path, false).await? {
+                    names.add(&live);
                 }
             }
         }
@@ -160,8 +160,17 @@ impl LakeTable {
         Ok(names)
     }
 
+    pub(in crate::lake) fn add_statistics(&self, names: &mut Names) {
+        for statistics in self.metadata().statistics_iter() {
+            names.add(&statistics.statistics_path);
+        }
+        for statistics in self.metadata().partition_statistics_iter() {
+            names.add(&statistics.statistics_path);
+        }
+    }
+
     /// The lists of a ledger, and the files in them.
-    async fn add_ledger(&self, names: &mut Names) -> Result<()> {
+    pub(in crate::lake) async fn add_ledger(&self, names: &mut Names) -> Result<()> {
         let Some(ledger) = self.checkpoint()?.and_then(|found| found.backfill) else {
             return Ok(());
         };
@@ -191,13 +200,14 @@ fn named_as(uri: &str) -> &str {
 }
 
 impl LakeTable {
-    /// Whether a URI names a file in the table's folder.
-    pub(in crate::lake) fn is_inside(&self, uri: &str) -> bool {
+    /// Whether a URI names a file in a folder of the table, `data` or `metadata`, or below it.
+    pub(in crate::lake) fn is_in(&self, uri: &str, folder: &str) -> bool {
         let plain = |uri: &str| -> String {
             let path = uri.strip_prefix("file:").unwrap_or(uri);
             format!("/{}", path.trim_start_matches('/'))
         };
-        let folder = format!("{}/", plain(&self.location).trim_end_matches('/'));
+        let location = plain(&self.location);
+        let folder = format!("{}/{folder}/", location.trim_end_matches('/'));
         plain(uri).starts_with(&folder) && !uri.contains("/../")
     }
 }

@@ -10,32 +10,38 @@
 //! again starts anew; after it the table is in its new place, and running it again does nothing. The files of the
 //! old place are only named, never opened, so the original may be gone, or be in use.
 //!
-//! **What is read.** A manifest is read and written record by record with the schema in its header, so what this
-//! build does not know of (partitions, columns of other engines) is carried over. Before the new metadata is
-//! published, every new manifest is parsed.
+//! **What is read.** In lists and manifests only paths, lengths and bounds of paths are replaced. Every other byte of
+//! an entry is carried over, so values of partitions, columns of other engines and numbers that an entry inherits
+//! stay what they are. Before the new metadata is published, every new manifest is read.
 
 use crate::failpoint;
 use crate::lake::FAIL_AFTER_MANIFESTS;
 use crate::lake::catalog::Version;
 use crate::lake::checkpoint::CHECKPOINT_PROPERTY;
 use crate::lake::error::{LakeError, Result};
+use crate::lake::read::avro::{Known, Malformed};
 use crate::lake::read::deletes;
+use crate::lake::read::entries::{DELETE_PATH_ID, ManifestReader, Status, StoredFile, damaged};
+use crate::lake::read::rewrite::{Put, Record, mapped, rewritten};
 use crate::lake::store::Store;
 use crate::lake::warehouse::Warehouse;
 use crate::schema::TableName;
-use apache_avro::types::Value;
-use apache_avro::{Codec, Reader, Writer};
 use bytes::Bytes;
-use iceberg::spec::{Manifest, ManifestList, TableMetadata};
+use iceberg::spec::{DataContentType, ManifestList, TableMetadata};
 use serde::Serialize;
 use serde_json::Value as Json;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// Content code of position deletes in manifests.
-const POSITION_DELETES: i32 = 1;
-/// Status code of an entry that its snapshot deleted.
-const DELETED: i32 = 2;
+// Fields of manifest lists, manifests and files that hold paths, or what depends on them.
+const MANIFEST_PATH: Known = (500, "manifest_path");
+const MANIFEST_LENGTH: Known = (501, "manifest_length");
+const DATA_FILE: Known = (2, "data_file");
+const FILE_PATH: Known = (100, "file_path");
+const FILE_BYTES: Known = (104, "file_size_in_bytes");
+const SPLIT_OFFSETS: Known = (132, "split_offsets");
+const REFERENCED: Known = (143, "referenced_data_file");
+const BOUNDS: [Known; 2] = [(125, "lower_bounds"), (128, "upper_bounds")];
 
 /// What a relocation did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -192,24 +198,27 @@ impl Move {
 
     /// Writes a manifest list anew, and the manifests in it that are not yet.
     async fn manifest_list(&mut self, list: &str, metadata: &TableMetadata) -> Result<String> {
-        let file = Avro::read(&self.store, &self.placed(list)).await?;
-        for value in &file.values {
-            if let Some(path) = field(value, "manifest_path").and_then(text)
-                && !self.manifests.contains_key(path)
-            {
-                let moved = self.manifest(path).await?;
-                self.manifests.insert(path.to_owned(), moved);
+        let placed = self.placed(list);
+        let bytes = self.store.read(&placed).await?;
+        let known = ManifestList::parse_with_version(&bytes, metadata.format_version())
+            .map_err(LakeError::iceberg("read", placed.clone()))?;
+        for manifest in known.consume_entries() {
+            let path = manifest.manifest_path;
+            if !self.manifests.contains_key(&path) {
+                let moved = self.manifest(&path).await?;
+                self.manifests.insert(path, moved);
             }
         }
         let uri = self.fresh("metadata", "-list.avro");
-        let bytes = file.rewritten(&uri, |value| {
-            let path = field(value, "manifest_path").and_then(text);
-            let moved = path.and_then(|path| self.manifests.get(path)).cloned();
-            if let Some((path, length)) = moved {
-                set(value, "manifest_path", Value::String(path));
-                set(value, "manifest_length", Value::Long(signed(length)));
+        let bytes = rewritten(&bytes, |record| {
+            let path = record.text(MANIFEST_PATH)?;
+            if let Some((path, length)) = path.and_then(|path| self.manifests.get(path)) {
+                record.put(MANIFEST_PATH, Put::Text(path))?;
+                record.put(MANIFEST_LENGTH, Put::Long(signed(*length)))?;
             }
-        })?;
+            Ok(())
+        });
+        let bytes = Bytes::from(bytes.map_err(damaged(&placed))?);
         ManifestList::parse_with_version(&bytes, metadata.format_version())
             .map_err(LakeError::iceberg("write", uri.clone()))?;
         self.store.write_new(&uri, bytes).await?;
@@ -218,82 +227,82 @@ impl Move {
 
     /// Writes a manifest anew, and the position deletes in it.
     async fn manifest(&mut self, manifest: &str) -> Result<(String, u64)> {
-        let file = Avro::read(&self.store, &self.placed(manifest)).await?;
-        for value in &file.values {
-            let Some(data) = field(value, "data_file") else {
+        let placed = self.placed(manifest);
+        let bytes = self.store.read(&placed).await?;
+        for delete in position_deletes(&bytes).map_err(damaged(&placed))? {
+            let path = delete.file_path();
+            if self.deletes.contains_key(path) {
                 continue;
-            };
-            let path = field(data, "file_path").and_then(text);
-            if let Some(path) = path
-                && field(data, "content").and_then(int) == Some(POSITION_DELETES)
-                && field(value, "status").and_then(int) != Some(DELETED)
-                && !self.deletes.contains_key(path)
-            {
-                let format = field(data, "file_format").and_then(text);
-                if !format.is_some_and(|format| format.eq_ignore_ascii_case("parquet")) {
-                    return Err(LakeError::UnsupportedDeletes {
-                        table: self.table.clone(),
-                        path: path.to_owned(),
-                        what: "deletion vectors",
-                    });
-                }
-                let bytes = field(data, "file_size_in_bytes").and_then(long);
-                let moved = self.delete_file(path, bytes.unwrap_or_default()).await?;
-                self.deletes.insert(path.to_owned(), moved);
             }
+            if !delete.is_parquet() {
+                return Err(LakeError::UnsupportedDeletes {
+                    table: self.table.clone(),
+                    path: path.to_owned(),
+                    what: "deletion vectors",
+                });
+            }
+            let moved = self.delete_file(path, delete.file_size_in_bytes()).await?;
+            self.deletes.insert(path.to_owned(), moved);
         }
         let uri = self.fresh("metadata", "-manifest.avro");
-        let bytes = file.rewritten(&uri, |value| {
-            if let Some(data) = field_mut(value, "data_file") {
-                self.data_file(data);
+        let bytes = rewritten(&bytes, |entry| {
+            if let Some(mut file) = entry.record(DATA_FILE)? {
+                self.data_file(&mut file)?;
+                let file = file.encoded();
+                entry.put(DATA_FILE, Put::Encoded(file))?;
             }
-        })?;
-        Manifest::parse_avro(&bytes).map_err(LakeError::iceberg("write", uri.clone()))?;
+            Ok(())
+        });
+        let bytes = bytes.map_err(damaged(&placed))?;
+        position_deletes(&bytes).map_err(damaged(&uri))?;
         let length = bytes.len() as u64;
-        self.store.write_new(&uri, bytes).await?;
+        self.store.write_new(&uri, Bytes::from(bytes)).await?;
         Ok((uri, length))
     }
 
     /// The description of a file: its path, and what else holds paths.
-    fn data_file(&self, data: &mut Value) {
-        let path = field(data, "file_path").and_then(text).map(str::to_owned);
-        let Some(path) = path else { return };
+    fn data_file(&self, file: &mut Record<'_>) -> std::result::Result<(), Malformed> {
+        let Some(path) = file.text(FILE_PATH)?.map(str::to_owned) else {
+            return Ok(());
+        };
         match self.deletes.get(&path) {
             Some((moved, bytes)) => {
-                set(data, "file_path", Value::String(moved.clone()));
-                set(data, "file_size_in_bytes", Value::Long(signed(*bytes)));
+                file.put(FILE_PATH, Put::Text(moved))?;
+                file.put(FILE_BYTES, Put::Long(signed(*bytes)))?;
                 // Where its row groups were.
-                set(data, "split_offsets", Value::Null);
+                file.put(SPLIT_OFFSETS, Put::Null)?;
             }
-            None => set(data, "file_path", Value::String(self.placed(&path))),
+            None => file.put(FILE_PATH, Put::Text(&self.placed(&path)))?,
         }
-        let target = field(data, "referenced_data_file").and_then(text);
+        let target = file.text(REFERENCED)?;
         if let Some(moved) = target.and_then(|target| self.moved(target)) {
-            set(data, "referenced_data_file", Value::String(moved));
+            file.put(REFERENCED, Put::Text(&moved))?;
         }
-        for bounds in ["lower_bounds", "upper_bounds"] {
-            if let Some(Value::Array(entries)) = field_mut(data, bounds) {
-                entries.iter_mut().for_each(|entry| self.bound(entry));
+        for bounds in BOUNDS {
+            let moved = match file.field(bounds) {
+                Some((field, value)) => mapped(field, value, |id, bound| self.bound(id, bound))?,
+                None => None,
+            };
+            if let Some(moved) = moved {
+                file.put(bounds, Put::Encoded(moved))?;
             }
         }
+        Ok(())
     }
 
-    /// A bound of the paths in a delete file.
-    fn bound(&self, entry: &mut Value) {
-        let is_path =
-            field(entry, "key").and_then(int) == Some(crate::lake::read::entries::DELETE_PATH_ID);
-        if let Some(Value::Bytes(bytes)) = field(entry, "value").filter(|_| is_path)
-            && let Ok(path) = std::str::from_utf8(bytes)
-            && let Some(moved) = self.moved(path)
-        {
-            set(entry, "value", Value::Bytes(moved.into_bytes()));
+    /// A bound of the paths in a delete file, in the new place.
+    fn bound(&self, id: i64, bound: &[u8]) -> Option<Vec<u8>> {
+        if id != i64::from(DELETE_PATH_ID) {
+            return None;
         }
+        let moved = self.moved(std::str::from_utf8(bound).ok()?)?;
+        Some(moved.into_bytes())
     }
 
     /// Writes a delete file anew with the new paths of its data files.
-    async fn delete_file(&self, path: &str, bytes: i64) -> Result<(String, u64)> {
+    async fn delete_file(&self, path: &str, bytes: u64) -> Result<(String, u64)> {
         let uri = self.fresh("data", "-deletes.parquet");
-        let from = (self.placed(path), u64::try_from(bytes).unwrap_or_default());
+        let from = (self.placed(path), bytes);
         let rename = |path: &str| self.placed(path);
         let bytes = deletes::copy(&self.store, from, uri.clone(), rename).await?;
         Ok((uri, bytes))
@@ -320,9 +329,10 @@ impl Move {
             let placed = self.placed(&list);
             // A list that is gone is taken up by no run.
             if seen.insert(list) && self.store.exists(&placed).await? {
-                let file = Avro::read(&self.store, &placed).await?;
+                let bytes = self.store.read(&placed).await?;
                 let uri = self.fresh("metadata", "-part.avro");
-                let bytes = file.rewritten(&uri, |value| self.data_file(value))?;
+                let bytes = rewritten(&bytes, |file| self.data_file(file));
+                let bytes = Bytes::from(bytes.map_err(damaged(&placed))?);
                 self.store.write_new(&uri, bytes).await?;
                 *name = Json::from(uri);
             } else {
@@ -348,113 +358,16 @@ fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// An Avro file in memory.
-struct Avro {
-    uri: String,
-    schema: apache_avro::Schema,
-    metadata: HashMap<String, Vec<u8>>,
-    values: Vec<Value>,
-}
-
-impl Avro {
-    async fn read(store: &Store, uri: &str) -> Result<Self> {
-        let bytes = store.read(uri).await?;
-        let failed = |error: apache_avro::Error| damaged("read", uri, error);
-        let reader = Reader::new(bytes.as_ref()).map_err(failed)?;
-        let schema = reader.writer_schema().clone();
-        let metadata = reader.user_metadata().clone();
-        let values = reader.collect::<std::result::Result<_, _>>();
-        Ok(Self {
-            uri: uri.to_owned(),
-            schema,
-            metadata,
-            values: values.map_err(failed)?,
-        })
-    }
-
-    /// The file with its records changed, for a new name.
-    fn rewritten(&self, uri: &str, mut change: impl FnMut(&mut Value)) -> Result<Bytes> {
-        tracing::debug!(from = %self.uri, to = %uri, "relocating");
-        let failed = |error: apache_avro::Error| damaged("write", uri, error);
-        let mut writer = Writer::with_codec(&self.schema, Vec::new(), Codec::Null);
-        for (key, value) in &self.metadata {
-            writer
-                .add_user_metadata(key.clone(), value)
-                .map_err(failed)?;
+/// The live position deletes in a manifest. Reads all of it.
+fn position_deletes(manifest: &[u8]) -> std::result::Result<Vec<StoredFile>, Malformed> {
+    let mut deletes = Vec::new();
+    ManifestReader::open(manifest, &[])?.for_each(|entry| {
+        let file = entry.file.stored()?;
+        let is_live = entry.status != Status::Deleted;
+        if is_live && file.content_type() == DataContentType::PositionDeletes {
+            deletes.push(file);
         }
-        for value in &self.values {
-            let mut value = value.clone();
-            change(&mut value);
-            writer.append(value).map_err(failed)?;
-        }
-        writer.into_inner().map(Bytes::from).map_err(failed)
-    }
-}
-
-fn damaged(action: &'static str, uri: &str, error: apache_avro::Error) -> LakeError {
-    let error = iceberg::Error::new(iceberg::ErrorKind::DataInvalid, error.to_string());
-    LakeError::iceberg(action, uri)(error)
-}
-
-/// A field of a record, without the union around it.
-fn field<'a>(record: &'a Value, name: &str) -> Option<&'a Value> {
-    let Value::Record(fields) = record else {
-        return None;
-    };
-    let (_, value) = fields.iter().find(|(field, _)| field == name)?;
-    match value {
-        Value::Union(_, inner) => Some(inner),
-        other => Some(other),
-    }
-}
-
-fn field_mut<'a>(record: &'a mut Value, name: &str) -> Option<&'a mut Value> {
-    let Value::Record(fields) = record else {
-        return None;
-    };
-    let (_, value) = fields.iter_mut().find(|(field, _)| field == name)?;
-    match value {
-        Value::Union(_, inner) => Some(inner),
-        other => Some(other),
-    }
-}
-
-/// Gives a field that is there another value; in a union the variant follows.
-fn set(record: &mut Value, name: &str, to: Value) {
-    let Value::Record(fields) = record else {
-        return;
-    };
-    let Some((_, value)) = fields.iter_mut().find(|(field, _)| field == name) else {
-        return;
-    };
-    // Iceberg's unions are of null, which comes first, and one type.
-    *value = match &*value {
-        Value::Union(..) => Value::Union(u32::from(to != Value::Null), Box::new(to)),
-        plain if to == Value::Null => plain.clone(),
-        _ => to,
-    };
-}
-
-fn text(value: &Value) -> Option<&str> {
-    if let Value::String(text) = value {
-        Some(text)
-    } else {
-        None
-    }
-}
-
-fn int(value: &Value) -> Option<i32> {
-    if let Value::Int(value) = value {
-        Some(*value)
-    } else {
-        None
-    }
-}
-
-fn long(value: &Value) -> Option<i64> {
-    if let Value::Long(value) = value {
-        Some(*value)
-    } else {
-        None
-    }
+        Ok(())
+    })?;
+    Ok(deletes)
 }

@@ -46,6 +46,16 @@ pub(in crate::lake) struct Field {
     pub(in crate::lake) ty: Type,
 }
 
+/// Id and name of a field of the specification.
+pub(in crate::lake) type Known = (i64, &'static str);
+
+impl Field {
+    /// Fields are known by id. Writers before Iceberg 1.0 left ids out here and there: then the name decides.
+    pub(in crate::lake) fn is(&self, (id, name): Known) -> bool {
+        self.id.map_or(self.name == name, |known| known == id)
+    }
+}
+
 impl Type {
     fn parse(schema: &[u8]) -> Result<Self> {
         let json = serde_json::from_slice(schema).map_err(|error| error.to_string())?;

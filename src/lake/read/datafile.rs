@@ -1,13 +1,15 @@
 //! Reading one data file: columns by field id, rows by position.
 //!
 //! Files keep the schema they were written with. Columns are found by Iceberg field id, widened where the table's
-//! type was widened since, and NULL where the file is older than the column.
+//! type was widened since. Where the file does not have the column, it has the [value that the partition
+//! has](crate::lake::read::constants), or else NULL.
 //!
 //! A file without field ids was not written by Iceberg: another engine took it into the table. Its columns are found
 //! by the table's name mapping. Without one the file is refused, since every column would read as NULL. So is a column
 //! whose type cannot become the table's without changing a value.
 
 use crate::lake::error::{LakeError, Result};
+use crate::lake::read::constants::{Constant, repeated};
 use crate::lake::read::deletes::Positions;
 use crate::lake::read::entries::Described;
 use crate::lake::schema::Shape;
@@ -48,6 +50,8 @@ pub(in crate::lake) struct OpenFile {
     shape: Arc<Shape>,
     /// Column of the file for each field of the shape.
     columns: Vec<Option<usize>>,
+    /// Value in all rows, in one row, of fields that the file has no column for.
+    constants: Vec<Option<ArrayRef>>,
 }
 
 /// A footer as it is kept for the process.
@@ -101,10 +105,12 @@ impl OpenFile {
             }
         };
         let columns = columns_of(&uri, &shape, &metadata)?;
+        let constants = constants_of(&uri, &shape, &columns, file.constants())?;
         Ok(Self {
             uri,
             reader,
             columns,
+            constants,
             metadata,
             shape,
         })
@@ -179,7 +185,7 @@ impl OpenFile {
         if let Some(selection) = selection {
             builder = builder.with_row_selection(selection);
         }
-        let projection = Arc::new(Projection::new(&self.shape, fields, &self.columns, &roots));
+        let projection = Arc::new(Projection::new(self, fields, &roots));
         let uri = self.uri.clone();
         let stream = builder
             .build()
@@ -193,13 +199,14 @@ impl OpenFile {
     }
 }
 
+const REWRITE: &str = "Rewrite the file with the engine that added it";
+
 /// The column of the file for each field of the shape. Refuses a file whose columns cannot be told or read.
 fn columns_of(
     uri: &str,
     shape: &Shape,
     metadata: &ArrowReaderMetadata,
 ) -> Result<Vec<Option<usize>>> {
-    const REWRITE: &str = "Rewrite the file with the engine that added it";
     let refused = |why: String, remedy| LakeError::UnsupportedFile {
         path: uri.to_owned(),
         why,
@@ -253,6 +260,27 @@ fn columns_of(
     Ok(columns)
 }
 
+/// The value in all rows of each field that the file has no column for.
+fn constants_of(
+    uri: &str,
+    shape: &Shape,
+    columns: &[Option<usize>],
+    constants: &[Constant],
+) -> Result<Vec<Option<ArrayRef>>> {
+    let fields = columns.iter().zip(&shape.ids).zip(shape.arrow.fields());
+    let constant = |((column, id), field): ((&Option<usize>, &i32), &Arc<Field>)| {
+        let mut constants = constants.iter();
+        let found = constants.find(|constant| constant.id == *id && column.is_none());
+        let value = found.map(|constant| constant.column(field.data_type()));
+        value.transpose().map_err(|why| LakeError::UnsupportedFile {
+            path: uri.to_owned(),
+            why: format!("it has no column `{}`, and {why}", field.name()),
+            remedy: REWRITE,
+        })
+    };
+    fields.map(constant).collect()
+}
+
 /// Whether every value of a file's column is a value of the table's column.
 fn widens(from: &DataType, to: &DataType) -> bool {
     use DataType::{
@@ -285,10 +313,13 @@ struct Projection {
     schema: SchemaRef,
     /// Column of the batch for each output column.
     from: Vec<Option<usize>>,
+    /// Value in all rows, for output columns that have none.
+    constants: Vec<Option<ArrayRef>>,
 }
 
 impl Projection {
-    fn new(shape: &Shape, fields: &[usize], columns: &[Option<usize>], roots: &[usize]) -> Self {
+    fn new(file: &OpenFile, fields: &[usize], roots: &[usize]) -> Self {
+        let (shape, columns) = (&file.shape, &file.columns);
         let field = |&field: &usize| {
             let plain = shape.arrow.field(field).clone();
             // A file older than a required column reads as NULL there.
@@ -304,6 +335,10 @@ impl Projection {
                     roots.iter().position(|&other| other == root)
                 })
                 .collect(),
+            constants: fields
+                .iter()
+                .map(|&field| file.constants[field].clone())
+                .collect(),
         }
     }
 
@@ -313,10 +348,12 @@ impl Projection {
         let columns = self
             .from
             .iter()
+            .zip(&self.constants)
             .zip(self.schema.fields())
-            .map(|(from, field)| match from {
-                Some(at) => widened(batch.column(*at), field.data_type()),
-                None => Ok(new_null_array(field.data_type(), rows)),
+            .map(|((from, constant), field)| match (from, constant) {
+                (Some(at), _) => widened(batch.column(*at), field.data_type()),
+                (None, Some(constant)) => repeated(constant, rows),
+                (None, None) => Ok(new_null_array(field.data_type(), rows)),
             });
         let columns = columns
             .collect::<std::result::Result<Vec<_>, _>>()

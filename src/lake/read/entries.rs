@@ -6,6 +6,7 @@
 
 use crate::lake::error::LakeError;
 use crate::lake::read::avro::{Container, Field, Input, Malformed, Type};
+use crate::lake::read::constants::{Constant, Identities};
 use iceberg::spec::{DataContentType, DataFile};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -23,6 +24,10 @@ pub(in crate::lake) trait Described {
     fn file_size_in_bytes(&self) -> u64;
     /// What is known of a column; none for a column that is not part of the key.
     fn bounds(&self, id: i32) -> Option<Bounds<'_>>;
+    /// Values of columns that the file does not have; none for a file that is not described by a manifest yet.
+    fn constants(&self) -> &[Constant] {
+        &[]
+    }
 }
 
 /// Least and greatest value of a column as single values of the specification, and the number of NULLs.
@@ -68,6 +73,7 @@ pub(in crate::lake) struct StoredFile {
     bytes: u64,
     keys: Box<[KeyBounds]>,
     target: Option<Arc<str>>,
+    constants: Box<[Constant]>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,6 +116,11 @@ impl StoredFile {
         upper.as_ref().try_into().ok().map(i64::from_le_bytes)
     }
 
+    /// The same file with values of columns that it does not have.
+    pub(in crate::lake) fn with_constants(self, constants: Box<[Constant]>) -> Self {
+        Self { constants, ..self }
+    }
+
     /// Memory that it takes, about.
     pub(in crate::lake) fn memory(&self) -> usize {
         let bounds = |key: &KeyBounds| {
@@ -119,7 +130,8 @@ impl StoredFile {
         };
         let target = self.target.as_ref().map_or(0, |target| target.len() + 32);
         let keys: usize = self.keys.iter().map(bounds).sum();
-        size_of::<Self>() + self.path.len() + keys + target + 64
+        let constants: usize = self.constants.iter().map(Constant::memory).sum();
+        size_of::<Self>() + self.path.len() + keys + target + constants + 64
     }
 }
 
@@ -143,6 +155,10 @@ impl Described for StoredFile {
             upper: key.upper.as_deref().map(Cow::Borrowed),
             nulls: key.nulls,
         })
+    }
+
+    fn constants(&self) -> &[Constant] {
+        &self.constants
     }
 }
 
@@ -183,6 +199,8 @@ pub(in crate::lake) struct FileRecord<'a> {
     format: &'a str,
     pub(in crate::lake) rows: u64,
     bytes: u64,
+    /// The values of the partition as they are encoded.
+    pub(in crate::lake) partition: &'a [u8],
     referenced: Option<&'a str>,
     keys: Vec<KeySlices<'a>>,
 }
@@ -222,6 +240,7 @@ impl FileRecord<'_> {
                 })
                 .collect(),
             target: target.map(Arc::from),
+            constants: Box::default(),
         })
     }
 
@@ -249,6 +268,7 @@ enum FileField {
     Content,
     Path,
     Format,
+    Partition,
     Rows,
     Bytes,
     Nulls,
@@ -256,11 +276,6 @@ enum FileField {
     Upper,
     Referenced,
     Other,
-}
-
-/// Fields are known by id. Writers before Iceberg 1.0 left ids out here and there: then the name decides.
-fn known_as(field: &Field, id: i64, name: &str) -> bool {
-    field.id.map_or(field.name == name, |known| known == id)
 }
 
 fn entry_field(field: &Field) -> EntryField {
@@ -272,7 +287,7 @@ fn entry_field(field: &Field) -> EntryField {
         (2, "data_file", EntryField::File),
     ]
     .into_iter()
-    .find(|(id, name, _)| known_as(field, *id, name))
+    .find(|(id, name, _)| field.is((*id, name)))
     .map_or(EntryField::Other, |(_, _, known)| known)
 }
 
@@ -281,6 +296,7 @@ fn file_field(field: &Field) -> FileField {
         (134, "content", FileField::Content),
         (100, "file_path", FileField::Path),
         (101, "file_format", FileField::Format),
+        (102, "partition", FileField::Partition),
         (103, "record_count", FileField::Rows),
         (104, "file_size_in_bytes", FileField::Bytes),
         (110, "null_value_counts", FileField::Nulls),
@@ -289,7 +305,7 @@ fn file_field(field: &Field) -> FileField {
         (143, "referenced_data_file", FileField::Referenced),
     ]
     .into_iter()
-    .find(|(id, name, _)| known_as(field, *id, name))
+    .find(|(id, name, _)| field.is((*id, name)))
     .map_or(FileField::Other, |(_, _, known)| known)
 }
 
@@ -339,6 +355,13 @@ impl<'a> ManifestReader<'a> {
             ids,
             container,
         })
+    }
+
+    /// Which values of partitions are values of columns that files do not have.
+    pub(in crate::lake) fn identities(&self) -> Result<Identities> {
+        let mut fields = self.file.iter();
+        let partition = fields.find(|(known, _)| *known == FileField::Partition);
+        Identities::of(&self.container.header, partition.map(|(_, ty)| ty))
     }
 
     /// Calls `each` for every entry in order.
@@ -408,6 +431,11 @@ impl<'a> ManifestReader<'a> {
                 FileField::Content => file.content = optional_long(input, ty)?.unwrap_or(0),
                 FileField::Path => file.path = input.text()?,
                 FileField::Format => file.format = input.text()?,
+                FileField::Partition => {
+                    let start = input.position();
+                    input.skip(ty)?;
+                    file.partition = input.since(start);
+                }
                 FileField::Rows => file.rows = count(optional_long(input, ty)?)?,
                 FileField::Bytes => file.bytes = count(optional_long(input, ty)?)?,
                 FileField::Referenced => {

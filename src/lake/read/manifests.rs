@@ -159,6 +159,26 @@ impl Files {
     }
 }
 
+/// The paths that a manifest lists as deleted, or those that it lists as live.
+pub(in crate::lake) async fn paths_in(
+    store: &Store,
+    manifest: &str,
+    deleted: bool,
+) -> Result<Vec<String>> {
+    let bytes = store.read(manifest).await?;
+    let collect = || {
+        let mut paths = Vec::new();
+        ManifestReader::open(&bytes, &[])?.for_each(|entry| {
+            if (entry.status == Status::Deleted) == deleted {
+                paths.push(entry.file.path.to_owned());
+            }
+            Ok(())
+        })?;
+        Ok(paths)
+    };
+    collect().map_err(damaged(manifest))
+}
+
 /// The live files of one manifest.
 struct ManifestFiles {
     /// The columns whose bounds are kept.
@@ -197,12 +217,16 @@ fn live_files(
     bounded: Vec<i32>,
 ) -> std::result::Result<ManifestFiles, String> {
     let mut files = Vec::new();
-    ManifestReader::open(bytes, &bounded)?.for_each(|entry| {
+    let mut reader = ManifestReader::open(bytes, &bounded)?;
+    let identities = reader.identities()?;
+    reader.for_each(|entry| {
         if entry.status != Status::Deleted {
+            let file = entry.file.stored()?;
+            let constants = identities.constants(entry.file.partition)?;
             files.push(Arc::new(LiveFile {
                 // An added file carries no number of its own until its commit has succeeded.
                 sequence_number: entry.sequence_number.unwrap_or(inherited),
-                file: entry.file.stored()?,
+                file: file.with_constants(constants),
                 manifest: manifest.clone(),
             }));
         }

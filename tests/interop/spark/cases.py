@@ -247,6 +247,96 @@ def rows_in_partitions_are_gone_on_from(spark, work):
 
 
 @case
+def deletes_in_old_partitions_are_applied_and_kept(spark, work):
+    world = changed_twice(spark, work, "old_partitions")
+    world.statement("ALTER TABLE {table} ADD PARTITION FIELD bucket(4, id)")
+    world.statement("ALTER TABLE {table} ADD PARTITION FIELD price")
+    world.call("rewrite_data_files", "options => map('rewrite-all', 'true')")
+    world.statement("ALTER TABLE {table} DROP PARTITION FIELD bucket(4, id)")
+    world.statement("ALTER TABLE {table} DROP PARTITION FIELD price")
+    world.configure("change: { strategy: full }")
+    world.sql("DELETE FROM dbo.old_partitions WHERE id IN (5, 6, 7)")
+    world.insert([50])
+    world.sync()
+    world.equal()
+    files = world.statement("SELECT content, spec_id, partition, referenced_data_file FROM {table}.files")
+    check(all(row.content == 0 or row.spec_id > 0 for row in files), f"deletes outside of their partition: {files}")
+    # Maintenance that looks for deletes of no data file, partition by partition.
+    world.call("rewrite_data_files", "where => 'id = 12', options => map('rewrite-all', 'true', "
+               "'remove-dangling-deletes', 'true')")
+    world.equal()
+    world.call("rewrite_position_delete_files", "options => map('rewrite-all', 'true')")
+    world.equal()
+    world.configure()
+    goes_on(world)
+
+
+@case
+def files_that_spark_added_are_gone_on_from(spark, work):
+    world = World(spark, work, "added_files")
+    world.sync()
+    folder = world.work / "added_files_parquet"
+    spark.sql("SELECT cast(100 AS int) id, 'added' name, cast(null AS decimal(12, 3)) price, cast(null AS timestamp_ntz) made, "
+              "cast(null AS date) day, cast(null AS boolean) flag, cast(1.5 AS double) ratio, X'0000000000000001' rv"
+              ).write.parquet(str(folder))
+    world.call("add_files", f"source_table => '`parquet`.`{folder}`'")
+    world.update([4], "after the files")
+    world.sync()
+    for chore in ("--orphans", "--compact", "--expire"):
+        world.maintain(chore)
+        check(any(row["id"] == 100 for row in world.spark_rows()), f"the added row is gone after {chore}")
+    world.call("add_files", f"source_table => '`parquet`.`{folder}`', check_duplicate_files => false")
+    world.configure("change: { strategy: full }")
+    world.sync()
+    world.equal()
+
+
+@case
+def a_column_that_added_files_leave_to_their_partition_is_loaded(spark, work):
+    world = World(spark, work, "from_folders")
+    world.sync()
+    folder = world.work / "from_folders_parquet"
+    spark.sql("SELECT cast(100 AS int) id, cast(null AS decimal(12, 3)) price, cast(null AS timestamp_ntz) made, "
+              "cast(null AS date) day, cast(null AS boolean) flag, cast(1.5 AS double) ratio, X'0000000000000001' rv, 'folder' name"
+              ).write.partitionBy("name").parquet(str(folder))
+    world.statement("ALTER TABLE {table} ADD PARTITION FIELD name")
+    world.call("add_files", f"source_table => '`parquet`.`{folder}`'")
+    world.statement("ALTER TABLE {table} DROP PARTITION FIELD name")
+    world.done("load")
+    named = lambda rows: [row["name"] for row in rows if row["id"] == 100]
+    check(named(world.server(world.target)) == ["folder"], "the target lacks the value of the partition")
+    world.maintain("--compact")
+    check(named(world.spark_rows()) == ["folder"], "the value of the partition is gone after the compaction")
+
+
+@case
+def a_warehouse_given_as_a_plain_path_is_gone_on_from(spark, work):
+    world = changed_twice(spark, work, "plain_path")
+    world.call("rewrite_data_files", "options => map('rewrite-all', 'true')", catalog="plain")
+    goes_on(world)
+    spark.sql("DELETE FROM plain.dbo.plain_path WHERE id = 9")
+    world.sync()
+    world.maintain()
+    world.configure("change: { strategy: full }")
+    world.sync()
+    world.equal()
+
+
+@case
+def tags_of_loads_outlive_the_age_of_other_references(spark, work):
+    world = changed_twice(spark, work, "reference_age")
+    loaded = world.snapshots()[-1]
+    world.statement("ALTER TABLE {table} SET TBLPROPERTIES ('history.expire.max-ref-age-ms' = '1')")
+    for at in range(2):
+        world.update([2], f"extracted {at}")
+        world.done("extract")
+    world.call("expire_snapshots", "older_than => TIMESTAMP '2100-01-01 00:00:00', retain_last => 1")
+    check(loaded in world.snapshots(), "the loaded snapshot was expired")
+    world.done("load")
+    world.equal()
+
+
+@case
 def a_sort_order_is_gone_on_from(spark, work):
     world = changed_twice(spark, work, "sorted")
     world.statement("ALTER TABLE {table} WRITE ORDERED BY name")

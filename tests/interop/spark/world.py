@@ -37,6 +37,11 @@ def spark_session(warehouse):
         "spark.sql.catalog.lake.type": "hadoop",
         "spark.sql.catalog.lake.warehouse": f"file://{warehouse}",
         "spark.sql.catalog.lake.cache-enabled": "false",
+        # The same warehouse without a scheme: Spark then writes plain paths into metadata.
+        "spark.sql.catalog.plain": "org.apache.iceberg.spark.SparkCatalog",
+        "spark.sql.catalog.plain.type": "hadoop",
+        "spark.sql.catalog.plain.warehouse": warehouse,
+        "spark.sql.catalog.plain.cache-enabled": "false",
     }
     builder = SparkSession.builder.master("local[2]").appName("icesync-interop")
     for name, value in settings.items():
@@ -130,10 +135,16 @@ class World:
         for text in texts:
             check(text in done.stdout, f"the refusal does not say {text!r}: {done.stdout}")
 
-    def call(self, procedure, arguments=""):
+    def call(self, procedure, arguments="", catalog="lake"):
         """Calls one of Iceberg's procedures on the table."""
         more = f", {arguments}" if arguments else ""
-        return self.spark.sql(f"CALL lake.system.{procedure}(table => 'dbo.{self.name}'{more})").collect()
+        return self.spark.sql(f"CALL {catalog}.system.{procedure}(table => 'dbo.{self.name}'{more})").collect()
+
+    def maintain(self, *chores):
+        """Maintenance that must succeed; its report of the table."""
+        done = self.icesync("maintain", *chores)
+        check(done.returncode == 0, f"maintain {chores} exited with {done.returncode}: {done.stdout}{done.stderr}")
+        return json.loads(done.stdout)["tables"][0]
 
     def statement(self, text):
         return self.spark.sql(text.replace("{table}", self.table)).collect()
