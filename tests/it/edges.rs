@@ -15,8 +15,8 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 /// Rows of about 200 bytes that do not compress, so that 5,000 of them are most of a file of 1 MiB.
-const SETUP: &str = "CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, n bigint NOT NULL, payload nvarchar(400) NOT NULL, rv \
-        rowversion NOT NULL)";
+const SETUP: &str = "CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, n bigint NOT NULL, \
+    payload nvarchar(400) NOT NULL, rv rowversion NOT NULL)";
 const CHANGE: &str = "UPDATE dbo.t SET n = n + 1 WHERE id % 500 = 7";
 const COLUMNS: [&str; 2] = ["id", "n"];
 
