@@ -9,7 +9,7 @@ use crate::config::{OnChange, Table};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::lake::{CHECKPOINT_PROPERTY, Evolution, LakeTable};
 use crate::schema::drift::{self, Drift, Recorded, SchemaChange};
-use crate::schema::{LakeField, LakeSchema, LakeType, Role, TableKind, mapping};
+use crate::schema::{LakeField, LakeSchema, LakeType, Role, mapping};
 use crate::source::Discovered;
 use std::collections::HashMap;
 

@@ -35,10 +35,6 @@ const FOR_OTHER_READERS: [&str; 4] = [
     "spark-maintained",
 ];
 
-/// Manifests that Spark's `add_files` writes have no snapshot ids. Reading and committing take them as the
-/// specification says; looking for orphans and relocating do not. May only shrink.
-const NOT_MAINTAINED: [&str; 1] = ["spark-name-mapped"];
-
 fn items() -> TableName {
     "dbo.items".parse().unwrap()
 }
@@ -183,7 +179,7 @@ async fn reads(fixture: &Fixture<'_>) {
     );
     // A command that would write is refused as writing is, dry or not.
     let refused = words(name, "write-refused.txt");
-    let fails = refused.is_some() || NOT_MAINTAINED.contains(&name.as_str());
+    let fails = refused.is_some();
     let maintained = command(fixture, &["maintain", "--dry-run"]);
     assert_eq!(maintained.code, i32::from(fails), "{name}: {maintained:#?}");
     has_all(name, &maintained.stderr, &refused.unwrap_or_default());
@@ -279,9 +275,7 @@ async fn every_fixture_is_read_gone_on_from_or_refused() {
             continue;
         }
         let rows = goes_on(&fixture).await;
-        if !NOT_MAINTAINED.contains(&name.as_str()) {
-            is_relocated(&fixture, &rows).await;
-        }
+        is_relocated(&fixture, &rows).await;
         if FOR_OTHER_READERS.contains(&name.as_str()) {
             for_other_readers.push((fixture, rows));
         }
