@@ -70,6 +70,7 @@ impl Sync {
         let mut listing = Listing {
             tables: Vec::new(),
             errors: Vec::new(),
+            tables_partial: 0,
         };
         for table in &tables {
             let name = table.source.to_string();
