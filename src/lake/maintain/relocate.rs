@@ -19,7 +19,7 @@ use crate::lake::FAIL_AFTER_MANIFESTS;
 use crate::lake::catalog::Version;
 use crate::lake::checkpoint::CHECKPOINT_PROPERTY;
 use crate::lake::error::{LakeError, Result};
-use crate::lake::read::deletes;
+use crate::lake::read::{avro, deletes, entries};
 use crate::lake::store::Store;
 use crate::lake::warehouse::Warehouse;
 use crate::schema::TableName;
@@ -358,6 +358,7 @@ struct Avro {
 
 impl Avro {
     async fn read(store: &Store, uri: &str) -> Result<Self> {
+        avro::check(&bytes).map_err(entries::damaged(uri))?;
         let bytes = store.read(uri).await?;
         let failed = |error: apache_avro::Error| damaged("read", uri, error);
         let reader = Reader::new(bytes.as_ref()).map_err(failed)?;
