@@ -163,7 +163,7 @@ pub(in crate::lake) fn understand(
 /// the clock or one millisecond after the base, whichever is later.
 fn next_metadata(base: &Version, updates: Vec<TableUpdate>, at: &str) -> Result<TableMetadata> {
     let now = chrono::Utc::now().timestamp_millis();
-    let time = now.max(base.metadata.last_updated_ms().saturating_add(1));
+    let time = base.time_after()?;
     let adds = |update: &TableUpdate| matches!(update, TableUpdate::AddSnapshot { .. });
     let build = || {
         let previous = base.metadata.clone();
@@ -237,6 +237,19 @@ struct Refs {
 }
 
 impl Version {
+    /// The time of the version after this one in milliseconds: the clock's, or one millisecond later than this one's.
+    /// Refuses a time that no calendar has, because nothing can be added to it.
+    pub(in crate::lake) fn time_after(&self) -> Result<i64> {
+        let last = self.metadata.last_updated_ms();
+        let Some(next) = chrono::DateTime::from_timestamp_millis(last).map(|_| last + 1) else {
+            return Err(LakeError::MetadataCorrupt {
+                path: self.uri.clone(),
+                source: format!("its last-updated-ms is {last}, which is no time").into(),
+            });
+        };
+        Ok(next.max(chrono::Utc::now().timestamp_millis()))
+    }
+
     /// Reads the JSON of a metadata file of so many bytes.
     fn parse(number: u64, uri: String, bytes: u64, json: &[u8]) -> Result<Self> {
         let corrupt =

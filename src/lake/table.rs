@@ -207,8 +207,8 @@ impl LakeTable {
         let summary = snapshot.summary();
         let entry = |name: &str| summary.additional_properties.get(name);
         let count = |name: &str| entry(name).and_then(|text| text.parse::<u64>().ok());
-        let deleted =
-            count("deleted-records").unwrap_or(0) + count("added-position-deletes").unwrap_or(0);
+        let deleted = ["deleted-records", "added-position-deletes"].map(count);
+        let deleted = deleted.into_iter().flatten().fold(0, u64::saturating_add);
         let total = count("total-records")
             .map(|rows| rows.saturating_sub(count("total-position-deletes").unwrap_or(0)));
         SnapshotInfo {
@@ -287,7 +287,7 @@ impl LakeTable {
         let mut index = crate::lake::read::deletes::DeleteIndex::default();
         let mut rows = files.rows_written();
         for data in &files.data {
-            rows -= index.of(&self.store, &files, data).await?.len();
+            rows = rows.saturating_sub(index.of(&self.store, &files, data).await?.len());
         }
         Ok(rows)
     }

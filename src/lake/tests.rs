@@ -10,6 +10,7 @@ mod disk;
 mod encoding;
 mod evolving;
 mod expiring;
+mod hostile;
 mod interop;
 mod maintaining;
 mod relocating;

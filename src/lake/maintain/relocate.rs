@@ -137,8 +137,7 @@ impl Move {
         });
         json["metadata-log"] = serde_json::to_value(log).map_err(corrupt)?;
         self.walk(&mut json, &lists);
-        let now = chrono::Utc::now().timestamp_millis();
-        json["last-updated-ms"] = Json::from(now.max(version.metadata.last_updated_ms() + 1));
+        json["last-updated-ms"] = Json::from(version.time_after()?);
         let checkpoint = &mut json["properties"][CHECKPOINT_PROPERTY];
         if let Some(text) = checkpoint.as_str() {
             let mut ledger: Json = serde_json::from_str(text).map_err(corrupt)?;
@@ -358,8 +357,8 @@ struct Avro {
 
 impl Avro {
     async fn read(store: &Store, uri: &str) -> Result<Self> {
-        avro::check(&bytes).map_err(entries::damaged(uri))?;
         let bytes = store.read(uri).await?;
+        avro::check(&bytes).map_err(entries::damaged(uri))?;
         let failed = |error: apache_avro::Error| damaged("read", uri, error);
         let reader = Reader::new(bytes.as_ref()).map_err(failed)?;
         let schema = reader.writer_schema().clone();

@@ -157,7 +157,8 @@ impl Files {
 
     /// Rows of the data files, deleted ones included.
     pub(in crate::lake) fn rows_written(&self) -> u64 {
-        self.data.iter().map(|live| live.file.record_count()).sum()
+        let rows = self.data.iter().map(|live| live.file.record_count());
+        rows.fold(0, u64::saturating_add)
     }
 }
 
