@@ -17,7 +17,7 @@ mod tables;
 use clap::{Parser, Subcommand};
 use icesync::config::Config;
 use icesync::error::Error;
-use output::{Output, config_error};
+use output::{Output, config_error, say};
 use request::Request;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -72,7 +72,7 @@ pub fn main() -> ExitCode {
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("icesync: cannot start the async runtime: {error}");
+            say(format_args!("cannot start the async runtime: {error}"));
             return ExitCode::FAILURE;
         }
     };
@@ -96,6 +96,8 @@ fn start_logging(verbose: u8) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(false)
+        // A log line that cannot be written is lost. The library would say so with `eprintln!`, which panics.
+        .log_internal_errors(false)
         .init();
 }
 

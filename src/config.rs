@@ -2,9 +2,10 @@
 //!
 //! Guarantees: every key is known (a misspelt one is refused by name), `${NAME}` is replaced inside string values
 //! after parsing, so that a password may hold any character, and an error names the file, the path inside it and
-//! the remedy. Secrets ([`Secret`]) never print.
+//! the remedy. Secrets ([`Secret`]) never print, and no error holds what a variable stands for.
 
 mod maintenance;
+mod variables;
 
 pub use maintenance::Maintenance;
 
@@ -15,10 +16,11 @@ use bytesize::ByteSize;
 use maintenance::RawMaintenance;
 use serde::Deserialize;
 use serde_yaml_ng::Value;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use variables::{Complaint, Written};
 
 /// Text that never prints: `Debug` shows dots.
 #[derive(Clone, PartialEq, Eq)]
@@ -143,7 +145,7 @@ pub enum ConfigError {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "the keys of a configuration")]
 struct RawConfig {
     source: Option<RawDatabase>,
     warehouse: RawWarehouse,
@@ -154,7 +156,7 @@ struct RawConfig {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "`{ connection: ... }`")]
 struct RawDatabase {
     connection: String,
     #[serde(default = "default_parallel")]
@@ -168,7 +170,7 @@ fn default_parallel() -> usize {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "`{ location: ... }`")]
 struct RawWarehouse {
     location: String,
     #[serde(default)]
@@ -190,7 +192,7 @@ fn default_file_size() -> ByteSize {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "`source: schema.table`")]
 struct RawTable {
     source: String,
     lake: Option<String>,
@@ -327,28 +329,23 @@ impl Config {
         text: &str,
         lookup: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, ConfigError> {
-        let mut value: Value =
-            serde_yaml_ng::from_str(text).map_err(|error| ConfigError::Syntax {
-                path: path.into(),
-                message: error.to_string(),
-            })?;
-        let invalid = |at: String, message: String| ConfigError::Invalid {
+        let value: Value = serde_yaml_ng::from_str(text).map_err(|error| ConfigError::Syntax {
+            path: path.into(),
+            message: error.to_string(),
+        })?;
+        let written = Written::new(value, lookup);
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let config = written.read::<RawConfig>().and_then(|raw| {
+            let config = raw.validate(folder);
+            config.map_err(|complaint| written.hide(complaint))
+        });
+        config.map_err(|(at, message)| ConfigError::Invalid {
             path: path.into(),
             at,
             message,
-        };
-        substitute(&mut value, "", &lookup).map_err(|(at, message)| invalid(at, message))?;
-        let raw: RawConfig = serde_path_to_error::deserialize(value).map_err(|error| {
-            let at = error.path().to_string();
-            invalid(at, error.into_inner().to_string())
-        })?;
-        raw.validate(path.parent().unwrap_or(Path::new("")))
-            .map_err(|(at, message)| invalid(at, message))
+        })
     }
 }
-
-/// A complaint: the path inside the file and what is wrong there.
-type Complaint = (String, String);
 
 impl RawConfig {
     fn validate(self, folder: &Path) -> Result<Config, Complaint> {
@@ -359,28 +356,16 @@ impl RawConfig {
             ));
         }
         let mut tables = Vec::with_capacity(self.tables.len());
-        let mut lakes = HashSet::new();
-        let mut targets = HashSet::new();
-        for (at, raw) in self.tables.into_iter().enumerate() {
-            let at = format!("tables[{at}]");
+        let mut lakes = HashMap::new();
+        let mut targets = HashMap::new();
+        for (index, raw) in self.tables.into_iter().enumerate() {
+            let at = format!("tables[{index}]");
             let table = raw.validate(&at)?;
-            if !lakes.insert(fold(&table.lake)) {
-                return Err((
-                    at,
-                    format!(
-                        "lake table `{}` is named twice; give one of them another `lake:` name",
-                        table.lake
-                    ),
-                ));
+            if let Some(first) = lakes.insert(fold(&table.lake), index) {
+                return Err((at, named_twice("lake", first)));
             }
-            if !targets.insert(fold(&table.target)) {
-                return Err((
-                    at,
-                    format!(
-                        "target table `{}` is named twice; give one of them another `target:` name",
-                        table.target
-                    ),
-                ));
+            if let Some(first) = targets.insert(fold(&table.target), index) {
+                return Err((at, named_twice("target", first)));
             }
             tables.push(table);
         }
@@ -392,6 +377,12 @@ impl RawConfig {
             tables,
         })
     }
+}
+
+fn named_twice(side: &str, first: usize) -> String {
+    format!(
+        "its {side} table is named twice, here and by tables[{first}]; give one of them another `{side}:` name"
+    )
 }
 
 /// Names that differ only in case would share a folder on some file systems, and a table on most servers.
@@ -537,74 +528,6 @@ impl RawChange {
     }
 }
 
-/// Replaces `${NAME}` and `${NAME:-default}` in every string below `value`; `$${` stands for a plain `${`.
-fn substitute(
-    value: &mut Value,
-    at: &str,
-    lookup: &impl Fn(&str) -> Option<String>,
-) -> Result<(), Complaint> {
-    match value {
-        Value::String(text) => {
-            *text = expand(text, lookup).map_err(|message| (at.to_owned(), message))?;
-        }
-        Value::Sequence(items) => {
-            for (index, item) in items.iter_mut().enumerate() {
-                substitute(item, &format!("{at}[{index}]"), lookup)?;
-            }
-        }
-        Value::Mapping(entries) => {
-            for (key, item) in entries.iter_mut() {
-                let key = key.as_str().unwrap_or("?");
-                let path = if at.is_empty() {
-                    key.to_owned()
-                } else {
-                    format!("{at}.{key}")
-                };
-                substitute(item, &path, lookup)?;
-            }
-        }
-        Value::Tagged(tagged) => substitute(&mut tagged.value, at, lookup)?,
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-    Ok(())
-}
-
-fn expand(text: &str, lookup: &impl Fn(&str) -> Option<String>) -> Result<String, String> {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(start) = rest.find("${") {
-        let (before, after) = rest.split_at(start);
-        if let Some(before) = before.strip_suffix('$') {
-            out.push_str(before);
-            out.push_str("${");
-            rest = &after[2..];
-            continue;
-        }
-        out.push_str(before);
-        let Some(end) = after.find('}') else {
-            return Err(
-                "a `${` is not closed with `}`; write `$${` for the characters themselves".into(),
-            );
-        };
-        let inside = &after[2..end];
-        let (name, default) = match inside.split_once(":-") {
-            Some((name, default)) => (name, Some(default)),
-            None => (inside, None),
-        };
-        match lookup(name).or_else(|| default.map(str::to_owned)) {
-            Some(found) => out.push_str(&found),
-            None => {
-                return Err(format!(
-                    "environment variable `{name}` is not set; set it, or write ${{{name}:-default}}"
-                ));
-            }
-        }
-        rest = &after[end + 1..];
-    }
-    out.push_str(rest);
-    Ok(out)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -718,12 +641,5 @@ mod tests {
             complaint("warehouse: { location: x, catalog: rest }\ntables: [{ source: t }]")
                 .contains("warehouse.catalog")
         );
-    }
-
-    #[test]
-    fn variables_are_expanded_with_defaults_and_escapes() {
-        let lookup = |name: &str| (name == "A").then(|| "1".to_owned());
-        assert_eq!(expand("x${A}y${B:-2}$${A}", &lookup), Ok("x1y2${A}".into()));
-        assert!(expand("${B}", &lookup).is_err());
     }
 }

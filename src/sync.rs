@@ -14,6 +14,7 @@
 mod backfill;
 mod extract;
 mod follow;
+mod guard;
 mod load;
 mod look;
 mod maintain;
@@ -37,11 +38,10 @@ use crate::config::Table;
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::lake::SnapshotRef;
 use crate::report::{ErrorReport, Outcome, RunReport, TableReport};
-use futures::FutureExt;
+use guard::caught;
 use retry::Attempts;
 use session::Links;
 use std::collections::VecDeque;
-use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -78,7 +78,7 @@ impl Sync {
                 let mut links = Links::default();
                 let mut done = Vec::new();
                 while let Some(table) = queue.lock().ok().and_then(|mut queue| queue.pop_front()) {
-                    done.push(sync.guarded(action, run_id, &table, &mut links).await);
+                    done.push(sync.table(action, run_id, &table, &mut links).await);
                 }
                 done
             });
@@ -120,34 +120,7 @@ impl Sync {
         side.as_ref().map_or(1, |side| side.parallel_tables)
     }
 
-    /// As [`Sync::table`]; a panic fails that table and no other, and its report is kept.
-    async fn guarded(
-        &self,
-        action: Action,
-        run_id: RunId,
-        table: &Table,
-        links: &mut Links,
-    ) -> TableReport {
-        let work = Box::pin(self.table(action, run_id, table, links));
-        match AssertUnwindSafe(work).catch_unwind().await {
-            Ok(report) => report,
-            Err(panic) => {
-                *links = Links::default();
-                let message = format!(
-                    "the work on this table ended in a panic ({}). This is an error in icesync: report it with the \
-                    log. The next run begins from what is committed",
-                    panic_text(panic.as_ref())
-                );
-                let error = Error::new(Kind::Lake, Disposition::Ambiguous, message);
-                let mut report = TableReport::of(table);
-                report.outcome = Outcome::Failed;
-                report.error = Some(ErrorReport::of(&error.on_table(table.source.to_string())));
-                self.observer.finished(&report.source);
-                report
-            }
-        }
-    }
-
+    /// The report of one table, whether it failed or not: what was done before a failure is in it.
     async fn table(
         &self,
         action: Action,
@@ -157,7 +130,9 @@ impl Sync {
     ) -> TableReport {
         let clock = Instant::now();
         let mut report = TableReport::of(table);
-        if let Err(error) = self.steps(action, run_id, table, links, &mut report).await {
+        let work = Box::pin(self.steps(action, run_id, table, links, &mut report));
+        let worked = caught(work).await;
+        if let Err(error) = links.guard(worked) {
             report.outcome = Outcome::Failed;
             report.error = Some(ErrorReport::of(&error.on_table(table.source.to_string())));
         }
@@ -225,13 +200,6 @@ impl Sync {
         }
         Ok(())
     }
-}
-
-/// What a panic said.
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("without a message")
 }
 
 impl Action {

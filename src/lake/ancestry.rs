@@ -127,7 +127,11 @@ impl Link {
         }
         let count = |name: &str| entry(name).and_then(|text| text.parse::<u64>().ok());
         let deleted = [count("deleted-records"), count("added-position-deletes")];
-        let total = deleted.iter().flatten().sum();
+        let total = deleted
+            .iter()
+            .flatten()
+            .copied()
+            .fold(0, u64::saturating_add);
         Some(ForeignCommit {
             snapshot_id: self.id,
             sequence_number: self.sequence_number,

@@ -4,8 +4,8 @@
 //! [`Catalog`] is what the rest of the lake knows of a catalog: load, create, commit. A commit states requirements, as
 //! in Iceberg's REST specification, and updates. The catalog publishes all updates in one new version of the
 //! metadata, or none of them because a requirement does not hold. [`filesystem`] is the first implementation; a
-//! REST catalog answers the same calls with HTTP requests. [`Catalog::replace`] and [`Catalog::settle`] are for what only
-//! a filesystem has, paths that move with the folder and a hint; where there is neither, they have nothing to do.
+//! REST catalog answers the same calls with HTTP requests. [`Catalog::replace`] and [`Catalog::settle`] are for what
+//! only a filesystem has, paths that move with the folder and a hint; where there is neither, they have nothing to do.
 //!
 //! Requirements are Iceberg's own (`assert-table-uuid`, `assert-ref-snapshot-id`, `assert-current-schema-id`,
 //! `assert-default-spec-id`) and one of ours: the token of the checkpoint. It is the compare-and-set of a run, and
@@ -30,6 +30,8 @@ use std::io::Read;
 
 /// Table property with the [`TableKind`].
 pub const KIND_PROPERTY: &str = "icesync.kind";
+/// A metadata file is never decompressed to more than this; one with 100,000 snapshots has about 100 MB.
+const JSON_BYTES_MAX: u64 = 1 << 30;
 
 /// A catalog of Iceberg tables. Reading calls write nothing.
 #[async_trait]
@@ -161,7 +163,7 @@ pub(in crate::lake) fn understand(
 /// the clock or one millisecond after the base, whichever is later.
 fn next_metadata(base: &Version, updates: Vec<TableUpdate>, at: &str) -> Result<TableMetadata> {
     let now = chrono::Utc::now().timestamp_millis();
-    let time = now.max(base.metadata.last_updated_ms().saturating_add(1));
+    let time = base.time_after()?;
     let adds = |update: &TableUpdate| matches!(update, TableUpdate::AddSnapshot { .. });
     let build = || {
         let previous = base.metadata.clone();
@@ -203,17 +205,28 @@ fn at_time(
 
 /// The JSON of a metadata file, which may be compressed whatever its name says.
 pub(in crate::lake) fn metadata_json(uri: &str, bytes: Bytes) -> Result<Bytes> {
+    inflated(uri, bytes, JSON_BYTES_MAX)
+}
+
+fn inflated(uri: &str, bytes: Bytes, bytes_max: u64) -> Result<Bytes> {
     if !bytes.starts_with(&[0x1f, 0x8b]) {
         return Ok(bytes);
     }
+    let corrupt = |source: Box<dyn std::error::Error + Send + Sync>| LakeError::MetadataCorrupt {
+        path: uri.to_owned(),
+        source,
+    };
     let mut json = Vec::new();
-    match GzDecoder::new(bytes.as_ref()).read_to_end(&mut json) {
-        Ok(_) => Ok(Bytes::from(json)),
-        Err(error) => Err(LakeError::MetadataCorrupt {
-            path: uri.to_owned(),
-            source: error.into(),
-        }),
+    let mut decoder = GzDecoder::new(bytes.as_ref()).take(bytes_max + 1);
+    decoder
+        .read_to_end(&mut json)
+        .map_err(|error| corrupt(error.into()))?;
+    if json.len() as u64 > bytes_max {
+        return Err(corrupt(
+            format!("it has more than {bytes_max} bytes when decompressed").into(),
+        ));
     }
+    Ok(Bytes::from(json))
 }
 
 /// The references of a metadata file; the library does not list them.
@@ -224,6 +237,19 @@ struct Refs {
 }
 
 impl Version {
+    /// The time of the version after this one in milliseconds: the clock's, or one millisecond later than this one's.
+    /// Refuses a time that no calendar has, because nothing can be added to it.
+    pub(in crate::lake) fn time_after(&self) -> Result<i64> {
+        let last = self.metadata.last_updated_ms();
+        let Some(next) = chrono::DateTime::from_timestamp_millis(last).map(|_| last + 1) else {
+            return Err(LakeError::MetadataCorrupt {
+                path: self.uri.clone(),
+                source: format!("its last-updated-ms is {last}, which is no time").into(),
+            });
+        };
+        Ok(next.max(chrono::Utc::now().timestamp_millis()))
+    }
+
     /// Reads the JSON of a metadata file of so many bytes.
     fn parse(number: u64, uri: String, bytes: u64, json: &[u8]) -> Result<Self> {
         let corrupt =
@@ -247,5 +273,30 @@ impl Version {
             tags,
             main,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::read::GzEncoder;
+
+    #[test]
+    fn metadata_is_not_inflated_without_bound() {
+        let zeros = vec![b' '; 1 << 20];
+        let mut bytes = Vec::new();
+        GzEncoder::new(zeros.as_slice(), flate2::Compression::best())
+            .read_to_end(&mut bytes)
+            .unwrap();
+        let bytes = Bytes::from(bytes);
+        let json = inflated("file:///v1.gz.metadata.json", bytes.clone(), 1 << 20).unwrap();
+        assert_eq!(json.len(), 1 << 20);
+        let error = inflated("file:///v1.gz.metadata.json", bytes, (1 << 20) - 1).unwrap_err();
+        assert!(
+            error.to_string().contains("/v1.gz.metadata.json"),
+            "{error}"
+        );
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(source.contains("more than 1048575 bytes"), "{source}");
     }
 }

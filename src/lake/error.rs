@@ -52,6 +52,28 @@ pub enum LakeError {
         source: std::io::Error,
     },
 
+    #[error(
+        "cannot {action} `{path}`: too many files are open. Raise the limit of the process (`ulimit -n`, or \
+         LimitNOFILE= in a unit of systemd) or of the machine (`sysctl fs.file-max`), or lower `parallel_tables` and \
+         `parallel_channels`, then run again"
+    )]
+    OpenFiles {
+        action: &'static str,
+        path: String,
+        source: std::io::Error,
+    },
+
+    #[error(
+        "cannot {action} `{path}`: the path is longer than the file system allows, which is 255 bytes for the name of \
+         a folder. A table's name is written with three bytes for each byte that is no ASCII letter, digit, `_`, `-` \
+         or `.`. Give the table a shorter `lake:` name"
+    )]
+    NameTooLong {
+        action: &'static str,
+        path: String,
+        source: std::io::Error,
+    },
+
     #[error("cannot {action} `{path}`")]
     Io {
         action: &'static str,
@@ -308,6 +330,8 @@ impl LakeError {
             | LakeError::Denied { .. }
             | LakeError::Full { .. }
             | LakeError::ReadOnly { .. }
+            | LakeError::OpenFiles { .. }
+            | LakeError::NameTooLong { .. }
             | LakeError::MetadataCorrupt { .. }
             | LakeError::HintDangling { .. }
             | LakeError::HintInvalid { .. }
@@ -344,7 +368,19 @@ impl LakeError {
     ) -> Self {
         let path = path.into();
         use std::io::ErrorKind as K;
+        if is_out_of_files(&source) {
+            return LakeError::OpenFiles {
+                action,
+                path,
+                source,
+            };
+        }
         match source.kind() {
+            K::InvalidFilename => LakeError::NameTooLong {
+                action,
+                path,
+                source,
+            },
             K::PermissionDenied => LakeError::Denied { path, source },
             K::NotADirectory => LakeError::FileInTheWay { path },
             K::StorageFull | K::QuotaExceeded | K::FileTooLarge => LakeError::Full {
@@ -386,10 +422,15 @@ impl LakeError {
             // What the system said of the file, not of its format.
             ParquetError::External(cause) => match cause.downcast::<std::io::Error>() {
                 Ok(error) => LakeError::io(action, path, *error),
-                Err(cause) => LakeError::Parquet {
-                    action,
-                    path,
-                    source: ParquetError::External(cause),
+                Err(cause) => match out_of_files(cause.as_ref()) {
+                    Some(code) => {
+                        LakeError::io(action, path, std::io::Error::from_raw_os_error(code))
+                    }
+                    None => LakeError::Parquet {
+                        action,
+                        path,
+                        source: ParquetError::External(cause),
+                    },
                 },
             },
             source => LakeError::Parquet {
@@ -406,6 +447,21 @@ impl LakeError {
         let what = what.into();
         move |source| LakeError::Arrow { what, source }
     }
+}
+
+/// The process, or the machine, has as many files open as it may.
+const EMFILE: i32 = 24;
+const ENFILE: i32 = 23;
+
+fn is_out_of_files(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(EMFILE | ENFILE))
+}
+
+/// The system's code, wherever a library has hidden it in its own errors.
+fn out_of_files(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    let mut system = chain.filter_map(|error| error.downcast_ref::<std::io::Error>());
+    system.find(|error| is_out_of_files(error))?.raw_os_error()
 }
 
 impl From<LakeError> for Error {

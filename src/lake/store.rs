@@ -508,17 +508,45 @@ impl Store {
 /// Puts a file if its name is free; whether it was. An outer error is from before the name could exist, an inner one
 /// from the moment on when it could.
 fn put(path: &Path, bytes: &[u8]) -> io::Result<io::Result<bool>> {
+    put_by(path, bytes, |temporary, path| {
+        std::fs::hard_link(temporary, path)
+    })
+}
+
+fn put_by(
+    path: &Path,
+    bytes: &[u8],
+    link: impl FnOnce(&Path, &Path) -> io::Result<()>,
+) -> io::Result<io::Result<bool>> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     let temporary = directory.join(format!(".{}.tmp", uuid::Uuid::new_v4().simple()));
-    let linked = write_durable(&temporary, bytes).map(|()| std::fs::hard_link(&temporary, path));
+    let linked = write_durable(&temporary, bytes).map(|()| link(&temporary, path));
     // Best effort: a temporary name left behind harms nothing, and must not turn a publication into a failure.
     let _ = std::fs::remove_file(&temporary);
     match linked? {
         Ok(()) => Ok(sync_directory(directory).map(|()| true)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Ok(false)),
+        Err(error) if has_no_links(&error) => {
+            Err(io::Error::new(io::ErrorKind::Unsupported, NoLinks(error)))
+        }
         Err(error) if is_refusal(&error) => Err(error),
         Err(error) => Ok(Err(error)),
     }
+}
+
+/// A file was written, and could not be given a second name.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "its file system refuses hard links, by which a version is published without overwriting another one; nothing was \
+     committed. Put the warehouse on a file system that has them, such as ext4, XFS, APFS or NFS"
+)]
+struct NoLinks(#[source] io::Error);
+
+/// Whether a link to a file that was just written beside it failed because there are no links (FAT, exFAT, many
+/// FUSE file systems). Missing rights on the directory are EACCES, and would have refused the file before.
+fn has_no_links(error: &io::Error) -> bool {
+    const EPERM: i32 = 1;
+    error.kind() == io::ErrorKind::Unsupported || error.raw_os_error() == Some(EPERM)
 }
 
 /// Whether an error says that the system refused, rather than that something went wrong on the way.
@@ -563,4 +591,29 @@ fn with_temporary<T>(
 
 fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_system_without_hard_links_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("v2.metadata.json");
+        for code in [1, 38, 95] {
+            let refused = |_: &Path, _: &Path| Err(io::Error::from_raw_os_error(code));
+            let error = put_by(&path, b"{}", refused).unwrap_err();
+            let error = LakeError::io("write", "file:///w/v2.metadata.json", error);
+            assert!(matches!(error, LakeError::Io { .. }), "{error:?}");
+            let report = crate::error::Error::from(error).report();
+            for part in ["/w/v2.metadata.json", "hard links", "ext4", "os error"] {
+                assert!(report.contains(part), "{code}: {report}");
+            }
+        }
+        let denied = |_: &Path, _: &Path| Err(io::Error::from_raw_os_error(13));
+        let error = LakeError::io("write", "x", put_by(&path, b"{}", denied).unwrap_err());
+        assert!(matches!(error, LakeError::Denied { .. }), "{error:?}");
+        assert_eq!(directory.path().read_dir().unwrap().count(), 0);
+    }
 }

@@ -205,8 +205,8 @@ impl LakeTable {
         let summary = snapshot.summary();
         let entry = |name: &str| summary.additional_properties.get(name);
         let count = |name: &str| entry(name).and_then(|text| text.parse::<u64>().ok());
-        let deleted =
-            count("deleted-records").unwrap_or(0) + count("added-position-deletes").unwrap_or(0);
+        let deleted = ["deleted-records", "added-position-deletes"].map(count);
+        let deleted = deleted.into_iter().flatten().fold(0, u64::saturating_add);
         // Position deletes may overlap or name rows of files that are gone: only their writer could count the rows.
         let deletes = count("total-position-deletes").unwrap_or(0);
         let total = count("total-records").filter(|_| deletes == 0);
@@ -286,7 +286,7 @@ impl LakeTable {
         let mut index = crate::lake::read::deletes::DeleteIndex::default();
         let mut rows = files.rows_written();
         for data in &files.data {
-            rows -= index.of(&self.store, &files, data).await?.len();
+            rows = rows.saturating_sub(index.of(&self.store, &files, data).await?.len());
         }
         Ok(rows)
     }

@@ -11,6 +11,7 @@ mod encoding;
 mod evolving;
 mod expiring;
 mod foreign;
+mod hostile;
 mod interop;
 mod maintaining;
 mod relocating;

@@ -272,10 +272,7 @@ fn login_error(server: String, error: mssql_tds::error::Error) -> MssqlError {
         | E::ConnectionError(_)
         | E::ConnectionClosed(_)
         | E::TimeoutError(_)
-        | E::Redirection { .. }) => MssqlError::Unreachable {
-            server,
-            reason: error.to_string(),
-        },
+        | E::Redirection { .. }) => MssqlError::unreachable(server, error.to_string()),
         // The rest of the driver's list, which may grow.
         error => MssqlError::Protocol {
             server,

@@ -71,6 +71,12 @@ pub enum MssqlError {
     )]
     Unreachable { server: String, reason: String },
     #[error(
+        "cannot open a connection to SQL Server at {server}: too many files are open. Raise the limit of the process \
+            (`ulimit -n`, or LimitNOFILE= in a unit of systemd) or of the machine (`sysctl fs.file-max`), or lower \
+            `parallel_tables` and `parallel_channels`"
+    )]
+    OpenFiles { server: String },
+    #[error(
         "TLS with {server} failed: {reason}; install the certificate's authority on this machine, or write \
             TrustServerCertificate=true to accept any certificate, or Encrypt=false to send data in the clear"
     )]
@@ -133,7 +139,8 @@ impl MssqlError {
                     Disposition::Transient
                 }
             }
-            MssqlError::Tls { .. }
+            MssqlError::OpenFiles { .. }
+            | MssqlError::Tls { .. }
             | MssqlError::Protocol { .. }
             | MssqlError::Conversion(_)
             | MssqlError::Shape(_)
@@ -142,11 +149,23 @@ impl MssqlError {
         }
     }
 
+    /// A connection that could not be made. Drivers keep the system's error as text.
+    pub(super) fn unreachable(server: String, reason: String) -> Self {
+        let is_out_of_files = ["(os error 24)", "(os error 23)"]
+            .into_iter()
+            .any(|code| reason.contains(code));
+        match is_out_of_files {
+            true => MssqlError::OpenFiles { server },
+            false => MssqlError::Unreachable { server, reason },
+        }
+    }
+
     /// The server's error number, where the server raised it.
     pub fn number(&self) -> Option<u32> {
         match self {
             MssqlError::Login { error, .. } | MssqlError::Server(error) => Some(error.number),
             MssqlError::Unreachable { .. }
+            | MssqlError::OpenFiles { .. }
             | MssqlError::Tls { .. }
             | MssqlError::Timeout { .. }
             | MssqlError::Lost { .. }
@@ -270,6 +289,23 @@ mod tests {
             assert_eq!(lost.disposition(), expected);
             assert_eq!(lost.to_string().contains("not known"), in_doubt);
         }
+    }
+
+    #[test]
+    fn a_limit_on_open_files_is_named_and_not_retried() {
+        for code in [23, 24] {
+            let reason = std::io::Error::from_raw_os_error(code).to_string();
+            let error = MssqlError::unreachable("db:1433".into(), reason);
+            assert_eq!(error.disposition(), Disposition::Definite);
+            let text = error.to_string();
+            assert!(
+                text.contains("db:1433") && text.contains("ulimit -n"),
+                "{text}"
+            );
+        }
+        let refused = std::io::Error::from_raw_os_error(111).to_string();
+        let error = MssqlError::unreachable("db:1433".into(), refused);
+        assert_eq!(error.disposition(), Disposition::Transient);
     }
 
     #[test]

@@ -69,7 +69,8 @@ pub enum ConnectionError {
     Missing(&'static str),
     #[error(
         "the connection string has an unknown setting `{0}`: known are Server, Database, User ID, Password, Encrypt, \
-            TrustServerCertificate, HostNameInCertificate, Application Name, Connect Timeout"
+            TrustServerCertificate, HostNameInCertificate, Application Name, Connect Timeout. A value that contains \
+            `;` must be quoted, as in Password=\"a;b\""
     )]
     Unknown(String),
     #[error("the connection string sets `{0}` twice")]
@@ -85,6 +86,8 @@ pub enum ConnectionError {
     },
 }
 
+const KEY_VALUE: &str =
+    "a setting is written key=value, and a value that contains ; is quoted, as in Password=\"a;b\"";
 const PORT: u16 = 1433;
 const CONNECT_TIMEOUT_S: u64 = 15;
 
@@ -163,38 +166,73 @@ enum Setting {
     Ignored,
 }
 
-fn setting(key: &str) -> Option<Setting> {
-    let folded: String = key
-        .chars()
+/// The names of the settings, folded.
+const NAMES: [(&str, Setting); 36] = [
+    ("server", Setting::Server),
+    ("datasource", Setting::Server),
+    ("addr", Setting::Server),
+    ("address", Setting::Server),
+    ("networkaddress", Setting::Server),
+    ("port", Setting::Port),
+    ("database", Setting::Database),
+    ("initialcatalog", Setting::Database),
+    ("userid", Setting::User),
+    ("uid", Setting::User),
+    ("user", Setting::User),
+    ("username", Setting::User),
+    ("password", Setting::Password),
+    ("pwd", Setting::Password),
+    ("encrypt", Setting::Encrypt),
+    ("trustservercertificate", Setting::Trust),
+    ("hostnameincertificate", Setting::HostNameInCertificate),
+    ("applicationname", Setting::Application),
+    ("app", Setting::Application),
+    ("connecttimeout", Setting::ConnectTimeout),
+    ("connectiontimeout", Setting::ConnectTimeout),
+    ("timeout", Setting::ConnectTimeout),
+    ("integratedsecurity", Setting::IntegratedSecurity),
+    ("trustedconnection", Setting::IntegratedSecurity),
+    ("authentication", Setting::Authentication),
+    ("multisubnetfailover", Setting::Ignored),
+    ("persistsecurityinfo", Setting::Ignored),
+    ("pooling", Setting::Ignored),
+    ("multipleactiveresultsets", Setting::Ignored),
+    ("mars", Setting::Ignored),
+    ("minpoolsize", Setting::Ignored),
+    ("maxpoolsize", Setting::Ignored),
+    ("packetsize", Setting::Ignored),
+    ("workstationid", Setting::Ignored),
+    ("connectretrycount", Setting::Ignored),
+    ("connectretryinterval", Setting::Ignored),
+];
+
+/// Settings of other drivers, folded: not understood here, and no secret.
+const OF_OTHERS: [&str; 12] = [
+    "applicationintent",
+    "attachdbfilename",
+    "columnencryptionsetting",
+    "commandtimeout",
+    "currentlanguage",
+    "driver",
+    "enlist",
+    "failoverpartner",
+    "ipaddresspreference",
+    "networklibrary",
+    "servercertificate",
+    "serverspn",
+];
+
+fn fold(key: &str) -> String {
+    key.chars()
         .filter(|c| !matches!(c, ' ' | '_' | '-'))
         .map(|c| c.to_ascii_lowercase())
-        .collect();
-    Some(match folded.as_str() {
-        "server" | "datasource" | "addr" | "address" | "networkaddress" => Setting::Server,
-        "port" => Setting::Port,
-        "database" | "initialcatalog" => Setting::Database,
-        "userid" | "uid" | "user" | "username" => Setting::User,
-        "password" | "pwd" => Setting::Password,
-        "encrypt" => Setting::Encrypt,
-        "trustservercertificate" => Setting::Trust,
-        "hostnameincertificate" => Setting::HostNameInCertificate,
-        "applicationname" | "app" => Setting::Application,
-        "connecttimeout" | "connectiontimeout" | "timeout" => Setting::ConnectTimeout,
-        "integratedsecurity" | "trustedconnection" => Setting::IntegratedSecurity,
-        "authentication" => Setting::Authentication,
-        "multisubnetfailover"
-        | "persistsecurityinfo"
-        | "pooling"
-        | "multipleactiveresultsets"
-        | "mars"
-        | "minpoolsize"
-        | "maxpoolsize"
-        | "packetsize"
-        | "workstationid"
-        | "connectretrycount"
-        | "connectretryinterval" => Setting::Ignored,
-        _ => return None,
-    })
+        .collect()
+}
+
+fn setting(key: &str) -> Option<Setting> {
+    let folded = fold(key);
+    let known = NAMES.into_iter().find(|(name, _)| *name == folded);
+    known.map(|(_, setting)| setting)
 }
 
 type Settings = Vec<(String, String)>;
@@ -212,11 +250,9 @@ fn settings_of_ado(text: &str) -> Result<Settings, ConnectionError> {
         }
         part += 1;
         let malformed = |problem| ConnectionError::Malformed { part, problem };
-        let equals = rest
-            .find('=')
-            .ok_or_else(|| malformed("a setting is written key=value"))?;
+        let equals = rest.find('=').ok_or_else(|| malformed(KEY_VALUE))?;
         if rest[..equals].contains(';') {
-            return Err(malformed("a setting is written key=value"));
+            return Err(malformed(KEY_VALUE));
         }
         let key = rest[..equals].trim().to_owned();
         if key.is_empty() {
@@ -374,17 +410,32 @@ fn build(settings: Settings) -> Result<Connection, ConnectionError> {
     Ok(connection)
 }
 
-/// A key cut short, because a misplaced `;` in a password would make the rest of the password a key.
+/// An unknown key, if it is close to a known one: behind a misplaced `;` it is the rest of a password.
 fn printable(key: &str) -> String {
-    let known_shape = key.len() <= 32
-        && key
-            .chars()
-            .all(|c| c.is_ascii_alphabetic() || c == ' ' || c == '_');
-    if known_shape {
+    let folded = fold(key);
+    let close = |name: &str| distance(&folded, name) <= (name.len() / 3).min(2);
+    let names = NAMES.iter().map(|(name, _)| *name).chain(OF_OTHERS);
+    if folded.len() <= 32 && names.into_iter().any(close) {
         key.to_owned()
     } else {
-        "(not shown: it may be part of a password; quote a value that contains ; or =)".into()
+        "(not shown)".into()
     }
+}
+
+/// How many characters are to be changed, added or removed to make one text of the other.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, a) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in b.iter().enumerate() {
+            let changed = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
 }
 
 fn apply(
@@ -604,7 +655,7 @@ mod tests {
 
     #[test]
     fn refusals_name_the_problem_and_never_the_string() {
-        let secret = "hunter2xyz";
+        let secrets = ["hunter2xyz", "hunterxyz", "hunter two"];
         for (text, expected) in [
             ("", "lacks everything"),
             ("Database=d;UID=u;PWD=hunter2xyz", "lacks a server"),
@@ -637,11 +688,26 @@ mod tests {
             ("mssql://u:hunter2xyz%zz@h/d", "hex digits"),
             ("mssql://u:hunter2xyz@h:nope/d", "percent-encode"),
             ("mssql://u:hunter2xyz@h/a/b", "one database"),
-            ("mssql://u:hunter2xyz@h/d?frob=1", "unknown setting `frob`"),
+            ("mssql://u:hunter2xyz@h/d?frob=1", "(not shown)"),
+            (
+                "mssql://u:hunter2xyz@h/d?encrpyt=1",
+                "unknown setting `encrpyt`",
+            ),
+            ("Server=h;UID=u;Password=ab;hunterxyz=9", "must be quoted"),
+            ("Server=h;UID=u;Password=ab;hunter two=9", "`(not shown)`"),
+            ("Server=h;UID=u;Passwort=hunter2xyz", "setting `Passwort`"),
+            ("Server=h;Usr=hunter2xyz", "setting `Usr`"),
+            (
+                "Server=h;Failover Partner=hunter2xyz",
+                "setting `Failover Partner`",
+            ),
         ] {
             let error = Connection::parse(text).unwrap_err().to_string();
             assert!(error.contains(expected), "{text}: {error}");
-            assert!(!error.contains(secret), "{text}: {error}");
+            assert!(
+                secrets.iter().all(|secret| !error.contains(secret)),
+                "{text}: {error}"
+            );
         }
     }
 

@@ -8,12 +8,16 @@ use serde::Serialize;
 pub struct Listing<T> {
     pub tables: Vec<T>,
     pub errors: Vec<ErrorReport>,
+    /// Of the tables with a report, those that failed in part.
+    #[serde(skip)]
+    pub tables_partial: usize,
 }
 
 impl<T> Listing<T> {
-    /// 0, or as a run's: 1 nothing could be shown, 3 some could not, 75 all for transient reasons.
+    /// 0, or as a run's: 1 every table failed, 3 some did, 75 all for transient reasons.
     pub fn exit_code(&self) -> u8 {
-        match (self.errors.is_empty(), self.tables.is_empty()) {
+        let all_failed = self.tables.len() == self.tables_partial;
+        match (self.errors.is_empty(), all_failed) {
             (true, _) => 0,
             (false, false) => 3,
             (false, true)

@@ -1,5 +1,6 @@
 //! What maintenance did, for `maintain` and for the maintenance that runs after a commit.
 
+use super::failure::ErrorReport;
 use super::format::{bytes, plural, thousands, write_warnings};
 use crate::lake::{Compacted, Expired, Orphans, Relocated};
 use serde::Serialize;
@@ -14,6 +15,9 @@ pub struct MaintainReport {
     pub dry_run: bool,
     #[serde(flatten)]
     pub done: MaintenanceReport,
+    /// Why a part of it failed; the others were done.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<ErrorReport>,
 }
 
 /// What was done to one table; a part that is not there was not asked for or not due.

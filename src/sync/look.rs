@@ -1,6 +1,8 @@
-//! Commands that only look: `plan`, `status`, `snapshots`. They change nothing on either side.
+//! Commands that only look: `plan`, `status`, `snapshots`. They change nothing on either side. `maintain` and
+//! `relocate` go from table to table as they do.
 
 use super::extract::{Settled, settle};
+use super::guard::caught;
 use super::{Links, Sync, load};
 use crate::config::Table;
 use crate::error::{Kind, Result};
@@ -58,7 +60,7 @@ impl Sync {
         .await
     }
 
-    /// Looks at one table after the other; one that fails does not stop the others.
+    /// Looks at one table after the other; one that fails or panics does not stop the others.
     pub(super) async fn each<T>(
         &self,
         tables: Vec<Table>,
@@ -68,10 +70,11 @@ impl Sync {
         let mut listing = Listing {
             tables: Vec::new(),
             errors: Vec::new(),
+            tables_partial: 0,
         };
         for table in &tables {
             let name = table.source.to_string();
-            let looked = look(table, &mut links).await;
+            let looked = caught(look(table, &mut links)).await;
             match links.guard(looked) {
                 Ok(report) => listing.tables.push(report),
                 Err(error) => listing
@@ -171,4 +174,50 @@ fn target_status(
         sequence_number: state.as_ref().map(|state| state.sequence_number),
         loaded_at: state.map(|state| state.loaded_at),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::error::{Disposition, Error};
+    use crate::sync::{Observer, Phase};
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    struct Silent;
+
+    impl Observer for Silent {
+        fn phase(&self, _: &str, _: Phase, _: u64) {}
+        fn retry(&self, _: &str, _: u32, _: Duration, _: &str) {}
+        fn finished(&self, _: &str) {}
+    }
+
+    #[tokio::test]
+    async fn a_panic_fails_its_table_and_no_other() {
+        let text =
+            "warehouse: { location: lake }\ntables: [{ source: a }, { source: b }, { source: c }]";
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("icesync.yaml");
+        let config = Config::parse(Path::new(&file), text, |_| None).unwrap();
+        let sync = Sync::new(&config, Arc::new(Silent)).await.unwrap();
+        let looked = sync.each(config.tables.clone(), async |table, _| {
+            match table.source.name.as_str() {
+                "a" => std::panic::resume_unwind(Box::new("out of range")),
+                "b" => Err(Error::new(Kind::Lake, Disposition::Definite, "damaged")),
+                name => Ok(name.to_owned()),
+            }
+        });
+        let listing = looked.await.unwrap();
+        assert_eq!(listing.tables, ["c"]);
+        assert_eq!(listing.exit_code(), 3);
+        let [panic, damaged] = listing.errors.as_slice() else {
+            panic!("{:?}", listing.errors);
+        };
+        for part in ["dbo.a: ", "panic (out of range)", "report it"] {
+            assert!(panic.message.contains(part), "{}", panic.message);
+        }
+        assert_eq!(damaged.message, "dbo.b: damaged");
+    }
 }

@@ -8,6 +8,7 @@ mod engines;
 mod faults;
 mod fixtures;
 mod harness;
+mod hostile;
 mod loaded;
 mod loads;
 mod maintaining;

@@ -146,7 +146,7 @@ async fn a_failure_of_automatic_maintenance_is_a_warning() {
     let mut world = World::new(SETUP).await;
     configure(&world, "{ auto: false }");
     world.run(&["--json", "sync"]).json();
-    for _ in 0..2 {
+    for _ in 0..3 {
         world.source(CHANGE).await;
         world.run(&["--json", "sync"]).json();
     }

@@ -122,7 +122,7 @@ impl Filesystem {
         let text = self.store.read_if_exists(&hint_uri(location)).await?;
         Ok(text.map(|bytes| {
             let text = String::from_utf8_lossy(&bytes).trim().to_owned();
-            text.parse().ok().or_else(|| number_of(&text)).ok_or(text)
+            version_of(&text).or_else(|| number_of(&text)).ok_or(text)
         }))
     }
 
@@ -484,10 +484,16 @@ fn hint_uri(location: &str) -> String {
     format!("{location}/metadata/version-hint.text")
 }
 
+/// A version's number. One that has no number after it is of no table.
+fn version_of(text: &str) -> Option<u64> {
+    let number = text.parse().ok();
+    number.filter(|&number| number < u64::MAX / 2)
+}
+
 /// The version that a file name stands for.
 fn number_of(name: &str) -> Option<u64> {
     let rest = name.strip_prefix('v')?;
-    let ends = |ending: Ending| rest.strip_suffix(ending.text())?.parse().ok();
+    let ends = |ending: Ending| version_of(rest.strip_suffix(ending.text())?);
     ENDINGS.into_iter().find_map(ends)
 }
 

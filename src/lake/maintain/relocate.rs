@@ -143,8 +143,7 @@ impl Move {
         });
         json["metadata-log"] = serde_json::to_value(log).map_err(corrupt)?;
         self.walk(&mut json, &lists);
-        let now = chrono::Utc::now().timestamp_millis();
-        json["last-updated-ms"] = Json::from(now.max(version.metadata.last_updated_ms() + 1));
+        json["last-updated-ms"] = Json::from(version.time_after()?);
         let checkpoint = &mut json["properties"][CHECKPOINT_PROPERTY];
         if let Some(text) = checkpoint.as_str() {
             let mut ledger: Json = serde_json::from_str(text).map_err(corrupt)?;

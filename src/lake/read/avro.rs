@@ -5,7 +5,9 @@
 //! columns); this reader walks over the bytes. It holds one decompressed block at a time.
 //!
 //! The codecs are those that Spark, PyIceberg and icesync write: null, deflate, snappy and zstandard. Nothing here
-//! trusts a length: every read is checked against the bytes that are left.
+//! trusts a file: every length is checked against the bytes that are left before anything is done with it, types
+//! within types are limited in depth, and a value costs time in proportion to its bytes. [`check`] holds a file to
+//! that before another library reads it.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -17,6 +19,8 @@ type Result<T> = std::result::Result<T, Malformed>;
 
 /// A block is never decompressed to more than this: writers end blocks after some kilobytes or few megabytes.
 const BLOCK_BYTES_MAX: u64 = 1 << 30;
+/// Types within types; a manifest has about six.
+const DEPTH_MAX: usize = 64;
 const MAGIC: &[u8] = b"Obj\x01";
 const SYNC: usize = 16;
 
@@ -35,7 +39,50 @@ pub(in crate::lake) enum Type {
     Array(Arc<Type>),
     Map(Arc<Type>),
     Union(Vec<Type>),
-    Record(Arc<Vec<Field>>),
+    Record(Arc<Fields>),
+}
+
+/// The fields of a record, with what is counted once when the schema is read. Named types make a short schema stand
+/// for records of any number of fields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::lake) struct Fields {
+    fields: Vec<Field>,
+    /// The types of the fields that take bytes.
+    walked: Vec<Type>,
+    /// A value has no fewer bytes.
+    bytes_min: usize,
+    /// As of [`Type::integers`].
+    integers: Option<usize>,
+}
+
+impl Fields {
+    fn of(fields: Vec<Field>) -> Result<Self> {
+        let (mut bytes_min, mut integers) = (0_usize, Some(0_usize));
+        for field in &fields {
+            bytes_min = bytes_min
+                .checked_add(field.ty.bytes_min())
+                .ok_or("its records are too large")?;
+            integers = integers
+                .zip(field.ty.integers())
+                .and_then(|(sum, more)| sum.checked_add(more));
+        }
+        let types = fields.iter().map(|field| &field.ty);
+        let walked = types.filter(|ty| ty.bytes_min() > 0).cloned().collect();
+        Ok(Self {
+            fields,
+            walked,
+            bytes_min,
+            integers,
+        })
+    }
+}
+
+impl std::ops::Deref for Fields {
+    type Target = [Field];
+
+    fn deref(&self) -> &[Field] {
+        &self.fields
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,17 +103,40 @@ impl Field {
     }
 }
 
+/// A type and how many types are within each other in it.
+type Deep = (Type, usize);
+
 impl Type {
     fn parse(schema: &[u8]) -> Result<Self> {
         let json = serde_json::from_slice(schema).map_err(|error| error.to_string())?;
-        Self::of(&json, &mut HashMap::new())
+        Self::of(&json, &mut HashMap::new()).map(|(ty, _)| ty)
     }
 
-    fn of(json: &serde_json::Value, named: &mut HashMap<String, Type>) -> Result<Self> {
-        if let Some(variants) = json.as_array() {
-            let variants = variants.iter().map(|variant| Self::of(variant, named));
-            return variants.collect::<Result<_>>().map(Type::Union);
+    fn of(json: &serde_json::Value, named: &mut HashMap<String, Deep>) -> Result<Deep> {
+        let (ty, depth) = match json.as_array() {
+            Some(variants) => Self::union(variants, named)?,
+            None => Self::single(json, named)?,
+        };
+        if depth > DEPTH_MAX {
+            return Err(format!(
+                "its schema has more than {DEPTH_MAX} types within each other"
+            ));
         }
+        Ok((ty, depth))
+    }
+
+    fn union(variants: &[serde_json::Value], named: &mut HashMap<String, Deep>) -> Result<Deep> {
+        let mut depth = 0;
+        let mut types = Vec::with_capacity(variants.len());
+        for variant in variants {
+            let (ty, below) = Self::of(variant, named)?;
+            depth = depth.max(below);
+            types.push(ty);
+        }
+        Ok((Type::Union(types), depth + 1))
+    }
+
+    fn single(json: &serde_json::Value, named: &mut HashMap<String, Deep>) -> Result<Deep> {
         let inner = |key: &str| json.get(key).ok_or(format!("the schema lacks `{key}`"));
         let name = match json.as_str() {
             Some(name) => name,
@@ -75,57 +145,98 @@ impl Type {
                 nested => return Self::of(nested, named),
             },
         };
-        let ty = match name {
-            "null" => Type::Null,
-            "boolean" => Type::Boolean,
-            "int" | "long" | "enum" => Type::Integer,
-            "float" => Type::Float,
-            "double" => Type::Double,
-            "bytes" | "string" => Type::Bytes,
+        let (ty, below) = match name {
+            "null" => (Type::Null, 0),
+            "boolean" => (Type::Boolean, 0),
+            "int" | "long" | "enum" => (Type::Integer, 0),
+            "float" => (Type::Float, 0),
+            "double" => (Type::Double, 0),
+            "bytes" | "string" => (Type::Bytes, 0),
             "fixed" => {
                 let size = inner("size")?
                     .as_u64()
                     .and_then(|size| usize::try_from(size).ok());
-                Type::Fixed(size.ok_or("a fixed type has no size")?)
+                (Type::Fixed(size.ok_or("a fixed type has no size")?), 0)
             }
-            "array" => Type::Array(Arc::new(Self::of(inner("items")?, named)?)),
-            "map" => Type::Map(Arc::new(Self::of(inner("values")?, named)?)),
-            "record" => {
-                let fields = inner("fields")?.as_array().ok_or("`fields` is no list")?;
-                let fields = fields.iter().map(|field| {
-                    let name = field.get("name").and_then(|name| name.as_str());
-                    Ok(Field {
-                        name: name.ok_or("a field has no name")?.to_owned(),
-                        id: field.get("field-id").and_then(|id| id.as_i64()),
-                        ty: Self::of(field.get("type").ok_or("a field has no type")?, named)?,
-                    })
-                });
-                Type::Record(Arc::new(fields.collect::<Result<_>>()?))
+            "array" => {
+                let (item, depth) = Self::of(inner("items")?, named)?;
+                (Type::Array(Arc::new(item)), depth)
             }
+            "map" => {
+                let (value, depth) = Self::of(inner("values")?, named)?;
+                (Type::Map(Arc::new(value)), depth)
+            }
+            "record" => Self::record(inner("fields")?, named)?,
             reference => {
                 let known = named.get(reference).cloned();
                 return known
                     .ok_or_else(|| format!("the schema has an unknown type `{reference}`"));
             }
         };
+        let deep = (ty, below + 1);
         if let Some(name) = json.get("name").and_then(|name| name.as_str()) {
-            named.insert(name.to_owned(), ty.clone());
+            named.insert(name.to_owned(), deep.clone());
             if let Some(space) = json.get("namespace").and_then(|space| space.as_str()) {
-                named.insert(format!("{space}.{name}"), ty.clone());
+                named.insert(format!("{space}.{name}"), deep.clone());
             }
         }
-        Ok(ty)
+        Ok(deep)
+    }
+
+    /// A record, with the depth of its fields.
+    fn record(json: &serde_json::Value, named: &mut HashMap<String, Deep>) -> Result<Deep> {
+        let (mut fields, mut depth) = (Vec::new(), 0);
+        for field in json.as_array().ok_or("`fields` is no list")? {
+            let name = field.get("name").and_then(|name| name.as_str());
+            let name = name.ok_or("a field has no name")?.to_owned();
+            let (ty, below) = Self::of(field.get("type").ok_or("a field has no type")?, named)?;
+            depth = depth.max(below);
+            fields.push(Field {
+                name,
+                id: field.get("field-id").and_then(|id| id.as_i64()),
+                ty,
+            });
+        }
+        Ok((Type::Record(Arc::new(Fields::of(fields)?)), depth))
     }
 
     /// How many variable-length integers a value is, when it is nothing else.
     fn integers(&self) -> Option<usize> {
         match self {
             Type::Integer => Some(1),
-            Type::Record(fields) => fields.iter().map(|field| field.ty.integers()).sum(),
+            Type::Record(fields) => fields.integers,
             Type::Null | Type::Boolean | Type::Float | Type::Double | Type::Bytes => None,
             Type::Fixed(_) | Type::Array(_) | Type::Map(_) | Type::Union(_) => None,
         }
     }
+
+    /// A value has no fewer bytes. One that may have none never has any.
+    fn bytes_min(&self) -> usize {
+        match self {
+            Type::Null => 0,
+            Type::Boolean | Type::Integer | Type::Bytes => 1,
+            Type::Float => 4,
+            Type::Double => 8,
+            Type::Fixed(size) => *size,
+            // The end of the list, or the number of the variant.
+            Type::Array(_) | Type::Map(_) | Type::Union(_) => 1,
+            Type::Record(fields) => fields.bytes_min,
+        }
+    }
+}
+
+/// Refuses a file that [`Container`] cannot walk over to its end. Other libraries trust counts and the depth of
+/// schemas.
+pub(in crate::lake) fn check(file: &[u8]) -> Result<()> {
+    let mut container = Container::open(file)?;
+    let mut block = Vec::new();
+    while let Some(values) = container.next_block(&mut block)? {
+        let mut input = Input::new(&block);
+        for _ in 0..values {
+            input.skip(&container.schema)?;
+        }
+    }
+    Ok(())
 }
 
 /// A container file. Its blocks are taken one by one.
@@ -195,26 +306,51 @@ impl<'a> Container<'a> {
         if self.rest.take(SYNC)? != self.sync {
             return Err("a block does not end where it should".to_owned());
         }
+        self.codec.decompress(bytes, BLOCK_BYTES_MAX, block)?;
+        let fits = usize::try_from(values)
+            .ok()
+            .and_then(|count| count.checked_mul(self.schema.bytes_min().max(1)))
+            .is_some_and(|least| least <= block.len());
+        if !fits {
+            return Err("a block says that it has more values than it has room for".to_owned());
+        }
+        Ok(Some(values))
+    }
+}
+
+impl Codec {
+    /// Fills `block`; refuses what would become larger than `bytes_max`.
+    fn decompress(self, bytes: &[u8], bytes_max: u64, block: &mut Vec<u8>) -> Result<()> {
         block.clear();
         let failed = |error: std::io::Error| format!("a block cannot be decompressed: {error}");
-        match self.codec {
+        let too_large = || format!("a block has more than {bytes_max} bytes when decompressed");
+        match self {
             Codec::Null => block.extend_from_slice(bytes),
             Codec::Deflate => {
-                let mut inflated = flate2::read::DeflateDecoder::new(bytes).take(BLOCK_BYTES_MAX);
+                let mut inflated = flate2::read::DeflateDecoder::new(bytes).take(bytes_max + 1);
                 inflated.read_to_end(block).map_err(failed)?;
             }
             Codec::Snappy => {
                 let end = bytes.len().checked_sub(4).ok_or("a block is cut off")?;
-                let decompressed = snap::raw::Decoder::new().decompress_vec(&bytes[..end]);
+                let bytes = &bytes[..end];
+                let length = snap::raw::decompress_len(bytes);
+                let length = length.map_err(|error| failed(error.into()))?;
+                if length as u64 > bytes_max {
+                    return Err(too_large());
+                }
+                let decompressed = snap::raw::Decoder::new().decompress_vec(bytes);
                 *block = decompressed.map_err(|error| failed(error.into()))?;
             }
             Codec::Zstandard => {
                 let decoder = zstd::stream::read::Decoder::new(bytes).map_err(failed)?;
-                let mut decoder = decoder.take(BLOCK_BYTES_MAX);
+                let mut decoder = decoder.take(bytes_max + 1);
                 decoder.read_to_end(block).map_err(failed)?;
             }
         }
-        Ok(Some(values))
+        if block.len() as u64 > bytes_max {
+            return Err(too_large());
+        }
+        Ok(())
     }
 }
 
@@ -276,7 +412,20 @@ impl<'a> Input<'a> {
         std::str::from_utf8(self.bytes()?).map_err(|error| error.to_string())
     }
 
-    /// Calls `each` for every item of an array or map, which comes in chunks.
+    /// The number of items of a chunk, if there are bytes for so many; each takes one at least.
+    fn count(&self, count: i64, bytes_min: usize) -> Result<usize> {
+        let count = usize::try_from(count).ok();
+        let left = self.bytes.len() - self.at;
+        count
+            .filter(|count| {
+                count
+                    .checked_mul(bytes_min.max(1))
+                    .is_some_and(|least| least <= left)
+            })
+            .ok_or_else(|| "a list says that it has more items than there are bytes".to_owned())
+    }
+
+    /// Calls `each` for every item of an array or map, which comes in chunks. An item takes a byte at least.
     pub(in crate::lake) fn items(
         &mut self,
         mut each: impl FnMut(&mut Self) -> Result<()>,
@@ -291,7 +440,7 @@ impl<'a> Input<'a> {
                 self.long()?;
                 count = count.checked_neg().ok_or("a chunk of negative length")?;
             }
-            for _ in 0..count {
+            for _ in 0..self.count(count, 1)? {
                 each(self)?;
             }
         }
@@ -327,7 +476,7 @@ impl<'a> Input<'a> {
                 let chosen = self.variant(ty)?;
                 self.skip(chosen)
             }
-            Type::Record(fields) => fields.iter().try_for_each(|field| self.skip(&field.ty)),
+            Type::Record(fields) => fields.walked.iter().try_for_each(|ty| self.skip(ty)),
         }
     }
 
@@ -343,11 +492,11 @@ impl<'a> Input<'a> {
                 self.take(bytes)?;
                 continue;
             }
-            let count = usize::try_from(count).map_err(|_| "too many items")?;
+            let count = self.count(count, item.bytes_min())?;
             match integers {
-                Some(each) => {
-                    self.skip_integers(count.checked_mul(each).ok_or("too many items")?)?
-                }
+                // No overflow: each of the numbers takes a byte, and there are bytes for all of them.
+                Some(each) => self.skip_integers(count * each)?,
+                None if item.bytes_min() == 0 => {}
                 None => (0..count).try_for_each(|_| self.skip(item))?,
             }
         }
@@ -426,6 +575,167 @@ mod tests {
         }
         assert!(Type::parse(br#"{"type":"array","items":"nowhere"}"#).is_err());
         assert!(Container::open(b"PAR1").is_err());
+    }
+
+    /// A file with this schema and these blocks.
+    fn container(schema: &str, codec: &str, blocks: &[(i64, &[u8])]) -> Vec<u8> {
+        let mut file = MAGIC.to_vec();
+        put_long(&mut file, 2);
+        for (name, value) in [("avro.schema", schema), ("avro.codec", codec)] {
+            put_bytes(&mut file, name.as_bytes());
+            put_bytes(&mut file, value.as_bytes());
+        }
+        put_long(&mut file, 0);
+        file.extend_from_slice(&[7; SYNC]);
+        for (values, block) in blocks {
+            put_long(&mut file, *values);
+            put_bytes(&mut file, block);
+            file.extend_from_slice(&[7; SYNC]);
+        }
+        file
+    }
+
+    /// Records in which each has `fields` fields of the record before it, in JSON of no depth.
+    fn nested(records: usize, fields: usize, first: &str) -> String {
+        let mut all = vec![format!(
+            r#"{{"name":"x0","type":{{"type":"record","name":"R0","fields":[{first}]}}}}"#
+        )];
+        for at in 1..records {
+            let field = |f| format!(r#"{{"name":"f{f}","type":"R{}"}}"#, at - 1);
+            let fields: Vec<String> = (0..fields).map(field).collect();
+            let fields = fields.join(",");
+            all.push(format!(
+                r#"{{"name":"x{at}","type":{{"type":"record","name":"R{at}","fields":[{fields}]}}}}"#
+            ));
+        }
+        format!(
+            r#"{{"type":"record","name":"r","fields":[{}]}}"#,
+            all.join(",")
+        )
+    }
+
+    #[test]
+    fn types_within_types_are_limited() {
+        let int = r#"{"name":"a","type":"int"}"#;
+        assert!(Type::parse(nested(60, 1, int).as_bytes()).is_ok());
+        for (records, fields) in [(64, 1), (100_000, 1), (200, 2)] {
+            let said = Type::parse(nested(records, fields, int).as_bytes()).unwrap_err();
+            assert!(
+                said.contains("more than 64 types within each other"),
+                "{said}"
+            );
+        }
+        let arrays = |at: usize| {
+            let item = format!(r#""A{}""#, at - 1);
+            format!(
+                r#"{{"name":"f{at}","type":{{"type":"array","name":"A{at}","items":[{item},{item}]}}}}"#
+            )
+        };
+        let arrays: Vec<String> = (1..5000).map(arrays).collect();
+        let first = r#"{"name":"f0","type":{"type":"array","name":"A0","items":"null"}}"#;
+        let schema = format!(
+            r#"{{"type":"record","name":"r","fields":[{first},{}]}}"#,
+            arrays.join(",")
+        );
+        assert!(Type::parse(schema.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn records_of_countless_fields_cost_nothing() {
+        // 2^39 fields that take no bytes, and as many numbers, of which there is not one.
+        let empty = nested(40, 2, r#"{"name":"a","type":"null"}"#);
+        let ty = Type::parse(empty.as_bytes()).unwrap();
+        assert_eq!(ty.bytes_min(), 0);
+        assert_eq!(Input::new(&[]).skip(&ty), Ok(()));
+        let numbers = nested(40, 2, r#"{"name":"a","type":"int"}"#);
+        let ty = Type::parse(numbers.as_bytes()).unwrap();
+        assert_eq!(ty.integers(), Some((1 << 40) - 1));
+        assert!(Input::new(&[0; 100]).skip(&ty).is_err());
+        // More than can be counted.
+        let schema = format!(
+            r#"{{"name":"a","type":{{"type":"fixed","name":"F","size":{}}}}}"#,
+            u64::MAX / 4
+        );
+        assert!(Type::parse(nested(10, 2, &schema).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn counts_beyond_the_bytes_are_refused() {
+        let field = |ty: &str| {
+            format!(r#"{{"type":"record","name":"r","fields":[{{"name":"z","type":{ty}}}]}}"#)
+        };
+        for items in [
+            r#""null""#,
+            r#""int""#,
+            r#""string""#,
+            r#"["null","int"]"#,
+            r#"{"type":"record","name":"e","fields":[]}"#,
+            r#"{"type":"fixed","name":"f","size":0}"#,
+        ] {
+            let schema = field(&format!(r#"{{"type":"array","items":{items}}}"#));
+            let ty = Type::parse(schema.as_bytes()).unwrap();
+            for count in [1 << 62, 1000, i64::MAX] {
+                let mut value = Vec::new();
+                put_long(&mut value, count);
+                value.extend_from_slice(&[0; 50]);
+                let said = Input::new(&value).skip(&ty).unwrap_err();
+                assert!(
+                    said.contains("more items than there are bytes"),
+                    "{items}: {said}"
+                );
+                let said = check(&container(&schema, "null", &[(1, &value)])).unwrap_err();
+                assert!(
+                    said.contains("more items than there are bytes"),
+                    "{items}: {said}"
+                );
+            }
+        }
+        let map = Type::parse(field(r#"{"type":"map","values":"null"}"#).as_bytes()).unwrap();
+        let mut value = Vec::new();
+        put_long(&mut value, 1 << 62);
+        assert!(Input::new(&value).skip(&map).is_err());
+        // A few items without bytes are fine where bytes follow.
+        let nulls = field(r#"{"type":"array","items":"null"}"#);
+        let mut value = Vec::new();
+        put_long(&mut value, 1);
+        put_long(&mut value, 0);
+        check(&container(&nulls, "null", &[(1, &value)])).unwrap();
+        for schema in [field(r#""int""#), field(r#""null""#)] {
+            let said = check(&container(&schema, "null", &[(1 << 62, &[])])).unwrap_err();
+            assert!(said.contains("more values than it has room for"), "{said}");
+        }
+    }
+
+    #[test]
+    fn blocks_are_bounded_before_they_are_decompressed() {
+        let mut block = Vec::new();
+        let zeros = vec![0; 1 << 20];
+        let mut deflated = Vec::new();
+        flate2::read::DeflateEncoder::new(zeros.as_slice(), flate2::Compression::best())
+            .read_to_end(&mut deflated)
+            .unwrap();
+        let mut snappy = snap::raw::Encoder::new().compress_vec(&zeros).unwrap();
+        snappy.extend_from_slice(&[0; 4]);
+        let zstandard = zstd::stream::encode_all(zeros.as_slice(), 1).unwrap();
+        for (codec, bytes) in [
+            (Codec::Null, &zeros),
+            (Codec::Deflate, &deflated),
+            (Codec::Snappy, &snappy),
+            (Codec::Zstandard, &zstandard),
+        ] {
+            codec.decompress(bytes, 1 << 20, &mut block).unwrap();
+            assert_eq!(block.len(), 1 << 20);
+            let said = codec
+                .decompress(bytes, (1 << 20) - 1, &mut block)
+                .unwrap_err();
+            assert!(said.contains("more than 1048575 bytes"), "{said}");
+        }
+        // A length of 4 GiB in five bytes.
+        let huge = [0xFF, 0xFF, 0xFF, 0xFF, 0x0F, 0, 0, 0, 0];
+        let mut block = Vec::new();
+        let said = Codec::Snappy.decompress(&huge, BLOCK_BYTES_MAX, &mut block);
+        assert!(said.unwrap_err().contains("more than"));
+        assert_eq!(block.capacity(), 0);
     }
 
     #[test]

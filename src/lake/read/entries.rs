@@ -506,7 +506,7 @@ fn columns<'b>(
     let ty = input.variant(ty)?;
     if let Type::Array(item) = ty
         && let Type::Record(pair) = item.as_ref()
-        && let [key, value] = pair.as_slice()
+        && let [key, value] = &***pair
         && key.ty == Type::Integer
     {
         return input.items(|input| {

@@ -5,6 +5,7 @@
 //! others. What was read of a manifest is kept for the process: the next snapshot shares nearly all of them.
 
 use crate::lake::error::{LakeError, Result};
+use crate::lake::read::avro;
 use crate::lake::read::entries::{ManifestReader, Status, StoredFile, damaged};
 use crate::lake::store::Store;
 use crate::schema::TableName;
@@ -62,6 +63,7 @@ impl Files {
                 })?;
         let list = snapshot.manifest_list();
         let bytes = store.read(list).await?;
+        avro::check(&bytes).map_err(damaged(list))?;
         let list = ManifestList::parse_with_version(&bytes, metadata.format_version())
             .map_err(LakeError::iceberg("read", list))?;
         let mut files = Files {
@@ -155,7 +157,8 @@ impl Files {
 
     /// Rows of the data files, deleted ones included.
     pub(in crate::lake) fn rows_written(&self) -> u64 {
-        self.data.iter().map(|live| live.file.record_count()).sum()
+        let rows = self.data.iter().map(|live| live.file.record_count());
+        rows.fold(0, u64::saturating_add)
     }
 }
 

@@ -263,7 +263,7 @@ pub(in crate::lake) fn mapped(
     let Type::Record(pair) = item.as_ref() else {
         return Ok(None);
     };
-    let [key, bytes] = pair.as_slice() else {
+    let [key, bytes] = &pair[..] else {
         return Ok(None);
     };
     if key.ty != Type::Integer || bytes.ty != Type::Bytes {

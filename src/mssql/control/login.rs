@@ -45,10 +45,7 @@ pub(super) async fn dial(
     connection: &Connection,
     config: &Config,
 ) -> Result<TcpStream, MssqlError> {
-    let unreachable = |reason: String| MssqlError::Unreachable {
-        server: connection.server(),
-        reason,
-    };
+    let unreachable = |reason: String| MssqlError::unreachable(connection.server(), reason);
     let connecting = async {
         if connection.known_port().is_some() {
             TcpStream::connect(config.get_addr())
