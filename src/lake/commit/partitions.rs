@@ -149,7 +149,7 @@ impl Partitioned {
 
 /// The type of the values of a partition in the schema of a manifest.
 fn partition_type(schema: &mut Json) -> std::result::Result<&mut Json, Malformed> {
-    fn field<'j>(record: &'j mut Json, (id, name): Known) -> Option<&'j mut Json> {
+    fn field(record: &mut Json, (id, name): Known) -> Option<&mut Json> {
         let fields = record.get_mut("fields")?.as_array_mut()?;
         let is = |field: &&mut Json| match field["field-id"].as_i64() {
             Some(known) => known == id,

@@ -350,7 +350,7 @@ async fn deletes_lie_in_the_partition_of_their_data_file() {
         commit(
             &mut table,
             WriteMode::Upsert,
-            &[changed.clone()],
+            std::slice::from_ref(&changed),
             &[],
             false,
         )
