@@ -19,6 +19,7 @@ mod load;
 mod look;
 mod maintain;
 mod observer;
+mod protect;
 mod pump;
 mod reread;
 mod retry;

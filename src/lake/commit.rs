@@ -235,7 +235,8 @@ impl LakeTable {
         for attempt in 0..ATTEMPTS_MAX {
             self.refresh().await?;
             self.check_writable()?;
-            self.check_checkpoint(intent.base_checkpoint, Some(intent.run_id))?;
+            let own = Some(intent.run_id).filter(|_| attempt > 0);
+            self.check_checkpoint(intent.base_checkpoint, own)?;
             foreign.extend(self.foreign_to(&prepared).await?);
             prepared = prepared.rebased(self).await?;
             *private = prepared.files().map(str::to_owned).collect();
@@ -464,7 +465,7 @@ impl LakeTable {
         for attempt in 0..ATTEMPTS_MAX {
             self.refresh().await?;
             if let Some(expected) = base {
-                self.check_checkpoint(expected, run_id)?;
+                self.check_checkpoint(expected, run_id.filter(|_| attempt > 0))?;
             }
             let change = make(self)?;
             if change.is_nothing() || self.publish(change, base, run_id).await? {

@@ -106,8 +106,8 @@ impl Tags<'_> {
         tags.find(|(tag, _)| tag == name).map(|(_, id)| *id)
     }
 
-    /// What the first load of a target moves before it reads: later ones go from a snapshot that is tagged, and an expiry
-    /// keeps those after it. A *loading* that is there may be another load's, and stays.
+    /// What the first load of a target moves before it reads. Later ones go from a snapshot that is tagged, and an
+    /// expiry keeps those after it. A *loading* that is there may be another load's, and stays.
     pub(in crate::lake) fn before_load(&self, target: &TargetTags, snapshot: i64) -> Moves {
         let tagged = self.of(target);
         let mut moves = Moves::default();

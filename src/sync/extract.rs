@@ -17,7 +17,7 @@
 use super::backfill::{self, RangesRead};
 use super::follow::{self, Following, mapping_error};
 use super::standing::{Footing, footing, foreign_meanwhile};
-use super::{Links, Phase, Sync, load, pump, reread};
+use super::{Links, Phase, Sync, protect, pump, reread};
 use crate::change::{CHECKPOINT_VERSION, Checkpoint, RunId, Strategy};
 use crate::config::{OnForeignCommit, Table};
 use crate::error::{Disposition, Error, Kind, Result};
@@ -146,11 +146,22 @@ fn no_key() -> Error {
     Error::new(Kind::Source, Disposition::Definite, message)
 }
 
-fn misses_versions() -> Error {
-    let message = "a whole read at READ COMMITTED without row versions may meet a row twice or not at all, and a history \
-        would keep that. Nothing was read. Turn on ALLOW_SNAPSHOT_ISOLATION or READ_COMMITTED_SNAPSHOT, or set \
+/// What a whole read that may miss rows leaves undone. Refused for a history, which would keep what was met twice.
+fn missing_rows(plan: &ExtractPlan, kind: TableKind) -> Result<Option<String>> {
+    if !misses_rows(plan) {
+        return Ok(None);
+    }
+    if kind == TableKind::Mirror {
+        return Ok(Some(
+            "rows that this read did not meet stay in the lake, because without row versions it may have missed them. \
+             Turn on ALLOW_SNAPSHOT_ISOLATION, or set `isolation: table_lock`, for reads that see deletes"
+                .to_owned(),
+        ));
+    }
+    let message = "a whole read at READ COMMITTED without row versions may meet a row twice or not at all, and a \
+        history would keep that. Nothing was read. Turn on ALLOW_SNAPSHOT_ISOLATION or READ_COMMITTED_SNAPSHOT, or set \
         `isolation: table_lock`";
-    Error::new(Kind::Source, Disposition::Definite, message)
+    Err(Error::new(Kind::Source, Disposition::Definite, message))
 }
 
 /// Extracts one table; see the module head for the order of events. `loads`: the snapshot is to be loaded next.
@@ -185,16 +196,7 @@ pub(super) async fn extract(
         schema_changes = following.changes;
         warnings.extend(following.warnings);
     }
-    if misses_rows(&plan) {
-        if table.kind == TableKind::History {
-            return Err(misses_versions());
-        }
-        warnings.push(
-            "rows that this read did not meet stay in the lake, because without row versions it may have missed them. \
-             Turn on ALLOW_SNAPSHOT_ISOLATION, or set `isolation: table_lock`, for reads that see deletes"
-                .to_owned(),
-        );
-    }
+    warnings.extend(missing_rows(&plan, table.kind)?);
     let extraction = Extraction {
         sync,
         table,
@@ -472,7 +474,7 @@ impl Extraction<'_> {
     ) -> Result<()> {
         let mut intent = self.intent(read.base);
         if let Some(links) = next {
-            intent.loading = load::loading(self.sync, self.table, lake, links).await;
+            intent.loading = protect::loading(self.sync, self.table, lake, links).await;
         }
         let counts = read.prepared.counts();
         let committed = lake.commit(read.prepared, intent).await?;

@@ -14,14 +14,14 @@
 //!    (Missing tag: the next load sets it, whether or not it has anything else to do.)
 
 use super::follow::{self, Following};
-use super::session::Side;
+use super::protect::{known, tags, unprotected};
 use super::stage::{self, Operation, StagedPart, lake_error, parts_of};
 use super::{Links, Phase, Sync};
 use crate::change::{MergeMode, RunId};
 use crate::config::{OnChange, Table};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::failpoint;
-use crate::lake::{Basis, LakeError, LakeTable, Loading, SnapshotInfo, SnapshotRef, TargetTags};
+use crate::lake::{Basis, LakeError, LakeTable, SnapshotInfo, SnapshotRef};
 use crate::mssql::control::Control;
 use crate::mssql::sql;
 use crate::report::{LoadPlan, LoadReport};
@@ -30,7 +30,7 @@ use crate::schema::drift::{Recorded, SchemaChange};
 use crate::target::evolve::{self, LakeColumns};
 use crate::target::inspect::{self, TargetTable};
 use crate::target::merge::{self, LoadCounts, LoadOptions, MergePlan, StateChange};
-use crate::target::state::{self, Identity, LoadState};
+use crate::target::state::{self, LoadState};
 use crate::target::{TargetError, staging};
 use std::collections::HashMap;
 use std::time::Instant;
@@ -68,8 +68,8 @@ fn lake_columns(
     let is_gone = |at: &usize| !columns.iter().any(|(column, _)| column == at);
     if let Some(at) = (0..recorded.live()).find(is_gone) {
         return Err(lake_error(format!(
-            "column {} of lake table {} is gone: another engine dropped it. Nothing was loaded, because the target would \
-             get NULL for its values. Run `icesync extract`, which says how to go on, or roll the table's schema back",
+            "column {} of lake table {} is gone: another engine dropped it. Nothing was loaded, because the target \
+             would get NULL for its values. Run `icesync extract`, which says how to go on",
             schema.columns[at].name,
             lake.name()
         )));
@@ -98,13 +98,6 @@ fn lake_columns(
         schema,
         live: recorded.live(),
         was,
-    })
-}
-
-/// The load state, if the lake table still has the snapshot that it names.
-fn known<'a>(lake: &LakeTable, before: Option<&'a LoadState>) -> Option<&'a LoadState> {
-    before.filter(|state| {
-        state.table_uuid == lake.uuid().to_string() && lake.has_snapshot(state.snapshot_id)
     })
 }
 
@@ -180,64 +173,11 @@ pub(super) async fn load(
     Ok(report)
 }
 
-/// What to say of a tag that could not be set. The rows are in the target by then, so the load has not failed.
-fn unprotected(
-    tagged: std::result::Result<(), LakeError>,
-    snapshot: &SnapshotInfo,
-) -> Option<String> {
-    let error = tagged.err()?;
-    Some(format!(
-        "snapshot {} is loaded and could not be tagged in the lake: {error}. Until a load or sync of this target sets the \
-         tag, an expiry may remove the snapshot",
-        snapshot.sequence_number
-    ))
-}
-
 /// Takes the load lock, then reads the load state: another load may have moved it while this one waited.
 async fn lock(control: &mut Control, table: &Table) -> Result<Option<LoadState>> {
     state::ensure_schema(control).await?;
     staging::lock(control, &table.target, LOCK_TIMEOUT_MS).await?;
     Ok(state::read(control, &table.target).await?)
-}
-
-/// The tags of a target in its lake table.
-async fn tags(side: &Side, table: &Table, control: &mut Control) -> Result<TargetTags> {
-    let identity = side.identity.get_or_try_init(|| state::identity(control));
-    let Identity { server, database } = identity.await?;
-    Ok(TargetTags::new(server, database, &table.target))
-}
-
-/// What a commit is to protect, the snapshot of which is loaded next: what the target has loaded just now. None when
-/// the target cannot say; the commit does not depend on it, and the load that follows tells why.
-pub(super) async fn loading(
-    sync: &Sync,
-    table: &Table,
-    lake: &LakeTable,
-    links: &mut Links,
-) -> Option<Loading> {
-    let asked = async {
-        let side = sync.target_side()?;
-        let control = Links::control(&mut links.target, side, Kind::Target).await?;
-        let target = tags(side, table, control).await?;
-        // In this order: a tag that moves after this look is newer than the state.
-        let seen = lake.tagged(&target);
-        let state = state::read(control, &table.target).await?;
-        let loaded = known(lake, state.as_ref()).map(|state| state.snapshot_id);
-        Ok::<_, Error>(Loading {
-            target,
-            loaded,
-            seen,
-        })
-    };
-    let asked = asked.await;
-    match asked {
-        Ok(loading) => Some(loading),
-        Err(error) => {
-            tracing::debug!(table = %table.source, error = %error, "the loaded snapshot is not tagged with the commit");
-            links.target = None;
-            None
-        }
-    }
 }
 
 /// The report of a load that has nothing to do; an error when the target is elsewhere than the lake table.
@@ -413,8 +353,8 @@ impl Work<'_> {
         let (table, target) = (&self.table.lake, &self.table.target);
         let (old, new) = (known.sequence_number, self.snapshot.sequence_number);
         let cause = format!(
-            "lake table {table} does not lead by commits of icesync alone from snapshot {old}, which target {target} has \
-loaded, to snapshot {new}: another engine expired snapshots, rolled the table back or rewrote data files"
+            "lake table {table} does not lead by commits of icesync alone from snapshot {old}, which target {target} \
+has loaded, to snapshot {new}: another engine expired snapshots, rolled the table back or rewrote data files"
         );
         if self.lake.kind() == TableKind::Mirror && self.table.merge.mode == MergeMode::Append {
             return Err(lake_error(format!(

@@ -30,7 +30,7 @@ MERGE [a]]b.c].[it's "odd"; DROP TABLE x --] WITH (HOLDLOCK) AS d
 USING (SELECT n.[k]]], n.['when'], n.[[_rank]]], n.[_op], n.[_op_] FROM (SELECT s.[k]]] AS [k]]], s.['when'] AS ['when'], s.[[_rank]]] AS [[_rank]]], s.[_op] AS [_op], s.[_op_], ROW_NUMBER() OVER (PARTITION BY s.[k]]] ORDER BY s.[_seg] DESC, s.[_op_] DESC) AS [_rank] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s) AS n WHERE n.[_rank] = 1) AS s
 ON d.[k]]] = s.[k]]]
 WHEN MATCHED AND s.[_op_] = 'D' THEN DELETE
-WHEN MATCHED AND EXISTS (SELECT s.['when'], s.[[_rank]]], CONVERT(varbinary(max), s.[_op]), DATALENGTH(s.[_op]) EXCEPT SELECT d.['when'], d.[[_rank]]], CONVERT(varbinary(max), d.[_op]), DATALENGTH(d.[_op])) THEN UPDATE SET d.['when'] = s.['when'], d.[[_rank]]] = s.[[_rank]]], d.[_op] = s.[_op]
+WHEN MATCHED AND s.[_op_] = 'U' AND EXISTS (SELECT s.['when'], s.[[_rank]]], CONVERT(varbinary(max), s.[_op]), DATALENGTH(s.[_op]) EXCEPT SELECT d.['when'], d.[[_rank]]], CONVERT(varbinary(max), d.[_op]), DATALENGTH(d.[_op])) THEN UPDATE SET d.['when'] = s.['when'], d.[[_rank]]] = s.[[_rank]]], d.[_op] = s.[_op]
 WHEN NOT MATCHED BY TARGET AND s.[_op_] = 'U' THEN INSERT ([k]]], ['when'], [[_rank]]], [_op]) VALUES (s.[k]]], s.['when'], s.[[_rank]]], s.[_op])
 OUTPUT $action INTO @actions (action);
 SELECT @inserted = COUNT_BIG(CASE WHEN a.action = N'INSERT' THEN 1 END), @updated = COUNT_BIG(CASE WHEN a.action = N'UPDATE' THEN 1 END), @deleted = @deleted + COUNT_BIG(CASE WHEN a.action = N'DELETE' THEN 1 END) FROM @actions AS a;

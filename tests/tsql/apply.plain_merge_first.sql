@@ -44,7 +44,7 @@ MERGE [dbo].[orders] WITH (HOLDLOCK) AS d
 USING (SELECT n.[order_id], n.[rv], n.[quantity], n.[note], n.[_op_] FROM (SELECT s.[order_id] AS [order_id], s.[rv] AS [rv], s.[quantity] AS [quantity], CONVERT(varchar(200), s.[note]) AS [note], s.[_op_], ROW_NUMBER() OVER (PARTITION BY s.[order_id] ORDER BY s.[_seg] DESC, s.[_op_] DESC) AS [_rank] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s) AS n WHERE n.[_rank] = 1) AS s
 ON d.[order_id] = s.[order_id]
 WHEN MATCHED AND s.[_op_] = 'D' THEN DELETE
-WHEN MATCHED AND EXISTS (SELECT s.[rv], s.[quantity], CONVERT(varbinary(200), s.[note]), DATALENGTH(s.[note]) EXCEPT SELECT d.[rv], d.[quantity], CONVERT(varbinary(200), d.[note]), DATALENGTH(d.[note])) THEN UPDATE SET d.[rv] = s.[rv], d.[quantity] = s.[quantity], d.[note] = s.[note]
+WHEN MATCHED AND s.[_op_] = 'U' AND EXISTS (SELECT s.[rv], s.[quantity], CONVERT(varbinary(200), s.[note]), DATALENGTH(s.[note]) EXCEPT SELECT d.[rv], d.[quantity], CONVERT(varbinary(200), d.[note]), DATALENGTH(d.[note])) THEN UPDATE SET d.[rv] = s.[rv], d.[quantity] = s.[quantity], d.[note] = s.[note]
 WHEN NOT MATCHED BY TARGET AND s.[_op_] = 'U' THEN INSERT ([order_id], [rv], [quantity], [note]) VALUES (s.[order_id], s.[rv], s.[quantity], s.[note])
 OUTPUT $action INTO @actions (action);
 SELECT @inserted = COUNT_BIG(CASE WHEN a.action = N'INSERT' THEN 1 END), @updated = COUNT_BIG(CASE WHEN a.action = N'UPDATE' THEN 1 END), @deleted = @deleted + COUNT_BIG(CASE WHEN a.action = N'DELETE' THEN 1 END) FROM @actions AS a;

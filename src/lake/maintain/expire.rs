@@ -32,6 +32,8 @@ use crate::failpoint;
 use crate::lake::commit::{ATTEMPTS_MAX, Change, pause};
 use crate::lake::error::{LakeError, Result};
 use crate::lake::maintain::names::Names;
+use crate::lake::read::avro;
+use crate::lake::read::entries::damaged;
 use crate::lake::read::manifests::{Files, paths_in};
 use crate::lake::table::LakeTable;
 use iceberg::spec::{ManifestFile, ManifestList, SnapshotRef};
@@ -330,6 +332,7 @@ impl LakeTable {
     async fn manifests(&self, snapshot: &SnapshotRef) -> Result<Vec<ManifestFile>> {
         let list = snapshot.manifest_list();
         let bytes = self.store.read(list).await?;
+        avro::check(&bytes).map_err(damaged(list))?;
         let list = ManifestList::parse_with_version(&bytes, self.metadata().format_version())
             .map_err(LakeError::iceberg("read", list))?;
         Ok(list.consume_entries().into_iter().collect())

@@ -19,6 +19,8 @@
 use crate::failpoint;
 use crate::lake::error::{LakeError, Result};
 use crate::lake::maintain::names::Names;
+use crate::lake::read::avro;
+use crate::lake::read::entries::damaged;
 use crate::lake::read::manifests::paths_in;
 use crate::lake::table::LakeTable;
 use iceberg::spec::ManifestList;
@@ -143,6 +145,7 @@ impl LakeTable {
             let list = snapshot.manifest_list();
             names.add(list);
             let bytes = self.store.read(list).await?;
+            avro::check(&bytes).map_err(damaged(list))?;
             let list = ManifestList::parse_with_version(&bytes, metadata.format_version())
                 .map_err(LakeError::iceberg("read", list))?;
             for manifest in list.consume_entries() {

@@ -19,7 +19,7 @@ use crate::lake::FAIL_AFTER_MANIFESTS;
 use crate::lake::catalog::Version;
 use crate::lake::checkpoint::CHECKPOINT_PROPERTY;
 use crate::lake::error::{LakeError, Result};
-use crate::lake::read::avro::{Known, Malformed};
+use crate::lake::read::avro::{self, Known, Malformed};
 use crate::lake::read::deletes;
 use crate::lake::read::entries::{DELETE_PATH_ID, ManifestReader, Status, StoredFile, damaged};
 use crate::lake::read::rewrite::{Put, Record, mapped, rewritten};
@@ -199,6 +199,7 @@ impl Move {
     async fn manifest_list(&mut self, list: &str, metadata: &TableMetadata) -> Result<String> {
         let placed = self.placed(list);
         let bytes = self.store.read(&placed).await?;
+        avro::check(&bytes).map_err(damaged(&placed))?;
         let known = ManifestList::parse_with_version(&bytes, metadata.format_version())
             .map_err(LakeError::iceberg("read", placed.clone()))?;
         for manifest in known.consume_entries() {

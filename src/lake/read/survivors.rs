@@ -1,8 +1,8 @@
 //! Keys that a delta deletes although a row of theirs stays.
 //!
-//! A mirror that only icesync writes has one live row per key, so a row that is gone means that its key is gone. Another
-//! engine may append a second row of a key. When one of the two leaves, by a whole read or a rollback, the key is
-//! among the deletes and the row that stays is among nothing, because its file did not change: a target would lose
+//! A mirror that only icesync writes has one live row per key, so a row that is gone means that its key is gone.
+//! Another engine may append a second row of a key. When one of the two leaves, by a whole read or a rollback, the key
+//! is among the deletes and the row that stays is among nothing, because its file did not change: a target would lose
 //! it. So where another engine has written, each deleted key is looked up in the later end, and the rows found are
 //! upserts.
 

@@ -25,8 +25,8 @@ pub enum Reread {
     Marked,
     /// Those whose value of this field is not above the highest in the table.
     UpTo(usize),
-    /// All: the whole source is read. With `vanished`, a key that is not read is gone: a mirror loses its row, a history
-    /// gets a version `D`.
+    /// All: the whole source is read. With `vanished`, a key that is not read is gone: a mirror loses its row, a
+    /// history gets a version `D`.
     Everything { vanished: bool },
 }
 

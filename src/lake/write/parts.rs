@@ -246,8 +246,8 @@ impl LakeTable {
         }
     }
 
-    /// The part that a ledger names by its list; none when the list or one of its files is gone, has another size, or is
-    /// not this table's.
+    /// The part that a ledger names by its list; none when the list or one of its files is gone, has another size, or
+    /// is not this table's.
     pub async fn unpark(&self, uri: &str) -> Result<Option<Parked>> {
         let Some(files) = self.listed_files(uri).await? else {
             return Ok(None);

@@ -383,13 +383,13 @@ fn net(plan: &MergePlan) -> String {
     let respelled = plan.key_columns().any(|column| has_equals(column.ty));
     if !(respelled && plan.has_deletes && plan.segments > 1) {
         return format!(
-            "SELECT {names}, n.{operation} FROM (SELECT {values}, s.{operation}, ROW_NUMBER() OVER (PARTITION BY {keys} \
-ORDER BY s.{segment} DESC, s.{operation} DESC) AS {rank} FROM {staging} AS s) AS n WHERE n.{rank} = 1"
+            "SELECT {names}, n.{operation} FROM (SELECT {values}, s.{operation}, ROW_NUMBER() OVER (PARTITION BY \
+{keys} ORDER BY s.{segment} DESC, s.{operation} DESC) AS {rank} FROM {staging} AS s) AS n WHERE n.{rank} = 1"
         );
     }
-    let spelled = list(
+    let spellings = list(
         plan.key_columns()
-            .flat_map(|c| compared(c.ty, &load_expression(c))),
+            .flat_map(|c| spelled(c.ty, &load_expression(c))),
         ", ",
     );
     let last = plan.free_name("_last");
@@ -402,7 +402,7 @@ ORDER BY s.{segment} DESC, s.{operation} DESC) AS {rank} FROM {staging} AS s) AS
     format!(
         "SELECT {names}, n.{operation} FROM (SELECT {staged_names}, l.{operation}, ROW_NUMBER() OVER (PARTITION BY \
 {equal} ORDER BY l.{operation} DESC, l.{segment} DESC) AS {rank} FROM (SELECT {values}, s.{operation}, s.{segment}, \
-ROW_NUMBER() OVER (PARTITION BY {spelled} ORDER BY s.{segment} DESC, s.{operation} DESC) AS {last} FROM {staging} \
+ROW_NUMBER() OVER (PARTITION BY {spellings} ORDER BY s.{segment} DESC, s.{operation} DESC) AS {last} FROM {staging} \
 AS s) AS l WHERE l.{last} = 1) AS n WHERE n.{rank} = 1"
     )
 }
@@ -463,6 +463,22 @@ fn compared(ty: SqlType, value: &str) -> Vec<String> {
     }
 }
 
+/// What of a key is compared to tell equal keys apart. The offset of an instant is not part of a key in the lake, so a
+/// delete does not bring it.
+fn spelled(ty: SqlType, value: &str) -> Vec<String> {
+    match ty.facts().compare {
+        Compare::ValueAndOffset => vec![value.to_owned()],
+        Compare::Value
+        | Compare::Bytes(_)
+        | Compare::BytesAndLength(_)
+        | Compare::ValueAndLength
+        | Compare::LongCodePage
+        | Compare::LongUnicode
+        | Compare::LongBytes
+        | Compare::TypedText => compared(ty, value),
+    }
+}
+
 /// Whether two different values of a type compare equal: case and trailing spaces of text, trailing zeros of a
 /// `varbinary`, offsets of one instant.
 fn has_equals(ty: SqlType) -> bool {
@@ -513,7 +529,7 @@ impl MergePlan {
         let side = |alias: &str| {
             let columns = self.key_columns().filter(|column| has_equals(column.ty));
             list(
-                columns.flat_map(|c| compared(c.ty, &format!("{alias}.{}", Ident(&c.name)))),
+                columns.flat_map(|c| spelled(c.ty, &format!("{alias}.{}", Ident(&c.name)))),
                 ", ",
             )
         };
