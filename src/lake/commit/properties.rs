@@ -51,8 +51,8 @@ impl LakeTable {
         .await
     }
 
-    /// Tags what a target that has no tag loads first, so that no expiry takes it while the load lasts. Call it with the
-    /// load's lock held.
+    /// Tags what a target that has no tag loads first, so that no expiry takes it while the load lasts. Call it with
+    /// the load's lock held.
     pub async fn tag_loading(&mut self, target: &TargetTags, snapshot: i64) -> Result<()> {
         let target = target.clone();
         self.apply(None, None, move |table| {
