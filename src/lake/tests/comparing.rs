@@ -334,3 +334,21 @@ async fn a_key_that_another_engine_doubled_stays_when_one_of_its_rows_goes() {
     super::deltas::apply_delta(&table, Some(loaded), made.snapshot_id.unwrap(), &mut target).await;
     assert_eq!(target.into_values().collect::<Vec<_>>(), ours);
 }
+
+#[tokio::test]
+async fn a_whole_read_starts_over_when_the_rows_of_a_doubled_key_have_moved() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut table, _) = doubled(directory.path()).await;
+    let ours = [row(1, "a", 1), row(2, "a", 1)];
+    let prepared = refresh(&table, &ours, |_| ()).await;
+    let mut other = table.clone();
+    let compacted = other.compact(&super::maintaining::full()).await.unwrap();
+    assert_eq!(compacted.groups, 1);
+    let run = intent(&table, RunId::generate());
+    let error = table.commit(prepared, run).await.unwrap_err();
+    assert!(matches!(error, LakeError::RowsMoved { .. }), "{error}");
+    assert_eq!(error.disposition(), crate::error::Disposition::Transient);
+    let again = refresh(&table, &ours, |_| ()).await;
+    commit_prepared(&mut table, again).await;
+    assert_eq!(read(&table, None).await, ours);
+}
