@@ -96,6 +96,16 @@ fn answer(sets: &[Vec<Record>]) -> Result<Answer, MssqlError> {
     })
 }
 
+/// Whether one time is before another, both as text of one type in style 121. With offsets the text orders otherwise
+/// than the instants do: after the server's offset has dropped, a later instant has an earlier text.
+fn is_earlier(a: &str, b: &str) -> bool {
+    let instant = |text| chrono::DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f %:z");
+    match (instant(a), instant(b)) {
+        (Ok(a), Ok(b)) => a < b,
+        (Ok(_) | Err(_), _) => a < b,
+    }
+}
+
 /// Pure: the window for the server's answer.
 fn settle(column: &Column, answer: Answer, start: &Start, options: &ChangeOptions) -> Bounds {
     let upper = watermark(column, &answer.hi);
@@ -110,9 +120,7 @@ fn settle(column: &Column, answer: Answer, start: &Start, options: &ChangeOption
                 );
                 Bounds::full(Some(upper), Some(last.clone()), &Start::Again(reason))
             } else {
-                // Text of one type in style 121 orders as the times do, except with offsets; there the earlier
-                // start is only a longer window.
-                let lower = if ahead > 0 || answer.lower_from_hi < *from_last {
+                let lower = if ahead > 0 || is_earlier(&answer.lower_from_hi, from_last) {
                     &answer.lower_from_hi
                 } else {
                     from_last
@@ -238,6 +246,22 @@ fn rounding_ms(ty: SqlType) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn instants_are_compared_whatever_their_offsets() {
+        let summer = "2024-10-27 09:55:00.0000000 +02:00";
+        let winter = "2024-10-27 09:25:00.0000000 +01:00";
+        assert!(is_earlier(summer, winter) && !is_earlier(winter, summer));
+        assert!(is_earlier(
+            "2024-10-27 09:55:00.123",
+            "2024-10-27 09:55:00.124"
+        ));
+        assert!(is_earlier(
+            "0001-01-01 00:00:00 +00:00",
+            "9999-12-31 23:59:59 +00:00"
+        ));
+    }
+
     use crate::source::discover::tests::column;
 
     fn answer(ahead_ms: Option<i64>) -> Answer {
