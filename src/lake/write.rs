@@ -292,7 +292,7 @@ impl TableWriter {
     /// At the end of a whole read of a mirror: deletes the rows of the base that were not met.
     async fn delete_rest(&mut self) -> Result<()> {
         let seen = self.take_seen();
-        if self.context.deletes_unseen() && self.compare.is_some() {
+        if self.context.options.deletes_unseen() && self.compare.is_some() {
             let base = self.context.base.files().await?;
             let replaced = &mut self.output.replaced;
             let rows = &mut replaced.rows;

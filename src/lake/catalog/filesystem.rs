@@ -194,10 +194,8 @@ impl Filesystem {
                 return Ok(None);
             };
             // Not there any more: newer versions came, and this one was removed.
-            if let Some(bytes) = self.store.read_if_exists(&uri).await? {
-                let size = bytes.len() as u64;
-                let json = metadata_json(&uri, bytes)?;
-                return Version::parse(number, uri, size, &json).map(Some);
+            if let Some(version) = self.read(number, uri).await? {
+                return Ok(Some(version));
             }
         }
         Err(not_found_in_time(location))
@@ -337,9 +335,14 @@ impl Filesystem {
 
     /// One version; none when there is no such file.
     async fn version(&self, location: &str, number: u64) -> Result<Option<Version>> {
-        let Some(uri) = self.find(location, number).await? else {
-            return Ok(None);
-        };
+        match self.find(location, number).await? {
+            Some(uri) => self.read(number, uri).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The version in a metadata file; none when the file is gone.
+    async fn read(&self, number: u64, uri: String) -> Result<Option<Version>> {
         let Some(bytes) = self.store.read_if_exists(&uri).await? else {
             return Ok(None);
         };

@@ -19,9 +19,6 @@ use std::sync::Arc;
 /// A stage holds at most this much of keys.
 pub(in crate::lake) const KEY_BYTES_MAX: usize = 40 << 20;
 
-/// A whole read that leaves what it does not meet.
-pub(in crate::lake) const STAYS: Reread = Reread::Everything { vanished: false };
-
 /// One write: where it goes, how, and what it is compared with.
 pub(in crate::lake) struct Context {
     pub(in crate::lake) table: LakeTable,
@@ -105,11 +102,6 @@ impl Context {
         self.options.mode == WriteMode::Append
             && self.options.reread == (Reread::Everything { vanished: true })
             && self.compares_keys()
-    }
-
-    /// Whether a whole read deletes the rows of a mirror that it does not meet.
-    pub(in crate::lake) fn deletes_unseen(&self) -> bool {
-        self.options.mode == WriteMode::Refresh && self.options.reread != STAYS
     }
 
     /// The encoded keys of a batch; none without a key.

@@ -107,6 +107,11 @@ pub struct WriteOptions {
 }
 
 impl WriteOptions {
+    /// Whether a whole read deletes the rows of a mirror that it does not meet.
+    pub(in crate::lake) fn deletes_unseen(&self) -> bool {
+        self.mode == WriteMode::Refresh && self.reread != (Reread::Everything { vanished: false })
+    }
+
     /// The defaults: 128 MB files, row groups of 128 Ki rows, pages of 256 KiB, dictionaries where values repeat, a
     /// million keys; zstd level 1 for a whole table, where the encoder is what a copy waits for, and level 2 for
     /// changes.

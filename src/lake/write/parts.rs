@@ -42,8 +42,7 @@ use crate::lake::keys::lookup::LookupStats;
 use crate::lake::read::deletes::PositionsByPath;
 use crate::lake::table::LakeTable;
 use crate::lake::write::compare::mirror::delete_unseen;
-use crate::lake::write::context::STAYS;
-use crate::lake::write::options::{WriteMode, WriteOptions};
+use crate::lake::write::options::WriteOptions;
 use bytes::Bytes;
 use iceberg::spec::{DataFile, FormatVersion, read_data_files_from_avro, write_data_files_to_avro};
 use std::collections::HashMap;
@@ -152,14 +151,12 @@ impl LakeTable {
         whole.counts.inserted += parked.iter().map(Parked::rows).sum::<u64>();
         let base = Arc::new(Base::of(self));
         let mut replaced = whole.replaced;
-        let unseen = match options.mode {
-            WriteMode::Refresh if options.reread != STAYS => match base.files().await {
+        let unseen = match options.deletes_unseen() {
+            true => match base.files().await {
                 Ok(files) => delete_unseen(self, &files, &whole.seen, &mut replaced).await,
                 Err(error) => Err(error),
             },
-            WriteMode::Refresh | WriteMode::Append | WriteMode::Upsert | WriteMode::ReplaceAll => {
-                Ok(0)
-            }
+            false => Ok(0),
         };
         let written = Written {
             base,
