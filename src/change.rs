@@ -4,6 +4,7 @@
 //! finds the two in agreement, and a run that dies leaves either both or neither.
 
 use crate::schema::SqlType;
+use chrono::{SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use uuid::Uuid;
@@ -83,29 +84,6 @@ pub struct Window {
     pub upper: Option<Watermark>,
 }
 
-/// What a full read contained, whatever the order of its rows: the row count and the sum modulo 2^128 of a 128-bit
-/// hash of each row. Equal content means that a full refresh has nothing to commit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Content {
-    pub rows: u64,
-    /// As 32 hex digits.
-    #[serde(with = "hex_u128")]
-    pub hash: u128,
-}
-
-mod hex_u128 {
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub fn serialize<S: Serializer>(value: &u128, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&format!("{value:032x}"))
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        u128::from_str_radix(&text, 16).map_err(serde::de::Error::custom)
-    }
-}
-
 /// Version of the checkpoint's JSON that this build writes; it reads this one and refuses newer ones.
 pub const CHECKPOINT_VERSION: u32 = 1;
 
@@ -120,9 +98,6 @@ pub struct Checkpoint {
     /// Upper bound of the last window; the next one starts here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watermark: Option<Watermark>,
-    /// Of the last full read, when the strategy is `full`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub content: Option<Content>,
     /// A first read of the whole table that is under way; the fields above stay what they were before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backfill: Option<Backfill>,
@@ -131,6 +106,43 @@ pub struct Checkpoint {
     pub snapshot_id: Option<i64>,
     /// RFC 3339, UTC.
     pub committed_at: String,
+}
+
+impl Checkpoint {
+    /// The checkpoint of a run that has read up to `watermark`; none for a strategy without an order.
+    pub fn reached(run_id: RunId, strategy: Strategy, watermark: Option<Watermark>) -> Self {
+        Self {
+            version: CHECKPOINT_VERSION,
+            run_id,
+            strategy,
+            watermark,
+            backfill: None,
+            snapshot_id: None,
+            committed_at: Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true),
+        }
+    }
+
+    /// The checkpoint of a whole read under way: where `before` stands, and what is read since. `token` is new with
+    /// each range, so that of two runs that read the same ranges one stops.
+    pub fn reading(token: RunId, before: Option<&Checkpoint>, ledger: Backfill) -> Self {
+        let strategy = before.map_or(ledger.strategy, |before| before.strategy);
+        let watermark = before.and_then(|before| before.watermark.clone());
+        Self {
+            backfill: Some(ledger),
+            snapshot_id: before.and_then(|before| before.snapshot_id),
+            ..Self::reached(token, strategy, watermark)
+        }
+    }
+
+    /// The checkpoint whose next window starts at a ledger's bound: a bound that a window can start from still holds.
+    pub fn at_bound(&self, ledger: &Backfill) -> Self {
+        Self {
+            strategy: ledger.strategy,
+            watermark: Some(ledger.watermark.clone()),
+            backfill: None,
+            ..self.clone()
+        }
+    }
 }
 
 /// The ledger of a read of a whole table in ranges of its key. Its ranges may be read in any order and by several

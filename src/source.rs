@@ -103,7 +103,7 @@ pub async fn plan(
     let mut resumes = cuts::resumable(source, &reading, choice.strategy, checkpoint);
     let continued = checkpoint
         .zip(resumes.as_ref().map(|(backfill, _)| *backfill))
-        .map(|(checkpoint, backfill)| cuts::as_checkpoint(checkpoint, backfill));
+        .map(|(checkpoint, backfill)| checkpoint.at_bound(backfill));
     let checkpoint = continued.as_ref().or(checkpoint);
     let mut bounds = match (choice.strategy, choice.column) {
         (Strategy::Timestamp, Some(column)) => {
@@ -137,7 +137,10 @@ pub async fn plan(
     let mut plan = plan::assemble(source, options, choice, reading, bounds);
     plan.keeps_versions = kind == TableKind::History;
     plan.resumes = resumes.map(|(backfill, _)| backfill.clone());
-    plan.needs_fence = split.is_some() && plan.window.upper.is_none();
+    plan.needs_fence = split.as_ref().is_some_and(|split| {
+        let column = &source.schema.columns[split.column];
+        plan.window.upper.is_none() || !cuts::is_resumable(plan.strategy, column)
+    });
     plan.split = split;
     Ok(plan)
 }

@@ -207,7 +207,6 @@ async fn parquet(
         .await?;
     let mut options = WriteOptions {
         distinct_keys: true,
-        content: false,
         target_file_bytes: 256 << 20,
         ..WriteOptions::new(WriteMode::ReplaceAll, icesync::change::RunId::generate())
     };

@@ -195,7 +195,6 @@ async fn fill(stage: &Stage, scale: &Scale, location: &Path) -> Result<(), Failu
     let run_id = RunId::generate();
     let options = WriteOptions {
         distinct_keys: true,
-        content: false,
         target_file_bytes: 256 << 20,
         ..WriteOptions::new(WriteMode::ReplaceAll, run_id)
     };

@@ -41,7 +41,7 @@ impl Default for RawMaintenance {
             auto: true,
             small_files: 8,
             budget: ByteSize::mib(128),
-            snapshots_max: 300,
+            snapshots_max: 100,
             snapshot_age: 5 * day,
             orphan_age: 3 * day,
         }

@@ -27,6 +27,8 @@ use iceberg::{TableRequirement, TableUpdate};
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
+use std::sync::Arc;
+use twox_hash::XxHash3_128;
 
 /// Table property with the [`TableKind`].
 pub const KIND_PROPERTY: &str = "icesync.kind";
@@ -42,8 +44,13 @@ pub(in crate::lake) trait Catalog: std::fmt::Debug + Send + Sync {
     /// Where the files of a table are.
     fn location_of(&self, table: &TableName) -> String;
 
-    /// The current version; none when the table does not exist. `at_least` is a version known to exist, if any.
-    async fn load(&self, table: &TableName, at_least: Option<u64>) -> Result<Option<Version>>;
+    /// The current version; none when the table does not exist. `known` is a version that was loaded before: it is
+    /// returned, not parsed again, while it is the current one.
+    async fn load(
+        &self,
+        table: &TableName,
+        known: Option<&Arc<Version>>,
+    ) -> Result<Option<Arc<Version>>>;
 
     /// Creates a table; [`LakeError::AlreadyExists`] when there is one.
     async fn create(&self, table: &TableName, metadata: &TableMetadata) -> Result<Version>;
@@ -77,8 +84,8 @@ pub(in crate::lake) trait Catalog: std::fmt::Debug + Send + Sync {
 pub(in crate::lake) struct Version {
     pub(in crate::lake) number: u64,
     pub(in crate::lake) uri: String,
-    /// Size of the metadata file.
-    pub(in crate::lake) bytes: u64,
+    /// XXH3 of the file's bytes.
+    pub(in crate::lake) digest: u128,
     pub(in crate::lake) metadata: TableMetadata,
     /// Tags and the snapshots they name.
     pub(in crate::lake) tags: Vec<(String, i64)>,
@@ -250,8 +257,8 @@ impl Version {
         Ok(next.max(chrono::Utc::now().timestamp_millis()))
     }
 
-    /// Reads the JSON of a metadata file of so many bytes.
-    fn parse(number: u64, uri: String, bytes: u64, json: &[u8]) -> Result<Self> {
+    /// Reads a metadata file: its bytes, and the JSON that they hold.
+    fn parse(number: u64, uri: String, bytes: &[u8], json: &[u8]) -> Result<Self> {
         let corrupt =
             |source: Box<dyn std::error::Error + Send + Sync>| LakeError::MetadataCorrupt {
                 path: uri.clone(),
@@ -268,7 +275,7 @@ impl Version {
         Ok(Self {
             number,
             uri,
-            bytes,
+            digest: XxHash3_128::oneshot(bytes),
             metadata,
             tags,
             main,

@@ -43,7 +43,7 @@ pub(in crate::lake) mod written;
 use crate::change::{Checkpoint, RunId, WriteCounts};
 use crate::failpoint;
 use crate::lake::FAIL_AFTER_MANIFESTS;
-use crate::lake::ancestry::ForeignCommit;
+use crate::lake::ancestry::{FOREIGN_ROWS_PROPERTY, ForeignCommit};
 use crate::lake::catalog::{Requirement, Version};
 use crate::lake::checkpoint::{CHECKPOINT_PROPERTY, checkpoint_text};
 use crate::lake::commit::manifests::{ManifestOutput, next_manifests};
@@ -59,6 +59,7 @@ use iceberg::spec::{
     Schema, Snapshot, SnapshotReference, SnapshotRetention, Summary, TableMetadataBuilder,
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A commit gives up after this many attempts that other writers won.
@@ -200,10 +201,16 @@ impl LakeTable {
         intent: CommitIntent,
     ) -> Result<Committed> {
         let mut private: Vec<String> = prepared.files().map(str::to_owned).collect();
-        let committed = self.commit_attempts(prepared, &intent, &mut private);
+        let dead: Vec<String> = prepared.dead_files().map(str::to_owned).collect();
+        let committed = self.commit_attempts(prepared, intent, &mut private);
         let committed = committed.await;
         match &committed {
-            Ok(_) | Err(LakeError::CommitUnknown { .. }) => {}
+            Err(LakeError::CommitUnknown { .. }) => {}
+            Ok(_) => {
+                for uri in &dead {
+                    self.store.discard(uri).await;
+                }
+            }
             Err(_) => {
                 for uri in &private {
                     self.store.discard(uri).await;
@@ -227,7 +234,7 @@ impl LakeTable {
     async fn commit_attempts(
         &mut self,
         mut prepared: PreparedCommit,
-        intent: &CommitIntent,
+        mut intent: CommitIntent,
         private: &mut Vec<String>,
     ) -> Result<Committed> {
         let snapshot_id = new_snapshot_id();
@@ -238,12 +245,16 @@ impl LakeTable {
             let own = Some(intent.run_id).filter(|_| attempt > 0);
             self.check_checkpoint(intent.base_checkpoint, own)?;
             foreign.extend(self.foreign_to(&prepared).await?);
+            if !foreign.is_empty() {
+                let mark = (FOREIGN_ROWS_PROPERTY.to_owned(), "true".to_owned());
+                intent.properties.extend([mark]);
+            }
             prepared = prepared.rebased(self).await?;
             *private = prepared.files().map(str::to_owned).collect();
             prepared.check_files(self).await?;
             let made = (!prepared.is_empty()).then_some(snapshot_id);
             let mut written = Vec::new();
-            let published = self.attempt(&prepared, intent, made, &mut written).await;
+            let published = self.attempt(&prepared, &intent, made, &mut written).await;
             match published {
                 Ok(true) => {
                     return Ok(Committed {
@@ -282,7 +293,9 @@ impl LakeTable {
             .foreign_since(prepared.written.base.snapshot_id())
             .await
         {
-            Err(LakeError::CommitOutdated { .. }) if options.mode == WriteMode::ReplaceAll => {
+            Err(LakeError::CommitOutdated { .. })
+                if options.mode == WriteMode::ReplaceAll && !options.refuse_foreign =>
+            {
                 Vec::new()
             }
             foreign => foreign?,
@@ -442,7 +455,7 @@ impl LakeTable {
             .catalog
             .commit(&self.name, base, &requirements, change.updates);
         match (committed.await, run_id) {
-            (Ok(Some(version)), _) => self.advance(version).map(|()| true),
+            (Ok(Some(version)), _) => self.advance(Arc::new(version)).map(|()| true),
             (Ok(None), _) => Ok(false),
             (Err(source @ LakeError::PublishUnknown { .. }), Some(run_id)) => {
                 Err(LakeError::CommitUnknown {
@@ -455,7 +468,7 @@ impl LakeTable {
         }
     }
 
-    /// Publishes a change that is made anew from the newest version for each attempt.
+    /// Publishes a change that each attempt makes from the newest version.
     pub(in crate::lake) async fn apply(
         &mut self,
         base: Option<Option<RunId>>,

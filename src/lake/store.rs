@@ -412,7 +412,13 @@ impl Store {
             let mut names = Vec::new();
             for entry in entries {
                 let entry = entry?;
-                if entry.path().is_dir() == directories
+                // The listing knows the kind, without a look at each file. Links lead elsewhere: they are followed.
+                let kind = entry.file_type()?;
+                let is_directory = match kind.is_symlink() {
+                    true => entry.path().is_dir(),
+                    false => kind.is_dir(),
+                };
+                if is_directory == directories
                     && let Ok(name) = entry.file_name().into_string()
                 {
                     names.push(name);

@@ -84,7 +84,7 @@ impl LakeTable {
         catalog: Arc<dyn Catalog>,
         name: TableName,
         location: String,
-        version: Version,
+        version: Arc<Version>,
     ) -> Result<Self> {
         let (shape, kind) = understand(&name, &version.metadata)?;
         Ok(Self {
@@ -92,14 +92,14 @@ impl LakeTable {
             catalog,
             name,
             location,
-            version: Arc::new(version),
+            version,
             shape: Arc::new(shape),
             kind,
         })
     }
 
     /// Moves to another version of the same table.
-    pub(in crate::lake) fn advance(&mut self, version: Version) -> Result<()> {
+    pub(in crate::lake) fn advance(&mut self, version: Arc<Version>) -> Result<()> {
         let (store, catalog) = (self.store.clone(), self.catalog.clone());
         let (name, location) = (self.name.clone(), self.location.clone());
         *self = Self::new(store, catalog, name, location, version)?;
@@ -108,8 +108,7 @@ impl LakeTable {
 
     /// Moves to the newest version. [`LakeError::TableReplaced`] when that is another table's.
     pub async fn refresh(&mut self) -> Result<()> {
-        let known = Some(self.version.number);
-        let newest = self.catalog.load(&self.name, known).await?;
+        let newest = self.catalog.load(&self.name, Some(&self.version)).await?;
         let newest = newest.ok_or_else(|| LakeError::TableMissing {
             table: self.name.clone(),
         })?;
@@ -120,6 +119,9 @@ impl LakeTable {
                 expected,
                 found,
             });
+        }
+        if Arc::ptr_eq(&newest, &self.version) {
+            return Ok(());
         }
         self.advance(newest)
     }

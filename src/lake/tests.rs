@@ -20,7 +20,7 @@ mod tagging;
 mod writing;
 
 use super::*;
-use crate::change::{CHECKPOINT_VERSION, Checkpoint, RunId};
+use crate::change::{Checkpoint, RunId};
 use crate::schema::{
     KeyFold, LakeField, LakeKeyField, LakeSchema, LakeType, Role, TableKind, TableName,
 };
@@ -129,16 +129,7 @@ async fn read(table: &LakeTable, snapshot: Option<i64>) -> Vec<Row> {
 }
 
 fn checkpoint(run_id: RunId) -> Checkpoint {
-    Checkpoint {
-        version: CHECKPOINT_VERSION,
-        run_id,
-        strategy: crate::change::Strategy::Full,
-        watermark: None,
-        content: None,
-        backfill: None,
-        snapshot_id: None,
-        committed_at: "2026-01-01T00:00:00Z".into(),
-    }
+    Checkpoint::reached(run_id, crate::change::Strategy::Full, None)
 }
 
 fn intent(table: &LakeTable, run_id: RunId) -> CommitIntent {

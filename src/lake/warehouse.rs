@@ -107,10 +107,10 @@ impl Warehouse {
         .map_err(LakeError::iceberg("build", location))?
         .metadata;
         let version = self.catalog.create(name, &metadata).await?;
-        self.opened(name, version)
+        self.opened(name, Arc::new(version))
     }
 
-    fn opened(&self, name: &TableName, version: Version) -> Result<LakeTable> {
+    fn opened(&self, name: &TableName, version: Arc<Version>) -> Result<LakeTable> {
         let (store, catalog) = (self.store.clone(), self.catalog.clone());
         let location = self.catalog.location_of(name);
         LakeTable::new(store, catalog, name.clone(), location, version)

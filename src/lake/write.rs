@@ -22,7 +22,6 @@
 
 pub(in crate::lake) mod columns;
 pub(in crate::lake) mod compare;
-pub(in crate::lake) mod content;
 pub(in crate::lake) mod context;
 pub(in crate::lake) mod file;
 pub(in crate::lake) mod keyed;
@@ -71,7 +70,7 @@ impl LakeTable {
     pub async fn writer(&self, options: WriteOptions) -> Result<TableWriter> {
         let context = Context::new(self.clone(), options).await?;
         Ok(TableWriter {
-            output: Output::new(&context)?,
+            output: Output::new(&context),
             context,
             compare: None,
             is_open: false,

@@ -11,7 +11,7 @@ use crate::schema::{Collation, Column, Generated, SqlType, TableName};
 pub struct Description {
     /// As the catalog writes it, whatever the case it was asked for in.
     pub name: TableName,
-    /// Another one when the table is dropped and made anew.
+    /// Another one when the table is dropped and recreated.
     pub object: SourceObject,
     pub is_view: bool,
     /// The login may read it.

@@ -77,6 +77,9 @@ pub struct ExtractReport {
     pub strategy: Strategy,
     /// Every row was read.
     pub full_read: bool,
+    /// All rows of the lake table were replaced, without a look at which of them differ.
+    #[serde(skip)]
+    pub replaced_all: bool,
     pub rows_read: u64,
     /// Of those, rows read again because of `overlap`.
     pub rows_overlap: u64,
@@ -286,8 +289,7 @@ impl ExtractReport {
     fn write_commit(&self, out: &mut String) {
         match self.sequence_number {
             None => out.push_str("; nothing changed, no snapshot"),
-            // A refresh takes the place of all rows at once, without a look at which of them differ.
-            Some(number) if self.full_read && self.deleted > 0 => {
+            Some(number) if self.replaced_all && self.deleted > 0 => {
                 let _ = write!(
                     out,
                     "; snapshot {number}: {} replaced by {}",

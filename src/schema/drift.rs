@@ -8,7 +8,7 @@
 //! **Which column is which.** SQL Server gives a column an id that survives a rename and is never used again in its
 //! table. While the table is the same object, the ids decide: another name under the same id is a rename, another
 //! id under the same name is a column that was dropped and one that was added. When the object is another one (the
-//! table was made anew, or is another database's) or the ids say nothing (a view's are mere positions), columns are
+//! table was recreated, or is another database's) or the ids say nothing (a view's are mere positions), columns are
 //! matched by name; and where one name vanished and another one of a type that could carry it on appeared, nobody
 //! can tell a rename from a drop and an add, so the configuration has to: `renames:` or `drops:`.
 //!
@@ -25,7 +25,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use widen::Union;
 
-/// A table as an object of its database: another one when the table is made anew. Ids alone repeat in databases
+/// A table as an object of its database: another one when the table is recreated. Ids alone repeat in databases
 /// that one script made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceObject {
@@ -65,8 +65,8 @@ impl Recorded {
         whole
     }
 
-    /// Whether `found` is a table that was made anew since this was recorded.
-    pub fn was_made_anew(&self, found: &Recorded) -> bool {
+    /// Whether `found` is a table that was recreated since this was recorded.
+    pub fn was_recreated(&self, found: &Recorded) -> bool {
         let objects = self.object.as_ref().zip(found.object.as_ref());
         objects.is_some_and(|(before, now)| before != now)
     }

@@ -1,12 +1,14 @@
 //! Cutting a large table into ranges of its key, to be read side by side and resumed after an interruption.
 //!
-//! Ranges are read by different statements that see different states of the table. That is safe under a watermark,
-//! whose upper bound was taken before the first range was read: each row is in one range by its key, and a row that
-//! changes after the bound is read again by the next window. `full` has no next window, so all its ranges are read
-//! in snapshots that are opened while nobody can write (the caller's fence), and cannot be resumed later. Where a
-//! key moves during the read from a range that is yet to be read to one that was, the row is found by the next
-//! window, since moving it changed it. Under a timestamp or a sequence that holds only if whoever changes a key sets
-//! that column too, which the guide says.
+//! Ranges are read by different statements. Where each statement may see another state of the table, the read can be
+//! resumed, days later too. That takes two things: a watermark whose upper bound was taken before the first range was
+//! read, so that a row that changes later comes with the next window, and keys that do not move unseen. A row whose
+//! key moves from a range that is yet to be read to one that was read is in neither. Under a rowversion the next window
+//! has it, because moving it changed it; the value of an identity column cannot be updated at all. See
+//! [`is_resumable`].
+//!
+//! Everything else is read in snapshots that are opened while nobody can write (the caller's fence). They show one
+//! state, in which each row has one key, and the read cannot be resumed.
 //!
 //! Where to cut comes from the histogram that the optimizer keeps, so ranges hold about as many rows each; where
 //! there is none, whole numbers are cut evenly between the lowest and the highest. A wrong guess costs balance,
@@ -20,7 +22,7 @@ use crate::change::{Backfill, Checkpoint, Strategy};
 use crate::mssql::control::{Class, Control};
 use crate::mssql::error::MssqlError;
 use crate::mssql::sql::read::{self, Locking};
-use crate::schema::{SqlType, TableKind, TableSchema};
+use crate::schema::{Column, Generated, SqlType, TableKind, TableSchema};
 use twox_hash::XxHash3_128;
 
 /// Each range ends in a commit of the ledger, which names them all.
@@ -67,27 +69,26 @@ pub(super) fn resumable<'a>(
     let backfill = checkpoint?.backfill.as_ref()?;
     let column = column(source, reading, strategy)?;
     let fits = backfill.strategy == strategy
+        && is_resumable(strategy, &source.schema.columns[column])
         && backfill.schema == fingerprint(&source.schema)
         && source.schema.columns[column].name == backfill.column;
     let cuts = backfill.cuts.clone();
     fits.then_some((backfill, Split { column, cuts }))
 }
 
-/// The checkpoint whose window would start where a ledger's bound is: a bound that a window can start from is one
-/// that still holds.
-pub(super) fn as_checkpoint(checkpoint: &Checkpoint, backfill: &Backfill) -> Checkpoint {
-    Checkpoint {
-        strategy: backfill.strategy,
-        watermark: Some(backfill.watermark.clone()),
-        backfill: None,
-        ..checkpoint.clone()
+/// Whether ranges of a column may be read in different states of the table, and so by several runs. See the module head.
+pub(super) fn is_resumable(strategy: Strategy, column: &Column) -> bool {
+    match strategy {
+        Strategy::Full => false,
+        Strategy::RowVersion => true,
+        Strategy::Timestamp | Strategy::Sequence => column.generated == Generated::Identity,
     }
 }
 
 /// The column that a full read can be cut by; none when it is read in one stream.
 fn column(source: &Discovered, reading: &Reading, strategy: Strategy) -> Option<usize> {
     let first = *source.schema.key.as_ref()?.columns.first()?;
-    let one_snapshot = reading.is_snapshot || strategy != Strategy::Full;
+    let one_snapshot = reading.is_snapshot || is_resumable(strategy, &source.schema.columns[first]);
     let possible = one_snapshot
         && reading.sees_one_state
         && reading.locking == Locking::None

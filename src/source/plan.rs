@@ -54,6 +54,14 @@ pub struct ExtractPlan {
 }
 
 impl ExtractPlan {
+    /// The bound of ranges that several runs may read, each in a state of its own.
+    pub fn resumable_bound(&self) -> Option<Watermark> {
+        self.window
+            .upper
+            .clone()
+            .filter(|_| self.split.is_some() && !self.needs_fence)
+    }
+
     /// The table that is read.
     pub fn table(&self) -> &TableSchema {
         &self.table

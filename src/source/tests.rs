@@ -1,7 +1,7 @@
 use super::discover::tests::{column, index, table};
 use super::window::watermark;
 use super::*;
-use crate::change::{CHECKPOINT_VERSION, Isolation, RunId, Watermark, Window};
+use crate::change::{Isolation, RunId, Watermark, Window};
 use crate::mssql::sql::read::{Locking, PageCursor};
 use crate::schema::SqlType;
 use auto::Choice;
@@ -27,16 +27,7 @@ fn choice() -> Choice {
 }
 
 fn checkpoint(strategy: Strategy, watermark: Option<Watermark>) -> Checkpoint {
-    Checkpoint {
-        version: CHECKPOINT_VERSION,
-        run_id: RunId::generate(),
-        strategy,
-        watermark,
-        content: None,
-        backfill: None,
-        snapshot_id: None,
-        committed_at: "2024-05-01T00:00:00Z".into(),
-    }
+    Checkpoint::reached(RunId::generate(), strategy, watermark)
 }
 
 #[test]

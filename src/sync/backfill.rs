@@ -22,7 +22,7 @@
 //! is read again, with a warning.
 
 use super::{Observer, Phase, Sync, pump};
-use crate::change::{Backfill, BackfillRange, CHECKPOINT_VERSION, Checkpoint, RunId};
+use crate::change::{Backfill, BackfillRange, Checkpoint, RunId};
 use crate::config::Table;
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::failpoint;
@@ -177,7 +177,7 @@ async fn take_up(request: &Request<'_>, lake: &LakeTable) -> Result<RangesRead> 
         truncated: 0,
         base: request.checkpoint.map(|checkpoint| checkpoint.run_id),
         resumed: 0,
-        ledger: plan.window.upper.clone().map(|watermark| Backfill {
+        ledger: plan.resumable_bound().map(|watermark| Backfill {
             schema: source::fingerprint(request.schema),
             strategy: plan.strategy,
             watermark,
@@ -242,16 +242,7 @@ impl RangesRead {
             files: listed.uri().to_owned(),
         });
         let token = RunId::generate();
-        let next = Checkpoint {
-            version: CHECKPOINT_VERSION,
-            run_id: token,
-            strategy: checkpoint.map_or(ledger.strategy, |before| before.strategy),
-            watermark: checkpoint.and_then(|before| before.watermark.clone()),
-            content: checkpoint.and_then(|before| before.content),
-            backfill: Some(ledger.clone()),
-            snapshot_id: checkpoint.and_then(|before| before.snapshot_id),
-            committed_at: pump::now(),
-        };
+        let next = Checkpoint::reading(token, checkpoint, ledger.clone());
         self.parked.push(lake.park(listed, self.base, next).await?);
         self.base = Some(token);
         failpoint::reach(FAIL_AFTER_RANGE);

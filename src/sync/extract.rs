@@ -16,15 +16,15 @@
 
 use super::backfill::{self, RangesRead};
 use super::follow::{self, Following, mapping_error};
-use super::standing::{Footing, footing, foreign_meanwhile};
+use super::standing::{Footing, footing, foreign_meanwhile, wrote_meanwhile};
 use super::{Links, Phase, Sync, protect, pump, reread};
-use crate::change::{CHECKPOINT_VERSION, Checkpoint, RunId, Strategy};
+use crate::change::{Checkpoint, RunId, Strategy};
 use crate::config::{OnForeignCommit, Table};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::failpoint;
 use crate::lake::{
-    CommitIntent, FOREIGN_ROWS_PROPERTY, LakeError, LakeTable, Op, PreparedCommit, Reread,
-    TableWriter, WriteMode, WriteOptions,
+    CommitIntent, FOREIGN_ROWS_PROPERTY, ForeignCommit, LakeError, LakeTable, Op, PreparedCommit,
+    Reread, TableWriter, WriteMode, WriteOptions,
 };
 use crate::mssql::channel::Channel;
 use crate::mssql::control::Control;
@@ -256,11 +256,14 @@ fn nothing_new(
     plan: &ExtractPlan,
     checkpoint: Option<&Checkpoint>,
 ) -> bool {
-    if checkpoint.is_none() {
+    let Some(checkpoint) = checkpoint else {
         return false;
-    }
-    if plan.full_read && plan.strategy != Strategy::Full {
-        // The bound is new even where no row is.
+    };
+    // The bound may be new even where no row is. A sequence has none while its table is empty.
+    let is_known = checkpoint.strategy == plan.strategy
+        && checkpoint.watermark == plan.window.upper
+        && checkpoint.backfill.is_none();
+    if plan.full_read && plan.strategy != Strategy::Full && !is_known {
         return false;
     }
     let counts = prepared.counts();
@@ -293,7 +296,7 @@ fn write_options(
     plan: &ExtractPlan,
 ) -> WriteOptions {
     // Ranges that a ledger keeps are files of whole rows, whatever the lake has.
-    let kept = plan.split.is_some() && plan.window.upper.is_some();
+    let kept = plan.resumable_bound().is_some();
     let mode = match (table.kind, plan.full_read) {
         (TableKind::Mirror, true) if kept => WriteMode::ReplaceAll,
         (TableKind::Mirror, true) => WriteMode::Refresh,
@@ -319,7 +322,6 @@ fn write_options(
         } else {
             Op::Update
         },
-        content: false,
         refuse_foreign: table.on_foreign_commit == OnForeignCommit::Refuse,
         distinct_keys: plan.distinct_keys,
         compares_keys: keeps_keys_apart(plan.table(), lake.lake_schema()),
@@ -356,6 +358,8 @@ struct Read {
     truncated: u64,
     /// Run id of the checkpoint that the commit is computed from.
     base: Option<RunId>,
+    /// What others committed between the ranges.
+    foreign: Vec<ForeignCommit>,
     ranges: Option<RangesRead>,
 }
 
@@ -402,6 +406,7 @@ impl Extraction<'_> {
             rows_overlap,
             truncated: decoder.truncations(),
             base: self.checkpoint.map(|checkpoint| checkpoint.run_id),
+            foreign: Vec::new(),
             ranges: None,
         })
     }
@@ -419,7 +424,18 @@ impl Extraction<'_> {
             checkpoint: self.checkpoint,
             options: self.options.clone(),
         };
+        let since = lake.current_snapshot_id();
         let mut read = backfill::read(&request, lake, control).await?;
+        // Each range that was noted in the ledger has moved the table to its newest version.
+        let foreign = match wrote_meanwhile(lake, self.table, since).await {
+            Ok(foreign) => foreign,
+            Err(error) => {
+                for part in std::mem::take(&mut read.private) {
+                    part.discard(lake).await;
+                }
+                return Err(error);
+            }
+        };
         let name = self.table.source.to_string();
         self.sync.observer.phase(&name, Phase::Commit, read.rows);
         let private = std::mem::take(&mut read.private);
@@ -430,6 +446,7 @@ impl Extraction<'_> {
             rows_overlap: 0,
             truncated: read.truncated,
             base: read.base,
+            foreign,
             ranges: Some(read),
         })
     }
@@ -441,6 +458,7 @@ impl Extraction<'_> {
         ExtractReport {
             strategy: self.plan.strategy,
             full_read: self.plan.full_read,
+            replaced_all: self.options.mode == WriteMode::ReplaceAll,
             rows_read: read.rows,
             rows_overlap: read.rows_overlap,
             ranges: self.plan.split.as_ref().map_or(1, Split::ranges),
@@ -472,7 +490,8 @@ impl Extraction<'_> {
         next: Option<&mut Links>,
         report: &mut ExtractReport,
     ) -> Result<()> {
-        let mut intent = self.intent(read.base);
+        let mut foreign = read.foreign;
+        let mut intent = self.intent(read.base, self.others_wrote || !foreign.is_empty());
         if let Some(links) = next {
             intent.loading = protect::loading(self.sync, self.table, lake, links).await;
         }
@@ -489,8 +508,9 @@ impl Extraction<'_> {
         report.delete_files = counts.delete_files;
         report.watermark_after = self.plan.window.upper.as_ref().map(ToString::to_string);
         report.lookup = committed.lookup;
-        if !committed.foreign.is_empty() {
-            let warning = foreign_meanwhile(&committed.foreign, self.table);
+        foreign.extend(committed.foreign);
+        if !foreign.is_empty() {
+            let warning = foreign_meanwhile(&foreign, self.table);
             report.warnings.push(warning);
         }
         report.snapshot_id = committed.snapshot_id;
@@ -499,23 +519,18 @@ impl Extraction<'_> {
     }
 
     /// What the commit means: the checkpoint that it writes, and the one that it was computed from.
-    fn intent(&self, base: Option<RunId>) -> CommitIntent {
+    fn intent(&self, base: Option<RunId>, others_wrote: bool) -> CommitIntent {
         let mark = (FOREIGN_ROWS_PROPERTY.to_owned(), "true".to_owned());
         CommitIntent {
             run_id: self.run_id,
             base_checkpoint: base,
-            checkpoint: Checkpoint {
-                version: CHECKPOINT_VERSION,
-                run_id: self.run_id,
-                strategy: self.plan.strategy,
-                watermark: self.plan.window.upper.clone(),
-                content: None,
-                backfill: None,
-                snapshot_id: None,
-                committed_at: pump::now(),
-            },
+            checkpoint: Checkpoint::reached(
+                self.run_id,
+                self.plan.strategy,
+                self.plan.window.upper.clone(),
+            ),
             summary: BTreeMap::new(),
-            properties: self.others_wrote.then_some(mark).into_iter().collect(),
+            properties: others_wrote.then_some(mark).into_iter().collect(),
             loading: None,
         }
     }

@@ -153,7 +153,7 @@ fn follow_checkpoint(
     checkpoint: &mut Checkpoint,
     warnings: &mut Vec<String>,
 ) -> bool {
-    let made_anew = before.was_made_anew(&drift.recorded);
+    let recreated = before.was_recreated(&drift.recorded);
     let mark = checkpoint.watermark.as_mut();
     let old = mark
         .as_ref()
@@ -162,7 +162,7 @@ fn follow_checkpoint(
     let now = old.and_then(|old| live.iter().position(|was| *was == Some(old)));
     let now = now.and_then(|at| drift.recorded.schema.columns.get(at));
     match (mark, now) {
-        _ if made_anew => {
+        _ if recreated => {
             checkpoint.watermark = None;
             if let Some(ledger) = &mut checkpoint.backfill {
                 // Of another table's rows: fits no schema.
@@ -208,10 +208,11 @@ fn check_fields(lake: &LakeTable, table: &Table, recorded: &Recorded) -> Result<
         return Ok(());
     }
     Err(refused(format!(
-        "lake table {} does not have the columns that icesync gave it: {}; with another `fidelity`, or after other \
-            changes to it, give the table another `lake:` name",
+        "lake table {} does not have the columns that icesync gave it: {}. Nothing was read. Undo this with the engine \
+            that changed the table, or set `fidelity` back if that was changed. Otherwise give the table another \
+            `lake:` name, under which it is read whole",
         table.lake,
-        difference(&have, &wanted)
+        difference(&have, &wanted).join(", ")
     )))
 }
 
@@ -228,11 +229,20 @@ fn holds(have: LakeType, want: LakeType) -> bool {
     have.wider(want) == Some(have)
 }
 
-fn difference(have: &[&LakeField], want: &[&LakeField]) -> String {
+/// What sets the fields of a lake table apart from those that icesync gave it.
+fn difference(have: &[&LakeField], want: &[&LakeField]) -> Vec<String> {
+    let is_same = |a: &LakeField, b: &LakeField| {
+        a.source.is_some() && (a.source, a.role) == (b.source, b.role)
+    };
     let mut said = Vec::new();
     for field in want {
-        match have.iter().find(|other| other.name == field.name) {
+        let named = have.iter().find(|other| other.name == field.name);
+        match named.or_else(|| have.iter().find(|other| is_same(other, field))) {
             None => said.push(format!("column {} is missing", field.name)),
+            Some(other) if other.name != field.name => said.push(format!(
+                "column {} was renamed to {}",
+                field.name, other.name
+            )),
             Some(other) if !holds(other.ty, field.ty) => said.push(format!(
                 "column {} is {:?} instead of {:?}",
                 field.name, other.ty, field.ty
@@ -241,12 +251,66 @@ fn difference(have: &[&LakeField], want: &[&LakeField]) -> String {
         }
     }
     for field in have {
-        if !want.iter().any(|other| other.name == field.name) {
+        let is_wanted = |other: &&LakeField| other.name == field.name || is_same(other, field);
+        if !want.iter().any(|other| is_wanted(other)) {
             said.push(format!("column {} is not expected", field.name));
         }
     }
     if said.is_empty() {
-        said.push("its key or the order of its columns is another one".into());
+        let names = |fields: &[&LakeField]| -> Vec<String> {
+            fields.iter().map(|field| field.name.clone()).collect()
+        };
+        let (found, expected) = (names(have), names(want));
+        said.push(match found == expected {
+            true => "its key is another one".to_owned(),
+            false => format!(
+                "its columns are in the order {} instead of {}",
+                found.join(", "),
+                expected.join(", ")
+            ),
+        });
     }
-    said.join(", ")
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field(name: &str, source: usize) -> LakeField {
+        LakeField {
+            name: name.to_owned(),
+            ty: LakeType::Int,
+            required: false,
+            source: Some(source),
+            role: Role::Value,
+        }
+    }
+
+    #[test]
+    fn what_another_engine_did_to_the_columns_is_named() {
+        let (id, quantity) = (field("id", 0), field("quantity", 1));
+        let want = [&id, &quantity];
+        assert_eq!(
+            difference(&[&id, &field("amount", 1)], &want),
+            ["column quantity was renamed to amount"]
+        );
+        assert_eq!(
+            difference(&[&quantity, &id], &want),
+            ["its columns are in the order quantity, id instead of id, quantity"]
+        );
+        assert_eq!(difference(&[&id], &want), ["column quantity is missing"]);
+        let text = LakeField {
+            ty: LakeType::String,
+            ..field("quantity", 1)
+        };
+        assert_eq!(
+            difference(&[&id, &text], &want),
+            ["column quantity is String instead of Int"]
+        );
+        assert_eq!(
+            difference(&[&id, &quantity, &field("note", 2)], &want),
+            ["column note is not expected"]
+        );
+    }
 }

@@ -125,6 +125,7 @@ impl Sync {
             let options = ExpireOptions {
                 snapshots_max: configured.snapshots_max,
                 age: configured.snapshot_age,
+                age_beside: configured.snapshot_age,
                 at_least: 1,
                 dry_run: chores.dry_run,
             };
@@ -186,6 +187,7 @@ impl Sync {
         let Maintenance {
             small_files,
             snapshots_max,
+            snapshot_age,
             budget_bytes,
             ..
         } = self.maintenance;
@@ -215,6 +217,7 @@ impl Sync {
             let options = ExpireOptions {
                 snapshots_max,
                 age: Duration::MAX,
+                age_beside: snapshot_age,
                 at_least,
                 dry_run: false,
             };

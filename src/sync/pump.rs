@@ -30,8 +30,3 @@ pub(super) async fn pump<T>(
     let written = written?;
     Ok((counts?.rows, written))
 }
-
-/// When a commit is made, RFC 3339 in UTC.
-pub(super) fn now() -> String {
-    chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true)
-}

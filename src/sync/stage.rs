@@ -12,10 +12,11 @@ use crate::lake::{BatchStream, Delta, LakeTable, Segment};
 use crate::mssql::bulk::{BulkColumn, BulkOptions};
 use crate::mssql::channel::Channel;
 use crate::mssql::sql::{self, define::StagingTable};
-use crate::schema::LakeSchema;
 use crate::schema::mapping::arrow_schema;
+use crate::schema::{LakeSchema, LakeType, SqlType};
 use crate::target::staging;
-use arrow_array::{ArrayRef, Int32Array, RecordBatch, StringArray, new_null_array};
+use arrow_array::{Array, ArrayRef, Int32Array, RecordBatch, StringArray, new_null_array};
+use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use futures::StreamExt;
 use std::sync::Arc;
@@ -128,6 +129,7 @@ impl Lanes {
             let mut stream = part.rows();
             while let Some(batch) = stream.next().await {
                 let batch = staged_batch(&schema, &batch?, part)?;
+                let batch = narrowed(&self.heap.columns, batch)?;
                 if batch.num_rows() == 0 {
                     continue;
                 }
@@ -284,6 +286,114 @@ fn staged_batch(schema: &SchemaRef, batch: &RecordBatch, part: &StagedPart) -> R
         .map_err(|error| lake_error(format!("rows of the lake do not have its schema: {error}")))
 }
 
+/// The values in the types that the staging columns take. Another engine may have widened a column of the lake table
+/// (int to long, float to double). What icesync wrote there still fits; a value that does not is refused.
+fn narrowed(columns: &[BulkColumn], batch: RecordBatch) -> Result<RecordBatch> {
+    let wider = |column: &&BulkColumn| {
+        let have = batch
+            .columns()
+            .get(column.value)
+            .map(|values| values.data_type());
+        narrower(have?, column.ty).map(|ty| (column.value, column.name.clone(), ty))
+    };
+    let wider: Vec<(usize, String, DataType)> =
+        columns.iter().filter_map(|column| wider(&column)).collect();
+    if wider.is_empty() {
+        return Ok(batch);
+    }
+    let mut fields: Vec<Field> = batch
+        .schema()
+        .fields()
+        .iter()
+        .map(|f| f.as_ref().clone())
+        .collect();
+    let mut arrays = batch.columns().to_vec();
+    for (at, name, ty) in wider {
+        let failed = || {
+            lake_error(format!(
+                "column {name} of the lake table was widened by another engine and holds a value that its type in the \
+                 source does not have. Nothing was loaded. Remove the value, or widen the column of the source"
+            ))
+        };
+        let checked = CastOptions {
+            safe: false,
+            ..CastOptions::default()
+        };
+        let values = cast_with_options(&arrays[at], &ty, &checked).map_err(|_| failed())?;
+        let back = cast_with_options(&values, arrays[at].data_type(), &checked);
+        let back = back.map_err(|_| failed())?;
+        if back.as_ref() != arrays[at].as_ref() {
+            return Err(failed());
+        }
+        fields[at] = Field::new(fields[at].name(), ty, fields[at].is_nullable());
+        arrays[at] = values;
+    }
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
+        .map_err(|error| lake_error(format!("rows of the lake do not have its schema: {error}")))
+}
+
+/// The narrower type that a column of this type takes; none where it takes what there is.
+fn narrower(have: &DataType, ty: SqlType) -> Option<DataType> {
+    let wanted = ty.facts().lake;
+    if wanted == LakeType::Int && *have == DataType::Int64 {
+        return Some(DataType::Int32);
+    }
+    (wanted == LakeType::Float && *have == DataType::Float64).then_some(DataType::Float32)
+}
+
 pub(super) fn lake_error(message: String) -> Error {
     Error::new(Kind::Lake, Disposition::Definite, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::{Float32Type, Int32Type};
+    use arrow_array::{Float64Array, Int64Array};
+
+    fn column(name: &str, ty: SqlType, value: usize) -> BulkColumn {
+        BulkColumn {
+            name: name.to_owned(),
+            ty,
+            nullable: true,
+            value,
+            ticks: None,
+            offset: None,
+        }
+    }
+
+    #[test]
+    fn values_of_widened_columns_fit_or_are_refused() {
+        let columns = [
+            column("id", SqlType::Int, 0),
+            column("weight", SqlType::Real, 1),
+        ];
+        let batch = |ids: Vec<Option<i64>>, weights: Vec<Option<f64>>| {
+            let ids: ArrayRef = Arc::new(Int64Array::from(ids));
+            let weights: ArrayRef = Arc::new(Float64Array::from(weights));
+            RecordBatch::try_from_iter_with_nullable([("id", ids, true), ("weight", weights, true)])
+                .unwrap()
+        };
+        let narrow = narrowed(&columns, batch(vec![Some(7), None], vec![None, Some(0.5)])).unwrap();
+        assert_eq!(narrow.column(0).as_primitive::<Int32Type>().value(0), 7);
+        assert_eq!(narrow.column(1).as_primitive::<Float32Type>().value(1), 0.5);
+        assert_eq!(
+            (narrow.column(0).null_count(), narrow.column(1).null_count()),
+            (1, 1)
+        );
+        for (id, weight, name) in [(1 << 40, 0.5, "id"), (1, 0.1, "weight")] {
+            let error = narrowed(&columns, batch(vec![Some(id)], vec![Some(weight)])).unwrap_err();
+            assert!(
+                error.to_string().contains(&format!("column {name} ")),
+                "{error}"
+            );
+        }
+        let same = [
+            column("id", SqlType::BigInt, 0),
+            column("weight", SqlType::Float, 1),
+        ];
+        let wide = batch(vec![Some(1 << 40)], vec![Some(0.1)]);
+        assert_eq!(narrowed(&same, wide.clone()).unwrap(), wide);
+    }
 }

@@ -49,8 +49,6 @@ pub(super) async fn footing(lake: &LakeTable, table: &Table) -> Result<Footing> 
         Standing::Kept { foreign } => {
             if !foreign.is_empty() {
                 warnings.push(foreign_commits(&foreign, table, since)?);
-                // A full read that finds the source unchanged must not leave the lake as it is.
-                checkpoint.content = None;
             }
             return Ok(Footing {
                 checkpoint: Some(checkpoint),
@@ -80,7 +78,6 @@ pub(super) async fn footing(lake: &LakeTable, table: &Table) -> Result<Footing> 
     let empty = lake.current_snapshot_id().is_none();
     if table.kind == TableKind::Mirror || empty || checkpoint.strategy == Strategy::Full {
         checkpoint.watermark = None;
-        checkpoint.content = None;
         warnings.push(format!("{moved}. Reading the whole table again"));
     } else {
         warnings.push(earlier(lake, table, &mut checkpoint, &moved).await?);
@@ -109,7 +106,6 @@ async fn earlier(
     });
     let Some((id, watermark)) = found else {
         checkpoint.watermark = None;
-        checkpoint.content = None;
         return Ok(format!(
             "{moved}. Reading the whole table again: versions that are on main are not repeated, and those that the \
              source has overwritten or deleted since are lost"
@@ -126,7 +122,6 @@ async fn earlier(
         said.push_str(&foreign_commits(&foreign, table, Some(id))?);
     }
     checkpoint.watermark = Some(watermark);
-    checkpoint.content = None;
     Ok(said)
 }
 
@@ -142,14 +137,46 @@ fn foreign_commits(foreign: &[ForeignCommit], table: &Table, since: Option<i64>)
         None => "delete those rows".to_owned(),
     };
     match table.on_foreign_commit {
-        OnForeignCommit::Warn => Ok(format!(
-            "{what}. Incremental reads do not compare these rows with the source; a full read (`change: {{ strategy: \
-             full }}`) replaces them. To undo the change, {undo}"
-        )),
+        OnForeignCommit::Warn => Ok(match table.kind {
+            TableKind::Mirror => format!(
+                "{what}. Incremental reads do not compare these rows with the source; a full read (`change: {{ \
+                 strategy: full }}`) replaces them. To undo the change, {undo}"
+            ),
+            TableKind::History => format!(
+                "{what}. A history keeps these rows, and its target gets them. To undo the change, {undo}"
+            ),
+        }),
         OnForeignCommit::Refuse => Err(refused(format!(
             "{what}. `on_foreign_commit: refuse` stops the run. To go on, {undo}, or set `on_foreign_commit: warn`"
         ))),
     }
+}
+
+/// The commits of other writers since this run began with snapshot `since`. Refuses what `on_foreign_commit` does not
+/// allow.
+pub(super) async fn wrote_meanwhile(
+    lake: &LakeTable,
+    table: &Table,
+    since: Option<i64>,
+) -> Result<Vec<ForeignCommit>> {
+    let (foreign, what) = match lake.standing(since).await? {
+        Standing::Kept { foreign } if foreign.is_empty() => return Ok(foreign),
+        Standing::Kept { foreign } => {
+            let what = format!("changed rows of it: {}", named(&foreign));
+            (foreign, what)
+        }
+        Standing::Gone | Standing::Unknown => {
+            (Vec::new(), "rolled it back or replaced it".to_owned())
+        }
+    };
+    if table.on_foreign_commit == OnForeignCommit::Refuse {
+        return Err(refused(format!(
+            "while this run was reading, another writer of lake table {} {what}. `on_foreign_commit: refuse` stops the \
+             run. Ranges that were read are kept. Undo the change, or set `on_foreign_commit: warn` to commit over it",
+            table.lake
+        )));
+    }
+    Ok(foreign)
 }
 
 /// The warning about commits of other writers that the run's own commit came after.

@@ -13,7 +13,7 @@ use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use arrow_cast::display::array_value_to_string;
 use contents::look_into;
 use futures::TryStreamExt;
-use icesync::change::{CHECKPOINT_VERSION, Checkpoint, RunId, Strategy};
+use icesync::change::{Checkpoint, RunId, Strategy};
 use icesync::lake::{CommitIntent, LakeTable, Warehouse, WriteMode, WriteOptions};
 use icesync::schema::{TableKind, TableName, mapping};
 use place::{Fixture, Place, copy, fixtures, kept};
@@ -124,16 +124,7 @@ async fn go_on(table: &mut LakeTable, ids: [i32; 2]) -> Result<(), String> {
     let intent = CommitIntent {
         run_id,
         base_checkpoint: base.map(|checkpoint| checkpoint.run_id),
-        checkpoint: Checkpoint {
-            version: CHECKPOINT_VERSION,
-            run_id,
-            strategy: Strategy::Full,
-            watermark: None,
-            content: None,
-            backfill: None,
-            snapshot_id: None,
-            committed_at: "2026-01-01T00:00:00Z".into(),
-        },
+        checkpoint: Checkpoint::reached(run_id, Strategy::Full, None),
         summary: BTreeMap::new(),
         loading: None,
         properties: BTreeMap::new(),

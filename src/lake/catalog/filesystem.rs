@@ -65,6 +65,7 @@ use iceberg::spec::{MetadataLog, TableMetadata};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use std::io::Write;
 use std::sync::Arc;
+use twox_hash::XxHash3_128;
 
 /// Characters of a directory name that need no encoding.
 const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'-').remove(b'.');
@@ -188,15 +189,28 @@ impl Filesystem {
             .map(|uri| (highest, uri)))
     }
 
-    async fn current(&self, location: &str, at_least: Option<u64>) -> Result<Option<Version>> {
+    async fn current(
+        &self,
+        location: &str,
+        known: Option<&Arc<Version>>,
+    ) -> Result<Option<Arc<Version>>> {
+        let at_least = known.map(|known| known.number);
         for _ in 0..LOADS_MAX {
             let Some((number, uri)) = self.newest(location, at_least).await? else {
                 return Ok(None);
             };
             // Not there any more: newer versions came, and this one was removed.
-            if let Some(version) = self.read(number, uri).await? {
-                return Ok(Some(version));
-            }
+            let Some(bytes) = self.store.read_if_exists(&uri).await? else {
+                continue;
+            };
+            // The bytes tell, not the name: a recreated table has the same names.
+            let is_same = |known: &&Arc<Version>| {
+                known.uri == uri && known.digest == XxHash3_128::oneshot(&bytes)
+            };
+            return match known.filter(is_same) {
+                Some(known) => Ok(Some(Arc::clone(known))),
+                None => parsed(number, uri, bytes).map(|version| Some(Arc::new(version))),
+            };
         }
         Err(not_found_in_time(location))
     }
@@ -222,7 +236,7 @@ impl Filesystem {
             Ending::Gzip | Ending::GzipLast => gzip(&json, &uri)?,
         };
         // Validate before publishing: once the metadata file exists, the commit cannot be undone.
-        let version = Version::parse(number, uri.clone(), bytes.len() as u64, &json)?;
+        let version = Version::parse(number, uri.clone(), &bytes, &json)?;
         understand(name, &version.metadata)?;
         if !self.put(&uri, &bytes).await? {
             return Ok(None);
@@ -298,8 +312,9 @@ impl Filesystem {
         let Some(base) = base else { return Ok(true) };
         let hint = self.hint(location).await.map_err(unknown)?;
         let hint = hint.and_then(std::result::Result::ok);
-        let base_size = self.store.size(&base.uri).await.map_err(unknown)?;
-        let base_is_there = base_size == Some(base.bytes);
+        let found = self.store.read_if_exists(&base.uri).await;
+        let found = found.map_err(unknown)?;
+        let base_is_there = found.is_some_and(|bytes| XxHash3_128::oneshot(&bytes) == base.digest);
         let next = ours.number + 1;
         match self.version(location, next).await.map_err(unknown)? {
             None if base_is_there && hint.is_none_or(|hint| hint <= ours.number) => {
@@ -336,19 +351,12 @@ impl Filesystem {
     /// One version; none when there is no such file.
     async fn version(&self, location: &str, number: u64) -> Result<Option<Version>> {
         match self.find(location, number).await? {
-            Some(uri) => self.read(number, uri).await,
+            Some(uri) => {
+                let bytes = self.store.read_if_exists(&uri).await?;
+                bytes.map(|bytes| parsed(number, uri, bytes)).transpose()
+            }
             None => Ok(None),
         }
-    }
-
-    /// The version in a metadata file; none when the file is gone.
-    async fn read(&self, number: u64, uri: String) -> Result<Option<Version>> {
-        let Some(bytes) = self.store.read_if_exists(&uri).await? else {
-            return Ok(None);
-        };
-        let size = bytes.len() as u64;
-        let json = metadata_json(&uri, bytes)?;
-        Version::parse(number, uri, size, &json).map(Some)
     }
 
     /// The highest version in the folder, whatever the hint says.
@@ -411,8 +419,12 @@ impl Catalog for Filesystem {
         format!("{}/{namespace}/{table}", self.store.root())
     }
 
-    async fn load(&self, table: &TableName, at_least: Option<u64>) -> Result<Option<Version>> {
-        self.current(&self.location_of(table), at_least).await
+    async fn load(
+        &self,
+        table: &TableName,
+        known: Option<&Arc<Version>>,
+    ) -> Result<Option<Arc<Version>>> {
+        self.current(&self.location_of(table), known).await
     }
 
     async fn create(&self, table: &TableName, metadata: &TableMetadata) -> Result<Version> {
@@ -463,6 +475,12 @@ impl Catalog for Filesystem {
         let location = self.location_of(table);
         self.hint_forward(&location, version.number).await
     }
+}
+
+/// The version in a metadata file.
+fn parsed(number: u64, uri: String, bytes: Bytes) -> Result<Version> {
+    let json = metadata_json(&uri, bytes.clone())?;
+    Version::parse(number, uri, &bytes, &json)
 }
 
 /// A directory name that holds any table name and never is `.`, `..` or hidden.

@@ -21,6 +21,8 @@ pub(in crate::lake) const ENABLED: &str = "write.metadata.delete-after-commit.en
 pub(in crate::lake) const KEPT: &str = "write.metadata.previous-versions-max";
 /// Files removed after one commit at most.
 const FILES_MAX: usize = 1_000;
+/// Commits from one listing of the folder to the next.
+const COMMITS_A_LISTING: u64 = 64;
 
 /// Removes the files of versions older than every one that the log of `metadata` names. Call it when the hint names
 /// this version or a later one.
@@ -50,14 +52,16 @@ pub(in crate::lake) async fn remove_previous(
     let Some(newest_old) = oldest.checked_sub(1) else {
         return Ok(());
     };
-    let mut found = false;
-    for ending in ENDINGS {
-        found = found
-            || store
-                .exists(&format!("{folder}/v{newest_old}{ending}"))
-                .await?;
-    }
-    if !found {
+    let Some(newest) = find(store, &folder, newest_old).await? else {
+        return Ok(());
+    };
+    // After most commits the one before is gone, and this is the only one. It need not be where another engine removes
+    // files too, so that the folder is listed now and then.
+    let before = newest_old.saturating_sub(1);
+    let lists = newest_old % COMMITS_A_LISTING == 0;
+    if !lists && find(store, &folder, before).await?.is_none() {
+        store.remove(&newest).await?;
+        failpoint::reach(FAIL_AFTER_OLD_METADATA);
         return Ok(());
     }
     let names = store.list(&folder, false).await?;
@@ -74,6 +78,17 @@ pub(in crate::lake) async fn remove_previous(
 }
 
 const ENDINGS: [&str; 3] = [".metadata.json", ".gz.metadata.json", ".metadata.json.gz"];
+
+/// The file of a version, if it is there.
+async fn find(store: &Store, folder: &str, version: u64) -> Result<Option<String>> {
+    for ending in ENDINGS {
+        let uri = format!("{folder}/v{version}{ending}");
+        if store.exists(&uri).await? {
+            return Ok(Some(uri));
+        }
+    }
+    Ok(None)
+}
 
 /// The version that a file name stands for.
 fn version_of(name: &str) -> Option<u64> {

@@ -1,6 +1,6 @@
 //! A write that is complete on disk and visible to nobody: which files it adds to a table and which leave it.
 
-use crate::change::{Content, WriteCounts};
+use crate::change::WriteCounts;
 use crate::lake::commit::deletes::{plan_deletes, write_deletes};
 use crate::lake::commit::plan::Plan;
 use crate::lake::commit::written::Written;
@@ -44,11 +44,6 @@ impl PreparedCommit {
         self.written.stats
     }
 
-    /// Row count and order-independent hash of the rows written, when asked for in the options.
-    pub fn content(&self) -> Option<Content> {
-        self.written.content
-    }
-
     /// Whether committing would change no row.
     pub fn is_empty(&self) -> bool {
         self.plan.is_empty()
@@ -65,6 +60,13 @@ impl PreparedCommit {
         for uri in self.files() {
             table.store.discard(uri).await;
         }
+    }
+
+    /// Files of this run whose rows this run has replaced, every one: the commit does not name them.
+    pub(in crate::lake) fn dead_files(&self) -> impl Iterator<Item = &str> {
+        let own = self.written.own.iter();
+        let dead = own.filter(|own| own.dead.len() >= own.file.record_count());
+        dead.map(|own| own.file.file_path())
     }
 
     /// Writes the delete files and decides what leaves the table. Everything is durable when it returns; after an

@@ -22,7 +22,10 @@ impl LakeTable {
         self.apply(Some(base), Some(checkpoint.run_id), move |table| {
             let mut properties = properties.clone();
             let mut checkpoint = checkpoint.clone();
-            checkpoint.snapshot_id = checkpoint.snapshot_id.or(table.current_snapshot_id());
+            // A ledger says nothing of the rows that are there: another writer may have added them meanwhile.
+            if checkpoint.backfill.is_none() {
+                checkpoint.snapshot_id = checkpoint.snapshot_id.or(table.current_snapshot_id());
+            }
             let text = checkpoint_text(&table.name, &checkpoint)?;
             properties.insert(CHECKPOINT_PROPERTY.to_owned(), text);
             Ok(Change::properties(properties))

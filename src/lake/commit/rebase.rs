@@ -11,6 +11,7 @@ use crate::lake::read::deletes::{DeleteIndex, Positions};
 use crate::lake::read::entries::Described;
 use crate::lake::read::manifests::{Files, LiveFile};
 use crate::lake::table::LakeTable;
+use crate::lake::write::context::KEY_BYTES_MAX;
 use crate::lake::write::options::WriteMode;
 use futures::TryStreamExt;
 use iceberg::spec::DataFile;
@@ -157,7 +158,7 @@ impl Again<'_> {
                 keys.insert(key.as_ref(), KeyState::Row(0));
             }
             count += batch.num_rows() as u64;
-            if keys.len() >= most {
+            if keys.len() >= most || keys.bytes() >= KEY_BYTES_MAX {
                 self.of_keys(std::mem::take(&mut keys), count).await?;
                 count = 0;
             }
@@ -168,7 +169,7 @@ impl Again<'_> {
     /// Deletes every live row of the keys, which so many rows had.
     ///
     /// A whole read keeps the row that is the same, and deletes the others of its key. Once all of them have moved,
-    /// the key does not tell them apart: there are more rows than were to be deleted, and the write starts over.
+    /// the key does not tell them apart: there are not as many rows as were to be deleted, and the write starts over.
     async fn of_keys(&mut self, mut keys: KeySet, rows: u64) -> Result<()> {
         if keys.is_empty() {
             return Ok(());
@@ -193,7 +194,7 @@ impl Again<'_> {
             }
         }
         written.stats.add(search.stats);
-        if self.lost && written.options.mode == WriteMode::Refresh && moved > rows {
+        if self.lost && written.options.mode == WriteMode::Refresh && moved != rows {
             return Err(LakeError::RowsMoved {
                 table: table.name.clone(),
             });

@@ -1,6 +1,6 @@
 //! What a write hands to its commit: complete, durable data files and the rows of the base that they replace.
 
-use crate::change::{Content, WriteCounts};
+use crate::change::WriteCounts;
 use crate::lake::commit::base::Base;
 use crate::lake::keys::lookup::LookupStats;
 use crate::lake::read::deletes::{Positions, PositionsByPath};
@@ -25,8 +25,6 @@ pub(in crate::lake) struct Written {
     pub(in crate::lake) replaced: PositionsByPath,
     pub(in crate::lake) counts: WriteCounts,
     pub(in crate::lake) stats: LookupStats,
-    /// When the options ask for it.
-    pub(in crate::lake) content: Option<Content>,
     /// The last `_seq` given.
     pub(in crate::lake) seq_high: i64,
 }

@@ -64,6 +64,9 @@ pub struct ExpireOptions {
     pub snapshots_max: usize,
     /// Snapshots older than this are expired.
     pub age: Duration,
+    /// Snapshots that the current one does not follow from (rolled back, staged, left by an outage of a target) are
+    /// expired when they are older than this.
+    pub age_beside: Duration,
     /// With fewer than this many to expire, none is. Expiring many at a time costs one commit.
     pub at_least: usize,
     /// Says what would be done; writes nothing.
@@ -172,8 +175,12 @@ impl LakeTable {
         let Some(current) = self.current_snapshot_id() else {
             return Ok(BTreeSet::new());
         };
-        let age = i64::try_from(options.age.as_millis()).unwrap_or(i64::MAX);
-        let oldest = chrono::Utc::now().timestamp_millis().saturating_sub(age);
+        let now = chrono::Utc::now().timestamp_millis();
+        let oldest = |age: Duration| {
+            let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+            now.saturating_sub(age)
+        };
+        let (oldest, oldest_beside) = (oldest(options.age), oldest(options.age_beside));
         let young = |snapshot: &SnapshotRef| snapshot.timestamp_ms() >= oldest;
         let references = self.references()?;
         let mut kept: HashSet<i64> = HashSet::from([current]);
@@ -200,12 +207,12 @@ impl LakeTable {
             kept.extend(line[..=last].iter().map(|at| at.snapshot_id()));
         }
         kept.extend(compared);
-        // A snapshot beside the line (rolled back, staged) has its time like the others.
         let line: HashSet<i64> = line.iter().map(|at| at.snapshot_id()).collect();
         let beside = metadata
             .snapshots()
             .filter(|at| !line.contains(&at.snapshot_id()));
-        kept.extend(beside.filter(|at| young(at)).map(|at| at.snapshot_id()));
+        let beside = beside.filter(|at| at.timestamp_ms() >= oldest_beside);
+        kept.extend(beside.map(|at| at.snapshot_id()));
         let ids = metadata.snapshots().map(|at| at.snapshot_id());
         Ok(ids.filter(|id| !kept.contains(id)).collect())
     }

@@ -39,6 +39,7 @@ use crate::lake::read::datafile::{OpenFile, Wanted};
 use crate::lake::read::deletes::{self, DeleteIndex, Positions};
 use crate::lake::read::manifests::{Files, LiveFile};
 use crate::lake::table::{LakeTable, RUN_PROPERTY};
+use crate::lake::write::context::KEY_BYTES_MAX;
 use crate::lake::write::options::Compression;
 use futures::TryStreamExt;
 use iceberg::spec::{DataFile, Operation, Snapshot, Summary};
@@ -176,17 +177,19 @@ impl LakeTable {
         if rows > KEYS_MAX || self.shape.schema.key.is_empty() {
             return Ok(None);
         }
-        let found = self.find(&lost, outputs).await?;
+        let Some(found) = self.find(&lost, outputs).await? else {
+            return Ok(None);
+        };
         let all: u64 = found.iter().map(|(_, rows)| rows.len()).sum();
         Ok((all == rows).then_some(found))
     }
 
-    /// The rows of the new files that have the keys of rows of old ones.
+    /// The rows of the new files that have the keys of rows of old ones; none when the keys take too much memory.
     async fn find(
         &self,
         lost: &[(Arc<LiveFile>, Positions)],
         outputs: &[DataFile],
-    ) -> Result<Vec<(String, Positions)>> {
+    ) -> Result<Option<Vec<(String, Positions)>>> {
         let encoder = KeyEncoder::new(&self.shape)?;
         let mut keys = KeySet::default();
         for (live, rows) in lost {
@@ -195,6 +198,9 @@ impl LakeTable {
             while let Some((batch, _)) = batches.try_next().await? {
                 for key in encoder.encode(batch.columns())?.iter() {
                     keys.insert(key.as_ref(), KeyState::Row(0));
+                }
+                if keys.bytes() >= KEY_BYTES_MAX {
+                    return Ok(None);
                 }
             }
         }
@@ -211,7 +217,7 @@ impl LakeTable {
                 found.push((output.file_path().to_owned(), rows));
             }
         }
-        Ok(found)
+        Ok(Some(found))
     }
 
     /// The old files, and the delete files that then refer to no file of the table.
@@ -224,6 +230,13 @@ impl LakeTable {
         });
         let own: Vec<String> = own.collect();
         let live = now.by_path();
+        // Another engine may have rewritten a data file and left its delete files.
+        for delete in &now.deletes {
+            let target = delete.file.target();
+            if target.is_some_and(|target| !live.contains_key(&**target)) {
+                gone.insert(delete.file.file_path().to_owned());
+            }
+        }
         for delete in now.deletes_of_many() {
             let targets = deletes::targets(&self.store, &delete.file).await?;
             if !targets

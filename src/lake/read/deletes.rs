@@ -10,19 +10,21 @@ use crate::lake::store::Store;
 use crate::lake::write::options::Compression;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
-use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use futures::{StreamExt, TryStreamExt, stream};
 use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, DataFileFormat, Datum};
+use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
-use parquet::arrow::{ArrowWriter, PARQUET_FIELD_ID_META_KEY};
+use parquet::arrow::{ArrowWriter, PARQUET_FIELD_ID_META_KEY, ProjectionMask};
 use parquet::basic::{Compression as ParquetCompression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 use roaring::RoaringTreemap;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use tokio::sync::mpsc;
 
 /// Positions of one data file, ascending.
 pub(in crate::lake) type Positions = RoaringTreemap;
@@ -95,6 +97,8 @@ impl DeleteIndex {
                 positions |= deleted;
             }
         }
+        // Positions beyond the end of the file are no rows, and must not be counted as such.
+        positions.remove_range(data.file.record_count()..);
         Ok(positions)
     }
 
@@ -129,45 +133,71 @@ async fn content(store: &Store, delete: &StoredFile) -> Result<Arc<Content>> {
     Ok(content)
 }
 
-/// Reads a delete file: positions by data file.
-async fn read(store: &Store, delete: &StoredFile) -> Result<HashMap<String, Positions>> {
+/// Reads a delete file: positions by data file. Where the manifest names the one data file that it refers to, its
+/// paths are not read.
+async fn read(store: &Store, delete: &StoredFile) -> Result<Content> {
     let path = delete.file_path();
     let failed = || LakeError::parquet("read", path);
     let reader = store.parquet(path, delete.file_size_in_bytes())?;
-    let builder = ParquetRecordBatchStreamBuilder::new(reader)
+    let mut builder = ParquetRecordBatchStreamBuilder::new_with_options(reader, plain())
         .await
-        .map_err(failed())?;
+        .map_err(failed())?
+        .with_batch_size(BATCH_ROWS);
+    if delete.target().is_some() {
+        let only = ProjectionMask::columns(builder.parquet_schema(), ["pos"]);
+        builder = builder.with_projection(only);
+    }
     let mut batches = builder.build().map_err(failed())?;
-    let mut positions: HashMap<String, Positions> = HashMap::new();
+    let mut positions = Content::new();
     while let Some(batch) = batches.try_next().await.map_err(failed())? {
-        let columns = (
-            batch.column_by_name("file_path"),
-            batch.column_by_name("pos"),
-        );
-        let (Some(paths), Some(rows)) = (
-            columns.0.and_then(|column| column.as_string_opt::<i32>()),
-            columns
-                .1
-                .and_then(|column| column.as_primitive_opt::<Int64Type>()),
-        ) else {
-            return Err(failed()(parquet::errors::ParquetError::General(
-                "no columns file_path and pos: not a position delete file".to_owned(),
-            )));
+        let rows = batch.column_by_name("pos");
+        let rows = rows.and_then(|column| column.as_primitive_opt::<Int64Type>());
+        let Some(rows) = rows.map(|rows| rows.values().as_ref()) else {
+            return Err(failed()(not_deletes()));
         };
-        for (path, row) in paths.iter().zip(rows.values()) {
-            let Some(path) = path else { continue };
-            let row = u64::try_from(*row).unwrap_or(u64::MAX);
-            match positions.get_mut(path) {
-                Some(found) => {
-                    found.insert(row);
-                }
-                None => {
-                    positions.insert(path.to_owned(), Positions::from_iter([row]));
-                }
+        if let Some(path) = delete.target() {
+            add(&mut positions, path, rows);
+            continue;
+        }
+        let paths = batch.column_by_name("file_path");
+        let Some(paths) = paths.and_then(|column| column.as_string_opt::<i32>()) else {
+            return Err(failed()(not_deletes()));
+        };
+        let mut start = 0;
+        while start < rows.len() {
+            let path = paths.is_valid(start).then(|| paths.value(start));
+            let same = |&at: &usize| paths.is_valid(at).then(|| paths.value(at)) == path;
+            let end = start + (start..rows.len()).take_while(same).count();
+            if let Some(path) = path {
+                add(&mut positions, path, &rows[start..end]);
             }
+            start = end;
         }
     }
     Ok(positions)
+}
+
+fn not_deletes() -> parquet::errors::ParquetError {
+    let message = "no columns file_path and pos: not a position delete file";
+    parquet::errors::ParquetError::General(message.to_owned())
+}
+
+/// Adds positions of one data file, which mostly ascend.
+fn add(positions: &mut Content, path: &str, rows: &[i64]) {
+    let rows = rows
+        .iter()
+        .map(|&row| u64::try_from(row).unwrap_or(u64::MAX));
+    let found = match positions.get_mut(path) {
+        Some(found) => found,
+        None => positions.entry(path.to_owned()).or_default(),
+    };
+    let first = rows.clone().next();
+    if first > found.max() && rows.clone().is_sorted_by(|a, b| a < b) {
+        // Ascending and beyond what is there: nothing is refused.
+        let _ = found.append(rows);
+    } else {
+        found.extend(rows);
+    }
 }
 
 fn schema() -> SchemaRef {
@@ -200,7 +230,7 @@ pub(in crate::lake) async fn write(
     })?
 }
 
-/// Rows encoded at a time.
+/// Rows encoded or decoded at a time.
 const BATCH_ROWS: usize = 64 * 1024;
 
 fn properties(compression: Compression) -> WriterProperties {
@@ -300,45 +330,67 @@ pub(in crate::lake) async fn copy(
 ) -> Result<u64> {
     let failed = || LakeError::parquet("read", &from);
     let reader = store.parquet(&from, bytes)?;
-    let builder = ParquetRecordBatchStreamBuilder::new(reader)
+    let builder = ParquetRecordBatchStreamBuilder::new_with_options(reader, plain())
         .await
-        .map_err(failed())?;
+        .map_err(failed())?
+        .with_batch_size(BATCH_ROWS);
     let mut batches = builder.build().map_err(failed())?;
-    let mut renamed = Vec::new();
-    while let Some(batch) = batches.try_next().await.map_err(failed())? {
+    let (sender, receiver) = mpsc::channel(1);
+    let store = store.clone();
+    let thread = tokio::task::spawn_blocking(move || write_batches(&store, &to, receiver));
+    let mut sent = true;
+    while sent && let Some(batch) = batches.try_next().await.map_err(failed())? {
         let paths = batch.column_by_name("file_path");
         let paths = paths.and_then(|column| column.as_string_opt::<i32>());
         let (Some(paths), Some(rows)) = (paths, batch.column_by_name("pos")) else {
-            return Err(failed()(parquet::errors::ParquetError::General(
-                "no columns file_path and pos: not a position delete file".to_owned(),
-            )));
+            return Err(failed()(not_deletes()));
         };
         let paths: StringArray = paths.iter().map(|path| path.map(&rename)).collect();
         let batch = RecordBatch::try_new(schema(), vec![Arc::new(paths), rows.clone()])
             .map_err(LakeError::arrow("position deletes"))?;
-        renamed.push(batch);
+        // The writer has failed, and says why.
+        sent = sender.send(batch).await.is_ok();
     }
-    let store = store.clone();
-    let thread = tokio::task::spawn_blocking(move || {
-        let failed = || LakeError::parquet("write", &to);
-        let properties = properties(Compression::Zstd(1));
-        let options = ArrowWriterOptions::new()
-            .with_properties(properties)
-            .with_skip_arrow_metadata(true);
-        let mut sink = store.sink(&to)?;
-        let mut writer =
-            ArrowWriter::try_new_with_options(&mut sink, schema(), options).map_err(failed())?;
-        for batch in &renamed {
-            writer.write(batch).map_err(failed())?;
-        }
-        writer.finish().map_err(failed())?;
-        let size = writer.bytes_written() as u64;
-        drop(writer);
-        sink.finish()
-            .map_err(|error| LakeError::io("write", &to, error))?;
-        Ok(size)
-    });
+    // Only now: a writer whose sender is dropped after a failure must not take the file for complete.
+    if sent {
+        let _ = sender.send(RecordBatch::new_empty(schema())).await;
+    }
+    drop(sender);
     thread.await.map_err(|_| LakeError::Thread {
         action: "writes position deletes",
     })?
+}
+
+/// Writes batches until an empty one, which ends the file; without it the sender has failed and no file is left.
+fn write_batches(store: &Store, to: &str, mut batches: mpsc::Receiver<RecordBatch>) -> Result<u64> {
+    let failed = || LakeError::parquet("write", to);
+    let properties = properties(Compression::Zstd(1));
+    let options = ArrowWriterOptions::new()
+        .with_properties(properties)
+        .with_skip_arrow_metadata(true);
+    let mut sink = store.sink(to)?;
+    let mut writer =
+        ArrowWriter::try_new_with_options(&mut sink, schema(), options).map_err(failed())?;
+    loop {
+        match batches.blocking_recv() {
+            Some(batch) if batch.num_rows() == 0 => break,
+            Some(batch) => writer.write(&batch).map_err(failed())?,
+            None => {
+                return Err(LakeError::Thread {
+                    action: "reads position deletes",
+                });
+            }
+        }
+    }
+    writer.finish().map_err(failed())?;
+    let size = writer.bytes_written() as u64;
+    drop(writer);
+    sink.finish()
+        .map_err(|error| LakeError::io("write", to, error))?;
+    Ok(size)
+}
+
+/// The types of the file, whatever a writer says of Arrow types beside them.
+fn plain() -> ArrowReaderOptions {
+    ArrowReaderOptions::new().with_skip_arrow_metadata(true)
 }

@@ -212,6 +212,9 @@ struct KeySlices<'a> {
     nulls: Option<u64>,
 }
 
+/// Rows of a file at most. Positions of rows are kept in bitmaps, which a wrong count must not let grow without bound.
+const ROWS_MAX: u64 = 1 << 32;
+
 impl FileRecord<'_> {
     pub(in crate::lake) fn stored(&self) -> Result<StoredFile> {
         let content = match self.content {
@@ -436,7 +439,15 @@ impl<'a> ManifestReader<'a> {
                     input.skip(ty)?;
                     file.partition = input.since(start);
                 }
-                FileField::Rows => file.rows = count(optional_long(input, ty)?)?,
+                FileField::Rows => {
+                    file.rows = count(optional_long(input, ty)?)?;
+                    if file.rows > ROWS_MAX {
+                        return Err(format!(
+                            "an entry says that its file has {} rows",
+                            file.rows
+                        ));
+                    }
+                }
                 FileField::Bytes => file.bytes = count(optional_long(input, ty)?)?,
                 FileField::Referenced => {
                     file.referenced = match input.variant(ty)? {

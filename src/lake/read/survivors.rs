@@ -14,6 +14,7 @@ use crate::lake::read::deletes::Positions;
 use crate::lake::read::delta::{Basis, Segment};
 use crate::lake::read::manifests::LiveFile;
 use crate::lake::table::{LakeTable, RUN_PROPERTY};
+use crate::lake::write::context::KEY_BYTES_MAX;
 use futures::TryStreamExt;
 use iceberg::spec::Operation;
 use std::collections::BTreeMap;
@@ -50,6 +51,7 @@ impl LakeTable {
         loop {
             let mut keys = KeySet::default();
             while keys.len() < KEYS_MAX
+                && keys.bytes() < KEY_BYTES_MAX
                 && let Some(batch) = deletes.try_next().await?
             {
                 for key in encoder.encode(batch.columns())?.iter() {

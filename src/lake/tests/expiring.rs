@@ -8,16 +8,17 @@ use std::time::Duration;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-fn newest(snapshots_max: usize) -> ExpireOptions {
+pub(super) fn newest(snapshots_max: usize) -> ExpireOptions {
     ExpireOptions {
         snapshots_max,
         age: DAY,
+        age_beside: DAY,
         at_least: 1,
         dry_run: false,
     }
 }
 
-fn at_once() -> OrphanOptions {
+pub(super) fn at_once() -> OrphanOptions {
     OrphanOptions {
         age: Duration::ZERO,
         dry_run: false,
@@ -101,6 +102,7 @@ async fn expiry_keeps_what_is_named_and_removes_the_files_of_the_rest() {
     // By age everything goes but the tag's and the current one.
     let old = ExpireOptions {
         age: Duration::ZERO,
+        age_beside: Duration::ZERO,
         ..newest(100)
     };
     tokio::time::sleep(Duration::from_millis(20)).await;

@@ -95,6 +95,7 @@ fn newest(snapshots_max: usize) -> ExpireOptions {
     ExpireOptions {
         snapshots_max,
         age: Duration::MAX,
+        age_beside: Duration::MAX,
         at_least: 1,
         dry_run: false,
     }
@@ -439,6 +440,7 @@ async fn a_branch_keeps_the_snapshots_that_it_asks_for() {
     // The run's own settings keep the current one only.
     let options = ExpireOptions {
         age: Duration::ZERO,
+        age_beside: Duration::ZERO,
         ..newest(1)
     };
     // Young snapshots of a branch stay for the five days of the specification.

@@ -100,8 +100,6 @@ pub struct WriteOptions {
     /// Of a history: rows with one key in the lake have one key in the source. Where its fidelity cuts the key
     /// off, rows are compared whole, as without a key.
     pub compares_keys: bool,
-    /// Whether to compute [`content`](crate::lake::PreparedCommit::content).
-    pub content: bool,
     /// Whether the commit fails when another writer changed rows since the write began.
     pub refuse_foreign: bool,
 }
@@ -136,7 +134,6 @@ impl WriteOptions {
             }),
             distinct_keys: false,
             compares_keys: true,
-            content: mode == WriteMode::ReplaceAll,
             refuse_foreign: false,
         }
     }

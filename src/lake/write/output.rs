@@ -8,7 +8,6 @@
 use crate::lake::commit::written::Written;
 use crate::lake::error::Result;
 use crate::lake::write::columns::Columns;
-use crate::lake::write::content::ContentHash;
 use crate::lake::write::context::Context;
 use crate::lake::write::keyed::Keyed;
 use crate::lake::write::options::{Op, WriteMode};
@@ -21,20 +20,15 @@ pub(in crate::lake) struct Output {
     pub(in crate::lake) files: OwnFiles,
     pub(in crate::lake) replaced: Replaced,
     columns: Columns,
-    content: Option<ContentHash>,
 }
 
 impl Output {
-    pub(in crate::lake) fn new(context: &Context) -> Result<Self> {
-        Ok(Self {
+    pub(in crate::lake) fn new(context: &Context) -> Self {
+        Self {
             files: OwnFiles::default(),
             replaced: Replaced::default(),
             columns: Columns::new(context),
-            content: match context.options.content {
-                true => Some(ContentHash::new(context)?),
-                false => None,
-            },
-        })
+        }
     }
 
     /// Writes rows as they come. They have their keys if the write tracks keys.
@@ -45,9 +39,6 @@ impl Output {
         op: Op,
     ) -> Result<()> {
         let Keyed { batch, keys } = rows;
-        if let Some(content) = &mut self.content {
-            content.add(&batch)?;
-        }
         let keys = keys.filter(|_| context.tracked);
         let (options, mut start) = (&context.options, 0);
         while start < batch.num_rows() {
@@ -124,7 +115,6 @@ impl Output {
             replaced,
             counts,
             stats,
-            content: self.content.as_ref().map(ContentHash::content),
             seq_high: self.columns.seq_high(),
         }
     }

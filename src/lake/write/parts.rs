@@ -32,7 +32,7 @@
 //! every file has its recorded size, and the commit looks again right before it publishes
 //! ([`LakeError::FileVanished`]); the retry then reads that range again.
 
-use crate::change::{Checkpoint, Content, RunId, WriteCounts};
+use crate::change::{Checkpoint, RunId, WriteCounts};
 use crate::lake::commit::Committed;
 use crate::lake::commit::base::Base;
 use crate::lake::commit::prepared::PreparedCommit;
@@ -52,7 +52,6 @@ use std::sync::Arc;
 pub struct Part {
     own: Vec<OwnFile>,
     counts: WriteCounts,
-    content: Option<Content>,
     /// Of a whole read that was compared: rows of the base that are replaced, and those that were met again.
     replaced: PositionsByPath,
     seen: PositionsByPath,
@@ -76,7 +75,6 @@ impl Part {
         Self {
             own: written.own,
             counts: written.counts,
-            content: written.content,
             replaced: written.replaced,
             seen,
         }
@@ -131,7 +129,6 @@ impl LakeTable {
         let mut whole = Part {
             own: Vec::new(),
             counts: WriteCounts::default(),
-            content: options.content.then_some(Content { rows: 0, hash: 0 }),
             replaced: PositionsByPath::new(),
             seen: PositionsByPath::new(),
         };
@@ -143,10 +140,6 @@ impl LakeTable {
             whole.counts.unchanged += part.counts.unchanged;
             join(&mut whole.replaced, part.replaced);
             join(&mut whole.seen, part.seen);
-            if let (Some(sum), Some(content)) = (&mut whole.content, part.content) {
-                sum.rows += content.rows;
-                sum.hash = sum.hash.wrapping_add(content.hash);
-            }
         }
         whole.counts.inserted += parked.iter().map(Parked::rows).sum::<u64>();
         let base = Arc::new(Base::of(self));
@@ -165,7 +158,6 @@ impl LakeTable {
             replaced,
             counts: whole.counts,
             stats: LookupStats::default(),
-            content: whole.content,
             seq_high: self.seq_high(),
         };
         let parked = parked.into_iter().flat_map(|part| part.files).collect();

@@ -404,14 +404,14 @@ fn collations_change_text_keys_only() {
 #[test]
 fn another_object_is_matched_by_name_and_asks_where_nobody_can_tell() {
     let before = of(&[(1, "id"), (2, "a"), (3, "b")]);
-    let made_anew = |columns: &[(i32, &str)]| {
+    let recreated = |columns: &[(i32, &str)]| {
         let mut table = of(columns);
         table.object = object(8);
         table
     };
     // The ids are others, the names the same, in another order and case.
-    let now = made_anew(&[(1, "id"), (2, "B"), (3, "a")]);
-    assert!(before.was_made_anew(&now));
+    let now = recreated(&[(1, "id"), (2, "B"), (3, "a")]);
+    assert!(before.was_recreated(&now));
     let drift = followed(&before, &now);
     assert_eq!(drift.was, [Some(0), Some(2), Some(1)]);
     assert_eq!(told(&drift), [("B", ChangeKind::Renamed)]);
@@ -421,7 +421,7 @@ fn another_object_is_matched_by_name_and_asks_where_nobody_can_tell() {
     elsewhere.object.as_mut().unwrap().created = "2026-02-01T00:00:00".into();
     assert_eq!(followed(&before, &elsewhere).was, drift.was);
 
-    let now = made_anew(&[(1, "id"), (2, "c"), (3, "b")]);
+    let now = recreated(&[(1, "id"), (2, "c"), (3, "b")]);
     let refusal = compared(&before, &now).unwrap_err();
     assert_eq!(
         refusal,
@@ -455,7 +455,7 @@ fn another_object_is_matched_by_name_and_asks_where_nobody_can_tell() {
     assert_eq!(answered(&drift.recorded, &now, &drops).unwrap(), None);
 
     // One that vanished, and another whose type could not carry it on: no doubt.
-    let mut now = made_anew(&[(1, "id"), (3, "b")]);
+    let mut now = recreated(&[(1, "id"), (3, "b")]);
     now.schema.columns.push(column(4, "c", nvarchar(5)));
     let drift = followed(&before, &now);
     assert_eq!(
@@ -472,5 +472,5 @@ fn what_is_recorded_reads_back_and_older_records_too() {
     let plain = serde_json::to_string(&recorded.schema).unwrap();
     let old: Recorded = serde_json::from_str(&plain).unwrap();
     assert_eq!(old, Recorded::new(recorded.schema.clone(), None));
-    assert!(!old.was_made_anew(&recorded));
+    assert!(!old.was_recreated(&recorded));
 }
