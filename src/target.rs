@@ -28,8 +28,8 @@
 //! What kind of load is right for a target is decided in `sync/load/kind.rs`.
 //!
 //! Staged text is in the target column's collation, so keys are equal exactly when the target says so; two staged
-//! rows with one key stop the load before anything is written, naming the key. So do two rows of the target with the key
-//! of one staged row, which are looked for where no unique index rules them out. Of several segments the last one
+//! rows with one key stop the load before anything is written, naming the key. So do two rows of the target with the
+//! key of one staged row, which are looked for where no unique index rules them out. Of several segments the last one
 //! counts for each key; within a segment a row that is there wins over one that is gone, because a row that moved
 //! between files is both. A row is updated when any value differs in type, length or bytes, not merely when its
 //! collation or EXCEPT says so: a name that changed from `ab` to `AB` is a change. What a target column could not

@@ -523,8 +523,8 @@ fn found_otherwise(table: &Table, found: Found, before: Option<&LoadState>) -> O
 with the whole snapshot"
         )),
         Found::Recreated => Some(format!(
-            "target {target} was recreated after snapshot {number} was loaded into it. The whole snapshot is loaded and \
-compared with the rows that it has"
+            "target {target} was recreated after snapshot {number} was loaded into it. The whole snapshot is loaded \
+and compared with the rows that it has"
         )),
     }
 }

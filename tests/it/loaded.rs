@@ -210,7 +210,9 @@ async fn a_loaded_snapshot_that_is_gone_is_named_with_its_remedy() {
     update(&mut world, "second", 20).await;
     world.run(&["--json", "extract"]).json();
     world
-        .target("INSERT dbo.orders (id, name) VALUES (1000, N'gone'), (1001, N'gone')")
+        .target(
+            "INSERT dbo.orders (id, name, rv) VALUES (1000, N'gone', 0x00), (1001, N'gone', 0x00)",
+        )
         .await;
     publish(&world, |metadata| {
         let refs = metadata["refs"].as_object_mut().expect("references");

@@ -488,7 +488,8 @@ INSERT dbo.items (name) VALUES (N'one'), (N'two')",
     .await;
     world.config("  - source: dbo.items\n");
     world
-        .target("CREATE TABLE dbo.items (id int IDENTITY NOT NULL PRIMARY KEY, name nvarchar(20) NULL, rv binary(8) NULL)")
+        .target("CREATE TABLE dbo.items (id int IDENTITY NOT NULL PRIMARY KEY, name nvarchar(20) NULL, rv binary(8) \
+            NULL)")
         .await;
     let connection = loader(&mut world).await;
     world.run(&["--json", "extract"]).json();

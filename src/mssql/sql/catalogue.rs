@@ -231,63 +231,7 @@ impl Examples {
     }
 
     fn loads(&mut self, shape: &str, table: &TableSchema, staging: &StagingTable) {
-        let plan = merge_plan(table, staging);
-        let append = MergePlan {
-            mode: MergeMode::Append,
-            ..plan.clone()
-        };
-        let fill = MergePlan {
-            held: Held::None,
-            ..append.clone()
-        };
-        let replace_all = MergePlan {
-            mode: MergeMode::Replace,
-            key: Vec::new(),
-            ..plan.clone()
-        };
-        let mut variants = vec![
-            ("append".to_owned(), append),
-            ("append_first".to_owned(), fill),
-            ("replace_all".to_owned(), replace_all),
-        ];
-        for (statement, name) in [
-            (UpsertStatement::Merge, "merge"),
-            (UpsertStatement::UpdateInsert, "update"),
-        ] {
-            let upsert = MergePlan {
-                statement,
-                ..plan.clone()
-            };
-            let net = MergePlan {
-                has_deletes: true,
-                segments: 3,
-                ..upsert.clone()
-            };
-            let replace = MergePlan {
-                mode: MergeMode::Replace,
-                has_unique_key: false,
-                ..upsert.clone()
-            };
-            let first = MergePlan {
-                held: Held::PerhapsNone,
-                whole: true,
-                ..net.clone()
-            };
-            let no_index = MergePlan {
-                has_unique_key: false,
-                ..net.clone()
-            };
-            for (suffix, plan) in [
-                ("", upsert),
-                ("_deletes", net),
-                ("_replace", replace),
-                ("_first", first),
-                ("_no_index", no_index),
-            ] {
-                variants.push((format!("{name}{suffix}"), plan));
-            }
-        }
-        for (name, plan) in variants {
+        for (name, plan) in load_variants(table, staging) {
             let old = (plan.held == Held::Rows).then_some(8_070_450_532_247_928_832);
             self.add(
                 "apply",
@@ -445,4 +389,65 @@ fn state_change(table: &TableSchema, old_snapshot: Option<i64>) -> StateChange {
             created: "2024-05-01T10:00:00.123".into(),
         }),
     }
+}
+
+/// Every kind of load, by name.
+fn load_variants(table: &TableSchema, staging: &StagingTable) -> Vec<(String, MergePlan)> {
+    let plan = merge_plan(table, staging);
+    let append = MergePlan {
+        mode: MergeMode::Append,
+        ..plan.clone()
+    };
+    let fill = MergePlan {
+        held: Held::None,
+        ..append.clone()
+    };
+    let replace_all = MergePlan {
+        mode: MergeMode::Replace,
+        key: Vec::new(),
+        ..plan.clone()
+    };
+    let mut variants = vec![
+        ("append".to_owned(), append),
+        ("append_first".to_owned(), fill),
+        ("replace_all".to_owned(), replace_all),
+    ];
+    for (statement, name) in [
+        (UpsertStatement::Merge, "merge"),
+        (UpsertStatement::UpdateInsert, "update"),
+    ] {
+        let upsert = MergePlan {
+            statement,
+            ..plan.clone()
+        };
+        let net = MergePlan {
+            has_deletes: true,
+            segments: 3,
+            ..upsert.clone()
+        };
+        let replace = MergePlan {
+            mode: MergeMode::Replace,
+            has_unique_key: false,
+            ..upsert.clone()
+        };
+        let first = MergePlan {
+            held: Held::PerhapsNone,
+            whole: true,
+            ..net.clone()
+        };
+        let no_index = MergePlan {
+            has_unique_key: false,
+            ..net.clone()
+        };
+        for (suffix, plan) in [
+            ("", upsert),
+            ("_deletes", net),
+            ("_replace", replace),
+            ("_first", first),
+            ("_no_index", no_index),
+        ] {
+            variants.push((format!("{name}{suffix}"), plan));
+        }
+    }
+    variants
 }

@@ -280,8 +280,8 @@ SET @deleted = ROWCOUNT_BIG();
     sql
 }
 
-/// Stops where a staged key meets two rows of the target. A unique index on the key rules that out, so it is only looked
-/// for without one. The rows that were found stay locked, and so do their keys: nobody adds a second row meanwhile.
+/// Stops where a staged key meets two rows of the target. A unique index on the key rules that out, so it is looked for
+/// only without one. The rows and the ranges of their keys stay locked, so that no second row is added meanwhile.
 fn key_twice(plan: &MergePlan, net: &str) -> String {
     if plan.has_unique_key || !plan.compares_keys() {
         return String::new();

@@ -43,8 +43,8 @@ CONVERT(nvarchar(128), SERVERPROPERTY(N'ServerName')), N'') AS [server], DB_NAME
     )
 }
 
-/// A target and its state, in two row sets. The first has `object_id` and `create_date` of the table or view, and no row
-/// when there is none; the second has the state, and no row (or is missing) when there is none.
+/// A target and its state, in two row sets. The first has `object_id` and `create_date` of the table or view, and no
+/// row when there is none; the second has the state, and no row (or is missing) when there is none.
 ///
 /// A server binds the columns of a batch before it runs it, so the columns that an older build's table lacks are named
 /// in a batch of their own.

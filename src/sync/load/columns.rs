@@ -13,7 +13,7 @@ use std::collections::HashMap;
 
 /// The columns to load of a lake table with the fields `columns` (position and field id). `before` is the state of the
 /// target that was loaded last; none lets no column follow. Versions of a history table have no key of their own.
-pub(in crate::sync) fn lake_columns(
+pub fn lake_columns(
     lake: &LakeTable,
     recorded: &Recorded,
     columns: &[(usize, i32)],
@@ -57,7 +57,7 @@ pub(in crate::sync) fn lake_columns(
 }
 
 /// Whether the rows of the lake table have a key in a target.
-pub(in crate::sync) fn is_keyed(lake: &LakeTable, recorded: &Recorded) -> bool {
+pub fn is_keyed(lake: &LakeTable, recorded: &Recorded) -> bool {
     match lake.kind() {
         TableKind::Mirror => recorded.schema.key.is_some(),
         TableKind::History => false,
@@ -66,7 +66,7 @@ pub(in crate::sync) fn is_keyed(lake: &LakeTable, recorded: &Recorded) -> bool {
 
 /// The columns that a load would bring after the next extract: those of a lake table that is yet to be created, has
 /// yet to follow its source, or stays as it is.
-pub(in crate::sync) fn columns_after(
+pub fn columns_after(
     found: &Recorded,
     lake: Option<&LakeTable>,
     following: Option<&Following>,

@@ -24,8 +24,8 @@
 //!   table has no snapshot and the target is not icesync's to alter.
 //! - [`Prepare`](LoadKind::Prepare). The lake table has no snapshot, so W has no rows. An empty table holds exactly W,
 //!   so the target is created empty, or the columns of one that was created so follow. The state records "no snapshot".
-//! - [`First`](LoadKind::First). Nothing is known of the rows of the target, or it is missing. Every row of W is staged.
-//!   In upsert and replace mode each is compared with the target's rows unless the target is empty, so each key of W
+//! - [`First`](LoadKind::First). The target is missing, or nothing is known of its rows. Every row of W is staged. In
+//!   upsert and replace mode each is compared with the target's rows unless the target is empty, so each key of W
 //!   gets its row. In append mode nothing can be compared. The load is right only for an empty table; the transaction
 //!   checks that under an exclusive lock and stops otherwise.
 //! - [`Delta`](LoadKind::Delta). The target is O and holds L. What changed from L to W is applied to L, which gives W.
@@ -52,7 +52,7 @@ use crate::target::state::{LoadState, Looked};
 
 /// What a load does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::sync) enum LoadKind {
+pub enum LoadKind {
     Nothing,
     /// No rows: the target is created, or its columns follow.
     Prepare,
@@ -72,7 +72,7 @@ pub(in crate::sync) enum LoadKind {
 
 /// What the load state says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::sync) enum State {
+pub enum State {
     /// There is none.
     None,
     /// icesync has created the target and loaded nothing yet.
@@ -89,7 +89,7 @@ pub(in crate::sync) enum State {
 
 /// The snapshot to load, compared with the one that was loaded of the same lake table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::sync) enum Wanted {
+pub enum Wanted {
     /// The lake table has no snapshot.
     NoSnapshot,
     Same,
@@ -102,7 +102,7 @@ pub(in crate::sync) enum Wanted {
 
 /// The target table, compared with the one that was loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::sync) enum Found {
+pub enum Found {
     Missing,
     /// The same object, or nothing was recorded of it.
     There,
@@ -112,7 +112,7 @@ pub(in crate::sync) enum Found {
 
 /// All that the decision depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::sync) struct Facts {
+pub struct Facts {
     pub state: State,
     pub wanted: Wanted,
     pub found: Found,
@@ -126,7 +126,7 @@ pub(in crate::sync) struct Facts {
 
 /// Why there is nothing right to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::sync) enum Refusal {
+pub enum Refusal {
     /// An upsert finds rows by key.
     NoKey,
     /// The rows of the target came from another lake table.
@@ -138,7 +138,7 @@ pub(in crate::sync) enum Refusal {
 }
 
 /// The kind of load for these facts.
-pub(in crate::sync) fn decide(facts: &Facts) -> Result<LoadKind, Refusal> {
+pub fn decide(facts: &Facts) -> Result<LoadKind, Refusal> {
     if facts.mode == MergeMode::Upsert && !facts.is_keyed {
         return Err(Refusal::NoKey);
     }
@@ -188,7 +188,7 @@ fn whole(mode: MergeMode, since: Option<i64>) -> LoadKind {
 
 impl LoadKind {
     /// What the load may take for granted about the rows of the target.
-    pub(in crate::sync) fn held(self, facts: &Facts) -> Held {
+    pub fn held(self, facts: &Facts) -> Held {
         match (self, facts.mode, facts.found) {
             (LoadKind::First, MergeMode::Append, _) => Held::None,
             (LoadKind::First, MergeMode::Upsert | MergeMode::Replace, _)
@@ -201,7 +201,7 @@ impl LoadKind {
     }
 
     /// Every row of the snapshot is staged.
-    pub(in crate::sync) fn is_whole(self) -> bool {
+    pub fn is_whole(self) -> bool {
         match self {
             LoadKind::First | LoadKind::Whole { .. } | LoadKind::Replace => true,
             LoadKind::Nothing | LoadKind::Prepare | LoadKind::Delta { .. } => false,
@@ -211,12 +211,12 @@ impl LoadKind {
 
 impl Facts {
     /// The target is one that icesync has created and not loaded yet.
-    pub(in crate::sync) fn is_prepared(&self) -> bool {
+    pub fn is_prepared(&self) -> bool {
         self.state == State::Prepared && self.found == Found::There
     }
 
     /// `snapshot` is the one to load; none where the lake table has none.
-    pub(in crate::sync) fn of(
+    pub fn of(
         table: &Table,
         lake: &LakeTable,
         snapshot: Option<&SnapshotInfo>,
@@ -257,7 +257,7 @@ fn compared(lake: &LakeTable, snapshot: &SnapshotInfo, loaded: &LoadState) -> Wa
 
 impl State {
     /// None for a lake table that is yet to be created.
-    pub(in crate::sync) fn of(lake: Option<&LakeTable>, state: Option<&LoadState>) -> Self {
+    pub fn of(lake: Option<&LakeTable>, state: Option<&LoadState>) -> Self {
         let Some(state) = state else {
             return State::None;
         };
@@ -275,7 +275,7 @@ impl State {
 }
 
 impl Found {
-    pub(in crate::sync) fn of(looked: &Looked) -> Self {
+    pub fn of(looked: &Looked) -> Self {
         let recorded = looked.state.as_ref();
         let recorded = recorded.and_then(|state| state.object.as_ref());
         match (&looked.object, recorded) {
@@ -288,7 +288,7 @@ impl Found {
 
 impl Refusal {
     /// What is refused, why, and what to do.
-    pub(in crate::sync) fn message(
+    pub fn message(
         self,
         table: &Table,
         facts: &Facts,
@@ -339,8 +339,8 @@ fn again(table: &Table, facts: &Facts) -> String {
             )
         }
         MergeMode::Upsert => format!(
-            "`icesync load --full` loads the whole snapshot and leaves rows that only the target has; with {replace} it \
-removes those, too"
+            "`icesync load --full` loads the whole snapshot and leaves rows that only the target has; with {replace} \
+it removes those, too"
         ),
         MergeMode::Replace => "`icesync load --full` replaces all rows".to_owned(),
     }

@@ -19,7 +19,7 @@ use crate::target::staging;
 use crate::target::state::{self, LoadState, Looked};
 
 /// What the next load would do after an extract that lets the lake table follow the source.
-pub(in crate::sync) async fn plan(
+pub async fn plan(
     control: &mut Control,
     table: &Table,
     found: &Recorded,
@@ -49,8 +49,30 @@ pub(in crate::sync) async fn plan(
     let creates_target = target.is_none();
     let (steps, target) = followed(table, &mut columns, target, &facts)?;
     inspect::check(&columns.schema, columns.live, &target, table.merge.mode)?;
+    let altered = steps.iter().map(|step| step.statement(target.name()));
+    let altered = altered.map(|statement| statement.by_hand());
+    let loaded = statements(table, &columns, &target, &looked, (&facts, kind));
+    Ok(LoadPlan {
+        loaded_sequence_number: trusted
+            .filter(|state| state.loaded().is_some())
+            .map(|state| state.sequence_number),
+        snapshots_behind: behind(lake, &looked),
+        creates_target,
+        schema_changes: steps.iter().map(evolve::Step::change).collect(),
+        statements: altered.chain(loaded).collect(),
+    })
+}
+
+/// The statements of the load.
+fn statements(
+    table: &Table,
+    columns: &LakeColumns,
+    target: &TargetTable,
+    looked: &Looked,
+    (facts, kind): (&Facts, LoadKind),
+) -> [String; 2] {
     let run_id = RunId::generate();
-    let staging = staging::design(&columns.schema, &target, run_id);
+    let staging = staging::design(&columns.schema, target, run_id);
     let options = LoadOptions {
         mode: table.merge.mode,
         statement: table.merge.statement,
@@ -64,7 +86,7 @@ pub(in crate::sync) async fn plan(
         },
         segments: 1,
         staged_rows: 0,
-        held: kind.held(&facts),
+        held: kind.held(facts),
         whole: kind.is_whole(),
     };
     let change = StateChange {
@@ -77,21 +99,9 @@ pub(in crate::sync) async fn plan(
         run_id: run_id.to_string(),
         object: target.object().cloned(),
     };
-    let merge = merge::plan(&columns.schema, &target, &staging, &options);
+    let merge = merge::plan(&columns.schema, target, &staging, &options);
     let apply = sql::merge::apply(&merge, &change);
-    let altered = steps.iter().map(|step| step.statement(target.name()));
-    let altered = altered.map(|statement| statement.by_hand());
-    Ok(LoadPlan {
-        loaded_sequence_number: trusted
-            .filter(|state| state.loaded().is_some())
-            .map(|state| state.sequence_number),
-        snapshots_behind: behind(lake, &looked),
-        creates_target,
-        schema_changes: steps.iter().map(evolve::Step::change).collect(),
-        statements: altered
-            .chain([sql::define::create_staging(&staging).sql, apply.sql])
-            .collect(),
-    })
+    [sql::define::create_staging(&staging).sql, apply.sql]
 }
 
 /// The target after its columns have followed, and how they do.
@@ -116,14 +126,14 @@ fn followed(
 }
 
 /// The load state, if it is about the table that is there.
-pub(in crate::sync) fn trusted(looked: &Looked) -> Option<&LoadState> {
+pub fn trusted(looked: &Looked) -> Option<&LoadState> {
     let state = looked.state.as_ref();
     state.filter(|_| Found::of(looked) == Found::There)
 }
 
 /// Snapshots newer than the loaded one; all of them where nothing of this lake table is loaded. At least one while the
 /// loaded one is not the current one: the table may have been rolled back to an older one.
-pub(in crate::sync) fn behind(lake: Option<&LakeTable>, looked: &Looked) -> usize {
+pub fn behind(lake: Option<&LakeTable>, looked: &Looked) -> usize {
     let Some(lake) = lake else { return 0 };
     let is_here = |state: &&LoadState| match State::of(Some(lake), Some(state)) {
         State::Here { .. } => true,
