@@ -17,6 +17,6 @@ pub use format::{plural, thousands};
 pub use listing::Listing;
 pub use maintain::{MaintainReport, MaintenanceReport, RelocateReport};
 pub use plan::{LoadPlan, PlanReport};
-pub use run::{ExtractReport, LoadReport, Outcome, RunReport, TableReport};
+pub use run::{ExtractReport, LoadMethod, LoadReport, Outcome, RunReport, TableReport};
 pub use snapshots::SnapshotsReport;
-pub use status::{LakeStatus, StatusReport, TargetStatus};
+pub use status::{LakeStatus, StatusReport, TargetStanding, TargetStatus};

@@ -38,7 +38,7 @@ use crate::change::RunId;
 use crate::config::Table;
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::lake::SnapshotRef;
-use crate::report::{ErrorReport, Outcome, RunReport, TableReport};
+use crate::report::{ErrorReport, LoadReport, Outcome, RunReport, TableReport};
 use guard::caught;
 use retry::Attempts;
 use session::Links;
@@ -192,10 +192,7 @@ impl Sync {
         let read_nothing = report.extract.as_ref().is_none_or(|extract| {
             extract.snapshot_id.is_none() && extract.schema_changes.is_empty()
         });
-        let loaded_nothing = report
-            .load
-            .as_ref()
-            .is_none_or(|load| load.from_snapshot == load.snapshot_id);
+        let loaded_nothing = report.load.as_ref().is_none_or(LoadReport::changed_nothing);
         if read_nothing && loaded_nothing {
             report.outcome = Outcome::Unchanged;
         }

@@ -5,12 +5,15 @@
 //! Rows are first copied into a staging table of this load alone, over any number of channels; nobody reads it, so
 //! a load that dies while staging has changed nothing. Then one transaction ([`merge::apply`]) takes a lock, moves
 //! the target's row in `icesync.load_state` from the snapshot that the load was computed from to the one it
-//! reaches, applies the staged rows, and commits. State and rows are one commit:
+//! reaches, applies the staged rows, and commits. State and rows are one commit. The state also names the target table
+//! as an object of its database (object id and creation date), and the transaction checks that the table still is that
+//! object once it holds a lock on it. So a state is never taken for that of a table that was recreated.
 //!
 //! - killed before the commit: the server rolls back; the next load finds the old state and starts over from it;
 //! - killed after the commit: the next load finds the new state and has nothing to do;
 //! - the reply to the commit is lost: the outcome is not guessed. [`state::resolve`] waits for the lock that the
-//!   lost transaction holds until it has ended, then reads the state: our run id means applied;
+//!   lost transaction holds until it has ended, then reads the state: this run's id means applied. The session lock
+//!   went with the old connection;
 //! - two loads at once: the second waits for the session lock ([`staging::lock`]) or gives up saying so. Should a
 //!   session lose its lock (the connection died and came back), compare-and-set on the state still lets only one of
 //!   the two commit;
@@ -22,8 +25,11 @@
 //!
 //! # Why the rows are right
 //!
+//! What kind of load is right for a target is decided in `sync/load/kind.rs`.
+//!
 //! Staged text is in the target column's collation, so keys are equal exactly when the target says so; two staged
-//! rows with one key stop the load before anything is written, naming the key. Of several segments the last one
+//! rows with one key stop the load before anything is written, naming the key. So do two rows of the target with the
+//! key of one staged row, which are looked for where no unique index rules them out. Of several segments the last one
 //! counts for each key; within a segment a row that is there wins over one that is gone, because a row that moved
 //! between files is both. A row is updated when any value differs in type, length or bytes, not merely when its
 //! collation or EXCEPT says so: a name that changed from `ab` to `AB` is a change. What a target column could not
@@ -38,6 +44,7 @@ pub mod state;
 
 use crate::error::{Disposition, Error, Kind};
 use crate::mssql::error::MssqlError;
+use crate::mssql::sql::TableIdent;
 use crate::schema::TableName;
 
 /// What failed, on which target, why, and the remedy.
@@ -52,8 +59,8 @@ pub enum TargetError {
         source: Box<MssqlError>,
     },
     #[error(
-        "cannot create schema icesync in the target database, where load states and staging tables live; \
-create it with CREATE SCHEMA icesync AUTHORIZATION the login's user, and GRANT CREATE TABLE TO that user"
+        "cannot create schema icesync and its tables in the target database, or add columns to icesync.load_state; \
+create the schema with CREATE SCHEMA icesync AUTHORIZATION the login's user, and GRANT CREATE TABLE TO that user"
     )]
     MayNotCreate {
         #[source]
@@ -100,6 +107,22 @@ load again"
     )]
     StateMoved { target: TableName },
     #[error(
+        "{target} has rows, and `merge.mode: append` would insert rows again that it has already: a whole snapshot is \
+appended only to an empty table. Nothing was loaded. Run TRUNCATE TABLE {}, then `icesync load --full`; a mirror may \
+also be loaded with `merge: {{ mode: replace }}`",
+        TableIdent(.target)
+    )]
+    NotEmpty { target: TableName },
+    #[error(
+        "{target} has more than one row with the key {example}, and a load changes one row for each key. Nothing was \
+loaded. Remove the extra rows, create a unique index on the key's columns, and load again"
+    )]
+    KeyTwice { target: TableName, example: String },
+    #[error(
+        "{target} was dropped or recreated while its load was being prepared. Nothing was loaded; run the load again"
+    )]
+    Recreated { target: TableName },
+    #[error(
         "two rows to be loaded into {target} have the same key there: {example}; the target compares keys by its own \
             collation"
     )]
@@ -143,13 +166,17 @@ impl TargetError {
     pub fn disposition(&self) -> Disposition {
         match self {
             TargetError::Server { source, .. } => source.disposition(),
-            TargetError::Locked { .. } | TargetError::StagedRows { .. } => Disposition::Transient,
+            TargetError::Locked { .. }
+            | TargetError::StagedRows { .. }
+            | TargetError::Recreated { .. } => Disposition::Transient,
             TargetError::MayNotCreate { .. }
             | TargetError::Unfit { .. }
             | TargetError::MayNotFollow { .. }
             | TargetError::Alter { .. }
             | TargetError::IsView(_)
             | TargetError::StateMoved { .. }
+            | TargetError::NotEmpty { .. }
+            | TargetError::KeyTwice { .. }
             | TargetError::DuplicateKey { .. }
             | TargetError::NullKey { .. }
             | TargetError::LostCharacter { .. }

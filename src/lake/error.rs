@@ -227,7 +227,7 @@ pub enum LakeError {
     #[error(
         "history table {table}: snapshot {to} may lack rows of snapshot {from}, which the target has loaded. \
 `main` was rolled back, or rows were deleted and the snapshots between the two expired. \
-To make the target equal to the lake, set `merge: {{ mode: replace }}` and load again"
+To make the target equal to the lake, empty it with TRUNCATE TABLE and run `icesync load --full`"
     )]
     NotAncestor {
         table: TableName,

@@ -16,6 +16,10 @@ pub struct Description {
     pub is_view: bool,
     /// The login may read it.
     pub can_select: bool,
+    /// The login may alter it, which `SET IDENTITY_INSERT` takes too.
+    pub can_alter: bool,
+    /// What the login is called in the database.
+    pub user: String,
     /// Transactions of this database may use SNAPSHOT isolation now.
     pub allows_snapshot: bool,
     /// READ COMMITTED reads row versions rather than waiting for locks.
@@ -123,6 +127,8 @@ fn described(facts: &Record) -> Result<Description, MssqlError> {
         },
         is_view: object_type == "V",
         can_select: is("can_select")?,
+        can_alter: is("can_alter")?,
+        user: facts.text("database_user")?.to_owned(),
         allows_snapshot: is("snapshot_isolation_state")?,
         read_committed_snapshot: is("is_read_committed_snapshot_on")?,
         compatibility_level: facts.int("compatibility_level")?,

@@ -12,13 +12,14 @@
 //! | [`bounds`] | how far a window may reach |
 //! | [`read`] | the rows of a table, a window, a page |
 //! | [`define`] | schemas, tables, staging tables, locks |
-//! | [`merge`] | the one transaction of a load |
+//! | [`merge`] | the one transaction of a load; `compare` has what of a value it compares |
 //! | [`state`] | what a target has loaded |
 //! | [`variant`] | values of `sql_variant` with their base types |
 //! | [`catalogue`](mod@catalogue) | an example of each statement, for review and for Microsoft's parser |
 
 pub mod bounds;
 pub mod catalogue;
+mod compare;
 pub mod define;
 pub mod describe;
 pub mod merge;

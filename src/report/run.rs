@@ -110,9 +110,28 @@ pub struct ExtractReport {
     pub warnings: Vec<String>,
 }
 
+/// How a load brought the target to its snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoadMethod {
+    /// There was nothing to do.
+    Nothing,
+    /// The lake table has no snapshot yet: the target was created, or its columns follow.
+    Prepare,
+    /// The whole snapshot, into a target of which nothing was known.
+    First,
+    /// What changed since the snapshot that was loaded last.
+    Delta,
+    /// The whole snapshot, compared with the rows of the target.
+    Whole,
+    /// The whole snapshot instead of the rows of the target.
+    Replace,
+}
+
 /// What a load did.
 #[derive(Debug, Clone, Serialize)]
 pub struct LoadReport {
+    pub kind: LoadMethod,
     pub from_snapshot: Option<i64>,
     /// What the target is at now; none when the lake table has no snapshot yet.
     pub snapshot_id: Option<i64>,
@@ -320,33 +339,60 @@ impl ExtractReport {
 }
 
 impl LoadReport {
+    /// Neither rows nor the target table have changed.
+    pub fn changed_nothing(&self) -> bool {
+        match self.kind {
+            LoadMethod::Nothing => true,
+            LoadMethod::Prepare => !self.created_target && self.schema_changes.is_empty(),
+            LoadMethod::First | LoadMethod::Delta | LoadMethod::Whole | LoadMethod::Replace => {
+                false
+            }
+        }
+    }
+
     fn write_text(&self, out: &mut String) {
         let number = self.sequence_number.unwrap_or_default();
-        if self.snapshot_id.is_none() {
-            out.push_str("  load     the lake table has no snapshot yet; nothing to do");
-        } else if self.from_snapshot == self.snapshot_id {
-            let _ = write!(
-                out,
-                "  load     snapshot {number} is already loaded; nothing to do"
-            );
-        } else {
-            let created = if self.created_target {
-                ", table created"
-            } else {
-                ""
-            };
-            let _ = write!(
-                out,
-                "  load     up to snapshot {number}: {} staged; {}{created}",
-                plural(self.rows_staged, "row"),
-                counts(self.inserted, self.updated, self.deleted)
-            );
-            if self.unchanged > 0 {
-                let _ = write!(out, ", {} unchanged", thousands(self.unchanged));
+        match self.kind {
+            LoadMethod::Nothing if self.snapshot_id.is_some() => {
+                let _ = write!(
+                    out,
+                    "  load     snapshot {number} is already loaded; nothing to do"
+                );
             }
+            LoadMethod::Nothing | LoadMethod::Prepare => {
+                let done = if self.created_target {
+                    "empty table created"
+                } else if self.schema_changes.is_empty() {
+                    "nothing to do"
+                } else {
+                    "its columns follow"
+                };
+                let _ = write!(out, "  load     the lake table has no snapshot yet; {done}");
+            }
+            LoadMethod::First | LoadMethod::Delta => self.write_rows(out, "up to snapshot"),
+            LoadMethod::Whole => self.write_rows(out, "compared with the whole of snapshot"),
+            LoadMethod::Replace => self.write_rows(out, "replaced by snapshot"),
         }
         let _ = writeln!(out, "; {:.2} s", self.seconds);
         write_changes(out, &self.schema_changes);
         write_warnings(out, &self.warnings);
+    }
+
+    fn write_rows(&self, out: &mut String, what: &str) {
+        let created = if self.created_target {
+            ", table created"
+        } else {
+            ""
+        };
+        let _ = write!(
+            out,
+            "  load     {what} {}: {} staged; {}{created}",
+            self.sequence_number.unwrap_or_default(),
+            plural(self.rows_staged, "row"),
+            counts(self.inserted, self.updated, self.deleted)
+        );
+        if self.unchanged > 0 {
+            let _ = write!(out, ", {} unchanged", thousands(self.unchanged));
+        }
     }
 }

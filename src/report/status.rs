@@ -27,14 +27,33 @@ pub struct LakeStatus {
     pub checkpoint: Option<Checkpoint>,
 }
 
-/// The target's side.
+/// What a target has to do with the lake table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetStanding {
+    /// It holds a snapshot of the lake table.
+    Loaded,
+    /// It is there, and nothing was loaded into it.
+    NothingLoaded,
+    /// There is no such table.
+    Missing,
+    /// It is another table than the one that was loaded.
+    Recreated,
+    /// It holds a snapshot of another lake table.
+    OtherLakeTable,
+}
+
+/// The target's side. The snapshot is the one that was loaded last, into whatever table had the target's name.
 #[derive(Debug, Serialize)]
 pub struct TargetStatus {
     pub table: String,
+    pub standing: TargetStanding,
+    /// The lake table that it was loaded from.
+    pub loaded_from: Option<String>,
     pub snapshot_id: Option<i64>,
     pub sequence_number: Option<i64>,
     pub loaded_at: Option<String>,
-    /// Snapshots of the lake that the target has not seen.
+    /// Snapshots of the lake that the target does not have.
     pub snapshots_behind: usize,
 }
 
@@ -83,21 +102,38 @@ impl StatusReport {
             }
         }
         if let Some(target) = &self.target {
-            let behind = plural(target.snapshots_behind as u64, "snapshot");
-            let _ = match target.sequence_number {
-                None => writeln!(
-                    out,
-                    "  target   {}: nothing loaded yet, {behind} behind",
-                    target.table
-                ),
-                Some(number) => writeln!(
-                    out,
-                    "  target   {}: snapshot {number} loaded {}, {behind} behind",
-                    target.table,
-                    target.loaded_at.as_deref().unwrap_or("at an unknown time")
-                ),
-            };
+            let _ = writeln!(out, "  target   {}: {}", target.table, target.text());
         }
         out
+    }
+}
+
+impl TargetStatus {
+    fn text(&self) -> String {
+        let behind = plural(self.snapshots_behind as u64, "snapshot");
+        let number = self.sequence_number.unwrap_or_default();
+        let at = self.loaded_at.as_deref().unwrap_or("at an unknown time");
+        match (self.standing, self.sequence_number) {
+            (TargetStanding::Loaded, _) => {
+                format!("snapshot {number} loaded {at}, {behind} behind")
+            }
+            (TargetStanding::NothingLoaded, _) => format!("nothing loaded yet, {behind} behind"),
+            (TargetStanding::Missing, None) => {
+                format!("does not exist yet, {behind} behind; the next load creates it")
+            }
+            (TargetStanding::Missing, Some(_)) => format!(
+                "missing although snapshot {number} was loaded {at}, {behind} behind; the next load creates it and \
+                    loads the whole snapshot"
+            ),
+            (TargetStanding::Recreated, _) => format!(
+                "recreated after snapshot {number} was loaded {at}, {behind} behind; the next load loads the whole \
+                    snapshot"
+            ),
+            (TargetStanding::OtherLakeTable, _) => format!(
+                "loaded {at} from another lake table ({}), {behind} behind; `icesync load --full` loads the whole \
+                    snapshot",
+                self.loaded_from.as_deref().unwrap_or("unknown")
+            ),
+        }
     }
 }

@@ -318,6 +318,8 @@ pub(super) mod tests {
             },
             is_view: false,
             can_select: true,
+            can_alter: false,
+            user: "reader".into(),
             allows_snapshot: true,
             read_committed_snapshot: false,
             compatibility_level: 160,

@@ -2,37 +2,49 @@
 //!
 //! Order of events, and what a death at each point leaves:
 //!
-//! 1. Read the target's load state, take the load lock of the target table (a session lock: it ends with the
-//!    connection), drop staging tables of dead loads. (Nothing.)
-//! 2. Compute the delta between the loaded snapshot and the wanted one. (Nothing.)
+//! 1. Look at the target table and its load state, and decide what kind of load is right ([`kind`]). Take the load lock
+//!    of the target table (a session lock: it ends with the connection), look and decide again, drop staging tables of
+//!    dead loads. (Nothing.)
+//! 2. Compute the delta between the loaded snapshot and the wanted one, or list the whole snapshot. (Nothing.)
 //! 3. Create the target table when it is missing, or let its columns follow the lake's, statement by statement. (A
-//!    target that is ahead of its rows; the next load goes on from there, see [`crate::target::evolve`].) Create a
-//!    staging heap; bulk copy the delta into it. (A staging table, dropped by the next load.)
+//!    target that is ahead of its rows; the next load continues from there, see [`crate::target::evolve`].) Create a
+//!    staging heap; bulk copy the rows into it. (A staging table, dropped by the next load.)
 //! 4. One transaction: compare-and-set on the load state, merge, deletes, new load state, the staging table
 //!    dropped. (All or nothing. When the reply is lost, the load state says whether this run's id is there.)
 //! 5. Tag the loaded snapshot in the lake, unless the commit of a `sync` has done so ([`TargetTags`] argues that).
 //!    (Missing tag: the next load sets it, whether or not it has anything else to do.)
+//!
+//! A lake table without a snapshot has no rows to load. Its target is created, or follows in its columns, and the load
+//! state says that nothing is loaded yet. (A death in between leaves a table without a state; the next load goes on
+//! with it as with a table that others have created.)
 
-use super::follow::{self, Following};
-use super::protect::{known, tags, unprotected};
+mod columns;
+mod kind;
+mod plan;
+
+pub(super) use kind::{Found, State};
+pub(super) use plan::{behind, plan, trusted};
+
+use super::follow;
+use super::protect::{tags, unprotected};
 use super::stage::{self, Operation, StagedPart, lake_error, parts_of};
 use super::{Links, Phase, Sync};
 use crate::change::{MergeMode, RunId};
 use crate::config::{OnChange, Table};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::failpoint;
-use crate::lake::{Basis, LakeError, LakeTable, SnapshotInfo, SnapshotRef};
+use crate::lake::{Basis, LakeTable, SnapshotInfo, SnapshotRef};
 use crate::mssql::control::Control;
-use crate::mssql::sql;
-use crate::report::{LoadPlan, LoadReport};
+use crate::report::{LoadMethod, LoadReport, plural};
 use crate::schema::TableKind;
-use crate::schema::drift::{Recorded, SchemaChange};
+use crate::schema::drift::SchemaChange;
 use crate::target::evolve::{self, LakeColumns};
 use crate::target::inspect::{self, TargetTable};
-use crate::target::merge::{self, LoadCounts, LoadOptions, MergePlan, StateChange};
-use crate::target::state::{self, LoadState};
+use crate::target::merge::{self, Applied, Held, LoadOptions, MergePlan, StateChange};
+use crate::target::state::{self, LoadState, Looked, PREPARED};
 use crate::target::{TargetError, staging};
-use std::collections::HashMap;
+use columns::{is_keyed, lake_columns};
+use kind::{Facts, LoadKind, decide};
 use std::time::Instant;
 
 /// How long a load waits for another one of the same target.
@@ -56,51 +68,6 @@ pub(super) async fn lake_table(sync: &Sync, table: &Table) -> Result<LakeTable> 
     })
 }
 
-/// What is loaded of a lake table whose fields are `columns` (position and field id), for a target that was last
-/// loaded from `before`. Versions of a history table have no key of their own.
-fn lake_columns(
-    lake: &LakeTable,
-    recorded: &Recorded,
-    columns: &[(usize, i32)],
-    before: Option<&LoadState>,
-) -> Result<LakeColumns> {
-    let mut schema = recorded.whole();
-    let is_gone = |at: &usize| !columns.iter().any(|(column, _)| column == at);
-    if let Some(at) = (0..recorded.live()).find(is_gone) {
-        return Err(lake_error(format!(
-            "column {} of lake table {} is gone: another engine dropped it. Nothing was loaded, because the target \
-             would get NULL for its values. Run `icesync extract`, which says how to go on",
-            schema.columns[at].name,
-            lake.name()
-        )));
-    }
-    if lake.kind() == TableKind::History {
-        schema.key = None;
-    }
-    let was = match known(lake, before) {
-        Some(state) => {
-            let known = follow::recorded(lake, Some(state.snapshot_id))?.whole();
-            let names: HashMap<i32, &String> = lake
-                .as_of(state.snapshot_id)?
-                .columns()
-                .into_iter()
-                .filter_map(|(at, id)| Some((id, &known.columns.get(at)?.name)))
-                .collect();
-            let mut was = vec![None; schema.columns.len()];
-            for &(at, id) in columns {
-                was[at] = names.get(&id).map(|name| (*name).clone());
-            }
-            Some(was)
-        }
-        None => None,
-    };
-    Ok(LakeColumns {
-        schema,
-        live: recorded.live(),
-        was,
-    })
-}
-
 /// Loads one table up to `wanted`; see the module head for the order of events.
 pub(super) async fn load(
     sync: &Sync,
@@ -116,107 +83,117 @@ pub(super) async fn load(
     let mut lake = lake_table(sync, table).await?;
     lake.settle().await;
     let side = sync.target_side()?;
-    if lake.current_snapshot_id().is_none()
-        && lake.checkpoint()?.is_some()
-        && wanted == SnapshotRef::Latest
-    {
-        return Ok(nothing_to_do(None));
-    }
-    let snapshot = lake.resolve(wanted)?;
+    let snapshot = snapshot_of(&lake, wanted)?;
     let control = Links::control(&mut links.target, side, Kind::Target).await?;
-    let before = state::read(control, &table.target).await?;
+    let looked = state::look(control, &table.target).await?;
     let tags = tags(side, table, control).await?;
-    if let Some(mut done) = already_loaded(table, &lake, &snapshot, before.as_ref(), full)? {
-        let tagged = lake.mend_loaded(&tags, snapshot.id).await;
-        done.warnings.extend(unprotected(tagged, &snapshot));
+    let (_, kind) = decided(table, &lake, snapshot.as_ref(), &looked, full)?;
+    if kind == LoadKind::Nothing {
+        let mut done = nothing_to_do(snapshot.as_ref());
+        if let Some(snapshot) = &snapshot {
+            let tagged = lake.mend_loaded(&tags, snapshot.id).await;
+            done.warnings.extend(unprotected(tagged, snapshot));
+        }
         return Ok(done);
     }
-    let before = lock(control, table).await?;
-    if let Some(mut done) = already_loaded(table, &lake, &snapshot, before.as_ref(), full)? {
-        let tagged = lake.tag_loaded(&tags, snapshot.id).await;
-        done.warnings.extend(unprotected(tagged, &snapshot));
+    let looked = lock(control, table).await?;
+    let (facts, kind) = decided(table, &lake, snapshot.as_ref(), &looked, full)?;
+    if kind == LoadKind::Nothing {
+        let mut done = nothing_to_do(snapshot.as_ref());
+        if let Some(snapshot) = &snapshot {
+            let tagged = lake.tag_loaded(&tags, snapshot.id).await;
+            done.warnings.extend(unprotected(tagged, snapshot));
+        }
         staging::unlock(control, &table.target).await?;
         return Ok(done);
     }
     staging::drop_orphans(control, &table.target).await?;
-    // A load that has no snapshot to start from: until it ends, nothing else keeps the one that it reads.
-    if before.is_none()
+    // Where no loaded snapshot is tagged, nothing else keeps the one that is read until the load ends.
+    let is_kept = matches!(
+        facts.state,
+        State::Here {
+            is_listed: true,
+            ..
+        }
+    );
+    if let Some(snapshot) = snapshot.as_ref().filter(|_| !is_kept)
         && let Err(error) = lake.tag_loading(&tags, snapshot.id).await
     {
         tracing::warn!("{name}: the snapshot that is loaded is not tagged: {error}");
     }
-    // As it was when the snapshot was committed: its columns may have changed since.
-    let past = lake.as_of(snapshot.id)?;
-    let recorded = follow::recorded(&lake, Some(snapshot.id))?;
-    let columns = lake_columns(&lake, &recorded, &past.columns(), before.as_ref())?;
-    let mut work = Work {
+    let work = Work::new(
         sync,
         table,
-        lake: &past,
-        columns: &columns,
-        snapshot: &snapshot,
-        before: before.as_ref(),
+        &lake,
+        snapshot.as_ref(),
+        &looked,
+        (facts, kind),
         run_id,
-        full,
-        name: &name,
-        schema_changes: Vec::new(),
-        warnings: Vec::new(),
-    };
-    let loaded = work.run(links).await?;
+    )?;
+    let mut report = work.run(links).await?;
     failpoint::reach(FAIL_AFTER_APPLY);
-    let tagged = lake.tag_loaded(&tags, snapshot.id).await;
-    let control = Links::control(&mut links.target, side, Kind::Target).await?;
-    staging::unlock(control, &table.target).await?;
-    let mut report = work.report(&loaded);
-    report.warnings.extend(unprotected(tagged, &snapshot));
+    if let Some(snapshot) = &snapshot {
+        let tagged = lake.tag_loaded(&tags, snapshot.id).await;
+        report.warnings.extend(unprotected(tagged, snapshot));
+    }
+    release(links, table).await;
     report.seconds = clock.elapsed().as_secs_f64();
     Ok(report)
 }
 
-/// Takes the load lock, then reads the load state: another load may have moved it while this one waited.
-async fn lock(control: &mut Control, table: &Table) -> Result<Option<LoadState>> {
-    state::ensure_schema(control).await?;
-    staging::lock(control, &table.target, LOCK_TIMEOUT_MS).await?;
-    Ok(state::read(control, &table.target).await?)
+/// The snapshot to load; none while a run has committed and the lake table has no rows yet.
+fn snapshot_of(lake: &LakeTable, wanted: SnapshotRef) -> Result<Option<SnapshotInfo>> {
+    if lake.current_snapshot_id().is_none()
+        && lake.checkpoint()?.is_some()
+        && wanted == SnapshotRef::Latest
+    {
+        return Ok(None);
+    }
+    Ok(Some(lake.resolve(wanted)?))
 }
 
-/// The report of a load that has nothing to do; an error when the target is elsewhere than the lake table.
-fn already_loaded(
+/// What the load is to do.
+fn decided(
     table: &Table,
     lake: &LakeTable,
-    snapshot: &SnapshotInfo,
-    before: Option<&LoadState>,
+    snapshot: Option<&SnapshotInfo>,
+    looked: &Looked,
     full: bool,
-) -> Result<Option<LoadReport>> {
-    let Some(before) = before else {
-        return Ok(None);
+) -> Result<(Facts, LoadKind)> {
+    let recorded = follow::recorded(lake, snapshot.map(|snapshot| snapshot.id))?;
+    let keyed = is_keyed(lake, &recorded);
+    let facts = Facts::of(table, lake, snapshot, looked, keyed, full);
+    match decide(&facts) {
+        Ok(kind) => Ok((facts, kind)),
+        Err(refusal) => {
+            let message = refusal.message(table, &facts, looked.state.as_ref(), snapshot);
+            Err(Error::new(Kind::Target, Disposition::Definite, message))
+        }
+    }
+}
+
+/// Takes the load lock, then looks: another load may have moved the state while this one waited.
+async fn lock(control: &mut Control, table: &Table) -> Result<Looked> {
+    state::ensure_schema(control).await?;
+    staging::lock(control, &table.target, LOCK_TIMEOUT_MS).await?;
+    Ok(state::look(control, &table.target).await?)
+}
+
+/// Lets the next load of the target begin. The load has succeeded by now. A lock that cannot be released, or was lost
+/// with its connection, ends with the session.
+async fn release(links: &mut Links, table: &Table) {
+    let Some(control) = &mut links.target else {
+        return;
     };
-    let refuse = |message: String| Err(Error::new(Kind::Target, Disposition::Definite, message));
-    if full {
-        return Ok(None);
+    if let Err(error) = staging::unlock(control, &table.target).await {
+        tracing::warn!(table = %table.source, error = %error, "the load lock ends with the connection");
+        links.target = None;
     }
-    if before.table_uuid != lake.uuid().to_string() {
-        return refuse(format!(
-            "target {} was loaded from another lake table ({}, uuid {}); `icesync load --full` loads the whole of {}",
-            table.target, before.lake_table, before.table_uuid, table.lake
-        ));
-    }
-    if before.snapshot_id == snapshot.id {
-        return Ok(Some(nothing_to_do(Some(snapshot))));
-    }
-    let rolled_back = lake.current_snapshot_id() == Some(snapshot.id);
-    if before.sequence_number > snapshot.sequence_number && !rolled_back {
-        return refuse(format!(
-            "snapshot {} is older than snapshot {}, which target {} has already loaded. \
-A load goes back only to the newest snapshot of a lake table that was rolled back",
-            snapshot.sequence_number, before.sequence_number, table.target
-        ));
-    }
-    Ok(None)
 }
 
 fn nothing_to_do(loaded: Option<&SnapshotInfo>) -> LoadReport {
     LoadReport {
+        kind: LoadMethod::Nothing,
         from_snapshot: loaded.map(|snapshot| snapshot.id),
         snapshot_id: loaded.map(|snapshot| snapshot.id),
         sequence_number: loaded.map(|snapshot| snapshot.sequence_number),
@@ -232,42 +209,93 @@ fn nothing_to_do(loaded: Option<&SnapshotInfo>) -> LoadReport {
     }
 }
 
-/// What a load came to.
-struct Loaded {
-    staged: u64,
-    counts: LoadCounts,
-    created: bool,
-}
-
 /// A load under its lock.
 struct Work<'a> {
     sync: &'a Sync,
     table: &'a Table,
-    lake: &'a LakeTable,
-    columns: &'a LakeColumns,
-    snapshot: &'a SnapshotInfo,
-    before: Option<&'a LoadState>,
+    /// As it was when the snapshot was committed: its columns may have changed since.
+    lake: LakeTable,
+    columns: LakeColumns,
+    /// None: the lake table has no rows yet.
+    snapshot: Option<&'a SnapshotInfo>,
+    /// The target and its state as they were when the kind was decided.
+    looked: &'a Looked,
+    facts: Facts,
+    kind: LoadKind,
     run_id: RunId,
-    full: bool,
-    name: &'a str,
+    name: String,
+    created: bool,
     schema_changes: Vec<SchemaChange>,
     warnings: Vec<String>,
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
+    fn new(
+        sync: &'a Sync,
+        table: &'a Table,
+        lake: &LakeTable,
+        snapshot: Option<&'a SnapshotInfo>,
+        looked: &'a Looked,
+        (facts, kind): (Facts, LoadKind),
+        run_id: RunId,
+    ) -> Result<Self> {
+        let past = match snapshot {
+            Some(snapshot) => lake.as_of(snapshot.id)?,
+            None => lake.clone(),
+        };
+        let recorded = follow::recorded(lake, snapshot.map(|snapshot| snapshot.id))?;
+        let columns = lake_columns(lake, &recorded, &past.columns(), trusted(looked))?;
+        let before = looked.state.as_ref();
+        let warning = found_otherwise(table, facts.found, before);
+        Ok(Self {
+            sync,
+            table,
+            lake: past,
+            columns,
+            snapshot,
+            looked,
+            facts,
+            kind,
+            run_id,
+            name: table.source.to_string(),
+            created: false,
+            schema_changes: Vec::new(),
+            warnings: warning.into_iter().collect(),
+        })
+    }
+
+    fn before(&self) -> Option<&'a LoadState> {
+        self.looked.state.as_ref()
+    }
+
     /// Steps 2 to 4.
-    async fn run(&mut self, links: &mut Links) -> Result<Loaded> {
+    async fn run(mut self, links: &mut Links) -> Result<LoadReport> {
         let side = self.sync.target_side()?;
-        let parts = self.parts().await?;
+        let Some(snapshot) = self.snapshot else {
+            let control = Links::control(&mut links.target, side, Kind::Target).await?;
+            let target = self.target_table(control).await?;
+            if self.created {
+                let change = self.state_change(&target);
+                state::prepare(control, &self.table.target, &change).await?;
+            }
+            return Ok(self.report(0, &Applied::default()));
+        };
+        let parts = self.parts(snapshot).await?;
         let control = Links::control(&mut links.target, side, Kind::Target).await?;
-        let (target, created) = self.target_table(control).await?;
+        let target = self.target_table(control).await?;
+        let held = self.kind.held(&self.facts);
+        if held == Held::None && inspect::has_rows(control, target.name()).await? {
+            let target = target.name().clone();
+            return Err(TargetError::NotEmpty { target }.into());
+        }
         let schema = &self.columns.schema;
         let staging = staging::create(control, schema, &target, self.run_id).await?;
-        let staged = stage::stage(self.sync, self.name, self.lake, links, &staging, &parts).await?;
+        let staged =
+            stage::stage(self.sync, &self.name, &self.lake, links, &staging, &parts).await?;
         failpoint::reach(FAIL_AFTER_STAGING);
         self.sync
             .observer
-            .phase(self.name, Phase::Merge, staged.rows);
+            .phase(&self.name, Phase::Merge, staged.rows);
         let options = LoadOptions {
             mode: self.table.merge.mode,
             statement: self.table.merge.statement,
@@ -276,82 +304,91 @@ impl Work<'_> {
                 .last()
                 .map_or(1, |part| part.number.unsigned_abs() + 1),
             staged_rows: staged.rows,
-            first_load: self.before.is_none(),
+            held,
+            whole: self.kind.is_whole(),
         };
         let mut plan = merge::plan(schema, &target, &staging, &options);
         let control = Links::control(&mut links.target, side, Kind::Target).await?;
         merge::learn_base_types(control, &mut plan).await?;
-        let change = self.state_change();
-        let counts = self.apply(links, &plan, &change).await?;
-        Ok(Loaded {
-            staged: staged.rows,
-            counts,
-            created,
-        })
+        let change = self.state_change(&target);
+        let applied = self.apply(links, &plan, &change).await?;
+        if applied.target_only > 0 {
+            self.warnings.push(format!(
+                "{} that target {} has and snapshot {} does not have were left. `merge: {{ mode: replace }}` removes \
+                    them",
+                plural(applied.target_only, "row"),
+                self.table.target,
+                snapshot.sequence_number
+            ));
+        }
+        Ok(self.report(staged.rows, &applied))
     }
 
     /// The report of a load that was applied.
-    fn report(self, loaded: &Loaded) -> LoadReport {
+    fn report(self, staged: u64, applied: &Applied) -> LoadReport {
+        let counts = &applied.counts;
         LoadReport {
-            from_snapshot: self.before.map(|state| state.snapshot_id),
-            snapshot_id: Some(self.snapshot.id),
-            sequence_number: Some(self.snapshot.sequence_number),
-            rows_staged: loaded.staged,
-            inserted: loaded.counts.inserted,
-            updated: loaded.counts.updated,
-            deleted: loaded.counts.deleted,
-            unchanged: loaded.counts.unchanged,
-            created_target: loaded.created,
+            kind: match self.kind {
+                LoadKind::Nothing => LoadMethod::Nothing,
+                LoadKind::Prepare => LoadMethod::Prepare,
+                LoadKind::First => LoadMethod::First,
+                LoadKind::Delta { .. } => LoadMethod::Delta,
+                LoadKind::Whole { .. } => LoadMethod::Whole,
+                LoadKind::Replace => LoadMethod::Replace,
+            },
+            from_snapshot: self.before().and_then(LoadState::loaded),
+            snapshot_id: self.snapshot.map(|snapshot| snapshot.id),
+            sequence_number: self.snapshot.map(|snapshot| snapshot.sequence_number),
+            rows_staged: staged,
+            inserted: counts.inserted,
+            updated: counts.updated,
+            deleted: counts.deleted,
+            unchanged: counts.unchanged,
+            created_target: self.created,
             schema_changes: self.schema_changes,
             seconds: 0.0,
             warnings: self.warnings,
         }
     }
 
-    /// What is staged, in order. A full load also stages the keys that are gone since the last load, where it can tell.
-    async fn parts(&mut self) -> Result<Vec<StagedPart>> {
-        self.check_full()?;
-        let whole = self.full || self.table.merge.mode == MergeMode::Replace;
-        let known = self
-            .before
-            .filter(|state| state.table_uuid == self.lake.uuid().to_string());
+    /// What is staged, in order.
+    async fn parts(&self, snapshot: &SnapshotInfo) -> Result<Vec<StagedPart>> {
         let mut parts = Vec::new();
-        if let Some(known) = known {
-            let delta = self
-                .lake
-                .delta(Some(known.snapshot_id), self.snapshot.id)
-                .await;
-            match delta {
-                Ok(delta) if whole => parts.extend(parts_of(delta, &[Operation::Delete], 0)),
-                Ok(delta) => {
-                    self.check_basis(delta.basis, known)?;
-                    parts.extend(parts_of(delta, &[Operation::Upsert, Operation::Delete], 0))
-                }
-                Err(error) if !whole => return Err(error.into()),
-                Err(LakeError::LoadedSnapshotGone { .. }) => {
-                    self.warn_of_leftovers("the snapshot that was loaded last is expired");
-                }
-                Err(error) => self.warn_of_leftovers(&error.to_string()),
+        match self.kind {
+            LoadKind::Nothing | LoadKind::Prepare => return Ok(parts),
+            LoadKind::Delta { from } => {
+                let delta = self.lake.delta(Some(from), snapshot.id).await?;
+                self.check_basis(delta.basis, snapshot)?;
+                let both = [Operation::Upsert, Operation::Delete];
+                return Ok(parts_of(delta, &both, 0));
             }
-        } else if self.before.is_some() {
-            self.warn_of_leftovers("the lake table was made anew");
+            LoadKind::Whole { since: Some(since) } => {
+                match self.lake.delta(Some(since), snapshot.id).await {
+                    Ok(delta) => parts.extend(parts_of(delta, &[Operation::Delete], 0)),
+                    // The transaction counts what is left.
+                    Err(error) => tracing::warn!(
+                        "{}: rows that left the lake since the last load are not known and stay in the target: {error}",
+                        self.name
+                    ),
+                }
+            }
+            LoadKind::First | LoadKind::Whole { since: None } | LoadKind::Replace => {}
         }
-        if whole || known.is_none() {
-            let delta = self.lake.delta(None, self.snapshot.id).await?;
-            let first = parts.len();
-            parts.extend(parts_of(delta, &[Operation::Upsert], first));
-        }
+        let all = self.lake.delta(None, snapshot.id).await?;
+        let first = parts.len();
+        parts.extend(parts_of(all, &[Operation::Upsert], first));
         Ok(parts)
     }
 
     /// Refuses to append what may be rows that only moved; says in the log why a load of few changes may stage many.
-    fn check_basis(&self, basis: Basis, known: &LoadState) -> Result<()> {
+    fn check_basis(&self, basis: Basis, snapshot: &SnapshotInfo) -> Result<()> {
         match basis {
             Basis::Nothing | Basis::Snapshots => return Ok(()),
             Basis::Ends => {}
         }
         let (table, target) = (&self.table.lake, &self.table.target);
-        let (old, new) = (known.sequence_number, self.snapshot.sequence_number);
+        let old = self.before().map_or(0, |state| state.sequence_number);
+        let new = snapshot.sequence_number;
         let cause = format!(
             "lake table {table} does not lead by commits of icesync alone from snapshot {old}, which target {target} \
 has loaded, to snapshot {new}: another engine expired snapshots, rolled the table back or rewrote data files"
@@ -368,55 +405,36 @@ moved; use `merge: {{ mode: upsert }}`, or `replace`"
         Ok(())
     }
 
-    /// Refuses a full load that would insert rows again.
-    fn check_full(&self) -> Result<()> {
-        match (self.table.merge.mode, self.before) {
-            (MergeMode::Append, Some(_)) if self.full => {}
-            (MergeMode::Append | MergeMode::Upsert | MergeMode::Replace, _) => return Ok(()),
-        }
-        let target = &self.table.target;
-        Err(lake_error(format!(
-            "target {target} has been loaded before, and with `merge.mode: append` a full load would insert its rows \
-again. Use `merge: {{ mode: replace }}`; or empty {target}, delete its row in icesync.load_state, and load again"
-        )))
-    }
-
-    fn warn_of_leftovers(&mut self, why: &str) {
-        if self.table.merge.mode != MergeMode::Replace {
-            self.warnings.push(format!(
-                "rows that are in target {} and no longer in the lake were left ({why}); merge.mode: replace removes \
-                    them",
-                self.table.target
-            ));
-        }
-    }
-
     /// The target table, created when it is missing or following the lake's columns, and checked to hold everything
     /// that the lake can bring.
-    async fn target_table(&mut self, control: &mut Control) -> Result<(TargetTable, bool)> {
+    async fn target_table(&mut self, control: &mut Control) -> Result<TargetTable> {
         let name = &self.table.target;
         let found = inspect::inspect(control, name).await?;
-        let created = found.is_none();
+        if found.as_ref().and_then(TargetTable::object) != self.looked.object.as_ref() {
+            let target = name.clone();
+            return Err(TargetError::Recreated { target }.into());
+        }
         let target = match found {
             Some(found) => self.followed(control, found).await?,
             None => {
                 inspect::create_table(control, name, &self.columns.created()).await?;
+                self.created = true;
                 self.inspected(control).await?
             }
         };
-        let LakeColumns { schema, live, .. } = self.columns;
+        let LakeColumns { schema, live, .. } = &self.columns;
         let mode = self.table.merge.mode;
         self.warnings
             .extend(inspect::check(schema, *live, &target, mode)?);
-        Ok((target, created))
+        Ok(target)
     }
 
     async fn inspected(&self, control: &mut Control) -> Result<TargetTable> {
         let name = &self.table.target;
-        inspect::inspect(control, name).await?.ok_or_else(|| {
-            let message = format!("target {name} was dropped by someone else while it was being prepared; run the load \
-                again");
-            Error::new(Kind::Target, Disposition::Transient, message)
+        let found = inspect::inspect(control, name).await?;
+        found.ok_or_else(|| {
+            let target = name.clone();
+            TargetError::Recreated { target }.into()
         })
     }
 
@@ -425,7 +443,10 @@ again. Use `merge: {{ mode: replace }}`; or empty {target}, delete its row in ic
         control: &mut Control,
         target: TargetTable,
     ) -> Result<TargetTable> {
-        let (steps, _) = evolve::steps(self.columns, &target, self.full)?;
+        if self.facts.is_prepared() {
+            self.columns.know_by_name(&target);
+        }
+        let (steps, _) = evolve::steps(&self.columns, &target, self.facts.full)?;
         if steps.is_empty() {
             return Ok(target);
         }
@@ -442,25 +463,27 @@ again. Use `merge: {{ mode: replace }}`; or empty {target}, delete its row in ic
         self.inspected(control).await
     }
 
-    fn state_change(&self) -> StateChange {
+    fn state_change(&self, target: &TargetTable) -> StateChange {
         StateChange {
             target: self.table.target.to_string(),
-            old_snapshot: self.before.map(|state| state.snapshot_id),
-            new_snapshot: self.snapshot.id,
-            sequence_number: self.snapshot.sequence_number,
+            old_snapshot: self.before().map(|state| state.snapshot_id),
+            new_snapshot: self.snapshot.map_or(PREPARED, |snapshot| snapshot.id),
+            sequence_number: self.snapshot.map_or(0, |snapshot| snapshot.sequence_number),
             table_uuid: self.lake.uuid().to_string(),
             lake_table: self.table.lake.to_string(),
             run_id: self.run_id.to_string(),
+            object: target.object().cloned(),
         }
     }
 
-    /// Step 4. A lost reply is resolved on a new connection by looking for this run's id in the load state.
+    /// Step 4. A lost reply is resolved on a new connection by looking for this run's id in the load state. The load
+    /// lock was lost with the old connection, so that connection is not kept for [`release`].
     async fn apply(
         &self,
         links: &mut Links,
         plan: &MergePlan,
         change: &StateChange,
-    ) -> Result<LoadCounts> {
+    ) -> Result<Applied> {
         let side = self.sync.target_side()?;
         let control = Links::control(&mut links.target, side, Kind::Target).await?;
         let lost = match merge::apply(control, plan, change).await {
@@ -473,8 +496,13 @@ again. Use `merge: {{ mode: replace }}`; or empty {target}, delete its row in ic
         );
         links.target = None;
         let control = Links::control(&mut links.target, side, Kind::Target).await?;
-        match state::resolve(control, &self.table.target, self.run_id).await? {
-            Some(counts) => Ok(counts),
+        let resolved = state::resolve(control, &self.table.target, self.run_id).await?;
+        links.target = None;
+        match resolved {
+            Some(counts) => Ok(Applied {
+                counts,
+                target_only: 0,
+            }),
             None => Err(Error::new(
                 Kind::Target,
                 Disposition::Transient,
@@ -484,108 +512,24 @@ again. Use `merge: {{ mode: replace }}`; or empty {target}, delete its row in ic
     }
 }
 
+/// What to say of a target that is not the table that was loaded.
+fn found_otherwise(table: &Table, found: Found, before: Option<&LoadState>) -> Option<String> {
+    let before = before.filter(|state| state.loaded().is_some())?;
+    let (target, number) = (&table.target, before.sequence_number);
+    match found {
+        Found::There => None,
+        Found::Missing => Some(format!(
+            "target {target} is missing although snapshot {number} was loaded into it. It is created again and loaded \
+with the whole snapshot"
+        )),
+        Found::Recreated => Some(format!(
+            "target {target} was recreated after snapshot {number} was loaded into it. The whole snapshot is loaded \
+and compared with the rows that it has"
+        )),
+    }
+}
+
 /// A load whose outcome was unknown and turned out not to have been applied.
 #[derive(Debug, thiserror::Error)]
 #[error("the load was not applied")]
 struct NotApplied(#[source] TargetError);
-
-/// What the next load would do after an extract that lets the lake table follow the source; changes nothing.
-pub(super) async fn plan(
-    control: &mut Control,
-    table: &Table,
-    found: &Recorded,
-    lake: Option<&LakeTable>,
-    following: Option<&Following>,
-) -> Result<LoadPlan> {
-    let state = state::read(control, &table.target).await?;
-    let columns = columns_after(found, lake, following, state.as_ref())?;
-    let (steps, target) = match inspect::inspect(control, &table.target).await? {
-        Some(target) => {
-            let (steps, target) = evolve::steps(&columns, &target, false)?;
-            (Some(steps), target)
-        }
-        None => (
-            None,
-            TargetTable::planned(&table.target, &columns.created()),
-        ),
-    };
-    let creates_target = steps.is_none();
-    let steps = steps.unwrap_or_default();
-    if !steps.is_empty() && table.merge.on_schema_change == OnChange::Refuse {
-        return Err(evolve::refused(target.name(), &steps).into());
-    }
-    inspect::check(&columns.schema, columns.live, &target, table.merge.mode)?;
-    let run_id = RunId::generate();
-    let staging = staging::design(&columns.schema, &target, run_id);
-    let options = LoadOptions {
-        mode: table.merge.mode,
-        statement: table.merge.statement,
-        has_deletes: state.is_some(),
-        segments: 1,
-        staged_rows: 0,
-        first_load: state.is_none(),
-    };
-    let change = StateChange {
-        target: table.target.to_string(),
-        old_snapshot: state.as_ref().map(|state| state.snapshot_id),
-        new_snapshot: 0,
-        sequence_number: 0,
-        table_uuid: String::new(),
-        lake_table: table.lake.to_string(),
-        run_id: run_id.to_string(),
-    };
-    let merge = merge::plan(&columns.schema, &target, &staging, &options);
-    let apply = sql::merge::apply(&merge, &change);
-    let altered = steps.iter().map(|step| step.statement(target.name()));
-    let altered = altered.map(|statement| statement.by_hand());
-    Ok(LoadPlan {
-        loaded_sequence_number: state.as_ref().map(|state| state.sequence_number),
-        snapshots_behind: behind(lake, state.as_ref()),
-        creates_target,
-        schema_changes: steps.iter().map(evolve::Step::change).collect(),
-        statements: altered
-            .chain([sql::define::create_staging(&staging).sql, apply.sql])
-            .collect(),
-    })
-}
-
-/// The columns that a load would bring after the next extract: those of a lake table that is yet to be created, has
-/// yet to follow its source, or stays as it is.
-fn columns_after(
-    found: &Recorded,
-    lake: Option<&LakeTable>,
-    following: Option<&Following>,
-    before: Option<&LoadState>,
-) -> Result<LakeColumns> {
-    match (lake, following) {
-        (Some(lake), Some(following)) => {
-            let fields = lake.columns_after(&following.evolution)?;
-            lake_columns(lake, &following.recorded, &fields, before)
-        }
-        (Some(lake), None) => {
-            let recorded = follow::recorded(lake, None)?;
-            lake_columns(lake, &recorded, &lake.columns(), before)
-        }
-        (None, _) => Ok(LakeColumns {
-            schema: found.schema.clone(),
-            live: found.live(),
-            was: None,
-        }),
-    }
-}
-
-/// Snapshots newer than the loaded one. At least one while the loaded one is not the current one: the table may have
-/// been rolled back to an older one.
-pub(super) fn behind(lake: Option<&LakeTable>, state: Option<&LoadState>) -> usize {
-    let Some(lake) = lake else { return 0 };
-    let current = lake.current_snapshot_id();
-    if current.is_none() || current == state.map(|state| state.snapshot_id) {
-        return 0;
-    }
-    let loaded = state.map_or(0, |state| state.sequence_number);
-    let snapshots = lake.snapshots();
-    let newer = snapshots
-        .iter()
-        .filter(|snapshot| snapshot.sequence_number > loaded);
-    newer.count().max(1)
-}

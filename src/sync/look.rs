@@ -3,14 +3,16 @@
 
 use super::extract::{Settled, settle};
 use super::guard::caught;
+use super::load::{Found, State};
 use super::{Links, Sync, load};
 use crate::config::Table;
 use crate::error::{Kind, Result};
 use crate::lake::{LakeTable, SnapshotRef};
 use crate::report::{
-    ErrorReport, LakeStatus, Listing, PlanReport, SnapshotsReport, StatusReport, TargetStatus,
+    ErrorReport, LakeStatus, Listing, PlanReport, SnapshotsReport, StatusReport, TargetStanding,
+    TargetStatus,
 };
-use crate::target::state::{self, LoadState};
+use crate::target::state::{self, LoadState, Looked};
 
 impl Sync {
     /// What the next run would do to each table.
@@ -30,11 +32,8 @@ impl Sync {
             let target = match &self.target {
                 Some(side) => {
                     let control = Links::control(&mut links.target, side, Kind::Target).await?;
-                    Some(target_status(
-                        state::read(control, &table.target).await?,
-                        table,
-                        lake.as_ref(),
-                    )?)
+                    let looked = state::look(control, &table.target).await?;
+                    Some(target_status(&looked, table, lake.as_ref()))
                 }
                 None => None,
             };
@@ -162,18 +161,27 @@ async fn lake_status(table: &Table, lake: Option<&LakeTable>) -> Result<LakeStat
     })
 }
 
-fn target_status(
-    state: Option<LoadState>,
-    table: &Table,
-    lake: Option<&LakeTable>,
-) -> Result<TargetStatus> {
-    Ok(TargetStatus {
+fn target_status(looked: &Looked, table: &Table, lake: Option<&LakeTable>) -> TargetStatus {
+    let loaded = looked.state.as_ref();
+    let loaded = loaded.filter(|state| state.loaded().is_some());
+    let standing = match (Found::of(looked), State::of(lake, looked.state.as_ref())) {
+        (Found::Missing, _) => TargetStanding::Missing,
+        (Found::There | Found::Recreated, State::None | State::Prepared) => {
+            TargetStanding::NothingLoaded
+        }
+        (Found::Recreated, State::Here { .. } | State::Elsewhere) => TargetStanding::Recreated,
+        (Found::There, State::Elsewhere) => TargetStanding::OtherLakeTable,
+        (Found::There, State::Here { .. }) => TargetStanding::Loaded,
+    };
+    TargetStatus {
         table: table.target.to_string(),
-        snapshots_behind: load::behind(lake, state.as_ref()),
-        snapshot_id: state.as_ref().map(|state| state.snapshot_id),
-        sequence_number: state.as_ref().map(|state| state.sequence_number),
-        loaded_at: state.map(|state| state.loaded_at),
-    })
+        standing,
+        loaded_from: loaded.map(|state| state.lake_table.clone()),
+        snapshots_behind: load::behind(lake, looked),
+        snapshot_id: loaded.and_then(LoadState::loaded),
+        sequence_number: loaded.map(|state| state.sequence_number),
+        loaded_at: loaded.map(|state| state.loaded_at.clone()),
+    }
 }
 
 #[cfg(test)]

@@ -36,8 +36,8 @@ pub(super) async fn loading(
         let target = tags(side, table, control).await?;
         // In this order: a tag that moves after this look is newer than the state.
         let seen = lake.tagged(&target);
-        let state = state::read(control, &table.target).await?;
-        let loaded = known(lake, state.as_ref()).map(|state| state.snapshot_id);
+        let looked = state::look(control, &table.target).await?;
+        let loaded = known(lake, looked.state.as_ref()).map(|state| state.snapshot_id);
         Ok::<_, Error>(Loading {
             target,
             loaded,

@@ -46,6 +46,14 @@ impl LakeColumns {
         schema.columns.truncate(self.live);
         schema
     }
+
+    /// Lets a target follow that icesync has created and not loaded yet. Such a target has no snapshot that would tell
+    /// what its columns were called, and no rows: columns are known by name.
+    pub fn know_by_name(&mut self, target: &TargetTable) {
+        let names = self.schema.columns.iter().map(|column| &column.name);
+        let known = names.map(|name| target.has_column(name).then(|| name.clone()));
+        self.was = Some(known.collect());
+    }
 }
 
 /// One change of the target.

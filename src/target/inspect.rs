@@ -4,7 +4,8 @@ use super::TargetError;
 use crate::change::MergeMode;
 use crate::mssql::control::{Class, Control};
 use crate::mssql::describe::{self, Description, Index, Lookup};
-use crate::mssql::sql::define;
+use crate::mssql::sql::{self, define};
+use crate::schema::drift::SourceObject;
 use crate::schema::{Collation, Column, Generated, SqlType, TableName, TableSchema};
 
 /// Windows code page number of UTF-8.
@@ -17,6 +18,12 @@ pub struct TargetTable {
     pub(super) columns: Vec<TargetColumn>,
     indexes: Vec<Index>,
     is_memory_optimized: bool,
+    /// None for a table that is only planned.
+    object: Option<SourceObject>,
+    /// The login may alter it.
+    can_alter: bool,
+    /// What the login is called in the database.
+    user: String,
 }
 
 /// A column of a target table.
@@ -56,6 +63,13 @@ pub async fn inspect(
     }
 }
 
+/// Whether a target has rows. One round trip.
+pub async fn has_rows(control: &mut Control, target: &TableName) -> Result<bool, TargetError> {
+    let rows = control.query(&sql::describe::has_rows(target)).await;
+    let rows = rows.map_err(|error| TargetError::on("looking into", target, error))?;
+    Ok(!rows.is_empty())
+}
+
 /// Creates a target with the source's types, and its schema when that is missing. Fails if the table is there.
 pub async fn create_table(
     control: &mut Control,
@@ -89,6 +103,9 @@ impl TargetTable {
             columns: columns.collect(),
             indexes: description.indexes,
             is_memory_optimized: description.is_memory_optimized,
+            object: Some(description.object),
+            can_alter: description.can_alter,
+            user: description.user,
         }
     }
 
@@ -121,12 +138,35 @@ impl TargetTable {
                 .into_iter()
                 .collect(),
             is_memory_optimized: false,
+            object: None,
+            can_alter: true,
+            user: String::new(),
         }
     }
 
     /// As the catalog writes it.
     pub fn name(&self) -> &TableName {
         &self.name
+    }
+
+    /// The table as an object of its database; none for one that is only planned.
+    pub fn object(&self) -> Option<&SourceObject> {
+        self.object.as_ref()
+    }
+
+    /// Whether a unique index has exactly the key's columns, so that no key is there twice.
+    pub(super) fn has_unique_key(&self, schema: &TableSchema) -> bool {
+        let mut key: Vec<i32> = schema
+            .key_columns()
+            .filter_map(|column| self.column(&column.name))
+            .map(|column| column.id)
+            .collect();
+        key.sort_unstable();
+        self.indexes.iter().any(|index| {
+            let mut ids = index.key.clone();
+            ids.sort_unstable();
+            index.is_unique && !index.is_filtered && ids == key
+        })
     }
 
     pub(super) fn has_column(&self, name: &str) -> bool {
@@ -215,7 +255,7 @@ pub fn check(
                 define::add_column(&target.name, column).sql
             )),
             Some(kept) => check_column(
-                &target.name,
+                target,
                 column,
                 kept,
                 is_key,
@@ -236,7 +276,7 @@ pub fn check(
             ));
         }
     }
-    check_key(schema, target, mode, &mut problems, &mut warnings);
+    check_key(schema, target, mode, &mut warnings);
     if problems.is_empty() {
         Ok(warnings)
     } else {
@@ -248,7 +288,7 @@ pub fn check(
 }
 
 fn check_column(
-    target: &TableName,
+    target: &TargetTable,
     column: &Column,
     kept: &TargetColumn,
     is_key: bool,
@@ -281,6 +321,12 @@ fn check_column(
         problems.push(format!(
             "column {name} is an identity outside the key, which cannot be updated: make it a plain column"
         ));
+    } else if kept.generated == Generated::Identity && !target.can_alter {
+        problems.push(format!(
+            "column {name} is an identity, and writing its values (SET IDENTITY_INSERT) takes the ALTER permission on \
+                the table, which the login lacks: run {}",
+            define::grant_alter(&target.name, &target.user).sql
+        ));
     }
     if !fits(
         (column.ty, column.collation.as_ref()),
@@ -290,12 +336,12 @@ fn check_column(
             "column {name} is {}, which does not hold every {}: run {}",
             described(ty, kept.collation.as_ref()),
             described(column.ty, column.collation.as_ref()),
-            define::widen_column(target, column, kept.nullable).sql
+            define::widen_column(&target.name, column, kept.nullable).sql
         ));
     } else if column.nullable && !kept.nullable {
         problems.push(format!(
             "column {name} is NOT NULL, but its source may be NULL: run {}",
-            define::widen_column(target, column, true).sql
+            define::widen_column(&target.name, column, true).sql
         ));
     }
 }
@@ -313,28 +359,12 @@ fn check_key(
     schema: &TableSchema,
     target: &TargetTable,
     mode: MergeMode,
-    problems: &mut Vec<String>,
     warnings: &mut Vec<String>,
 ) {
-    let mut key: Vec<i32> = schema
-        .key_columns()
-        .filter_map(|column| target.column(&column.name))
-        .map(|column| column.id)
-        .collect();
-    key.sort_unstable();
     match mode {
         MergeMode::Append => {}
-        MergeMode::Upsert if schema.key.is_none() => problems.push(
-            "merge.mode upsert needs a key, and the lake table has none: set `key`, or merge.mode: append or \
-                replace".to_owned(),
-        ),
         MergeMode::Upsert | MergeMode::Replace => {
-            let covered = target.indexes.iter().any(|index| {
-                let mut ids = index.key.clone();
-                ids.sort_unstable();
-                index.is_unique && !index.is_filtered && ids == key
-            });
-            if !covered && !key.is_empty() {
+            if schema.key.is_some() && !target.has_unique_key(schema) {
                 warnings.push(
                     "no unique index of the target has exactly the key's columns: loads scan the table, and nothing \
                         keeps others from adding a second row"
@@ -640,8 +670,17 @@ mod tests {
             check(&schema, 2, &made, MergeMode::Upsert).unwrap(),
             [""; 0]
         );
+        target.can_alter = false;
+        target.user = "loader".into();
+        let error = check(&schema, 2, &target, MergeMode::Upsert);
+        let error = error.unwrap_err().to_string();
+        assert!(
+            error.contains("run GRANT ALTER ON [dbo].[orders] TO [loader];"),
+            "{error}"
+        );
+        target.columns[0].generated = Generated::No;
+        assert!(check(&schema, 2, &target, MergeMode::Upsert).is_ok());
         schema.key = None;
-        assert!(check(&schema, 2, &target, MergeMode::Upsert).is_err());
         assert!(check(&schema, 2, &target, MergeMode::Append).is_ok());
     }
 }

@@ -6,11 +6,12 @@ use crate::mssql::control::{Class, Control, Record};
 use crate::mssql::error::MssqlError;
 use crate::mssql::sql::define::StagingTable;
 use crate::mssql::sql::merge;
+use crate::mssql::sql::state::ERROR_STATE_MOVED;
 use crate::mssql::sql::variant::{self, BaseType};
 use crate::schema::TableSchema;
 
 use crate::change::{MergeMode, UpsertStatement};
-pub use crate::mssql::sql::merge::MergePlan;
+pub use crate::mssql::sql::merge::{Held, MergePlan};
 pub use crate::mssql::sql::state::StateChange;
 
 /// How long the transaction waits for another one's locks.
@@ -30,11 +31,9 @@ pub struct LoadCounts {
 }
 
 impl LoadCounts {
+    /// Older builds have stored negative counts; such a count reads as 0, because no load depends on it.
     pub(super) fn read(row: &Record) -> Result<Self, MssqlError> {
-        let count = |name: &str| {
-            u64::try_from(row.int(name)?)
-                .map_err(|_| MssqlError::Shape(format!("{name} is negative")))
-        };
+        let count = |name: &str| Ok::<_, MssqlError>(u64::try_from(row.int(name)?).unwrap_or(0));
         Ok(Self {
             inserted: count("inserted")?,
             updated: count("updated")?,
@@ -42,6 +41,14 @@ impl LoadCounts {
             unchanged: count("unchanged")?,
         })
     }
+}
+
+/// A load that was applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Applied {
+    pub counts: LoadCounts,
+    /// Rows of the target that the whole snapshot does not have; 0 where they were not counted.
+    pub target_only: u64,
 }
 
 /// How a load is applied.
@@ -55,8 +62,9 @@ pub struct LoadOptions {
     pub segments: u32,
     /// How many rows were staged.
     pub staged_rows: u64,
-    /// Nothing has been loaded into the target yet: if it is empty, rows are inserted without a comparison.
-    pub first_load: bool,
+    pub held: Held,
+    /// Every row of the snapshot was staged.
+    pub whole: bool,
 }
 
 /// The transaction for a staged load. The target has passed [`inspect::check`](super::inspect::check) with the same
@@ -103,7 +111,9 @@ pub fn plan(
         has_deletes: options.has_deletes,
         segments: options.segments,
         staged_rows: options.staged_rows,
-        first_load: options.first_load,
+        held: options.held,
+        whole: options.whole,
+        has_unique_key: target.has_unique_key(schema),
         lock: lock_name("apply", target.name()),
         lock_timeout_ms: LOCK_TIMEOUT_MS,
     }
@@ -161,15 +171,21 @@ pub async fn apply(
     control: &mut Control,
     plan: &MergePlan,
     state: &StateChange,
-) -> Result<LoadCounts, TargetError> {
+) -> Result<Applied, TargetError> {
     let sets = control
         .query_sets(&merge::apply(plan, state), Class::Long)
         .await
         .map_err(|error| explained(plan, error))?;
     // The counts are the last statement's; whatever triggers of the target return comes before.
     let row = sets.last().and_then(|rows| rows.first());
+    let applied = |row: &Record| {
+        Ok(Applied {
+            counts: LoadCounts::read(row)?,
+            target_only: u64::try_from(row.int("target_only")?).unwrap_or(0),
+        })
+    };
     row.ok_or_else(|| MssqlError::Shape("no counts".into()))
-        .and_then(LoadCounts::read)
+        .and_then(applied)
         .map_err(|error| TargetError::on("applying the load of", &plan.target, error))
 }
 
@@ -185,7 +201,10 @@ fn explained(plan: &MergePlan, error: MssqlError) -> TargetError {
             lock: plan.lock.clone(),
             seconds: plan.lock_timeout_ms / 1000,
         },
-        Some(merge::ERROR_STATE_MOVED) => TargetError::StateMoved { target },
+        Some(ERROR_STATE_MOVED) => TargetError::StateMoved { target },
+        Some(merge::ERROR_NOT_EMPTY) => TargetError::NotEmpty { target },
+        Some(merge::ERROR_KEY_TWICE) => TargetError::KeyTwice { target, example },
+        Some(merge::ERROR_RECREATED) => TargetError::Recreated { target },
         Some(merge::ERROR_DUPLICATE_KEY) => TargetError::DuplicateKey { target, example },
         Some(merge::ERROR_STAGED_ROWS) => TargetError::StagedRows { target, example },
         Some(merge::ERROR_NULL_KEY) => TargetError::NullKey { target },

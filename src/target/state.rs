@@ -5,8 +5,15 @@ use super::{TargetError, lock_name};
 use crate::change::RunId;
 use crate::mssql::control::{Class, Control, Record};
 use crate::mssql::error::MssqlError;
+use crate::mssql::sql::state::StateChange;
 use crate::mssql::sql::{define, state};
 use crate::schema::TableName;
+use crate::schema::drift::SourceObject;
+
+pub use crate::mssql::sql::state::PREPARED;
+
+/// How long [`prepare`] waits for another transaction's locks.
+const LOCK_TIMEOUT_MS: u32 = 60_000;
 
 /// How long [`resolve`] waits for a lost transaction to end.
 const SETTLE_TIMEOUT_MS: u32 = 300_000;
@@ -23,14 +30,33 @@ pub struct LoadState {
     /// UTC, ISO 8601.
     pub loaded_at: String,
     pub counts: LoadCounts,
+    /// The target table that was loaded; none in a state that an older build has written.
+    pub object: Option<SourceObject>,
 }
 
-/// Creates schema `icesync` and its table of load states where they are missing. Safe when several loads do it at
-/// once. Two round trips.
+impl LoadState {
+    /// The snapshot that was loaded; none while the target is only prepared.
+    pub fn loaded(&self) -> Option<i64> {
+        (self.snapshot_id != PREPARED).then_some(self.snapshot_id)
+    }
+}
+
+/// A target as it is found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Looked {
+    /// None where there is no such table.
+    pub object: Option<SourceObject>,
+    /// None when nothing was ever loaded into a table of that name.
+    pub state: Option<LoadState>,
+}
+
+/// Creates schema `icesync` and its table of load states where they are missing, and gives the table of an older build
+/// the columns that it lacks. Safe when several loads do it at once. Two round trips.
 pub async fn ensure_schema(control: &mut Control) -> Result<(), TargetError> {
     let denied = |source: MssqlError| match source.number() {
-        // 262: no CREATE permission; 2760: no access to the schema; 229, 297, 15247: denied.
-        Some(262 | 2760 | 229 | 297 | 15247) => TargetError::MayNotCreate {
+        // 262: no CREATE permission; 2760: no access to the schema; 229, 297, 15247: denied; 1088, 4902: no ALTER
+        // permission on the table.
+        Some(262 | 2760 | 229 | 297 | 15247 | 1088 | 4902) => TargetError::MayNotCreate {
             source: Box::new(source),
         },
         Some(_) | None => TargetError::Server {
@@ -76,31 +102,41 @@ pub async fn identity(control: &mut Control) -> Result<Identity, TargetError> {
     row.and_then(read).map_err(failed)
 }
 
-/// What the target has loaded; none when it never was a target, or its database has no `icesync` schema.
-pub async fn read(
-    control: &mut Control,
-    target: &TableName,
-) -> Result<Option<LoadState>, TargetError> {
+/// The target table and what was loaded into it. One round trip; changes nothing.
+pub async fn look(control: &mut Control, target: &TableName) -> Result<Looked, TargetError> {
     let failed = |error| TargetError::on("reading the load state of", target, error);
-    let rows = control
-        .query(&state::read_state(&target.to_string()))
+    let sets = control
+        .query_sets(&state::look(target), Class::Quick)
         .await
         .map_err(failed)?;
-    rows.first().map(load_state).transpose().map_err(failed)
+    let object = |row: &Record| {
+        Ok(SourceObject {
+            id: row.int("object_id")?,
+            created: row.text("create_date")?.to_owned(),
+        })
+    };
+    let row = |at: usize| sets.get(at).and_then(|rows| rows.first());
+    Ok(Looked {
+        object: row(0).map(object).transpose().map_err(failed)?,
+        state: row(1).map(load_state).transpose().map_err(failed)?,
+    })
 }
 
-/// The states of all targets in this database.
-pub async fn list(control: &mut Control) -> Result<Vec<(String, LoadState)>, TargetError> {
-    let failed = |source| TargetError::Server {
-        doing: "listing the load states of",
-        target: "the target database".to_owned(),
-        source: Box::new(source),
-    };
-    let rows = control.query(&state::list_states()).await.map_err(failed)?;
-    rows.iter()
-        .map(|row| Ok((row.text("target")?.to_owned(), load_state(row)?)))
-        .collect::<Result<_, _>>()
-        .map_err(failed)
+/// Records that the target was created and has nothing loaded: [`PREPARED`] is the new snapshot of `change`.
+pub async fn prepare(
+    control: &mut Control,
+    target: &TableName,
+    change: &StateChange,
+) -> Result<(), TargetError> {
+    let prepared = control
+        .run(&state::prepare(change, LOCK_TIMEOUT_MS), Class::Quick)
+        .await;
+    prepared.map_err(|error| match error.number() {
+        Some(state::ERROR_STATE_MOVED) => TargetError::StateMoved {
+            target: target.clone(),
+        },
+        Some(_) | None => TargetError::on("recording the creation of", target, error),
+    })
 }
 
 /// Whether the run's transaction was committed, after its reply was lost; on a new connection. Waits until no load
@@ -145,5 +181,15 @@ fn load_state(row: &Record) -> Result<LoadState, MssqlError> {
         run_id: row.text("run_id")?.to_owned(),
         loaded_at: row.text("loaded_at")?.to_owned(),
         counts: LoadCounts::read(row)?,
+        object: match (
+            row.int_opt("target_object_id")?,
+            row.text_opt("target_created")?,
+        ) {
+            (Some(id), Some(created)) => Some(SourceObject {
+                id,
+                created: created.to_owned(),
+            }),
+            (None | Some(_), None) | (None, Some(_)) => None,
+        },
     })
 }

@@ -59,6 +59,28 @@ impl Server {
         format!("{};Database={database}", self.base)
     }
 
+    /// As another login.
+    pub fn connection_as(&self, database: &str, user: &str, password: &str) -> String {
+        let mut quoted = false;
+        let parts = self.base.split(|c: char| {
+            quoted ^= c == '"';
+            c == ';' && !quoted
+        });
+        let login = ["user id", "uid", "user", "password", "pwd"];
+        let key = |part: &str| part.split('=').next().map(|key| key.trim().to_lowercase());
+        let others = parts.filter(|part| key(part).is_none_or(|key| !login.contains(&&*key)));
+        let others: Vec<&str> = others.collect();
+        format!(
+            "{};User ID={user};Password=\"{password}\";Database={database}",
+            others.join(";")
+        )
+    }
+
+    /// What may be done to the stand-in's connections; none over a real server.
+    pub fn faults(&self) -> Option<&icesync_sandbox::tds::Faults> {
+        self.sandbox.as_ref().map(|sandbox| &sandbox.faults)
+    }
+
     pub async fn connect(&self, database: &str) -> Control {
         let connection =
             Connection::parse(&self.connection(database)).expect("a connection string");

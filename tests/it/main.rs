@@ -16,6 +16,7 @@ mod outside;
 mod planes;
 mod random;
 mod ranges;
+mod recreated;
 mod staggered;
 mod strategies;
 mod tidy;

@@ -7,14 +7,24 @@
 -- @p7 nvarchar Some("018f0000000070008000000000000001")
 -- @p8 bigint Some(1000)
 -- @p9 nvarchar Some("code")
+-- @p10 nvarchar Some("[sales].[訂單]")
+-- @p11 bigint Some(1237579447)
+-- @p12 bigint Some(1237579447)
+-- @p13 nvarchar Some("2024-05-01T10:00:00.123")
 SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT 60000;
 DECLARE @rc int, @staged bigint = 0, @inserted bigint = 0, @updated bigint = 0, @deleted bigint = 0;
+DECLARE @unchanged bigint = 0, @target_only bigint = 0;
 DECLARE @example nvarchar(1000), @message nvarchar(2000);
 BEGIN TRANSACTION;
 EXEC @rc = sp_getapplock @Resource = @p1, @LockMode = N'Exclusive', @LockOwner = N'Transaction', @LockTimeout = 60000;
 IF @rc < 0 THROW 51002, N'another load of this target is in its transaction', 1;
-INSERT [icesync].[load_state] ([target], [lake_table], [table_uuid], [snapshot_id], [sequence_number], [run_id], [loaded_at], [inserted], [updated], [deleted], [unchanged]) SELECT @p2, @p3, @p4, @p5, @p6, @p7, SYSUTCDATETIME(), 0, 0, 0, 0 WHERE NOT EXISTS (SELECT 1 FROM [icesync].[load_state] AS s WITH (UPDLOCK, SERIALIZABLE) WHERE s.[target] = @p2);
-IF @@ROWCOUNT <> 1 THROW 51003, N'the load state has moved', 1;
+BEGIN TRY
+    INSERT [icesync].[load_state] ([target], [lake_table], [table_uuid], [snapshot_id], [sequence_number], [run_id], [loaded_at], [inserted], [updated], [deleted], [unchanged]) VALUES (@p2, @p3, @p4, @p5, @p6, @p7, SYSUTCDATETIME(), 0, 0, 0, 0);
+END TRY
+BEGIN CATCH
+    IF ERROR_NUMBER() IN (2601, 2627) THROW 51003, N'the load state has moved', 1;
+    THROW;
+END CATCH;
 SELECT @staged = COUNT_BIG(*) FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s WITH (TABLOCK);
 IF @staged <> @p8
 BEGIN
@@ -34,7 +44,7 @@ SELECT @staged = COUNT_BIG(*) FROM (SELECT n.[區域], n.[modified], n.[at], n.[
 IF NOT EXISTS (SELECT 1 FROM [sales].[訂單] WITH (TABLOCKX, HOLDLOCK))
 BEGIN
 INSERT INTO [sales].[訂單] WITH (TABLOCK) ([區域], [modified], [at], [code]) SELECT s.[區域], s.[modified], s.[at], s.[code] FROM (SELECT n.[區域], n.[modified], n.[at], n.[code], n.[_op_] FROM (SELECT l.[區域], l.[modified], l.[at], l.[code], l.[_op_], ROW_NUMBER() OVER (PARTITION BY l.[區域], l.[at], l.[code] ORDER BY l.[_op_] DESC, l.[_seg] DESC) AS [_rank] FROM (SELECT s.[區域] AS [區域], s.[modified] AS [modified], s.[at] AS [at], CONVERT(varchar(20), s.[code]) AS [code], s.[_op_], s.[_seg], ROW_NUMBER() OVER (PARTITION BY CONVERT(varbinary(20), s.[區域]), DATALENGTH(s.[區域]), s.[at], CONVERT(varbinary(20), CONVERT(varchar(20), s.[code])), DATALENGTH(CONVERT(varchar(20), s.[code])) ORDER BY s.[_seg] DESC, s.[_op_] DESC) AS [_last] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s) AS l WHERE l.[_last] = 1) AS n WHERE n.[_rank] = 1) AS s WHERE s.[_op_] = 'U';
-SET @inserted = @@ROWCOUNT;
+SET @inserted = ROWCOUNT_BIG();
 END
 ELSE
 BEGIN
@@ -47,9 +57,12 @@ WHEN MATCHED AND s.[_op_] = 'U' AND EXISTS (SELECT CONVERT(varbinary(20), s.[區
 WHEN NOT MATCHED BY TARGET AND s.[_op_] = 'U' THEN INSERT ([區域], [modified], [at], [code]) VALUES (s.[區域], s.[modified], s.[at], s.[code])
 OUTPUT $action INTO @actions (action);
 SELECT @inserted = COUNT_BIG(CASE WHEN a.action = N'INSERT' THEN 1 END), @updated = COUNT_BIG(CASE WHEN a.action = N'UPDATE' THEN 1 END), @deleted = @deleted + COUNT_BIG(CASE WHEN a.action = N'DELETE' THEN 1 END) FROM @actions AS a;
+SELECT @target_only = COUNT_BIG(*) - @staged FROM [sales].[訂單] AS d;
 END;
-UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @staged - @inserted - @updated FROM [icesync].[load_state] AS s WHERE s.[target] = @p2;
+IF ISNULL(OBJECT_ID(@p10), 0) <> @p11 THROW 51010, N'the target table was recreated', 1;
+IF @staged > @inserted + @updated SET @unchanged = @staged - @inserted - @updated;
+UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @unchanged, s.[target_object_id] = @p12, s.[target_created] = @p13 FROM [icesync].[load_state] AS s WHERE s.[target] = @p2;
 DROP TABLE [icesync].[stg_00000000000000ff_018f0000000070008000000000000001];
 COMMIT TRANSACTION;
 SET LOCK_TIMEOUT -1;
-SELECT @inserted AS inserted, @updated AS updated, @deleted AS deleted, @staged - @inserted - @updated AS unchanged;
+SELECT @inserted AS inserted, @updated AS updated, @deleted AS deleted, @unchanged AS unchanged, @target_only AS target_only;

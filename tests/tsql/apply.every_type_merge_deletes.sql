@@ -11,13 +11,18 @@
 -- @p11 nvarchar Some("c20")
 -- @p12 nvarchar Some("c21")
 -- @p13 nvarchar Some("c22")
+-- @p14 nvarchar Some("[dbo].[every_type]")
+-- @p15 bigint Some(1237579447)
+-- @p16 bigint Some(1237579447)
+-- @p17 nvarchar Some("2024-05-01T10:00:00.123")
 SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT 60000;
 DECLARE @rc int, @staged bigint = 0, @inserted bigint = 0, @updated bigint = 0, @deleted bigint = 0;
+DECLARE @unchanged bigint = 0, @target_only bigint = 0;
 DECLARE @example nvarchar(1000), @message nvarchar(2000);
 BEGIN TRANSACTION;
 EXEC @rc = sp_getapplock @Resource = @p1, @LockMode = N'Exclusive', @LockOwner = N'Transaction', @LockTimeout = 60000;
 IF @rc < 0 THROW 51002, N'another load of this target is in its transaction', 1;
-UPDATE s SET s.[lake_table] = @p3, s.[table_uuid] = @p4, s.[snapshot_id] = @p5, s.[sequence_number] = @p6, s.[run_id] = @p7, s.[loaded_at] = SYSUTCDATETIME() FROM [icesync].[load_state] AS s WITH (UPDLOCK, SERIALIZABLE) WHERE s.[target] = @p2 AND s.[snapshot_id] = @p8;
+UPDATE s SET s.[lake_table] = @p3, s.[table_uuid] = @p4, s.[snapshot_id] = @p5, s.[sequence_number] = @p6, s.[run_id] = @p7, s.[loaded_at] = SYSUTCDATETIME() FROM [icesync].[load_state] AS s WITH (UPDLOCK, ROWLOCK) WHERE s.[target] = @p2 AND s.[snapshot_id] = @p8;
 IF @@ROWCOUNT <> 1 THROW 51003, N'the load state has moved', 1;
 SELECT @staged = COUNT_BIG(*) FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s WITH (TABLOCK);
 IF @staged <> @p9
@@ -62,8 +67,10 @@ WHEN MATCHED AND s.[_op_] = 'U' AND EXISTS (SELECT s.[c2], s.[c3], s.[c4], s.[c5
 WHEN NOT MATCHED BY TARGET AND s.[_op_] = 'U' THEN INSERT ([c1], [c2], [c3], [c4], [c5], [c6], [c7], [c8], [c9], [c10], [c11], [c12], [c13], [c14], [c15], [c16], [c17], [c18], [c19], [c20], [c21], [c22], [c23], [c24], [c25], [c26], [c27], [c28], [c29], [c30], [c31], [c32], [c33], [c34], [c35], [c36], [c37], [c38]) VALUES (s.[c1], s.[c2], s.[c3], s.[c4], s.[c5], s.[c6], s.[c7], s.[c8], s.[c9], s.[c10], s.[c11], s.[c12], s.[c13], s.[c14], s.[c15], s.[c16], s.[c17], s.[c18], s.[c19], s.[c20], s.[c21], s.[c22], s.[c23], s.[c24], s.[c25], s.[c26], s.[c27], s.[c28], s.[c29], s.[c30], s.[c31], s.[c32], s.[c33], s.[c34], s.[c35], s.[c36], s.[c37], s.[c38])
 OUTPUT $action INTO @actions (action);
 SELECT @inserted = COUNT_BIG(CASE WHEN a.action = N'INSERT' THEN 1 END), @updated = COUNT_BIG(CASE WHEN a.action = N'UPDATE' THEN 1 END), @deleted = @deleted + COUNT_BIG(CASE WHEN a.action = N'DELETE' THEN 1 END) FROM @actions AS a;
-UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @staged - @inserted - @updated FROM [icesync].[load_state] AS s WHERE s.[target] = @p2;
+IF ISNULL(OBJECT_ID(@p14), 0) <> @p15 THROW 51010, N'the target table was recreated', 1;
+IF @staged > @inserted + @updated SET @unchanged = @staged - @inserted - @updated;
+UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @unchanged, s.[target_object_id] = @p16, s.[target_created] = @p17 FROM [icesync].[load_state] AS s WHERE s.[target] = @p2;
 DROP TABLE [icesync].[stg_00000000000000ff_018f0000000070008000000000000001];
 COMMIT TRANSACTION;
 SET LOCK_TIMEOUT -1;
-SELECT @inserted AS inserted, @updated AS updated, @deleted AS deleted, @staged - @inserted - @updated AS unchanged;
+SELECT @inserted AS inserted, @updated AS updated, @deleted AS deleted, @unchanged AS unchanged, @target_only AS target_only;

@@ -7,13 +7,18 @@
 -- @p7 nvarchar Some("018f0000000070008000000000000001")
 -- @p8 bigint Some(8070450532247928832)
 -- @p9 bigint Some(1000)
+-- @p10 nvarchar Some("[dbo].[follows]")
+-- @p11 bigint Some(1237579447)
+-- @p12 bigint Some(1237579447)
+-- @p13 nvarchar Some("2024-05-01T10:00:00.123")
 SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT 60000;
 DECLARE @rc int, @staged bigint = 0, @inserted bigint = 0, @updated bigint = 0, @deleted bigint = 0;
+DECLARE @unchanged bigint = 0, @target_only bigint = 0;
 DECLARE @example nvarchar(1000), @message nvarchar(2000);
 BEGIN TRANSACTION;
 EXEC @rc = sp_getapplock @Resource = @p1, @LockMode = N'Exclusive', @LockOwner = N'Transaction', @LockTimeout = 60000;
 IF @rc < 0 THROW 51002, N'another load of this target is in its transaction', 1;
-UPDATE s SET s.[lake_table] = @p3, s.[table_uuid] = @p4, s.[snapshot_id] = @p5, s.[sequence_number] = @p6, s.[run_id] = @p7, s.[loaded_at] = SYSUTCDATETIME() FROM [icesync].[load_state] AS s WITH (UPDLOCK, SERIALIZABLE) WHERE s.[target] = @p2 AND s.[snapshot_id] = @p8;
+UPDATE s SET s.[lake_table] = @p3, s.[table_uuid] = @p4, s.[snapshot_id] = @p5, s.[sequence_number] = @p6, s.[run_id] = @p7, s.[loaded_at] = SYSUTCDATETIME() FROM [icesync].[load_state] AS s WITH (UPDLOCK, ROWLOCK) WHERE s.[target] = @p2 AND s.[snapshot_id] = @p8;
 IF @@ROWCOUNT <> 1 THROW 51003, N'the load state has moved', 1;
 SELECT @staged = COUNT_BIG(*) FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s WITH (TABLOCK);
 IF @staged <> @p9
@@ -27,11 +32,13 @@ SELECT TOP (1) @example = CONCAT(N'(', CONVERT(nvarchar(100), n.[a]), N', ', CON
 IF @example IS NOT NULL THROW 51004, @example, 1;
 SELECT @staged = COUNT_BIG(*) FROM (SELECT n.[a], n.[b], n.[_op_] FROM (SELECT s.[a] AS [a], s.[b] AS [b], s.[_op_], ROW_NUMBER() OVER (PARTITION BY s.[a], s.[b] ORDER BY s.[_seg] DESC, s.[_op_] DESC) AS [_rank] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s) AS n WHERE n.[_rank] = 1) AS s WHERE s.[_op_] = 'U';
 DELETE d FROM [dbo].[follows] AS d WITH (UPDLOCK, SERIALIZABLE) JOIN (SELECT n.[a], n.[b], n.[_op_] FROM (SELECT s.[a] AS [a], s.[b] AS [b], s.[_op_], ROW_NUMBER() OVER (PARTITION BY s.[a], s.[b] ORDER BY s.[_seg] DESC, s.[_op_] DESC) AS [_rank] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s) AS n WHERE n.[_rank] = 1) AS s ON d.[a] = s.[a] AND d.[b] = s.[b] WHERE s.[_op_] = 'D';
-SET @deleted = @deleted + @@ROWCOUNT;
+SET @deleted = @deleted + ROWCOUNT_BIG();
 INSERT INTO [dbo].[follows] ([a], [b]) SELECT s.[a], s.[b] FROM (SELECT n.[a], n.[b], n.[_op_] FROM (SELECT s.[a] AS [a], s.[b] AS [b], s.[_op_], ROW_NUMBER() OVER (PARTITION BY s.[a], s.[b] ORDER BY s.[_seg] DESC, s.[_op_] DESC) AS [_rank] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s) AS n WHERE n.[_rank] = 1) AS s WHERE s.[_op_] = 'U' AND NOT EXISTS (SELECT 1 FROM [dbo].[follows] AS d WITH (UPDLOCK, SERIALIZABLE) WHERE d.[a] = s.[a] AND d.[b] = s.[b]);
-SET @inserted = @@ROWCOUNT;
-UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @staged - @inserted - @updated FROM [icesync].[load_state] AS s WHERE s.[target] = @p2;
+SET @inserted = ROWCOUNT_BIG();
+IF ISNULL(OBJECT_ID(@p10), 0) <> @p11 THROW 51010, N'the target table was recreated', 1;
+IF @staged > @inserted + @updated SET @unchanged = @staged - @inserted - @updated;
+UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @unchanged, s.[target_object_id] = @p12, s.[target_created] = @p13 FROM [icesync].[load_state] AS s WHERE s.[target] = @p2;
 DROP TABLE [icesync].[stg_00000000000000ff_018f0000000070008000000000000001];
 COMMIT TRANSACTION;
 SET LOCK_TIMEOUT -1;
-SELECT @inserted AS inserted, @updated AS updated, @deleted AS deleted, @staged - @inserted - @updated AS unchanged;
+SELECT @inserted AS inserted, @updated AS updated, @deleted AS deleted, @unchanged AS unchanged, @target_only AS target_only;

@@ -7,14 +7,24 @@
 -- @p7 nvarchar Some("018f0000000070008000000000000001")
 -- @p8 bigint Some(1000)
 -- @p9 nvarchar Some("note")
+-- @p10 nvarchar Some("[dbo].[orders]")
+-- @p11 bigint Some(1237579447)
+-- @p12 bigint Some(1237579447)
+-- @p13 nvarchar Some("2024-05-01T10:00:00.123")
 SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT 60000;
 DECLARE @rc int, @staged bigint = 0, @inserted bigint = 0, @updated bigint = 0, @deleted bigint = 0;
+DECLARE @unchanged bigint = 0, @target_only bigint = 0;
 DECLARE @example nvarchar(1000), @message nvarchar(2000);
 BEGIN TRANSACTION;
 EXEC @rc = sp_getapplock @Resource = @p1, @LockMode = N'Exclusive', @LockOwner = N'Transaction', @LockTimeout = 60000;
 IF @rc < 0 THROW 51002, N'another load of this target is in its transaction', 1;
-INSERT [icesync].[load_state] ([target], [lake_table], [table_uuid], [snapshot_id], [sequence_number], [run_id], [loaded_at], [inserted], [updated], [deleted], [unchanged]) SELECT @p2, @p3, @p4, @p5, @p6, @p7, SYSUTCDATETIME(), 0, 0, 0, 0 WHERE NOT EXISTS (SELECT 1 FROM [icesync].[load_state] AS s WITH (UPDLOCK, SERIALIZABLE) WHERE s.[target] = @p2);
-IF @@ROWCOUNT <> 1 THROW 51003, N'the load state has moved', 1;
+BEGIN TRY
+    INSERT [icesync].[load_state] ([target], [lake_table], [table_uuid], [snapshot_id], [sequence_number], [run_id], [loaded_at], [inserted], [updated], [deleted], [unchanged]) VALUES (@p2, @p3, @p4, @p5, @p6, @p7, SYSUTCDATETIME(), 0, 0, 0, 0);
+END TRY
+BEGIN CATCH
+    IF ERROR_NUMBER() IN (2601, 2627) THROW 51003, N'the load state has moved', 1;
+    THROW;
+END CATCH;
 SELECT @staged = COUNT_BIG(*) FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s WITH (TABLOCK);
 IF @staged <> @p8
 BEGIN
@@ -35,20 +45,23 @@ SET IDENTITY_INSERT [dbo].[orders] ON;
 IF NOT EXISTS (SELECT 1 FROM [dbo].[orders] WITH (TABLOCKX, HOLDLOCK))
 BEGIN
 INSERT INTO [dbo].[orders] WITH (TABLOCK) ([order_id], [rv], [quantity], [note]) SELECT s.[order_id], s.[rv], s.[quantity], s.[note] FROM (SELECT n.[order_id], n.[rv], n.[quantity], n.[note], n.[_op_] FROM (SELECT s.[order_id] AS [order_id], s.[rv] AS [rv], s.[quantity] AS [quantity], CONVERT(varchar(200), s.[note]) AS [note], s.[_op_], ROW_NUMBER() OVER (PARTITION BY s.[order_id] ORDER BY s.[_seg] DESC, s.[_op_] DESC) AS [_rank] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s) AS n WHERE n.[_rank] = 1) AS s WHERE s.[_op_] = 'U';
-SET @inserted = @@ROWCOUNT;
+SET @inserted = ROWCOUNT_BIG();
 END
 ELSE
 BEGIN
 DELETE d FROM [dbo].[orders] AS d WITH (UPDLOCK, SERIALIZABLE) JOIN (SELECT n.[order_id], n.[rv], n.[quantity], n.[note], n.[_op_] FROM (SELECT s.[order_id] AS [order_id], s.[rv] AS [rv], s.[quantity] AS [quantity], CONVERT(varchar(200), s.[note]) AS [note], s.[_op_], ROW_NUMBER() OVER (PARTITION BY s.[order_id] ORDER BY s.[_seg] DESC, s.[_op_] DESC) AS [_rank] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s) AS n WHERE n.[_rank] = 1) AS s ON d.[order_id] = s.[order_id] WHERE s.[_op_] = 'D';
-SET @deleted = @deleted + @@ROWCOUNT;
+SET @deleted = @deleted + ROWCOUNT_BIG();
 UPDATE d SET d.[rv] = s.[rv], d.[quantity] = s.[quantity], d.[note] = s.[note] FROM [dbo].[orders] AS d WITH (UPDLOCK, SERIALIZABLE) JOIN (SELECT n.[order_id], n.[rv], n.[quantity], n.[note], n.[_op_] FROM (SELECT s.[order_id] AS [order_id], s.[rv] AS [rv], s.[quantity] AS [quantity], CONVERT(varchar(200), s.[note]) AS [note], s.[_op_], ROW_NUMBER() OVER (PARTITION BY s.[order_id] ORDER BY s.[_seg] DESC, s.[_op_] DESC) AS [_rank] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s) AS n WHERE n.[_rank] = 1) AS s ON d.[order_id] = s.[order_id] WHERE s.[_op_] = 'U' AND EXISTS (SELECT s.[rv], s.[quantity], CONVERT(varbinary(200), s.[note]), DATALENGTH(s.[note]) EXCEPT SELECT d.[rv], d.[quantity], CONVERT(varbinary(200), d.[note]), DATALENGTH(d.[note]));
-SET @updated = @@ROWCOUNT;
+SET @updated = ROWCOUNT_BIG();
 INSERT INTO [dbo].[orders] ([order_id], [rv], [quantity], [note]) SELECT s.[order_id], s.[rv], s.[quantity], s.[note] FROM (SELECT n.[order_id], n.[rv], n.[quantity], n.[note], n.[_op_] FROM (SELECT s.[order_id] AS [order_id], s.[rv] AS [rv], s.[quantity] AS [quantity], CONVERT(varchar(200), s.[note]) AS [note], s.[_op_], ROW_NUMBER() OVER (PARTITION BY s.[order_id] ORDER BY s.[_seg] DESC, s.[_op_] DESC) AS [_rank] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s) AS n WHERE n.[_rank] = 1) AS s WHERE s.[_op_] = 'U' AND NOT EXISTS (SELECT 1 FROM [dbo].[orders] AS d WITH (UPDLOCK, SERIALIZABLE) WHERE d.[order_id] = s.[order_id]);
-SET @inserted = @@ROWCOUNT;
+SET @inserted = ROWCOUNT_BIG();
+SELECT @target_only = COUNT_BIG(*) - @staged FROM [dbo].[orders] AS d;
 END;
 SET IDENTITY_INSERT [dbo].[orders] OFF;
-UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @staged - @inserted - @updated FROM [icesync].[load_state] AS s WHERE s.[target] = @p2;
+IF ISNULL(OBJECT_ID(@p10), 0) <> @p11 THROW 51010, N'the target table was recreated', 1;
+IF @staged > @inserted + @updated SET @unchanged = @staged - @inserted - @updated;
+UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @unchanged, s.[target_object_id] = @p12, s.[target_created] = @p13 FROM [icesync].[load_state] AS s WHERE s.[target] = @p2;
 DROP TABLE [icesync].[stg_00000000000000ff_018f0000000070008000000000000001];
 COMMIT TRANSACTION;
 SET LOCK_TIMEOUT -1;
-SELECT @inserted AS inserted, @updated AS updated, @deleted AS deleted, @staged - @inserted - @updated AS unchanged;
+SELECT @inserted AS inserted, @updated AS updated, @deleted AS deleted, @unchanged AS unchanged, @target_only AS target_only;

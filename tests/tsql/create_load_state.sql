@@ -12,10 +12,21 @@ BEGIN
             [inserted] bigint NOT NULL,
             [updated] bigint NOT NULL,
             [deleted] bigint NOT NULL,
-            [unchanged] bigint NOT NULL
+            [unchanged] bigint NOT NULL,
+            [target_object_id] int NULL,
+            [target_created] nvarchar(30) NULL
         );
     END TRY
     BEGIN CATCH
         IF OBJECT_ID(N'[icesync].[load_state]') IS NULL THROW;
+    END CATCH;
+END;
+IF COL_LENGTH(N'[icesync].[load_state]', N'target_object_id') IS NULL
+BEGIN
+    BEGIN TRY
+        ALTER TABLE [icesync].[load_state] ADD [target_object_id] int NULL, [target_created] nvarchar(30) NULL;
+    END TRY
+    BEGIN CATCH
+        IF COL_LENGTH(N'[icesync].[load_state]', N'target_object_id') IS NULL THROW;
     END CATCH;
 END;

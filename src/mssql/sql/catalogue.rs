@@ -6,12 +6,13 @@ mod shapes;
 use super::Statement;
 use super::bounds::{self, Count, ServerClock, TimestampBounds};
 use super::define::{self, StagingColumn, StagingTable};
-use super::describe::describe;
-use super::merge::{self, BaseTypes, MergeColumn, MergePlan};
+use super::describe::{describe, has_rows};
+use super::merge::{self, BaseTypes, Held, MergeColumn, MergePlan};
 use super::read::{self, Closed, Locking, PageCursor, Range, Until};
 use super::state::{self, StateChange};
 use super::variant::{self, BaseType};
 use crate::change::{MergeMode, UpsertStatement};
+use crate::schema::drift::SourceObject;
 use crate::schema::{Generated, SqlType, TableName, TableSchema};
 use shapes::{column, sample, shapes};
 
@@ -88,8 +89,6 @@ impl Examples {
             define::release_session_lock(lock),
         );
         self.add("identity", "", state::identity());
-        self.add("read_state", "", state::read_state("dbo.orders"));
-        self.add("list_states", "", state::list_states());
         let lock = "icesync:apply:dbo.orders";
         self.add(
             "settled_state",
@@ -102,6 +101,10 @@ impl Examples {
 
     fn of_table(&mut self, shape: &str, table: &TableSchema) {
         self.add("describe", shape, describe(&table.name));
+        self.add("has_rows", shape, has_rows(&table.name));
+        self.add("look", shape, state::look(&table.name));
+        let user = "it's [odd]";
+        self.add("grant_alter", shape, define::grant_alter(&table.name, user));
         self.add("all", shape, read::all(table, Locking::None));
         self.add(
             "all",
@@ -228,68 +231,24 @@ impl Examples {
     }
 
     fn loads(&mut self, shape: &str, table: &TableSchema, staging: &StagingTable) {
-        let state = |old_snapshot| StateChange {
-            target: table.name.to_string(),
-            old_snapshot,
-            new_snapshot: 4_611_686_018_427_387_904,
-            sequence_number: 2,
-            table_uuid: "6f1c2a34-0000-4000-8000-000000000001".into(),
-            lake_table: "sales.orders".into(),
-            run_id: "018f0000000070008000000000000001".into(),
-        };
-        let plan = merge_plan(table, staging);
-        let mut variants = vec![
-            (
-                "append",
-                MergePlan {
-                    mode: MergeMode::Append,
-                    ..plan.clone()
-                },
-            ),
-            (
-                "replace_all",
-                MergePlan {
-                    mode: MergeMode::Replace,
-                    key: Vec::new(),
-                    ..plan.clone()
-                },
-            ),
-        ];
-        for (statement, name) in [
-            (
-                UpsertStatement::Merge,
-                ["merge", "merge_deletes", "merge_replace", "merge_first"],
-            ),
-            (
-                UpsertStatement::UpdateInsert,
-                ["update", "update_deletes", "update_replace", "update_first"],
-            ),
-        ] {
-            let upsert = MergePlan {
-                statement,
-                ..plan.clone()
-            };
-            let net = MergePlan {
-                has_deletes: true,
-                segments: 3,
-                ..upsert.clone()
-            };
-            let replace = MergePlan {
-                mode: MergeMode::Replace,
-                ..upsert.clone()
-            };
-            let first = MergePlan {
-                first_load: true,
-                ..net.clone()
-            };
-            variants.extend(name.into_iter().zip([upsert, net, replace, first]));
-        }
-        for (name, plan) in variants {
-            let old = (!plan.first_load).then_some(8_070_450_532_247_928_832);
+        for (name, plan) in load_variants(table, staging) {
+            let old = (plan.held == Held::Rows).then_some(8_070_450_532_247_928_832);
             self.add(
                 "apply",
                 &format!("{shape}_{name}"),
-                merge::apply(&plan, &state(old)),
+                merge::apply(&plan, &state_change(table, old)),
+            );
+        }
+        for (name, old) in [("first", None), ("again", Some(state::PREPARED))] {
+            let change = StateChange {
+                new_snapshot: state::PREPARED,
+                sequence_number: 0,
+                ..state_change(table, old)
+            };
+            self.add(
+                "prepare",
+                &format!("{shape}_{name}"),
+                state::prepare(&change, 60_000),
             );
         }
     }
@@ -408,8 +367,87 @@ fn merge_plan(table: &TableSchema, staging: &StagingTable) -> MergePlan {
         has_deletes: false,
         segments: 1,
         staged_rows: 1000,
-        first_load: false,
+        held: Held::Rows,
+        whole: false,
+        has_unique_key: true,
         lock: "icesync:apply:dbo.orders".into(),
         lock_timeout_ms: 60_000,
     }
+}
+
+fn state_change(table: &TableSchema, old_snapshot: Option<i64>) -> StateChange {
+    StateChange {
+        target: table.name.to_string(),
+        old_snapshot,
+        new_snapshot: 4_611_686_018_427_387_904,
+        sequence_number: 2,
+        table_uuid: "6f1c2a34-0000-4000-8000-000000000001".into(),
+        lake_table: "sales.orders".into(),
+        run_id: "018f0000000070008000000000000001".into(),
+        object: Some(SourceObject {
+            id: 1_237_579_447,
+            created: "2024-05-01T10:00:00.123".into(),
+        }),
+    }
+}
+
+/// Every kind of load, by name.
+fn load_variants(table: &TableSchema, staging: &StagingTable) -> Vec<(String, MergePlan)> {
+    let plan = merge_plan(table, staging);
+    let append = MergePlan {
+        mode: MergeMode::Append,
+        ..plan.clone()
+    };
+    let fill = MergePlan {
+        held: Held::None,
+        ..append.clone()
+    };
+    let replace_all = MergePlan {
+        mode: MergeMode::Replace,
+        key: Vec::new(),
+        ..plan.clone()
+    };
+    let mut variants = vec![
+        ("append".to_owned(), append),
+        ("append_first".to_owned(), fill),
+        ("replace_all".to_owned(), replace_all),
+    ];
+    for (statement, name) in [
+        (UpsertStatement::Merge, "merge"),
+        (UpsertStatement::UpdateInsert, "update"),
+    ] {
+        let upsert = MergePlan {
+            statement,
+            ..plan.clone()
+        };
+        let net = MergePlan {
+            has_deletes: true,
+            segments: 3,
+            ..upsert.clone()
+        };
+        let replace = MergePlan {
+            mode: MergeMode::Replace,
+            has_unique_key: false,
+            ..upsert.clone()
+        };
+        let first = MergePlan {
+            held: Held::PerhapsNone,
+            whole: true,
+            ..net.clone()
+        };
+        let no_index = MergePlan {
+            has_unique_key: false,
+            ..net.clone()
+        };
+        for (suffix, plan) in [
+            ("", upsert),
+            ("_deletes", net),
+            ("_replace", replace),
+            ("_first", first),
+            ("_no_index", no_index),
+        ] {
+            variants.push((format!("{name}{suffix}"), plan));
+        }
+    }
+    variants
 }

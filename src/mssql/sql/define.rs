@@ -24,7 +24,8 @@ END;"
     ))
 }
 
-/// Creates the table of load states unless it is there; safe against another session doing the same at the same time.
+/// Creates the table of load states unless it is there, and adds the columns that an older build's table lacks; safe
+/// against another session doing the same at the same time.
 pub fn create_load_state() -> Statement {
     Statement::plain(
         "IF OBJECT_ID(N'[icesync].[load_state]') IS NULL
@@ -41,11 +42,22 @@ BEGIN
             [inserted] bigint NOT NULL,
             [updated] bigint NOT NULL,
             [deleted] bigint NOT NULL,
-            [unchanged] bigint NOT NULL
+            [unchanged] bigint NOT NULL,
+            [target_object_id] int NULL,
+            [target_created] nvarchar(30) NULL
         );
     END TRY
     BEGIN CATCH
         IF OBJECT_ID(N'[icesync].[load_state]') IS NULL THROW;
+    END CATCH;
+END;
+IF COL_LENGTH(N'[icesync].[load_state]', N'target_object_id') IS NULL
+BEGIN
+    BEGIN TRY
+        ALTER TABLE [icesync].[load_state] ADD [target_object_id] int NULL, [target_created] nvarchar(30) NULL;
+    END TRY
+    BEGIN CATCH
+        IF COL_LENGTH(N'[icesync].[load_state]', N'target_object_id') IS NULL THROW;
     END CATCH;
 END;",
     )
@@ -125,6 +137,15 @@ fn declared(ty: SqlType, collation: Option<&Collation>) -> String {
         }
         Some(_) | None => name.to_string(),
     }
+}
+
+/// Lets a user set the values of a table's identity column.
+pub fn grant_alter(table: &TableName, user: &str) -> Statement {
+    Statement::plain(format!(
+        "GRANT ALTER ON {} TO {};",
+        TableIdent(table),
+        Ident(user)
+    ))
 }
 
 /// Gives the target a column that the lake has.

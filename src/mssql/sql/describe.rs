@@ -15,6 +15,7 @@ IF NOT EXISTS (SELECT 1 FROM sys.objects AS x WHERE x.object_id = @id AND x.type
 SELECT o.object_id, CONVERT(nvarchar(30), o.create_date, 126) AS create_date, s.name AS schema_name, o.name AS \
 table_name, RTRIM(o.type) AS object_type, \
 HAS_PERMS_BY_NAME({name}, N'OBJECT', N'SELECT') AS can_select, \
+HAS_PERMS_BY_NAME({name}, N'OBJECT', N'ALTER') AS can_alter, USER_NAME() AS database_user, \
 CONVERT(int, d.snapshot_isolation_state) AS snapshot_isolation_state, \
 CONVERT(int, d.is_read_committed_snapshot_on) AS is_read_committed_snapshot_on, \
 CONVERT(int, d.compatibility_level) AS compatibility_level, d.collation_name AS database_collation, d.name AS \
@@ -42,5 +43,13 @@ ORDER BY i.is_primary_key DESC, i.index_id, ic.key_ordinal;
 SELECT TOP (5000) s.name AS schema_name, o.name AS table_name, RTRIM(o.type) AS object_type \
 FROM sys.objects AS o JOIN sys.schemas AS s ON s.schema_id = o.schema_id \
 WHERE @id IS NULL AND o.type IN ('U', 'V', 'SN') AND o.is_ms_shipped = 0 ORDER BY s.name, o.name;"
+    ))
+}
+
+/// One row (`found`) when the table has rows.
+pub fn has_rows(table: &TableName) -> Statement {
+    Statement::plain(format!(
+        "SELECT TOP (1) 1 AS found FROM {};",
+        TableIdent(table)
     ))
 }

@@ -1,26 +1,41 @@
 //! The one transaction of a load: lock, compare-and-set of the load state, checks of what was staged, the rows, the
 //! counts. `target.rs` argues why nothing is lost or applied twice.
 
-use super::state::StateChange;
+use super::compare::{compared, has_equals, spelled};
+use super::state::{StateChange, compare_and_set, set_object};
 use super::variant::{self, BaseType};
 use super::{Ident, Params, Statement, TableIdent, list, shown};
 use crate::change::{MergeMode, UpsertStatement};
-use crate::schema::types::Compare;
 use crate::schema::{SqlType, TableName};
 
 /// The lock was not granted.
 pub const ERROR_LOCKED: u32 = 51002;
-/// The load state is not the one that the load was computed from.
-pub const ERROR_STATE_MOVED: u32 = 51003;
 /// Two staged rows have one key, as the target compares keys.
 pub const ERROR_DUPLICATE_KEY: u32 = 51004;
 /// A staged row has no key.
 pub const ERROR_NULL_KEY: u32 = 51005;
 /// A character that the target column's code page does not have.
 pub const ERROR_LOST_CHARACTER: u32 = 51006;
-
 /// The staging table does not hold as many rows as were sent to it.
 pub const ERROR_STAGED_ROWS: u32 = 51007;
+/// A load that may only fill an empty target found rows in it.
+pub const ERROR_NOT_EMPTY: u32 = 51008;
+/// The target has two rows with the key of one staged row.
+pub const ERROR_KEY_TWICE: u32 = 51009;
+/// The target is no longer the table that the load was prepared for.
+pub const ERROR_RECREATED: u32 = 51010;
+
+/// What a load may take for granted about the rows that the target has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Held {
+    /// Rows of earlier loads: staged rows are compared with them.
+    #[default]
+    Rows,
+    /// Perhaps none: if there is none when the transaction has the table, rows are inserted without a comparison.
+    PerhapsNone,
+    /// None: with a row in the table, the load stops with [`ERROR_NOT_EMPTY`].
+    None,
+}
 
 /// A column that the load writes, or joins on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,20 +83,28 @@ pub struct MergePlan {
     pub segments: u32,
     /// How many rows were sent to the staging table.
     pub staged_rows: u64,
-    /// The target may be empty: if it still is when the transaction has it, rows are inserted without a comparison.
-    pub first_load: bool,
+    pub held: Held,
+    /// Every row of a snapshot is staged, so that what the target has beyond them can be counted.
+    pub whole: bool,
+    /// A unique index of the target has exactly the key's columns.
+    pub has_unique_key: bool,
     /// Name of the lock that one load transaction of this target holds at a time.
     pub lock: String,
     pub lock_timeout_ms: u32,
 }
 
 /// The whole load in one batch; the staging table ends with it. One row: `inserted`, `updated`, `deleted`,
-/// `unchanged`. On any error nothing has happened.
+/// `unchanged`, and `target_only`, the rows of the target that a whole snapshot does not have. On any error nothing has
+/// happened.
+///
+/// The target is looked at once more after its rows have changed: from then on this transaction holds a lock on the
+/// table, so that it stays the table that the state names.
 pub fn apply(plan: &MergePlan, state: &StateChange) -> Statement {
     let mut params = Params::default();
     let mut sql = format!(
         "SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT {};
 DECLARE @rc int, @staged bigint = 0, @inserted bigint = 0, @updated bigint = 0, @deleted bigint = 0;
+DECLARE @unchanged bigint = 0, @target_only bigint = 0;
 DECLARE @example nvarchar(1000), @message nvarchar(2000);
 BEGIN TRANSACTION;
 EXEC @rc = sp_getapplock @Resource = {}, @LockMode = N'Exclusive', @LockOwner = N'Transaction', @LockTimeout = {};
@@ -107,54 +130,46 @@ SET @staged = 0;
     ));
     sql.push_str(&checks(plan, &mut params));
     sql.push_str(&rows(plan));
+    sql.push_str(&same_object(plan, state, &mut params));
+    let object = set_object(state, &mut params);
     sql.push_str(&format!(
-        "UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = \
-            @staged - @inserted - @updated \
-FROM [icesync].[load_state] AS s WHERE s.[target] = {target};
+        "IF @staged > @inserted + @updated SET @unchanged = @staged - @inserted - @updated;
+UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @unchanged, \
+{object} FROM [icesync].[load_state] AS s WHERE s.[target] = {target};
 DROP TABLE {};
 COMMIT TRANSACTION;
 SET LOCK_TIMEOUT -1;
-SELECT @inserted AS inserted, @updated AS updated, @deleted AS deleted, @staged - @inserted - @updated AS unchanged;",
+SELECT @inserted AS inserted, @updated AS updated, @deleted AS deleted, @unchanged AS unchanged, \
+@target_only AS target_only;",
         TableIdent(&plan.staging)
     ));
     params.into_statement(sql)
 }
 
-fn compare_and_set(state: &StateChange, target: &str, params: &mut Params) -> String {
-    let lake_table = params.text(&state.lake_table);
-    let table_uuid = params.text(&state.table_uuid);
-    let snapshot = params.int(state.new_snapshot);
-    let sequence = params.int(state.sequence_number);
-    let run_id = params.text(&state.run_id);
-    let moved =
-        format!("IF @@ROWCOUNT <> 1 THROW {ERROR_STATE_MOVED}, N'the load state has moved', 1;\n");
-    match state.old_snapshot {
-        Some(old) => {
-            let old = params.int(old);
-            format!(
-                "UPDATE s SET s.[lake_table] = {lake_table}, s.[table_uuid] = {table_uuid}, s.[snapshot_id] = \
-                    {snapshot}, \
-s.[sequence_number] = {sequence}, s.[run_id] = {run_id}, s.[loaded_at] = SYSUTCDATETIME() \
-FROM [icesync].[load_state] AS s WITH (UPDLOCK, SERIALIZABLE) WHERE s.[target] = {target} AND s.[snapshot_id] = {old};
-{moved}"
-            )
-        }
-        None => format!(
-            "INSERT [icesync].[load_state] ([target], [lake_table], [table_uuid], [snapshot_id], [sequence_number], \
-                [run_id], [loaded_at], \
-[inserted], [updated], [deleted], [unchanged]) \
-SELECT {target}, {lake_table}, {table_uuid}, {snapshot}, {sequence}, {run_id}, SYSUTCDATETIME(), 0, 0, 0, 0 \
-WHERE NOT EXISTS (SELECT 1 FROM [icesync].[load_state] AS s WITH (UPDLOCK, SERIALIZABLE) WHERE s.[target] = {target});
-{moved}"
-        ),
-    }
+/// Stops unless the target still is the object that the load was prepared for.
+fn same_object(plan: &MergePlan, state: &StateChange, params: &mut Params) -> String {
+    let Some(object) = &state.object else {
+        return String::new();
+    };
+    let name = params.text(TableIdent(&plan.target).to_string());
+    let id = params.int(object.id);
+    format!(
+        "IF ISNULL(OBJECT_ID({name}), 0) <> {id} THROW {ERROR_RECREATED}, N'the target table was recreated', 1;\n"
+    )
 }
 
 /// What must hold of the staged rows before any of them is used.
 fn checks(plan: &MergePlan, params: &mut Params) -> String {
     let staging = TableIdent(&plan.staging);
     let operation = Ident(&plan.operation);
-    let mut sql = String::new();
+    let mut sql = match plan.held {
+        Held::None => format!(
+            "IF EXISTS (SELECT 1 FROM {} WITH (TABLOCKX, HOLDLOCK)) THROW {ERROR_NOT_EMPTY}, N'the target has rows', \
+                1;\n",
+            TableIdent(&plan.target)
+        ),
+        Held::Rows | Held::PerhapsNone => String::new(),
+    };
     let nullable = list(
         plan.key_columns()
             .filter(|column| column.staged_nullable)
@@ -227,41 +242,75 @@ fn rows(plan: &MergePlan) -> String {
     }
     let insert_all = |hint: &str| {
         format!(
-            "INSERT INTO {target}{hint} ({}) SELECT {} FROM ({net}) AS s{upserts};\nSET @inserted = @@ROWCOUNT;\n",
+            "INSERT INTO {target}{hint} ({}) SELECT {} FROM ({net}) AS s{upserts};\nSET @inserted = ROWCOUNT_BIG();\n",
             plan.names(""),
             plan.names("s.")
         )
     };
-    let body = match (plan.mode, plan.key.is_empty()) {
+    let changes = match (plan.mode, plan.key.is_empty()) {
         (MergeMode::Append, _) => insert_all(""),
         (MergeMode::Replace, true) => {
             format!(
-                "DELETE FROM {target};\nSET @deleted = @@ROWCOUNT;\n{}",
+                "DELETE FROM {target};\nSET @deleted = ROWCOUNT_BIG();\n{}",
                 insert_all("")
             )
         }
         (MergeMode::Replace, false) => format!(
             "DELETE d FROM {target} AS d WITH (UPDLOCK, SERIALIZABLE) WHERE NOT EXISTS (SELECT 1 FROM ({net}) AS s \
                 WHERE {});
-SET @deleted = @@ROWCOUNT;
+SET @deleted = ROWCOUNT_BIG();
 {}",
             plan.join(),
             upsert(plan, &net)
         ),
         (MergeMode::Upsert, _) => upsert(plan, &net),
     };
-    if plan.first_load && plan.mode != MergeMode::Append {
-        sql.push_str(&format!(
+    let body = format!("{}{changes}{}", key_twice(plan, &net), target_only(plan));
+    sql.push_str(&match plan.held {
+        Held::None => insert_all(" WITH (TABLOCK)"),
+        Held::PerhapsNone => format!(
             "IF NOT EXISTS (SELECT 1 FROM {target} WITH (TABLOCKX, HOLDLOCK))\nBEGIN\n{}END\nELSE\nBEGIN\n{body}END;\n",
             insert_all(" WITH (TABLOCK)")
-        ));
-    } else {
-        sql.push_str(&body);
-    }
+        ),
+        Held::Rows => body,
+    });
     if identity {
         sql.push_str(&format!("SET IDENTITY_INSERT {target} OFF;\n"));
     }
     sql
+}
+
+/// Stops where a staged key meets two rows of the target. A unique index on the key rules that out, so it is looked for
+/// only without one. The rows and the ranges of their keys stay locked, so that no second row is added meanwhile.
+fn key_twice(plan: &MergePlan, net: &str) -> String {
+    if plan.has_unique_key || !plan.compares_keys() {
+        return String::new();
+    }
+    let name = |column: &MergeColumn| format!("s.{}", Ident(&column.name));
+    let group = list(plan.key_columns().map(name), ", ");
+    let text = list(
+        plan.key_columns().map(|c| shown(c.ty, &name(c))),
+        ", N', ', ",
+    );
+    format!(
+        "SELECT TOP (1) @example = CONCAT(N'(', {text}, N')') \
+FROM ({net}) AS s JOIN {} AS d WITH (UPDLOCK, SERIALIZABLE) ON {} GROUP BY {group} HAVING COUNT_BIG(*) > 1;
+IF @example IS NOT NULL THROW {ERROR_KEY_TWICE}, @example, 1;
+",
+        TableIdent(&plan.target),
+        plan.join()
+    )
+}
+
+/// Counts the rows that no staged row matches. Each staged row matches exactly one by now.
+fn target_only(plan: &MergePlan) -> String {
+    if !plan.whole || plan.mode != MergeMode::Upsert {
+        return String::new();
+    }
+    format!(
+        "SELECT @target_only = COUNT_BIG(*) - @staged FROM {} AS d;\n",
+        TableIdent(&plan.target)
+    )
 }
 
 fn upsert(plan: &MergePlan, net: &str) -> String {
@@ -330,7 +379,7 @@ fn update_insert(plan: &MergePlan, net: &str) -> String {
         sql.push_str(&format!(
             "DELETE d FROM {target} AS d WITH (UPDLOCK, SERIALIZABLE) JOIN ({net}) AS s ON {join} WHERE s.{operation} \
                 = 'D'{};
-SET @deleted = @deleted + @@ROWCOUNT;
+SET @deleted = @deleted + ROWCOUNT_BIG();
 ",
             plan.same_key()
         ));
@@ -339,7 +388,7 @@ SET @deleted = @deleted + @@ROWCOUNT;
         sql.push_str(&format!(
             "UPDATE d SET {set} FROM {target} AS d WITH (UPDLOCK, SERIALIZABLE) JOIN ({net}) AS s ON {join} WHERE \
                 {}{changed};
-SET @updated = @@ROWCOUNT;
+SET @updated = ROWCOUNT_BIG();
 ",
             only("U")
         ));
@@ -347,7 +396,7 @@ SET @updated = @@ROWCOUNT;
     sql.push_str(&format!(
         "INSERT INTO {target} ({}) SELECT {} FROM ({net}) AS s \
 WHERE {}NOT EXISTS (SELECT 1 FROM {target} AS d WITH (UPDLOCK, SERIALIZABLE) WHERE {join});
-SET @inserted = @@ROWCOUNT;
+SET @inserted = ROWCOUNT_BIG();
 ",
         plan.names(""),
         plan.names("s."),
@@ -427,71 +476,6 @@ fn load_expression(column: &MergeColumn) -> String {
     } else {
         format!("CONVERT({}, {staged})", column.ty)
     }
-}
-
-/// What of a value is compared; see [`Compare`].
-fn compared(ty: SqlType, value: &str) -> Vec<String> {
-    let bytes = |length: Option<u16>| match length {
-        Some(length) => format!("CONVERT(varbinary({length}), {value})"),
-        None => format!("CONVERT(varbinary(max), {value})"),
-    };
-    let length = format!("DATALENGTH({value})");
-    match ty.facts().compare {
-        Compare::Value => vec![value.to_owned()],
-        Compare::Bytes(count) => vec![bytes(Some(count))],
-        Compare::BytesAndLength(count) => vec![bytes(count), length],
-        Compare::ValueAndLength => vec![value.to_owned(), length],
-        Compare::ValueAndOffset => {
-            vec![value.to_owned(), format!("DATEPART(tzoffset, {value})")]
-        }
-        Compare::LongCodePage => vec![
-            format!("CONVERT(varbinary(max), CONVERT(varchar(max), {value}))"),
-            length,
-        ],
-        Compare::LongUnicode => vec![
-            format!("CONVERT(varbinary(max), CONVERT(nvarchar(max), {value}))"),
-            format!("DATALENGTH(CONVERT(nvarchar(max), {value}))"),
-        ],
-        Compare::LongBytes => vec![bytes(None), format!("DATALENGTH({})", bytes(None))],
-        Compare::TypedText => {
-            let text = variant::text(value);
-            vec![
-                variant::base_type(value),
-                format!("CONVERT(varbinary(max), {text})"),
-            ]
-        }
-    }
-}
-
-/// What of a key is compared to tell equal keys apart. The offset of an instant is not part of a key in the lake, so a
-/// delete does not bring it.
-fn spelled(ty: SqlType, value: &str) -> Vec<String> {
-    match ty.facts().compare {
-        Compare::ValueAndOffset => vec![value.to_owned()],
-        Compare::Value
-        | Compare::Bytes(_)
-        | Compare::BytesAndLength(_)
-        | Compare::ValueAndLength
-        | Compare::LongCodePage
-        | Compare::LongUnicode
-        | Compare::LongBytes
-        | Compare::TypedText => compared(ty, value),
-    }
-}
-
-/// Whether two different values of a type compare equal: case and trailing spaces of text, trailing zeros of a
-/// `varbinary`, offsets of one instant.
-fn has_equals(ty: SqlType) -> bool {
-    ty.is_text()
-        || match ty.facts().compare {
-            Compare::Bytes(_) | Compare::ValueAndLength | Compare::ValueAndOffset => true,
-            Compare::Value
-            | Compare::BytesAndLength(_)
-            | Compare::LongCodePage
-            | Compare::LongUnicode
-            | Compare::LongBytes
-            | Compare::TypedText => false,
-        }
 }
 
 impl MergePlan {

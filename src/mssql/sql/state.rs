@@ -1,6 +1,15 @@
 //! What a target has loaded: one row per target in `icesync.load_state`.
 
-use super::{Params, Statement};
+use super::{ParamValue, Params, Statement, TableIdent};
+use crate::schema::TableName;
+use crate::schema::drift::SourceObject;
+
+/// The load state is not the one that the load was computed from.
+pub const ERROR_STATE_MOVED: u32 = 51003;
+
+/// `snapshot_id` of a target that icesync has created and loaded nothing into, because the lake table has no snapshot.
+/// Iceberg gives no snapshot this id.
+pub const PREPARED: i64 = -1;
 
 /// A load's own mark: what it expects to find and what it leaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,11 +23,17 @@ pub struct StateChange {
     pub table_uuid: String,
     pub lake_table: String,
     pub run_id: String,
+    /// The target table as an object of its database, by which the next load knows it again. None for a table that is
+    /// only planned.
+    pub object: Option<SourceObject>,
 }
 
-/// The columns of a state, as both readers return them.
+/// The columns of a state that every build has written.
 const COLUMNS: &str = "s.[lake_table], s.[table_uuid], s.[snapshot_id], s.[sequence_number], s.[run_id], \
 CONVERT(nvarchar(30), s.[loaded_at], 126) AS loaded_at, s.[inserted], s.[updated], s.[deleted], s.[unchanged]";
+
+/// The columns that older builds do not know.
+const OBJECT_COLUMNS: &str = "s.[target_object_id], s.[target_created]";
 
 /// What the server calls itself, and the connection's database: `server`, `database`.
 pub fn identity() -> Statement {
@@ -28,21 +43,91 @@ CONVERT(nvarchar(128), SERVERPROPERTY(N'ServerName')), N'') AS [server], DB_NAME
     )
 }
 
-/// The state of a target; no row when it has none.
-pub fn read_state(target: &str) -> Statement {
+/// A target and its state, in two row sets. The first has `object_id` and `create_date` of the table or view, and no
+/// row when there is none; the second has the state, and no row (or is missing) when there is none.
+///
+/// A server binds the columns of a batch before it runs it, so the columns that an older build's table lacks are named
+/// in a batch of their own.
+pub fn look(target: &TableName) -> Statement {
     let mut params = Params::default();
-    let target = params.text(target);
+    let name = params.text(TableIdent(target).to_string());
+    let target = params.text(target.to_string());
     params.into_statement(format!(
-        "IF OBJECT_ID(N'[icesync].[load_state]') IS NOT NULL \
-SELECT {COLUMNS} FROM [icesync].[load_state] AS s WHERE s.[target] = {target};"
+        "SELECT o.object_id, CONVERT(nvarchar(30), o.create_date, 126) AS create_date \
+FROM sys.objects AS o WHERE o.object_id = OBJECT_ID({name}) AND o.type IN ('U', 'V');
+IF COL_LENGTH(N'[icesync].[load_state]', N'target_object_id') IS NOT NULL
+BEGIN
+    EXEC sp_executesql N'SELECT {COLUMNS}, {OBJECT_COLUMNS} FROM [icesync].[load_state] AS s \
+WHERE s.[target] = @target;', N'@target nvarchar(300)', @target = {target};
+END
+ELSE IF OBJECT_ID(N'[icesync].[load_state]') IS NOT NULL
+BEGIN
+    SELECT {COLUMNS}, CONVERT(int, NULL) AS target_object_id, CONVERT(nvarchar(30), NULL) AS target_created \
+FROM [icesync].[load_state] AS s WHERE s.[target] = {target};
+END;"
     ))
 }
 
-/// The states of all targets, with `target`.
-pub fn list_states() -> Statement {
-    Statement::plain(format!(
-        "IF OBJECT_ID(N'[icesync].[load_state]') IS NOT NULL \
-SELECT s.[target], {COLUMNS} FROM [icesync].[load_state] AS s ORDER BY s.[target];"
+/// Moves a target's state from the snapshot that a load was computed from, or stops with [`ERROR_STATE_MOVED`].
+///
+/// It locks the target's own row and no range of keys, so that loads of other targets do not wait for this
+/// transaction. A first load has no row to lock: of two, the primary key lets one insert.
+pub(super) fn compare_and_set(state: &StateChange, target: &str, params: &mut Params) -> String {
+    let lake_table = params.text(&state.lake_table);
+    let table_uuid = params.text(&state.table_uuid);
+    let snapshot = params.int(state.new_snapshot);
+    let sequence = params.int(state.sequence_number);
+    let run_id = params.text(&state.run_id);
+    let moved = format!("THROW {ERROR_STATE_MOVED}, N'the load state has moved', 1;");
+    match state.old_snapshot {
+        Some(old) => {
+            let old = params.int(old);
+            format!(
+                "UPDATE s SET s.[lake_table] = {lake_table}, s.[table_uuid] = {table_uuid}, s.[snapshot_id] = \
+                    {snapshot}, \
+s.[sequence_number] = {sequence}, s.[run_id] = {run_id}, s.[loaded_at] = SYSUTCDATETIME() \
+FROM [icesync].[load_state] AS s WITH (UPDLOCK, ROWLOCK) WHERE s.[target] = {target} AND s.[snapshot_id] = {old};
+IF @@ROWCOUNT <> 1 {moved}
+"
+            )
+        }
+        None => format!(
+            "BEGIN TRY
+    INSERT [icesync].[load_state] ([target], [lake_table], [table_uuid], [snapshot_id], [sequence_number], [run_id], \
+[loaded_at], [inserted], [updated], [deleted], [unchanged]) \
+VALUES ({target}, {lake_table}, {table_uuid}, {snapshot}, {sequence}, {run_id}, SYSUTCDATETIME(), 0, 0, 0, 0);
+END TRY
+BEGIN CATCH
+    IF ERROR_NUMBER() IN (2601, 2627) {moved}
+    THROW;
+END CATCH;
+"
+        ),
+    }
+}
+
+/// What a state records of the target table, as the end of a SET list.
+pub(super) fn set_object(state: &StateChange, params: &mut Params) -> String {
+    let id = state.object.as_ref().map(|object| object.id);
+    let id = params.push(ParamValue::Int(id));
+    let created = state.object.as_ref().map(|object| &*object.created);
+    let created = params.text_or_null(created);
+    format!("s.[target_object_id] = {id}, s.[target_created] = {created}")
+}
+
+/// Records that a target was created for a lake table that has no snapshot.
+pub fn prepare(state: &StateChange, lock_timeout_ms: u32) -> Statement {
+    let mut params = Params::default();
+    let target = params.text(&state.target);
+    let moved = compare_and_set(state, &target, &mut params);
+    let object = set_object(state, &mut params);
+    params.into_statement(format!(
+        "SET XACT_ABORT ON; SET LOCK_TIMEOUT {lock_timeout_ms};
+BEGIN TRANSACTION;
+{moved}UPDATE s SET s.[inserted] = 0, s.[updated] = 0, s.[deleted] = 0, s.[unchanged] = 0, {object} \
+FROM [icesync].[load_state] AS s WHERE s.[target] = {target};
+COMMIT TRANSACTION;
+SET LOCK_TIMEOUT -1;"
     ))
 }
 
@@ -59,7 +144,7 @@ BEGIN TRANSACTION;
 EXEC @rc = sp_getapplock @Resource = {resource}, @LockMode = N'Exclusive', @LockOwner = N'Transaction', @LockTimeout = \
 {timeout_ms};
 SELECT @rc AS rc;
-SELECT {COLUMNS} FROM [icesync].[load_state] AS s WHERE s.[target] = {target};
+SELECT {COLUMNS}, {OBJECT_COLUMNS} FROM [icesync].[load_state] AS s WHERE s.[target] = {target};
 COMMIT TRANSACTION;"
     ))
 }

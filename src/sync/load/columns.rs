@@ -1,0 +1,90 @@
+//! The columns of a lake table as a load brings them to its target.
+
+use crate::error::Result;
+use crate::lake::LakeTable;
+use crate::schema::TableKind;
+use crate::schema::drift::Recorded;
+use crate::sync::follow::{self, Following};
+use crate::sync::protect::known;
+use crate::sync::stage::lake_error;
+use crate::target::evolve::LakeColumns;
+use crate::target::state::LoadState;
+use std::collections::HashMap;
+
+/// The columns to load of a lake table with the fields `columns` (position and field id). `before` is the state of the
+/// target that was loaded last; none lets no column follow. Versions of a history table have no key of their own.
+pub fn lake_columns(
+    lake: &LakeTable,
+    recorded: &Recorded,
+    columns: &[(usize, i32)],
+    before: Option<&LoadState>,
+) -> Result<LakeColumns> {
+    let mut schema = recorded.whole();
+    let is_gone = |at: &usize| !columns.iter().any(|(column, _)| column == at);
+    if let Some(at) = (0..recorded.live()).find(is_gone) {
+        return Err(lake_error(format!(
+            "column {} of lake table {} is gone: another engine dropped it. Nothing was loaded, because the target \
+             would get NULL for its values. Run `icesync extract`, which says how to go on",
+            schema.columns[at].name,
+            lake.name()
+        )));
+    }
+    if !is_keyed(lake, recorded) {
+        schema.key = None;
+    }
+    let was = match known(lake, before) {
+        Some(state) => {
+            let known = follow::recorded(lake, Some(state.snapshot_id))?.whole();
+            let names: HashMap<i32, &String> = lake
+                .as_of(state.snapshot_id)?
+                .columns()
+                .into_iter()
+                .filter_map(|(at, id)| Some((id, &known.columns.get(at)?.name)))
+                .collect();
+            let mut was = vec![None; schema.columns.len()];
+            for &(at, id) in columns {
+                was[at] = names.get(&id).map(|name| (*name).clone());
+            }
+            Some(was)
+        }
+        None => None,
+    };
+    Ok(LakeColumns {
+        schema,
+        live: recorded.live(),
+        was,
+    })
+}
+
+/// Whether the rows of the lake table have a key in a target.
+pub fn is_keyed(lake: &LakeTable, recorded: &Recorded) -> bool {
+    match lake.kind() {
+        TableKind::Mirror => recorded.schema.key.is_some(),
+        TableKind::History => false,
+    }
+}
+
+/// The columns that a load would bring after the next extract: those of a lake table that is yet to be created, has
+/// yet to follow its source, or stays as it is.
+pub fn columns_after(
+    found: &Recorded,
+    lake: Option<&LakeTable>,
+    following: Option<&Following>,
+    before: Option<&LoadState>,
+) -> Result<LakeColumns> {
+    match (lake, following) {
+        (Some(lake), Some(following)) => {
+            let fields = lake.columns_after(&following.evolution)?;
+            lake_columns(lake, &following.recorded, &fields, before)
+        }
+        (Some(lake), None) => {
+            let recorded = follow::recorded(lake, None)?;
+            lake_columns(lake, &recorded, &lake.columns(), before)
+        }
+        (None, _) => Ok(LakeColumns {
+            schema: found.schema.clone(),
+            live: found.live(),
+            was: None,
+        }),
+    }
+}

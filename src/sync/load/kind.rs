@@ -1,0 +1,647 @@
+//! What a load does, decided before it changes anything.
+//!
+//! [`decide`] is pure. A load looks at the target and decides, takes the load lock, and looks and decides again: only
+//! the second decision is acted on. The transaction compares what it was based on. The load state must still name the
+//! same snapshot, and the table must still be the same object (`mssql/sql/merge.rs`).
+//!
+//! # What the load state says
+//!
+//! Each load commits rows and state together. Let the state name snapshot L of a lake table, and the target table as
+//! object O. Then, for as long as the target is O:
+//!
+//! - *upsert, replace*: for each key of L, O has the row of L, and no key that an earlier load brought and L lacks;
+//! - *append*: O has each row that was new in a loaded snapshot, once.
+//!
+//! Rows that others write to the target are not covered; see [`LoadKind::Whole`]. If the target is another object than
+//! O, or missing, the state says nothing about it. A state of an older build names no object and is trusted. Object id
+//! and creation date survive a restore of the database.
+//!
+//! # The kinds, and why each one is right
+//!
+//! Let W be the snapshot to load.
+//!
+//! - [`Nothing`](LoadKind::Nothing). L is W and the target is O. The statement above already holds for W. Or the lake
+//!   table has no snapshot and the target is not icesync's to alter.
+//! - [`Prepare`](LoadKind::Prepare). The lake table has no snapshot, so W has no rows. An empty table holds exactly W,
+//!   so the target is created empty, or the columns of one that was created so follow. The state records "no snapshot".
+//! - [`First`](LoadKind::First). The target is missing, or nothing is known of its rows. Every row of W is staged. In
+//!   upsert and replace mode each is compared with the target's rows unless the target is empty, so each key of W
+//!   gets its row. In append mode nothing can be compared. The load is right only for an empty table; the transaction
+//!   checks that under an exclusive lock and stops otherwise.
+//! - [`Delta`](LoadKind::Delta). The target is O and holds L. What changed from L to W is applied to L, which gives W.
+//!   That holds for any two snapshots of a mirror, in both directions (`lake/read/delta.rs`). For append, the rows that
+//!   are new since L are inserted; the lake refuses a range that it cannot tell them from moved rows in. If the lake no
+//!   longer lists L, no delta exists: the load is refused and nothing is guessed.
+//! - [`Whole`](LoadKind::Whole), upsert only. The target may have any rows. Every row of W is staged and compared, so
+//!   each key of W gets its row. Keys of L that W lacks are staged as deletes where the lake still lists L. Rows with
+//!   other keys may be the target's own. They stay, and the transaction counts them for the report.
+//! - [`Replace`](LoadKind::Replace), replace only. Every row of W is staged, and rows of the target that it does not
+//!   have are deleted. The target is W, whatever it held.
+//!
+//! # Refusals
+//!
+//! A refusal stands where no kind is right: see [`Refusal`]. Each message names a way out.
+
+use crate::change::MergeMode;
+use crate::config::Table;
+use crate::lake::{LakeTable, SnapshotInfo};
+use crate::mssql::sql::TableIdent;
+use crate::schema::TableKind;
+use crate::target::merge::Held;
+use crate::target::state::{LoadState, Looked};
+
+/// What a load does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoadKind {
+    Nothing,
+    /// No rows: the target is created, or its columns follow.
+    Prepare,
+    /// The whole snapshot into a target of which nothing is known.
+    First,
+    /// What changed since a snapshot.
+    Delta {
+        from: i64,
+    },
+    /// The whole snapshot, compared with what the target has; and the keys that are gone since a snapshot.
+    Whole {
+        since: Option<i64>,
+    },
+    /// The whole snapshot instead of what the target has.
+    Replace,
+}
+
+/// What the load state says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// There is none.
+    None,
+    /// icesync has created the target and loaded nothing yet.
+    Prepared,
+    /// A snapshot of this lake table was loaded.
+    Here {
+        snapshot: i64,
+        /// The lake table still has it.
+        is_listed: bool,
+    },
+    /// A snapshot of another lake table was loaded.
+    Elsewhere,
+}
+
+/// The snapshot to load, compared with the one that was loaded of the same lake table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// The lake table has no snapshot.
+    NoSnapshot,
+    Same,
+    /// Or nothing of this lake table was loaded.
+    Newer,
+    Older,
+    /// Older, and the current one: the lake table was rolled back.
+    RolledBack,
+}
+
+/// The target table, compared with the one that was loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    Missing,
+    /// The same object, or nothing was recorded of it.
+    There,
+    /// Another object of the same name.
+    Recreated,
+}
+
+/// All that the decision depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts {
+    pub state: State,
+    pub wanted: Wanted,
+    pub found: Found,
+    pub mode: MergeMode,
+    /// The rows of the lake table have a key in the target.
+    pub is_keyed: bool,
+    pub lake: TableKind,
+    /// `--full`
+    pub full: bool,
+}
+
+/// Why there is nothing right to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// An upsert finds rows by key.
+    NoKey,
+    /// The rows of the target came from another lake table.
+    OtherLakeTable,
+    /// A load does not go back.
+    Older,
+    /// What was loaded has left the lake, so that nothing tells what has changed since.
+    Expired,
+}
+
+/// The kind of load for these facts.
+pub fn decide(facts: &Facts) -> Result<LoadKind, Refusal> {
+    if facts.mode == MergeMode::Upsert && !facts.is_keyed {
+        return Err(Refusal::NoKey);
+    }
+    if facts.wanted == Wanted::NoSnapshot {
+        return Ok(match (facts.found, facts.state) {
+            (Found::Missing, _) | (Found::There, State::Prepared) => LoadKind::Prepare,
+            (Found::There | Found::Recreated, _) => LoadKind::Nothing,
+        });
+    }
+    let (snapshot, is_listed) = match (facts.found, facts.state) {
+        (Found::Missing, _) | (_, State::None | State::Prepared) => return Ok(LoadKind::First),
+        (Found::Recreated, State::Elsewhere) => return Ok(whole(facts.mode, None)),
+        (Found::There, State::Elsewhere) if facts.full => return Ok(whole(facts.mode, None)),
+        (Found::There, State::Elsewhere) => return Err(Refusal::OtherLakeTable),
+        (
+            Found::There | Found::Recreated,
+            State::Here {
+                snapshot,
+                is_listed,
+            },
+        ) => (snapshot, is_listed),
+    };
+    if facts.full || facts.found == Found::Recreated {
+        return Ok(whole(facts.mode, is_listed.then_some(snapshot)));
+    }
+    match facts.wanted {
+        Wanted::NoSnapshot | Wanted::Same => Ok(LoadKind::Nothing),
+        Wanted::Older => Err(Refusal::Older),
+        Wanted::Newer | Wanted::RolledBack => match facts.mode {
+            MergeMode::Replace => Ok(LoadKind::Replace),
+            MergeMode::Upsert | MergeMode::Append if is_listed => {
+                Ok(LoadKind::Delta { from: snapshot })
+            }
+            MergeMode::Upsert | MergeMode::Append => Err(Refusal::Expired),
+        },
+    }
+}
+
+/// The whole snapshot into a target that may have any rows.
+fn whole(mode: MergeMode, since: Option<i64>) -> LoadKind {
+    match mode {
+        MergeMode::Upsert => LoadKind::Whole { since },
+        MergeMode::Replace => LoadKind::Replace,
+        MergeMode::Append => LoadKind::First,
+    }
+}
+
+impl LoadKind {
+    /// What the load may take for granted about the rows of the target.
+    pub fn held(self, facts: &Facts) -> Held {
+        match (self, facts.mode, facts.found) {
+            (LoadKind::First, MergeMode::Append, _) => Held::None,
+            (LoadKind::First, MergeMode::Upsert | MergeMode::Replace, _)
+            | (LoadKind::Whole { .. } | LoadKind::Replace, _, Found::Recreated) => {
+                Held::PerhapsNone
+            }
+            (LoadKind::Whole { .. } | LoadKind::Replace, _, Found::Missing | Found::There)
+            | (LoadKind::Nothing | LoadKind::Prepare | LoadKind::Delta { .. }, _, _) => Held::Rows,
+        }
+    }
+
+    /// Every row of the snapshot is staged.
+    pub fn is_whole(self) -> bool {
+        match self {
+            LoadKind::First | LoadKind::Whole { .. } | LoadKind::Replace => true,
+            LoadKind::Nothing | LoadKind::Prepare | LoadKind::Delta { .. } => false,
+        }
+    }
+}
+
+impl Facts {
+    /// The target is one that icesync has created and not loaded yet.
+    pub fn is_prepared(&self) -> bool {
+        self.state == State::Prepared && self.found == Found::There
+    }
+
+    /// `snapshot` is the one to load; none where the lake table has none.
+    pub fn of(
+        table: &Table,
+        lake: &LakeTable,
+        snapshot: Option<&SnapshotInfo>,
+        looked: &Looked,
+        is_keyed: bool,
+        full: bool,
+    ) -> Self {
+        let state = State::of(Some(lake), looked.state.as_ref());
+        Self {
+            state,
+            wanted: match (snapshot, state, &looked.state) {
+                (None, _, _) => Wanted::NoSnapshot,
+                (Some(snapshot), State::Here { .. }, Some(loaded)) => {
+                    compared(lake, snapshot, loaded)
+                }
+                (Some(_), _, _) => Wanted::Newer,
+            },
+            found: Found::of(looked),
+            mode: table.merge.mode,
+            is_keyed,
+            lake: lake.kind(),
+            full,
+        }
+    }
+}
+
+fn compared(lake: &LakeTable, snapshot: &SnapshotInfo, loaded: &LoadState) -> Wanted {
+    if loaded.snapshot_id == snapshot.id {
+        Wanted::Same
+    } else if loaded.sequence_number <= snapshot.sequence_number {
+        Wanted::Newer
+    } else if lake.current_snapshot_id() == Some(snapshot.id) {
+        Wanted::RolledBack
+    } else {
+        Wanted::Older
+    }
+}
+
+impl State {
+    /// None for a lake table that is yet to be created.
+    pub fn of(lake: Option<&LakeTable>, state: Option<&LoadState>) -> Self {
+        let Some(state) = state else {
+            return State::None;
+        };
+        let Some(snapshot) = state.loaded() else {
+            return State::Prepared;
+        };
+        match lake {
+            Some(lake) if state.table_uuid == lake.uuid().to_string() => State::Here {
+                snapshot,
+                is_listed: lake.has_snapshot(snapshot),
+            },
+            Some(_) | None => State::Elsewhere,
+        }
+    }
+}
+
+impl Found {
+    pub fn of(looked: &Looked) -> Self {
+        let recorded = looked.state.as_ref();
+        let recorded = recorded.and_then(|state| state.object.as_ref());
+        match (&looked.object, recorded) {
+            (None, _) => Found::Missing,
+            (Some(found), Some(recorded)) if found != recorded => Found::Recreated,
+            (Some(_), _) => Found::There,
+        }
+    }
+}
+
+impl Refusal {
+    /// What is refused, why, and what to do.
+    pub fn message(
+        self,
+        table: &Table,
+        facts: &Facts,
+        loaded: Option<&LoadState>,
+        wanted: Option<&SnapshotInfo>,
+    ) -> String {
+        let (target, lake) = (&table.target, &table.lake);
+        let number = wanted.map_or(0, |snapshot| snapshot.sequence_number);
+        let old = loaded.map_or(0, |state| state.sequence_number);
+        match self {
+            Refusal::NoKey => format!(
+                "target {target} cannot be loaded with `merge.mode: upsert`, which needs a key: lake table {lake} has \
+none. Set `key`, or use `merge: {{ mode: append }}` or `replace`"
+            ),
+            Refusal::OtherLakeTable => {
+                let from = loaded.map_or("", |state| &*state.lake_table);
+                let uuid = loaded.map_or("", |state| &*state.table_uuid);
+                format!(
+                    "target {target} was loaded from another lake table ({from}, uuid {uuid}). {}",
+                    again(table, facts)
+                )
+            }
+            Refusal::Older => format!(
+                "snapshot {number} is older than snapshot {old}, which target {target} has already loaded. A load goes \
+back only to the newest snapshot of a lake table that was rolled back. Load a newer snapshot"
+            ),
+            Refusal::Expired => format!(
+                "snapshot {old}, which target {target} has loaded, is no longer in lake table {lake}: it was expired \
+although the target needs it. {}",
+                again(table, facts)
+            ),
+        }
+    }
+}
+
+/// How to load the whole snapshot.
+fn again(table: &Table, facts: &Facts) -> String {
+    let replace = match facts.lake {
+        TableKind::Mirror => "`merge: { mode: replace }`",
+        TableKind::History => "",
+    };
+    match facts.mode {
+        MergeMode::Append => {
+            let or = if replace.is_empty() { "" } else { ", or use " };
+            format!(
+                "Run TRUNCATE TABLE {}, then `icesync load --full`{or}{replace}",
+                TableIdent(&table.target)
+            )
+        }
+        MergeMode::Upsert => format!(
+            "`icesync load --full` loads the whole snapshot and leaves rows that only the target has; with {replace} \
+it removes those, too"
+        ),
+        MergeMode::Replace => "`icesync load --full` replaces all rows".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::drift::SourceObject;
+    use crate::target::merge::LoadCounts;
+
+    const STATES: [State; 5] = [
+        State::None,
+        State::Prepared,
+        State::Here {
+            snapshot: 7,
+            is_listed: true,
+        },
+        State::Here {
+            snapshot: 7,
+            is_listed: false,
+        },
+        State::Elsewhere,
+    ];
+    const WANTED: [Wanted; 5] = [
+        Wanted::NoSnapshot,
+        Wanted::Same,
+        Wanted::Newer,
+        Wanted::Older,
+        Wanted::RolledBack,
+    ];
+    const FOUND: [Found; 3] = [Found::Missing, Found::There, Found::Recreated];
+    const MODES: [MergeMode; 3] = [MergeMode::Upsert, MergeMode::Append, MergeMode::Replace];
+
+    /// The whole space of inputs.
+    fn every() -> Vec<Facts> {
+        let mut all = Vec::new();
+        for state in STATES {
+            for wanted in WANTED {
+                for found in FOUND {
+                    for mode in MODES {
+                        for bits in 0..8 {
+                            all.push(Facts {
+                                state,
+                                wanted,
+                                found,
+                                mode,
+                                is_keyed: bits & 1 == 0,
+                                lake: match bits & 2 {
+                                    0 => TableKind::Mirror,
+                                    _ => TableKind::History,
+                                },
+                                full: bits & 4 != 0,
+                            });
+                        }
+                    }
+                }
+            }
+        }
+        assert_eq!(all.len(), 5 * 5 * 3 * 3 * 8);
+        all
+    }
+
+    /// Each statement of the proof, over every input for which a load is not refused.
+    #[test]
+    fn every_kind_is_right() {
+        for facts in every() {
+            let Ok(kind) = decide(&facts) else {
+                continue;
+            };
+            let is_here = matches!(facts.state, State::Here { .. });
+            let said = format!("{facts:?}: {kind:?}");
+            let has_rows = facts.wanted != Wanted::NoSnapshot;
+            assert!(
+                has_rows || matches!(kind, LoadKind::Nothing | LoadKind::Prepare),
+                "{said}"
+            );
+            match kind {
+                LoadKind::Nothing => {
+                    assert_ne!(facts.found, Found::Missing, "{said}");
+                    let is_loaded = is_here
+                        && facts.wanted == Wanted::Same
+                        && facts.found == Found::There
+                        && !facts.full;
+                    assert!(is_loaded || !has_rows, "{said}");
+                }
+                LoadKind::Prepare => assert!(
+                    !has_rows && (facts.found == Found::Missing || facts.state == State::Prepared),
+                    "{said}"
+                ),
+                LoadKind::First => assert!(
+                    facts.found == Found::Missing
+                        || !is_here && facts.state != State::Elsewhere
+                        || facts.mode == MergeMode::Append,
+                    "{said}"
+                ),
+                LoadKind::Delta { from } => {
+                    let listed = State::Here {
+                        snapshot: from,
+                        is_listed: true,
+                    };
+                    assert_eq!(facts.state, listed, "{said}");
+                    assert_eq!(facts.found, Found::There, "{said}");
+                    assert!(!facts.full && facts.mode != MergeMode::Replace, "{said}");
+                    assert!(
+                        matches!(facts.wanted, Wanted::Newer | Wanted::RolledBack),
+                        "{said}"
+                    );
+                }
+                LoadKind::Whole { since } => {
+                    assert!(facts.mode == MergeMode::Upsert && facts.is_keyed, "{said}");
+                    assert_ne!(facts.found, Found::Missing, "{said}");
+                    let listed = |snapshot| State::Here {
+                        snapshot,
+                        is_listed: true,
+                    };
+                    assert!(
+                        since.is_none_or(|from| facts.state == listed(from)),
+                        "{said}"
+                    );
+                }
+                LoadKind::Replace => assert_eq!(facts.mode, MergeMode::Replace, "{said}"),
+            }
+        }
+    }
+
+    /// A whole snapshot is appended only to a table that the transaction finds empty, and nothing else is compared
+    /// with nothing.
+    #[test]
+    fn appending_a_whole_snapshot_takes_an_empty_table() {
+        for facts in every() {
+            let Ok(kind) = decide(&facts) else {
+                continue;
+            };
+            let held = kind.held(&facts);
+            let fills = facts.mode == MergeMode::Append && kind.is_whole();
+            assert_eq!(held == Held::None, fills, "{facts:?}: {kind:?}");
+            let may_be_empty =
+                facts.found != Found::There || matches!(facts.state, State::None | State::Prepared);
+            assert!(
+                held != Held::PerhapsNone || may_be_empty,
+                "{facts:?}: {kind:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_load_is_refused_only_where_no_kind_is_right() {
+        for facts in every() {
+            let there = facts.found == Found::There;
+            let here = matches!(facts.state, State::Here { .. });
+            let changes = matches!(facts.wanted, Wanted::Newer | Wanted::RolledBack);
+            let has_rows = facts.wanted != Wanted::NoSnapshot;
+            let gone = matches!(
+                facts.state,
+                State::Here {
+                    is_listed: false,
+                    ..
+                }
+            );
+            let known = there && has_rows && !facts.full;
+            let expected = if facts.mode == MergeMode::Upsert && !facts.is_keyed {
+                Some(Refusal::NoKey)
+            } else if known && facts.state == State::Elsewhere {
+                Some(Refusal::OtherLakeTable)
+            } else if known && here && facts.wanted == Wanted::Older {
+                Some(Refusal::Older)
+            } else if known && gone && changes && facts.mode != MergeMode::Replace {
+                Some(Refusal::Expired)
+            } else {
+                None
+            };
+            assert_eq!(decide(&facts).err(), expected, "{facts:?}");
+        }
+    }
+
+    /// A restored database keeps object ids and creation dates; another database may repeat an id.
+    #[test]
+    fn a_table_is_known_by_its_id_and_its_creation_date() {
+        let object = |id, created: &str| {
+            Some(SourceObject {
+                id,
+                created: created.into(),
+            })
+        };
+        let found = |recorded, object| {
+            let state = LoadState {
+                lake_table: "dbo.t".into(),
+                table_uuid: String::new(),
+                snapshot_id: 7,
+                sequence_number: 1,
+                run_id: String::new(),
+                loaded_at: String::new(),
+                counts: LoadCounts::default(),
+                object: recorded,
+            };
+            Found::of(&Looked {
+                object,
+                state: Some(state),
+            })
+        };
+        let (monday, tuesday) = ("2024-05-06T10:00:00", "2024-05-07T10:00:00");
+        assert_eq!(found(object(5, monday), object(5, monday)), Found::There);
+        assert_eq!(
+            found(object(5, monday), object(6, tuesday)),
+            Found::Recreated
+        );
+        assert_eq!(
+            found(object(5, monday), object(5, tuesday)),
+            Found::Recreated
+        );
+        assert_eq!(found(object(5, monday), None), Found::Missing);
+        assert_eq!(found(None, object(5, monday)), Found::There);
+        let never = Looked {
+            object: object(5, monday),
+            state: None,
+        };
+        assert_eq!(Found::of(&never), Found::There);
+    }
+
+    #[test]
+    fn the_usual_cases() {
+        let here = State::Here {
+            snapshot: 7,
+            is_listed: true,
+        };
+        let usual = Facts {
+            state: here,
+            wanted: Wanted::Newer,
+            found: Found::There,
+            mode: MergeMode::Upsert,
+            is_keyed: true,
+            lake: TableKind::Mirror,
+            full: false,
+        };
+        let since = Some(7);
+        for (facts, kind) in [
+            (usual, LoadKind::Delta { from: 7 }),
+            (
+                Facts {
+                    state: State::None,
+                    ..usual
+                },
+                LoadKind::First,
+            ),
+            (
+                Facts {
+                    found: Found::Missing,
+                    wanted: Wanted::Same,
+                    ..usual
+                },
+                LoadKind::First,
+            ),
+            (
+                Facts {
+                    found: Found::Recreated,
+                    ..usual
+                },
+                LoadKind::Whole { since },
+            ),
+            (
+                Facts {
+                    full: true,
+                    wanted: Wanted::Same,
+                    ..usual
+                },
+                LoadKind::Whole { since },
+            ),
+            (
+                Facts {
+                    wanted: Wanted::Same,
+                    ..usual
+                },
+                LoadKind::Nothing,
+            ),
+            (
+                Facts {
+                    mode: MergeMode::Replace,
+                    ..usual
+                },
+                LoadKind::Replace,
+            ),
+            (
+                Facts {
+                    mode: MergeMode::Append,
+                    full: true,
+                    ..usual
+                },
+                LoadKind::First,
+            ),
+            (
+                Facts {
+                    state: State::None,
+                    wanted: Wanted::NoSnapshot,
+                    found: Found::Missing,
+                    ..usual
+                },
+                LoadKind::Prepare,
+            ),
+        ] {
+            assert_eq!(decide(&facts), Ok(kind), "{facts:?}");
+        }
+    }
+}

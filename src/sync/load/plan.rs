@@ -1,0 +1,153 @@
+//! What the next load would do; changes nothing.
+
+use super::columns::columns_after;
+use super::kind::{Facts, Found, LoadKind, State, Wanted, decide};
+use crate::change::RunId;
+use crate::config::{OnChange, Table};
+use crate::error::{Disposition, Error, Kind, Result};
+use crate::lake::LakeTable;
+use crate::mssql::control::Control;
+use crate::mssql::sql;
+use crate::report::LoadPlan;
+use crate::schema::TableKind;
+use crate::schema::drift::Recorded;
+use crate::sync::follow::Following;
+use crate::target::evolve::{self, LakeColumns};
+use crate::target::inspect::{self, TargetTable};
+use crate::target::merge::{self, LoadOptions, StateChange};
+use crate::target::staging;
+use crate::target::state::{self, LoadState, Looked};
+
+/// What the next load would do after an extract that lets the lake table follow the source.
+pub async fn plan(
+    control: &mut Control,
+    table: &Table,
+    found: &Recorded,
+    lake: Option<&LakeTable>,
+    following: Option<&Following>,
+) -> Result<LoadPlan> {
+    let looked = state::look(control, &table.target).await?;
+    let trusted = trusted(&looked);
+    let mut columns = columns_after(found, lake, following, trusted)?;
+    if table.kind == TableKind::History {
+        columns.schema.key = None;
+    }
+    let facts = Facts {
+        state: State::of(lake, looked.state.as_ref()),
+        wanted: Wanted::Newer,
+        found: Found::of(&looked),
+        mode: table.merge.mode,
+        is_keyed: columns.schema.key.is_some(),
+        lake: table.kind,
+        full: false,
+    };
+    let kind = decide(&facts).map_err(|refusal| {
+        let message = refusal.message(table, &facts, looked.state.as_ref(), None);
+        Error::new(Kind::Target, Disposition::Definite, message)
+    })?;
+    let target = inspect::inspect(control, &table.target).await?;
+    let creates_target = target.is_none();
+    let (steps, target) = followed(table, &mut columns, target, &facts)?;
+    inspect::check(&columns.schema, columns.live, &target, table.merge.mode)?;
+    let altered = steps.iter().map(|step| step.statement(target.name()));
+    let altered = altered.map(|statement| statement.by_hand());
+    let loaded = statements(table, &columns, &target, &looked, (&facts, kind));
+    Ok(LoadPlan {
+        loaded_sequence_number: trusted
+            .filter(|state| state.loaded().is_some())
+            .map(|state| state.sequence_number),
+        snapshots_behind: behind(lake, &looked),
+        creates_target,
+        schema_changes: steps.iter().map(evolve::Step::change).collect(),
+        statements: altered.chain(loaded).collect(),
+    })
+}
+
+/// The statements of the load.
+fn statements(
+    table: &Table,
+    columns: &LakeColumns,
+    target: &TargetTable,
+    looked: &Looked,
+    (facts, kind): (&Facts, LoadKind),
+) -> [String; 2] {
+    let run_id = RunId::generate();
+    let staging = staging::design(&columns.schema, target, run_id);
+    let options = LoadOptions {
+        mode: table.merge.mode,
+        statement: table.merge.statement,
+        has_deletes: match kind {
+            LoadKind::Delta { .. } | LoadKind::Whole { since: Some(_) } => true,
+            LoadKind::Nothing
+            | LoadKind::Prepare
+            | LoadKind::First
+            | LoadKind::Whole { since: None }
+            | LoadKind::Replace => false,
+        },
+        segments: 1,
+        staged_rows: 0,
+        held: kind.held(facts),
+        whole: kind.is_whole(),
+    };
+    let change = StateChange {
+        target: table.target.to_string(),
+        old_snapshot: looked.state.as_ref().map(|state| state.snapshot_id),
+        new_snapshot: 0,
+        sequence_number: 0,
+        table_uuid: String::new(),
+        lake_table: table.lake.to_string(),
+        run_id: run_id.to_string(),
+        object: target.object().cloned(),
+    };
+    let merge = merge::plan(&columns.schema, target, &staging, &options);
+    let apply = sql::merge::apply(&merge, &change);
+    [sql::define::create_staging(&staging).sql, apply.sql]
+}
+
+/// The target after its columns have followed, and how they do.
+fn followed(
+    table: &Table,
+    columns: &mut LakeColumns,
+    target: Option<TargetTable>,
+    facts: &Facts,
+) -> Result<(Vec<evolve::Step>, TargetTable)> {
+    let Some(target) = target else {
+        let created = TargetTable::planned(&table.target, &columns.created());
+        return Ok((Vec::new(), created));
+    };
+    if facts.is_prepared() {
+        columns.know_by_name(&target);
+    }
+    let (steps, target) = evolve::steps(columns, &target, false)?;
+    if !steps.is_empty() && table.merge.on_schema_change == OnChange::Refuse {
+        return Err(evolve::refused(target.name(), &steps).into());
+    }
+    Ok((steps, target))
+}
+
+/// The load state, if it is about the table that is there.
+pub fn trusted(looked: &Looked) -> Option<&LoadState> {
+    let state = looked.state.as_ref();
+    state.filter(|_| Found::of(looked) == Found::There)
+}
+
+/// Snapshots newer than the loaded one; all of them where nothing of this lake table is loaded. At least one while the
+/// loaded one is not the current one: the table may have been rolled back to an older one.
+pub fn behind(lake: Option<&LakeTable>, looked: &Looked) -> usize {
+    let Some(lake) = lake else { return 0 };
+    let is_here = |state: &&LoadState| match State::of(Some(lake), Some(state)) {
+        State::Here { .. } => true,
+        State::None | State::Prepared | State::Elsewhere => false,
+    };
+    let state = trusted(looked).filter(is_here);
+    let current = lake.current_snapshot_id();
+    if current.is_none() || current == state.map(|state| state.snapshot_id) {
+        return 0;
+    }
+    let loaded = state.map_or(0, |state| state.sequence_number);
+    let snapshots = lake.snapshots();
+    let newer = snapshots
+        .iter()
+        .filter(|snapshot| snapshot.sequence_number > loaded);
+    newer.count().max(1)
+}

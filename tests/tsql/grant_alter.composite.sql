@@ -1,0 +1,1 @@
+GRANT ALTER ON [sales].[訂單] TO [it's [odd]]];

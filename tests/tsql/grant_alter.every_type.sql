@@ -1,0 +1,1 @@
+GRANT ALTER ON [dbo].[every_type] TO [it's [odd]]];

@@ -1,0 +1,1 @@
+GRANT ALTER ON [a]]b.c].[it's "odd"; DROP TABLE x --] TO [it's [odd]]];

@@ -1,0 +1,1 @@
+GRANT ALTER ON [dbo].[follows] TO [it's [odd]]];

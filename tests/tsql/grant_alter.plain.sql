@@ -1,0 +1,1 @@
+GRANT ALTER ON [dbo].[orders] TO [it's [odd]]];

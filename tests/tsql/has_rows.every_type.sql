@@ -1,0 +1,1 @@
+SELECT TOP (1) 1 AS found FROM [dbo].[every_type];
