@@ -278,6 +278,16 @@ impl SqlType {
         self.facts().characters == Some(Characters::CodePage)
     }
 
+    /// The type through which values must go into a column of type `to`, so that they stay what SQL Server shows and the
+    /// lake keeps; none where the server's own conversion does that.
+    ///
+    /// From compatibility level 130 on, a `datetime` converted to `datetime2` gets more digits than it is shown with:
+    /// .003 becomes .0033333.
+    pub fn shown_in(self, to: SqlType) -> Option<SqlType> {
+        let gets_digits = self == SqlType::DateTime && matches!(to, SqlType::DateTime2 { .. });
+        gets_digits.then_some(SqlType::DateTime2 { scale: 3 })
+    }
+
     /// The type of a column that holds copies of the values: nothing but the server writes a `rowversion`.
     pub fn copied(self) -> SqlType {
         if self == SqlType::RowVersion {

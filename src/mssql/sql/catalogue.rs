@@ -12,7 +12,7 @@ use super::read::{self, Closed, Locking, PageCursor, Range, Until};
 use super::state::{self, StateChange};
 use super::variant::{self, BaseType};
 use crate::change::{MergeMode, UpsertStatement};
-use crate::schema::{Generated, SqlType, TableName, TableSchema};
+use crate::schema::{Column, Generated, SqlType, TableName, TableSchema};
 use shapes::{column, sample, shapes};
 
 /// One statement and the name of its file.
@@ -118,6 +118,13 @@ impl Examples {
             shape,
             define::create_table(&table.name, table),
         );
+        self.columns(shape, table);
+        let staging = staging(table);
+        self.add("create_staging", shape, define::create_staging(&staging));
+        self.loads(shape, table, &staging);
+    }
+
+    fn columns(&mut self, shape: &str, table: &TableSchema) {
         for column in table.columns.iter().take(2) {
             let variant = format!("{shape}_{}", column.id);
             self.add(
@@ -133,12 +140,20 @@ impl Examples {
             self.add(
                 "widen_column",
                 &variant,
-                define::widen_column(&table.name, column, true),
+                define::widen_column(&table.name, column, column.ty, true),
             );
         }
-        let staging = staging(table);
-        self.add("create_staging", shape, define::create_staging(&staging));
-        self.loads(shape, table, &staging);
+        for at in table.columns.iter().filter(|at| at.ty == SqlType::DateTime) {
+            let wider = Column {
+                ty: SqlType::DateTime2 { scale: 7 },
+                ..at.clone()
+            };
+            self.add(
+                "widen_column",
+                &format!("{shape}_{}_datetime2", at.id),
+                define::widen_column(&table.name, &wider, at.ty, false),
+            );
+        }
     }
 
     fn ranges(&mut self, shape: &str, table: &TableSchema) {
