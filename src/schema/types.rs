@@ -82,6 +82,8 @@ pub enum Compare {
     LongBytes,
     /// Base type and value.
     TypedText,
+    /// Nothing of it tells every two values apart, so any may have changed.
+    Nothing,
 }
 
 /// In which encoding values are characters.
@@ -130,7 +132,16 @@ impl SqlType {
                 characters: Some(Characters::Unicode),
                 ..self.document()
             },
-            T::Xml | T::Json | T::Vector { .. } => self.document(),
+            T::Xml => TypeFacts {
+                parameter: Parameter::Style(1),
+                ..self.document()
+            },
+            T::Json => self.document(),
+            T::Vector { .. } => TypeFacts {
+                read: ReadAs::AsIs,
+                compare: Compare::Nothing,
+                ..self.document()
+            },
             T::SqlVariant => TypeFacts {
                 companions: &[Role::BaseType],
                 read: ReadAs::TypedText,
@@ -278,8 +289,8 @@ impl SqlType {
         self.facts().characters == Some(Characters::CodePage)
     }
 
-    /// The type through which values must go into a column of type `to`, so that they stay what SQL Server shows and the
-    /// lake keeps; none where the server's own conversion does that.
+    /// The type through which values must go into a column of type `to`, so that they stay what SQL Server shows and
+    /// the lake keeps; none where the server's own conversion does that.
     ///
     /// From compatibility level 130 on, a `datetime` converted to `datetime2` gets more digits than it is shown with:
     /// .003 becomes .0033333.

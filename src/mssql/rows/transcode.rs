@@ -277,7 +277,11 @@ mod tests {
                 if end % 2 == 1 {
                     expected.push('\u{FFFD}');
                 }
-                assert_eq!(String::from_utf8(out).unwrap(), expected, "{pairs_from}, {end}");
+                assert_eq!(
+                    String::from_utf8(out).unwrap(),
+                    expected,
+                    "{pairs_from}, {end}"
+                );
                 assert_eq!(bad, usize::from(half) + end % 2, "{pairs_from}, {end}");
             }
         }
