@@ -13,6 +13,7 @@
 //! | [`read`] | the rows of a table, a window, a page |
 //! | [`define`] | schemas, tables, staging tables, locks |
 //! | [`merge`] | the one transaction of a load |
+//! | `newest` | its choice between spellings of one key |
 //! | [`state`] | what a target has loaded |
 //! | [`variant`] | values of `sql_variant` with their base types |
 //! | [`catalogue`](mod@catalogue) | an example of each statement, for review and for Microsoft's parser |
@@ -22,6 +23,7 @@ pub mod catalogue;
 pub mod define;
 pub mod describe;
 pub mod merge;
+mod newest;
 pub mod read;
 pub mod state;
 pub mod variant;

@@ -17,7 +17,7 @@ use super::follow::{self, Following};
 use super::protect::{known, tags, unprotected};
 use super::stage::{self, Operation, StagedPart, lake_error, parts_of};
 use super::{Links, Phase, Sync};
-use crate::change::{MergeMode, RunId};
+use crate::change::{MergeMode, RunId, Strategy};
 use crate::config::{OnChange, Table};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::failpoint;
@@ -25,8 +25,8 @@ use crate::lake::{Basis, LakeError, LakeTable, SnapshotInfo, SnapshotRef};
 use crate::mssql::control::Control;
 use crate::mssql::sql;
 use crate::report::{LoadPlan, LoadReport};
-use crate::schema::TableKind;
 use crate::schema::drift::{Recorded, SchemaChange};
+use crate::schema::{Column, TableKind};
 use crate::target::evolve::{self, LakeColumns};
 use crate::target::inspect::{self, TargetTable};
 use crate::target::merge::{self, LoadCounts, LoadOptions, MergePlan, StateChange};
@@ -271,6 +271,7 @@ impl Work<'_> {
         let options = LoadOptions {
             mode: self.table.merge.mode,
             statement: self.table.merge.statement,
+            newest: newest(self.lake, &schema.columns)?,
             has_deletes: staged.deletes > 0,
             segments: parts
                 .last()
@@ -484,6 +485,23 @@ again. Use `merge: {{ mode: replace }}`; or empty {target}, delete its row in ic
     }
 }
 
+/// Position of the column that tells which of two rows is newer. A timestamp does not: it may be older than the one
+/// that the row had before.
+fn newest(lake: &LakeTable, columns: &[Column]) -> Result<Option<usize>> {
+    let Some(checkpoint) = lake.checkpoint()? else {
+        return Ok(None);
+    };
+    match checkpoint.strategy {
+        Strategy::RowVersion | Strategy::Sequence => {}
+        Strategy::Timestamp | Strategy::Full => return Ok(None),
+    }
+    let followed = |column: &Column| {
+        let mark = checkpoint.watermark.as_ref();
+        mark.is_some_and(|mark| mark.column == column.name && mark.ty == column.ty)
+    };
+    Ok(columns.iter().position(followed))
+}
+
 /// A load whose outcome was unknown and turned out not to have been applied.
 #[derive(Debug, thiserror::Error)]
 #[error("the load was not applied")]
@@ -520,6 +538,7 @@ pub(super) async fn plan(
     let options = LoadOptions {
         mode: table.merge.mode,
         statement: table.merge.statement,
+        newest: lake.map_or(Ok(None), |lake| newest(lake, &columns.schema.columns))?,
         has_deletes: state.is_some(),
         segments: 1,
         staged_rows: 0,

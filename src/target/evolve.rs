@@ -8,9 +8,9 @@
 //!
 //! **What can crash where.** The steps are statements of their own, each all or nothing, before anything is staged,
 //! under the load lock. (A `datetime` becomes `datetime2` in two statements; the first alone makes it `datetime2(3)`,
-//! which the next load finds too narrow.) They are found by comparing names and types of the lake table as last loaded, as it is to
-//! be loaded, and of the target as it is. So those that a dead load has done are not found again, and the next load
-//! goes on with the rest. The load state moves only with the rows.
+//! which the next load finds too narrow.) They are found by comparing names and types of the lake table as last loaded,
+//! as it is to be loaded, and of the target as it is. So those that a dead load has done are not found again, and the
+//! next load goes on with the rest. The load state moves only with the rows.
 //!
 //! **Renames** are known by the lake's field ids. A target column is renamed when it has the old name and no column
 //! has the new one. Where both exist and nobody can tell whether the rename was done (two columns exchanged names,

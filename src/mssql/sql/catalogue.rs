@@ -299,6 +299,17 @@ impl Examples {
             };
             variants.extend(name.into_iter().zip([upsert, net, replace, first]));
         }
+        let rv = table
+            .columns
+            .iter()
+            .position(|c| c.ty == SqlType::RowVersion);
+        if let Some(rv) = rv {
+            let newest = MergePlan {
+                newest: Some(staging.columns[rv].name.clone()),
+                ..plan.clone()
+            };
+            variants.push(("merge_newest", newest));
+        }
         for (name, plan) in variants {
             let old = (!plan.first_load).then_some(8_070_450_532_247_928_832);
             self.add(
@@ -420,6 +431,7 @@ fn merge_plan(table: &TableSchema, staging: &StagingTable) -> MergePlan {
             .collect(),
         mode: MergeMode::Upsert,
         statement: UpsertStatement::Merge,
+        newest: None,
         has_deletes: false,
         segments: 1,
         staged_rows: 1000,

@@ -203,7 +203,10 @@ fn a_datetime_becomes_datetime2_by_way_of_the_digits_that_it_is_shown_with() {
             "ALTER TABLE [dbo].[t] ALTER COLUMN [a] datetime2(3) NULL; ALTER TABLE [dbo].[t] ALTER COLUMN [a] \
                 datetime2(7) NULL;",
         ),
-        (3, "ALTER TABLE [dbo].[t] ALTER COLUMN [a] datetime2(3) NULL;"),
+        (
+            3,
+            "ALTER TABLE [dbo].[t] ALTER COLUMN [a] datetime2(3) NULL;",
+        ),
     ] {
         let mut lake = lake(&["id", "a"], &[Some("id"), Some("a")]);
         lake.schema.columns[1].ty = SqlType::DateTime2 { scale };
