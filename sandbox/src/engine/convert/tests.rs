@@ -208,11 +208,16 @@ fn varchar_keeps_only_what_its_code_page_has() {
 #[test]
 fn white_space_of_xml_is_kept_as_the_style_says() {
     let wide = SqlType::NVarChar(None);
-    let cast = |text: &str, from: &SqlType, to: &SqlType, style: i32| {
-        match cast(types::string(text), from.clone(), to.clone(), style).unwrap() {
-            Value::Str(units) => types::text(&units),
-            other => panic!("{other:?}"),
-        }
+    let cast = |text: &str, from: &SqlType, to: &SqlType, style: i32| match cast(
+        types::string(text),
+        from.clone(),
+        to.clone(),
+        style,
+    )
+    .unwrap()
+    {
+        Value::Str(units) => types::text(&units),
+        other => panic!("{other:?}"),
     };
     let parsed = |text: &str, style: i32| cast(text, &wide, &SqlType::Xml, style);
     for (text, discarded) in [
@@ -222,7 +227,10 @@ fn white_space_of_xml_is_kept_as_the_style_says() {
             "<a xml:space=\"preserve\"> <b xml:space='default'> </b> </a> ",
             "<a xml:space=\"preserve\"> <b xml:space='default'></b> </a>",
         ),
-        ("<a x=\">\"> <!-- > --> <?p > ?> <c/> </a>", "<a x=\">\"><!-- > --><?p > ?><c/></a>"),
+        (
+            "<a x=\">\"> <!-- > --> <?p > ?> <c/> </a>",
+            "<a x=\">\"><!-- > --><?p > ?><c/></a>",
+        ),
         ("<a> <![CDATA[ ]]> </a>", "<a> <![CDATA[ ]]> </a>"),
     ] {
         assert_eq!(parsed(text, 0), discarded);
