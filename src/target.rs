@@ -27,11 +27,13 @@
 //!
 //! What kind of load is right for a target is decided in `sync/load/kind.rs`.
 //!
-//! Staged text is in the target column's collation, so keys are equal exactly when the target says so; two staged
-//! rows with one key stop the load before anything is written, naming the key. So do two rows of the target with the
-//! key of one staged row, which are looked for where no unique index rules them out. Of several segments the last one
-//! counts for each key; within a segment a row that is there wins over one that is gone, because a row that moved
-//! between files is both. A row is updated when any value differs in type, length or bytes, not merely when its
+//! Staged text is in the target column's collation, so keys are equal exactly when the target says so. Two staged
+//! rows with one key stop the load before anything is written, naming the key, unless they are known to be spellings
+//! of one key of the source and it is known which of them is newer (`mssql/sql/newest.rs`). Two rows of the target
+//! with the key of one staged row stop it too; they are looked for where no unique index rules them out. Of several
+//! segments the last one counts for each key; within a segment a row that is there wins over one that is gone, because
+//! a row that moved between files is both. A row is updated when any value differs in type, length or bytes, not
+//! merely when its
 //! collation or EXCEPT says so: a name that changed from `ab` to `AB` is a change. What a target column could not
 //! hold exactly is refused by [`inspect::check`] before anything is staged; characters that its code page lacks
 //! stop the transaction.
@@ -123,8 +125,9 @@ loaded. Remove the extra rows, create a unique index on the key's columns, and l
     )]
     Recreated { target: TableName },
     #[error(
-        "two rows to be loaded into {target} have the same key there: {example}; the target compares keys by its own \
-            collation"
+        "two rows to be loaded into {target} have the same key there, as its collation compares keys: {example}. \
+If they are spellings of one key of the source, run one extract with `change: {{ strategy: full }}`, which removes the \
+old one from the lake; if they are two keys there, give the target's key column the source's collation"
     )]
     DuplicateKey { target: TableName, example: String },
     #[error(

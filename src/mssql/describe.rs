@@ -175,6 +175,7 @@ fn column(record: &Record) -> Result<DescribedColumn, MssqlError> {
         max_length: record.int("max_length")?,
         precision: small(record, "precision")?,
         scale: small(record, "scale")?,
+        vector_base_type: record.int_opt("vector_base_type")?,
     };
     Ok(DescribedColumn {
         id: i32::try_from(record.int("column_id")?)
@@ -228,6 +229,8 @@ struct Declared {
     max_length: i64,
     precision: u8,
     scale: u8,
+    /// 0: 32-bit floats. None before SQL Server 2025, and for other types.
+    vector_base_type: Option<i64>,
 }
 
 impl Declared {
@@ -287,6 +290,12 @@ impl Declared {
             "geometry" => SqlType::Geometry,
             "geography" => SqlType::Geography,
             "json" => SqlType::Json,
+            "vector" if self.vector_base_type.unwrap_or(0) != 0 => {
+                return Err("it is a vector of half-precision floats, which icesync does not carry: extract a view \
+                    without the column, or one that converts it to nvarchar(max) and that to a vector of 32-bit \
+                    floats, which changes no value"
+                    .into());
+            }
             // Eight bytes of header, four per dimension.
             "vector" => SqlType::Vector {
                 dimensions: length(1)?.saturating_sub(8) / 4,
@@ -310,7 +319,19 @@ mod tests {
             max_length,
             precision: 18,
             scale: 3,
+            vector_base_type: None,
         }
+    }
+
+    /// Its 8 + 4 * 2 bytes are those of two 32-bit floats, too.
+    #[test]
+    fn a_vector_of_half_precision_is_refused_by_name() {
+        let mut half = declared(None, "vector", 8 + 4 * 2);
+        half.vector_base_type = Some(1);
+        let refusal = half.sql_type().unwrap_err();
+        assert!(refusal.contains("half-precision"), "{refusal}");
+        half.vector_base_type = Some(0);
+        assert_eq!(half.sql_type(), Ok(SqlType::Vector { dimensions: 2 }));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod columns;
 mod decoder;
 mod transcode;
+mod vector;
 mod wire;
 
 pub use decoder::Decoder;

@@ -13,6 +13,7 @@
 //! | [`read`] | the rows of a table, a window, a page |
 //! | [`define`] | schemas, tables, staging tables, locks |
 //! | [`merge`] | the one transaction of a load; `compare` has what of a value it compares |
+//! | `newest` | its choice between spellings of one key |
 //! | [`state`] | what a target has loaded |
 //! | [`variant`] | values of `sql_variant` with their base types |
 //! | [`catalogue`](mod@catalogue) | an example of each statement, for review and for Microsoft's parser |
@@ -23,6 +24,7 @@ mod compare;
 pub mod define;
 pub mod describe;
 pub mod merge;
+mod newest;
 pub mod read;
 pub mod state;
 pub mod variant;

@@ -22,7 +22,7 @@
 //! | `uniqueidentifier` | `uuid` | RFC 4122 byte order |
 //! | `hierarchyid`, `geometry`, `geography` | `binary` | the bytes SQL Server stores, spatial reference included |
 //! | `sql_variant` | `string` | the base type in `<name>__type` |
-//! | `vector` | `string` | the server's own JSON text |
+//! | `vector` | `string` | as JSON, with the digits that name each 32-bit float |
 
 mod text;
 

@@ -82,6 +82,8 @@ pub enum Compare {
     LongBytes,
     /// Base type and value.
     TypedText,
+    /// Nothing of it tells every two values apart, so any may have changed.
+    Nothing,
 }
 
 /// In which encoding values are characters.
@@ -130,7 +132,16 @@ impl SqlType {
                 characters: Some(Characters::Unicode),
                 ..self.document()
             },
-            T::Xml | T::Json | T::Vector { .. } => self.document(),
+            T::Xml => TypeFacts {
+                parameter: Parameter::Style(1),
+                ..self.document()
+            },
+            T::Json => self.document(),
+            T::Vector { .. } => TypeFacts {
+                read: ReadAs::AsIs,
+                compare: Compare::Nothing,
+                ..self.document()
+            },
             T::SqlVariant => TypeFacts {
                 companions: &[Role::BaseType],
                 read: ReadAs::TypedText,
@@ -276,6 +287,16 @@ impl SqlType {
     /// Whether values are characters in the collation's code page.
     pub fn is_code_page_text(self) -> bool {
         self.facts().characters == Some(Characters::CodePage)
+    }
+
+    /// The type through which values must go into a column of type `to`, so that they stay what SQL Server shows and
+    /// the lake keeps; none where the server's own conversion does that.
+    ///
+    /// From compatibility level 130 on, a `datetime` converted to `datetime2` gets more digits than it is shown with:
+    /// .003 becomes .0033333.
+    pub fn shown_in(self, to: SqlType) -> Option<SqlType> {
+        let gets_digits = self == SqlType::DateTime && matches!(to, SqlType::DateTime2 { .. });
+        gets_digits.then_some(SqlType::DateTime2 { scale: 3 })
     }
 
     /// The type of a column that holds copies of the values: nothing but the server writes a `rowversion`.

@@ -143,6 +143,25 @@ fn following(
     })
 }
 
+/// Why rows that no window shows may have other values than the lake: SQL Server rewrites a `datetime` column that
+/// becomes `datetime2`.
+fn got_digits(before: &Recorded, drift: &Drift) -> Option<String> {
+    let columns = drift.recorded.schema.columns.iter().zip(&drift.was);
+    let changed = columns.filter(|(now, was)| {
+        let was = was.and_then(|was| before.schema.columns.get(was));
+        let shown = was.and_then(|was| was.ty.shown_in(now.ty));
+        shown.is_some_and(|shown| shown != now.ty)
+    });
+    let names: Vec<&str> = changed.map(|(now, _)| now.name.as_str()).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "column {} was datetime and is datetime2, which may have given its values more digits (.003 becomes \
+                .0033333). Reading all of the table again",
+            names.join(", ")
+        )
+    })
+}
+
 /// Changes the checkpoint where the watermark's column is another one now; answers whether it did. A watermark
 /// means nothing for another column, nor for the rows of another table: then the whole table is read again, and
 /// compared with what the lake has. The checkpoint's new token stops runs that still follow the column under its old
@@ -154,6 +173,7 @@ fn follow_checkpoint(
     warnings: &mut Vec<String>,
 ) -> bool {
     let recreated = before.was_recreated(&drift.recorded);
+    let got_digits = got_digits(before, drift);
     let mark = checkpoint.watermark.as_mut();
     let old = mark
         .as_ref()
@@ -171,6 +191,13 @@ fn follow_checkpoint(
             warnings.push(
                 "the source table was dropped and recreated. Reading all of it again".to_owned(),
             );
+        }
+        (Some(_), Some(_)) if got_digits.is_some() => {
+            warnings.extend(got_digits);
+            checkpoint.watermark = None;
+            if let Some(ledger) = &mut checkpoint.backfill {
+                ledger.schema.clear();
+            }
         }
         (Some(mark), Some(now)) if mark.column != now.name => {
             mark.column.clone_from(&now.name);

@@ -43,7 +43,7 @@ use crate::target::inspect::{self, TargetTable};
 use crate::target::merge::{self, Applied, Held, LoadOptions, MergePlan, StateChange};
 use crate::target::state::{self, LoadState, Looked, PREPARED};
 use crate::target::{TargetError, staging};
-use columns::{is_keyed, lake_columns};
+use columns::{is_keyed, lake_columns, newest};
 use kind::{Facts, LoadKind, decide};
 use std::time::Instant;
 
@@ -299,6 +299,7 @@ impl<'a> Work<'a> {
         let options = LoadOptions {
             mode: self.table.merge.mode,
             statement: self.table.merge.statement,
+            newest: newest(self.lake, &schema.columns)?,
             has_deletes: staged.deletes > 0,
             segments: parts
                 .last()

@@ -7,9 +7,10 @@
 //! [`check`](super::inspect::check) names.
 //!
 //! **What can crash where.** The steps are statements of their own, each all or nothing, before anything is staged,
-//! under the load lock. They are found by comparing names and types of the lake table as last loaded, as it is to
-//! be loaded, and of the target as it is. So those that a dead load has done are not found again, and the next load
-//! goes on with the rest. The load state moves only with the rows.
+//! under the load lock. (A `datetime` becomes `datetime2` in two statements; the first alone makes it `datetime2(3)`,
+//! which the next load finds too narrow.) They are found by comparing names and types of the lake table as last loaded,
+//! as it is to be loaded, and of the target as it is. So those that a dead load has done are not found again, and the
+//! next load goes on with the rest. The load state moves only with the rows.
 //!
 //! **Renames** are known by the lake's field ids. A target column is renamed when it has the old name and no column
 //! has the new one. Where both exist and nobody can tell whether the rename was done (two columns exchanged names,
@@ -78,7 +79,9 @@ impl Step {
         match self {
             Step::Rename { from, to } => define::rename_column(target, from, to),
             Step::Add(column) => define::add_column(target, column),
-            Step::Widen { column, .. } => define::widen_column(target, column, column.nullable),
+            Step::Widen { column, was, .. } => {
+                define::widen_column(target, column, *was, column.nullable)
+            }
         }
     }
 

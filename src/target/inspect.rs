@@ -177,6 +177,10 @@ impl TargetTable {
         self.column(name)?.collation.as_ref()
     }
 
+    pub(super) fn ty(&self, name: &str) -> Option<SqlType> {
+        self.column(name)?.ty.as_ref().ok().copied()
+    }
+
     fn column(&self, name: &str) -> Option<&TargetColumn> {
         let exact = self.columns.iter().find(|column| column.name == name);
         exact.or_else(|| {
@@ -336,12 +340,12 @@ fn check_column(
             "column {name} is {}, which does not hold every {}: run {}",
             described(ty, kept.collation.as_ref()),
             described(column.ty, column.collation.as_ref()),
-            define::widen_column(&target.name, column, kept.nullable).sql
+            define::widen_column(&target.name, column, ty, kept.nullable).sql
         ));
     } else if column.nullable && !kept.nullable {
         problems.push(format!(
             "column {name} is NOT NULL, but its source may be NULL: run {}",
-            define::widen_column(&target.name, column, true).sql
+            define::widen_column(&target.name, column, ty, true).sql
         ));
     }
 }

@@ -8,7 +8,7 @@ use crate::mssql::sql::define::StagingTable;
 use crate::mssql::sql::merge;
 use crate::mssql::sql::state::ERROR_STATE_MOVED;
 use crate::mssql::sql::variant::{self, BaseType};
-use crate::schema::TableSchema;
+use crate::schema::{Collation, KeyOrigin, TableSchema};
 
 use crate::change::{MergeMode, UpsertStatement};
 pub use crate::mssql::sql::merge::{Held, MergePlan};
@@ -56,6 +56,8 @@ pub struct Applied {
 pub struct LoadOptions {
     pub mode: MergeMode,
     pub statement: UpsertStatement,
+    /// Position of a column whose greater value is in the newer of two rows that had one key at the source.
+    pub newest: Option<usize>,
     /// Whether deletes may have been staged.
     pub has_deletes: bool,
     /// How many segments may have been staged.
@@ -108,6 +110,10 @@ pub fn plan(
         key: key.into_iter().flatten().collect(),
         mode: options.mode,
         statement: options.statement,
+        newest: options
+            .newest
+            .filter(|_| keys_are_the_source_s(schema, target))
+            .and_then(|at| Some(staging.columns.get(at)?.name.clone())),
         has_deletes: options.has_deletes,
         segments: options.segments,
         staged_rows: options.staged_rows,
@@ -117,6 +123,21 @@ pub fn plan(
         lock: lock_name("apply", target.name()),
         lock_timeout_ms: LOCK_TIMEOUT_MS,
     }
+}
+
+/// Whether keys are equal in the target exactly where they are equal in the source, which lets no two rows have equal
+/// keys.
+fn keys_are_the_source_s(schema: &TableSchema, target: &TargetTable) -> bool {
+    let enforced = schema.key.as_ref().is_some_and(|key| match key.origin {
+        KeyOrigin::PrimaryKey | KeyOrigin::UniqueIndex(_) => true,
+        KeyOrigin::Config => false,
+    });
+    enforced
+        && schema.key_columns().all(|column| {
+            let collation = |of: Option<&Collation>| of.map(|collation| collation.name.clone());
+            target.ty(&column.name) == Some(column.ty.copied())
+                && collation(target.collation(&column.name)) == collation(column.collation.as_ref())
+        })
 }
 
 /// Asks which base types the staged `sql_variant` values have: the transaction can only name types that it knows

@@ -106,7 +106,7 @@ pub fn design(schema: &TableSchema, target: &TargetTable, run: RunId) -> Staging
         .map(|(at, column)| {
             let kept = target.collation(&column.name);
             let collation = kept.cloned().or_else(|| column.collation.clone());
-            let ty = column.ty.facts().staged;
+            let ty = staged(column.ty, target.ty(&column.name));
             StagingColumn {
                 name: column.name.clone(),
                 ty,
@@ -126,6 +126,12 @@ pub fn design(schema: &TableSchema, target: &TargetTable, run: RunId) -> Staging
         operation: free("_op"),
         segment: free("_seg"),
     }
+}
+
+/// The type that a column's values are staged as, for a target column of type `kept`.
+fn staged(ty: SqlType, kept: Option<SqlType>) -> SqlType {
+    kept.and_then(|kept| ty.shown_in(kept))
+        .unwrap_or(ty.facts().staged)
 }
 
 /// Which columns of record batches fill a staging table: the batches have the lake table's fields, then the
@@ -195,6 +201,23 @@ mod tests {
     use super::*;
     use crate::schema::mapping::lake_schema;
     use crate::schema::{Column, Fidelity, Generated, Key, KeyOrigin, TableKind};
+
+    /// Through `datetime` a value would arrive in `datetime2` with digits that the lake does not have.
+    #[test]
+    fn a_datetime_is_staged_with_the_digits_that_it_is_shown_with() {
+        let datetime2 = |scale| SqlType::DateTime2 { scale };
+        for (kept, expected) in [
+            (None, SqlType::DateTime),
+            (Some(SqlType::DateTime), SqlType::DateTime),
+            (Some(datetime2(3)), datetime2(3)),
+            (Some(datetime2(7)), datetime2(3)),
+        ] {
+            assert_eq!(staged(SqlType::DateTime, kept), expected, "{kept:?}");
+        }
+        let small = SqlType::SmallDateTime;
+        assert_eq!(staged(small, Some(datetime2(7))), small);
+        assert_eq!(staged(SqlType::Date, Some(datetime2(7))), SqlType::Date);
+    }
 
     #[test]
     fn a_staging_table_avoids_the_names_of_the_table() {

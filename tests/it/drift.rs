@@ -781,6 +781,46 @@ async fn names_that_two_columns_exchanged_are_loaded_whole_or_not_at_all() {
     .await;
 }
 
+/// SQL Server gives the values of such a column more digits, in rows that no window shows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_datetime_that_becomes_datetime2_is_read_again() {
+    let setup = "CREATE TABLE dbo.orders (id int NOT NULL PRIMARY KEY, at datetime NULL, rv rowversion NOT NULL)
+GO
+INSERT dbo.orders (id, at) VALUES (1, '2024-01-01 00:00:00.003'), (2, '2024-01-01'), (3, NULL)";
+    let query = "SELECT id, CONVERT(nvarchar(40), CONVERT(datetime2(7), at), 121) FROM dbo.orders ORDER BY id";
+    let mut world = World::new(setup).await;
+    world.config(PLAIN);
+    world.run(&["--json", "sync"]).json();
+    world
+        .source("ALTER TABLE dbo.orders ALTER COLUMN at datetime2(7) NULL")
+        .await;
+    let run = world.run(&["--json", "sync"]).json();
+    assert_eq!(changes(&run, "extract"), kinds(&[("at", "widened")]));
+    assert_eq!(changes(&run, "load"), kinds(&[("at", "widened")]));
+    assert_eq!(extract(&run, "rows_read"), &json!(3), "{run:#}");
+    assert_eq!(extract(&run, "updated"), &json!(1), "{run:#}");
+    let warnings = extract(&run, "warnings").to_string();
+    assert!(warnings.contains("column at was datetime"), "{warnings}");
+    equal(&mut world, query).await;
+    let run = world.run(&["--json", "sync"]).json();
+    assert_eq!(extract(&run, "rows_read"), &json!(0), "{run:#}");
+
+    // Where the source has kept what was shown, so does the target, whose column becomes wider, too.
+    world
+        .source("UPDATE dbo.orders SET at = '2024-01-01 00:00:00.003' WHERE id = 1")
+        .await;
+    world.run(&["--json", "sync"]).json();
+    world
+        .target("ALTER TABLE dbo.orders ALTER COLUMN at datetime NULL")
+        .await;
+    world
+        .source("INSERT dbo.orders (id, at) VALUES (4, '2024-01-01 00:00:00.1234567')")
+        .await;
+    let run = world.run(&["--json", "sync"]).json();
+    assert_eq!(changes(&run, "load"), kinds(&[("at", "widened")]));
+    equal(&mut world, query).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn wider_types_keep_what_was_and_take_what_is_new() {
     let setup = "CREATE TABLE dbo.orders (id int NOT NULL PRIMARY KEY, a tinyint, b smallint, c int, d decimal(9,2), e \

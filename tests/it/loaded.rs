@@ -269,6 +269,155 @@ async fn a_key_that_changes_its_case_is_not_left_in_a_case_sensitive_target() {
     assert_eq!(world.target_rows(codes).await, expected);
 }
 
+/// Respelled keys, with `column` besides, in source and lake: the lake has both spellings.
+async fn respelled(collation: &str, column: &str, options: &str) -> World {
+    let mut world = World::new(&format!(
+        "CREATE TABLE dbo.names (name nvarchar(20) COLLATE {collation} NOT NULL PRIMARY KEY, n int NOT NULL, {column})"
+    ))
+    .await;
+    world.config(&format!("  - source: dbo.names\n{options}"));
+    world
+        .source("INSERT dbo.names (name, n) VALUES (N'É1', 1), (N'ñ', 1), (N'Ａ1', 1), (N'か', 1), (N'same', 1)")
+        .await;
+    world.run(&["--json", "sync"]).json();
+    for (old, new) in [("É1", "é1"), ("ñ", "Ñ "), ("Ａ1", "a1"), ("か", "カ")] {
+        world
+            .source(&format!(
+                "UPDATE dbo.names SET name = N'{new}', n = 2 WHERE name = N'{old}'"
+            ))
+            .await;
+    }
+    world.run(&["--json", "extract"]).json();
+    world
+}
+
+const NAMES: &str = "SELECT CONVERT(varbinary(40), name), n FROM dbo.names ORDER BY name";
+
+/// As for a target that is yet to be made.
+async fn forget_target(world: &mut World) {
+    world
+        .target("DROP TABLE dbo.names; DELETE FROM icesync.load_state")
+        .await;
+}
+
+/// Beyond ASCII only the server knows which keys are equal. A row of the old spelling stays in the lake, as the row of
+/// a key that was deleted does, and must not stop loads.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_spellings_of_a_key_the_newest_is_loaded() {
+    for statement in ["merge", "update_insert"] {
+        let options = format!("    merge: {{ statement: {statement} }}\n");
+        let mut world = respelled("Latin1_General_CI_AS", "rv rowversion NOT NULL", &options).await;
+        let mut source = world.source_rows(NAMES).await;
+        assert_eq!(source.len(), 5);
+        // Onto the old spellings, and compared again.
+        world.run(&["--json", "load"]).json();
+        assert_eq!(world.target_rows(NAMES).await, source, "{statement}");
+        let full = world.run(&["--json", "load", "--full"]).json();
+        assert_eq!(load(&full)["unchanged"], json!(5), "{full:#}");
+        // Into an empty target.
+        forget_target(&mut world).await;
+        world.run(&["--json", "load"]).json();
+        assert_eq!(world.target_rows(NAMES).await, source, "{statement}");
+        // Several spellings in one range of snapshots.
+        world
+            .source("INSERT dbo.names (name, n) VALUES (N'Žž', 1)")
+            .await;
+        for spelling in ["žž", "ŽŽ", "žŽ"] {
+            world.run(&["--json", "extract"]).json();
+            world
+                .source(&format!(
+                    "UPDATE dbo.names SET name = N'{spelling}', n = n + 1 WHERE name = N'Žž'"
+                ))
+                .await;
+        }
+        world.run(&["--json", "sync"]).json();
+        source = world.source_rows(NAMES).await;
+        assert_eq!(world.target_rows(NAMES).await, source, "{statement}");
+        let replace = options.replace("statement", "mode: replace, statement");
+        world.config(&format!("  - source: dbo.names\n{replace}"));
+        world.run(&["--json", "load"]).json();
+        assert_eq!(world.target_rows(NAMES).await, source, "{statement}");
+        // The old spelling again: it is the newest now.
+        world
+            .source("UPDATE dbo.names SET name = N'É1', n = 3 WHERE name = N'é1'")
+            .await;
+        world.run(&["--json", "sync"]).json();
+        source = world.source_rows(NAMES).await;
+        assert_eq!(world.target_rows(NAMES).await, source, "{statement}");
+    }
+}
+
+/// A timestamp may be older than the one that a row had before, so it does not say which spelling is the newest.
+#[tokio::test(flavor = "multi_thread")]
+async fn spellings_that_nothing_orders_are_refused_until_a_whole_read_has_removed_the_old() {
+    let timestamp =
+        "    change: { strategy: timestamp, column: at, lag: 0s, overlap: 0s, clock: utc }\n";
+    let column = "at datetime2(7) NOT NULL DEFAULT SYSUTCDATETIME()";
+    let mut world = World::new(&format!(
+        "CREATE TABLE dbo.names (name nvarchar(20) COLLATE Latin1_General_CI_AS NOT NULL PRIMARY KEY, n int NOT NULL, \
+            {column})
+GO
+INSERT dbo.names (name, n) VALUES (N'É1', 1)"
+    ))
+    .await;
+    world.config(&format!("  - source: dbo.names\n{timestamp}"));
+    world.run(&["--json", "sync"]).json();
+    world
+        .source(
+            "UPDATE dbo.names SET name = N'é1', n = 2, at = SYSUTCDATETIME() WHERE name = N'É1'",
+        )
+        .await;
+    world.run(&["--json", "sync"]).json();
+    let source = world.source_rows(NAMES).await;
+    assert_eq!(world.target_rows(NAMES).await, source);
+    forget_target(&mut world).await;
+    let remedies = ["dbo.names", "the same key there", "strategy: full"];
+    world.run(&["load"]).fails_with(1, &remedies);
+    world.config("  - source: dbo.names\n    change: { strategy: full }\n");
+    world.run(&["--json", "sync"]).json();
+    assert_eq!(world.target_rows(NAMES).await, source);
+}
+
+/// Two keys of the source, of which its target can have one.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_keys_that_only_the_target_takes_for_equal_are_refused() {
+    let mut world = World::new(
+        "CREATE TABLE dbo.names (name nvarchar(20) COLLATE Latin1_General_CS_AS NOT NULL PRIMARY KEY, n int NOT NULL, \
+            rv rowversion NOT NULL)
+GO
+INSERT dbo.names (name, n) VALUES (N'É1', 1), (N'é1', 2)",
+    )
+    .await;
+    world
+        .target(
+            "CREATE TABLE dbo.names (name nvarchar(20) COLLATE Latin1_General_CI_AS NOT NULL PRIMARY KEY, n int NOT \
+                NULL, rv binary(8) NULL)",
+        )
+        .await;
+    world.config("  - source: dbo.names\n");
+    let remedies = ["dbo.names", "the same key there", "the source's collation"];
+    world.run(&["sync"]).fails_with(1, &remedies);
+    assert!(world.target_rows(NAMES).await.is_empty());
+    // Nor where a configured key is not known to be unique at the source.
+    world
+        .source(
+            "CREATE TABLE dbo.loose (name nvarchar(20) COLLATE Latin1_General_CI_AS NOT NULL, n int NOT NULL, rv \
+                rowversion NOT NULL)",
+        )
+        .await;
+    world
+        .source("INSERT dbo.loose (name, n) VALUES (N'É1', 1)")
+        .await;
+    world.config("  - source: dbo.loose\n    key: [name]\n");
+    world.run(&["--json", "extract"]).json();
+    world
+        .source("INSERT dbo.loose (name, n) VALUES (N'é1', 2)")
+        .await;
+    world.run(&["--json", "extract"]).json();
+    let remedies = ["dbo.loose", "the same key there"];
+    world.run(&["load"]).fails_with(1, &remedies);
+}
+
 /// Loads the lake of one world into the target of another.
 fn load_into(lake: &World, target: &World) -> Run {
     let connection = server().connection(&target.target_db);

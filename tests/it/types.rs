@@ -363,3 +363,102 @@ CONVERT(nvarchar(128), SQL_VARIANT_PROPERTY(v, 'Collation')) FROM dbo.v ORDER BY
         readers_agree(&world.lake("dbo", "v"), "id", &expected);
     }
 }
+
+/// The lake has what SQL Server shows of a `datetime`, and a `datetime2` of the target gets that: from compatibility
+/// level 130 on, the server's own conversion would make .0033333 of .003.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_datetime_arrives_in_datetime2_as_it_is_shown() {
+    let mut world = World::new(
+        "CREATE TABLE dbo.moments (at datetime NOT NULL, part smalldatetime NOT NULL, d datetime NULL, s smalldatetime \
+            NULL, day date NULL, n int NOT NULL, PRIMARY KEY (at, part))
+GO
+INSERT dbo.moments VALUES
+    ('2024-01-01 00:00:00.003', '2024-01-01 00:01', '1753-01-01', '2079-06-06 23:59', '0001-01-01', 1),
+    ('2024-01-01 00:00:00.007', '2024-01-01 00:01', '9999-12-31 23:59:59.997', '1900-01-01', '9999-12-31', 1),
+    ('2024-01-01 23:59:59.997', '2024-01-01 00:01', NULL, NULL, NULL, 1)",
+    )
+    .await;
+    world
+        .target(
+            "CREATE TABLE dbo.moments (at datetime2(7) NOT NULL, part datetime2(0) NOT NULL, d datetime2(3) NULL, s \
+                datetime NULL, day datetime2(5) NULL, n int NOT NULL, PRIMARY KEY (at, part))",
+        )
+        .await;
+    world.config("  - source: dbo.moments\n    change: { strategy: full }\n");
+    world.run(&["--json", "sync"]).json();
+    let shown = "SELECT CONVERT(nvarchar(40), at, 121), CONVERT(nvarchar(40), part, 121), CONVERT(nvarchar(40), d, \
+        121), CONVERT(nvarchar(40), s, 121), CONVERT(nvarchar(40), day, 121) FROM dbo.moments ORDER BY at";
+    let row = |at: &str, rest: [&str; 3]| {
+        let part = "Text(\"2024-01-01 00:01:00\")";
+        let [d, s, day] = rest.map(|text| match text {
+            "NULL" => text.to_owned(),
+            text => format!("Text({text:?})"),
+        });
+        vec![format!("Text({at:?})"), part.to_owned(), d, s, day]
+    };
+    let expected = [
+        row(
+            "2024-01-01 00:00:00.0030000",
+            [
+                "1753-01-01 00:00:00.000",
+                "2079-06-06 23:59:00.000",
+                "0001-01-01 00:00:00.00000",
+            ],
+        ),
+        row(
+            "2024-01-01 00:00:00.0070000",
+            [
+                "9999-12-31 23:59:59.997",
+                "1900-01-01 00:00:00.000",
+                "9999-12-31 00:00:00.00000",
+            ],
+        ),
+        row("2024-01-01 23:59:59.9970000", ["NULL", "NULL", "NULL"]),
+    ];
+    assert_eq!(world.target_rows(shown).await, expected);
+    // Compared again, key and value are what they were.
+    let again = world.run(&["--json", "load", "--full"]).json();
+    let load = &again["tables"][0]["load"];
+    assert_eq!(load["unchanged"], json!(3), "{again:#}");
+    world
+        .source("UPDATE dbo.moments SET n = 2 WHERE at = '2024-01-01 00:00:00.003'")
+        .await;
+    let second = world.run(&["--json", "sync"]).json();
+    let load = &second["tables"][0]["load"];
+    assert_eq!(
+        (&load["updated"], &load["inserted"]),
+        (&json!(1), &json!(0)),
+        "{second:#}"
+    );
+    assert_eq!(world.target_rows(shown).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn xml_keeps_white_space_that_stands_alone() {
+    let mut world =
+        World::new("CREATE TABLE dbo.docs (id int NOT NULL PRIMARY KEY, doc xml NULL)").await;
+    let documents = [
+        "<a> </a>",
+        "<a>\n  <b/>\t</a>",
+        " <a/> <b/>\n",
+        "<a xml:space=\"preserve\"> <b> </b></a>",
+        "<a>&#x20;</a>",
+        "",
+    ];
+    for (id, document) in documents.iter().enumerate() {
+        world
+            .source(&format!(
+                "INSERT dbo.docs VALUES ({id}, CONVERT(xml, N'{document}', 1))"
+            ))
+            .await;
+    }
+    world.config("  - source: dbo.docs\n");
+    world.run(&["--json", "sync"]).json();
+    let query = "SELECT id, CONVERT(nvarchar(max), doc, 1) FROM dbo.docs ORDER BY id";
+    let source = world.source_rows(query).await;
+    assert_eq!(source[0][1], "Text(\"<a> </a>\")");
+    assert_eq!(world.target_rows(query).await, source);
+    let again = world.run(&["--json", "load", "--full"]).json();
+    let load = &again["tables"][0]["load"];
+    assert_eq!(load["unchanged"], json!(documents.len()), "{again:#}");
+}

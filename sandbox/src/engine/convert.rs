@@ -12,6 +12,7 @@ use crate::value::{SqlType, Value};
 mod binary;
 mod temporal;
 mod text;
+mod xml;
 
 use binary::{big_endian, bytes_to_units, to_binary, to_guid, unsupported_binary};
 use temporal::to_temporal;

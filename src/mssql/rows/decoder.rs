@@ -10,11 +10,12 @@ use super::columns::{
     THREE_HUNDREDTHS_A_DAY, TICKS_A_DAY,
 };
 use super::transcode::{append_1252, append_utf8, append_utf16};
+use super::vector::append_json;
 use super::wire::Wire;
 use crate::mssql::error::{ConversionError, MssqlError};
 use crate::mssql::sql::variant::SEPARATOR;
 use crate::schema::mapping::{SelectExpression, arrow_schema, select_expression};
-use crate::schema::{Column, Fidelity, LakeSchema, Role, TableSchema};
+use crate::schema::{Column, Fidelity, LakeSchema, Role, SqlType, TableSchema};
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_cast::CastOptions;
 use arrow_schema::{DataType, SchemaRef};
@@ -62,6 +63,10 @@ fn widened(array: &ArrayRef, ty: &DataType) -> Result<ArrayRef, MssqlError> {
     };
     arrow_cast::cast_with_options(array, ty, &exact).map_err(arrow_error)
 }
+
+/// What to do about a vector that does not arrive in binary.
+const VECTOR_REMEDY: &str = "extract a view without the column; or, for a half-precision vector, one that converts it \
+    to nvarchar(max) and that to a vector of 32-bit floats, which changes no value";
 
 impl Decoder {
     /// Chooses a builder per column. Every column of the table must have its fields in the lake's schema.
@@ -142,15 +147,28 @@ impl Decoder {
             )));
         }
         for ((column, promised), found) in self.columns.iter().zip(&self.promised).zip(metadata) {
-            promised.check(found).map_err(|found| {
-                MssqlError::Shape(format!(
-                    "column {} of {} was promised as {} and arrives as {found}: its definition changed while it was \
-                        being read; run again",
-                    column.name, self.table, column.ty
-                ))
-            })?;
+            promised
+                .check(found)
+                .map_err(|found| self.not_as_promised(column, &found))?;
         }
         Ok(())
+    }
+
+    fn not_as_promised(&self, column: &Column, found: &str) -> MssqlError {
+        if matches!(column.ty, SqlType::Vector { .. }) {
+            return MssqlError::Conversion(ConversionError {
+                table: self.table.clone(),
+                column: column.name.clone(),
+                ty: column.ty.to_string(),
+                problem: format!("it arrives as {found} instead of 32-bit floats in binary"),
+                remedy: VECTOR_REMEDY.into(),
+            });
+        }
+        MssqlError::Shape(format!(
+            "column {} of {} was promised as {} and arrives as {found}: its definition changed while it was being \
+                read; run again",
+            column.name, self.table, column.ty
+        ))
     }
 
     /// Rows waiting to be handed over.
@@ -575,8 +593,23 @@ impl RowWriter for Decoder {
         self.unexpected(col, "json");
     }
 
-    fn write_vector(&mut self, col: usize, _val: SqlVector) {
-        self.unexpected(col, "vector");
+    fn write_vector(&mut self, col: usize, val: SqlVector) {
+        let (Some(Sink::Text { values, .. }), Some(elements)) =
+            (self.sinks.get_mut(col), val.as_f32())
+        else {
+            return self.unexpected(col, "vector");
+        };
+        let before = values.bytes.len();
+        let is_whole = append_json(elements, &mut values.bytes);
+        self.bytes += values.bytes.len() - before;
+        values.end();
+        if !is_whole {
+            self.fail(
+                col,
+                "an element of the vector is not a number",
+                "correct the row at the source",
+            );
+        }
     }
 
     fn end_row(&mut self) {

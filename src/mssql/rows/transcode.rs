@@ -33,10 +33,11 @@ pub(super) fn append_utf16(bytes: &[u8], out: &mut Vec<u8>) -> usize {
     unpaired
 }
 
-/// Bytes of the next chunk: whole units, and no pair cut in two.
+/// Bytes of the next chunk: whole units, at least one, and no pair cut in two. A pair can only be cut where a whole
+/// unit follows, which a single byte at the end of the text is not.
 fn chunk_of_utf16(bytes: &[u8]) -> usize {
     let length = bytes.len().min(2 * CHUNK) & !1;
-    let cuts_a_pair = length < bytes.len() && bytes[length - 1] & 0xFC == 0xD8;
+    let cuts_a_pair = length + 2 <= bytes.len() && bytes[length - 1] & 0xFC == 0xD8;
     if cuts_a_pair { length - 2 } else { length }
 }
 
@@ -261,6 +262,31 @@ mod tests {
         );
     }
 
+    /// Half of a pair and one byte, at every place up to the second boundary between chunks.
+    #[test]
+    fn a_text_may_end_anywhere() {
+        for pairs_from in (0..4).chain(CHUNK - 3..CHUNK + 3) {
+            let text = format!("{}{}", "x".repeat(pairs_from), "😀".repeat(CHUNK / 2 + 4));
+            let units: Vec<u16> = text.encode_utf16().collect();
+            let bytes = utf16(&units);
+            for end in 0..=bytes.len() {
+                let mut out = Vec::new();
+                let bad = append_utf16(&bytes[..end], &mut out);
+                let mut expected = String::from_utf16_lossy(&units[..end / 2]);
+                let half = end / 2 > pairs_from && (end / 2 - pairs_from) % 2 == 1;
+                if end % 2 == 1 {
+                    expected.push('\u{FFFD}');
+                }
+                assert_eq!(
+                    String::from_utf8(out).unwrap(),
+                    expected,
+                    "{pairs_from}, {end}"
+                );
+                assert_eq!(bad, usize::from(half) + end % 2, "{pairs_from}, {end}");
+            }
+        }
+    }
+
     #[test]
     fn one_character_beyond_ascii_is_seen_wherever_it_stands() {
         for length in 0..70 {
@@ -326,6 +352,22 @@ mod tests {
             prop_assert_eq!(String::from_utf8(out).unwrap(), String::from_utf16_lossy(&units));
             let expected = char::decode_utf16(units).filter(Result::is_err).count();
             prop_assert_eq!(bad, expected);
+        }
+
+        #[test]
+        fn any_bytes_end(
+            halves in proptest::collection::vec(0xD7FEu16..=0xE001, 0..2 * CHUNK + 8),
+            last in proptest::option::of(any::<u8>()),
+        ) {
+            let mut bytes = utf16(&halves);
+            bytes.extend(last);
+            let mut out = Vec::new();
+            let bad = append_utf16(&bytes, &mut out);
+            let mut expected = String::from_utf16_lossy(&halves);
+            expected.extend(last.map(|_| '\u{FFFD}'));
+            prop_assert_eq!(String::from_utf8(out).unwrap(), expected);
+            let unpaired = char::decode_utf16(halves).filter(Result::is_err).count();
+            prop_assert_eq!(bad, unpaired + usize::from(last.is_some()));
         }
     }
 }

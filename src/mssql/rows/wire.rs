@@ -4,7 +4,7 @@ use super::columns::Encoding;
 use crate::schema::mapping::{SelectExpression, select_expression};
 use crate::schema::{Column, SqlType};
 use mssql_tds::datatypes::sql_string::EncodingType;
-use mssql_tds::datatypes::sqldatatypes::TdsDataType as T;
+use mssql_tds::datatypes::sqldatatypes::{TdsDataType as T, VECTOR_HEADER_SIZE, VectorBaseType};
 use mssql_tds::query::metadata::ColumnMetadata;
 
 /// The part of a wire type that decides how its values are read.
@@ -30,6 +30,8 @@ pub(super) enum Wire {
     Text(Encoding),
     Bytes,
     Guid,
+    /// So many 32-bit floats, in binary.
+    Vector(u16),
     /// A type that the mapping refuses.
     Nothing,
 }
@@ -70,12 +72,10 @@ impl Wire {
             SqlType::Binary { .. } | SqlType::VarBinary { .. } | SqlType::RowVersion => Wire::Bytes,
             SqlType::UniqueIdentifier => Wire::Guid,
             // Always converted.
-            SqlType::Text
-            | SqlType::NText
-            | SqlType::Xml
-            | SqlType::Json
-            | SqlType::SqlVariant
-            | SqlType::Vector { .. } => Wire::Text(Encoding::Utf16),
+            SqlType::Text | SqlType::NText | SqlType::Xml | SqlType::Json | SqlType::SqlVariant => {
+                Wire::Text(Encoding::Utf16)
+            }
+            SqlType::Vector { dimensions } => Wire::Vector(dimensions),
             SqlType::Image | SqlType::HierarchyId | SqlType::Geometry | SqlType::Geography => {
                 Wire::Bytes
             }
@@ -142,6 +142,7 @@ impl Wire {
                 Wire::Bytes
             }
             T::Guid => Wire::Guid,
+            T::Vector => Wire::Vector(dimensions(width, scale?)?),
             T::Void
             | T::Decimal
             | T::Numeric
@@ -149,10 +150,18 @@ impl Wire {
             | T::Xml
             | T::SqlTable
             | T::Json
-            | T::Vector
             | T::None => return None,
         })
     }
+}
+
+/// Elements of a vector of 32-bit floats with so many bytes. None: of another base type.
+fn dimensions(bytes: usize, base_type: u8) -> Option<u16> {
+    let float32 = VectorBaseType::Float32;
+    let elements = bytes.checked_sub(VECTOR_HEADER_SIZE)? / float32.element_size_bytes();
+    u16::try_from(elements)
+        .ok()
+        .filter(|_| base_type == float32 as u8)
 }
 
 /// The encoding that the result's collation gives to a narrow column. None: one that is not decoded here.
@@ -164,4 +173,18 @@ fn narrow_encoding(column: &ColumnMetadata) -> Option<Encoding> {
     let resolved = EncodingType::LcidBased(collation).resolved_encoding()?;
     let encoding = resolved.as_encoding_rs()?;
     (encoding == encoding_rs::WINDOWS_1252).then_some(Encoding::Windows1252)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vector_has_the_dimensions_of_its_base_type() {
+        let (float32, float16) = (VectorBaseType::Float32 as u8, VectorBaseType::Float16 as u8);
+        assert_eq!(dimensions(8 + 3 * 4, float32), Some(3));
+        assert_eq!(dimensions(8 + 1998 * 4, float32), Some(1998));
+        assert_eq!(dimensions(8 + 4 * 2, float16), None);
+        assert_eq!(dimensions(4, float32), None);
+    }
 }

@@ -13,7 +13,7 @@ use super::state::{self, StateChange};
 use super::variant::{self, BaseType};
 use crate::change::{MergeMode, UpsertStatement};
 use crate::schema::drift::SourceObject;
-use crate::schema::{Generated, SqlType, TableName, TableSchema};
+use crate::schema::{Column, Generated, SqlType, TableName, TableSchema};
 use shapes::{column, sample, shapes};
 
 /// One statement and the name of its file.
@@ -121,6 +121,13 @@ impl Examples {
             shape,
             define::create_table(&table.name, table),
         );
+        self.columns(shape, table);
+        let staging = staging(table);
+        self.add("create_staging", shape, define::create_staging(&staging));
+        self.loads(shape, table, &staging);
+    }
+
+    fn columns(&mut self, shape: &str, table: &TableSchema) {
         for column in table.columns.iter().take(2) {
             let variant = format!("{shape}_{}", column.id);
             self.add(
@@ -136,12 +143,20 @@ impl Examples {
             self.add(
                 "widen_column",
                 &variant,
-                define::widen_column(&table.name, column, true),
+                define::widen_column(&table.name, column, column.ty, true),
             );
         }
-        let staging = staging(table);
-        self.add("create_staging", shape, define::create_staging(&staging));
-        self.loads(shape, table, &staging);
+        for at in table.columns.iter().filter(|at| at.ty == SqlType::DateTime) {
+            let wider = Column {
+                ty: SqlType::DateTime2 { scale: 7 },
+                ..at.clone()
+            };
+            self.add(
+                "widen_column",
+                &format!("{shape}_{}_datetime2", at.id),
+                define::widen_column(&table.name, &wider, at.ty, false),
+            );
+        }
     }
 
     fn ranges(&mut self, shape: &str, table: &TableSchema) {
@@ -364,6 +379,7 @@ fn merge_plan(table: &TableSchema, staging: &StagingTable) -> MergePlan {
             .collect(),
         mode: MergeMode::Upsert,
         statement: UpsertStatement::Merge,
+        newest: None,
         has_deletes: false,
         segments: 1,
         staged_rows: 1000,
@@ -448,6 +464,17 @@ fn load_variants(table: &TableSchema, staging: &StagingTable) -> Vec<(String, Me
         ] {
             variants.push((format!("{name}{suffix}"), plan));
         }
+    }
+    let rv = table
+        .columns
+        .iter()
+        .position(|c| c.ty == SqlType::RowVersion);
+    if let Some(rv) = rv {
+        let newest = MergePlan {
+            newest: Some(staging.columns[rv].name.clone()),
+            ..plan.clone()
+        };
+        variants.push(("merge_newest".to_owned(), newest));
     }
     variants
 }

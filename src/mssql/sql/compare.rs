@@ -35,6 +35,7 @@ pub(super) fn compared(ty: SqlType, value: &str) -> Vec<String> {
                 format!("CONVERT(varbinary(max), {text})"),
             ]
         }
+        Compare::Nothing => Vec::new(),
     }
 }
 
@@ -50,7 +51,8 @@ pub(super) fn spelled(ty: SqlType, value: &str) -> Vec<String> {
         | Compare::LongCodePage
         | Compare::LongUnicode
         | Compare::LongBytes
-        | Compare::TypedText => compared(ty, value),
+        | Compare::TypedText
+        | Compare::Nothing => compared(ty, value),
     }
 }
 
@@ -65,6 +67,7 @@ pub(super) fn has_equals(ty: SqlType) -> bool {
             | Compare::LongCodePage
             | Compare::LongUnicode
             | Compare::LongBytes
-            | Compare::TypedText => false,
+            | Compare::TypedText
+            | Compare::Nothing => false,
         }
 }

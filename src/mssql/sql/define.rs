@@ -180,15 +180,29 @@ pub fn alter(statement: &Statement, lock_timeout_ms: u32) -> Statement {
     }
 }
 
-/// Makes a target column wide enough.
-pub fn widen_column(target: &TableName, column: &Column, nullable: bool) -> Statement {
-    Statement::plain(format!(
-        "ALTER TABLE {} ALTER COLUMN {} {} {};",
-        TableIdent(target),
-        Ident(&column.name),
-        declared(column.ty, column.collation.as_ref()),
-        nullability(nullable)
-    ))
+/// Makes a target column wide enough, which was declared as `was`. Its values stay what they are shown as.
+///
+/// From compatibility level 130 on, a `datetime` that becomes `datetime2` keeps its 1/300 s: .003 becomes .0033333. So
+/// it first becomes `datetime2(3)`, which has the digits that `datetime` is shown with.
+pub fn widen_column(
+    target: &TableName,
+    column: &Column,
+    was: SqlType,
+    nullable: bool,
+) -> Statement {
+    let to = |ty: SqlType| {
+        format!(
+            "ALTER TABLE {} ALTER COLUMN {} {} {};",
+            TableIdent(target),
+            Ident(&column.name),
+            declared(ty, column.collation.as_ref()),
+            nullability(nullable)
+        )
+    };
+    let shown = was.shown_in(column.ty);
+    let steps = shown.filter(|&shown| shown != column.ty).map(&to);
+    let steps: Vec<String> = steps.into_iter().chain([to(column.ty)]).collect();
+    Statement::plain(steps.join(" "))
 }
 
 /// Type of the staging columns that hold base types: the longest has a collation's name of 128 characters.

@@ -6,6 +6,9 @@ use crate::schema::TableName;
 /// Four result sets about the table or view: its facts (one row, none when there is no such object or it cannot be
 /// seen), its columns, its usable indexes with their key columns, and, only when the first is empty, the names that
 /// do exist.
+///
+/// `sys.columns` has `vector_base_type` from SQL Server 2025 on. A name that a subquery's own tables do not have is
+/// looked up in the query around it, which has it in `absent`: before 2025 it is NULL instead of an unknown column.
 pub fn describe(table: &TableName) -> Statement {
     let mut params = Params::default();
     let name = params.text(TableIdent(table).to_string());
@@ -31,8 +34,11 @@ CONVERT(int, c.scale) AS scale, CONVERT(int, c.is_nullable) AS is_nullable, CONV
 is_identity, \
 CONVERT(int, c.is_computed) AS is_computed, CONVERT(int, c.generated_always_type) AS generated_always_type, \
 CONVERT(int, c.is_column_set) AS is_column_set, c.encryption_type, c.default_object_id, c.collation_name, \
-CONVERT(int, COLLATIONPROPERTY(c.collation_name, 'CodePage')) AS code_page \
-FROM sys.columns AS c JOIN sys.types AS t ON t.user_type_id = c.user_type_id WHERE c.object_id = @id ORDER BY \
+CONVERT(int, COLLATIONPROPERTY(c.collation_name, 'CodePage')) AS code_page, \
+CONVERT(int, (SELECT vector_base_type FROM sys.columns AS v WHERE v.object_id = c.object_id AND v.column_id = \
+c.column_id)) AS vector_base_type \
+FROM sys.columns AS c JOIN sys.types AS t ON t.user_type_id = c.user_type_id CROSS JOIN (SELECT CONVERT(tinyint, NULL) \
+AS vector_base_type) AS absent WHERE c.object_id = @id ORDER BY \
 c.column_id;
 SELECT i.index_id, i.name AS index_name, CONVERT(int, i.is_primary_key) AS is_primary_key, CONVERT(int, i.is_unique) \
 AS is_unique, \

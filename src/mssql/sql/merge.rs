@@ -4,8 +4,9 @@
 use super::compare::{compared, has_equals, spelled};
 use super::state::{StateChange, compare_and_set, set_object};
 use super::variant::{self, BaseType};
-use super::{Ident, Params, Statement, TableIdent, list, shown};
+use super::{Ident, Params, Statement, TableIdent, list, newest, shown};
 use crate::change::{MergeMode, UpsertStatement};
+use crate::schema::types::Compare;
 use crate::schema::{SqlType, TableName};
 
 /// The lock was not granted.
@@ -77,6 +78,9 @@ pub struct MergePlan {
     pub key: Vec<usize>,
     pub mode: MergeMode,
     pub statement: UpsertStatement,
+    /// Of staged rows whose keys the target takes for equal, the one with the greatest value in this column of the
+    /// staging table counts. None: equal keys stop the load.
+    pub newest: Option<String>,
     /// Whether deletes may be staged.
     pub has_deletes: bool,
     /// How many segments may be staged.
@@ -161,7 +165,6 @@ fn same_object(plan: &MergePlan, state: &StateChange, params: &mut Params) -> St
 /// What must hold of the staged rows before any of them is used.
 fn checks(plan: &MergePlan, params: &mut Params) -> String {
     let staging = TableIdent(&plan.staging);
-    let operation = Ident(&plan.operation);
     let mut sql = match plan.held {
         Held::None => format!(
             "IF EXISTS (SELECT 1 FROM {} WITH (TABLOCKX, HOLDLOCK)) THROW {ERROR_NOT_EMPTY}, N'the target has rows', \
@@ -200,29 +203,51 @@ END;
         ));
     }
     if plan.compares_keys() {
-        let keys = list(
-            plan.key_columns()
-                .map(|c| format!("{} AS {}", load_expression(c), Ident(&c.name))),
-            ", ",
-        );
-        let group = list(
-            plan.key_columns().map(|c| format!("n.{}", Ident(&c.name))),
-            ", ",
-        );
-        let text = list(
-            plan.key_columns()
-                .map(|c| shown(c.ty, &format!("n.{}", Ident(&c.name)))),
-            ", N', ', ",
-        );
-        let segment = Ident(&plan.segment);
-        sql.push_str(&format!(
-            "SELECT TOP (1) @example = CONCAT(N'(', {text}, N')') \
-FROM (SELECT {keys}, s.{segment} FROM {staging} AS s WHERE s.{operation} = 'U') AS n \
-GROUP BY {group}, n.{segment} HAVING COUNT_BIG(*) > 1;
-IF @example IS NOT NULL THROW {ERROR_DUPLICATE_KEY}, @example, 1;
-"
-        ));
+        sql.push_str(&distinct_keys(plan));
     }
+    sql
+}
+
+/// No two staged rows of a segment may have keys that the target takes for equal, unless one is known to be newer.
+fn distinct_keys(plan: &MergePlan) -> String {
+    let staging = TableIdent(&plan.staging);
+    let operation = Ident(&plan.operation);
+    let keys = list(
+        plan.key_columns()
+            .map(|c| format!("{} AS {}", load_expression(c), Ident(&c.name))),
+        ", ",
+    );
+    let group = list(
+        plan.key_columns().map(|c| format!("n.{}", Ident(&c.name))),
+        ", ",
+    );
+    let text = list(
+        plan.key_columns()
+            .map(|c| shown(c.ty, &format!("n.{}", Ident(&c.name)))),
+        ", N', ', ",
+    );
+    let segment = Ident(&plan.segment);
+    let find = format!(
+        "SELECT TOP (1) @example = CONCAT(N'(', {text}, N')') \
+FROM (SELECT {keys}, s.{segment} FROM {staging} AS s WHERE s.{operation} = 'U') AS n \
+GROUP BY {group}, n.{segment} HAVING COUNT_BIG(*) > 1;\n"
+    );
+    let mut sql = find.clone();
+    if let Some(column) = &plan.newest {
+        let staged = newest::Staged {
+            table: &plan.staging,
+            operation: Ident(&plan.operation),
+            segment: Ident(&plan.segment),
+            newest: Ident(column),
+        };
+        let equal = plan
+            .key_columns()
+            .map(|c| format!("{} = {}", loaded(c, "s"), loaded(c, "o")));
+        sql.push_str(&newest::keep(&staged, &list(equal, " AND "), &find));
+    }
+    sql.push_str(&format!(
+        "IF @example IS NOT NULL THROW {ERROR_DUPLICATE_KEY}, @example, 1;\n"
+    ));
     sql
 }
 
@@ -458,9 +483,14 @@ AS s) AS l WHERE l.{last} = 1) AS n WHERE n.{rank} = 1"
 
 /// A staged value as the target's type. `target::check` has refused whatever could lose something here.
 fn load_expression(column: &MergeColumn) -> String {
-    let staged = format!("s.{}", Ident(&column.staged));
+    loaded(column, "s")
+}
+
+/// The same, of the staging table under an alias.
+fn loaded(column: &MergeColumn, alias: &str) -> String {
+    let staged = format!("{alias}.{}", Ident(&column.staged));
     if let Some(types) = &column.base_types {
-        let base_type = format!("s.{}", Ident(&types.staged));
+        let base_type = format!("{alias}.{}", Ident(&types.staged));
         return variant::rebuilt(&staged, &base_type, &types.found);
     }
     // One type under two names.
@@ -473,6 +503,9 @@ fn load_expression(column: &MergeColumn) -> String {
     };
     if numeric(column.ty) == numeric(column.staged_ty) {
         staged
+    } else if column.ty == SqlType::Xml {
+        // Style 1 keeps white space that stands alone, as the source does.
+        format!("CONVERT(xml, {staged}, 1)")
     } else {
         format!("CONVERT({}, {staged})", column.ty)
     }
@@ -554,10 +587,12 @@ impl MergePlan {
             }),
             ", ",
         );
-        Some((
-            set,
-            format!("EXISTS (SELECT {} EXCEPT SELECT {})", side("s"), side("d")),
-        ))
+        let compares = |c: &&MergeColumn| c.ty.facts().compare != Compare::Nothing;
+        let changed = match columns.iter().all(compares) {
+            true => format!("EXISTS (SELECT {} EXCEPT SELECT {})", side("s"), side("d")),
+            false => "1 = 1".to_owned(),
+        };
+        Some((set, changed))
     }
 
     /// A name that no column has.

@@ -1,9 +1,10 @@
 //! The columns of a lake table as a load brings them to its target.
 
+use crate::change::Strategy;
 use crate::error::Result;
 use crate::lake::LakeTable;
-use crate::schema::TableKind;
 use crate::schema::drift::Recorded;
+use crate::schema::{Column, TableKind};
 use crate::sync::follow::{self, Following};
 use crate::sync::protect::known;
 use crate::sync::stage::lake_error;
@@ -87,4 +88,21 @@ pub fn columns_after(
             was: None,
         }),
     }
+}
+
+/// Position of the column that tells which of two rows is newer. A timestamp does not: it may be older than the one
+/// that the row had before.
+pub fn newest(lake: &LakeTable, columns: &[Column]) -> Result<Option<usize>> {
+    let Some(checkpoint) = lake.checkpoint()? else {
+        return Ok(None);
+    };
+    match checkpoint.strategy {
+        Strategy::RowVersion | Strategy::Sequence => {}
+        Strategy::Timestamp | Strategy::Full => return Ok(None),
+    }
+    let followed = |column: &Column| {
+        let mark = checkpoint.watermark.as_ref();
+        mark.is_some_and(|mark| mark.column == column.name && mark.ty == column.ty)
+    };
+    Ok(columns.iter().position(followed))
 }

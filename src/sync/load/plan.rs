@@ -1,6 +1,6 @@
 //! What the next load would do; changes nothing.
 
-use super::columns::columns_after;
+use super::columns::{columns_after, newest};
 use super::kind::{Facts, Found, LoadKind, State, Wanted, decide};
 use crate::change::RunId;
 use crate::config::{OnChange, Table};
@@ -76,6 +76,7 @@ fn statements(
     let options = LoadOptions {
         mode: table.merge.mode,
         statement: table.merge.statement,
+        newest: lake.map_or(Ok(None), |lake| newest(lake, &columns.schema.columns))?,
         has_deletes: match kind {
             LoadKind::Delta { .. } | LoadKind::Whole { since: Some(_) } => true,
             LoadKind::Nothing

@@ -194,6 +194,33 @@ fn a_column_is_widened_only_where_nothing_it_has_changes() {
     );
 }
 
+/// From compatibility level 130 on, .003 would become .0033333.
+#[test]
+fn a_datetime_becomes_datetime2_by_way_of_the_digits_that_it_is_shown_with() {
+    for (scale, expected) in [
+        (
+            7,
+            "ALTER TABLE [dbo].[t] ALTER COLUMN [a] datetime2(3) NULL; ALTER TABLE [dbo].[t] ALTER COLUMN [a] \
+                datetime2(7) NULL;",
+        ),
+        (
+            3,
+            "ALTER TABLE [dbo].[t] ALTER COLUMN [a] datetime2(3) NULL;",
+        ),
+    ] {
+        let mut lake = lake(&["id", "a"], &[Some("id"), Some("a")]);
+        lake.schema.columns[1].ty = SqlType::DateTime2 { scale };
+        let mut table = target(&of(&["id", "a"]));
+        table.columns[1].ty = Ok(SqlType::DateTime);
+        let (found, _) = steps(&lake, &table, false).unwrap();
+        assert_eq!(found[0].statement(table.name()).sql, expected);
+        // A run that died between the two statements.
+        table.columns[1].ty = Ok(SqlType::DateTime2 { scale: 3 });
+        let (found, _) = steps(&lake, &table, false).unwrap();
+        assert_eq!(found.len(), usize::from(scale == 7));
+    }
+}
+
 #[test]
 fn statements_can_be_run_by_hand() {
     let name: TableName = "dbo.[it's]".parse().unwrap();

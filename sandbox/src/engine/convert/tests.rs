@@ -204,3 +204,43 @@ fn varchar_keeps_only_what_its_code_page_has() {
     assert_eq!(text(Value::Float(0.1), SqlType::Float, 0), "0.1");
     assert_eq!(text(Value::Float(1e10), SqlType::Float, 0), "1e+010");
 }
+
+#[test]
+fn white_space_of_xml_is_kept_as_the_style_says() {
+    let wide = SqlType::NVarChar(None);
+    let cast = |text: &str, from: &SqlType, to: &SqlType, style: i32| match cast(
+        types::string(text),
+        from.clone(),
+        to.clone(),
+        style,
+    )
+    .unwrap()
+    {
+        Value::Str(units) => types::text(&units),
+        other => panic!("{other:?}"),
+    };
+    let parsed = |text: &str, style: i32| cast(text, &wide, &SqlType::Xml, style);
+    for (text, discarded) in [
+        ("<a> </a>", "<a></a>"),
+        (" <a>\n  <b> x </b>\t</a> ", "<a><b> x </b></a>"),
+        (
+            "<a xml:space=\"preserve\"> <b xml:space='default'> </b> </a> ",
+            "<a xml:space=\"preserve\"> <b xml:space='default'></b> </a>",
+        ),
+        (
+            "<a x=\">\"> <!-- > --> <?p > ?> <c/> </a>",
+            "<a x=\">\"><!-- > --><?p > ?><c/></a>",
+        ),
+        ("<a> <![CDATA[ ]]> </a>", "<a> <![CDATA[ ]]> </a>"),
+    ] {
+        assert_eq!(parsed(text, 0), discarded);
+        assert_eq!(parsed(text, 1), text);
+    }
+    // A reference is white space that every parser keeps.
+    assert_eq!(parsed("<a>&#32;</a>", 0), "<a> </a>");
+    assert_eq!(parsed("<a>\n&#x20;</a>", 0), "<a>\n </a>");
+    let written = |text: &str, style: i32| cast(text, &SqlType::Xml, &wide, style);
+    assert_eq!(written("<a>\n </a>", 0), "<a>\n&#x20;</a>");
+    assert_eq!(written("<a>\n </a>", 1), "<a>\n </a>");
+    assert_eq!(written("<a> x </a>", 0), "<a> x </a>");
+}

@@ -10,6 +10,17 @@ use std::sync::Arc;
 
 pub fn to_character(value: &Value, c: Conversion<'_>) -> Result<Value, SqlError> {
     let units: Arc<[u16]> = match value {
+        Value::Str(units) if (*c.from == SqlType::Xml) != (*c.to == SqlType::Xml) => {
+            let units: Arc<[u16]> = match c.to {
+                SqlType::Xml => super::xml::parsed(units, c.style).into(),
+                _ => super::xml::serialized(units, c.style).into(),
+            };
+            if types::is_unicode(c.to) {
+                units
+            } else {
+                c.collate.narrow(&units)
+            }
+        }
         Value::Str(units) => {
             // From nvarchar to varchar the code page decides; within the same kind nothing changes.
             if types::is_unicode(c.to) {

@@ -435,3 +435,44 @@ fn reading_can_be_spawned() {
     }
     let _ = (spawned, controlled);
 }
+
+#[test]
+fn a_vector_keeps_every_bit() {
+    let ty = SqlType::Vector { dimensions: 4 };
+    let vector = |elements: &[f32]| SqlVector::try_from_f32(elements.to_vec()).unwrap();
+    let mut bench = Bench::new(ty, Fidelity::Exact);
+    bench
+        .decoder
+        .write_vector(0, vector(&[0.1, 1.000_000_1, -0.0, 1e-45]));
+    bench.decoder.end_row();
+    bench.decoder.write_null(0);
+    bench.decoder.end_row();
+    assert!(bench.decoder.take_fault().is_none());
+    let batch = bench.decoder.finish().unwrap();
+    let texts = batch.column(0).as_string::<i32>();
+    assert_eq!(texts.value(0), "[0.1,1.0000001,-0.0,1e-45]");
+    assert!(texts.is_null(1));
+    let fault = Bench::new(ty, Fidelity::Exact)
+        .fault(|decoder| decoder.write_vector(0, vector(&[f32::NAN; 4])));
+    assert!(fault.contains("not a number"), "{fault}");
+}
+
+/// Text of the server has eight digits, and a half-precision vector arrives as text.
+#[test]
+fn a_vector_that_arrives_as_text_is_refused_with_a_remedy() {
+    let bench = Bench::new(SqlType::Vector { dimensions: 2 }, Fidelity::Exact);
+    let refusal = bench
+        .decoder
+        .not_as_promised(&bench.table.columns[0], "BigVarChar");
+    let refusal = refusal.to_string();
+    for part in [
+        "dbo.t",
+        "column c",
+        "vector(2)",
+        "BigVarChar",
+        "half-precision",
+        "view",
+    ] {
+        assert!(refusal.contains(part), "{refusal}");
+    }
+}
