@@ -12,6 +12,7 @@
 //! | [`bounds`] | how far a window may reach |
 //! | [`read`] | the rows of a table, a window, a page |
 //! | [`define`] | schemas, tables, staging tables, locks |
+//! | [`fill`] | the key and the publication of a table that a first load has filled |
 //! | [`merge`] | the one transaction of a load; `compare` has what of a value it compares |
 //! | [`state`] | what a target has loaded |
 //! | [`variant`] | values of `sql_variant` with their base types |
@@ -22,6 +23,7 @@ pub mod catalogue;
 mod compare;
 pub mod define;
 pub mod describe;
+pub mod fill;
 pub mod merge;
 pub mod read;
 pub mod state;

@@ -200,6 +200,19 @@ impl LoadKind {
         }
     }
 
+    /// The load creates the target and brings its first rows, so that they may be
+    /// [filled in](crate::target::fill) without a staging table.
+    pub(in crate::sync) fn may_fill(self, facts: &Facts) -> bool {
+        match self {
+            LoadKind::First => facts.found == Found::Missing,
+            LoadKind::Nothing
+            | LoadKind::Prepare
+            | LoadKind::Delta { .. }
+            | LoadKind::Whole { .. }
+            | LoadKind::Replace => false,
+        }
+    }
+
     /// Every row of the snapshot is staged.
     pub fn is_whole(self) -> bool {
         match self {
