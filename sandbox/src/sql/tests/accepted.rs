@@ -229,6 +229,7 @@ const BATCHES: &[(usize, &str)] = &[
             (KEEP_NULLS, FIRE_TRIGGERS, ROWS_PER_BATCH = 100, KILOBYTES_PER_BATCH = 5, ORDER(a ASC, b DESC))",
     ),
     (1, "WITH CHANGE_TRACKING_CONTEXT (0x01) DELETE t"),
+    (2, "ALTER SCHEMA [dbo] TRANSFER [own].[t]; ALTER SCHEMA dbo TRANSFER OBJECT::own.t"),
     (
         1,
         "WITH CHANGE_TRACKING_CONTEXT (@c), x AS (SELECT 1 a) INSERT t SELECT a FROM x",
