@@ -10,7 +10,8 @@ use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
 
-const TABLES: &str = "  - source: dbo.loading\n    target: dbo.loaded\n    change: { strategy: sequence, column: version }\n";
+const TABLES: &str = "  - source: dbo.loading\n    target: dbo.loaded\n    change: { strategy: sequence, column: \
+    version }\n";
 
 /// What is there before each load: no target, or one that is empty, which is filled from a staging table.
 const WAYS: [(&str, &str); 2] = [

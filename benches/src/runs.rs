@@ -150,8 +150,8 @@ async fn incremental(stage: &Stage, scale: &Scale, measures: &mut Measures) -> R
         ("recent", format!("{mirror} - 1 - id")),
     ]) {
         let change = format!(
-            "DELETE FROM dbo.changing; INSERT INTO dbo.changing (id, {values}, version) SELECT {id}, {values}, {version} \
-                FROM dbo.replay_mixed WHERE id < {changed};"
+            "DELETE FROM dbo.changing; INSERT INTO dbo.changing (id, {values}, version) SELECT {id}, {values}, \
+                {version} FROM dbo.replay_mixed WHERE id < {changed};"
         );
         control.run(&Statement::plain(change), Class::Long).await?;
         let before = extract()?;
@@ -184,10 +184,10 @@ async fn incremental(stage: &Stage, scale: &Scale, measures: &mut Measures) -> R
 /// Creates a table with the columns of the mixed one and a version, and one row.
 pub async fn create_versioned(control: &mut Control, name: &str) -> Result<(), Failure> {
     let create = format!(
-        "SELECT TOP (1) id, customer, amount, created, shipped, name, code, active, weight, token, CONVERT(bigint, 1) AS \
-            version INTO dbo.{name} FROM dbo.replay_mixed ORDER BY id; \
-ALTER TABLE dbo.{name} ALTER COLUMN version bigint NOT NULL; ALTER TABLE dbo.{name} ADD CONSTRAINT pk_{name} PRIMARY KEY \
-(id);"
+        "SELECT TOP (1) id, customer, amount, created, shipped, name, code, active, weight, token, CONVERT(bigint, 1) \
+AS version INTO dbo.{name} FROM dbo.replay_mixed ORDER BY id; \
+ALTER TABLE dbo.{name} ALTER COLUMN version bigint NOT NULL; \
+ALTER TABLE dbo.{name} ADD CONSTRAINT pk_{name} PRIMARY KEY (id);"
     );
     Ok(control.run(&Statement::plain(create), Class::Long).await?)
 }

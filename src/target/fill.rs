@@ -1,9 +1,9 @@
 //! A first load into a target that is missing: the rows are bulk copied once, straight into the table that becomes the
 //! target.
 //!
-//! A load through a staging table writes each row twice, and the second time fully logged. Here a table of the target's
-//! definition, without its key, is created in schema `icesync`. Bulk copies fill it side by side, with values in the
-//! target's own types. Then its key is built, and one transaction makes it the target.
+//! A load through a staging table writes each row twice, the second time by one INSERT in one transaction. Here a table
+//! of the target's definition, without its key, is created in schema `icesync`. Bulk copies fill it side by side, with
+//! values in the target's own types. Then its key is built, and one transaction makes it the target.
 //!
 //! # Why nothing is lost or applied twice
 //!
@@ -14,9 +14,9 @@
 //!    what was sent.
 //! 3. [`build_key`] builds the primary key. Its name ends in the run's id, so no other constraint has it. Two rows with
 //!    one key are an error here, and the target is not touched.
-//! 4. [`publish`] takes the apply lock, and moves the load state if it still is the one that the load was computed from.
-//!    It counts the rows, checks that the target is still missing, transfers the table to the target's schema, renames
-//!    it, writes its object id into the load state, and commits.
+//! 4. [`publish`] takes the apply lock, and moves the load state if it still is the one that the load was computed
+//!    from. It counts the rows, checks that the target is still missing, transfers the table to the target's schema,
+//!    renames it, writes its object id into the load state, and commits.
 //!
 //! The target is visible only by step 4, which is one transaction:
 //!
@@ -35,21 +35,20 @@
 //!
 //! [`route`] decides, before anything is created. Every column must be able to take its values as they are: those that
 //! the server has to convert from text or bytes (`xml`, `sql_variant`, CLR types, the old large objects, `json`,
-//! `vector`), and text of code pages that are not [encoded here](bulk::is_encoded), go through a staging table. So does a
-//! load whose login may not transfer a table. If a character turns out not to be encoded here, although the server may
-//! know it, the table is dropped and the same load goes through a staging table, where the server decides.
+//! `vector`), and text of code pages that are not [encoded here](bulk::is_encoded), go through a staging table. So does
+//! a load whose login may not transfer a table. If a character turns out not to be encoded here, although the server
+//! may know it, the table is dropped and the same load goes through a staging table, where the server decides.
 //!
 //! A target that exists, although it is empty, keeps its object, permissions and indexes. It is filled from a staging
 //! table, by `INSERT WITH (TABLOCK)`.
 //!
 //! # On SQL Server
 //!
-//! A bulk copy with TABLOCK into a heap is minimally logged under the simple and the bulk-logged recovery model, and
-//! several of them run side by side, because bulk update locks are compatible with each other. The heap has no index
-//! while it is filled: an index would prevent both. The key is then built by one sort. TRANSFER and `sp_rename` change
-//! metadata alone. TRANSFER takes ALTER on the target's schema and CONTROL on the table, and drops permissions on the
-//! table, which has none. (Documentation: "Prerequisites for minimal logging in bulk import", "ALTER SCHEMA",
-//! "sp_rename".)
+//! A bulk copy with TABLOCK into a heap without indexes is minimally logged under the simple and the bulk-logged
+//! recovery model, however many rows the heap has. Several of them run side by side, because bulk update locks are
+//! compatible with each other. So the key comes last, built by one sort. TRANSFER and `sp_rename` change metadata alone. TRANSFER takes
+//! ALTER on the target's schema and CONTROL on the table, and drops permissions on the table, which has none yet.
+//! (Documentation: "Prerequisites for minimal logging in bulk import", "ALTER SCHEMA", "sp_rename".)
 
 use super::merge::Applied;
 use super::{TargetError, lock_name, merge, staging};
@@ -162,7 +161,10 @@ pub async fn rights(control: &mut Control, target: &TableName) -> Result<Rights,
     let rows = rows.map_err(failed)?;
     let row = rows.first();
     let row = row.ok_or_else(|| failed(MssqlError::Shape("no row".into())))?;
-    let may = |name: &str| Ok(row.int_opt(name)?.is_none_or(|held| held != 0));
+    let may = |name: &str| {
+        let held = row.int_opt(name)?;
+        Ok::<_, MssqlError>(held.is_none_or(|held| held != 0))
+    };
     Ok(Rights {
         own: may("own").map_err(failed)?,
         target: may("target").map_err(failed)?,

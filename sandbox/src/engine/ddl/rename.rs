@@ -152,17 +152,15 @@ fn taken_constraint(cx: &Cx<'_>, at: ObjectRef, schema: i32) -> Option<String> {
     let own = cx.held.table(at).ok()?.def.clone();
     let database = cx.held.database(at.database);
     let is_taken = |name: &&str| {
-        let others = database.tables().filter(|table| table.def.schema_id == schema);
+        let mut others = database.tables().filter(|table| table.def.schema_id == schema);
         database.names.contains_key(&(schema, fold(name)))
-            || others
-                .into_iter()
-                .any(|table| constraint_names(&table.def).any(|known| same_name(known, name)))
+            || others.any(|table| constraint_names(&table.def).any(|known| same_name(known, name)))
     };
     constraint_names(&own).find(is_taken).map(str::to_owned)
 }
 
 /// Where an object is.
-fn place_of(cx: &mut Cx<'_>, at: ObjectRef) -> Option<Place> {
+fn place_of(cx: &Cx<'_>, at: ObjectRef) -> Option<Place> {
     let object = cx.held.databases[at.database].objects.get(&at.id)?;
     Some(Place {
         database: at.database,

@@ -142,8 +142,8 @@ fn a_transfer_meets_names_and_permissions() {
     assert_eq!(reply.errors[0].number, 15335);
     assert_eq!(reply.sets.len(), 1, "sp_rename raises its refusals, which end no batch");
 
-    c.ok("CREATE LOGIN bob WITH PASSWORD = 'Secret1'; CREATE USER bob FOR LOGIN bob; GRANT ALTER ON SCHEMA::own TO bob; \
-        GRANT ALTER ON SCHEMA::dbo TO bob; GRANT SELECT ON own.v TO bob");
+    c.ok("CREATE LOGIN bob WITH PASSWORD = 'Secret1'; CREATE USER bob FOR LOGIN bob; GRANT ALTER ON SCHEMA::own TO \
+        bob; GRANT ALTER ON SCHEMA::dbo TO bob; GRANT SELECT ON own.v TO bob");
     let bob = Login {
         user: "bob",
         password: "Secret1",
