@@ -6,11 +6,12 @@
 //!    of the target table (a session lock: it ends with the connection), look and decide again, drop staging tables of
 //!    dead loads. (Nothing.)
 //! 2. Compute the delta between the loaded snapshot and the wanted one, or list the whole snapshot. (Nothing.)
-//! 3. If the target is missing and every column can take its values as they are ([`fill`]): create a table in its place,
-//!    bulk copy the rows into that and build its key; step 4 makes it the target. (A table that the next load drops.)
-//!    Otherwise create the target table when it is missing, or let its columns follow the lake's, statement by
-//!    statement. (A target that is ahead of its rows; the next load continues from there, see [`crate::target::evolve`].) Create a
-//!    staging heap; bulk copy the rows into it. (A staging table, dropped by the next load.)
+//! 3. If the target is missing and every column can take its values as they are ([`fill`]): create a table in its
+//!    place, bulk copy the rows into that and build its key; step 4 makes it the target. (A table that the next load
+//!    drops.) Otherwise create the target table when it is missing, or let its columns follow the lake's, statement by
+//!    statement. (A target that is ahead of its rows; the next load continues from there, see
+//!    [`crate::target::evolve`].) Create a staging heap; bulk copy the rows into it. (A staging table, dropped by the
+//!    next load.)
 //! 4. One transaction: compare-and-set on the load state, merge, deletes, new load state, the staging table
 //!    dropped. (All or nothing. When the reply is lost, the load state says whether this run's id is there.)
 //! 5. Tag the loaded snapshot in the lake, unless the commit of a `sync` has done so ([`TargetTags`] argues that).

@@ -46,9 +46,10 @@
 //!
 //! A bulk copy with TABLOCK into a heap without indexes is minimally logged under the simple and the bulk-logged
 //! recovery model, however many rows the heap has. Several of them run side by side, because bulk update locks are
-//! compatible with each other. So the key comes last, built by one sort. TRANSFER and `sp_rename` change metadata alone. TRANSFER takes
-//! ALTER on the target's schema and CONTROL on the table, and drops permissions on the table, which has none yet.
-//! (Documentation: "Prerequisites for minimal logging in bulk import", "ALTER SCHEMA", "sp_rename".)
+//! compatible with each other. So the key comes last, built by one sort. TRANSFER and `sp_rename` change metadata
+//! alone. TRANSFER takes ALTER on the target's schema and CONTROL on the table, and drops permissions on the table,
+//! which has none yet. (Documentation: "Prerequisites for minimal logging in bulk import", "ALTER SCHEMA",
+//! "sp_rename".)
 
 use super::merge::Applied;
 use super::{TargetError, lock_name, merge, staging};

@@ -203,7 +203,7 @@ impl LoadKind {
 
     /// The load creates the target and brings its first rows, so that they may be
     /// [filled in](crate::target::fill) without a staging table.
-    pub(in crate::sync) fn may_fill(self, facts: &Facts) -> bool {
+    pub fn may_fill(self, facts: &Facts) -> bool {
         match self {
             LoadKind::First => facts.found == Found::Missing,
             LoadKind::Nothing
