@@ -5,7 +5,7 @@
 #   benches/run.sh --quick    small sizes, to see that everything runs
 #   benches/run.sh --json     one JSON object per measure on stdout: name, value, unit
 #
-# --only LETTERS measures a few of (a) to (m), --commits N and --rows N size (l), --table mixed|narrow|text one of the tables. ICESYNC_PROFILE chooses the cargo profile of the build (default: release).
+# --only LETTERS measures a few of (a) to (n), --commits N sizes (l), --rows N sizes (l) and (n), --table mixed|narrow|text one of the tables. ICESYNC_PROFILE chooses the cargo profile of the build (default: release).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/prerequisites.sh

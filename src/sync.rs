@@ -29,7 +29,10 @@ mod standing;
 
 pub use backfill::{FAIL_AFTER_RANGE, FAIL_BEFORE_RANGES};
 pub use extract::FAIL_AFTER_EVOLVE;
-pub use load::{FAIL_AFTER_ALTER, FAIL_AFTER_APPLY, FAIL_AFTER_STAGING};
+pub use load::{
+    FAIL_AFTER_ALTER, FAIL_AFTER_APPLY, FAIL_AFTER_FILL, FAIL_AFTER_FILL_CREATE,
+    FAIL_AFTER_FILL_KEY, FAIL_AFTER_STAGING,
+};
 pub use maintain::Chores;
 pub use observer::{Observer, Phase};
 pub use session::Sync;

@@ -19,6 +19,8 @@
 //!   the two commit;
 //! - a batch that reaches the server late, after its connection was given up: compare-and-set refuses it.
 //!
+//! A first load into a missing target needs no staging table: see [`fill`].
+//!
 //! Staging tables of dead loads are dropped under the session lock, so none of a living load is. They are permanent
 //! tables in schema `icesync`, because the channels that fill them and the session that applies them are different
 //! ones.
@@ -39,6 +41,7 @@
 //! stop the transaction.
 
 pub mod evolve;
+pub mod fill;
 pub mod inspect;
 pub mod merge;
 pub mod staging;
@@ -125,6 +128,11 @@ loaded. Remove the extra rows, create a unique index on the key's columns, and l
     )]
     Recreated { target: TableName },
     #[error(
+        "{target} was created by someone else while its first load was filling a table of its own. Nothing was loaded, \
+and that table was left as it is; run the load again, which decides what is right for it"
+    )]
+    Appeared { target: TableName },
+    #[error(
         "two rows to be loaded into {target} have the same key there, as its collation compares keys: {example}. \
 If they are spellings of one key of the source, run one extract with `change: {{ strategy: full }}`, which removes the \
 old one from the lake; if they are two keys there, give the target's key column the source's collation"
@@ -171,7 +179,8 @@ impl TargetError {
             TargetError::Server { source, .. } => source.disposition(),
             TargetError::Locked { .. }
             | TargetError::StagedRows { .. }
-            | TargetError::Recreated { .. } => Disposition::Transient,
+            | TargetError::Recreated { .. }
+            | TargetError::Appeared { .. } => Disposition::Transient,
             TargetError::MayNotCreate { .. }
             | TargetError::Unfit { .. }
             | TargetError::MayNotFollow { .. }

@@ -12,6 +12,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 pub static MALLOC_CONF: &[u8; 10] = b"narenas:1\0";
 
 mod growth;
+mod loads;
 mod measure;
 mod planes;
 mod proxy;
@@ -34,7 +35,7 @@ struct Options {
     #[arg(long)]
     json: bool,
     /// Only the measures whose letter is in this text.
-    #[arg(long, default_value = "abcdefghijklm")]
+    #[arg(long, default_value = "abcdefghijklmn")]
     only: String,
     /// Only this one of the replayed tables: mixed, narrow or text.
     #[arg(long)]
@@ -42,7 +43,7 @@ struct Options {
     /// Commits of (l); 10,000 take about twenty minutes.
     #[arg(long)]
     commits: Option<u64>,
-    /// Rows of (l).
+    /// Rows of (l) and (n).
     #[arg(long)]
     rows: Option<u64>,
     #[command(subcommand)]
@@ -74,6 +75,8 @@ pub struct Scale {
     /// Commits to one table, and its rows.
     pub commits: u64,
     pub growing: u64,
+    /// Rows of a first load.
+    pub loaded: u64,
     /// Files of a table that has many.
     pub files: u64,
     /// Each measure is the best of so many.
@@ -90,6 +93,7 @@ const FULL: Scale = Scale {
     tables: 200,
     commits: 10_000,
     growing: 1_000_000,
+    loaded: 1_000_000,
     files: 100_000,
     repeats: 5,
 };
@@ -103,6 +107,7 @@ const QUICK: Scale = Scale {
     tables: 20,
     commits: 12,
     growing: 2_000,
+    loaded: 20_000,
     files: 2_000,
     repeats: 1,
 };
@@ -125,6 +130,7 @@ fn main() -> ExitCode {
 fn measure_all(options: &Options) -> std::io::Result<()> {
     let mut scale = if options.quick { QUICK } else { FULL };
     scale.commits = options.commits.unwrap_or(scale.commits).max(1);
+    scale.loaded = options.rows.unwrap_or(scale.loaded).max(1);
     scale.growing = options.rows.unwrap_or(scale.growing).max(200);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -135,7 +141,8 @@ fn measure_all(options: &Options) -> std::io::Result<()> {
         let stage = stage::Stage::set_up(&scale).await?;
         planes::measure(&stage, &scale, &mut measures).await?;
         runs::measure(&stage, &scale, &mut measures).await?;
-        growth::measure(&stage, &scale, &mut measures).await
+        growth::measure(&stage, &scale, &mut measures).await?;
+        loads::measure(&stage, &scale, &mut measures).await
     });
     outcome.map_err(|error: measure::Failure| std::io::Error::other(error.to_string()))
 }

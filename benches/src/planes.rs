@@ -344,6 +344,7 @@ fn columns(table: &Replayed) -> Vec<BulkColumn> {
         .map(|(at, column)| BulkColumn {
             name: column.name.clone(),
             ty: column.ty.facts().staged,
+            collation: None,
             nullable: column.nullable,
             value: position(at, Role::Value).unwrap_or_default(),
             ticks: position(at, Role::Ticks),

@@ -9,7 +9,7 @@ use arrow_array::types::Int64Type;
 use arrow_array::{Int64Array, RecordBatch};
 use icesync::change::RunId;
 use icesync::lake::{CommitIntent, Warehouse, WriteMode, WriteOptions};
-use icesync::mssql::control::Class;
+use icesync::mssql::control::{Class, Control};
 use icesync::mssql::sql::Statement;
 use serde_json::Value;
 use std::path::Path;
@@ -127,15 +127,9 @@ async fn incremental(stage: &Stage, scale: &Scale, measures: &mut Measures) -> R
     measures.say(&format!(
         "{changed} changed rows of a mirror table of {mirror}"
     ));
-    let columns = "id, customer, amount, created, shipped, name, code, active, weight, token";
     let values = "customer, amount, created, shipped, name, code, active, weight, token";
     let mut control = stage.control().await?;
-    let create = format!(
-        "SELECT TOP (1) {columns}, CONVERT(bigint, 1) AS version INTO dbo.changing FROM dbo.replay_mixed ORDER BY id; \
-ALTER TABLE dbo.changing ALTER COLUMN version bigint NOT NULL; ALTER TABLE dbo.changing ADD CONSTRAINT pk_changing \
-PRIMARY KEY (id);"
-    );
-    control.run(&Statement::plain(create), Class::Long).await?;
+    create_versioned(&mut control, "changing").await?;
     let folder = tempfile::tempdir_in(stage.folder.path())?;
     let tables = "  - source: dbo.changing\n    change: { strategy: sequence, column: version }\n";
     let extract = || {
@@ -148,15 +142,16 @@ PRIMARY KEY (id);"
         )
     };
     extract()?;
-    fill(stage, scale, &folder.path().join("warehouse")).await?;
+    let warehouse = folder.path().join("warehouse");
+    fill(stage, scale, &warehouse, "dbo.changing", mirror).await?;
     let step = mirror / changed;
     for (version, (what, id)) in (2..).zip([
         ("scattered", format!("id * {step}")),
         ("recent", format!("{mirror} - 1 - id")),
     ]) {
         let change = format!(
-            "DELETE FROM dbo.changing; INSERT INTO dbo.changing ({columns}, version) SELECT {id}, {values}, {version} \
-                FROM dbo.replay_mixed WHERE id < {changed};"
+            "DELETE FROM dbo.changing; INSERT INTO dbo.changing (id, {values}, version) SELECT {id}, {values}, \
+                {version} FROM dbo.replay_mixed WHERE id < {changed};"
         );
         control.run(&Statement::plain(change), Class::Long).await?;
         let before = extract()?;
@@ -186,11 +181,28 @@ PRIMARY KEY (id);"
     Ok(())
 }
 
-/// Puts rows into the lake table as an extract would have, under the checkpoint that it has.
-async fn fill(stage: &Stage, scale: &Scale, location: &Path) -> Result<(), Failure> {
+/// Creates a table with the columns of the mixed one and a version, and one row.
+pub async fn create_versioned(control: &mut Control, name: &str) -> Result<(), Failure> {
+    let create = format!(
+        "SELECT TOP (1) id, customer, amount, created, shipped, name, code, active, weight, token, CONVERT(bigint, 1) \
+AS version INTO dbo.{name} FROM dbo.replay_mixed ORDER BY id; \
+ALTER TABLE dbo.{name} ALTER COLUMN version bigint NOT NULL; \
+ALTER TABLE dbo.{name} ADD CONSTRAINT pk_{name} PRIMARY KEY (id);"
+    );
+    Ok(control.run(&Statement::plain(create), Class::Long).await?)
+}
+
+/// Puts rows into the lake table of such a table as an extract would have, under the checkpoint that it has.
+pub async fn fill(
+    stage: &Stage,
+    scale: &Scale,
+    location: &Path,
+    name: &str,
+    rows: u64,
+) -> Result<(), Failure> {
     let block = planes::block(stage).await?;
     let warehouse = Warehouse::open(&location.to_string_lossy()).await?;
-    let name = "dbo.changing".parse()?;
+    let name = name.parse()?;
     let mut lake = warehouse.table(&name).await?.ok_or("no lake table")?;
     let run_id = RunId::generate();
     let options = WriteOptions {
@@ -200,12 +212,18 @@ async fn fill(stage: &Stage, scale: &Scale, location: &Path) -> Result<(), Failu
     };
     let mut writer = lake.writer(options).await?;
     let schema = Arc::clone(writer.schema());
-    for copy in 0..scale.mirror / scale.block {
+    for copy in 0..rows.div_ceil(scale.block) {
+        let first = copy * scale.block;
+        let mut left = usize::try_from(rows - first)?;
         for batch in &block {
+            let batch = batch.slice(0, batch.num_rows().min(left));
+            left -= batch.num_rows();
+            if batch.num_rows() == 0 {
+                break;
+            }
             let mut columns = batch.columns().to_vec();
-            let first = (copy * scale.block) as i64;
             let ids = columns[0].as_primitive::<Int64Type>();
-            columns[0] = Arc::new(ids.unary::<_, Int64Type>(|id| id + first));
+            columns[0] = Arc::new(ids.unary::<_, Int64Type>(|id| id + first as i64));
             columns.push(Arc::new(Int64Array::from_value(1, batch.num_rows())));
             writer
                 .write(RecordBatch::try_new(Arc::clone(&schema), columns)?)

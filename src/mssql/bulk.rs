@@ -10,16 +10,18 @@
 
 mod column;
 mod encode;
+mod page;
 
 pub use column::BulkColumn;
+pub use page::is_encoded;
 
 use super::channel::{Channel, Failure};
-use super::error::{ConversionError, MssqlError};
+use super::error::{ConversionError, LostCharacter, MssqlError};
 use super::sql::Statement;
-use crate::schema::SqlType;
+use crate::schema::{Collation, SqlType};
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
-use encode::{Bound, Encoder};
+use encode::{Bound, Encoder, Refusal};
 use mssql_tds::connection::bulk_copy::{BulkCopy, BulkLoadRow, ColumnMapping};
 use mssql_tds::connection::tds_client::TdsClient;
 use mssql_tds::core::TdsResult;
@@ -74,6 +76,8 @@ impl Channel {
             let mut copy = BulkCopy::new(client, table)
                 .timeout(Duration::ZERO)
                 .table_lock(options.table_lock)
+                // Leaves identity columns among those that are sent. The server keeps the values that it is sent.
+                .keep_identity(true)
                 .keep_nulls(true);
             let found = copy.retrieve_destination_metadata().await?;
             let columns = in_table_order(table, columns, &found)?;
@@ -120,6 +124,8 @@ struct Declared {
     length: Option<i32>,
     precision: u8,
     scale: u8,
+    /// Of `char` and `varchar`, whose bytes mean nothing without it; in lower case.
+    collation: Option<String>,
 }
 
 impl Declared {
@@ -130,10 +136,15 @@ impl Declared {
             length: None,
             precision: 0,
             scale: 0,
+            collation: None,
         };
         let sized = |ty, bytes: Option<i32>| Self {
             length: bytes,
             ..plain(ty)
+        };
+        let paged = |ty, bytes: Option<u16>| Self {
+            collation: column.collation.as_ref().map(lower),
+            ..sized(ty, bytes.map(i32::from))
         };
         let scaled = |ty, precision, scale| Self {
             precision,
@@ -164,13 +175,13 @@ impl Declared {
                 SqlDbType::NVarChar,
                 length.map(|length| 2 * i32::from(length)),
             ),
+            SqlType::NChar { length } => sized(SqlDbType::NChar, Some(2 * i32::from(length))),
+            SqlType::VarChar { length } => paged(SqlDbType::VarChar, length),
+            SqlType::Char { length } => paged(SqlDbType::Char, Some(length)),
             SqlType::VarBinary { length } => sized(SqlDbType::VarBinary, length.map(i32::from)),
             SqlType::Binary { length } => sized(SqlDbType::Binary, Some(i32::from(length))),
             SqlType::UniqueIdentifier => plain(SqlDbType::UniqueIdentifier),
-            SqlType::Char { .. }
-            | SqlType::VarChar { .. }
-            | SqlType::Text
-            | SqlType::NChar { .. }
+            SqlType::Text
             | SqlType::NText
             | SqlType::Image
             | SqlType::RowVersion
@@ -189,17 +200,25 @@ impl Declared {
             SqlDbType::Numeric => SqlDbType::Decimal,
             ty => ty,
         };
-        let is_sized = matches!(
-            ty,
-            SqlDbType::NVarChar | SqlDbType::VarBinary | SqlDbType::Binary
-        );
+        let is_paged = matches!(ty, SqlDbType::VarChar | SqlDbType::Char);
+        let is_sized = is_paged
+            || matches!(
+                ty,
+                SqlDbType::NVarChar | SqlDbType::NChar | SqlDbType::VarBinary | SqlDbType::Binary
+            );
+        let name = column.collation_name.as_deref().unwrap_or_default();
         Self {
             ty,
             length: (is_sized && !column.is_plp()).then_some(column.length),
             precision: column.precision,
             scale: column.scale,
+            collation: is_paged.then(|| name.to_lowercase()),
         }
     }
+}
+
+fn lower(collation: &Collation) -> String {
+    collation.name.to_lowercase()
 }
 
 /// Puts the columns in the order of the table, which is the order in which the driver sends them, and holds each
@@ -260,8 +279,17 @@ impl Target {
 
     /// The error of a value that does not fit.
     #[cold]
-    fn refusal(&self, batch: &RecordBatch, row: usize, at: usize, problem: String) -> MssqlError {
+    fn refusal(&self, batch: &RecordBatch, row: usize, at: usize, refusal: Refusal) -> MssqlError {
         let column = self.columns.get(at);
+        let problem = match refusal {
+            Refusal::Value(problem) => problem,
+            Refusal::Character(lost) => {
+                return MssqlError::LostCharacter(LostCharacter {
+                    column: column.map_or_else(String::new, |column| column.name.clone()),
+                    ..lost
+                });
+            }
+        };
         let mut problem = format!("{problem} [row {}]", describe(batch, row, &self.key));
         if self.key.is_empty() {
             problem = format!("{problem}; the row has no key to name it by");
@@ -337,8 +365,8 @@ impl Load<'_> {
                     piece.push(TOKEN_ROW);
                 }
                 for (at, column) in bound.iter().enumerate() {
-                    if let Err(problem) = column.encode(row, &mut piece) {
-                        return Err(self.target.refusal(&batch, row, at, problem).into());
+                    if let Err(refusal) = column.encode(row, &mut piece) {
+                        return Err(self.target.refusal(&batch, row, at, refusal).into());
                     }
                 }
                 if piece.len() >= PIECE_BYTES {

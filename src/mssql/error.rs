@@ -61,6 +61,36 @@ impl fmt::Display for ConversionError {
     }
 }
 
+/// A character that a column's code page does not have, as far as this machine knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LostCharacter {
+    pub column: String,
+    /// Windows' number of it.
+    pub code_page: u32,
+    pub character: char,
+    /// The beginning of the text.
+    pub text: String,
+    /// The server does not have it either.
+    pub is_certain: bool,
+}
+
+impl fmt::Display for LostCharacter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            column,
+            code_page,
+            character,
+            text,
+            ..
+        } = self;
+        let code = u32::from(*character);
+        write!(
+            f,
+            "{column}: {text} (character U+{code:04X} is not in code page {code_page})"
+        )
+    }
+}
+
 /// A failure of either plane.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -108,6 +138,8 @@ pub enum MssqlError {
     Protocol { server: String, reason: String },
     #[error("{0}")]
     Conversion(ConversionError),
+    #[error("{0}")]
+    LostCharacter(LostCharacter),
     #[error("the result does not have the promised shape: {0}")]
     Shape(String),
     #[error("{feature} is not supported: {remedy}")]
@@ -143,6 +175,7 @@ impl MssqlError {
             | MssqlError::Tls { .. }
             | MssqlError::Protocol { .. }
             | MssqlError::Conversion(_)
+            | MssqlError::LostCharacter(_)
             | MssqlError::Shape(_)
             | MssqlError::Unsupported { .. }
             | MssqlError::Stopped => Disposition::Definite,
@@ -171,6 +204,7 @@ impl MssqlError {
             | MssqlError::Lost { .. }
             | MssqlError::Protocol { .. }
             | MssqlError::Conversion(_)
+            | MssqlError::LostCharacter(_)
             | MssqlError::Shape(_)
             | MssqlError::Unsupported { .. }
             | MssqlError::Stopped => None,

@@ -12,6 +12,7 @@
 //! | [`bounds`] | how far a window may reach |
 //! | [`read`] | the rows of a table, a window, a page |
 //! | [`define`] | schemas, tables, staging tables, locks |
+//! | [`fill`] | the key and the publication of a table that a first load has filled |
 //! | [`merge`] | the one transaction of a load; `compare` has what of a value it compares |
 //! | `newest` | its choice between spellings of one key |
 //! | [`state`] | what a target has loaded |
@@ -23,6 +24,7 @@ pub mod catalogue;
 mod compare;
 pub mod define;
 pub mod describe;
+pub mod fill;
 pub mod merge;
 mod newest;
 pub mod read;

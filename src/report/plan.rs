@@ -34,6 +34,8 @@ pub struct LoadPlan {
     pub loaded_sequence_number: Option<i64>,
     pub snapshots_behind: usize,
     pub creates_target: bool,
+    /// How the rows of a first load reach a target that is missing, and why so.
+    pub route: Option<String>,
     /// How the target's columns would be changed.
     pub schema_changes: Vec<SchemaChange>,
     pub statements: Vec<String>,
@@ -90,6 +92,9 @@ impl PlanReport {
                 "  load     {} behind{created}",
                 plural(load.snapshots_behind as u64, "snapshot")
             );
+            if let Some(route) = &load.route {
+                let _ = writeln!(out, "           {route}");
+            }
             write_changes(&mut out, &load.schema_changes);
             for statement in &load.statements {
                 write_statement(&mut out, "load", statement);

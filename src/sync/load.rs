@@ -6,9 +6,12 @@
 //!    of the target table (a session lock: it ends with the connection), look and decide again, drop staging tables of
 //!    dead loads. (Nothing.)
 //! 2. Compute the delta between the loaded snapshot and the wanted one, or list the whole snapshot. (Nothing.)
-//! 3. Create the target table when it is missing, or let its columns follow the lake's, statement by statement. (A
-//!    target that is ahead of its rows; the next load continues from there, see [`crate::target::evolve`].) Create a
-//!    staging heap; bulk copy the rows into it. (A staging table, dropped by the next load.)
+//! 3. If the target is missing and every column can take its values as they are ([`fill`]): create a table in its
+//!    place, bulk copy the rows into that and build its key; step 4 makes it the target. (A table that the next load
+//!    drops.) Otherwise create the target table when it is missing, or let its columns follow the lake's, statement by
+//!    statement. (A target that is ahead of its rows; the next load continues from there, see
+//!    [`crate::target::evolve`].) Create a staging heap; bulk copy the rows into it. (A staging table, dropped by the
+//!    next load.)
 //! 4. One transaction: compare-and-set on the load state, merge, deletes, new load state, the staging table
 //!    dropped. (All or nothing. When the reply is lost, the load state says whether this run's id is there.)
 //! 5. Tag the loaded snapshot in the lake, unless the commit of a `sync` has done so ([`TargetTags`] argues that).
@@ -19,15 +22,17 @@
 //! with it as with a table that others have created.)
 
 mod columns;
+mod fill;
 mod kind;
 mod plan;
 
+pub use fill::{FAIL_AFTER_FILL, FAIL_AFTER_FILL_CREATE, FAIL_AFTER_FILL_KEY};
 pub(super) use kind::{Found, State};
 pub(super) use plan::{behind, plan, trusted};
 
 use super::follow;
 use super::protect::{tags, unprotected};
-use super::stage::{self, Operation, StagedPart, lake_error, parts_of};
+use super::stage::{self, Heap, Operation, StagedPart, lake_error, parts_of};
 use super::{Links, Phase, Sync};
 use crate::change::{MergeMode, RunId};
 use crate::config::{OnChange, Table};
@@ -281,6 +286,9 @@ impl<'a> Work<'a> {
             return Ok(self.report(0, &Applied::default()));
         };
         let parts = self.parts(snapshot).await?;
+        if let Some((rows, applied)) = self.filled(links, &parts).await? {
+            return Ok(self.report(rows, &applied));
+        }
         let control = Links::control(&mut links.target, side, Kind::Target).await?;
         let target = self.target_table(control).await?;
         let held = self.kind.held(&self.facts);
@@ -290,8 +298,8 @@ impl<'a> Work<'a> {
         }
         let schema = &self.columns.schema;
         let staging = staging::create(control, schema, &target, self.run_id).await?;
-        let staged =
-            stage::stage(self.sync, &self.name, &self.lake, links, &staging, &parts).await?;
+        let heap = Heap::staging(&staging, self.lake.lake_schema());
+        let staged = stage::stage(self.sync, &self.name, &self.lake, links, heap, &parts).await?;
         failpoint::reach(FAIL_AFTER_STAGING);
         self.sync
             .observer
@@ -410,11 +418,7 @@ moved; use `merge: {{ mode: upsert }}`, or `replace`"
     /// that the lake can bring.
     async fn target_table(&mut self, control: &mut Control) -> Result<TargetTable> {
         let name = &self.table.target;
-        let found = inspect::inspect(control, name).await?;
-        if found.as_ref().and_then(TargetTable::object) != self.looked.object.as_ref() {
-            let target = name.clone();
-            return Err(TargetError::Recreated { target }.into());
-        }
+        let found = self.found(control).await?;
         let target = match found {
             Some(found) => self.followed(control, found).await?,
             None => {
@@ -428,6 +432,17 @@ moved; use `merge: {{ mode: upsert }}`, or `replace`"
         self.warnings
             .extend(inspect::check(schema, *live, &target, mode)?);
         Ok(target)
+    }
+
+    /// The target as it is; an error unless it is the object for which the kind was decided.
+    async fn found(&self, control: &mut Control) -> Result<Option<TargetTable>> {
+        let target = &self.table.target;
+        let found = inspect::inspect(control, target).await?;
+        if found.as_ref().and_then(TargetTable::object) != self.looked.object.as_ref() {
+            let target = target.clone();
+            return Err(TargetError::Recreated { target }.into());
+        }
+        Ok(found)
     }
 
     async fn inspected(&self, control: &mut Control) -> Result<TargetTable> {
@@ -477,8 +492,7 @@ moved; use `merge: {{ mode: upsert }}`, or `replace`"
         }
     }
 
-    /// Step 4. A lost reply is resolved on a new connection by looking for this run's id in the load state. The load
-    /// lock was lost with the old connection, so that connection is not kept for [`release`].
+    /// Step 4, of a staged load.
     async fn apply(
         &self,
         links: &mut Links,
@@ -487,7 +501,19 @@ moved; use `merge: {{ mode: upsert }}`, or `replace`"
     ) -> Result<Applied> {
         let side = self.sync.target_side()?;
         let control = Links::control(&mut links.target, side, Kind::Target).await?;
-        let lost = match merge::apply(control, plan, change).await {
+        let applied = merge::apply(control, plan, change).await;
+        self.settled(links, applied).await
+    }
+
+    /// The outcome of step 4. A lost reply is resolved on a new connection by looking for this run's id in the load
+    /// state. The load lock was lost with the old connection, so that connection is not kept for [`release`].
+    async fn settled(
+        &self,
+        links: &mut Links,
+        applied: std::result::Result<Applied, TargetError>,
+    ) -> Result<Applied> {
+        let side = self.sync.target_side()?;
+        let lost = match applied {
             Err(error) if error.disposition() == Disposition::Ambiguous => error,
             other => return Ok(other?),
         };

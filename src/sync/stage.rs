@@ -1,10 +1,11 @@
-//! The rows of a load on their way into the staging heap, by one bulk copy or several side by side.
+//! The rows of a load on their way into a heap, by one bulk copy or several side by side. The heap is a staging table,
+//! or the table that a first load fills.
 //!
 //! A load begins with one channel. When it turns out to be large and the target's share of channels allows, more
 //! are opened: each is an INSERT BULK of its own with `TABLOCK`, which a heap takes side by side, and each gets
-//! whole batches. The order of staged rows means nothing, so any channel may take any batch. Staged rows count only
-//! when every channel has had all of its own acknowledged and their sum is what was fed; until then nothing merges
-//! them, and the next load drops the heap.
+//! whole batches. The order of the rows means nothing, so any channel may take any batch. They count only when every
+//! channel has had all of its own acknowledged and their sum is what was fed; until then nothing uses them, and the
+//! next load drops the heap.
 
 use super::{Links, Phase, Sync};
 use crate::error::{Disposition, Error, Kind, Result};
@@ -13,7 +14,7 @@ use crate::mssql::bulk::{BulkColumn, BulkOptions};
 use crate::mssql::channel::Channel;
 use crate::mssql::sql::{self, define::StagingTable};
 use crate::schema::mapping::arrow_schema;
-use crate::schema::{LakeSchema, LakeType, SqlType};
+use crate::schema::{LakeSchema, LakeType, SqlType, TableName};
 use crate::target::staging;
 use arrow_array::{Array, ArrayRef, Int32Array, RecordBatch, StringArray, new_null_array};
 use arrow_cast::{CastOptions, cast_with_options};
@@ -29,11 +30,34 @@ const BATCHES_IN_FLIGHT: usize = 4;
 const ROWS_PER_CHANNEL: u64 = 250_000;
 
 /// What every channel fills.
-struct Heap {
+pub(super) struct Heap {
     table: String,
     columns: Vec<BulkColumn>,
     /// Positions that name a row in errors.
     key: Vec<usize>,
+    /// Each row has its operation and segment.
+    is_marked: bool,
+}
+
+impl Heap {
+    /// A staging table.
+    pub fn staging(staging: &StagingTable, shape: &LakeSchema) -> Self {
+        let columns = staging::bulk_columns(staging, shape);
+        Self {
+            is_marked: true,
+            ..Self::fill(&staging.name, columns, shape)
+        }
+    }
+
+    /// A table with the columns of the target.
+    pub fn fill(table: &TableName, columns: Vec<BulkColumn>, shape: &LakeSchema) -> Self {
+        Self {
+            table: sql::TableIdent(table).to_string(),
+            columns,
+            key: shape.key.iter().map(|key| key.field).collect(),
+            is_marked: false,
+        }
+    }
 }
 
 /// A bulk copy under way.
@@ -62,18 +86,14 @@ pub(super) async fn stage(
     name: &str,
     lake: &LakeTable,
     links: &mut Links,
-    staging: &StagingTable,
+    heap: Heap,
     parts: &[StagedPart],
 ) -> Result<Staged> {
     let shape = lake.lake_schema();
     let side = sync.target_side()?;
     Links::rows(&mut links.target_rows, side, Kind::Target).await?;
     let mut lanes = Lanes {
-        heap: Arc::new(Heap {
-            table: sql::TableIdent(&staging.name).to_string(),
-            columns: staging::bulk_columns(staging, shape),
-            key: shape.key.iter().map(|key| key.field).collect(),
-        }),
+        heap: Arc::new(heap),
         lanes: Vec::new(),
         tasks: JoinSet::new(),
         next: 0,
@@ -124,11 +144,11 @@ impl Lanes {
         parts: &[StagedPart],
     ) -> Result<()> {
         let side = sync.target_side()?;
-        let schema = staged_schema(shape);
+        let schema = staged_schema(shape, self.heap.is_marked);
         for part in parts {
             let mut stream = part.rows();
             while let Some(batch) = stream.next().await {
-                let batch = staged_batch(&schema, &batch?, part)?;
+                let batch = staged_batch(&schema, &batch?, part, self.heap.is_marked)?;
                 let batch = narrowed(&self.heap.columns, batch)?;
                 if batch.num_rows() == 0 {
                     continue;
@@ -199,7 +219,7 @@ impl Lanes {
                 Kind::Target,
                 Disposition::Transient,
                 format!(
-                    "{} rows were sent to the staging table and {copied} acknowledged",
+                    "{} rows were sent by bulk copy and {copied} acknowledged",
                     self.rows
                 ),
             )),
@@ -255,22 +275,30 @@ pub(super) fn parts_of(delta: Delta, operations: &[Operation], first: usize) -> 
     parts
 }
 
-/// The lake's fields, then operation and segment, as [`staging::bulk_columns`] expects them.
-fn staged_schema(shape: &LakeSchema) -> SchemaRef {
+/// The lake's fields, then operation and segment where rows are marked, as [`staging::bulk_columns`] expects them.
+fn staged_schema(shape: &LakeSchema, is_marked: bool) -> SchemaRef {
     let mut fields: Vec<Field> = arrow_schema(shape)
         .fields()
         .iter()
         // Deleted rows have a key and nothing else.
         .map(|field| field.as_ref().clone().with_nullable(true))
         .collect();
-    fields.push(Field::new("operation", DataType::Utf8, false));
-    fields.push(Field::new("segment", DataType::Int32, false));
+    if is_marked {
+        fields.push(Field::new("operation", DataType::Utf8, false));
+        fields.push(Field::new("segment", DataType::Int32, false));
+    }
     Arc::new(Schema::new(fields))
 }
 
-fn staged_batch(schema: &SchemaRef, batch: &RecordBatch, part: &StagedPart) -> Result<RecordBatch> {
+fn staged_batch(
+    schema: &SchemaRef,
+    batch: &RecordBatch,
+    part: &StagedPart,
+    is_marked: bool,
+) -> Result<RecordBatch> {
     let rows = batch.num_rows();
-    let fields = &schema.fields()[..schema.fields().len() - 2];
+    let marks = if is_marked { 2 } else { 0 };
+    let fields = &schema.fields()[..schema.fields().len() - marks];
     let mut columns: Vec<ArrayRef> = fields
         .iter()
         .map(|field| match batch.column_by_name(field.name()) {
@@ -278,10 +306,11 @@ fn staged_batch(schema: &SchemaRef, batch: &RecordBatch, part: &StagedPart) -> R
             None => new_null_array(field.data_type(), rows),
         })
         .collect();
-    columns.push(Arc::new(StringArray::from_iter_values(
-        std::iter::repeat_n(part.operation.letter(), rows),
-    )));
-    columns.push(Arc::new(Int32Array::from_value(part.number, rows)));
+    if is_marked {
+        let letters = std::iter::repeat_n(part.operation.letter(), rows);
+        columns.push(Arc::new(StringArray::from_iter_values(letters)));
+        columns.push(Arc::new(Int32Array::from_value(part.number, rows)));
+    }
     RecordBatch::try_new(Arc::clone(schema), columns)
         .map_err(|error| lake_error(format!("rows of the lake do not have its schema: {error}")))
 }

@@ -8,7 +8,7 @@ use crate::mssql::sql::define::StagingTable;
 use crate::mssql::sql::merge;
 use crate::mssql::sql::state::ERROR_STATE_MOVED;
 use crate::mssql::sql::variant::{self, BaseType};
-use crate::schema::{Collation, KeyOrigin, TableSchema};
+use crate::schema::{Collation, KeyOrigin, TableName, TableSchema};
 
 use crate::change::{MergeMode, UpsertStatement};
 pub use crate::mssql::sql::merge::{Held, MergePlan};
@@ -196,8 +196,18 @@ pub async fn apply(
     let sets = control
         .query_sets(&merge::apply(plan, state), Class::Long)
         .await
-        .map_err(|error| explained(plan, error))?;
-    // The counts are the last statement's; whatever triggers of the target return comes before.
+        .map_err(|error| match error.number() {
+            Some(2601 | 2627) if plan.mode == MergeMode::Append => TargetError::KeyConflict {
+                target: plan.target.clone(),
+                source: Box::new(error),
+            },
+            Some(_) | None => explained(&plan.target, &plan.lock, plan.lock_timeout_ms, error),
+        })?;
+    applied(&sets, &plan.target)
+}
+
+/// The counts are the last statement's; whatever triggers of the target return comes before.
+pub(super) fn applied(sets: &[Vec<Record>], target: &TableName) -> Result<Applied, TargetError> {
     let row = sets.last().and_then(|rows| rows.first());
     let applied = |row: &Record| {
         Ok(Applied {
@@ -207,11 +217,17 @@ pub async fn apply(
     };
     row.ok_or_else(|| MssqlError::Shape("no counts".into()))
         .and_then(applied)
-        .map_err(|error| TargetError::on("applying the load of", &plan.target, error))
+        .map_err(|error| TargetError::on("applying the load of", target, error))
 }
 
-fn explained(plan: &MergePlan, error: MssqlError) -> TargetError {
-    let target = plan.target.clone();
+/// What a refusal of a load's transaction means.
+pub(super) fn explained(
+    target: &TableName,
+    lock: &str,
+    lock_timeout_ms: u32,
+    error: MssqlError,
+) -> TargetError {
+    let target = target.clone();
     let example = match &error {
         MssqlError::Server(server) => server.message.clone(),
         _ => String::new(),
@@ -219,8 +235,8 @@ fn explained(plan: &MergePlan, error: MssqlError) -> TargetError {
     match error.number() {
         Some(merge::ERROR_LOCKED) => TargetError::Locked {
             target,
-            lock: plan.lock.clone(),
-            seconds: plan.lock_timeout_ms / 1000,
+            lock: lock.to_owned(),
+            seconds: lock_timeout_ms / 1000,
         },
         Some(ERROR_STATE_MOVED) => TargetError::StateMoved { target },
         Some(merge::ERROR_NOT_EMPTY) => TargetError::NotEmpty { target },
@@ -230,10 +246,6 @@ fn explained(plan: &MergePlan, error: MssqlError) -> TargetError {
         Some(merge::ERROR_STAGED_ROWS) => TargetError::StagedRows { target, example },
         Some(merge::ERROR_NULL_KEY) => TargetError::NullKey { target },
         Some(merge::ERROR_LOST_CHARACTER) => TargetError::LostCharacter { target, example },
-        Some(2601 | 2627) if plan.mode == MergeMode::Append => TargetError::KeyConflict {
-            target,
-            source: Box::new(error),
-        },
-        Some(_) | None => TargetError::on("applying the load of", &plan.target, error),
+        Some(_) | None => TargetError::on("applying the load of", &target, error),
     }
 }

@@ -79,7 +79,8 @@ pub async fn create(
     Ok(staging)
 }
 
-fn prefix(target: &TableName) -> String {
+/// How the names of a target's staging tables begin.
+pub(super) fn prefix(target: &TableName) -> String {
     format!("stg_{:016x}_", name_hash(target))
 }
 
@@ -134,15 +135,18 @@ fn staged(ty: SqlType, kept: Option<SqlType>) -> SqlType {
         .unwrap_or(ty.facts().staged)
 }
 
+/// Where batches of the lake table have a column's values, or their companions.
+pub(super) fn position(shape: &LakeSchema, source: usize, role: Role) -> Option<usize> {
+    shape
+        .fields
+        .iter()
+        .position(|field| field.source == Some(source) && field.role == role)
+}
+
 /// Which columns of record batches fill a staging table: the batches have the lake table's fields, then the
 /// operation (text), then the segment (32-bit integer).
 pub fn bulk_columns(staging: &StagingTable, shape: &LakeSchema) -> Vec<BulkColumn> {
-    let position = |source: usize, role: Role| {
-        shape
-            .fields
-            .iter()
-            .position(|field| field.source == Some(source) && field.role == role)
-    };
+    let position = |source, role| position(shape, source, role);
     let mut columns: Vec<BulkColumn> = staging
         .columns
         .iter()
@@ -151,6 +155,7 @@ pub fn bulk_columns(staging: &StagingTable, shape: &LakeSchema) -> Vec<BulkColum
             Some(BulkColumn {
                 name: column.name.clone(),
                 ty: column.ty,
+                collation: None,
                 nullable: column.nullable,
                 value: position(source, Role::Value)?,
                 ticks: position(source, Role::Ticks),
@@ -168,6 +173,7 @@ pub fn bulk_columns(staging: &StagingTable, shape: &LakeSchema) -> Vec<BulkColum
                 .map(|(name, value)| BulkColumn {
                     name: name.clone(),
                     ty: define::BASE_TYPE,
+                    collation: None,
                     nullable: true,
                     value,
                     ticks: None,
@@ -187,6 +193,7 @@ pub fn bulk_columns(staging: &StagingTable, shape: &LakeSchema) -> Vec<BulkColum
         columns.push(BulkColumn {
             name: name.clone(),
             ty,
+            collation: None,
             nullable: false,
             value,
             ticks: None,

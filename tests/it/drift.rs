@@ -426,8 +426,12 @@ async fn what_the_target_cannot_do_is_told_with_the_statement() {
     world
         .run(&["load"])
         .fails_with(1, &["dbo.orders", alter, "nothing was loaded"]);
+    let key =
+        "SELECT name FROM sys.key_constraints WHERE parent_object_id = OBJECT_ID(N'dbo.orders')";
+    let key = world.target_rows(key).await;
+    let key = key[0][0].replace("Text(\"", "[").replace("\")", "]");
     world
-        .target("ALTER TABLE dbo.orders DROP CONSTRAINT PK_orders")
+        .target(&format!("ALTER TABLE dbo.orders DROP CONSTRAINT {key}"))
         .await;
     world.target(alter).await;
     world

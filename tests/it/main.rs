@@ -6,6 +6,7 @@ mod drift;
 mod edges;
 mod engines;
 mod faults;
+mod fill;
 mod fixtures;
 mod harness;
 mod hostile;

@@ -671,6 +671,7 @@ fn bulk_columns(fixture: &Fixture) -> Vec<BulkColumn> {
         .map(|(source, column)| BulkColumn {
             name: column.name.clone(),
             ty: column.ty.facts().staged,
+            collation: None,
             nullable: source != 0,
             value: at(source, Role::Value).unwrap(),
             ticks: at(source, Role::Ticks),

@@ -331,6 +331,7 @@ async fn the_transaction_of_an_append_sees_rows_that_came_meanwhile() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_load_whose_state_was_moved_applies_nothing() {
     let mut world = world(PLAIN).await;
+    world.target(TARGET).await;
     world.run(&["--json", "extract"]).json();
     let held = world.path("held");
     let mut command = world.command(&["load"]);
@@ -433,10 +434,21 @@ async fn a_load_whose_reply_was_lost_has_succeeded() {
     let mut world = World::new(&setup).await;
     world.config("  - source: dbo.lost_reply\n");
     let rows = "SELECT id, name FROM dbo.lost_reply ORDER BY id";
-    for (id, statement) in ["INSERT INTO [dbo].[lost_reply]", "MERGE [dbo].[lost_reply]"]
-        .into_iter()
-        .enumerate()
+    for (id, statement) in [
+        "ALTER SCHEMA [dbo] TRANSFER [icesync]",
+        "MERGE [dbo].[lost_reply]",
+        "INSERT INTO [dbo].[lost_reply]",
+    ]
+    .into_iter()
+    .enumerate()
     {
+        if id == 2 {
+            // An empty target that is there is loaded otherwise than a missing one.
+            world.target("DROP TABLE dbo.lost_reply").await;
+            world.target("DELETE icesync.load_state").await;
+            let target = setup.replace("rv rowversion", "rv binary(8) NULL");
+            world.target(&target).await;
+        }
         world
             .source(&format!(
                 "INSERT dbo.lost_reply (id, name) VALUES ({id}, N'x')"
@@ -447,7 +459,8 @@ async fn a_load_whose_reply_was_lost_has_succeeded() {
         let run = world.run(&["--json", "sync"]);
         assert!(faults.fired() > fired, "the reply was not dropped");
         let report = run.json();
-        assert_eq!(load(&report)["inserted"], json!(1), "{report:#}");
+        let inserted = if id == 2 { 3 } else { 1 };
+        assert_eq!(load(&report)["inserted"], json!(inserted), "{report:#}");
         assert_eq!(world.source_rows(rows).await, world.target_rows(rows).await);
         let again = world.run(&["--json", "load"]).json();
         assert_eq!(load(&again)["kind"], json!("nothing"));

@@ -21,10 +21,11 @@ mod database;
 mod drop;
 mod index;
 mod modules;
+mod rename;
 mod security;
 mod table;
 
-pub use drop::rename;
+pub use rename::rename;
 pub use table::{create_from_query, declare_table};
 
 /// Runs one DDL statement.
@@ -41,6 +42,7 @@ pub fn execute(cx: &mut Cx<'_>, statement: &StatementKind) -> Outcome<()> {
         StatementKind::CreateTrigger(trigger) => modules::create_trigger(cx, trigger),
         StatementKind::ToggleTrigger(toggle) => modules::toggle_trigger(cx, toggle),
         StatementKind::CreateSchema(schema) => modules::create_schema(cx, schema),
+        StatementKind::AlterSchema(change) => rename::transfer(cx, change),
         StatementKind::CreateType(ty) => modules::create_type(cx, ty),
         StatementKind::CreateSequence(sequence) => modules::create_sequence(cx, sequence),
         StatementKind::AlterSequence(sequence) => modules::alter_sequence(cx, sequence),

@@ -31,8 +31,8 @@ mod update;
 pub use insert::{insert, into_columns};
 pub use merge::merge;
 pub use output::Output;
-pub use store::store;
-use store::{integral, show};
+use store::integral;
+pub use store::{show, store};
 pub use triggers::fire;
 pub use update::{delete, truncate, update};
 

@@ -91,6 +91,30 @@ pub fn holds(
     object: Option<ObjectRef>,
     permission: &str,
 ) -> bool {
+    let found = object.and_then(|at| state.database(slot).objects.get(&at.id));
+    let schema = found.map(|found| found.schema_id());
+    holds_somewhere(state, login, slot, object, schema, permission)
+}
+
+/// Whether a login holds a permission on a schema.
+pub fn holds_on_schema(
+    state: &State,
+    login: &str,
+    slot: usize,
+    schema: i32,
+    permission: &str,
+) -> bool {
+    holds_somewhere(state, login, slot, None, Some(schema), permission)
+}
+
+fn holds_somewhere(
+    state: &State,
+    login: &str,
+    slot: usize,
+    object: Option<ObjectRef>,
+    schema: Option<i32>,
+    permission: &str,
+) -> bool {
     if is_sysadmin(state, login) {
         return true;
     }
@@ -103,9 +127,9 @@ pub fn holds(
     if user == "dbo" || has("db_owner") {
         return true;
     }
-    let schema = object
-        .and_then(|at| database.objects.get(&at.id))
-        .map(|found| found.schema_id());
+    if schema.is_some_and(|schema| database.owns(&names, schema)) {
+        return true;
+    }
     let covers = |securable: &SecurableRef| match securable {
         SecurableRef::Database => true,
         SecurableRef::Schema(id) => Some(*id) == schema,

@@ -209,6 +209,23 @@ impl Object {
             Object::Sequence(sequence) => sequence.schema_id,
         }
     }
+
+    /// Gives it another schema and name.
+    pub fn set_place(&mut self, schema_id: i32, name: &str) {
+        let (schema, known) = match self {
+            Object::Table(table) => {
+                let def = Arc::make_mut(&mut table.def);
+                (&mut def.schema_id, &mut def.name)
+            }
+            Object::View(view) => {
+                let view = Arc::make_mut(view);
+                (&mut view.schema_id, &mut view.name)
+            }
+            Object::Sequence(sequence) => (&mut sequence.schema_id, &mut sequence.name),
+        };
+        *schema = schema_id;
+        name.clone_into(known);
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -289,6 +306,16 @@ pub struct Database {
 }
 
 impl Database {
+    /// Whether one of these users and roles owns a schema.
+    pub fn owns(&self, names: &[String], schema: i32) -> bool {
+        let schema = self.schemas.iter().find(|known| known.id == schema);
+        let owner = schema.and_then(|schema| {
+            let mut principals = self.security.principals.iter();
+            principals.find(|principal| principal.id == schema.principal_id)
+        });
+        owner.is_some_and(|owner| names.iter().any(|name| same_name(name, &owner.name)))
+    }
+
     pub fn new(id: i32, name: &str, collate: Arc<Collate>, created: i64) -> Self {
         let schema = |id, name: &str| Schema {
             id,

@@ -3,10 +3,12 @@
 use crate::engine::fault::{Stop, error};
 use crate::engine::locks::{Blocked, Locks, Mode, Owner, Resource};
 use crate::engine::schema::Lifetime;
-use crate::engine::schema::{AliasType, Database, Object, ObjectRef, Row, Schema, Security};
+use crate::engine::schema::{
+    AliasType, Database, Object, ObjectRef, Row, Schema, Security, TableDef,
+};
 use crate::engine::storage::{Table, UNCOMMITTED};
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// A server login.
 #[derive(Debug, Clone)]
@@ -70,6 +72,11 @@ pub enum Undo {
     Object {
         at: ObjectRef,
         old: Option<Box<Object>>,
+    },
+    /// A table's definition, where neither rows nor indexes changed with it.
+    Definition {
+        at: ObjectRef,
+        old: Arc<TableDef>,
     },
     Name {
         database: usize,
@@ -295,7 +302,8 @@ impl State {
                         table.shaped_at = table.shaped_at.min(time);
                     }
                 }
-                Undo::Name { .. }
+                Undo::Definition { .. }
+                | Undo::Name { .. }
                 | Undo::Schemas { .. }
                 | Undo::Types { .. }
                 | Undo::Security { .. }
@@ -349,6 +357,11 @@ impl State {
                     Some(old) => objects.insert(at.id, *old),
                     None => objects.remove(&at.id),
                 };
+            }
+            Undo::Definition { at, old } => {
+                if let Ok(table) = self.table_mut(at) {
+                    table.def = old;
+                }
             }
             Undo::Name { database, key, old } => {
                 let names = &mut self.databases[database].names;

@@ -452,19 +452,43 @@ impl Table {
 
     /// Rebuilds every index from the newest rows, after a change of shape.
     pub fn reindex(&mut self) {
-        self.indexes = self.def.indexes.iter().map(|_| BTreeSet::new()).collect();
-        let mut all: Vec<(usize, Box<[u8]>)> = Vec::new();
-        for (row_id, chain) in &self.rows {
-            for row in chain.versions().filter_map(|version| version.row.as_ref()) {
-                all.extend(
-                    (0..self.def.indexes.len())
-                        .map(|index| (index, self.entry(index, row, *row_id))),
-                );
+        let indexes = 0..self.def.indexes.len();
+        self.indexes = indexes
+            .map(|index| {
+                let rows = self.rows.iter().flat_map(|(row_id, chain)| {
+                    let rows = chain.versions().filter_map(|version| version.row.as_ref());
+                    rows.map(|row| self.entry(index, row, *row_id))
+                });
+                rows.collect()
+            })
+            .collect();
+    }
+
+    /// A row whose key another one has in an index, of the newest rows that `counts` takes.
+    pub fn repeated<E>(
+        &self,
+        index: usize,
+        mut counts: impl FnMut(&Row) -> Result<bool, E>,
+    ) -> Result<Option<&Row>, E> {
+        let mut last: Option<&[u8]> = None;
+        for entry in &self.indexes[index] {
+            let Some(chain) = self.rows.get(&entry_row(entry)) else {
+                continue;
+            };
+            let Some(row) = &chain.newest.row else {
+                continue;
+            };
+            let is_old = !chain.single() && self.entry(index, row, entry_row(entry)) != *entry;
+            if is_old || !counts(row)? {
+                continue;
             }
+            let key = &entry[..entry.len() - 8];
+            if last == Some(key) {
+                return Ok(Some(row));
+            }
+            last = Some(key);
         }
-        for (index, entry) in all {
-            self.indexes[index].insert(entry);
-        }
+        Ok(None)
     }
 
     /// Replaces every row (newest versions only) by `change` of it, all stamped alike.

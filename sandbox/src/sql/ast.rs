@@ -96,6 +96,7 @@ pub enum StatementKind {
     CreateTrigger(Box<CreateTrigger>),
     ToggleTrigger(ToggleTrigger),
     CreateSchema(CreateSchema),
+    AlterSchema(AlterSchema),
     CreateType(CreateType),
     CreateSequence(Box<Sequence>),
     AlterSequence(Box<Sequence>),

@@ -1,14 +1,17 @@
 //! A column that a bulk copy fills.
 
-use crate::schema::SqlType;
+use crate::schema::{Collation, SqlType};
 
 /// One column of the table that is filled, and where its value comes from in each record batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BulkColumn {
     /// Name in the table, unquoted.
     pub name: String,
-    /// Declared type of the table's column, one that is [staged](crate::schema::types::TypeFacts::staged).
+    /// Declared type of the table's column: one that is [staged](crate::schema::types::TypeFacts::staged), or `char`,
+    /// `varchar` or `nchar`.
     pub ty: SqlType,
+    /// The column's collation, which `char` and `varchar` are encoded by.
+    pub collation: Option<Collation>,
     pub nullable: bool,
     /// Position of the value's column in the batches.
     pub value: usize,

@@ -4,7 +4,8 @@
 //! Every encoder refuses what its type cannot hold exactly: the server would round, cut or fail without naming the row.
 
 use super::column::BulkColumn;
-use crate::mssql::error::MssqlError;
+use super::page::Page;
+use crate::mssql::error::{LostCharacter, MssqlError};
 use crate::mssql::rows::{
     EPOCH_FROM_1900, EPOCH_FROM_YEAR_1, LAST_DAY, MICROS_A_DAY, THREE_HUNDREDTHS_A_DAY,
     TICKS_A_DAY, append_as_utf16,
@@ -45,11 +46,34 @@ const NULL_SHORT: [u8; 2] = [0xFF; 2];
 const NULL_LONG: [u8; 8] = [0xFF; 8];
 /// 1753-01-01 and 9999-12-31, counted from 1900-01-01.
 const DATETIME_DAYS: std::ops::RangeInclusive<i64> = -53_690..=2_958_463;
+/// Of a text that is named in a message.
+const EXAMPLE_CHARACTERS: usize = 100;
 const OFFSET_MAX: i32 = 14 * 60;
 const MICROS_A_MINUTE: i64 = 60_000_000;
 
+/// Why a value is not written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// What is wrong with it.
+    Value(String),
+    /// The column's code page lacks a character, or may lack it.
+    Character(LostCharacter),
+}
+
+impl From<String> for Refusal {
+    fn from(problem: String) -> Self {
+        Refusal::Value(problem)
+    }
+}
+
+impl From<&str> for Refusal {
+    fn from(problem: &str) -> Self {
+        Refusal::Value(problem.to_owned())
+    }
+}
+
 /// How a column's values are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(super) enum Encoder {
     Bit,
     /// By width: 1 (unsigned), 2 or 4 bytes.
@@ -71,9 +95,21 @@ pub(super) enum Encoder {
     DateTimeOffset(u8),
     /// UTF-16 units at most; none: `max`.
     NVarChar(Option<u16>),
+    NChar(u16),
+    /// Bytes at most; none: `max`.
+    VarChar(Page, Option<u16>),
+    Char(Page, u16),
     VarBinary(Option<u16>),
     Binary(u16),
     Guid,
+}
+
+/// The code page of a column of characters.
+fn page(column: &BulkColumn) -> Result<Page, MssqlError> {
+    let collation = column.collation.as_ref();
+    collation
+        .and_then(|collation| Page::of(collation.code_page))
+        .ok_or_else(|| unsupported(column))
 }
 
 impl Encoder {
@@ -98,13 +134,13 @@ impl Encoder {
             SqlType::DateTime2 { scale } => Encoder::DateTime2(scale),
             SqlType::DateTimeOffset { scale } => Encoder::DateTimeOffset(scale),
             SqlType::NVarChar { length } => Encoder::NVarChar(length),
+            SqlType::NChar { length } => Encoder::NChar(length),
+            SqlType::VarChar { length } => Encoder::VarChar(page(column)?, length),
+            SqlType::Char { length } => Encoder::Char(page(column)?, length),
             SqlType::VarBinary { length } => Encoder::VarBinary(length),
             SqlType::Binary { length } => Encoder::Binary(length),
             SqlType::UniqueIdentifier => Encoder::Guid,
-            SqlType::Char { .. }
-            | SqlType::VarChar { .. }
-            | SqlType::Text
-            | SqlType::NChar { .. }
+            SqlType::Text
             | SqlType::NText
             | SqlType::Image
             | SqlType::RowVersion
@@ -196,6 +232,15 @@ impl Encoder {
             Encoder::NVarChar(length) => array
                 .as_string_opt::<i32>()
                 .map(|values| Values::NVarChar(values, length)),
+            Encoder::NChar(length) => array
+                .as_string_opt::<i32>()
+                .map(|values| Values::NChar(values, length)),
+            Encoder::VarChar(page, length) => array
+                .as_string_opt::<i32>()
+                .map(|values| Values::VarChar(values, page, length)),
+            Encoder::Char(page, length) => array
+                .as_string_opt::<i32>()
+                .map(|values| Values::Char(values, page, length)),
             Encoder::VarBinary(length) => array
                 .as_binary_opt::<i32>()
                 .map(|values| Values::VarBinary(values, length)),
@@ -247,6 +292,9 @@ enum Values<'a> {
     DateTime2(&'a TimestampMicrosecondArray, u8),
     DateTimeOffset(&'a TimestampMicrosecondArray, u8),
     NVarChar(&'a StringArray, Option<u16>),
+    NChar(&'a StringArray, u16),
+    VarChar(&'a StringArray, Page, Option<u16>),
+    Char(&'a StringArray, Page, u16),
     VarBinary(&'a BinaryArray, Option<u16>),
     Binary(&'a BinaryArray, u16),
     Guid(&'a FixedSizeBinaryArray),
@@ -263,13 +311,13 @@ pub(super) struct Bound<'a> {
 
 impl Bound<'_> {
     /// Appends one value with its length; the error says what is wrong with it.
-    pub(super) fn encode(&self, row: usize, out: &mut Vec<u8>) -> Result<(), String> {
+    pub(super) fn encode(&self, row: usize, out: &mut Vec<u8>) -> Result<(), Refusal> {
         if self.nulls.is_some_and(|nulls| nulls.is_null(row)) {
-            return self.null(out);
+            return Ok(self.null(out)?);
         }
         match &self.values {
             Values::Bit(values) => sized([u8::from(values.value(row))], out),
-            Values::Int(values, width) => return int(values.value(row), *width, out),
+            Values::Int(values, width) => int(values.value(row), *width, out)?,
             Values::BigInt(values) => sized(values.value(row).to_le_bytes(), out),
             Values::Real(values) => {
                 let value = values.value(row);
@@ -285,37 +333,53 @@ impl Bound<'_> {
                 values,
                 bytes,
                 limit,
-            } => return decimal(values.value(row), *bytes, *limit, out),
-            Values::Money(values, width) => return money(values.value(row), *width, out),
+            } => decimal(values.value(row), *bytes, *limit, out)?,
+            Values::Money(values, width) => money(values.value(row), *width, out)?,
             Values::Date(values) => sized(day(i64::from(values.value(row)))?, out),
             Values::Time(values, scale) => {
                 let ticks = self.time_of_day(values.value(row), row)?;
                 out.push(time_bytes(*scale));
                 time(ticks, *scale, out)?;
             }
-            Values::DateTime(values) => return datetime(values.value(row), out),
-            Values::SmallDateTime(values) => return smalldatetime(values.value(row), out),
+            Values::DateTime(values) => datetime(values.value(row), out)?,
+            Values::SmallDateTime(values) => smalldatetime(values.value(row), out)?,
             Values::DateTime2(values, scale) => {
                 out.push(time_bytes(*scale) + 3);
                 self.instant(values.value(row), *scale, row, out)?;
             }
             Values::DateTimeOffset(values, scale) => {
-                return self.datetimeoffset(values.value(row), *scale, row, out);
+                self.datetimeoffset(values.value(row), *scale, row, out)?;
             }
             Values::NVarChar(values, Some(length)) => {
-                return nvarchar(values.value(row), *length, out);
+                nvarchar(values.value(row), *length, out)?;
             }
             Values::NVarChar(values, None) => {
-                return chunked(out, |out| append_as_utf16(values.value(row), out));
+                chunked(out, |out| {
+                    append_as_utf16(values.value(row), out);
+                    Ok(())
+                })?;
+            }
+            Values::NChar(values, length) => nchar(values.value(row), *length, out)?,
+            Values::VarChar(values, page, Some(length)) => {
+                varchar(values.value(row), *page, *length, out)?;
+            }
+            Values::VarChar(values, page, None) => {
+                chunked(out, |out| paged(values.value(row), *page, out))?;
+            }
+            Values::Char(values, page, length) => {
+                fixed(values.value(row), *page, *length, out)?;
             }
             Values::VarBinary(values, Some(length)) => {
-                return varbinary(values.value(row), *length, out);
+                varbinary(values.value(row), *length, out)?;
             }
             Values::VarBinary(values, None) => {
-                return chunked(out, |out| out.extend_from_slice(values.value(row)));
+                chunked(out, |out| {
+                    out.extend_from_slice(values.value(row));
+                    Ok(())
+                })?;
             }
-            Values::Binary(values, length) => return binary(values.value(row), *length, out),
-            Values::Guid(values) => return guid(values.value(row), out),
+            Values::Binary(values, length) => binary(values.value(row), *length, out)?,
+            Values::Guid(values) => guid(values.value(row), out)?,
         }
         Ok(())
     }
@@ -325,10 +389,17 @@ impl Bound<'_> {
             return Err("the value is NULL and the column takes none".into());
         }
         match &self.values {
-            Values::NVarChar(_, Some(_)) | Values::VarBinary(_, Some(_)) | Values::Binary(..) => {
+            Values::NVarChar(_, Some(_))
+            | Values::NChar(..)
+            | Values::VarChar(_, _, Some(_))
+            | Values::Char(..)
+            | Values::VarBinary(_, Some(_))
+            | Values::Binary(..) => {
                 out.extend_from_slice(&NULL_SHORT);
             }
-            Values::NVarChar(_, None) | Values::VarBinary(_, None) => {
+            Values::NVarChar(_, None)
+            | Values::VarChar(_, _, None)
+            | Values::VarBinary(_, None) => {
                 out.extend_from_slice(&NULL_LONG);
             }
             Values::Bit(_)
@@ -548,6 +619,54 @@ fn nvarchar(text: &str, length: u16, out: &mut Vec<u8>) -> Result<(), String> {
     Ok(())
 }
 
+/// A text of a fixed length, filled up with spaces as the server does.
+fn nchar(text: &str, length: u16, out: &mut Vec<u8>) -> Result<(), String> {
+    let start = out.len();
+    nvarchar(text, length, out)?;
+    let end = start + 2 + 2 * usize::from(length);
+    out[start..start + 2].copy_from_slice(&(2 * length).to_le_bytes());
+    while out.len() < end {
+        out.extend_from_slice(&[b' ', 0]);
+    }
+    Ok(())
+}
+
+/// A text in a code page.
+fn paged(text: &str, page: Page, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    page.append(text, out).map_err(|character| {
+        Refusal::Character(LostCharacter {
+            column: String::new(),
+            code_page: page.number(),
+            character,
+            text: text.chars().take(EXAMPLE_CHARACTERS).collect(),
+            is_certain: page.is_whole(),
+        })
+    })
+}
+
+fn varchar(text: &str, page: Page, length: u16, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    let start = out.len();
+    out.extend_from_slice(&[0, 0]);
+    paged(text, page, out)?;
+    let bytes = out.len() - start - 2;
+    if bytes > usize::from(length) {
+        let page = page.number();
+        return Err(format!("the text has {bytes} bytes in code page {page}").into());
+    }
+    // At most 8000.
+    out[start..start + 2].copy_from_slice(&(bytes as u16).to_le_bytes());
+    Ok(())
+}
+
+/// As [`varchar`], filled up with spaces.
+fn fixed(text: &str, page: Page, length: u16, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    let start = out.len();
+    varchar(text, page, length, out)?;
+    out[start..start + 2].copy_from_slice(&length.to_le_bytes());
+    out.resize(start + 2 + usize::from(length), b' ');
+    Ok(())
+}
+
 fn varbinary(bytes: &[u8], length: u16, out: &mut Vec<u8>) -> Result<(), String> {
     if bytes.len() > usize::from(length) {
         return Err(format!("the value has {} bytes", bytes.len()));
@@ -574,10 +693,13 @@ fn guid(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
 }
 
 /// A `max` value: its total length, one chunk unless it is empty, and the terminator.
-fn chunked(out: &mut Vec<u8>, append: impl FnOnce(&mut Vec<u8>)) -> Result<(), String> {
+fn chunked(
+    out: &mut Vec<u8>,
+    append: impl FnOnce(&mut Vec<u8>) -> Result<(), Refusal>,
+) -> Result<(), Refusal> {
     let start = out.len();
     out.extend_from_slice(&[0; 12]);
-    append(out);
+    append(out)?;
     let bytes = out.len() - start - 12;
     let Some(length) = u32::try_from(bytes).ok().filter(|&length| length < 1 << 31) else {
         return Err("the value is longer than 2 GiB".into());

@@ -7,6 +7,7 @@ use super::Statement;
 use super::bounds::{self, Count, ServerClock, TimestampBounds};
 use super::define::{self, StagingColumn, StagingTable};
 use super::describe::{describe, has_rows};
+use super::fill::{self, Publication};
 use super::merge::{self, BaseTypes, Held, MergeColumn, MergePlan};
 use super::read::{self, Closed, Locking, PageCursor, Range, Until};
 use super::state::{self, StateChange};
@@ -156,6 +157,38 @@ impl Examples {
                 &format!("{shape}_{}_datetime2", at.id),
                 define::widen_column(&table.name, &wider, at.ty, false),
             );
+        }
+    }
+
+    fn fills(&mut self, shape: &str, table: &TableSchema) {
+        let run = "018f0000000070008000000000000001";
+        let name = TableName {
+            schema: define::OWN_SCHEMA.into(),
+            name: format!("stg_00000000000000ff_{run}_fill"),
+        };
+        self.add(
+            "rights",
+            shape,
+            fill::rights(define::OWN_SCHEMA, &table.name.schema),
+        );
+        self.add("create_fill", shape, define::create_fill(&name, table));
+        if table.key.is_some() {
+            let key = |rejects_null| fill::add_key(&name, &table.name, table, run, rejects_null);
+            self.add("add_key", shape, key(true));
+            self.add("add_key", &format!("{shape}_append"), key(false));
+            self.add("repeated_key", shape, fill::repeated_key(&name, table));
+        }
+        let publication = Publication {
+            fill: name,
+            target: table.name.clone(),
+            rows: 1000,
+            lock: "icesync:apply:dbo.orders".into(),
+            lock_timeout_ms: 60_000,
+        };
+        for (variant, old) in [("first", None), ("again", Some(8_070_450_532_247_928_832))] {
+            let change = state_change(table, old);
+            let statement = fill::publish(&publication, &change);
+            self.add("publish", &format!("{shape}_{variant}"), statement);
         }
     }
 

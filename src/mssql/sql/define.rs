@@ -67,34 +67,51 @@ END;",
 /// computed and period columns and row versions become plain columns, because a copy must hold the source's values
 /// rather than make its own.
 pub fn create_table(target: &TableName, schema: &TableSchema) -> Statement {
-    let columns = schema.columns.iter().enumerate();
-    let mut lines: Vec<String> = columns
-        .map(|(at, column)| target_column(column, keeps_identity(schema, at)))
-        .collect();
-    let keys = list(
-        schema.key_columns().map(|c| Ident(&c.name).to_string()),
-        ", ",
-    );
-    if !keys.is_empty() {
-        let nullable = schema.key_columns().any(|column| column.nullable);
-        let (prefix, kind) = if nullable {
-            ("UQ_", "UNIQUE")
-        } else {
-            ("PK_", "PRIMARY KEY")
-        };
-        let name = constraint_name(prefix, &target.name);
-        lines.push(format!("CONSTRAINT {} {kind} ({keys})", Ident(&name)));
+    let mut lines = target_columns(schema);
+    if let Some(key) = key_constraint(schema, |kind| constraint_name(kind, &target.name, "")) {
+        lines.push(key);
     }
+    create(target, &lines)
+}
+
+/// Creates the table that a first load fills: a target's columns, and no key yet.
+pub fn create_fill(fill: &TableName, schema: &TableSchema) -> Statement {
+    create(fill, &target_columns(schema))
+}
+
+fn create(table: &TableName, lines: &[String]) -> Statement {
     Statement::plain(format!(
         "CREATE TABLE {} (\n    {}\n);",
-        TableIdent(target),
+        TableIdent(table),
         lines.join(",\n    ")
     ))
 }
 
-/// At most 128 characters, as every name.
-fn constraint_name(prefix: &str, table: &str) -> String {
-    let mut units = prefix.len();
+fn target_columns(schema: &TableSchema) -> Vec<String> {
+    let columns = schema.columns.iter().enumerate();
+    columns
+        .map(|(at, column)| target_column(column, keeps_identity(schema, at)))
+        .collect()
+}
+
+/// The key of a target, under a name that begins as `named` is told. NULL is allowed in no primary key.
+pub(super) fn key_constraint(
+    schema: &TableSchema,
+    named: impl Fn(&str) -> String,
+) -> Option<String> {
+    let columns = schema.key_columns().map(|c| Ident(&c.name).to_string());
+    let columns = list(columns, ", ");
+    let (prefix, kind) = match schema.key_columns().any(|column| column.nullable) {
+        true => ("UQ_", "UNIQUE"),
+        false => ("PK_", "PRIMARY KEY"),
+    };
+    let name = named(prefix);
+    (!columns.is_empty()).then(|| format!("CONSTRAINT {} {kind} ({columns})", Ident(&name)))
+}
+
+/// At most 128 characters, as every name; the table's part is cut.
+pub(super) fn constraint_name(prefix: &str, table: &str, suffix: &str) -> String {
+    let mut units = prefix.len() + suffix.len();
     let mut name = prefix.to_owned();
     for c in table.chars() {
         units += c.len_utf16();
@@ -103,7 +120,7 @@ fn constraint_name(prefix: &str, table: &str) -> String {
         }
         name.push(c);
     }
-    name
+    name + suffix
 }
 
 /// Whether a column is an identity in the target that icesync creates. Outside the key it is a plain column: the

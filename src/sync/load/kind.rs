@@ -24,8 +24,9 @@
 //!   table has no snapshot and the target is not icesync's to alter.
 //! - [`Prepare`](LoadKind::Prepare). The lake table has no snapshot, so W has no rows. An empty table holds exactly W,
 //!   so the target is created empty, or the columns of one that was created so follow. The state records "no snapshot".
-//! - [`First`](LoadKind::First). The target is missing, or nothing is known of its rows. Every row of W is staged. In
-//!   upsert and replace mode each is compared with the target's rows unless the target is empty, so each key of W
+//! - [`First`](LoadKind::First). The target is missing, or nothing is known of its rows. A missing target may be filled
+//!   without staging (`target/fill.rs`), and is W then. Otherwise every row of W is staged. In upsert and replace mode
+//!   each is compared with the target's rows unless the target is empty, so each key of W
 //!   gets its row. In append mode nothing can be compared. The load is right only for an empty table; the transaction
 //!   checks that under an exclusive lock and stops otherwise.
 //! - [`Delta`](LoadKind::Delta). The target is O and holds L. What changed from L to W is applied to L, which gives W.
@@ -197,6 +198,19 @@ impl LoadKind {
             }
             (LoadKind::Whole { .. } | LoadKind::Replace, _, Found::Missing | Found::There)
             | (LoadKind::Nothing | LoadKind::Prepare | LoadKind::Delta { .. }, _, _) => Held::Rows,
+        }
+    }
+
+    /// The load creates the target and brings its first rows, so that they may be
+    /// [filled in](crate::target::fill) without a staging table.
+    pub fn may_fill(self, facts: &Facts) -> bool {
+        match self {
+            LoadKind::First => facts.found == Found::Missing,
+            LoadKind::Nothing
+            | LoadKind::Prepare
+            | LoadKind::Delta { .. }
+            | LoadKind::Whole { .. }
+            | LoadKind::Replace => false,
         }
     }
 

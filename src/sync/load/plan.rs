@@ -9,10 +9,11 @@ use crate::lake::LakeTable;
 use crate::mssql::control::Control;
 use crate::mssql::sql;
 use crate::report::LoadPlan;
-use crate::schema::TableKind;
 use crate::schema::drift::Recorded;
+use crate::schema::{TableKind, TableSchema};
 use crate::sync::follow::Following;
 use crate::target::evolve::{self, LakeColumns};
+use crate::target::fill::{self, Route};
 use crate::target::inspect::{self, TargetTable};
 use crate::target::merge::{self, LoadOptions, StateChange};
 use crate::target::staging;
@@ -49,30 +50,81 @@ pub async fn plan(
     let creates_target = target.is_none();
     let (steps, target) = followed(table, &mut columns, target, &facts)?;
     inspect::check(&columns.schema, columns.live, &target, table.merge.mode)?;
+    let (route, loaded) =
+        loading(control, table, &columns, &target, &looked, (kind, &facts)).await?;
     let altered = steps.iter().map(|step| step.statement(target.name()));
     let altered = altered.map(|statement| statement.by_hand());
-    let loaded = statements(table, &columns, &target, &looked, (&facts, kind));
     Ok(LoadPlan {
         loaded_sequence_number: trusted
             .filter(|state| state.loaded().is_some())
             .map(|state| state.sequence_number),
         snapshots_behind: behind(lake, &looked),
         creates_target,
+        route,
         schema_changes: steps.iter().map(evolve::Step::change).collect(),
         statements: altered.chain(loaded).collect(),
     })
 }
 
-/// The statements of the load.
-fn statements(
+/// How the rows of a first load reach a missing target, and the statements of the load.
+async fn loading(
+    control: &mut Control,
     table: &Table,
     columns: &LakeColumns,
     target: &TargetTable,
     looked: &Looked,
-    (facts, kind): (&Facts, LoadKind),
-) -> [String; 2] {
+    (kind, facts): (LoadKind, &Facts),
+) -> Result<(Option<String>, Vec<String>)> {
+    let change = StateChange {
+        target: table.target.to_string(),
+        old_snapshot: looked.state.as_ref().map(|state| state.snapshot_id),
+        new_snapshot: 0,
+        sequence_number: 0,
+        table_uuid: String::new(),
+        lake_table: table.lake.to_string(),
+        run_id: RunId::generate().to_string(),
+        object: target.object().cloned(),
+    };
+    let through_staging = || staged(table, &columns.schema, target, (kind, facts), &change);
+    if !kind.may_fill(facts) {
+        return Ok((None, through_staging()));
+    }
+    let created = columns.created();
+    let rights = fill::rights(control, &table.target).await?;
+    Ok(match fill::route(&table.target, &created, rights) {
+        Route::Straight => {
+            let route = "rows go straight into the new table".to_owned();
+            (Some(route), filled(table, &created, &change))
+        }
+        Route::Staged(why) => {
+            let route = format!("rows go through a staging table: {why}");
+            (Some(route), through_staging())
+        }
+    })
+}
+
+/// The statements of a load that fills the table which becomes the target.
+fn filled(table: &Table, schema: &TableSchema, change: &StateChange) -> Vec<String> {
+    let target = &table.target;
     let run_id = RunId::generate();
-    let staging = staging::design(&columns.schema, target, run_id);
+    let name = fill::name(target, run_id);
+    let created = sql::define::create_fill(&name, schema);
+    let key = fill::key(&name, target, schema, run_id, table.merge.mode);
+    let publication = fill::publication(name, target, 0);
+    let published = sql::fill::publish(&publication, change);
+    let statements = [Some(created), key, Some(published)].into_iter().flatten();
+    statements.map(|statement| statement.sql).collect()
+}
+
+/// The statements of a load through a staging table.
+fn staged(
+    table: &Table,
+    schema: &TableSchema,
+    target: &TargetTable,
+    (kind, facts): (LoadKind, &Facts),
+    change: &StateChange,
+) -> Vec<String> {
+    let staging = staging::design(schema, target, RunId::generate());
     let options = LoadOptions {
         mode: table.merge.mode,
         statement: table.merge.statement,
@@ -90,19 +142,9 @@ fn statements(
         held: kind.held(facts),
         whole: kind.is_whole(),
     };
-    let change = StateChange {
-        target: table.target.to_string(),
-        old_snapshot: looked.state.as_ref().map(|state| state.snapshot_id),
-        new_snapshot: 0,
-        sequence_number: 0,
-        table_uuid: String::new(),
-        lake_table: table.lake.to_string(),
-        run_id: run_id.to_string(),
-        object: target.object().cloned(),
-    };
-    let merge = merge::plan(&columns.schema, target, &staging, &options);
-    let apply = sql::merge::apply(&merge, &change);
-    [sql::define::create_staging(&staging).sql, apply.sql]
+    let merge = merge::plan(schema, target, &staging, &options);
+    let apply = sql::merge::apply(&merge, change);
+    vec![sql::define::create_staging(&staging).sql, apply.sql]
 }
 
 /// The target after its columns have followed, and how they do.

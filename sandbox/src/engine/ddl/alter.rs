@@ -1,6 +1,6 @@
 //! ALTER TABLE.
 
-use super::constraint::{column_constraint, push_index, table_constraint};
+use super::constraint::{column_constraint, push_index, refuse_nullable_key, table_constraint};
 use super::table::{add_column, own_scope};
 use super::{change_table, edit, table_named};
 use crate::engine::bind::Binder;
@@ -63,6 +63,7 @@ fn add(
             }
         }
         for constraint in &added.constraints {
+            refuse_nullable_key(&table.def, constraint)?;
             table_constraint(cx, &mut def, constraint, at.database)?;
         }
         for index in &added.indexes {

@@ -277,6 +277,32 @@ pub(super) fn add_default(
     Ok(())
 }
 
+/// Error 8111 for a primary key over a column that takes NULL. (A column that comes with its key becomes NOT NULL.)
+pub(super) fn refuse_nullable_key(
+    def: &TableDef,
+    constraint: &ast::TableConstraint,
+) -> Outcome<()> {
+    let TableConstraintKind::Key { key, columns } = &constraint.kind else {
+        return Ok(());
+    };
+    let is_nullable = |column: &ast::IndexColumn| {
+        let at = def.column(&column.name.text);
+        at.is_some_and(|at| def.columns[at].nullable)
+    };
+    if key.primary && columns.iter().any(is_nullable) {
+        return Err(error(
+            8111,
+            16,
+            format!(
+                "Cannot define PRIMARY KEY constraint on nullable column in table '{}'.",
+                def.name
+            ),
+        )
+        .into());
+    }
+    Ok(())
+}
+
 pub(super) fn add_key(
     cx: &mut Cx<'_>,
     def: &mut TableDef,

@@ -1,16 +1,15 @@
-//! DROP and sp_rename.
+//! DROP.
 
 use super::modules::trigger_holder;
-use super::{Place, change_table, edit, lock_name, set_name, taken};
+use super::{Place, change_table, edit, lock_name, set_name};
 use crate::engine::bind::{Binder, resolve};
 use crate::engine::context::Cx;
-use crate::engine::fault::{Outcome, error, unsupported};
+use crate::engine::fault::{Outcome, error};
 use crate::engine::locks::{Mode, Owner, Resource};
 use crate::engine::permissions;
-use crate::engine::schema::{Object, ObjectRef, fold, same_name};
+use crate::engine::schema::{Object, ObjectRef, same_name};
 use crate::engine::state::Undo;
 use crate::sql::ast::{self, ObjectKind};
-use std::sync::Arc;
 
 pub fn drop(cx: &mut Cx<'_>, statement: &ast::DropObjects) -> Outcome<()> {
     for name in &statement.names {
@@ -268,114 +267,4 @@ fn drop_statistics(cx: &mut Cx<'_>, name: &ast::ObjectName) -> Outcome<()> {
             Ok(())
         }
     })
-}
-
-/// `sp_rename`: a table, view or sequence, or (`COLUMN`, `INDEX`) a part of a table named `schema.table.part`.
-pub fn rename(cx: &mut Cx<'_>, old: &str, new: &str, kind: Option<&str>) -> Outcome<()> {
-    cx.transaction();
-    let parts = crate::engine::meta::split_name(old);
-    let name = |parts: &[String]| ast::ObjectName {
-        parts: parts.iter().map(ast::Ident::new).collect(),
-        line: 0,
-    };
-    let ambiguous = || {
-        error(
-            15248,
-            11,
-            format!(
-                "Either the parameter @objname is ambiguous or the claimed @objtype ({}) is wrong.",
-                kind.unwrap_or("(null)")
-            ),
-        )
-    };
-    match kind.map(str::to_ascii_uppercase).as_deref() {
-        Some(part @ ("COLUMN" | "INDEX")) => {
-            let Some((last, table)) = parts.split_last().filter(|(_, table)| !table.is_empty())
-            else {
-                return Err(ambiguous().into());
-            };
-            let at = super::table_named(cx, &name(table))?;
-            change_table(cx, at, |_, table| {
-                let def = Arc::make_mut(&mut table.def);
-                if part == "COLUMN" {
-                    if def.column(new).is_some() {
-                        return Err(error(
-                            15335,
-                            11,
-                            format!(
-                                "Error: The new name '{new}' is already in use as a COLUMN \
-                            name and would cause a duplicate that is not permitted."
-                            ),
-                        )
-                        .into());
-                    }
-                    let at = def.column(last).ok_or_else(ambiguous)?;
-                    def.columns[at].name = new.to_string();
-                } else {
-                    let index = def
-                        .indexes
-                        .iter_mut()
-                        .find(|index| same_name(&index.name, last))
-                        .ok_or_else(ambiguous)?;
-                    index.name = new.to_string();
-                }
-                Ok(())
-            })
-        }
-        None | Some("OBJECT") => rename_object(cx, &name(&parts), new, &ambiguous),
-        Some(other) => Err(unsupported(format!("sp_rename of a {other}")).into()),
-    }
-}
-
-fn rename_object(
-    cx: &mut Cx<'_>,
-    name: &ast::ObjectName,
-    new: &str,
-    ambiguous: &dyn Fn() -> crate::session::SqlError,
-) -> Outcome<()> {
-    let slot = cx.ses.database;
-    let at: ObjectRef = resolve(cx, name, slot)?.ok_or_else(ambiguous)?;
-    permissions::check(cx, at, "ALTER")?;
-    cx.acquire(Resource::Table(at), Mode::SchemaModify, Owner::Transaction)?;
-    let Some(object) = cx.held.databases[at.database].objects.get(&at.id).cloned() else {
-        return Err(ambiguous().into());
-    };
-    let before = Place {
-        database: at.database,
-        schema: object.schema_id(),
-        name: object.name().to_string(),
-    };
-    let after = Place {
-        database: at.database,
-        schema: object.schema_id(),
-        name: new.to_string(),
-    };
-    lock_name(cx, &before)?;
-    lock_name(cx, &after)?;
-    if cx
-        .held
-        .database(at.database)
-        .names
-        .contains_key(&(after.schema, fold(new)))
-        && !same_name(&before.name, new)
-    {
-        return Err(taken(new).into());
-    }
-    set_name(cx, &before, None);
-    set_name(cx, &after, Some(at.id));
-    let old = object.clone();
-    let mut renamed = object;
-    match &mut renamed {
-        Object::Table(table) => Arc::make_mut(&mut table.def).name = new.to_string(),
-        Object::View(view) => Arc::make_mut(view).name = new.to_string(),
-        Object::Sequence(sequence) => sequence.name = new.to_string(),
-    }
-    cx.held.databases[at.database]
-        .objects
-        .insert(at.id, renamed);
-    cx.transaction().undo.push(Undo::Object {
-        at,
-        old: Some(Box::new(old)),
-    });
-    Ok(())
 }

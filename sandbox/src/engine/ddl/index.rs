@@ -4,11 +4,11 @@ use super::constraint::{key_columns, push_index};
 use super::{change_table, edit, table_named};
 use crate::engine::bind::Binder;
 use crate::engine::context::Cx;
-use crate::engine::fault::{Outcome, error, unsupported};
+use crate::engine::dml::show;
+use crate::engine::fault::{Outcome, Stop, error, unsupported};
 use crate::engine::schema::{ObjectRef, Statistics, same_name};
-use crate::engine::storage::{Table, index_key};
+use crate::engine::storage::Table;
 use crate::sql::ast::{self, AlterIndexAction, IndexOption};
-use std::collections::HashSet;
 
 pub fn create(cx: &mut Cx<'_>, statement: &ast::CreateIndex) -> Outcome<()> {
     if statement.columnstore {
@@ -59,10 +59,15 @@ pub fn create(cx: &mut Cx<'_>, statement: &ast::CreateIndex) -> Outcome<()> {
     })
 }
 
-/// Error 1505 when existing rows share a key that is to be unique.
+/// Error 1505 when existing rows share a key that is to be unique. The indexes are those of the definition.
 pub fn check_unique(cx: &mut Cx<'_>, at: ObjectRef, table: &Table) -> Outcome<()> {
     let def = table.def.clone();
-    for index in def.indexes.iter().filter(|index| index.unique) {
+    for (ordinal, index) in def
+        .indexes
+        .iter()
+        .enumerate()
+        .filter(|(_, index)| index.unique)
+    {
         let filter = match &index.filter {
             Some(filter) => {
                 let mut binder = Binder::new(cx);
@@ -71,36 +76,29 @@ pub fn check_unique(cx: &mut Cx<'_>, at: ObjectRef, table: &Table) -> Outcome<()
             }
             None => None,
         };
-        let mut seen = HashSet::new();
-        for chain in table.rows.values() {
-            let Some(row) = &chain.newest.row else {
-                continue;
-            };
-            if let Some(filter) = &filter
-                && filter.test(row, cx)? != Some(true)
-            {
-                continue;
-            }
-            let mut key = Vec::new();
-            index_key(&def, index, row, &mut key);
-            if !seen.insert(key) {
-                let schema = cx
-                    .held
-                    .database(at.database)
-                    .schema_name(def.schema_id)
-                    .to_string();
-                return Err(error(
-                    1505,
-                    16,
-                    format!(
-                        "The CREATE UNIQUE INDEX statement terminated because a duplicate \
-                    key was found for the object name '{schema}.{}' and the index name '{}'.",
-                        def.name, index.name
-                    ),
-                )
-                .into());
-            }
-        }
+        let repeated = table.repeated(ordinal, |row| match &filter {
+            Some(filter) => Ok::<_, Stop>(filter.test(row, cx)? == Some(true)),
+            None => Ok(true),
+        })?;
+        let Some(row) = repeated else {
+            continue;
+        };
+        let values = index.columns.iter();
+        let values = values.map(|(at, _)| show(&row[*at], &def.columns[*at]));
+        let values: Vec<String> = values.collect();
+        let schema = cx.held.database(at.database).schema_name(def.schema_id);
+        return Err(error(
+            1505,
+            16,
+            format!(
+                "The CREATE UNIQUE INDEX statement terminated because a duplicate key was found for the object name \
+                    '{schema}.{}' and the index name '{}'. The duplicate key value is ({}).",
+                def.name,
+                index.name,
+                values.join(", ")
+            ),
+        )
+        .into());
     }
     Ok(())
 }

@@ -7,7 +7,8 @@ use crate::engine::{collation::Collate, types};
 use crate::session::SqlError;
 use crate::value::{SqlType, Value};
 
-pub(super) fn show(value: &Value, column: &Column) -> String {
+/// A value as a message shows it.
+pub fn show(value: &Value, column: &Column) -> String {
     if matches!(value, Value::Null) {
         return "<NULL>".to_string();
     }

@@ -250,6 +250,7 @@ pub fn begin_implicitly(cx: &mut Cx<'_>, kind: &StatementKind) -> Outcome<()> {
         | StatementKind::CreateView(_)
         | StatementKind::CreateTrigger(_)
         | StatementKind::CreateSchema(_)
+        | StatementKind::AlterSchema(_)
         | StatementKind::Drop(_)
         | StatementKind::Permission(_) => true,
         _ => false,

@@ -7,7 +7,7 @@ use super::{
 use crate::engine::context::Cx;
 use crate::engine::fault::Outcome;
 use crate::engine::permissions;
-use crate::engine::schema::{Grant, Object, SecurableRef, same_name};
+use crate::engine::schema::{Object, same_name};
 use crate::engine::types;
 use crate::sql::ast;
 use crate::value::{SqlType, Value};
@@ -288,11 +288,11 @@ fn has_perms(cx: &mut Cx<'_>, args: &[Value]) -> Outcome<Value> {
         },
         (Some("SCHEMA"), Some(name)) => {
             let slot = cx.ses.database;
-            if cx.held.database(slot).schema(&name).is_none() {
+            let name = split_name(&name).pop().unwrap_or_default();
+            let Some(schema) = cx.held.database(slot).schema(&name).map(|schema| schema.id) else {
                 return Ok(Value::Null);
-            }
-            permissions::holds(&cx.held, &login, slot, None, &permission)
-                || on_schema(cx, slot, &name, &permission)
+            };
+            permissions::holds_on_schema(&cx.held, &login, slot, schema, &permission)
         }
         (Some("DATABASE"), name) => {
             let slot = match name {
@@ -308,19 +308,4 @@ fn has_perms(cx: &mut Cx<'_>, args: &[Value]) -> Outcome<Value> {
         _ => return Ok(Value::Null),
     };
     Ok(Value::Int(i32::from(allowed)))
-}
-
-/// Whether a grant on the schema itself, and no denial, covers the permission.
-fn on_schema(cx: &Cx<'_>, slot: usize, name: &str, permission: &str) -> bool {
-    let database = cx.held.database(slot);
-    let Some(schema) = database.schema(name) else {
-        return false;
-    };
-    let mine = |grant: &&Grant| {
-        grant.securable == SecurableRef::Schema(schema.id)
-            && (grant.permission == permission || grant.permission == "CONTROL")
-            && permissions::is_member(&cx.held, &cx.ses.login, slot, &grant.principal)
-    };
-    let grants = || database.security.grants.iter().filter(mine);
-    grants().any(|grant| !grant.deny) && !grants().any(|grant| grant.deny)
 }

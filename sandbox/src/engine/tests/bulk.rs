@@ -89,3 +89,126 @@ fn identity_values_are_kept_only_when_asked() {
     );
     assert_eq!(c.rows("SELECT id, v FROM i ORDER BY id"), ["50|1", "51|2"]);
 }
+
+#[test]
+fn a_filled_heap_becomes_another_table() {
+    let engine = engine();
+    let (mut c, mut other) = (connect(&engine), connect(&engine));
+    c.ok("EXEC ('CREATE SCHEMA own')");
+    c.ok("CREATE TABLE own.f (id int IDENTITY(1,1) NOT NULL, s varchar(10) COLLATE Polish_CI_AS NOT NULL)");
+    let rows = vec![
+        vec![Value::Int(7), string("Łódź")],
+        vec![Value::Int(3), string("Rzym")],
+    ];
+    let sql = "INSERT BULK own.f ([id] int, [s] varchar(10) COLLATE Polish_CI_AS) WITH (KEEP_NULLS, TABLOCK)";
+    assert_eq!(load(&mut c, sql, rows, false).counts, [2]);
+    let id = c.one("SELECT OBJECT_ID('own.f')");
+    c.ok("ALTER TABLE own.f ADD CONSTRAINT pk_f PRIMARY KEY (id)");
+    let publish = "BEGIN TRAN; ALTER SCHEMA dbo TRANSFER OBJECT::own.f; EXEC sp_rename @objname = N'[dbo].[f]', \
+        @newname = N'odd]name', @objtype = N'OBJECT'";
+    c.ok(publish);
+    assert_eq!(c.one("SELECT OBJECT_ID('own.f')"), "NULL");
+    assert_eq!(
+        other.error("SET LOCK_TIMEOUT 30; SELECT * FROM [odd]]name]"),
+        1222
+    );
+    c.ok("ROLLBACK");
+    assert_eq!(
+        c.rows("SELECT id, s FROM own.f ORDER BY id"),
+        ["3|Rzym", "7|Łódź"]
+    );
+    assert_eq!(c.one("SELECT OBJECT_ID('dbo.f')"), "NULL");
+    c.ok(publish);
+    c.ok("COMMIT");
+    assert_eq!(
+        other.rows("SELECT id FROM [odd]]name] ORDER BY id"),
+        ["3", "7"]
+    );
+    assert_eq!(c.one("SELECT OBJECT_ID('[odd]]name]')"), id);
+    assert_eq!(
+        c.one("SELECT s.name FROM sys.key_constraints k JOIN sys.schemas s ON s.schema_id = k.schema_id"),
+        "dbo"
+    );
+    // The identity goes on after the greatest value.
+    let more = "INSERT [odd]]name] (s) VALUES ('x'); SELECT MAX(id) FROM [odd]]name]";
+    assert_eq!(c.one(more), "8");
+    assert_eq!(c.error("SELECT * FROM own.f"), 208);
+}
+
+#[test]
+fn a_transfer_meets_names_and_permissions() {
+    use crate::session::{Login, Server};
+    let engine = engine();
+    let mut c = connect(&engine);
+    c.ok("EXEC ('CREATE SCHEMA own'); CREATE TABLE own.t (id int NOT NULL CONSTRAINT pk_t PRIMARY KEY); CREATE TABLE \
+        own.u (id int NOT NULL CONSTRAINT pk_u PRIMARY KEY); CREATE TABLE own.v (id int); CREATE TABLE dbo.t (id int); \
+        CREATE TABLE dbo.w (id int NOT NULL CONSTRAINT pk_u PRIMARY KEY)");
+    assert_eq!(c.error("ALTER SCHEMA dbo TRANSFER own.t"), 15530);
+    assert_eq!(c.error("ALTER SCHEMA dbo TRANSFER own.u"), 15530);
+    assert_eq!(c.error("ALTER SCHEMA nowhere TRANSFER own.u"), 15151);
+    assert_eq!(c.error("ALTER SCHEMA dbo TRANSFER own.nothing"), 15151);
+    let reply = c.batch("SET XACT_ABORT ON; EXEC sp_rename 'own.t', 'u'; SELECT 1");
+    assert_eq!(reply.errors[0].number, 15335);
+    assert_eq!(
+        reply.sets.len(),
+        1,
+        "sp_rename raises its refusals, which end no batch"
+    );
+
+    c.ok("CREATE LOGIN bob WITH PASSWORD = 'Secret1'; CREATE USER bob FOR LOGIN bob; GRANT ALTER ON SCHEMA::own TO \
+        bob; GRANT ALTER ON SCHEMA::dbo TO bob; GRANT SELECT ON own.v TO bob");
+    let bob = Login {
+        user: "bob",
+        password: "Secret1",
+        database: "shop",
+        app_name: "",
+        host_name: "",
+    };
+    let mut bob = Client(engine.login(bob).unwrap());
+    assert_eq!(bob.error("ALTER SCHEMA dbo TRANSFER own.v"), 15151);
+    let rights = "SELECT HAS_PERMS_BY_NAME(N'[own]', N'SCHEMA', N'CONTROL'), HAS_PERMS_BY_NAME(N'[dbo]', N'SCHEMA', \
+        N'ALTER'), HAS_PERMS_BY_NAME(N'[nowhere]', N'SCHEMA', N'ALTER')";
+    assert_eq!(bob.rows(rights), ["0|1|NULL"]);
+    c.ok("GRANT CONTROL ON SCHEMA::own TO bob");
+    assert_eq!(bob.rows(rights), ["1|1|NULL"]);
+    bob.ok("ALTER SCHEMA dbo TRANSFER own.v");
+    // Permissions on the table itself are gone.
+    assert_eq!(bob.error("SELECT * FROM dbo.v"), 229);
+    bob.ok("EXEC sp_rename 'dbo.v', 'x'");
+    // The owner of a schema needs no grant.
+    c.ok("CREATE TABLE own.y (id int); REVOKE CONTROL ON SCHEMA::own FROM bob; REVOKE ALTER ON SCHEMA::own FROM bob");
+    assert_eq!(bob.error("ALTER SCHEMA dbo TRANSFER own.y"), 15151);
+    c.ok("EXEC ('CREATE SCHEMA bobs AUTHORIZATION bob'); CREATE TABLE bobs.y (id int)");
+    bob.ok("ALTER SCHEMA dbo TRANSFER bobs.y");
+}
+
+#[test]
+fn a_key_is_built_over_rows() {
+    let engine = engine();
+    let mut c = connect(&engine);
+    c.ok("CREATE TABLE t (a int NOT NULL, b nvarchar(5) COLLATE Latin1_General_CI_AS NOT NULL, n int NULL); INSERT t \
+        VALUES (1, N'x', 1), (2, N'y', 1), (2, N'Y', NULL)");
+    let reply = c.batch("ALTER TABLE t ADD CONSTRAINT pk_t PRIMARY KEY (a, b)");
+    assert_eq!(reply.errors[0].number, 1505);
+    assert!(
+        reply.errors[0]
+            .message
+            .contains("'dbo.t' and the index name 'pk_t'. The duplicate key value is (2, "),
+        "{}",
+        reply.errors[0].message
+    );
+    assert_eq!(
+        c.one("SELECT COUNT(*) FROM sys.indexes WHERE name = 'pk_t'"),
+        "0"
+    );
+    assert_eq!(
+        c.error("ALTER TABLE t ADD CONSTRAINT pk_t PRIMARY KEY (a, n)"),
+        8111
+    );
+    c.ok("DELETE t WHERE b = N'Y' COLLATE Latin1_General_BIN2");
+    c.ok("BEGIN TRAN; ALTER TABLE t ADD CONSTRAINT pk_t PRIMARY KEY (a, b); ROLLBACK; INSERT t VALUES (1, N'X', 1)");
+    assert_eq!(c.error("CREATE UNIQUE INDEX u ON t (a, b)"), 1505);
+    c.ok("DELETE t WHERE b = N'X' COLLATE Latin1_General_BIN2; ALTER TABLE t ADD CONSTRAINT pk_t PRIMARY KEY (a, b)");
+    assert_eq!(c.error("INSERT t VALUES (1, N'X', 1)"), 2627);
+    assert_eq!(c.rows("SELECT a FROM t WHERE a = 2"), ["2"]);
+}

@@ -377,6 +377,14 @@ pub struct CreateSchema {
     pub owner: Option<Ident>,
 }
 
+/// ALTER SCHEMA .. TRANSFER
+#[derive(Debug, Clone, PartialEq)]
+pub struct AlterSchema {
+    pub schema: Ident,
+    /// What moves into it.
+    pub object: ObjectName,
+}
+
 /// An alias type (FROM) or a table type (AS TABLE).
 #[derive(Debug, Clone, PartialEq)]
 pub struct CreateType {

@@ -141,6 +141,18 @@ impl Parser<'_> {
         Ok(StatementKind::CreateSchema(CreateSchema { name, owner }))
     }
 
+    /// Types and schema collections, which need their class before the name, are not known.
+    pub(super) fn alter_schema(&mut self) -> SyntaxResult<StatementKind> {
+        self.expect(Keyword::Schema)?;
+        let schema = self.ident()?;
+        self.expect("TRANSFER")?;
+        if self.eat("OBJECT") {
+            self.expect(Symbol::DoubleColon)?;
+        }
+        let object = self.object_name()?;
+        Ok(StatementKind::AlterSchema(AlterSchema { schema, object }))
+    }
+
     pub(super) fn create_type(&mut self) -> SyntaxResult<StatementKind> {
         let name = self.object_name()?;
         let definition = if self.eat(Keyword::As) {

@@ -208,6 +208,7 @@ impl Parser<'_> {
             TokenKind::Keyword(Keyword::Table) => self.alter_table(),
             TokenKind::Keyword(Keyword::Index) => self.alter_index(),
             TokenKind::Keyword(Keyword::Database) => self.alter_database(),
+            TokenKind::Keyword(Keyword::Schema) => self.alter_schema(),
             _ if self.eat("SEQUENCE") => self
                 .sequence()
                 .map(|sequence| StatementKind::AlterSequence(Box::new(sequence))),

@@ -230,6 +230,10 @@ const BATCHES: &[(usize, &str)] = &[
     ),
     (1, "WITH CHANGE_TRACKING_CONTEXT (0x01) DELETE t"),
     (
+        2,
+        "ALTER SCHEMA [dbo] TRANSFER [own].[t]; ALTER SCHEMA dbo TRANSFER OBJECT::own.t",
+    ),
+    (
         1,
         "WITH CHANGE_TRACKING_CONTEXT (@c), x AS (SELECT 1 a) INSERT t SELECT a FROM x",
     ),

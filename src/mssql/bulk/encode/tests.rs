@@ -20,6 +20,7 @@ fn bulk_column(ty: SqlType) -> BulkColumn {
     BulkColumn {
         name: "c".into(),
         ty,
+        collation: None,
         nullable: true,
         value: 0,
         ticks: None,
@@ -34,7 +35,11 @@ fn encode(column: &BulkColumn, arrays: Vec<ArrayRef>) -> Result<Vec<u8>, String>
         RecordBatch::try_from_iter(named.map(|(at, array)| (at.to_string(), array))).unwrap();
     let bound = Encoder::new(column).unwrap().bind(column, &batch).unwrap();
     let mut out = Vec::new();
-    bound.encode(0, &mut out).map(|()| out)
+    match bound.encode(0, &mut out) {
+        Ok(()) => Ok(out),
+        Err(Refusal::Value(problem)) => Err(problem),
+        Err(Refusal::Character(lost)) => Err(lost.to_string()),
+    }
 }
 
 fn plain(ty: SqlType, array: impl Array + 'static) -> Result<Vec<u8>, String> {

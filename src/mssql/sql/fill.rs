@@ -1,0 +1,139 @@
+//! The key of a table that a first load has filled, and the transaction that makes it the target.
+//! `target/fill.rs` argues why nothing is lost or applied twice.
+
+use super::define::{constraint_name, key_constraint};
+use super::merge::{ERROR_LOCKED, ERROR_NULL_KEY, ERROR_STAGED_ROWS};
+use super::state::{StateChange, compare_and_set};
+use super::{Ident, Params, Statement, TableIdent, list, shown};
+use crate::schema::{TableName, TableSchema};
+
+/// The target is there, although it was missing when the load began.
+pub const ERROR_APPEARED: u32 = 51011;
+
+/// What the login may do (`own`: CONTROL on the schema of the filled table, `target`: ALTER on the target's schema).
+/// NULL where there is no such schema.
+pub fn rights(own: &str, target: &str) -> Statement {
+    let mut params = Params::default();
+    let own = params.text(Ident(own).to_string());
+    let target = params.text(Ident(target).to_string());
+    params.into_statement(format!(
+        "SELECT HAS_PERMS_BY_NAME({own}, N'SCHEMA', N'CONTROL') AS own, HAS_PERMS_BY_NAME({target}, N'SCHEMA', \
+N'ALTER') AS target;"
+    ))
+}
+
+/// Builds the key of a filled table, which the schema must have. `suffix` makes the constraint's name one that
+/// no other table has. With `rejects_null`, stops with [`ERROR_NULL_KEY`] at a row without a key. Two rows with one key
+/// are the server's error 1505.
+pub fn add_key(
+    fill: &TableName,
+    target: &TableName,
+    schema: &TableSchema,
+    suffix: &str,
+    rejects_null: bool,
+) -> Statement {
+    let suffix = format!("_{suffix}");
+    let named = |prefix: &str| constraint_name(prefix, &target.name, &suffix);
+    let constraint = key_constraint(schema, named).unwrap_or_default();
+    let fill = TableIdent(fill);
+    let nullable = schema.key_columns().filter(|column| column.nullable);
+    let nullable = list(
+        nullable.map(|column| format!("s.{} IS NULL", Ident(&column.name))),
+        " OR ",
+    );
+    let check = match nullable.is_empty() || !rejects_null {
+        true => String::new(),
+        false => format!(
+            "IF EXISTS (SELECT 1 FROM {fill} AS s WHERE {nullable}) THROW {ERROR_NULL_KEY}, N'a row has NULL in its \
+key', 1;\n"
+        ),
+    };
+    Statement::plain(format!("{check}ALTER TABLE {fill} ADD {constraint};"))
+}
+
+/// One key (`example`) that a filled table has more than once.
+pub fn repeated_key(fill: &TableName, schema: &TableSchema) -> Statement {
+    let name = |column: &str| format!("s.{}", Ident(column));
+    let group = list(schema.key_columns().map(|c| name(&c.name)), ", ");
+    let text = list(
+        schema.key_columns().map(|c| shown(c.ty, &name(&c.name))),
+        ", N', ', ",
+    );
+    Statement::plain(format!(
+        "SELECT TOP (1) CONCAT(N'(', {text}, N')') AS example FROM {} AS s GROUP BY {group} HAVING COUNT_BIG(*) > 1;",
+        TableIdent(fill)
+    ))
+}
+
+/// Input of [`publish`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publication {
+    /// The filled table.
+    pub fill: TableName,
+    pub target: TableName,
+    /// How many rows were sent to the filled table.
+    pub rows: u64,
+    /// Name of the lock that one load transaction of this target holds at a time.
+    pub lock: String,
+    pub lock_timeout_ms: u32,
+}
+
+/// Makes the filled table the target and moves the load state, in one transaction. One row with the counts of
+/// [`merge::apply`](super::merge::apply). On any error nothing has happened.
+///
+/// `sp_rename` answers some refusals with a return code and a message that does not end the batch. So the name is
+/// looked up afterwards: the target must be the table that was filled. From the transfer on this transaction holds a
+/// lock on it, and the state names it by the object id and creation date that it keeps.
+pub fn publish(publication: &Publication, state: &StateChange) -> Statement {
+    let Publication { fill, target, .. } = publication;
+    let timeout = publication.lock_timeout_ms;
+    let mut params = Params::default();
+    let lock = params.text(&publication.lock);
+    let name = params.text(&state.target);
+    let moved = compare_and_set(state, &name, &mut params);
+    let sent = params.int(i64::try_from(publication.rows).unwrap_or(i64::MAX));
+    let filled = params.text(TableIdent(fill).to_string());
+    let wanted = params.text(TableIdent(target).to_string());
+    let transferred = TableName {
+        schema: target.schema.clone(),
+        name: fill.name.clone(),
+    };
+    let transfer = match fill.schema == target.schema {
+        true => String::new(),
+        false => format!(
+            "ALTER SCHEMA {} TRANSFER {};\n",
+            Ident(&target.schema),
+            TableIdent(fill)
+        ),
+    };
+    let transferred = params.text(TableIdent(&transferred).to_string());
+    let bare = params.text(&target.name);
+    let appeared = format!("THROW {ERROR_APPEARED}, N'the target table is there', 1;");
+    params.into_statement(format!(
+        "SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT {timeout};
+DECLARE @rc int, @filled bigint, @object int, @created nvarchar(30), @message nvarchar(2000);
+BEGIN TRANSACTION;
+EXEC @rc = sp_getapplock @Resource = {lock}, @LockMode = N'Exclusive', @LockOwner = N'Transaction', @LockTimeout = \
+{timeout};
+IF @rc < 0 THROW {ERROR_LOCKED}, N'another load of this target is in its transaction', 1;
+{moved}SELECT @filled = COUNT_BIG(*) FROM {} AS s WITH (TABLOCKX, HOLDLOCK);
+IF @filled <> {sent}
+BEGIN
+    SET @message = CONCAT(N'', {sent}, N' rows were sent to the table that is filled and it holds ', @filled);
+    THROW {ERROR_STAGED_ROWS}, @message, 1;
+END;
+IF OBJECT_ID({wanted}) IS NOT NULL {appeared}
+SET @object = OBJECT_ID({filled});
+{transfer}EXEC @rc = sp_rename @objname = {transferred}, @newname = {bare}, @objtype = N'OBJECT';
+IF @rc <> 0 OR ISNULL(OBJECT_ID({wanted}), 0) <> @object {appeared}
+SELECT @created = CONVERT(nvarchar(30), o.create_date, 126) FROM sys.objects AS o WHERE o.object_id = @object;
+UPDATE s SET s.[inserted] = @filled, s.[updated] = 0, s.[deleted] = 0, s.[unchanged] = 0, \
+s.[target_object_id] = @object, s.[target_created] = @created \
+FROM [icesync].[load_state] AS s WHERE s.[target] = {name};
+COMMIT TRANSACTION;
+SET LOCK_TIMEOUT -1;
+SELECT @filled AS inserted, CONVERT(bigint, 0) AS updated, CONVERT(bigint, 0) AS deleted, \
+CONVERT(bigint, 0) AS unchanged, CONVERT(bigint, 0) AS target_only;",
+        TableIdent(fill)
+    ))
+}
