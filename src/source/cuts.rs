@@ -76,7 +76,8 @@ pub(super) fn resumable<'a>(
     fits.then_some((backfill, Split { column, cuts }))
 }
 
-/// Whether ranges of a column may be read in different states of the table, and so by several runs. See the module head.
+/// Whether ranges of a column may be read in different states of the table, and so by several runs; see the module
+/// head.
 pub(super) fn is_resumable(strategy: Strategy, column: &Column) -> bool {
     match strategy {
         Strategy::Full => false,

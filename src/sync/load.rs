@@ -307,7 +307,7 @@ impl<'a> Work<'a> {
         let options = LoadOptions {
             mode: self.table.merge.mode,
             statement: self.table.merge.statement,
-            newest: newest(self.lake, &schema.columns)?,
+            newest: newest(&self.lake, &schema.columns)?,
             has_deletes: staged.deletes > 0,
             segments: parts
                 .last()

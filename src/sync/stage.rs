@@ -385,6 +385,7 @@ mod tests {
         BulkColumn {
             name: name.to_owned(),
             ty,
+            collation: None,
             nullable: true,
             value,
             ticks: None,
@@ -413,10 +414,8 @@ mod tests {
         );
         for (id, weight, name) in [(1 << 40, 0.5, "id"), (1, 0.1, "weight")] {
             let error = narrowed(&columns, batch(vec![Some(id)], vec![Some(weight)])).unwrap_err();
-            assert!(
-                error.to_string().contains(&format!("column {name} ")),
-                "{error}"
-            );
+            let error = error.report().to_string();
+            assert!(error.contains(&format!("column {name} ")), "{error}");
         }
         let same = [
             column("id", SqlType::BigInt, 0),

@@ -301,8 +301,9 @@ pub async fn build_key(
 
 /// A key that is there more than once, for a message: the server's own text depends on its language.
 async fn repeated(control: &mut Control, fill: &TableName, schema: &TableSchema) -> String {
-    let sets = control.query_sets(&fill::repeated_key(fill, schema), Class::Long);
-    let sets = sets.await.unwrap_or_default();
+    let statement = fill::repeated_key(fill, schema);
+    let sets = control.query_sets(&statement, Class::Long).await;
+    let sets = sets.unwrap_or_default();
     let row = sets.first().and_then(|rows| rows.first());
     let text = row.and_then(|row: &Record| row.text("example").ok());
     text.unwrap_or("the key is not known").to_owned()

@@ -158,7 +158,7 @@ async fn an_empty_table_is_committed_once() {
         World::new("CREATE TABLE dbo.orders (order_id int NOT NULL PRIMARY KEY, n int NULL)").await;
     config(&world, "strategy: sequence, column: order_id");
     let versions = |world: &World| {
-        let files = std::fs::read_dir(world.lake("dbo", "orders").join("metadata"));
+        let files = std::fs::read_dir(world.lake("sales", "orders").join("metadata"));
         let names = files
             .expect("listed")
             .map(|file| file.expect("a file").file_name());

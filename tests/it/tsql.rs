@@ -153,7 +153,7 @@ fn hostile_names_stay_inside_brackets() {
         let name = "it's \"odd\"; DROP TABLE x --]";
         let outside = sql
             .replace(&format!("[{name}"), "")
-            .replace(&format!("[PK_{name}"), "");
+            .replace(&format!("[PK_{}", name.trim_end_matches(']')), "");
         assert!(!outside.contains("DROP TABLE x"), "{}", example.name);
         assert!(!sql.contains("[k]]]]"), "{}", example.name);
     }

@@ -3,12 +3,13 @@
 //!
 //! Every encoder refuses what its type cannot hold exactly: the server would round, cut or fail without naming the row.
 
+mod sequence;
+
 use super::column::BulkColumn;
 use super::page::Page;
 use crate::mssql::error::{LostCharacter, MssqlError};
 use crate::mssql::rows::{
-    EPOCH_FROM_1900, EPOCH_FROM_YEAR_1, LAST_DAY, MICROS_A_DAY, THREE_HUNDREDTHS_A_DAY,
-    TICKS_A_DAY, append_as_utf16,
+    EPOCH_FROM_1900, EPOCH_FROM_YEAR_1, LAST_DAY, MICROS_A_DAY, THREE_HUNDREDTHS_A_DAY, TICKS_A_DAY,
 };
 use crate::schema::SqlType;
 use arrow_array::cast::AsArray;
@@ -22,6 +23,7 @@ use arrow_array::{
     Time64MicrosecondArray, TimestampMicrosecondArray,
 };
 use arrow_buffer::NullBuffer;
+use sequence::{binary, chunked, fixed, nchar, nvarchar, paged, plain, utf16, varbinary, varchar};
 
 /// Bytes of a decimal's magnitude on the wire.
 fn magnitude_bytes(precision: u8) -> u8 {
@@ -46,8 +48,6 @@ const NULL_SHORT: [u8; 2] = [0xFF; 2];
 const NULL_LONG: [u8; 8] = [0xFF; 8];
 /// 1753-01-01 and 9999-12-31, counted from 1900-01-01.
 const DATETIME_DAYS: std::ops::RangeInclusive<i64> = -53_690..=2_958_463;
-/// Of a text that is named in a message.
-const EXAMPLE_CHARACTERS: usize = 100;
 const OFFSET_MAX: i32 = 14 * 60;
 const MICROS_A_MINUTE: i64 = 60_000_000;
 
@@ -320,14 +320,12 @@ impl Bound<'_> {
             Values::Int(values, width) => int(values.value(row), *width, out)?,
             Values::BigInt(values) => sized(values.value(row).to_le_bytes(), out),
             Values::Real(values) => {
-                let value = values.value(row);
-                finite(f64::from(value))?;
-                sized(value.to_le_bytes(), out);
+                finite(f64::from(values.value(row)))?;
+                sized(values.value(row).to_le_bytes(), out);
             }
             Values::Float(values) => {
-                let value = values.value(row);
-                finite(value)?;
-                sized(value.to_le_bytes(), out);
+                finite(values.value(row))?;
+                sized(values.value(row).to_le_bytes(), out);
             }
             Values::Decimal {
                 values,
@@ -354,10 +352,7 @@ impl Bound<'_> {
                 nvarchar(values.value(row), *length, out)?;
             }
             Values::NVarChar(values, None) => {
-                chunked(out, |out| {
-                    append_as_utf16(values.value(row), out);
-                    Ok(())
-                })?;
+                chunked(out, |out| utf16(values.value(row), out))?;
             }
             Values::NChar(values, length) => nchar(values.value(row), *length, out)?,
             Values::VarChar(values, page, Some(length)) => {
@@ -373,10 +368,7 @@ impl Bound<'_> {
                 varbinary(values.value(row), *length, out)?;
             }
             Values::VarBinary(values, None) => {
-                chunked(out, |out| {
-                    out.extend_from_slice(values.value(row));
-                    Ok(())
-                })?;
+                chunked(out, |out| plain(values.value(row), out))?;
             }
             Values::Binary(values, length) => binary(values.value(row), *length, out)?,
             Values::Guid(values) => guid(values.value(row), out)?,
@@ -606,111 +598,9 @@ fn smalldatetime(micros: i64, out: &mut Vec<u8>) -> Result<(), String> {
     Ok(())
 }
 
-fn nvarchar(text: &str, length: u16, out: &mut Vec<u8>) -> Result<(), String> {
-    let start = out.len();
-    out.extend_from_slice(&[0, 0]);
-    append_as_utf16(text, out);
-    let bytes = out.len() - start - 2;
-    if bytes > 2 * usize::from(length) {
-        return Err(format!("the text has {} characters (UTF-16)", bytes / 2));
-    }
-    // At most 8000.
-    out[start..start + 2].copy_from_slice(&(bytes as u16).to_le_bytes());
-    Ok(())
-}
-
-/// A text of a fixed length, filled up with spaces as the server does.
-fn nchar(text: &str, length: u16, out: &mut Vec<u8>) -> Result<(), String> {
-    let start = out.len();
-    nvarchar(text, length, out)?;
-    let end = start + 2 + 2 * usize::from(length);
-    out[start..start + 2].copy_from_slice(&(2 * length).to_le_bytes());
-    while out.len() < end {
-        out.extend_from_slice(&[b' ', 0]);
-    }
-    Ok(())
-}
-
-/// A text in a code page.
-fn paged(text: &str, page: Page, out: &mut Vec<u8>) -> Result<(), Refusal> {
-    page.append(text, out).map_err(|character| {
-        Refusal::Character(LostCharacter {
-            column: String::new(),
-            code_page: page.number(),
-            character,
-            text: text.chars().take(EXAMPLE_CHARACTERS).collect(),
-            is_certain: page.is_whole(),
-        })
-    })
-}
-
-fn varchar(text: &str, page: Page, length: u16, out: &mut Vec<u8>) -> Result<(), Refusal> {
-    let start = out.len();
-    out.extend_from_slice(&[0, 0]);
-    paged(text, page, out)?;
-    let bytes = out.len() - start - 2;
-    if bytes > usize::from(length) {
-        let page = page.number();
-        return Err(format!("the text has {bytes} bytes in code page {page}").into());
-    }
-    // At most 8000.
-    out[start..start + 2].copy_from_slice(&(bytes as u16).to_le_bytes());
-    Ok(())
-}
-
-/// As [`varchar`], filled up with spaces.
-fn fixed(text: &str, page: Page, length: u16, out: &mut Vec<u8>) -> Result<(), Refusal> {
-    let start = out.len();
-    varchar(text, page, length, out)?;
-    out[start..start + 2].copy_from_slice(&length.to_le_bytes());
-    out.resize(start + 2 + usize::from(length), b' ');
-    Ok(())
-}
-
-fn varbinary(bytes: &[u8], length: u16, out: &mut Vec<u8>) -> Result<(), String> {
-    if bytes.len() > usize::from(length) {
-        return Err(format!("the value has {} bytes", bytes.len()));
-    }
-    // At most 8000.
-    out.extend_from_slice(&(bytes.len() as u16).to_le_bytes());
-    out.extend_from_slice(bytes);
-    Ok(())
-}
-
-/// A value of a fixed length, filled up with zeros as the server does.
-fn binary(bytes: &[u8], length: u16, out: &mut Vec<u8>) -> Result<(), String> {
-    let start = out.len();
-    varbinary(bytes, length, out)?;
-    out[start..start + 2].copy_from_slice(&length.to_le_bytes());
-    out.resize(start + 2 + usize::from(length), 0);
-    Ok(())
-}
-
 fn guid(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
     let bytes = <[u8; 16]>::try_from(bytes).map_err(|_| "it is not 16 bytes long")?;
     sized(uuid::Uuid::from_bytes(bytes).to_bytes_le(), out);
-    Ok(())
-}
-
-/// A `max` value: its total length, one chunk unless it is empty, and the terminator.
-fn chunked(
-    out: &mut Vec<u8>,
-    append: impl FnOnce(&mut Vec<u8>) -> Result<(), Refusal>,
-) -> Result<(), Refusal> {
-    let start = out.len();
-    out.extend_from_slice(&[0; 12]);
-    append(out)?;
-    let bytes = out.len() - start - 12;
-    let Some(length) = u32::try_from(bytes).ok().filter(|&length| length < 1 << 31) else {
-        return Err("the value is longer than 2 GiB".into());
-    };
-    out[start..start + 8].copy_from_slice(&u64::from(length).to_le_bytes());
-    if length == 0 {
-        // The four bytes of the chunk's length are the terminator.
-        return Ok(());
-    }
-    out[start + 8..start + 12].copy_from_slice(&length.to_le_bytes());
-    out.extend_from_slice(&[0; 4]);
     Ok(())
 }
 

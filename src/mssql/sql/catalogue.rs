@@ -123,6 +123,7 @@ impl Examples {
             define::create_table(&table.name, table),
         );
         self.columns(shape, table);
+        self.fills(shape, table);
         let staging = staging(table);
         self.add("create_staging", shape, define::create_staging(&staging));
         self.loads(shape, table, &staging);

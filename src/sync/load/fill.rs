@@ -2,10 +2,12 @@
 //! in [`crate::target::fill`].
 
 use super::Work;
+use super::columns::newest;
 use crate::error::{Kind, Result};
 use crate::failpoint;
 use crate::sync::stage::{self, Heap, StagedPart};
 use crate::sync::{Links, Phase};
+use crate::target::TargetError;
 use crate::target::fill::{self, Lost, Route};
 use crate::target::inspect::{self, TargetTable};
 use crate::target::merge::Applied;
@@ -65,7 +67,19 @@ impl Work<'_> {
         };
         failpoint::reach(FAIL_AFTER_FILL);
         self.sync.observer.phase(name, Phase::Merge, staged.rows);
-        fill::build_key(control, &table, target, &schema, self.run_id, mode).await?;
+        match fill::build_key(control, &table, target, &schema, self.run_id, mode).await {
+            // Spellings of one key: the load through a staging table keeps the newest.
+            Err(TargetError::DuplicateKey { .. })
+                if newest(&self.lake, &all.schema.columns)?.is_some() =>
+            {
+                tracing::info!(
+                    "{name}: keys are equal; the load begins again through a staging table"
+                );
+                fill::abandon(control, &table, target).await?;
+                return Ok(None);
+            }
+            built => built?,
+        }
         failpoint::reach(FAIL_AFTER_FILL_KEY);
         let publication = fill::publication(table, target, staged.rows);
         let published = fill::publish(control, &publication, &self.state_change(&planned)).await;

@@ -50,8 +50,9 @@ pub async fn plan(
     let creates_target = target.is_none();
     let (steps, target) = followed(table, &mut columns, target, &facts)?;
     inspect::check(&columns.schema, columns.live, &target, table.merge.mode)?;
-    let (route, loaded) =
-        loading(control, table, &columns, &target, &looked, (kind, &facts)).await?;
+    let newest = lake.map_or(Ok(None), |lake| newest(lake, &columns.schema.columns))?;
+    let load = (kind, &facts, newest);
+    let (route, loaded) = loading(control, table, &columns, &target, &looked, load).await?;
     let altered = steps.iter().map(|step| step.statement(target.name()));
     let altered = altered.map(|statement| statement.by_hand());
     Ok(LoadPlan {
@@ -73,7 +74,7 @@ async fn loading(
     columns: &LakeColumns,
     target: &TargetTable,
     looked: &Looked,
-    (kind, facts): (LoadKind, &Facts),
+    (kind, facts, newest): (LoadKind, &Facts, Option<usize>),
 ) -> Result<(Option<String>, Vec<String>)> {
     let change = StateChange {
         target: table.target.to_string(),
@@ -85,7 +86,8 @@ async fn loading(
         run_id: RunId::generate().to_string(),
         object: target.object().cloned(),
     };
-    let through_staging = || staged(table, &columns.schema, target, (kind, facts), &change);
+    let load = (kind, facts, newest);
+    let through_staging = || staged(table, &columns.schema, target, load, &change);
     if !kind.may_fill(facts) {
         return Ok((None, through_staging()));
     }
@@ -121,14 +123,14 @@ fn staged(
     table: &Table,
     schema: &TableSchema,
     target: &TargetTable,
-    (kind, facts): (LoadKind, &Facts),
+    (kind, facts, newest): (LoadKind, &Facts, Option<usize>),
     change: &StateChange,
 ) -> Vec<String> {
     let staging = staging::design(schema, target, RunId::generate());
     let options = LoadOptions {
         mode: table.merge.mode,
         statement: table.merge.statement,
-        newest: lake.map_or(Ok(None), |lake| newest(lake, &columns.schema.columns))?,
+        newest,
         has_deletes: match kind {
             LoadKind::Delta { .. } | LoadKind::Whole { since: Some(_) } => true,
             LoadKind::Nothing

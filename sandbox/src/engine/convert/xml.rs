@@ -39,7 +39,8 @@ pub fn parsed(text: &[u16], style: i32) -> Vec<u16> {
                 None => out.extend_from_slice(units),
             },
             Part::Start(space) => {
-                preserve.push(space.unwrap_or(inherited));
+                // Style 1 makes the default what `preserve` is.
+                preserve.push(space.map_or(inherited, |says| says || preserves(style)));
                 out.extend_from_slice(units);
             }
             Part::End => {

@@ -2,7 +2,7 @@
 
 use super::constraint::constraint_names;
 use super::{Place, change_table, lock_name, set_name};
-use crate::engine::bind::{Binder, resolve};
+use crate::engine::bind::resolve;
 use crate::engine::context::Cx;
 use crate::engine::fault::{Outcome, Stop, error, unsupported};
 use crate::engine::locks::{Mode, Owner, Resource};

@@ -1,0 +1,4 @@
+CREATE TABLE [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_fill] (
+    [a] int NOT NULL,
+    [b] int NOT NULL
+);

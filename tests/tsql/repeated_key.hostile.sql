@@ -1,0 +1,1 @@
+SELECT TOP (1) CONCAT(N'(', CONVERT(nvarchar(100), s.[k]]]), N')') AS example FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_fill] AS s GROUP BY s.[k]]] HAVING COUNT_BIG(*) > 1;
