@@ -19,6 +19,7 @@ use icesync::config::Config;
 use icesync::error::Error;
 use output::{Output, config_error, say};
 use request::Request;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -95,6 +96,7 @@ fn start_logging(verbose: u8) {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         // A log line that cannot be written is lost. The library would say so with `eprintln!`, which panics.
         .log_internal_errors(false)

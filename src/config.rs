@@ -217,13 +217,13 @@ struct RawTable {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "`{ on_change: ... }`")]
 struct RawSchema {
     on_change: OnChange,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "`{ mode: ... }`")]
 struct RawMerge {
     mode: Option<MergeMode>,
     statement: UpsertStatement,
@@ -283,7 +283,7 @@ fn default_kind() -> TableKind {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "`{ strategy: ... }`")]
 struct RawChange {
     strategy: StrategyChoice,
     column: Option<String>,
@@ -418,6 +418,20 @@ impl RawDatabase {
     }
 }
 
+/// Whether a text looks like an ADO connection string.
+fn is_connection(text: &str) -> bool {
+    let text = text.to_lowercase();
+    let names = [
+        "server=",
+        "data source=",
+        "password=",
+        "pwd=",
+        "user id=",
+        "uid=",
+    ];
+    text.contains(';') && names.iter().any(|name| text.contains(name))
+}
+
 impl RawWarehouse {
     fn validate(self, folder: &Path) -> Result<Warehouse, Complaint> {
         let CatalogKind::Filesystem = self.catalog;
@@ -425,6 +439,14 @@ impl RawWarehouse {
             return Err((
                 "warehouse.location".into(),
                 "is empty; write a folder or a file:// URI".into(),
+            ));
+        }
+        // Not quoted: what is no folder may be a connection string that got here by mistake.
+        let is_uri = self.location.contains("://") && !self.location.starts_with("file://");
+        if is_uri || is_connection(&self.location) {
+            return Err((
+                "warehouse.location".into(),
+                "is neither a folder nor a file:// URI (not shown: it may hold a password)".into(),
             ));
         }
         let bytes = self.target_file_size.as_u64();

@@ -22,7 +22,7 @@ pub struct Maintenance {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "`{ auto: ... }`")]
 pub(super) struct RawMaintenance {
     auto: bool,
     small_files: usize,

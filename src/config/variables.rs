@@ -342,6 +342,20 @@ tables:
     }
 
     #[test]
+    fn a_connection_is_no_warehouse_and_is_not_shown() {
+        for secret in [
+            "mssql://sa:S3cr3tMarker@h/db",
+            "Server=h;Password=S3cr3tMarker",
+        ] {
+            let file = FILE.replace("location: lake", "location: '${MARK}'");
+            assert_ne!(file, FILE);
+            let said = parse(&file, secret).unwrap_err();
+            assert!(said.contains("warehouse.location"), "{said}");
+            assert!(!said.contains("S3cr3tMarker"), "{said}");
+        }
+    }
+
+    #[test]
     fn variables_are_expanded_with_defaults_and_escapes() {
         let lookup = |name: &str| (name == "A").then(|| "1".to_owned());
         assert_eq!(expand("x${A}y${B:-2}$${A}", &lookup), Ok("x1y2${A}".into()));

@@ -236,8 +236,8 @@ To make the target equal to the lake, empty it with TRUNCATE TABLE and run `ices
     },
 
     #[error(
-        "snapshot {snapshot}, which the target has loaded, is no longer in {table}: it was expired although the target \
-            needs it. \
+        "snapshot {snapshot}, which the target has loaded, is no longer in {table}: it was expired, or the table was \
+restored or copied from an older state. \
 `icesync load --full` loads all rows (rows that have left the lake since stay in the target); \
 `merge: {{ mode: replace }}` also removes those"
     )]

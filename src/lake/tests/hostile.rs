@@ -177,3 +177,24 @@ async fn manifests_and_lists_of_endless_depth_are_refused_by_name() {
         assert!(text.contains("more than 64 types"), "{text}");
     }
 }
+
+#[tokio::test]
+async fn positions_beyond_the_end_of_a_file_are_no_rows() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+    let rows: Vec<Row> = (0..20).map(|id| row(id, "a", 1)).collect();
+    commit(&mut table, WriteMode::Upsert, &rows, &[], false).await;
+    let files = table.files(table.current_snapshot_id()).await.unwrap();
+    let path = files.data[0].file.file_path().to_owned();
+    // 19 of 20 positions are deleted, and 18 of them are of no row.
+    let mut prepared = prepare(&table, WriteMode::Upsert, &[], &[0], false).await;
+    let replaced = prepared.written.replaced.get_mut(&path).unwrap();
+    replaced.insert_range(1_000..1_018);
+    let prepared = prepared.materialised(&table).await.unwrap();
+    let run = intent(&table, RunId::generate());
+    table.commit(prepared, run).await.unwrap();
+    commit(&mut table, WriteMode::Upsert, &[row(1, "b", 2)], &[], false).await;
+    let mut expected = vec![row(1, "b", 2)];
+    expected.extend_from_slice(&rows[2..]);
+    assert_eq!(read(&table, None).await, expected);
+}

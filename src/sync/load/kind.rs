@@ -330,8 +330,8 @@ none. Set `key`, or use `merge: {{ mode: append }}` or `replace`"
 back only to the newest snapshot of a lake table that was rolled back. Load a newer snapshot"
             ),
             Refusal::Expired => format!(
-                "snapshot {old}, which target {target} has loaded, is no longer in lake table {lake}: it was expired \
-although the target needs it. {}",
+                "snapshot {old}, which target {target} has loaded, is no longer in lake table {lake}: it was expired, \
+or the lake table was restored or copied from an older state. {}",
                 again(table, facts)
             ),
         }
