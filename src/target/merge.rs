@@ -127,7 +127,7 @@ pub fn plan(
 
 /// Whether keys are equal in the target exactly where they are equal in the source, which lets no two rows have equal
 /// keys.
-fn keys_are_the_source_s(schema: &TableSchema, target: &TargetTable) -> bool {
+pub fn keys_are_the_source_s(schema: &TableSchema, target: &TargetTable) -> bool {
     let enforced = schema.key.as_ref().is_some_and(|key| match key.origin {
         KeyOrigin::PrimaryKey | KeyOrigin::UniqueIndex(_) => true,
         KeyOrigin::Config => false,

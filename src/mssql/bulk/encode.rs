@@ -3,11 +3,14 @@
 //!
 //! Every encoder refuses what its type cannot hold exactly: the server would round, cut or fail without naming the row.
 
+mod refusal;
 mod sequence;
+
+pub(super) use refusal::Refusal;
 
 use super::column::BulkColumn;
 use super::page::Page;
-use crate::mssql::error::{LostCharacter, MssqlError};
+use crate::mssql::error::MssqlError;
 use crate::mssql::rows::{
     EPOCH_FROM_1900, EPOCH_FROM_YEAR_1, LAST_DAY, MICROS_A_DAY, THREE_HUNDREDTHS_A_DAY, TICKS_A_DAY,
 };
@@ -50,27 +53,6 @@ const NULL_LONG: [u8; 8] = [0xFF; 8];
 const DATETIME_DAYS: std::ops::RangeInclusive<i64> = -53_690..=2_958_463;
 const OFFSET_MAX: i32 = 14 * 60;
 const MICROS_A_MINUTE: i64 = 60_000_000;
-
-/// Why a value is not written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// What is wrong with it.
-    Value(String),
-    /// The column's code page lacks a character, or may lack it.
-    Character(LostCharacter),
-}
-
-impl From<String> for Refusal {
-    fn from(problem: String) -> Self {
-        Refusal::Value(problem)
-    }
-}
-
-impl From<&str> for Refusal {
-    fn from(problem: &str) -> Self {
-        Refusal::Value(problem.to_owned())
-    }
-}
 
 /// How a column's values are written.
 #[derive(Clone, Copy)]

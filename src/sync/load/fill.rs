@@ -10,7 +10,7 @@ use crate::sync::{Links, Phase};
 use crate::target::TargetError;
 use crate::target::fill::{self, Lost, Route};
 use crate::target::inspect::{self, TargetTable};
-use crate::target::merge::Applied;
+use crate::target::merge::{self, Applied};
 
 /// Failpoint: the table to fill is there and empty.
 pub const FAIL_AFTER_FILL_CREATE: &str = "load.after_fill_create";
@@ -70,7 +70,8 @@ impl Work<'_> {
         match fill::build_key(control, &table, target, &schema, self.run_id, mode).await {
             // Spellings of one key: the load through a staging table keeps the newest.
             Err(TargetError::DuplicateKey { .. })
-                if newest(&self.lake, &all.schema.columns)?.is_some() =>
+                if merge::keys_are_the_source_s(&all.schema, &planned)
+                    && newest(&self.lake, &all.schema.columns)?.is_some() =>
             {
                 tracing::info!(
                     "{name}: keys are equal; the load begins again through a staging table"

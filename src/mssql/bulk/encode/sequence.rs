@@ -1,6 +1,6 @@
 //! Text and bytes, which have a length of their own.
 
-use super::Refusal;
+use super::refusal::Refusal;
 use crate::mssql::bulk::page::Page;
 use crate::mssql::error::LostCharacter;
 use crate::mssql::rows::append_as_utf16;
