@@ -343,6 +343,7 @@ pub async fn publish(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
     use crate::schema::Generated;
 
     const ALL: Rights = Rights {
@@ -420,5 +421,37 @@ mod tests {
                 "{found:?}"
             );
         }
+    }
+
+    #[test]
+    fn only_a_code_page_that_is_known_whole_loses_a_character_for_sure() {
+        let error = |is_certain| {
+            let lost = LostCharacter {
+                column: "city".into(),
+                code_page: 1252,
+                character: 'Ł',
+                text: "Łódź".into(),
+                is_certain,
+            };
+            MssqlError::LostCharacter(lost).on(Kind::Target)
+        };
+        let said = "city: Łódź (character U+0141 is not in code page 1252)";
+        match lost(&error(true), &target()) {
+            Some(Lost::Surely(error)) => {
+                let message = error.to_string();
+                assert!(
+                    message.contains(said) && message.contains("dbo.t"),
+                    "{message}"
+                );
+                assert!(matches!(error, TargetError::LostCharacter { .. }));
+            }
+            Some(Lost::Perhaps(_)) | None => panic!("it is not refused"),
+        }
+        match lost(&error(false), &target()) {
+            Some(Lost::Perhaps(example)) => assert_eq!(example, said),
+            Some(Lost::Surely(_)) | None => panic!("it is not left to the server"),
+        }
+        let other = MssqlError::Shape("no row".into()).on(Kind::Target);
+        assert!(lost(&other, &target()).is_none());
     }
 }

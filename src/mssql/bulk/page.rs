@@ -6,7 +6,10 @@
 //! - user-defined characters (U+E000 to U+F8FF), which the two map differently or one of them does not know;
 //! - characters that come back as others: in code page 932, U+00A5 would be stored as `\`;
 //! - codes that the WHATWG gives to characters which Windows keeps for user-defined ones: vertical forms and a few
-//!   radicals in code page 936, all extensions of code page 950.
+//!   radicals in code page 936; control pictures and all extensions in code page 950.
+//!
+//! With these left out, no code is read as another character by the tables that Microsoft has published of the code
+//! pages (unicode.org, `CP932.TXT` and its like).
 //!
 //! So a character that is not [encoded](Page::append) may still be in the server's code page: [`Page::is_whole`] says
 //! whether that can be.
@@ -168,7 +171,7 @@ fn is_another(code_page: u32, code: u16) -> bool {
             0xA2AB..=0xA2B0 | 0xA6D9..=0xA6DF | 0xA6EC..=0xA6ED | 0xA6F3 | 0xA8BC | 0xA8BF | 0xA989..=0xA995
                 | 0xFE50..=0xFEA0
         ),
-        950 => !matches!(code, 0xA140..=0xC67E | 0xC940..=0xF9D5),
+        950 => !matches!(code, 0xA140..=0xA3BF | 0xA3E1..=0xC67E | 0xC940..=0xF9D5),
         _ => false,
     }
 }
@@ -203,6 +206,8 @@ mod tests {
             (949, "한", Ok(b"\xC7\xD1")),
             (950, "中", Ok(b"\xA4\xA4")),
             (950, "①", Err('①')),
+            (950, "␀", Err('␀')),
+            (950, "€", Ok(b"\xA3\xE1")),
             (950, "\u{E000}", Err('\u{E000}')),
             (65001, "a😀", Ok("a😀".as_bytes())),
             (1252, "", Ok(b"")),

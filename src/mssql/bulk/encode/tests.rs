@@ -2,7 +2,7 @@ use super::*;
 use crate::mssql::rows::Decoder;
 use crate::schema::mapping::{arrow_schema, lake_schema};
 use crate::schema::{
-    Column, Fidelity, Generated, LakeSchema, Role, TableKind, TableName, TableSchema,
+    Collation, Column, Fidelity, Generated, LakeSchema, Role, TableKind, TableName, TableSchema,
 };
 use arrow_array::ArrayRef;
 use mssql_tds::datatypes::column_values::{
@@ -171,6 +171,73 @@ fn values_take_the_bytes_of_the_protocol() {
         (plain(SqlType::Int, Int32Array::from(vec![None])), &[0]),
     ] {
         assert_eq!(bytes.unwrap_or_default(), expected);
+    }
+}
+
+#[test]
+fn text_takes_the_bytes_of_its_column() {
+    let encoded = |ty, code_page, text: &str| {
+        let collation = Collation {
+            name: "any".into(),
+            code_page,
+        };
+        let column = BulkColumn {
+            collation: Some(collation),
+            ..bulk_column(ty)
+        };
+        encode(&column, vec![Arc::new(StringArray::from(vec![text]))])
+    };
+    let varchar = |length| SqlType::VarChar { length };
+    let char = |length| SqlType::Char { length };
+    let nchar = |length| SqlType::NChar { length };
+    let long = [&[2, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0][..], b"a\xA3", &[0; 4]].concat();
+    for (ty, code_page, text, expected) in [
+        (varchar(Some(3)), 1250, "aŁ", &b"\x02\x00a\xA3"[..]),
+        (varchar(Some(3)), 1250, "", b"\x00\x00"),
+        (varchar(Some(4)), 932, "日a", b"\x03\x00\x93\xFAa"),
+        (varchar(Some(4)), 65001, "aŁ", b"\x03\x00a\xC5\x81"),
+        (varchar(None), 1250, "aŁ", &long),
+        (char(4), 1250, "aŁ", b"\x04\x00a\xA3  "),
+        (char(3), 932, "日", b"\x03\x00\x93\xFA "),
+        (nchar(2), 0, "a", b"\x04\x00a\x00 \x00"),
+        (nchar(2), 0, "😀", b"\x04\x00\x3D\xD8\x00\xDE"),
+    ] {
+        assert_eq!(
+            encoded(ty, code_page, text),
+            Ok(expected.to_vec()),
+            "{ty} {text}"
+        );
+    }
+    for (ty, code_page, text, reason) in [
+        (varchar(Some(1)), 932, "日", "2 bytes in code page 932"),
+        (char(3), 65001, "日a", "4 bytes in code page 65001"),
+        (nchar(1), 0, "ab", "2 characters"),
+        (
+            varchar(Some(9)),
+            1252,
+            "aŁ",
+            "aŁ (character U+0141 is not in code page 1252)",
+        ),
+        (varchar(None), 1252, "Ł", "U+0141"),
+        (char(9), 950, "①", "U+2460 is not in code page 950"),
+    ] {
+        let refused = encoded(ty, code_page, text);
+        assert!(
+            refused.as_ref().is_err_and(|said| said.contains(reason)),
+            "{ty} {refused:?}"
+        );
+    }
+    let nothing = StringArray::from(vec![None::<&str>]);
+    assert_eq!(plain(nchar(2), nothing), Ok(vec![0xFF; 2]));
+    for code_page in [437, 850, 0] {
+        let column = BulkColumn {
+            collation: Some(Collation {
+                name: "any".into(),
+                code_page,
+            }),
+            ..bulk_column(varchar(Some(9)))
+        };
+        assert!(Encoder::new(&column).is_err(), "{code_page}");
     }
 }
 
