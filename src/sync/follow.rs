@@ -279,7 +279,7 @@ fn difference(have: &[&LakeField], want: &[&LakeField]) -> Vec<String> {
     }
     for field in have {
         let is_wanted = |other: &&LakeField| other.name == field.name || is_same(other, field);
-        if !want.iter().any(|other| is_wanted(other)) {
+        if !want.iter().any(is_wanted) {
             said.push(format!("column {} is not expected", field.name));
         }
     }
