@@ -7,7 +7,7 @@
 //!
 //! # Why nothing is lost or applied twice
 //!
-//! All of it happens under the load lock of the target ([`staging::lock`](super::staging::lock)).
+//! All of it happens under the load lock of the target ([`staging::lock`]).
 //!
 //! 1. [`create`] makes the table. Its name begins as those of the target's staging tables do.
 //! 2. Bulk copies fill it. Each row counts only when every copy has had all of its own acknowledged, and their sum is
@@ -21,7 +21,7 @@
 //! The target is visible only by step 4, which is one transaction:
 //!
 //! - killed before its commit: there is no target and the load state is unchanged. The next load drops the table of the
-//!   dead one ([`staging::drop_orphans`](super::staging::drop_orphans)) and starts over;
+//!   dead one ([`staging::drop_orphans`]) and starts over;
 //! - killed after it: the target has every row, and the load state says so. Its name is no longer that of a staging
 //!   table, so nothing drops it;
 //! - the reply to the commit is lost: the load state is read on a new connection once the apply lock is free
