@@ -4,7 +4,7 @@ use crate::mssql::error::LostCharacter;
 
 /// Why a value is not written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::mssql::bulk) enum Refusal {
+pub enum Refusal {
     /// What is wrong with it.
     Value(String),
     /// The column's code page lacks a character, or may lack it.

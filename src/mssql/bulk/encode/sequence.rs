@@ -1,7 +1,7 @@
 //! Text and bytes, which have a length of their own.
 
+use super::super::page::Page;
 use super::refusal::Refusal;
-use crate::mssql::bulk::page::Page;
 use crate::mssql::error::LostCharacter;
 use crate::mssql::rows::append_as_utf16;
 
