@@ -170,7 +170,9 @@ async fn warehouses() {
     world.run(&["extract"]).fails_with(1, &["warehouse"]);
     fs::remove_file(world.warehouse()).expect("removed");
     edit(&world, "./warehouse", "ftp://host/warehouse");
-    world.run(&["extract"]).fails_with(2, &["warehouse.location", "file://"]);
+    world
+        .run(&["extract"])
+        .fails_with(2, &["warehouse.location", "file://"]);
     edit(&world, "ftp://host/warehouse", "./warehouse");
     world.run(&["load"]).fails_with(1, &["dbo.t", "extract"]);
 
