@@ -49,6 +49,7 @@
 //! [`LakeError::PublishUnknown`], and no file is removed.
 
 use crate::failpoint;
+use crate::lake::catalog::names::{self, Ending, number_of, uri_with, version_of};
 use crate::lake::catalog::previous::remove_previous;
 use crate::lake::catalog::{
     Catalog, Requirement, Version, metadata_json, next_metadata, understand,
@@ -76,26 +77,6 @@ const PUTS_MAX: u32 = 3;
 /// How often the newest version is looked for when it is removed while it is read.
 const LOADS_MAX: u32 = 10;
 
-/// Endings of a metadata file's name, in the order in which readers look for them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ending {
-    Plain,
-    Gzip,
-    GzipLast,
-}
-
-const ENDINGS: [Ending; 3] = [Ending::Plain, Ending::Gzip, Ending::GzipLast];
-
-impl Ending {
-    fn text(self) -> &'static str {
-        match self {
-            Ending::Plain => ".metadata.json",
-            Ending::Gzip => ".gz.metadata.json",
-            Ending::GzipLast => ".metadata.json.gz",
-        }
-    }
-}
-
 /// A directory with a folder for each namespace, and in it one for each table.
 #[derive(Debug)]
 pub(in crate::lake) struct Filesystem {
@@ -109,13 +90,7 @@ impl Filesystem {
 
     /// The name under which a version exists.
     async fn find(&self, location: &str, number: u64) -> Result<Option<String>> {
-        for ending in ENDINGS {
-            let uri = uri_with(location, number, ending);
-            if self.store.exists(&uri).await? {
-                return Ok(Some(uri));
-            }
-        }
-        Ok(None)
+        names::find(&self.store, location, number).await
     }
 
     /// Reads what the hint says: a number, or the name of a metadata file. The text when it is neither.
@@ -497,25 +472,8 @@ fn decode(directory: &str) -> Option<String> {
     Some(decoded.into_owned())
 }
 
-fn uri_with(location: &str, number: u64, ending: Ending) -> String {
-    format!("{location}/metadata/v{number}{}", ending.text())
-}
-
 fn hint_uri(location: &str) -> String {
     format!("{location}/metadata/version-hint.text")
-}
-
-/// A version's number. One that has no number after it is of no table.
-fn version_of(text: &str) -> Option<u64> {
-    let number = text.parse().ok();
-    number.filter(|&number| number < u64::MAX / 2)
-}
-
-/// The version that a file name stands for.
-fn number_of(name: &str) -> Option<u64> {
-    let rest = name.strip_prefix('v')?;
-    let ends = |ending: Ending| version_of(rest.strip_suffix(ending.text())?);
-    ENDINGS.into_iter().find_map(ends)
 }
 
 /// The version that an entry of a metadata log names, wherever its writer saw the folder.

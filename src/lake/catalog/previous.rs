@@ -13,6 +13,7 @@
 use crate::failpoint;
 use crate::lake::FAIL_AFTER_OLD_METADATA;
 use crate::lake::catalog::KIND_PROPERTY;
+use crate::lake::catalog::names::{find, number_of};
 use crate::lake::error::Result;
 use crate::lake::store::Store;
 use iceberg::spec::TableMetadata;
@@ -39,7 +40,7 @@ pub(in crate::lake) async fn remove_previous(
     let folder = format!("{location}/metadata");
     let logged = metadata.metadata_log().iter().map(|entry| {
         let name = entry.metadata_file.strip_prefix(&folder)?;
-        version_of(name.strip_prefix('/')?)
+        number_of(name.strip_prefix('/')?)
     });
     // A log with a name of another kind belongs to another catalog, whose files are not ours to judge.
     let Some(Some(oldest)) = logged
@@ -52,14 +53,14 @@ pub(in crate::lake) async fn remove_previous(
     let Some(newest_old) = oldest.checked_sub(1) else {
         return Ok(());
     };
-    let Some(newest) = find(store, &folder, newest_old).await? else {
+    let Some(newest) = find(store, location, newest_old).await? else {
         return Ok(());
     };
     // After most commits the one before is gone, and this is the only one. It need not be where another engine removes
     // files too, so that the folder is listed now and then.
     let before = newest_old.saturating_sub(1);
     let lists = newest_old % COMMITS_A_LISTING == 0;
-    if !lists && find(store, &folder, before).await?.is_none() {
+    if !lists && find(store, location, before).await?.is_none() {
         store.remove(&newest).await?;
         failpoint::reach(FAIL_AFTER_OLD_METADATA);
         return Ok(());
@@ -67,7 +68,7 @@ pub(in crate::lake) async fn remove_previous(
     let names = store.list(&folder, false).await?;
     let old = names
         .iter()
-        .filter_map(|name| Some((version_of(name)?, name)));
+        .filter_map(|name| Some((number_of(name)?, name)));
     let mut old: Vec<(u64, &String)> = old.filter(|(version, _)| *version < oldest).collect();
     old.sort_unstable();
     for (_, name) in old.into_iter().take(FILES_MAX) {
@@ -75,25 +76,4 @@ pub(in crate::lake) async fn remove_previous(
         failpoint::reach(FAIL_AFTER_OLD_METADATA);
     }
     Ok(())
-}
-
-const ENDINGS: [&str; 3] = [".metadata.json", ".gz.metadata.json", ".metadata.json.gz"];
-
-/// The file of a version, if it is there.
-async fn find(store: &Store, folder: &str, version: u64) -> Result<Option<String>> {
-    for ending in ENDINGS {
-        let uri = format!("{folder}/v{version}{ending}");
-        if store.exists(&uri).await? {
-            return Ok(Some(uri));
-        }
-    }
-    Ok(None)
-}
-
-/// The version that a file name stands for.
-fn version_of(name: &str) -> Option<u64> {
-    let rest = name.strip_prefix('v')?;
-    ENDINGS
-        .into_iter()
-        .find_map(|ending| rest.strip_suffix(ending)?.parse().ok())
 }
