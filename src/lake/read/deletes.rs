@@ -257,34 +257,18 @@ fn encode(
     positions: &Positions,
     compression: Compression,
 ) -> Result<DataFile> {
-    let failed = || LakeError::parquet("write", uri);
-    let properties = properties(compression);
-    let mut sink = store.sink(uri)?;
-    let options = ArrowWriterOptions::new()
-        .with_properties(properties)
-        .with_skip_arrow_metadata(true);
-    let mut writer =
-        ArrowWriter::try_new_with_options(&mut sink, schema(), options).map_err(failed())?;
     let mut rest = positions.iter().peekable();
-    while rest.peek().is_some() {
+    let batches = std::iter::from_fn(|| {
+        rest.peek()?;
         let rows: Vec<i64> = rest
             .by_ref()
             .take(BATCH_ROWS)
             .map(|row| i64::try_from(row).unwrap_or(i64::MAX))
             .collect();
-        let paths: ArrayRef = Arc::new(StringArray::from_iter_values(
-            rows.iter().map(|_| data_path),
-        ));
-        let rows: ArrayRef = Arc::new(Int64Array::from(rows));
-        let batch = RecordBatch::try_new(schema(), vec![paths, rows])
-            .map_err(LakeError::arrow("position deletes"))?;
-        writer.write(&batch).map_err(failed())?;
-    }
-    writer.finish().map_err(failed())?;
-    let size = writer.bytes_written() as u64;
-    drop(writer);
-    sink.finish()
-        .map_err(|error| LakeError::io("write", uri, error))?;
+        let paths = StringArray::from_iter_values(rows.iter().map(|_| data_path));
+        Some(record_batch(paths, Arc::new(Int64Array::from(rows))))
+    });
+    let size = write_batches(store, uri, compression, batches)?;
     let bound =
         |row: Option<u64>| Datum::long(i64::try_from(row.unwrap_or_default()).unwrap_or(i64::MAX));
     let count = positions.len();
@@ -335,9 +319,18 @@ pub(in crate::lake) async fn copy(
         .map_err(failed())?
         .with_batch_size(BATCH_ROWS);
     let mut batches = builder.build().map_err(failed())?;
-    let (sender, receiver) = mpsc::channel(1);
+    let (sender, mut receiver) = mpsc::channel::<Option<RecordBatch>>(1);
     let store = store.clone();
-    let thread = tokio::task::spawn_blocking(move || write_batches(&store, &to, receiver));
+    let thread = tokio::task::spawn_blocking(move || {
+        // None ends the file. A sender that goes away without it has failed.
+        let batches = std::iter::from_fn(|| match receiver.blocking_recv() {
+            Some(batch) => batch.map(Ok),
+            None => Some(Err(LakeError::Thread {
+                action: "reads position deletes",
+            })),
+        });
+        write_batches(&store, &to, Compression::Zstd(1), batches)
+    });
     let mut sent = true;
     while sent && let Some(batch) = batches.try_next().await.map_err(failed())? {
         let paths = batch.column_by_name("file_path");
@@ -346,47 +339,47 @@ pub(in crate::lake) async fn copy(
             return Err(failed()(not_deletes()));
         };
         let paths: StringArray = paths.iter().map(|path| path.map(&rename)).collect();
-        let batch = RecordBatch::try_new(schema(), vec![Arc::new(paths), rows.clone()])
-            .map_err(LakeError::arrow("position deletes"))?;
-        // The writer has failed, and says why.
-        sent = sender.send(batch).await.is_ok();
+        // Otherwise the writer has failed, and says why.
+        sent = sender
+            .send(Some(record_batch(paths, rows.clone())?))
+            .await
+            .is_ok();
     }
-    // Only now: a writer whose sender is dropped after a failure must not take the file for complete.
     if sent {
-        let _ = sender.send(RecordBatch::new_empty(schema())).await;
+        let _ = sender.send(None).await;
     }
-    drop(sender);
     thread.await.map_err(|_| LakeError::Thread {
         action: "writes position deletes",
     })?
 }
 
-/// Writes batches until an empty one, which ends the file; without it the sender has failed and no file is left.
-fn write_batches(store: &Store, to: &str, mut batches: mpsc::Receiver<RecordBatch>) -> Result<u64> {
-    let failed = || LakeError::parquet("write", to);
-    let properties = properties(Compression::Zstd(1));
+fn record_batch(paths: StringArray, rows: ArrayRef) -> Result<RecordBatch> {
+    RecordBatch::try_new(schema(), vec![Arc::new(paths), rows])
+        .map_err(LakeError::arrow("position deletes"))
+}
+
+/// Writes a delete file and answers its size; it is durable then. After an error no file is left.
+fn write_batches(
+    store: &Store,
+    uri: &str,
+    compression: Compression,
+    batches: impl Iterator<Item = Result<RecordBatch>>,
+) -> Result<u64> {
+    let failed = || LakeError::parquet("write", uri);
+    let mut sink = store.sink(uri)?;
     let options = ArrowWriterOptions::new()
-        .with_properties(properties)
+        .with_properties(properties(compression))
         .with_skip_arrow_metadata(true);
-    let mut sink = store.sink(to)?;
     let mut writer =
         ArrowWriter::try_new_with_options(&mut sink, schema(), options).map_err(failed())?;
-    loop {
-        match batches.blocking_recv() {
-            Some(batch) if batch.num_rows() == 0 => break,
-            Some(batch) => writer.write(&batch).map_err(failed())?,
-            None => {
-                return Err(LakeError::Thread {
-                    action: "reads position deletes",
-                });
-            }
-        }
+    for batch in batches {
+        writer.write(&batch?).map_err(failed())?;
     }
     writer.finish().map_err(failed())?;
     let size = writer.bytes_written() as u64;
     drop(writer);
     sink.finish()
-        .map_err(|error| LakeError::io("write", to, error))?;
+        .map_err(|error| LakeError::io("write", uri, error))?;
     Ok(size)
 }
 
