@@ -13,7 +13,6 @@ mod encode;
 mod page;
 
 pub use column::BulkColumn;
-pub use page::is_encoded;
 
 use super::channel::{Channel, Failure};
 use super::error::{ConversionError, LostCharacter, MssqlError};
@@ -33,6 +32,20 @@ use tokio::sync::{Mutex, mpsc};
 /// Encoded bytes that are handed to the driver at once.
 const PIECE_BYTES: usize = 128 * 1024;
 const TOKEN_ROW: u8 = 0xD1;
+
+/// Whether values go into a column of this type as they are. Otherwise the server has to convert them from another.
+pub fn is_written(ty: SqlType, collation: Option<&Collation>) -> bool {
+    let column = BulkColumn {
+        name: String::new(),
+        ty,
+        collation: collation.cloned(),
+        nullable: true,
+        value: 0,
+        ticks: None,
+        offset: None,
+    };
+    Encoder::new(&column).is_ok()
+}
 
 /// How rows are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -35,7 +35,7 @@
 //!
 //! [`route`] decides, before anything is created. Every column must be able to take its values as they are: those that
 //! the server has to convert from text or bytes (`xml`, `sql_variant`, CLR types, the old large objects, `json`,
-//! `vector`), and text of code pages that are not [encoded here](bulk::is_encoded), go through a staging table. So does
+//! `vector`), and text of code pages that are not [encoded here](bulk::is_written), go through a staging table. So does
 //! a load whose login may not transfer a table. If a character turns out not to be encoded here, although the server
 //! may know it, the table is dropped and the same load goes through a staging table, where the server decides.
 //!
@@ -118,44 +118,8 @@ pub fn route(target: &TableName, schema: &TableSchema, rights: Rights) -> Route 
 
 /// The type in which a bulk copy writes values into a target column; none where the server has to convert them.
 fn landed(ty: SqlType, collation: Option<&Collation>) -> Option<SqlType> {
-    match ty {
-        SqlType::Bit
-        | SqlType::TinyInt
-        | SqlType::SmallInt
-        | SqlType::Int
-        | SqlType::BigInt
-        | SqlType::Decimal { .. }
-        | SqlType::Numeric { .. }
-        | SqlType::Money
-        | SqlType::SmallMoney
-        | SqlType::Real
-        | SqlType::Float
-        | SqlType::Date
-        | SqlType::Time { .. }
-        | SqlType::DateTime
-        | SqlType::SmallDateTime
-        | SqlType::DateTime2 { .. }
-        | SqlType::DateTimeOffset { .. }
-        | SqlType::NChar { .. }
-        | SqlType::NVarChar { .. }
-        | SqlType::Binary { .. }
-        | SqlType::VarBinary { .. }
-        | SqlType::RowVersion
-        | SqlType::UniqueIdentifier => Some(ty.copied()),
-        SqlType::Char { .. } | SqlType::VarChar { .. } => collation
-            .is_some_and(|collation| bulk::is_encoded(collation.code_page))
-            .then_some(ty),
-        SqlType::Text
-        | SqlType::NText
-        | SqlType::Image
-        | SqlType::Xml
-        | SqlType::SqlVariant
-        | SqlType::HierarchyId
-        | SqlType::Geometry
-        | SqlType::Geography
-        | SqlType::Json
-        | SqlType::Vector { .. } => None,
-    }
+    let ty = ty.copied();
+    bulk::is_written(ty, collation).then_some(ty)
 }
 
 /// Asks what the login may do. A schema that does not exist yet will be its own. One round trip.
