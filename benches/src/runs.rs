@@ -238,7 +238,7 @@ pub async fn fill(
         base_checkpoint: Some(base),
         checkpoint,
         summary: Default::default(),
-        properties: Default::default(),
+        foreign_rows: false,
         loading: None,
     };
     lake.commit(writer.finish().await?, intent).await?;

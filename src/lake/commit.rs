@@ -76,8 +76,8 @@ pub struct CommitIntent {
     pub checkpoint: Checkpoint,
     /// Further entries of the snapshot's summary.
     pub summary: BTreeMap<String, String>,
-    /// Further table properties.
-    pub properties: BTreeMap<String, String>,
+    /// Another writer changed rows of the table since the last run: keys may be there twice from now on.
+    pub foreign_rows: bool,
     /// The target that is to load the snapshot next.
     pub loading: Option<Loading>,
 }
@@ -245,10 +245,7 @@ impl LakeTable {
             let own = Some(intent.run_id).filter(|_| attempt > 0);
             self.check_checkpoint(intent.base_checkpoint, own)?;
             foreign.extend(self.foreign_to(&prepared).await?);
-            if !foreign.is_empty() {
-                let mark = (FOREIGN_ROWS_PROPERTY.to_owned(), "true".to_owned());
-                intent.properties.extend([mark]);
-            }
+            intent.foreign_rows |= !foreign.is_empty();
             prepared = prepared.rebased(self).await?;
             *private = prepared.files().map(str::to_owned).collect();
             prepared.check_files(self).await?;
@@ -364,9 +361,10 @@ impl LakeTable {
         let mut checkpoint = intent.checkpoint.clone();
         checkpoint.snapshot_id = snapshot;
         let text = checkpoint_text(&self.name, &checkpoint)?;
-        let mut properties: HashMap<String, String> =
-            intent.properties.clone().into_iter().collect();
-        properties.insert(CHECKPOINT_PROPERTY.to_owned(), text);
+        let mut properties = HashMap::from([(CHECKPOINT_PROPERTY.to_owned(), text)]);
+        if intent.foreign_rows {
+            properties.insert(FOREIGN_ROWS_PROPERTY.to_owned(), "true".to_owned());
+        }
         Ok(properties)
     }
 

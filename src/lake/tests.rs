@@ -139,7 +139,7 @@ fn intent(table: &LakeTable, run_id: RunId) -> CommitIntent {
         base_checkpoint: base.map(|checkpoint| checkpoint.run_id),
         checkpoint: checkpoint(run_id),
         summary: BTreeMap::new(),
-        properties: BTreeMap::new(),
+        foreign_rows: false,
         loading: None,
     }
 }

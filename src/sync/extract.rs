@@ -23,8 +23,8 @@ use crate::config::{OnForeignCommit, Table};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::failpoint;
 use crate::lake::{
-    CommitIntent, FOREIGN_ROWS_PROPERTY, ForeignCommit, LakeError, LakeTable, Op, PreparedCommit,
-    Reread, TableWriter, WriteMode, WriteOptions,
+    CommitIntent, ForeignCommit, LakeError, LakeTable, Op, PreparedCommit, Reread, TableWriter,
+    WriteMode, WriteOptions,
 };
 use crate::mssql::channel::Channel;
 use crate::mssql::control::Control;
@@ -520,7 +520,6 @@ impl Extraction<'_> {
 
     /// What the commit means: the checkpoint that it writes, and the one that it was computed from.
     fn intent(&self, base: Option<RunId>, others_wrote: bool) -> CommitIntent {
-        let mark = (FOREIGN_ROWS_PROPERTY.to_owned(), "true".to_owned());
         CommitIntent {
             run_id: self.run_id,
             base_checkpoint: base,
@@ -530,7 +529,7 @@ impl Extraction<'_> {
                 self.plan.window.upper.clone(),
             ),
             summary: BTreeMap::new(),
-            properties: others_wrote.then_some(mark).into_iter().collect(),
+            foreign_rows: others_wrote,
             loading: None,
         }
     }

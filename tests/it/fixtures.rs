@@ -127,7 +127,7 @@ async fn go_on(table: &mut LakeTable, ids: [i32; 2]) -> Result<(), String> {
         checkpoint: Checkpoint::reached(run_id, Strategy::Full, None),
         summary: BTreeMap::new(),
         loading: None,
-        properties: BTreeMap::new(),
+        foreign_rows: false,
     };
     let committed = table.commit(prepared, intent).await;
     committed.map(|_| ()).map_err(|error| error.to_string())
