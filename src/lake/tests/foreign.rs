@@ -1,6 +1,7 @@
 //! What other engines leave in a table: their manifests, partitions, paths and catalogs.
 
 use super::ancestry::republish;
+use super::expiring::at_once;
 use super::maintaining::full;
 use super::*;
 use crate::lake::read::avro::Container;
@@ -82,13 +83,6 @@ async fn manifests(table: &LakeTable, content: ManifestContentType) -> Vec<Manif
 async fn reopened(directory: &Path) -> LakeTable {
     let warehouse = Warehouse::open(directory.join("wh").to_str().unwrap()).await;
     warehouse.unwrap().table(&name()).await.unwrap().unwrap()
-}
-
-fn at_once() -> OrphanOptions {
-    OrphanOptions {
-        age: Duration::ZERO,
-        dry_run: false,
-    }
 }
 
 fn newest(snapshots_max: usize) -> ExpireOptions {
