@@ -275,6 +275,23 @@ pub enum MergeMode {
     Replace,
 }
 
+impl MergeMode {
+    /// As the configuration writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            MergeMode::Upsert => "upsert",
+            MergeMode::Append => "append",
+            MergeMode::Replace => "replace",
+        }
+    }
+
+    /// The mode of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        let all = [MergeMode::Upsert, MergeMode::Append, MergeMode::Replace];
+        all.into_iter().find(|mode| mode.name() == name)
+    }
+}
+
 /// How an upsert is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

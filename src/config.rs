@@ -124,7 +124,12 @@ pub struct Merge {
     pub statement: UpsertStatement,
     /// What a load does when the lake's columns have changed since the target was last loaded.
     pub on_schema_change: OnChange,
+    /// Net changes that one transaction applies at most; 0: all.
+    pub batch_rows: u64,
 }
+
+/// The log of a transaction is kept until it ends. A million rows of 200 bytes, updated, take about 1 GB of it.
+const BATCH_ROWS: u64 = 1_000_000;
 
 /// Why a configuration cannot be used. All of these exit with 2.
 #[derive(Debug, thiserror::Error)]
@@ -228,6 +233,7 @@ struct RawMerge {
     mode: Option<MergeMode>,
     statement: UpsertStatement,
     on_schema_change: OnChange,
+    batch_rows: Option<u64>,
 }
 
 impl RawMerge {
@@ -245,10 +251,23 @@ impl RawMerge {
             }
             (TableKind::Mirror, mode) => mode.unwrap_or_default(),
         };
+        let batch_rows = match (mode, self.batch_rows) {
+            (MergeMode::Upsert, rows) => rows.unwrap_or(BATCH_ROWS),
+            (MergeMode::Append | MergeMode::Replace, None | Some(0)) => 0,
+            (MergeMode::Append | MergeMode::Replace, Some(_)) => {
+                return Err((
+                    format!("{at}.merge.batch_rows"),
+                    "applies changes in steps that can be repeated, which takes mode upsert; leave it out, or set it \
+                        to 0"
+                        .into(),
+                ));
+            }
+        };
         Ok(Merge {
             mode,
             statement: self.statement,
             on_schema_change: self.on_schema_change,
+            batch_rows,
         })
     }
 }

@@ -19,4 +19,4 @@ pub use maintain::{MaintainReport, MaintenanceReport, RelocateReport};
 pub use plan::{LoadPlan, PlanReport};
 pub use run::{ExtractReport, LoadMethod, LoadReport, Outcome, RunReport, TableReport};
 pub use snapshots::SnapshotsReport;
-pub use status::{LakeStatus, StatusReport, TargetStanding, TargetStatus};
+pub use status::{BetweenStatus, LakeStatus, StatusReport, TargetStanding, TargetStatus};

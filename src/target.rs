@@ -99,6 +99,11 @@ load again"
     #[error("{0} is a view: load into its table")]
     IsView(TableName),
     #[error(
+        "the name {target} is taken by an object that is no table (type {kind} in sys.objects): rename or drop it, or \
+give the table another name with `target:`"
+    )]
+    NotATable { target: TableName, kind: String },
+    #[error(
         "another load of {target} is running (lock {lock} was not free within {seconds} s); it holds the target until \
             it ends"
     )]
@@ -124,7 +129,8 @@ loaded. Remove the extra rows, create a unique index on the key's columns, and l
     )]
     KeyTwice { target: TableName, example: String },
     #[error(
-        "{target} was dropped or recreated while its load was being prepared. Nothing was loaded; run the load again"
+        "{target} was dropped, recreated or altered while its load was being prepared. Nothing was loaded; run the load \
+again"
     )]
     Recreated { target: TableName },
     #[error(
@@ -133,7 +139,7 @@ and that table was left as it is; run the load again, which decides what is righ
     )]
     Appeared { target: TableName },
     #[error(
-        "two rows to be loaded into {target} have the same key there, as its collation compares keys: {example}. \
+        "two rows of the lake have the same key in {target}, as its collation compares keys: {example}. Nothing was loaded. \
 If they are spellings of one key of the source, run one extract with `change: {{ strategy: full }}`, which removes the \
 old one from the lake; if they are two keys there, give the target's key column the source's collation"
     )]
@@ -186,6 +192,7 @@ impl TargetError {
             | TargetError::MayNotFollow { .. }
             | TargetError::Alter { .. }
             | TargetError::IsView(_)
+            | TargetError::NotATable { .. }
             | TargetError::StateMoved { .. }
             | TargetError::NotEmpty { .. }
             | TargetError::KeyTwice { .. }

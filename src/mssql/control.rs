@@ -35,8 +35,11 @@ pub enum Class {
     /// reply is transient.
     #[default]
     Quick,
-    /// Works as long as the data takes, without a limit, and may commit: a lost reply is ambiguous.
+    /// Works as long as the data takes, without a limit. A repetition is safe: a lost reply is transient.
     Long,
+    /// As long, and commits what must not be done twice: a lost reply is ambiguous. So is an error that ends the
+    /// session, because a commit that waits for a secondary replica may be killed after it has become durable.
+    Commit,
 }
 
 type Session = Client<Compat<TcpStream>>;
@@ -151,13 +154,13 @@ impl Control {
         })?;
         let limit = match class {
             Class::Quick => Some(QUICK_TIMEOUT),
-            Class::Long => None,
+            Class::Long | Class::Commit => None,
         };
         let outcome = match limit {
             Some(limit) => tokio::time::timeout(limit, work(&mut session)).await,
             None => Ok(work(&mut session).await),
         };
-        let in_doubt = class == Class::Long;
+        let in_doubt = class == Class::Commit;
         match outcome {
             Ok(Ok(value)) => {
                 self.session = Some(session);
@@ -168,6 +171,13 @@ impl Control {
                 // From severity 20 on the server closes the session.
                 if error.class < 20 {
                     self.session = Some(session);
+                } else if in_doubt {
+                    return Err(MssqlError::Lost {
+                        server: self.server.clone(),
+                        reason: format!("{} (error {})", error.message, error.number),
+                        statement: excerpt(&statement.sql),
+                        in_doubt,
+                    });
                 }
                 Err(MssqlError::Server(error))
             }

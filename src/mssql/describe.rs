@@ -13,6 +13,8 @@ pub struct Description {
     pub name: TableName,
     /// Another one when the table is dropped and recreated.
     pub object: SourceObject,
+    /// Another one when the table or an index of it is altered.
+    pub modified: String,
     pub is_view: bool,
     /// The login may read it.
     pub can_select: bool,
@@ -70,6 +72,8 @@ pub struct Index {
     pub is_primary_key: bool,
     pub is_unique: bool,
     pub is_filtered: bool,
+    /// An INSERT that repeats a key drops the row instead of failing.
+    pub ignores_duplicates: bool,
     /// Column ids of its key, in order.
     pub key: Vec<i32>,
 }
@@ -125,6 +129,7 @@ fn described(facts: &Record) -> Result<Description, MssqlError> {
             id: facts.int("object_id")?,
             created: facts.text("create_date")?.to_owned(),
         },
+        modified: facts.text("modify_date")?.to_owned(),
         is_view: object_type == "V",
         can_select: is("can_select")?,
         can_alter: is("can_alter")?,
@@ -204,6 +209,7 @@ fn add_index_column(indexes: &mut Vec<Index>, record: &Record) -> Result<(), Mss
             is_primary_key: is("is_primary_key")?,
             is_unique: is("is_unique")?,
             is_filtered: is("has_filter")?,
+            ignores_duplicates: is("ignore_dup_key")?,
             key: Vec::new(),
         });
     }

@@ -219,14 +219,14 @@ impl MssqlError {
 }
 
 /// Numbers after which the server has undone the transaction and the same work may succeed at once.
-const RETRY_TRANSACTION: [u32; 10] = [
-    1204, 1205, 1222, 3960, 3961, 41301, 41302, 41305, 41325, 41839,
+const RETRY_TRANSACTION: [u32; 11] = [
+    1204, 1205, 1222, 3960, 3961, 13535, 41301, 41302, 41305, 41325, 41839,
 ];
 
 /// Numbers of a connection that went away, or a server that is moving or throttling.
-const RETRY_CONNECTION: [u32; 16] = [
-    20, 64, 121, 233, 10053, 10054, 10060, 10928, 10929, 40197, 40501, 40613, 49918, 49919, 49920,
-    17142,
+const RETRY_CONNECTION: [u32; 20] = [
+    20, 64, 121, 233, 596, 976, 983, 6005, 10053, 10054, 10060, 10928, 10929, 40197, 40501, 40613,
+    49918, 49919, 49920, 17142,
 ];
 
 fn server_disposition(number: u32) -> Disposition {

@@ -1,6 +1,6 @@
 //! What the next run would do, for `plan`.
 
-use super::format::{plural, write_changes};
+use super::format::{plural, thousands, write_changes};
 use crate::schema::drift::SchemaChange;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -36,6 +36,8 @@ pub struct LoadPlan {
     pub creates_target: bool,
     /// How the rows of a first load reach a target that is missing, and why so.
     pub route: Option<String>,
+    /// Net changes that one transaction applies at most; none: all.
+    pub batch_rows: Option<u64>,
     /// How the target's columns would be changed.
     pub schema_changes: Vec<SchemaChange>,
     pub statements: Vec<String>,
@@ -94,6 +96,13 @@ impl PlanReport {
             );
             if let Some(route) = &load.route {
                 let _ = writeln!(out, "           {route}");
+            }
+            if let Some(rows) = load.batch_rows {
+                let _ = writeln!(
+                    out,
+                    "           more than {} changed rows are applied in several transactions",
+                    thousands(rows)
+                );
             }
             write_changes(&mut out, &load.schema_changes);
             for statement in &load.statements {

@@ -143,6 +143,8 @@ pub struct LoadReport {
     pub deleted: u64,
     /// Staged, and equal to what the target held.
     pub unchanged: u64,
+    /// Transactions that the rows were applied in.
+    pub transactions: usize,
     pub created_target: bool,
     /// How the target's columns were changed to follow the lake's.
     pub schema_changes: Vec<SchemaChange>,
@@ -339,6 +341,24 @@ impl ExtractReport {
 }
 
 impl LoadReport {
+    /// What this load and the next one of the same run did. This one finished a load that had been interrupted.
+    pub fn and(self, next: LoadReport) -> LoadReport {
+        let number = self.sequence_number.unwrap_or_default();
+        let finished = format!("the interrupted load of snapshot {number} was finished first");
+        LoadReport {
+            from_snapshot: self.from_snapshot,
+            rows_staged: self.rows_staged + next.rows_staged,
+            inserted: self.inserted + next.inserted,
+            updated: self.updated + next.updated,
+            deleted: self.deleted + next.deleted,
+            unchanged: self.unchanged + next.unchanged,
+            transactions: self.transactions + next.transactions,
+            schema_changes: [self.schema_changes, next.schema_changes].concat(),
+            warnings: [vec![finished], self.warnings, next.warnings.clone()].concat(),
+            ..next
+        }
+    }
+
     /// Neither rows nor the target table have changed.
     pub fn changed_nothing(&self) -> bool {
         match self.kind {
@@ -393,6 +413,13 @@ impl LoadReport {
         );
         if self.unchanged > 0 {
             let _ = write!(out, ", {} unchanged", thousands(self.unchanged));
+        }
+        if self.transactions > 1 {
+            let _ = write!(
+                out,
+                ", in {} transactions",
+                thousands(self.transactions as u64)
+            );
         }
     }
 }

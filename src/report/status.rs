@@ -55,6 +55,17 @@ pub struct TargetStatus {
     pub loaded_at: Option<String>,
     /// Snapshots of the lake that the target does not have.
     pub snapshots_behind: usize,
+    /// A load that was interrupted between two of its steps, or is under way.
+    pub between: Option<BetweenStatus>,
+}
+
+/// A target with rows of two snapshots.
+#[derive(Debug, Serialize)]
+pub struct BetweenStatus {
+    /// The snapshot that it is to reach.
+    pub sequence_number: i64,
+    pub rows: u64,
+    pub rows_applied: u64,
 }
 
 impl StatusReport {
@@ -114,9 +125,16 @@ impl TargetStatus {
         let number = self.sequence_number.unwrap_or_default();
         let at = self.loaded_at.as_deref().unwrap_or("at an unknown time");
         match (self.standing, self.sequence_number) {
-            (TargetStanding::Loaded, _) => {
-                format!("snapshot {number} loaded {at}, {behind} behind")
-            }
+            (TargetStanding::Loaded, _) => match &self.between {
+                None => format!("snapshot {number} loaded {at}, {behind} behind"),
+                Some(between) => format!(
+                    "between snapshots {number} and {}: {} of {} rows applied {at}, {behind} behind; the next load \
+                        finishes it",
+                    between.sequence_number,
+                    thousands(between.rows_applied),
+                    thousands(between.rows)
+                ),
+            },
             (TargetStanding::NothingLoaded, _) => format!("nothing loaded yet, {behind} behind"),
             (TargetStanding::Missing, None) => {
                 format!("does not exist yet, {behind} behind; the next load creates it")

@@ -267,6 +267,7 @@ pub(super) mod tests {
             is_primary_key: primary,
             is_unique: unique,
             is_filtered: false,
+            ignores_duplicates: false,
             key: key.to_vec(),
         }
     }
@@ -316,6 +317,7 @@ pub(super) mod tests {
                 id: 1,
                 created: String::new(),
             },
+            modified: String::new(),
             is_view: false,
             can_select: true,
             can_alter: false,

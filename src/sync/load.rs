@@ -7,14 +7,19 @@
 //!    dead loads. (Nothing.)
 //! 2. Compute the delta between the loaded snapshot and the wanted one, or list the whole snapshot. (Nothing.)
 //! 3. If the target is missing and every column can take its values as they are ([`fill`]): create a table in its
-//!    place, bulk copy the rows into that and build its key; step 4 makes it the target. (A table that the next load
+//!    place, bulk copy the rows into that and build its key; step 5 makes it the target. (A table that the next load
 //!    drops.) Otherwise create the target table when it is missing, or let its columns follow the lake's, statement by
 //!    statement. (A target that is ahead of its rows; the next load continues from there, see
 //!    [`crate::target::evolve`].) Create a staging heap; bulk copy the rows into it. (A staging table, dropped by the
 //!    next load.)
-//! 4. One transaction: compare-and-set on the load state, merge, deletes, new load state, the staging table
-//!    dropped. (All or nothing. When the reply is lost, the load state says whether this run's id is there.)
-//! 5. Tag the loaded snapshot in the lake, unless the commit of a `sync` has done so ([`TargetTags`] argues that).
+//! 4. Compute the net changes, one row for each key, in a table of their own ([`crate::mssql::sql::net`]). (That table
+//!    and a staging table, dropped by the next load.)
+//! 5. One transaction: compare-and-set on the load state, merge, deletes, new load state, the staging table
+//!    dropped. (All or nothing. When the reply is lost, the load state says whether this run's id is there.) A delta of
+//!    more than `merge.batch_rows` rows is applied in steps, each a transaction of its own that leaves its place in the
+//!    load state. (A target between two snapshots; the state names both. The next load first applies the same delta
+//!    from its beginning, see [`LoadKind::Finish`].)
+//! 6. Tag the loaded snapshot in the lake, unless the commit of a `sync` has done so ([`TargetTags`] argues that).
 //!    (Missing tag: the next load sets it, whether or not it has anything else to do.)
 //!
 //! A lake table without a snapshot has no rows to load. Its target is created, or follows in its columns, and the load
@@ -40,14 +45,19 @@ use crate::error::{Disposition, Error, Kind, Result};
 use crate::failpoint;
 use crate::lake::{Basis, LakeTable, SnapshotInfo, SnapshotRef};
 use crate::mssql::control::Control;
+use crate::mssql::sql::define::StagingTable;
 use crate::report::{LoadMethod, LoadReport, plural};
 use crate::schema::TableKind;
 use crate::schema::drift::SchemaChange;
 use crate::target::evolve::{self, LakeColumns};
+use crate::target::fill::Lost;
 use crate::target::inspect::{self, TargetTable};
-use crate::target::merge::{self, Applied, Held, LoadOptions, MergePlan, StateChange};
+use crate::target::merge::{
+    self, Applied, Held, LoadOptions, MergePlan, OldState, StateChange, Step,
+};
+use crate::target::staging::{self, Text};
 use crate::target::state::{self, LoadState, Looked, PREPARED};
-use crate::target::{TargetError, staging};
+use crate::target::{TargetError, fill as filling};
 use columns::{is_keyed, lake_columns, newest};
 use kind::{Facts, LoadKind, decide};
 use std::time::Instant;
@@ -59,6 +69,10 @@ const LOCK_TIMEOUT_MS: u32 = 10_000;
 pub const FAIL_AFTER_ALTER: &str = "load.after_alter";
 /// Failpoint: the delta is staged, nothing is applied.
 pub const FAIL_AFTER_STAGING: &str = "load.after_staging";
+/// Failpoint: the net changes are computed, nothing is applied.
+pub const FAIL_AFTER_NET: &str = "load.after_net";
+/// Failpoint: a step that is not the last one is committed.
+pub const FAIL_BETWEEN_STEPS: &str = "load.between_steps";
 /// Failpoint: the transaction is committed; the tag is missing.
 pub const FAIL_AFTER_APPLY: &str = "load.after_apply";
 
@@ -101,18 +115,39 @@ pub(super) async fn load(
         }
         return Ok(done);
     }
-    let looked = lock(control, table).await?;
-    let (facts, kind) = decided(table, &lake, snapshot.as_ref(), &looked, full)?;
+    let mut looked = lock(control, table).await?;
+    let (mut facts, mut kind) = decided(table, &lake, snapshot.as_ref(), &looked, full)?;
+    if kind != LoadKind::Nothing {
+        staging::drop_orphans(control, &table.target).await?;
+    }
+    let mut finished = None;
+    if let LoadKind::Finish { to, .. } = kind {
+        let between = snapshot_with(&lake, to)?;
+        let decision = (facts, kind);
+        let work = Work::new(
+            sync,
+            table,
+            &lake,
+            Some(&between),
+            &looked,
+            decision,
+            run_id,
+        )?;
+        finished = Some(work.run(links).await?);
+        let control = Links::control(&mut links.target, side, Kind::Target).await?;
+        looked = state::look(control, &table.target).await?;
+        (facts, kind) = decided(table, &lake, snapshot.as_ref(), &looked, full)?;
+    }
     if kind == LoadKind::Nothing {
-        let mut done = nothing_to_do(snapshot.as_ref());
+        let mut done = finished.unwrap_or_else(|| nothing_to_do(snapshot.as_ref()));
         if let Some(snapshot) = &snapshot {
             let tagged = lake.tag_loaded(&tags, snapshot.id).await;
             done.warnings.extend(unprotected(tagged, snapshot));
         }
-        staging::unlock(control, &table.target).await?;
+        release(links, table).await;
+        done.seconds = clock.elapsed().as_secs_f64();
         return Ok(done);
     }
-    staging::drop_orphans(control, &table.target).await?;
     // Where no loaded snapshot is tagged, nothing else keeps the one that is read until the load ends.
     let is_kept = matches!(
         facts.state,
@@ -136,6 +171,9 @@ pub(super) async fn load(
         run_id,
     )?;
     let mut report = work.run(links).await?;
+    if let Some(before) = finished {
+        report = before.and(report);
+    }
     failpoint::reach(FAIL_AFTER_APPLY);
     if let Some(snapshot) = &snapshot {
         let tagged = lake.tag_loaded(&tags, snapshot.id).await;
@@ -155,6 +193,15 @@ fn snapshot_of(lake: &LakeTable, wanted: SnapshotRef) -> Result<Option<SnapshotI
         return Ok(None);
     }
     Ok(Some(lake.resolve(wanted)?))
+}
+
+/// The snapshot of this id.
+fn snapshot_with(lake: &LakeTable, id: i64) -> Result<SnapshotInfo> {
+    let found = lake
+        .snapshots()
+        .into_iter()
+        .find(|snapshot| snapshot.id == id);
+    found.ok_or_else(|| lake_error(format!("lake table {} has no snapshot {id}", lake.name())))
 }
 
 /// What the load is to do.
@@ -207,6 +254,7 @@ fn nothing_to_do(loaded: Option<&SnapshotInfo>) -> LoadReport {
         updated: 0,
         deleted: 0,
         unchanged: 0,
+        transactions: 0,
         created_target: false,
         schema_changes: Vec::new(),
         seconds: 0.0,
@@ -230,6 +278,7 @@ struct Work<'a> {
     run_id: RunId,
     name: String,
     created: bool,
+    transactions: usize,
     schema_changes: Vec<SchemaChange>,
     warnings: Vec<String>,
 }
@@ -264,6 +313,7 @@ impl<'a> Work<'a> {
             run_id,
             name: table.source.to_string(),
             created: false,
+            transactions: 1,
             schema_changes: Vec::new(),
             warnings: warning.into_iter().collect(),
         })
@@ -296,10 +346,13 @@ impl<'a> Work<'a> {
             let target = target.name().clone();
             return Err(TargetError::NotEmpty { target }.into());
         }
+        let has_rows = match held {
+            Held::PerhapsNone => inspect::has_rows(control, target.name()).await?,
+            Held::Rows => true,
+            Held::None => false,
+        };
+        let (staging, staged) = self.staged(links, &target, &parts).await?;
         let schema = &self.columns.schema;
-        let staging = staging::create(control, schema, &target, self.run_id).await?;
-        let heap = Heap::staging(&staging, self.lake.lake_schema());
-        let staged = stage::stage(self.sync, &self.name, &self.lake, links, heap, &parts).await?;
         failpoint::reach(FAIL_AFTER_STAGING);
         self.sync
             .observer
@@ -315,12 +368,23 @@ impl<'a> Work<'a> {
             staged_rows: staged.rows,
             held,
             whole: self.kind.is_whole(),
+            has_net: has_rows && schema.key.is_some() && self.facts.mode != MergeMode::Append,
+            batch_rows: if self.kind.may_step() {
+                self.table.merge.batch_rows
+            } else {
+                0
+            },
         };
         let mut plan = merge::plan(schema, &target, &staging, &options);
         let control = Links::control(&mut links.target, side, Kind::Target).await?;
         merge::learn_base_types(control, &mut plan).await?;
-        let change = self.state_change(&target);
-        let applied = self.apply(links, &plan, &change).await?;
+        merge::settle(control, &mut plan).await?;
+        failpoint::reach(FAIL_AFTER_NET);
+        let steps = merge::steps(&plan, options.batch_rows);
+        self.transactions = steps.len();
+        let applied = self
+            .apply(links, &plan, self.state_change(&target), &steps)
+            .await?;
         if applied.target_only > 0 {
             self.warnings.push(format!(
                 "{} that target {} has and snapshot {} does not have were left. `merge: {{ mode: replace }}` removes \
@@ -341,7 +405,7 @@ impl<'a> Work<'a> {
                 LoadKind::Nothing => LoadMethod::Nothing,
                 LoadKind::Prepare => LoadMethod::Prepare,
                 LoadKind::First => LoadMethod::First,
-                LoadKind::Delta { .. } => LoadMethod::Delta,
+                LoadKind::Delta { .. } | LoadKind::Finish { .. } => LoadMethod::Delta,
                 LoadKind::Whole { .. } => LoadMethod::Whole,
                 LoadKind::Replace => LoadMethod::Replace,
             },
@@ -353,6 +417,7 @@ impl<'a> Work<'a> {
             updated: counts.updated,
             deleted: counts.deleted,
             unchanged: counts.unchanged,
+            transactions: self.transactions,
             created_target: self.created,
             schema_changes: self.schema_changes,
             seconds: 0.0,
@@ -365,7 +430,7 @@ impl<'a> Work<'a> {
         let mut parts = Vec::new();
         match self.kind {
             LoadKind::Nothing | LoadKind::Prepare => return Ok(parts),
-            LoadKind::Delta { from } => {
+            LoadKind::Delta { from } | LoadKind::Finish { from, .. } => {
                 let delta = self.lake.delta(Some(from), snapshot.id).await?;
                 self.check_basis(delta.basis, snapshot)?;
                 let both = [Operation::Upsert, Operation::Delete];
@@ -476,41 +541,105 @@ moved; use `merge: {{ mode: upsert }}`, or `replace`"
             self.schema_changes.push(change);
             failpoint::reach(FAIL_AFTER_ALTER);
         }
-        self.inspected(control).await
+        let altered = self.inspected(control).await?;
+        // A statement that waited for another session's lock may have met the table that this session left.
+        if altered.object() != self.looked.object.as_ref() {
+            let target = self.table.target.clone();
+            return Err(TargetError::Recreated { target }.into());
+        }
+        Ok(altered)
     }
 
     fn state_change(&self, target: &TargetTable) -> StateChange {
         StateChange {
             target: self.table.target.to_string(),
-            old_snapshot: self.before().map(|state| state.snapshot_id),
+            old: self.before().map(LoadState::mark),
             new_snapshot: self.snapshot.map_or(PREPARED, |snapshot| snapshot.id),
             sequence_number: self.snapshot.map_or(0, |snapshot| snapshot.sequence_number),
             table_uuid: self.lake.uuid().to_string(),
             lake_table: self.table.lake.to_string(),
             run_id: self.run_id.to_string(),
             object: target.object().cloned(),
+            modified: target.modified().to_owned(),
+            mode: self.facts.mode,
+            step: None,
         }
     }
 
-    /// Step 4, of a staged load.
+    /// The staging table, filled. Text of a code page is encoded here where that is possible; when a character turns out
+    /// not to be encoded here although the server may know it, the rows are sent again as Unicode.
+    async fn staged(
+        &self,
+        links: &mut Links,
+        target: &TargetTable,
+        parts: &[StagedPart],
+    ) -> Result<(StagingTable, stage::Staged)> {
+        let side = self.sync.target_side()?;
+        for text in [Text::CodePage, Text::Unicode] {
+            let control = Links::control(&mut links.target, side, Kind::Target).await?;
+            let staging = staging::design(&self.columns.schema, target, self.run_id, text);
+            staging::create(control, &staging, target.name()).await?;
+            let heap = Heap::staging(&staging, self.lake.lake_schema());
+            let error =
+                match stage::stage(self.sync, &self.name, &self.lake, links, heap, parts).await {
+                    Ok(staged) => return Ok((staging, staged)),
+                    Err(error) => error,
+                };
+            match filling::lost(&error, target.name()) {
+                Some(Lost::Perhaps(example)) => {
+                    let name = &self.name;
+                    tracing::warn!(
+                        "{name}: {example}, as far as this machine knows. The rows are sent again as Unicode, and the \
+server decides"
+                    );
+                    let control = Links::control(&mut links.target, side, Kind::Target).await?;
+                    filling::abandon(control, &staging.name, target.name()).await?;
+                }
+                Some(Lost::Surely(error)) => return Err(error.into()),
+                None => return Err(error),
+            }
+        }
+        Err(lake_error(format!(
+            "rows of {} could not be encoded",
+            self.name
+        )))
+    }
+
+    /// Step 5, of a staged load.
     async fn apply(
         &self,
         links: &mut Links,
         plan: &MergePlan,
-        change: &StateChange,
+        mut change: StateChange,
+        steps: &[Option<Step>],
     ) -> Result<Applied> {
         let side = self.sync.target_side()?;
-        let control = Links::control(&mut links.target, side, Kind::Target).await?;
-        let applied = merge::apply(control, plan, change).await;
-        self.settled(links, applied).await
+        let mut total = Applied::default();
+        for &step in steps {
+            change.step = step;
+            let control = Links::control(&mut links.target, side, Kind::Target).await?;
+            let applied = merge::apply(control, plan, &change).await;
+            total = total.and(self.settled(links, applied, &change).await?);
+            if let Some(step) = step.filter(|step| !step.is_last()) {
+                change.old = Some(OldState {
+                    snapshot: self.before().map_or(PREPARED, |state| state.snapshot_id),
+                    run_id: change.run_id.clone(),
+                    applied: Some(step.to),
+                });
+                failpoint::reach(FAIL_BETWEEN_STEPS);
+            }
+        }
+        Ok(total)
     }
 
-    /// The outcome of step 4. A lost reply is resolved on a new connection by looking for this run's id in the load
-    /// state. The load lock was lost with the old connection, so that connection is not kept for [`release`].
+    /// The outcome of a transaction. A lost reply is resolved on a new connection by looking for this transaction in the
+    /// load state. The load lock was lost with the old connection, so that connection is not kept for [`release`], and no
+    /// step follows.
     async fn settled(
         &self,
         links: &mut Links,
         applied: std::result::Result<Applied, TargetError>,
+        change: &StateChange,
     ) -> Result<Applied> {
         let side = self.sync.target_side()?;
         let lost = match applied {
@@ -523,14 +652,15 @@ moved; use `merge: {{ mode: upsert }}`, or `replace`"
         );
         links.target = None;
         let control = Links::control(&mut links.target, side, Kind::Target).await?;
-        let resolved = state::resolve(control, &self.table.target, self.run_id).await?;
+        let resolved = state::resolve(control, &self.table.target, change).await?;
         links.target = None;
+        let is_last = change.step.is_none_or(Step::is_last);
         match resolved {
-            Some(counts) => Ok(Applied {
+            Some(counts) if is_last => Ok(Applied {
                 counts,
                 target_only: 0,
             }),
-            None => Err(Error::new(
+            Some(_) | None => Err(Error::new(
                 Kind::Target,
                 Disposition::Transient,
                 NotApplied(lost),
@@ -558,5 +688,5 @@ and compared with the rows that it has"
 
 /// A load whose outcome was unknown and turned out not to have been applied.
 #[derive(Debug, thiserror::Error)]
-#[error("the load was not applied")]
+#[error("the load was not applied, or not all of it")]
 struct NotApplied(#[source] TargetError);

@@ -9,8 +9,8 @@ use crate::config::Table;
 use crate::error::{Kind, Result};
 use crate::lake::{LakeTable, SnapshotRef};
 use crate::report::{
-    ErrorReport, LakeStatus, Listing, PlanReport, SnapshotsReport, StatusReport, TargetStanding,
-    TargetStatus,
+    BetweenStatus, ErrorReport, LakeStatus, Listing, PlanReport, SnapshotsReport, StatusReport,
+    TargetStanding, TargetStatus,
 };
 use crate::target::state::{self, LoadState, Looked};
 
@@ -181,6 +181,13 @@ fn target_status(looked: &Looked, table: &Table, lake: Option<&LakeTable>) -> Ta
         snapshot_id: loaded.and_then(LoadState::loaded),
         sequence_number: loaded.map(|state| state.sequence_number),
         loaded_at: loaded.map(|state| state.loaded_at.clone()),
+        between: loaded
+            .and_then(|state| state.pending.as_ref())
+            .map(|pending| BetweenStatus {
+                sequence_number: pending.sequence_number,
+                rows: pending.rows,
+                rows_applied: pending.applied,
+            }),
     }
 }
 

@@ -293,7 +293,7 @@ pub async fn publish(
 ) -> Result<Applied, TargetError> {
     let target = &publication.target;
     let sets = control
-        .query_sets(&fill::publish(publication, state), Class::Long)
+        .query_sets(&fill::publish(publication, state), Class::Commit)
         .await;
     let sets = sets.map_err(|error| match error.number() {
         Some(fill::ERROR_APPEARED) => TargetError::Appeared {

@@ -20,6 +20,8 @@ pub struct TargetTable {
     is_memory_optimized: bool,
     /// None for a table that is only planned.
     object: Option<SourceObject>,
+    /// When it or an index of it was altered last; empty for a table that is only planned.
+    modified: String,
     /// The login may alter it.
     can_alter: bool,
     /// What the login is called in the database.
@@ -104,6 +106,7 @@ impl TargetTable {
             indexes: description.indexes,
             is_memory_optimized: description.is_memory_optimized,
             object: Some(description.object),
+            modified: description.modified,
             can_alter: description.can_alter,
             user: description.user,
         }
@@ -133,12 +136,14 @@ impl TargetTable {
                     is_primary_key: true,
                     is_unique: true,
                     is_filtered: false,
+                    ignores_duplicates: false,
                     key,
                 })
                 .into_iter()
                 .collect(),
             is_memory_optimized: false,
             object: None,
+            modified: String::new(),
             can_alter: true,
             user: String::new(),
         }
@@ -152,6 +157,11 @@ impl TargetTable {
     /// The table as an object of its database; none for one that is only planned.
     pub fn object(&self) -> Option<&SourceObject> {
         self.object.as_ref()
+    }
+
+    /// When the table or an index of it was altered last.
+    pub fn modified(&self) -> &str {
+        &self.modified
     }
 
     /// Whether a unique index has exactly the key's columns, so that no key is there twice.
@@ -268,6 +278,16 @@ pub fn check(
                 &mut warnings,
             ),
         }
+    }
+    for index in target
+        .indexes
+        .iter()
+        .filter(|index| index.ignores_duplicates)
+    {
+        problems.push(format!(
+            "index {} has IGNORE_DUP_KEY = ON, which drops rows without an error: recreate it with IGNORE_DUP_KEY = OFF",
+            index.name.as_deref().unwrap_or("without a name")
+        ));
     }
     for kept in &target.columns {
         let fills_itself =

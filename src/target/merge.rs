@@ -5,14 +5,14 @@ use super::{TargetError, lock_name};
 use crate::mssql::control::{Class, Control, Record};
 use crate::mssql::error::MssqlError;
 use crate::mssql::sql::define::StagingTable;
-use crate::mssql::sql::merge;
 use crate::mssql::sql::state::ERROR_STATE_MOVED;
 use crate::mssql::sql::variant::{self, BaseType};
+use crate::mssql::sql::{merge, net};
 use crate::schema::{Collation, KeyOrigin, TableName, TableSchema};
 
 use crate::change::{MergeMode, UpsertStatement};
-pub use crate::mssql::sql::merge::{Held, MergePlan};
-pub use crate::mssql::sql::state::StateChange;
+pub use crate::mssql::sql::merge::{Held, MergePlan, NetTable};
+pub use crate::mssql::sql::state::{OldState, StateChange, Step};
 
 /// How long the transaction waits for another one's locks.
 const LOCK_TIMEOUT_MS: u32 = 60_000;
@@ -28,6 +28,22 @@ pub struct LoadCounts {
     pub deleted: u64,
     /// Staged rows that were in the target already, equal in every value.
     pub unchanged: u64,
+}
+
+impl Applied {
+    /// What this and then another transaction did.
+    pub fn and(self, next: Applied) -> Self {
+        let (a, b) = (self.counts, next.counts);
+        Self {
+            counts: LoadCounts {
+                inserted: a.inserted + b.inserted,
+                updated: a.updated + b.updated,
+                deleted: a.deleted + b.deleted,
+                unchanged: a.unchanged + b.unchanged,
+            },
+            target_only: self.target_only + next.target_only,
+        }
+    }
 }
 
 impl LoadCounts {
@@ -67,6 +83,10 @@ pub struct LoadOptions {
     pub held: Held,
     /// Every row of the snapshot was staged.
     pub whole: bool,
+    /// The net changes get a table of their own.
+    pub has_net: bool,
+    /// Net changes that one transaction applies at most; 0: all.
+    pub batch_rows: u64,
 }
 
 /// The transaction for a staged load. The target has passed [`inspect::check`](super::inspect::check) with the same
@@ -94,6 +114,7 @@ pub fn plan(
             staged: staged.name.clone(),
             staged_ty: staged.ty,
             staged_nullable: staged.nullable,
+            collation: target.collation(kept.name).cloned(),
             identity: kept.identity,
             base_types: staged.base_type.clone().map(|staged| merge::BaseTypes {
                 staged,
@@ -106,6 +127,16 @@ pub fn plan(
         staging: staging.name.clone(),
         operation: staging.operation.clone(),
         segment: staging.segment.clone(),
+        net: options.has_net.then(|| NetTable {
+            name: TableName {
+                name: format!("{}_net", staging.name.name),
+                ..staging.name.clone()
+            },
+            row: free_name(&columns, "_row", &staging.operation),
+            is_stepped: options.batch_rows > 0 && options.staged_rows > options.batch_rows,
+            rows: 0,
+            upserts: 0,
+        }),
         columns,
         key: key.into_iter().flatten().collect(),
         mode: options.mode,
@@ -119,10 +150,65 @@ pub fn plan(
         staged_rows: options.staged_rows,
         held: options.held,
         whole: options.whole,
+        keys_are_the_source_s: keys_are_the_source_s(schema, target),
         has_unique_key: target.has_unique_key(schema),
         lock: lock_name("apply", target.name()),
         lock_timeout_ms: LOCK_TIMEOUT_MS,
     }
+}
+
+/// A name that no column of the target that is loaded has.
+fn free_name(columns: &[merge::MergeColumn], wanted: &str, other: &str) -> String {
+    let mut name = wanted.to_owned();
+    let taken = |name: &str| {
+        name.eq_ignore_ascii_case(other)
+            || columns.iter().any(|c| c.name.eq_ignore_ascii_case(name))
+    };
+    while taken(&name) {
+        name.push('_');
+    }
+    name
+}
+
+/// Computes the net changes of what was staged; nothing to do where the plan has no table for them.
+pub async fn settle(control: &mut Control, plan: &mut MergePlan) -> Result<(), TargetError> {
+    let Some(mut table) = plan.net.clone() else {
+        return Ok(());
+    };
+    let sets = control
+        .query_sets(&net::net_changes(plan, &table), Class::Long)
+        .await
+        .map_err(|error| explained(&plan.target, &plan.lock, plan.lock_timeout_ms, error))?;
+    let row = sets.last().and_then(|rows| rows.first());
+    let counts = |row: &Record| {
+        let count = |name| Ok::<_, MssqlError>(u64::try_from(row.int(name)?).unwrap_or(0));
+        Ok((count("upserts")?, count("deletes")?))
+    };
+    let counted = row.ok_or_else(|| MssqlError::Shape("no counts".into()));
+    let (upserts, deletes) = counted
+        .and_then(counts)
+        .map_err(|error| TargetError::on("computing the net changes of", &plan.target, error))?;
+    table.upserts = upserts;
+    table.rows = upserts + deletes;
+    plan.net = Some(table);
+    Ok(())
+}
+
+/// The transactions that apply a settled load: one, or steps of `batch_rows` rows.
+pub fn steps(plan: &MergePlan, batch_rows: u64) -> Vec<Option<Step>> {
+    let rows = match &plan.net {
+        Some(net) if net.is_stepped && net.rows > batch_rows => net.rows,
+        Some(_) | None => return vec![None],
+    };
+    (0..rows.div_ceil(batch_rows))
+        .map(|at| {
+            Some(Step {
+                after: at * batch_rows,
+                to: rows.min((at + 1) * batch_rows),
+                rows,
+            })
+        })
+        .collect()
 }
 
 /// Whether keys are equal in the target exactly where they are equal in the source, which lets no two rows have equal
@@ -194,7 +280,7 @@ pub async fn apply(
     state: &StateChange,
 ) -> Result<Applied, TargetError> {
     let sets = control
-        .query_sets(&merge::apply(plan, state), Class::Long)
+        .query_sets(&merge::apply(plan, state), Class::Commit)
         .await
         .map_err(|error| match error.number() {
             Some(2601 | 2627) if plan.mode == MergeMode::Append => TargetError::KeyConflict {

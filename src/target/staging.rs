@@ -3,7 +3,7 @@
 use super::inspect::TargetTable;
 use super::{TargetError, lock_name, name_hash};
 use crate::change::RunId;
-use crate::mssql::bulk::BulkColumn;
+use crate::mssql::bulk::{self, BulkColumn};
 use crate::mssql::control::{Class, Control};
 use crate::mssql::error::MssqlError;
 use crate::mssql::sql::define::{self, OWN_SCHEMA, StagingColumn, StagingTable};
@@ -67,16 +67,21 @@ pub async fn drop_orphans(control: &mut Control, target: &TableName) -> Result<u
 /// Creates the staging table of one load. Only under [`lock`].
 pub async fn create(
     control: &mut Control,
-    schema: &TableSchema,
-    target: &TargetTable,
-    run: RunId,
-) -> Result<StagingTable, TargetError> {
-    let staging = design(schema, target, run);
-    control
-        .run(&define::create_staging(&staging), Class::Quick)
-        .await
-        .map_err(|error| TargetError::on("creating a staging table for", target.name(), error))?;
-    Ok(staging)
+    staging: &StagingTable,
+    target: &TableName,
+) -> Result<(), TargetError> {
+    let statement = define::create_staging(staging);
+    let created = control.run(&statement, Class::Quick).await;
+    created.map_err(|error| TargetError::on("creating a staging table for", target, error))
+}
+
+/// How text is sent that a target keeps in a code page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Text {
+    /// In that code page, where it can be encoded here.
+    CodePage,
+    /// As Unicode: the server converts it and is asked what it has lost.
+    Unicode,
 }
 
 /// How the names of a target's staging tables begin.
@@ -86,7 +91,7 @@ pub(super) fn prefix(target: &TableName) -> String {
 
 /// The staging table of a load, not created yet. Values that a deleted row does not have are NULL, so only the key
 /// is required.
-pub fn design(schema: &TableSchema, target: &TargetTable, run: RunId) -> StagingTable {
+pub fn design(schema: &TableSchema, target: &TargetTable, run: RunId, text: Text) -> StagingTable {
     let key: Vec<usize> = schema
         .key
         .iter()
@@ -107,7 +112,15 @@ pub fn design(schema: &TableSchema, target: &TargetTable, run: RunId) -> Staging
         .map(|(at, column)| {
             let kept = target.collation(&column.name);
             let collation = kept.cloned().or_else(|| column.collation.clone());
-            let ty = staged(column.ty, target.ty(&column.name));
+            let mut ty = staged(column.ty, target.ty(&column.name));
+            let landed = target.ty(&column.name).filter(|kept| {
+                kept.is_code_page_text()
+                    && column.ty.is_text()
+                    && bulk::is_written(*kept, collation.as_ref())
+            });
+            if let Some(kept) = landed.filter(|_| text == Text::CodePage) {
+                ty = kept;
+            }
             StagingColumn {
                 name: column.name.clone(),
                 ty,
@@ -155,7 +168,10 @@ pub fn bulk_columns(staging: &StagingTable, shape: &LakeSchema) -> Vec<BulkColum
             Some(BulkColumn {
                 name: column.name.clone(),
                 ty: column.ty,
-                collation: None,
+                collation: column
+                    .collation
+                    .clone()
+                    .filter(|_| column.ty.is_code_page_text()),
                 nullable: column.nullable,
                 value: position(source, Role::Value)?,
                 ticks: position(source, Role::Ticks),
@@ -249,7 +265,7 @@ mod tests {
         };
         let target = TargetTable::planned(&"dbo.t".parse().unwrap(), &schema);
         let run = RunId::generate();
-        let staging = design(&schema, &target, run);
+        let staging = design(&schema, &target, run, Text::CodePage);
         assert_eq!(staging.operation, "_op_");
         assert!(staging.name.name.ends_with(&run.to_string()));
         assert!(!staging.columns[0].nullable && staging.columns[1].nullable);

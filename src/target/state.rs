@@ -2,10 +2,10 @@
 
 use super::merge::LoadCounts;
 use super::{TargetError, lock_name};
-use crate::change::RunId;
+use crate::change::MergeMode;
 use crate::mssql::control::{Class, Control, Record};
 use crate::mssql::error::MssqlError;
-use crate::mssql::sql::state::StateChange;
+use crate::mssql::sql::state::{OldState, StateChange, Step};
 use crate::mssql::sql::{define, state};
 use crate::schema::TableName;
 use crate::schema::drift::SourceObject;
@@ -14,6 +14,11 @@ pub use crate::mssql::sql::state::PREPARED;
 
 /// How long [`prepare`] waits for another transaction's locks.
 const LOCK_TIMEOUT_MS: u32 = 60_000;
+
+/// How long [`look`] waits for a load that is in its transaction.
+const LOOK_TIMEOUT_MS: u32 = 10_000;
+/// A lock was not granted in time.
+const LOCK_TIMEOUT: u32 = 1222;
 
 /// How long [`resolve`] waits for a lost transaction to end.
 const SETTLE_TIMEOUT_MS: u32 = 300_000;
@@ -32,12 +37,48 @@ pub struct LoadState {
     pub counts: LoadCounts,
     /// The target table that was loaded; none in a state that an older build has written.
     pub object: Option<SourceObject>,
+    /// The mode of that load; none in a state that an older build has written.
+    pub mode: Option<MergeMode>,
+    /// A load that has applied some of its steps.
+    pub pending: Option<Pending>,
+}
+
+/// A load between two of its steps. The target has rows of both snapshots.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    pub snapshot_id: i64,
+    pub sequence_number: i64,
+    /// Rows that the load has to apply.
+    pub rows: u64,
+    /// Rows that are applied.
+    pub applied: u64,
 }
 
 impl LoadState {
     /// The snapshot that was loaded; none while the target is only prepared.
     pub fn loaded(&self) -> Option<i64> {
         (self.snapshot_id != PREPARED).then_some(self.snapshot_id)
+    }
+
+    /// What tells this state from any other.
+    pub fn mark(&self) -> OldState {
+        OldState {
+            snapshot: self.snapshot_id,
+            run_id: self.run_id.clone(),
+            applied: self.pending.as_ref().map(|pending| pending.applied),
+        }
+    }
+
+    /// Whether this is the state that the transaction leaves.
+    fn is_of(&self, change: &StateChange) -> bool {
+        let reached = match (change.step.filter(|step| !step.is_last()), &self.pending) {
+            (Some(Step { to, .. }), Some(pending)) => {
+                (pending.snapshot_id, pending.applied) == (change.new_snapshot, to)
+            }
+            (None, None) => self.snapshot_id == change.new_snapshot,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        reached && self.run_id == change.run_id
     }
 }
 
@@ -104,9 +145,16 @@ pub async fn identity(control: &mut Control) -> Result<Identity, TargetError> {
 
 /// The target table and what was loaded into it. One round trip; changes nothing.
 pub async fn look(control: &mut Control, target: &TableName) -> Result<Looked, TargetError> {
-    let failed = |error| TargetError::on("reading the load state of", target, error);
+    let failed = |error: MssqlError| match error.number() {
+        Some(LOCK_TIMEOUT) => TargetError::Locked {
+            target: target.clone(),
+            lock: "its row in icesync.load_state".to_owned(),
+            seconds: LOOK_TIMEOUT_MS / 1000,
+        },
+        Some(_) | None => TargetError::on("reading the load state of", target, error),
+    };
     let sets = control
-        .query_sets(&state::look(target), Class::Quick)
+        .query_sets(&state::look(target, LOOK_TIMEOUT_MS), Class::Quick)
         .await
         .map_err(failed)?;
     let object = |row: &Record| {
@@ -116,6 +164,15 @@ pub async fn look(control: &mut Control, target: &TableName) -> Result<Looked, T
         })
     };
     let row = |at: usize| sets.get(at).and_then(|rows| rows.first());
+    if let Some(found) = row(0) {
+        let kind = found.text("object_type").map_err(failed)?;
+        if kind != "U" && kind != "V" {
+            return Err(TargetError::NotATable {
+                target: target.clone(),
+                kind: kind.to_owned(),
+            });
+        }
+    }
     Ok(Looked {
         object: row(0).map(object).transpose().map_err(failed)?,
         state: row(1).map(load_state).transpose().map_err(failed)?,
@@ -139,12 +196,12 @@ pub async fn prepare(
     })
 }
 
-/// Whether the run's transaction was committed, after its reply was lost; on a new connection. Waits until no load
+/// Whether a transaction was committed, after its reply was lost; on a new connection. Waits until no load
 /// transaction of the target is open: a state read earlier could still change.
 pub async fn resolve(
     control: &mut Control,
     target: &TableName,
-    run: RunId,
+    change: &StateChange,
 ) -> Result<Option<LoadCounts>, TargetError> {
     let failed = |error| TargetError::on("reading the load state of", target, error);
     let lock = lock_name("apply", target);
@@ -168,8 +225,22 @@ pub async fn resolve(
     let rows = sets.next().unwrap_or_default();
     let state = rows.first().map(load_state).transpose().map_err(failed)?;
     Ok(state
-        .filter(|state| state.run_id == run.to_string())
+        .filter(|state| state.is_of(change))
         .map(|state| state.counts))
+}
+
+fn pending(row: &Record) -> Result<Option<Pending>, MssqlError> {
+    let count =
+        |name| Ok::<_, MssqlError>(u64::try_from(row.int_opt(name)?.unwrap_or(0)).unwrap_or(0));
+    Ok(match row.int_opt("pending_snapshot_id")? {
+        Some(snapshot_id) => Some(Pending {
+            snapshot_id,
+            sequence_number: row.int_opt("pending_sequence_number")?.unwrap_or(0),
+            rows: count("pending_rows")?,
+            applied: count("pending_applied")?,
+        }),
+        None => None,
+    })
 }
 
 fn load_state(row: &Record) -> Result<LoadState, MssqlError> {
@@ -191,5 +262,7 @@ fn load_state(row: &Record) -> Result<LoadState, MssqlError> {
             }),
             (None | Some(_), None) | (None, Some(_)) => None,
         },
+        mode: row.text_opt("merge_mode")?.and_then(MergeMode::named),
+        pending: pending(row)?,
     })
 }

@@ -8,9 +8,10 @@ use super::bounds::{self, Count, ServerClock, TimestampBounds};
 use super::define::{self, StagingColumn, StagingTable};
 use super::describe::{describe, has_rows};
 use super::fill::{self, Publication};
-use super::merge::{self, BaseTypes, Held, MergeColumn, MergePlan};
+use super::merge::{self, BaseTypes, Held, MergeColumn, MergePlan, NetTable};
+use super::net;
 use super::read::{self, Closed, Locking, PageCursor, Range, Until};
-use super::state::{self, StateChange};
+use super::state::{self, OldState, StateChange, Step};
 use super::variant::{self, BaseType};
 use crate::change::{MergeMode, UpsertStatement};
 use crate::schema::drift::SourceObject;
@@ -103,7 +104,7 @@ impl Examples {
     fn of_table(&mut self, shape: &str, table: &TableSchema) {
         self.add("describe", shape, describe(&table.name));
         self.add("has_rows", shape, has_rows(&table.name));
-        self.add("look", shape, state::look(&table.name));
+        self.add("look", shape, state::look(&table.name, 10_000));
         let user = "it's [odd]";
         self.add("grant_alter", shape, define::grant_alter(&table.name, user));
         self.add("all", shape, read::all(table, Locking::None));
@@ -288,6 +289,7 @@ impl Examples {
                 merge::apply(&plan, &state_change(table, old)),
             );
         }
+        self.net(shape, table, staging);
         for (name, old) in [("first", None), ("again", Some(state::PREPARED))] {
             let change = StateChange {
                 new_snapshot: state::PREPARED,
@@ -299,6 +301,53 @@ impl Examples {
                 &format!("{shape}_{name}"),
                 state::prepare(&change, 60_000),
             );
+        }
+    }
+
+    /// Net changes in a table of their own, and the steps that apply them.
+    fn net(&mut self, shape: &str, table: &TableSchema, staging: &StagingTable) {
+        let plan = MergePlan {
+            has_deletes: true,
+            segments: 3,
+            keys_are_the_source_s: false,
+            ..merge_plan(table, staging)
+        };
+        if plan.key.is_empty() {
+            return;
+        }
+        let net = NetTable {
+            name: TableName {
+                name: format!("{}_net", staging.name.name),
+                ..staging.name.clone()
+            },
+            row: "_row".into(),
+            is_stepped: true,
+            rows: 2_500_000,
+            upserts: 2_000_000,
+        };
+        self.add("net_changes", shape, net::net_changes(&plan, &net));
+        let old = state_change(table, Some(8_070_450_532_247_928_832));
+        for (statement, name) in [
+            (UpsertStatement::Merge, "merge"),
+            (UpsertStatement::UpdateInsert, "update"),
+        ] {
+            let plan = MergePlan {
+                net: Some(net.clone()),
+                statement,
+                whole: true,
+                ..plan.clone()
+            };
+            let rows = net.rows;
+            for (part, after, to) in [("first", 0, 1_000_000), ("last", 2_000_000, rows)] {
+                let change = StateChange {
+                    step: Some(Step { after, to, rows }),
+                    ..old.clone()
+                };
+                let variant = format!("{shape}_{name}_{part}_step");
+                self.add("apply", &variant, merge::apply(&plan, &change));
+            }
+            let variant = format!("{shape}_{name}_net");
+            self.add("apply", &variant, merge::apply(&plan, &old));
         }
     }
 
@@ -391,6 +440,7 @@ fn merge_plan(table: &TableSchema, staging: &StagingTable) -> MergePlan {
                 staged: staged.name.clone(),
                 staged_ty: staged.ty,
                 staged_nullable: column.name == "a" || staged.nullable,
+                collation: column.collation.clone(),
                 identity: column.generated == Generated::Identity,
                 base_types: staged.base_type.clone().map(|staged| BaseTypes {
                     staged,
@@ -414,21 +464,27 @@ fn merge_plan(table: &TableSchema, staging: &StagingTable) -> MergePlan {
         mode: MergeMode::Upsert,
         statement: UpsertStatement::Merge,
         newest: None,
+        net: None,
         has_deletes: false,
         segments: 1,
         staged_rows: 1000,
         held: Held::Rows,
         whole: false,
+        keys_are_the_source_s: true,
         has_unique_key: true,
         lock: "icesync:apply:dbo.orders".into(),
         lock_timeout_ms: 60_000,
     }
 }
 
-fn state_change(table: &TableSchema, old_snapshot: Option<i64>) -> StateChange {
+fn state_change(table: &TableSchema, old: Option<i64>) -> StateChange {
     StateChange {
         target: table.name.to_string(),
-        old_snapshot,
+        old: old.map(|snapshot| OldState {
+            snapshot,
+            run_id: "018f0000000070008000000000000000".into(),
+            applied: None,
+        }),
         new_snapshot: 4_611_686_018_427_387_904,
         sequence_number: 2,
         table_uuid: "6f1c2a34-0000-4000-8000-000000000001".into(),
@@ -438,6 +494,9 @@ fn state_change(table: &TableSchema, old_snapshot: Option<i64>) -> StateChange {
             id: 1_237_579_447,
             created: "2024-05-01T10:00:00.123".into(),
         }),
+        modified: "2024-05-02T10:00:00.123".into(),
+        mode: MergeMode::Upsert,
+        step: None,
     }
 }
 

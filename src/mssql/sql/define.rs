@@ -44,7 +44,12 @@ BEGIN
             [deleted] bigint NOT NULL,
             [unchanged] bigint NOT NULL,
             [target_object_id] int NULL,
-            [target_created] nvarchar(30) NULL
+            [target_created] nvarchar(30) NULL,
+            [merge_mode] nvarchar(10) NULL,
+            [pending_snapshot_id] bigint NULL,
+            [pending_sequence_number] bigint NULL,
+            [pending_rows] bigint NULL,
+            [pending_applied] bigint NULL
         );
     END TRY
     BEGIN CATCH
@@ -58,6 +63,16 @@ BEGIN
     END TRY
     BEGIN CATCH
         IF COL_LENGTH(N'[icesync].[load_state]', N'target_object_id') IS NULL THROW;
+    END CATCH;
+END;
+IF COL_LENGTH(N'[icesync].[load_state]', N'pending_applied') IS NULL
+BEGIN
+    BEGIN TRY
+        ALTER TABLE [icesync].[load_state] ADD [merge_mode] nvarchar(10) NULL, [pending_snapshot_id] bigint NULL, \
+[pending_sequence_number] bigint NULL, [pending_rows] bigint NULL, [pending_applied] bigint NULL;
+    END TRY
+    BEGIN CATCH
+        IF COL_LENGTH(N'[icesync].[load_state]', N'pending_applied') IS NULL THROW;
     END CATCH;
 END;",
     )
@@ -146,7 +161,7 @@ fn nullability(nullable: bool) -> &'static str {
 }
 
 /// Type and collation of a column that holds copied values.
-fn declared(ty: SqlType, collation: Option<&Collation>) -> String {
+pub(super) fn declared(ty: SqlType, collation: Option<&Collation>) -> String {
     let name = ty.copied();
     match collation {
         Some(collation) if ty.is_text() => {
@@ -219,7 +234,14 @@ pub fn widen_column(
     let shown = was.shown_in(column.ty);
     let steps = shown.filter(|&shown| shown != column.ty).map(&to);
     let steps: Vec<String> = steps.into_iter().chain([to(column.ty)]).collect();
-    Statement::plain(steps.join(" "))
+    match steps.as_slice() {
+        [one] => Statement::plain(one.clone()),
+        // The second step is taken only after the first.
+        several => Statement::plain(format!(
+            "SET XACT_ABORT ON; BEGIN TRANSACTION; {} COMMIT TRANSACTION;",
+            several.join(" ")
+        )),
+    }
 }
 
 /// Type of the staging columns that hold base types: the longest has a collation's name of 128 characters.

@@ -7,6 +7,8 @@ use crate::schema::TableName;
 /// seen), its columns, its usable indexes with their key columns, and, only when the first is empty, the names that
 /// do exist.
 ///
+/// `DB_ID()` of Azure SQL Database is not the id that `sys.databases` has; the name is.
+///
 /// `sys.columns` has `vector_base_type` from SQL Server 2025 on. A name that a subquery's own tables do not have is
 /// looked up in the query around it, which has it in `absent`: before 2025 it is NULL instead of an unknown column.
 pub fn describe(table: &TableName) -> Statement {
@@ -15,7 +17,8 @@ pub fn describe(table: &TableName) -> Statement {
     params.into_statement(format!(
         "DECLARE @id int = OBJECT_ID({name});
 IF NOT EXISTS (SELECT 1 FROM sys.objects AS x WHERE x.object_id = @id AND x.type IN ('U', 'V')) SET @id = NULL;
-SELECT o.object_id, CONVERT(nvarchar(30), o.create_date, 126) AS create_date, s.name AS schema_name, o.name AS \
+SELECT o.object_id, CONVERT(nvarchar(30), o.create_date, 126) AS create_date, \
+CONVERT(nvarchar(30), o.modify_date, 126) AS modify_date, s.name AS schema_name, o.name AS \
 table_name, RTRIM(o.type) AS object_type, \
 HAS_PERMS_BY_NAME({name}, N'OBJECT', N'SELECT') AS can_select, \
 HAS_PERMS_BY_NAME({name}, N'OBJECT', N'ALTER') AS can_alter, USER_NAME() AS database_user, \
@@ -26,7 +29,7 @@ database_name, \
 CONVERT(int, t.is_memory_optimized) AS is_memory_optimized, \
 (SELECT SUM(p.rows) FROM sys.partitions AS p WHERE p.object_id = o.object_id AND p.index_id IN (0, 1)) AS row_count \
 FROM sys.objects AS o JOIN sys.schemas AS s ON s.schema_id = o.schema_id CROSS JOIN sys.databases AS d \
-LEFT JOIN sys.tables AS t ON t.object_id = o.object_id WHERE o.object_id = @id AND d.database_id = DB_ID();
+LEFT JOIN sys.tables AS t ON t.object_id = o.object_id WHERE o.object_id = @id AND d.name = DB_NAME();
 SELECT c.column_id, c.name, TYPE_NAME(c.system_type_id) AS base_type, c.user_type_id, t.name AS user_type, \
 CONVERT(int, t.is_assembly_type) AS is_assembly_type, CONVERT(int, c.max_length) AS max_length, CONVERT(int, \
 c.precision) AS precision, \
@@ -42,7 +45,8 @@ AS vector_base_type) AS absent WHERE c.object_id = @id ORDER BY \
 c.column_id;
 SELECT i.index_id, i.name AS index_name, CONVERT(int, i.is_primary_key) AS is_primary_key, CONVERT(int, i.is_unique) \
 AS is_unique, \
-CONVERT(int, i.has_filter) AS has_filter, CONVERT(int, ic.key_ordinal) AS key_ordinal, ic.column_id \
+CONVERT(int, i.has_filter) AS has_filter, CONVERT(int, i.ignore_dup_key) AS ignore_dup_key, CONVERT(int, \
+ic.key_ordinal) AS key_ordinal, ic.column_id \
 FROM sys.indexes AS i JOIN sys.index_columns AS ic ON ic.object_id = i.object_id AND ic.index_id = i.index_id \
 WHERE i.object_id = @id AND i.is_disabled = 0 AND i.is_hypothetical = 0 AND ic.key_ordinal > 0 \
 ORDER BY i.is_primary_key DESC, i.index_id, ic.key_ordinal;

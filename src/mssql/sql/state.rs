@@ -1,6 +1,7 @@
 //! What a target has loaded: one row per target in `icesync.load_state`.
 
 use super::{ParamValue, Params, Statement, TableIdent};
+use crate::change::MergeMode;
 use crate::schema::TableName;
 use crate::schema::drift::SourceObject;
 
@@ -16,8 +17,8 @@ pub const PREPARED: i64 = -1;
 pub struct StateChange {
     /// The target's name, as [`crate::schema::TableName`] shows it.
     pub target: String,
-    /// Snapshot that the load was computed from; none when the target has no state yet.
-    pub old_snapshot: Option<i64>,
+    /// The state that the load was computed from; none when the target has none yet.
+    pub old: Option<OldState>,
     pub new_snapshot: i64,
     pub sequence_number: i64,
     pub table_uuid: String,
@@ -26,6 +27,38 @@ pub struct StateChange {
     /// The target table as an object of its database, by which the next load knows it again. None for a table that is
     /// only planned.
     pub object: Option<SourceObject>,
+    /// When the target table was altered last, as the load knows it. Empty for a table that is not there yet.
+    pub modified: String,
+    pub mode: MergeMode,
+    /// None: the load is one transaction.
+    pub step: Option<Step>,
+}
+
+/// What tells one load state from another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OldState {
+    pub snapshot: i64,
+    pub run_id: String,
+    /// Rows that the steps of an unfinished load have applied.
+    pub applied: Option<u64>,
+}
+
+/// One transaction of a load that has several: a range of the net changes, by their numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// Number of the last row that was applied before.
+    pub after: u64,
+    /// Number of the last row that is applied now.
+    pub to: u64,
+    /// All net changes.
+    pub rows: u64,
+}
+
+impl Step {
+    /// Whether the load is complete after it.
+    pub fn is_last(self) -> bool {
+        self.to >= self.rows
+    }
 }
 
 /// The columns of a state that every build has written.
@@ -34,6 +67,12 @@ CONVERT(nvarchar(30), s.[loaded_at], 126) AS loaded_at, s.[inserted], s.[updated
 
 /// The columns that older builds do not know.
 const OBJECT_COLUMNS: &str = "s.[target_object_id], s.[target_created]";
+const NO_OBJECT: &str =
+    "CONVERT(int, NULL) AS target_object_id, CONVERT(nvarchar(30), NULL) AS target_created";
+const PENDING_COLUMNS: &str = "s.[merge_mode], s.[pending_snapshot_id], s.[pending_sequence_number], \
+s.[pending_rows], s.[pending_applied]";
+const NO_PENDING: &str = "CONVERT(nvarchar(10), NULL) AS merge_mode, CONVERT(bigint, NULL) AS pending_snapshot_id, CONVERT(bigint, NULL) AS \
+pending_sequence_number, CONVERT(bigint, NULL) AS pending_rows, CONVERT(bigint, NULL) AS pending_applied";
 
 /// What the server calls itself, and the connection's database: `server`, `database`.
 pub fn identity() -> Statement {
@@ -43,67 +82,108 @@ CONVERT(nvarchar(128), SERVERPROPERTY(N'ServerName')), N'') AS [server], DB_NAME
     )
 }
 
-/// A target and its state, in two row sets. The first has `object_id` and `create_date` of the table or view, and no
-/// row when there is none; the second has the state, and no row (or is missing) when there is none.
+/// A target and its state, in two row sets. The first has `object_id`, `create_date` and `object_type` of the object, and
+/// no row when there is none; the second has the state, and no row (or is missing) when there is none. Waits
+/// `lock_timeout_ms` for a load that holds the state.
 ///
 /// A server binds the columns of a batch before it runs it, so the columns that an older build's table lacks are named
 /// in a batch of their own.
-pub fn look(target: &TableName) -> Statement {
+pub fn look(target: &TableName, lock_timeout_ms: u32) -> Statement {
     let mut params = Params::default();
     let name = params.text(TableIdent(target).to_string());
     let target = params.text(target.to_string());
     params.into_statement(format!(
-        "SELECT o.object_id, CONVERT(nvarchar(30), o.create_date, 126) AS create_date \
-FROM sys.objects AS o WHERE o.object_id = OBJECT_ID({name}) AND o.type IN ('U', 'V');
-IF COL_LENGTH(N'[icesync].[load_state]', N'target_object_id') IS NOT NULL
+        "SET LOCK_TIMEOUT {lock_timeout_ms};
+SELECT o.object_id, CONVERT(nvarchar(30), o.create_date, 126) AS create_date, RTRIM(o.type) AS object_type \
+FROM sys.objects AS o WHERE o.object_id = OBJECT_ID({name});
+IF COL_LENGTH(N'[icesync].[load_state]', N'pending_applied') IS NOT NULL
 BEGIN
-    EXEC sp_executesql N'SELECT {COLUMNS}, {OBJECT_COLUMNS} FROM [icesync].[load_state] AS s \
+    EXEC sp_executesql N'SELECT {COLUMNS}, {OBJECT_COLUMNS}, {PENDING_COLUMNS} FROM [icesync].[load_state] AS s \
+WHERE s.[target] = @target;', N'@target nvarchar(300)', @target = {target};
+END
+ELSE IF COL_LENGTH(N'[icesync].[load_state]', N'target_object_id') IS NOT NULL
+BEGIN
+    EXEC sp_executesql N'SELECT {COLUMNS}, {OBJECT_COLUMNS}, {NO_PENDING} FROM [icesync].[load_state] AS s \
 WHERE s.[target] = @target;', N'@target nvarchar(300)', @target = {target};
 END
 ELSE IF OBJECT_ID(N'[icesync].[load_state]') IS NOT NULL
 BEGIN
-    SELECT {COLUMNS}, CONVERT(int, NULL) AS target_object_id, CONVERT(nvarchar(30), NULL) AS target_created \
-FROM [icesync].[load_state] AS s WHERE s.[target] = {target};
-END;"
+    SELECT {COLUMNS}, {NO_OBJECT}, {NO_PENDING} FROM [icesync].[load_state] AS s WHERE s.[target] = {target};
+END;
+SET LOCK_TIMEOUT -1;"
     ))
 }
 
-/// Moves a target's state from the snapshot that a load was computed from, or stops with [`ERROR_STATE_MOVED`].
+/// Moves a target's state on from the one that a load was computed from, or stops with [`ERROR_STATE_MOVED`].
 ///
 /// It locks the target's own row and no range of keys, so that loads of other targets do not wait for this
 /// transaction. A first load has no row to lock: of two, the primary key lets one insert.
 pub(super) fn compare_and_set(state: &StateChange, target: &str, params: &mut Params) -> String {
-    let lake_table = params.text(&state.lake_table);
-    let table_uuid = params.text(&state.table_uuid);
-    let snapshot = params.int(state.new_snapshot);
-    let sequence = params.int(state.sequence_number);
-    let run_id = params.text(&state.run_id);
     let moved = format!("THROW {ERROR_STATE_MOVED}, N'the load state has moved', 1;");
-    match state.old_snapshot {
-        Some(old) => {
-            let old = params.int(old);
-            format!(
-                "UPDATE s SET s.[lake_table] = {lake_table}, s.[table_uuid] = {table_uuid}, s.[snapshot_id] = \
-                    {snapshot}, \
-s.[sequence_number] = {sequence}, s.[run_id] = {run_id}, s.[loaded_at] = SYSUTCDATETIME() \
-FROM [icesync].[load_state] AS s WITH (UPDLOCK, ROWLOCK) WHERE s.[target] = {target} AND s.[snapshot_id] = {old};
-IF @@ROWCOUNT <> 1 {moved}
-"
-            )
-        }
-        None => format!(
+    let run_id = params.text(&state.run_id);
+    let Some(old) = &state.old else {
+        let lake_table = params.text(&state.lake_table);
+        let table_uuid = params.text(&state.table_uuid);
+        let snapshot = params.int(state.new_snapshot);
+        let sequence = params.int(state.sequence_number);
+        let mode = params.text(state.mode.name());
+        return format!(
             "BEGIN TRY
     INSERT [icesync].[load_state] ([target], [lake_table], [table_uuid], [snapshot_id], [sequence_number], [run_id], \
-[loaded_at], [inserted], [updated], [deleted], [unchanged]) \
-VALUES ({target}, {lake_table}, {table_uuid}, {snapshot}, {sequence}, {run_id}, SYSUTCDATETIME(), 0, 0, 0, 0);
+[loaded_at], [inserted], [updated], [deleted], [unchanged], [merge_mode]) \
+VALUES ({target}, {lake_table}, {table_uuid}, {snapshot}, {sequence}, {run_id}, SYSUTCDATETIME(), 0, 0, 0, 0, {mode});
 END TRY
 BEGIN CATCH
     IF ERROR_NUMBER() IN (2601, 2627) {moved}
     THROW;
 END CATCH;
 "
-        ),
-    }
+        );
+    };
+    let new = match state.step.filter(|step| !step.is_last()) {
+        Some(step) => pending(state, step, params),
+        None => complete(state, params),
+    };
+    let snapshot = params.int(old.snapshot);
+    let run_before = params.text(&old.run_id);
+    let applied = params.int(old.applied.map_or(-1, row));
+    format!(
+        "UPDATE s SET {new}, s.[run_id] = {run_id}, s.[loaded_at] = SYSUTCDATETIME() FROM [icesync].[load_state] AS s \
+WITH (UPDLOCK, ROWLOCK) WHERE s.[target] = {target} AND s.[snapshot_id] = {snapshot} AND s.[run_id] = {run_before} \
+AND ISNULL(s.[pending_applied], -1) = {applied};
+IF @@ROWCOUNT <> 1 {moved}
+"
+    )
+}
+
+fn row(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// The target holds the new snapshot.
+fn complete(state: &StateChange, params: &mut Params) -> String {
+    let lake_table = params.text(&state.lake_table);
+    let table_uuid = params.text(&state.table_uuid);
+    let snapshot = params.int(state.new_snapshot);
+    let sequence = params.int(state.sequence_number);
+    let mode = params.text(state.mode.name());
+    format!(
+        "s.[merge_mode] = {mode}, s.[lake_table] = {lake_table}, s.[table_uuid] = {table_uuid}, s.[snapshot_id] = {snapshot}, \
+s.[sequence_number] = {sequence}, s.[pending_snapshot_id] = NULL, s.[pending_sequence_number] = NULL, \
+s.[pending_rows] = NULL, s.[pending_applied] = NULL"
+    )
+}
+
+/// The target is between the old snapshot and the new one.
+fn pending(state: &StateChange, step: Step, params: &mut Params) -> String {
+    let snapshot = params.int(state.new_snapshot);
+    let sequence = params.int(state.sequence_number);
+    let rows = params.int(row(step.rows));
+    let to = params.int(row(step.to));
+    format!(
+        "s.[pending_snapshot_id] = {snapshot}, s.[pending_sequence_number] = {sequence}, s.[pending_rows] = {rows}, \
+s.[pending_applied] = {to}"
+    )
 }
 
 /// What a state records of the target table, as the end of a SET list.
@@ -144,7 +224,7 @@ BEGIN TRANSACTION;
 EXEC @rc = sp_getapplock @Resource = {resource}, @LockMode = N'Exclusive', @LockOwner = N'Transaction', @LockTimeout = \
 {timeout_ms};
 SELECT @rc AS rc;
-SELECT {COLUMNS}, {OBJECT_COLUMNS} FROM [icesync].[load_state] AS s WHERE s.[target] = {target};
+SELECT {COLUMNS}, {OBJECT_COLUMNS}, {PENDING_COLUMNS} FROM [icesync].[load_state] AS s WHERE s.[target] = {target};
 COMMIT TRANSACTION;"
     ))
 }

@@ -83,8 +83,9 @@ impl Work<'_> {
         }
         failpoint::reach(FAIL_AFTER_FILL_KEY);
         let publication = fill::publication(table, target, staged.rows);
-        let published = fill::publish(control, &publication, &self.state_change(&planned)).await;
-        let applied = self.settled(links, published).await?;
+        let change = self.state_change(&planned);
+        let published = fill::publish(control, &publication, &change).await;
+        let applied = self.settled(links, published, &change).await?;
         self.created = true;
         self.warnings.extend(warnings);
         Ok(Some((staged.rows, applied)))

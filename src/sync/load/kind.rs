@@ -12,6 +12,8 @@
 //! - *upsert, replace*: for each key of L, O has the row of L, and no key that an earlier load brought and L lacks;
 //! - *append*: O has each row that was new in a loaded snapshot, once.
 //!
+//! The two statements differ, so the state names the mode, and an upsert does not go on from what was appended.
+//!
 //! Rows that others write to the target are not covered; see [`LoadKind::Whole`]. If the target is another object than
 //! O, or missing, the state says nothing about it. A state of an older build names no object and is trusted. Object id
 //! and creation date survive a restore of the database.
@@ -33,6 +35,9 @@
 //!   That holds for any two snapshots of a mirror, in both directions (`lake/read/delta.rs`). For append, the rows that
 //!   are new since L are inserted; the lake refuses a range that it cannot tell them from moved rows in. If the lake no
 //!   longer lists L, no delta exists: the load is refused and nothing is guessed.
+//! - [`Finish`](LoadKind::Finish), upsert only. A load from L to P was interrupted between two of its steps: some keys
+//!   that differ between L and P have their row of P, the others have their row of L. What changed from L to P is
+//!   applied in full, to rows of either snapshot, which gives P. Then the load is decided anew.
 //! - [`Whole`](LoadKind::Whole), upsert only. The target may have any rows. Every row of W is staged and compared, so
 //!   each key of W gets its row. Keys of L that W lacks are staged as deletes where the lake still lists L. Rows with
 //!   other keys may be the target's own. They stay, and the transaction counts them for the report.
@@ -62,6 +67,11 @@ pub enum LoadKind {
     /// What changed since a snapshot.
     Delta {
         from: i64,
+    },
+    /// What a load that was interrupted between two of its steps has to apply, from its first step on.
+    Finish {
+        from: i64,
+        to: i64,
     },
     /// The whole snapshot, compared with what the target has; and the keys that are gone since a snapshot.
     Whole {
@@ -118,11 +128,24 @@ pub struct Facts {
     pub wanted: Wanted,
     pub found: Found,
     pub mode: MergeMode,
+    /// The mode of the load that the state is from; none where an older build wrote it.
+    pub loaded_as: Option<MergeMode>,
+    /// The target is between two snapshots.
+    pub unfinished: Option<Unfinished>,
     /// The rows of the lake table have a key in the target.
     pub is_keyed: bool,
     pub lake: TableKind,
     /// `--full`
     pub full: bool,
+}
+
+/// A load that was interrupted between two of its steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unfinished {
+    /// The snapshot that it was to reach.
+    pub snapshot: i64,
+    /// The lake table still has it.
+    pub is_listed: bool,
 }
 
 /// Why there is nothing right to do.
@@ -136,6 +159,10 @@ pub enum Refusal {
     Older,
     /// What was loaded has left the lake, so that nothing tells what has changed since.
     Expired,
+    /// A load was interrupted between two of its steps, and what it was to apply is not known any more.
+    Unfinished,
+    /// An upsert does not go on from rows that were appended.
+    Appended,
 }
 
 /// The kind of load for these facts.
@@ -162,14 +189,35 @@ pub fn decide(facts: &Facts) -> Result<LoadKind, Refusal> {
             },
         ) => (snapshot, is_listed),
     };
+    let unfinished = facts
+        .unfinished
+        .filter(|_| facts.found == Found::There && facts.mode != MergeMode::Replace);
+    match unfinished {
+        Some(unfinished)
+            if facts.mode == MergeMode::Upsert && is_listed && unfinished.is_listed =>
+        {
+            return Ok(LoadKind::Finish {
+                from: snapshot,
+                to: unfinished.snapshot,
+            });
+        }
+        Some(_) if !facts.full => return Err(Refusal::Unfinished),
+        Some(_) | None => {}
+    }
     if facts.full || facts.found == Found::Recreated {
         return Ok(whole(facts.mode, is_listed.then_some(snapshot)));
     }
+    let was_replaced =
+        facts.unfinished.is_none() && matches!(facts.loaded_as, None | Some(MergeMode::Replace));
     match facts.wanted {
+        Wanted::Same if facts.mode == MergeMode::Replace && !was_replaced => Ok(LoadKind::Replace),
         Wanted::NoSnapshot | Wanted::Same => Ok(LoadKind::Nothing),
         Wanted::Older => Err(Refusal::Older),
         Wanted::Newer | Wanted::RolledBack => match facts.mode {
             MergeMode::Replace => Ok(LoadKind::Replace),
+            MergeMode::Upsert if facts.loaded_as == Some(MergeMode::Append) => {
+                Err(Refusal::Appended)
+            }
             MergeMode::Upsert | MergeMode::Append if is_listed => {
                 Ok(LoadKind::Delta { from: snapshot })
             }
@@ -197,7 +245,14 @@ impl LoadKind {
                 Held::PerhapsNone
             }
             (LoadKind::Whole { .. } | LoadKind::Replace, _, Found::Missing | Found::There)
-            | (LoadKind::Nothing | LoadKind::Prepare | LoadKind::Delta { .. }, _, _) => Held::Rows,
+            | (
+                LoadKind::Nothing
+                | LoadKind::Prepare
+                | LoadKind::Delta { .. }
+                | LoadKind::Finish { .. },
+                _,
+                _,
+            ) => Held::Rows,
         }
     }
 
@@ -209,7 +264,23 @@ impl LoadKind {
             LoadKind::Nothing
             | LoadKind::Prepare
             | LoadKind::Delta { .. }
+            | LoadKind::Finish { .. }
             | LoadKind::Whole { .. }
+            | LoadKind::Replace => false,
+        }
+    }
+
+    /// The load may be applied in steps. A target whose state names no snapshot of this lake table would be between
+    /// nothing and something.
+    pub fn may_step(self) -> bool {
+        match self {
+            LoadKind::Delta { .. }
+            | LoadKind::Finish { .. }
+            | LoadKind::Whole { since: Some(_) } => true,
+            LoadKind::Nothing
+            | LoadKind::Prepare
+            | LoadKind::First
+            | LoadKind::Whole { since: None }
             | LoadKind::Replace => false,
         }
     }
@@ -218,7 +289,10 @@ impl LoadKind {
     pub fn is_whole(self) -> bool {
         match self {
             LoadKind::First | LoadKind::Whole { .. } | LoadKind::Replace => true,
-            LoadKind::Nothing | LoadKind::Prepare | LoadKind::Delta { .. } => false,
+            LoadKind::Nothing
+            | LoadKind::Prepare
+            | LoadKind::Delta { .. }
+            | LoadKind::Finish { .. } => false,
         }
     }
 }
@@ -250,6 +324,8 @@ impl Facts {
             },
             found: Found::of(looked),
             mode: table.merge.mode,
+            loaded_as: looked.state.as_ref().and_then(|state| state.mode),
+            unfinished: Unfinished::of(Some(lake), looked.state.as_ref()),
             is_keyed,
             lake: lake.kind(),
             full,
@@ -285,6 +361,17 @@ impl State {
             },
             Some(_) | None => State::Elsewhere,
         }
+    }
+}
+
+impl Unfinished {
+    /// None where the state names a snapshot that the target holds.
+    pub fn of(lake: Option<&LakeTable>, state: Option<&LoadState>) -> Option<Self> {
+        let pending = state?.pending.as_ref()?;
+        Some(Self {
+            snapshot: pending.snapshot_id,
+            is_listed: lake.is_some_and(|lake| lake.has_snapshot(pending.snapshot_id)),
+        })
     }
 }
 
@@ -332,6 +419,21 @@ back only to the newest snapshot of a lake table that was rolled back. Load a ne
             Refusal::Expired => format!(
                 "snapshot {old}, which target {target} has loaded, is no longer in lake table {lake}: it was expired, \
 or the lake table was restored or copied from an older state. {}",
+                again(table, facts)
+            ),
+            Refusal::Unfinished => {
+                let pending = loaded.and_then(|state| state.pending.as_ref());
+                let new = pending.map_or(0, |pending| pending.sequence_number);
+                format!(
+                    "target {target} is between snapshots {old} and {new} of lake table {lake}: a load was interrupted \
+between two of its steps, and it cannot be finished, because one of the two has left the lake or `merge.mode` has \
+changed. {}",
+                    again(table, facts)
+                )
+            }
+            Refusal::Appended => format!(
+                "target {target} was loaded with `merge: {{ mode: append }}`, which keeps rows that have changed or left \
+the lake since, so an upsert cannot go on from it. {}",
                 again(table, facts)
             ),
         }
@@ -397,24 +499,46 @@ mod tests {
                 for found in FOUND {
                     for mode in MODES {
                         for bits in 0..8 {
-                            all.push(Facts {
+                            let facts = Facts {
                                 state,
                                 wanted,
                                 found,
                                 mode,
+                                loaded_as: None,
+                                unfinished: None,
                                 is_keyed: bits & 1 == 0,
                                 lake: match bits & 2 {
                                     0 => TableKind::Mirror,
                                     _ => TableKind::History,
                                 },
                                 full: bits & 4 != 0,
-                            });
+                            };
+                            all.extend(with_history(facts));
                         }
                     }
                 }
             }
         }
-        assert_eq!(all.len(), 5 * 5 * 3 * 3 * 8);
+        assert_eq!(all.len(), 5 * 5 * 3 * 3 * 8 * 4 * 3);
+        all
+    }
+
+    /// The same facts with each mode of the last load, and each end that it may have had.
+    fn with_history(facts: Facts) -> Vec<Facts> {
+        let unfinished = |is_listed| Unfinished {
+            snapshot: 8,
+            is_listed,
+        };
+        let mut all = Vec::new();
+        for loaded_as in MODES.map(Some).into_iter().chain([None]) {
+            for unfinished in [None, Some(unfinished(true)), Some(unfinished(false))] {
+                all.push(Facts {
+                    loaded_as,
+                    unfinished,
+                    ..facts
+                });
+            }
+        }
         all
     }
 
@@ -435,6 +559,13 @@ mod tests {
             match kind {
                 LoadKind::Nothing => {
                     assert_ne!(facts.found, Found::Missing, "{said}");
+                    assert!(
+                        facts.unfinished.is_none()
+                            || !has_rows
+                            || facts.found != Found::There
+                            || !is_here,
+                        "{said}"
+                    );
                     let is_loaded = is_here
                         && facts.wanted == Wanted::Same
                         && facts.found == Found::There
@@ -463,6 +594,20 @@ mod tests {
                         matches!(facts.wanted, Wanted::Newer | Wanted::RolledBack),
                         "{said}"
                     );
+                }
+                LoadKind::Finish { from, to } => {
+                    let listed = State::Here {
+                        snapshot: from,
+                        is_listed: true,
+                    };
+                    assert_eq!(facts.state, listed, "{said}");
+                    assert_eq!(facts.found, Found::There, "{said}");
+                    assert_eq!(facts.mode, MergeMode::Upsert, "{said}");
+                    let reached = Unfinished {
+                        snapshot: to,
+                        is_listed: true,
+                    };
+                    assert_eq!(facts.unfinished, Some(reached), "{said}");
                 }
                 LoadKind::Whole { since } => {
                     assert!(facts.mode == MergeMode::Upsert && facts.is_keyed, "{said}");
@@ -516,12 +661,25 @@ mod tests {
                 }
             );
             let known = there && has_rows && !facts.full;
+            let is_between = facts.unfinished.is_some() && facts.mode != MergeMode::Replace;
+            let can_finish = facts.mode == MergeMode::Upsert
+                && !gone
+                && facts
+                    .unfinished
+                    .is_some_and(|unfinished| unfinished.is_listed);
+            let appended = facts.loaded_as == Some(MergeMode::Append);
             let expected = if facts.mode == MergeMode::Upsert && !facts.is_keyed {
                 Some(Refusal::NoKey)
             } else if known && facts.state == State::Elsewhere {
                 Some(Refusal::OtherLakeTable)
+            } else if there && has_rows && here && is_between && can_finish {
+                None
+            } else if known && here && is_between {
+                Some(Refusal::Unfinished)
             } else if known && here && facts.wanted == Wanted::Older {
                 Some(Refusal::Older)
+            } else if known && here && changes && facts.mode == MergeMode::Upsert && appended {
+                Some(Refusal::Appended)
             } else if known && gone && changes && facts.mode != MergeMode::Replace {
                 Some(Refusal::Expired)
             } else {
@@ -550,6 +708,8 @@ mod tests {
                 loaded_at: String::new(),
                 counts: LoadCounts::default(),
                 object: recorded,
+                mode: None,
+                pending: None,
             };
             Found::of(&Looked {
                 object,
@@ -586,6 +746,8 @@ mod tests {
             wanted: Wanted::Newer,
             found: Found::There,
             mode: MergeMode::Upsert,
+            loaded_as: Some(MergeMode::Upsert),
+            unfinished: None,
             is_keyed: true,
             lake: TableKind::Mirror,
             full: false,

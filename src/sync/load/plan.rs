@@ -1,8 +1,8 @@
 //! What the next load would do; changes nothing.
 
 use super::columns::{columns_after, newest};
-use super::kind::{Facts, Found, LoadKind, State, Wanted, decide};
-use crate::change::RunId;
+use super::kind::{Facts, Found, LoadKind, State, Unfinished, Wanted, decide};
+use crate::change::{MergeMode, RunId};
 use crate::config::{OnChange, Table};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::lake::LakeTable;
@@ -15,8 +15,8 @@ use crate::sync::follow::Following;
 use crate::target::evolve::{self, LakeColumns};
 use crate::target::fill::{self, Route};
 use crate::target::inspect::{self, TargetTable};
-use crate::target::merge::{self, LoadOptions, StateChange};
-use crate::target::staging;
+use crate::target::merge::{self, Held, LoadOptions, StateChange};
+use crate::target::staging::{self, Text};
 use crate::target::state::{self, LoadState, Looked};
 
 /// What the next load would do after an extract that lets the lake table follow the source.
@@ -38,6 +38,8 @@ pub async fn plan(
         wanted: Wanted::Newer,
         found: Found::of(&looked),
         mode: table.merge.mode,
+        loaded_as: looked.state.as_ref().and_then(|state| state.mode),
+        unfinished: Unfinished::of(lake, looked.state.as_ref()),
         is_keyed: columns.schema.key.is_some(),
         lake: table.kind,
         full: false,
@@ -62,6 +64,7 @@ pub async fn plan(
         snapshots_behind: behind(lake, &looked),
         creates_target,
         route,
+        batch_rows: Some(table.merge.batch_rows).filter(|&rows| rows > 0 && kind.may_step()),
         schema_changes: steps.iter().map(evolve::Step::change).collect(),
         statements: altered.chain(loaded).collect(),
     })
@@ -78,13 +81,16 @@ async fn loading(
 ) -> Result<(Option<String>, Vec<String>)> {
     let change = StateChange {
         target: table.target.to_string(),
-        old_snapshot: looked.state.as_ref().map(|state| state.snapshot_id),
+        old: looked.state.as_ref().map(LoadState::mark),
         new_snapshot: 0,
         sequence_number: 0,
         table_uuid: String::new(),
         lake_table: table.lake.to_string(),
         run_id: RunId::generate().to_string(),
         object: target.object().cloned(),
+        modified: target.modified().to_owned(),
+        mode: table.merge.mode,
+        step: None,
     };
     let load = (kind, facts, newest);
     let through_staging = || staged(table, &columns.schema, target, load, &change);
@@ -126,13 +132,15 @@ fn staged(
     (kind, facts, newest): (LoadKind, &Facts, Option<usize>),
     change: &StateChange,
 ) -> Vec<String> {
-    let staging = staging::design(schema, target, RunId::generate());
+    let staging = staging::design(schema, target, RunId::generate(), Text::CodePage);
     let options = LoadOptions {
         mode: table.merge.mode,
         statement: table.merge.statement,
         newest,
         has_deletes: match kind {
-            LoadKind::Delta { .. } | LoadKind::Whole { since: Some(_) } => true,
+            LoadKind::Delta { .. }
+            | LoadKind::Finish { .. }
+            | LoadKind::Whole { since: Some(_) } => true,
             LoadKind::Nothing
             | LoadKind::Prepare
             | LoadKind::First
@@ -143,10 +151,20 @@ fn staged(
         staged_rows: 0,
         held: kind.held(facts),
         whole: kind.is_whole(),
+        has_net: kind.held(facts) != Held::None
+            && schema.key.is_some()
+            && table.merge.mode != MergeMode::Append,
+        batch_rows: 0,
     };
     let merge = merge::plan(schema, target, &staging, &options);
+    let created = sql::define::create_staging(&staging);
+    let net = merge
+        .net
+        .as_ref()
+        .map(|net| sql::net::net_changes(&merge, net));
     let apply = sql::merge::apply(&merge, change);
-    vec![sql::define::create_staging(&staging).sql, apply.sql]
+    let statements = [Some(created), net, Some(apply)].into_iter().flatten();
+    statements.map(|statement| statement.sql).collect()
 }
 
 /// The target after its columns have followed, and how they do.

@@ -1,0 +1,166 @@
+//! What a load's statements are made from.
+
+use super::{Ident, list};
+use crate::change::{MergeMode, UpsertStatement};
+use crate::schema::{Collation, SqlType, TableName};
+
+use super::variant::BaseType;
+
+/// The lock was not granted.
+pub const ERROR_LOCKED: u32 = 51002;
+/// Two staged rows have one key, as the target compares keys.
+pub const ERROR_DUPLICATE_KEY: u32 = 51004;
+/// A staged row has no key.
+pub const ERROR_NULL_KEY: u32 = 51005;
+/// A character that the target column's code page does not have.
+pub const ERROR_LOST_CHARACTER: u32 = 51006;
+/// The staging table does not hold as many rows as were sent to it.
+pub const ERROR_STAGED_ROWS: u32 = 51007;
+/// A load that may only fill an empty target found rows in it.
+pub const ERROR_NOT_EMPTY: u32 = 51008;
+/// The target has two rows with the key of one staged row.
+pub const ERROR_KEY_TWICE: u32 = 51009;
+/// The target is no longer the table that the load was prepared for.
+pub const ERROR_RECREATED: u32 = 51010;
+
+/// What a load may take for granted about the rows that the target has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Held {
+    /// Rows of earlier loads: staged rows are compared with them.
+    #[default]
+    Rows,
+    /// Perhaps none: if there is none when the transaction has the table, rows are inserted without a comparison.
+    PerhapsNone,
+    /// None: with a row in the table, the load stops with [`ERROR_NOT_EMPTY`].
+    None,
+}
+
+/// A column that the load writes, or joins on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MergeColumn {
+    /// Name in the target.
+    pub name: String,
+    /// Type in the target.
+    pub ty: SqlType,
+    /// Name in the staging table.
+    pub staged: String,
+    pub staged_ty: SqlType,
+    pub staged_nullable: bool,
+    /// Collation of text in the target.
+    pub collation: Option<Collation>,
+    /// The server does not let an identity be updated.
+    pub identity: bool,
+    /// Where the base types of a `sql_variant` are.
+    pub base_types: Option<BaseTypes>,
+}
+
+/// The base types of a staged `sql_variant`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseTypes {
+    /// Name of their column in the staging table.
+    pub staged: String,
+    /// All that are staged.
+    pub found: Vec<BaseType>,
+}
+
+/// Input of [`apply`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MergePlan {
+    pub target: TableName,
+    pub staging: TableName,
+    /// Name of the staging table's operation column.
+    pub operation: String,
+    /// Name of the staging table's segment column.
+    pub segment: String,
+    pub columns: Vec<MergeColumn>,
+    /// Positions in `columns`; empty only for `Append` and `Replace`.
+    pub key: Vec<usize>,
+    pub mode: MergeMode,
+    pub statement: UpsertStatement,
+    /// Of staged rows whose keys the target takes for equal, the one with the greatest value in this column of the
+    /// staging table counts. None: equal keys stop the load.
+    pub newest: Option<String>,
+    /// Whether deletes may be staged.
+    pub has_deletes: bool,
+    /// How many segments may be staged.
+    pub segments: u32,
+    /// Where the net changes are; none: they are read from the staging table.
+    pub net: Option<NetTable>,
+    /// How many rows were sent to the staging table.
+    pub staged_rows: u64,
+    pub held: Held,
+    /// Every row of a snapshot is staged, so that what the target has beyond them can be counted.
+    pub whole: bool,
+    /// Keys are equal in the target exactly where they are equal in the source.
+    pub keys_are_the_source_s: bool,
+    /// A unique index of the target has exactly the key's columns.
+    pub has_unique_key: bool,
+    /// Name of the lock that one load transaction of this target holds at a time.
+    pub lock: String,
+    pub lock_timeout_ms: u32,
+}
+
+/// The table of a load's net changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetTable {
+    pub name: TableName,
+    /// Name of the column that numbers the rows: deletes first, then upserts, each in the order of the key.
+    pub row: String,
+    /// Whether rows are found by their number.
+    pub is_stepped: bool,
+    /// How many rows it has; 0 until it is filled.
+    pub rows: u64,
+    /// How many of them are upserts.
+    pub upserts: u64,
+}
+
+impl MergeColumn {
+    /// The server may not be able to keep a staged character.
+    pub(super) fn may_lose(&self) -> bool {
+        self.ty.is_code_page_text() && !self.staged_ty.is_code_page_text()
+    }
+}
+
+impl MergePlan {
+    pub(super) fn key_columns(&self) -> impl Iterator<Item = &MergeColumn> {
+        self.key.iter().filter_map(|&at| self.columns.get(at))
+    }
+
+    /// Whether rows are matched by key, so that keys must be present and unique.
+    pub(super) fn compares_keys(&self) -> bool {
+        !self.key.is_empty() && self.mode != MergeMode::Append
+    }
+
+    pub(super) fn names(&self, alias: &str) -> String {
+        list(
+            self.columns
+                .iter()
+                .map(|c| format!("{alias}{}", Ident(&c.name))),
+            ", ",
+        )
+    }
+
+    /// A name that no column has.
+    pub(super) fn free_name(&self, wanted: &str) -> String {
+        let mut name = wanted.to_owned();
+        let taken = |name: &str| {
+            self.columns
+                .iter()
+                .any(|c| c.name.eq_ignore_ascii_case(name))
+        };
+        while taken(&name) {
+            name.push('_');
+        }
+        name
+    }
+
+    pub(super) fn join(&self) -> String {
+        list(
+            self.key_columns().map(|c| {
+                let name = Ident(&c.name);
+                format!("d.{name} = s.{name}")
+            }),
+            " AND ",
+        )
+    }
+}
