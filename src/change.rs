@@ -292,6 +292,17 @@ impl MergeMode {
     }
 }
 
+/// What is done about tables that refer to each other in a circle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cycles {
+    /// The columns of one foreign key get their values last.
+    #[default]
+    Defer,
+    /// Foreign keys are suspended, and checked before the transaction ends.
+    Recheck,
+}
+
 /// How an upsert is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -9,7 +9,9 @@ mod variables;
 
 pub use maintenance::Maintenance;
 
-use crate::change::{ChangeOptions, Clock, Isolation, MergeMode, StrategyChoice, UpsertStatement};
+use crate::change::{
+    ChangeOptions, Clock, Cycles, Isolation, MergeMode, StrategyChoice, UpsertStatement,
+};
 use crate::schema::drift::DeclaredChanges;
 use crate::schema::{Fidelity, TableKind, TableName};
 use bytesize::ByteSize;
@@ -51,8 +53,30 @@ pub struct Config {
     pub warehouse: Warehouse,
     pub target: Option<Database>,
     pub maintenance: Maintenance,
+    pub load: LoadOptions,
     /// In the order of the file; never empty.
     pub tables: Vec<Table>,
+}
+
+/// How the tables of a run are loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "`{ group: ... }`")]
+pub struct LoadOptions {
+    pub group: Group,
+    pub cycles: Cycles,
+}
+
+/// Which tables are loaded in one transaction of the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Group {
+    /// Those that foreign keys of the target connect.
+    #[default]
+    Auto,
+    /// All of a run.
+    All,
+    /// None: each has a transaction of its own.
+    None,
 }
 
 /// One side's database.
@@ -157,6 +181,8 @@ struct RawConfig {
     target: Option<RawDatabase>,
     #[serde(default)]
     maintenance: RawMaintenance,
+    #[serde(default)]
+    load: LoadOptions,
     tables: Vec<RawTable>,
 }
 
@@ -393,6 +419,7 @@ impl RawConfig {
             warehouse: self.warehouse.validate(folder)?,
             target: self.target.map(|raw| raw.validate("target")).transpose()?,
             maintenance: self.maintenance.validate()?,
+            load: self.load,
             tables,
         })
     }

@@ -38,10 +38,12 @@ pub use observer::{Observer, Phase};
 pub use session::Sync;
 
 use crate::change::RunId;
-use crate::config::Table;
+use crate::config::{Group, Table};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::lake::SnapshotRef;
-use crate::report::{ErrorReport, LoadReport, Outcome, RunReport, TableReport};
+use crate::report::{RunReport, TableReport};
+use crate::schema::TableName;
+use crate::target::foreign;
 use guard::caught;
 use retry::Attempts;
 use session::Links;
@@ -68,21 +70,50 @@ impl Sync {
         let run_id = RunId::generate();
         let started_at = chrono::Utc::now();
         let clock = Instant::now();
-        let workers = self.workers(action).min(tables.len());
         let order: Vec<String> = tables
             .iter()
             .map(|table| table.source.to_string())
             .collect();
-        let queue = Arc::new(Mutex::new(VecDeque::from(tables)));
+        let groups = self.groups(action, &tables).await;
+        let is_grouped = |at: usize| groups.iter().any(|group| group.contains(&at));
+        let jobs = tables.iter().enumerate().map(|(at, table)| Job {
+            table: table.clone(),
+            loads: !is_grouped(at),
+        });
         let sync = Arc::new(self);
+        let mut reports = sync.work(action, run_id, jobs.collect()).await?;
+        reports.sort_by_key(|report| order.iter().position(|name| *name == report.source));
+        for group in &groups {
+            sync.group(action, run_id, group, &tables, &mut reports)
+                .await;
+        }
+        Ok(RunReport {
+            command: action.name(),
+            run_id: run_id.to_string(),
+            started_at: started_at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
+            seconds: clock.elapsed().as_secs_f64(),
+            outcome: RunReport::outcome_of(&reports),
+            tables: reports,
+        })
+    }
+
+    /// Works on the tables, several at once.
+    async fn work(
+        self: &Arc<Self>,
+        action: Action,
+        run_id: RunId,
+        jobs: Vec<Job>,
+    ) -> Result<Vec<TableReport>> {
+        let workers = self.workers(action).min(jobs.len());
+        let queue = Arc::new(Mutex::new(VecDeque::from(jobs)));
         let mut tasks = tokio::task::JoinSet::new();
         for _ in 0..workers {
-            let (sync, queue) = (Arc::clone(&sync), Arc::clone(&queue));
+            let (sync, queue) = (Arc::clone(self), Arc::clone(&queue));
             tasks.spawn(async move {
                 let mut links = Links::default();
                 let mut done = Vec::new();
-                while let Some(table) = queue.lock().ok().and_then(|mut queue| queue.pop_front()) {
-                    done.push(sync.table(action, run_id, &table, &mut links).await);
+                while let Some(job) = queue.lock().ok().and_then(|mut queue| queue.pop_front()) {
+                    done.push(sync.table(action, run_id, &job, &mut links).await);
                 }
                 done
             });
@@ -97,15 +128,103 @@ impl Sync {
                 )
             })?);
         }
-        reports.sort_by_key(|report| order.iter().position(|name| *name == report.source));
-        Ok(RunReport {
-            command: action.name(),
-            run_id: run_id.to_string(),
-            started_at: started_at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
-            seconds: clock.elapsed().as_secs_f64(),
-            outcome: RunReport::outcome_of(&reports),
-            tables: reports,
-        })
+        Ok(reports)
+    }
+
+    /// Positions of the tables that are loaded together. Where the foreign keys of the target cannot be read, none are:
+    /// the loads tell why.
+    async fn groups(&self, action: Action, tables: &[Table]) -> Vec<Vec<usize>> {
+        let loads = match action {
+            Action::Extract => false,
+            Action::Load { .. } | Action::Sync => self.target.is_some(),
+        };
+        if !loads || tables.len() < 2 {
+            return Vec::new();
+        }
+        match self.load.group {
+            Group::None => return Vec::new(),
+            Group::All => return vec![(0..tables.len()).collect()],
+            Group::Auto => {}
+        }
+        let keys = async {
+            let mut control = None;
+            let side = self.target_side()?;
+            let control = Links::control(&mut control, side, Kind::Target).await?;
+            Ok::<_, Error>(foreign::read(control).await?)
+        };
+        let keys = keys.await.unwrap_or_else(|error| {
+            tracing::debug!("the foreign keys of the target are not known: {error}");
+            Vec::new()
+        });
+        let targets: Vec<TableName> = tables.iter().map(|table| table.target.clone()).collect();
+        foreign::connected(&targets, &keys)
+    }
+
+    /// Loads the tables of a group, whose extracts are done.
+    async fn group(
+        self: &Arc<Self>,
+        action: Action,
+        run_id: RunId,
+        group: &[usize],
+        tables: &[Table],
+        reports: &mut [TableReport],
+    ) {
+        let (wanted, full) = match action {
+            Action::Load { snapshot, full } => (snapshot, full),
+            Action::Extract | Action::Sync => (SnapshotRef::Latest, false),
+        };
+        let members: Vec<Table> = group.iter().map(|&at| tables[at].clone()).collect();
+        let name = |at: usize| members[at].source.to_string();
+        let broken = group.iter().position(|&at| reports[at].error.is_some());
+        if let Some(broken) = broken {
+            for (at, &report) in group.iter().enumerate() {
+                if reports[report].error.is_none() {
+                    let error = not_loaded(&name(broken), Disposition::Definite);
+                    reports[report].fail(error.on_table(name(at)));
+                }
+            }
+            return;
+        }
+        let mut links = Links::default();
+        let mut attempts = Attempts::new();
+        let observer = self.observer.as_ref();
+        let loaded = loop {
+            let load = load::load_group(self, run_id, &members, wanted, full, &mut links);
+            let outcome = caught(async { Ok(Box::pin(load).await) }).await;
+            let failed = match outcome {
+                Ok(Ok(loaded)) => break Ok(loaded),
+                Ok(Err(failed)) => failed,
+                Err(error) => load::Failed { table: None, error },
+            };
+            links = Links::default();
+            let load::Failed { table, error } = failed;
+            let at = name(table.unwrap_or(0));
+            if let Err(error) = attempts.after(error, &at, observer).await {
+                break Err((table, error));
+            }
+        };
+        for member in &members {
+            observer.finished(&member.source.to_string());
+        }
+        match loaded {
+            Ok(loaded) => {
+                for (&at, load) in group.iter().zip(loaded) {
+                    reports[at].seconds += load.seconds;
+                    reports[at].load = Some(load);
+                    reports[at].judge();
+                }
+            }
+            Err((table, error)) => {
+                let at = table.unwrap_or(0);
+                for (member, &report) in group.iter().enumerate() {
+                    if member != at {
+                        let error = not_loaded(&name(at), error.disposition());
+                        reports[report].fail(error.on_table(name(member)));
+                    }
+                }
+                reports[group[at]].fail(error.on_table(name(at)));
+            }
+        }
     }
 
     fn require_sides(&self, action: Action) -> Result<()> {
@@ -129,16 +248,15 @@ impl Sync {
         &self,
         action: Action,
         run_id: RunId,
-        table: &Table,
+        job: &Job,
         links: &mut Links,
     ) -> TableReport {
         let clock = Instant::now();
-        let mut report = TableReport::of(table);
-        let work = Box::pin(self.steps(action, run_id, table, links, &mut report));
+        let mut report = TableReport::of(&job.table);
+        let work = Box::pin(self.steps(action, run_id, job, links, &mut report));
         let worked = caught(work).await;
         if let Err(error) = links.guard(worked) {
-            report.outcome = Outcome::Failed;
-            report.error = Some(ErrorReport::of(&error.on_table(table.source.to_string())));
+            report.fail(error.on_table(job.table.source.to_string()));
         }
         self.observer.finished(&report.source);
         report.seconds = clock.elapsed().as_secs_f64();
@@ -149,7 +267,7 @@ impl Sync {
         &self,
         action: Action,
         run_id: RunId,
-        table: &Table,
+        Job { table, loads }: &Job,
         links: &mut Links,
         report: &mut TableReport,
     ) -> Result<()> {
@@ -176,6 +294,7 @@ impl Sync {
         }
         let load = match action {
             Action::Extract => None,
+            Action::Load { .. } | Action::Sync if !loads => None,
             Action::Load { snapshot, full } => Some((snapshot, full)),
             Action::Sync => self
                 .target
@@ -192,15 +311,25 @@ impl Sync {
                 }
             };
         }
-        let read_nothing = report.extract.as_ref().is_none_or(|extract| {
-            extract.snapshot_id.is_none() && extract.schema_changes.is_empty()
-        });
-        let loaded_nothing = report.load.as_ref().is_none_or(LoadReport::changed_nothing);
-        if read_nothing && loaded_nothing {
-            report.outcome = Outcome::Unchanged;
-        }
+        report.judge();
         Ok(())
     }
+}
+
+/// A table to work on.
+struct Job {
+    table: Table,
+    /// False: its load comes later, together with others.
+    loads: bool,
+}
+
+/// What to say of a table whose load waited for another one.
+fn not_loaded(other: &str, disposition: Disposition) -> Error {
+    let message = format!(
+        "it is loaded in one transaction with {other}, which failed. Nothing was loaded into either. Resolve that, or \
+separate them with `load: {{ group: none }}`"
+    );
+    Error::new(Kind::Target, disposition, message)
 }
 
 impl Action {

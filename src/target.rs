@@ -42,6 +42,7 @@
 
 pub mod evolve;
 pub mod fill;
+pub mod foreign;
 pub mod inspect;
 pub mod merge;
 pub mod staging;
@@ -93,6 +94,22 @@ load again"
     Alter {
         target: TableName,
         statement: String,
+        #[source]
+        source: Box<MssqlError>,
+    },
+    #[error(
+        "the foreign keys {} form a circle, and none of them can be deferred: a column of each is NOT NULL. Nothing was \
+loaded. Set `load: {{ cycles: recheck }}`, which suspends and rechecks them, or allow NULL in one of them",
+        .keys.join(", ")
+    )]
+    Circle { keys: Vec<String> },
+    #[error(
+        "a row to be loaded into {target} violates a constraint of it, or a row that is to be deleted is referred to by \
+another table. Nothing was loaded. Correct the row at the source or drop the constraint; tables that refer to each other \
+are loaded together unless `load: {{ group: none }}` or --table separates them"
+    )]
+    Constraint {
+        target: TableName,
         #[source]
         source: Box<MssqlError>,
     },
@@ -192,6 +209,8 @@ impl TargetError {
             | TargetError::MayNotFollow { .. }
             | TargetError::Alter { .. }
             | TargetError::IsView(_)
+            | TargetError::Circle { .. }
+            | TargetError::Constraint { .. }
             | TargetError::NotATable { .. }
             | TargetError::StateMoved { .. }
             | TargetError::NotEmpty { .. }

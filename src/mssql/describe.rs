@@ -15,6 +15,8 @@ pub struct Description {
     pub object: SourceObject,
     /// Another one when the table or an index of it is altered.
     pub modified: String,
+    /// An enabled foreign key of it refers to itself.
+    pub references_itself: bool,
     pub is_view: bool,
     /// The login may read it.
     pub can_select: bool,
@@ -130,6 +132,7 @@ fn described(facts: &Record) -> Result<Description, MssqlError> {
             created: facts.text("create_date")?.to_owned(),
         },
         modified: facts.text("modify_date")?.to_owned(),
+        references_itself: facts.int_opt("self_references")?.unwrap_or(0) > 0,
         is_view: object_type == "V",
         can_select: is("can_select")?,
         can_alter: is("can_alter")?,

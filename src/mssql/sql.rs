@@ -25,6 +25,7 @@ mod compare;
 pub mod define;
 pub mod describe;
 pub mod fill;
+pub mod foreign;
 pub mod merge;
 pub mod net;
 mod newest;

@@ -5,7 +5,7 @@ use super::format::{bytes, counts, plural, thousands, write_changes, write_warni
 use super::maintain::MaintenanceReport;
 use crate::change::Strategy;
 use crate::config::Table;
-use crate::error::Kind;
+use crate::error::{Error, Kind};
 use crate::lake::LookupStats;
 use crate::schema::drift::SchemaChange;
 use serde::Serialize;
@@ -68,6 +68,26 @@ impl TableReport {
             error: None,
             seconds: 0.0,
         }
+    }
+}
+
+impl TableReport {
+    /// The table failed; what was done before stays in the report.
+    pub fn fail(&mut self, error: Error) {
+        self.outcome = Outcome::Failed;
+        self.error = Some(ErrorReport::of(&error));
+    }
+
+    /// Whether anything has changed.
+    pub fn judge(&mut self) {
+        let read_nothing = self.extract.as_ref().is_none_or(|extract| {
+            extract.snapshot_id.is_none() && extract.schema_changes.is_empty()
+        });
+        let loaded_nothing = self.load.as_ref().is_none_or(LoadReport::changed_nothing);
+        self.outcome = match read_nothing && loaded_nothing {
+            true => Outcome::Unchanged,
+            false => Outcome::Done,
+        };
     }
 }
 

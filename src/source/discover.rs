@@ -318,6 +318,7 @@ pub(super) mod tests {
                 created: String::new(),
             },
             modified: String::new(),
+            references_itself: false,
             is_view: false,
             can_select: true,
             can_alter: false,

@@ -28,10 +28,12 @@
 
 mod columns;
 mod fill;
+mod group;
 mod kind;
 mod plan;
 
 pub use fill::{FAIL_AFTER_FILL, FAIL_AFTER_FILL_CREATE, FAIL_AFTER_FILL_KEY};
+pub(super) use group::{Failed, load_group};
 pub(super) use kind::{Found, State};
 pub(super) use plan::{behind, plan, trusted};
 
@@ -43,7 +45,7 @@ use crate::change::{MergeMode, RunId};
 use crate::config::{OnChange, Table};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::failpoint;
-use crate::lake::{Basis, LakeTable, SnapshotInfo, SnapshotRef};
+use crate::lake::{Basis, LakeTable, SnapshotInfo, SnapshotRef, TargetTags};
 use crate::mssql::control::Control;
 use crate::mssql::sql::define::StagingTable;
 use crate::report::{LoadMethod, LoadReport, plural};
@@ -53,7 +55,7 @@ use crate::target::evolve::{self, LakeColumns};
 use crate::target::fill::Lost;
 use crate::target::inspect::{self, TargetTable};
 use crate::target::merge::{
-    self, Applied, Held, LoadOptions, MergePlan, OldState, StateChange, Step,
+    self, Applied, Extent, Held, LoadOptions, MergePlan, OldState, StateChange, Step,
 };
 use crate::target::staging::{self, Text};
 use crate::target::state::{self, LoadState, Looked, PREPARED};
@@ -97,91 +99,132 @@ pub(super) async fn load(
     links: &mut Links,
 ) -> Result<LoadReport> {
     let clock = Instant::now();
-    let name = table.source.to_string();
-    sync.observer.phase(&name, Phase::Connect, 0);
-    let mut lake = lake_table(sync, table).await?;
-    lake.settle().await;
-    let side = sync.target_side()?;
-    let snapshot = snapshot_of(&lake, wanted)?;
-    let control = Links::control(&mut links.target, side, Kind::Target).await?;
-    let looked = state::look(control, &table.target).await?;
-    let tags = tags(side, table, control).await?;
-    let (_, kind) = decided(table, &lake, snapshot.as_ref(), &looked, full)?;
-    if kind == LoadKind::Nothing {
-        let mut done = nothing_to_do(snapshot.as_ref());
-        if let Some(snapshot) = &snapshot {
-            let tagged = lake.mend_loaded(&tags, snapshot.id).await;
-            done.warnings.extend(unprotected(tagged, snapshot));
-        }
-        return Ok(done);
-    }
-    let mut looked = lock(control, table).await?;
-    let (mut facts, mut kind) = decided(table, &lake, snapshot.as_ref(), &looked, full)?;
-    if kind != LoadKind::Nothing {
-        staging::drop_orphans(control, &table.target).await?;
-    }
-    let mut finished = None;
-    if let LoadKind::Finish { to, .. } = kind {
-        let between = snapshot_with(&lake, to)?;
-        let decision = (facts, kind);
-        let work = Work::new(
-            sync,
-            table,
-            &lake,
-            Some(&between),
-            &looked,
-            decision,
-            run_id,
-        )?;
-        finished = Some(work.run(links).await?);
-        let control = Links::control(&mut links.target, side, Kind::Target).await?;
-        looked = state::look(control, &table.target).await?;
-        (facts, kind) = decided(table, &lake, snapshot.as_ref(), &looked, full)?;
-    }
-    if kind == LoadKind::Nothing {
-        let mut done = finished.unwrap_or_else(|| nothing_to_do(snapshot.as_ref()));
-        if let Some(snapshot) = &snapshot {
-            let tagged = lake.tag_loaded(&tags, snapshot.id).await;
-            done.warnings.extend(unprotected(tagged, snapshot));
-        }
-        release(links, table).await;
-        done.seconds = clock.elapsed().as_secs_f64();
-        return Ok(done);
-    }
-    // Where no loaded snapshot is tagged, nothing else keeps the one that is read until the load ends.
-    let is_kept = matches!(
-        facts.state,
-        State::Here {
-            is_listed: true,
-            ..
-        }
-    );
-    if let Some(snapshot) = snapshot.as_ref().filter(|_| !is_kept)
-        && let Err(error) = lake.tag_loading(&tags, snapshot.id).await
-    {
-        tracing::warn!("{name}: the snapshot that is loaded is not tagged: {error}");
-    }
-    let work = Work::new(
-        sync,
-        table,
-        &lake,
-        snapshot.as_ref(),
-        &looked,
-        (facts, kind),
-        run_id,
-    )?;
-    let mut report = work.run(links).await?;
-    if let Some(before) = finished {
-        report = before.and(report);
-    }
-    failpoint::reach(FAIL_AFTER_APPLY);
-    if let Some(snapshot) = &snapshot {
-        let tagged = lake.tag_loaded(&tags, snapshot.id).await;
-        report.warnings.extend(unprotected(tagged, snapshot));
-    }
-    release(links, table).await;
+    let mut begun = Begun::begin(sync, run_id, table, wanted, full, links).await?;
+    let report = match begun.work.take() {
+        Some(work) => Some(work.ready(links).await?.apply(links).await?),
+        None => None,
+    };
+    let mut report = begun.end(report, links).await;
     report.seconds = clock.elapsed().as_secs_f64();
     Ok(report)
+}
+
+/// A load that has decided what to do. It holds the load lock of its target if there is something to do.
+struct Begun<'a> {
+    table: &'a Table,
+    lake: LakeTable,
+    tags: TargetTags,
+    snapshot: Option<SnapshotInfo>,
+    is_locked: bool,
+    /// An interrupted load that was finished.
+    finished: Option<LoadReport>,
+    /// None: there is nothing to do.
+    work: Option<Work<'a>>,
+}
+
+impl<'a> Begun<'a> {
+    /// Step 1.
+    async fn begin(
+        sync: &'a Sync,
+        run_id: RunId,
+        table: &'a Table,
+        wanted: SnapshotRef,
+        full: bool,
+        links: &mut Links,
+    ) -> Result<Self> {
+        let name = table.source.to_string();
+        sync.observer.phase(&name, Phase::Connect, 0);
+        let lake = lake_table(sync, table).await?;
+        lake.settle().await;
+        let side = sync.target_side()?;
+        let snapshot = snapshot_of(&lake, wanted)?;
+        let control = Links::control(&mut links.target, side, Kind::Target).await?;
+        let looked = state::look(control, &table.target).await?;
+        let tags = tags(side, table, control).await?;
+        let mut begun = Self {
+            table,
+            lake,
+            tags,
+            snapshot,
+            is_locked: false,
+            finished: None,
+            work: None,
+        };
+        if begun.decided(&looked, full)?.1 == LoadKind::Nothing {
+            return Ok(begun);
+        }
+        let mut looked = lock(control, table).await?;
+        begun.is_locked = true;
+        let (mut facts, mut kind) = begun.decided(&looked, full)?;
+        if kind != LoadKind::Nothing {
+            staging::drop_orphans(control, &table.target).await?;
+        }
+        if let LoadKind::Finish { to, .. } = kind {
+            let between = snapshot_with(&begun.lake, to)?;
+            let decision = (facts, kind);
+            let work = Work::new(
+                sync,
+                table,
+                &begun.lake,
+                Some(between),
+                looked,
+                decision,
+                run_id,
+            )?;
+            begun.finished = Some(work.ready(links).await?.apply(links).await?);
+            let control = Links::control(&mut links.target, side, Kind::Target).await?;
+            looked = state::look(control, &table.target).await?;
+            (facts, kind) = begun.decided(&looked, full)?;
+        }
+        if kind == LoadKind::Nothing {
+            return Ok(begun);
+        }
+        // Where no loaded snapshot is tagged, nothing else keeps the one that is read until the load ends.
+        let is_kept = matches!(
+            facts.state,
+            State::Here {
+                is_listed: true,
+                ..
+            }
+        );
+        if let Some(snapshot) = begun.snapshot.as_ref().filter(|_| !is_kept)
+            && let Err(error) = begun.lake.tag_loading(&begun.tags, snapshot.id).await
+        {
+            tracing::warn!("{name}: the snapshot that is loaded is not tagged: {error}");
+        }
+        let (snapshot, decision) = (begun.snapshot.clone(), (facts, kind));
+        let work = Work::new(sync, table, &begun.lake, snapshot, looked, decision, run_id)?;
+        begun.work = Some(work);
+        Ok(begun)
+    }
+
+    fn decided(&self, looked: &Looked, full: bool) -> Result<(Facts, LoadKind)> {
+        decided(self.table, &self.lake, self.snapshot.as_ref(), looked, full)
+    }
+
+    /// Step 6, and the lock is given back. `report` is that of the work.
+    async fn end(mut self, report: Option<LoadReport>, links: &mut Links) -> LoadReport {
+        let has_loaded = report.is_some();
+        let mut done = match (self.finished.take(), report) {
+            (Some(finished), Some(report)) => finished.and(report),
+            (Some(only), None) | (None, Some(only)) => only,
+            (None, None) => nothing_to_do(self.snapshot.as_ref()),
+        };
+        if has_loaded {
+            failpoint::reach(FAIL_AFTER_APPLY);
+        }
+        if let Some(snapshot) = &self.snapshot {
+            let tagged = match self.is_locked {
+                true => self.lake.tag_loaded(&self.tags, snapshot.id).await,
+                false => self.lake.mend_loaded(&self.tags, snapshot.id).await,
+            };
+            done.warnings.extend(unprotected(tagged, snapshot));
+        }
+        if self.is_locked {
+            release(links, self.table).await;
+        }
+        done
+    }
 }
 
 /// The snapshot to load; none while a run has committed and the lake table has no rows yet.
@@ -262,6 +305,48 @@ fn nothing_to_do(loaded: Option<&SnapshotInfo>) -> LoadReport {
     }
 }
 
+/// A load whose rows are on the server, and whose transaction has not begun.
+enum Ready<'a> {
+    /// There are no rows, and everything is done.
+    Done(Box<LoadReport>),
+    /// The rows are in the table that becomes the target.
+    Filled(Box<Work<'a>>, Box<fill::Filled>),
+    /// The rows are in a staging table, or in a table of their net changes.
+    Staged(Box<Work<'a>>, Box<Settled>),
+}
+
+/// What the transactions of a staged load need to know.
+struct Settled {
+    plan: MergePlan,
+    change: StateChange,
+    steps: Vec<Option<Step>>,
+    /// Rows that were staged.
+    rows: u64,
+}
+
+impl Ready<'_> {
+    /// Step 5, in transactions of this load alone.
+    async fn apply(self, links: &mut Links) -> Result<LoadReport> {
+        match self {
+            Ready::Done(report) => Ok(*report),
+            Ready::Filled(work, filled) => {
+                let applied = work.publish(links, &filled).await?;
+                Ok(work.report(filled.rows(), &applied))
+            }
+            Ready::Staged(work, settled) => {
+                let Settled {
+                    plan,
+                    change,
+                    steps,
+                    rows,
+                } = *settled;
+                let applied = work.apply(links, &plan, change, &steps).await?;
+                Ok(work.report(rows, &applied))
+            }
+        }
+    }
+}
+
 /// A load under its lock.
 struct Work<'a> {
     sync: &'a Sync,
@@ -270,15 +355,17 @@ struct Work<'a> {
     lake: LakeTable,
     columns: LakeColumns,
     /// None: the lake table has no rows yet.
-    snapshot: Option<&'a SnapshotInfo>,
+    snapshot: Option<SnapshotInfo>,
     /// The target and its state as they were when the kind was decided.
-    looked: &'a Looked,
+    looked: Looked,
     facts: Facts,
     kind: LoadKind,
     run_id: RunId,
     name: String,
     created: bool,
     transactions: usize,
+    /// It shares its transaction with other tables.
+    is_grouped: bool,
     schema_changes: Vec<SchemaChange>,
     warnings: Vec<String>,
 }
@@ -288,17 +375,17 @@ impl<'a> Work<'a> {
         sync: &'a Sync,
         table: &'a Table,
         lake: &LakeTable,
-        snapshot: Option<&'a SnapshotInfo>,
-        looked: &'a Looked,
+        snapshot: Option<SnapshotInfo>,
+        looked: Looked,
         (facts, kind): (Facts, LoadKind),
         run_id: RunId,
     ) -> Result<Self> {
-        let past = match snapshot {
+        let past = match &snapshot {
             Some(snapshot) => lake.as_of(snapshot.id)?,
             None => lake.clone(),
         };
-        let recorded = follow::recorded(lake, snapshot.map(|snapshot| snapshot.id))?;
-        let columns = lake_columns(lake, &recorded, &past.columns(), trusted(looked))?;
+        let recorded = follow::recorded(lake, snapshot.as_ref().map(|snapshot| snapshot.id))?;
+        let columns = lake_columns(lake, &recorded, &past.columns(), trusted(&looked))?;
         let before = looked.state.as_ref();
         let warning = found_otherwise(table, facts.found, before);
         Ok(Self {
@@ -314,30 +401,31 @@ impl<'a> Work<'a> {
             name: table.source.to_string(),
             created: false,
             transactions: 1,
+            is_grouped: false,
             schema_changes: Vec::new(),
             warnings: warning.into_iter().collect(),
         })
     }
 
-    fn before(&self) -> Option<&'a LoadState> {
+    fn before(&self) -> Option<&LoadState> {
         self.looked.state.as_ref()
     }
 
     /// Steps 2 to 4.
-    async fn run(mut self, links: &mut Links) -> Result<LoadReport> {
+    async fn ready(mut self, links: &mut Links) -> Result<Ready<'a>> {
         let side = self.sync.target_side()?;
-        let Some(snapshot) = self.snapshot else {
+        let Some(snapshot) = self.snapshot.clone() else {
             let control = Links::control(&mut links.target, side, Kind::Target).await?;
             let target = self.target_table(control).await?;
             if self.created {
                 let change = self.state_change(&target);
                 state::prepare(control, &self.table.target, &change).await?;
             }
-            return Ok(self.report(0, &Applied::default()));
+            return Ok(Ready::Done(Box::new(self.report(0, &Applied::default()))));
         };
-        let parts = self.parts(snapshot).await?;
-        if let Some((rows, applied)) = self.filled(links, &parts).await? {
-            return Ok(self.report(rows, &applied));
+        let parts = self.parts(&snapshot).await?;
+        if let Some(filled) = self.filled(links, &parts).await? {
+            return Ok(Ready::Filled(Box::new(self), Box::new(filled)));
         }
         let control = Links::control(&mut links.target, side, Kind::Target).await?;
         let target = self.target_table(control).await?;
@@ -369,7 +457,7 @@ impl<'a> Work<'a> {
             held,
             whole: self.kind.is_whole(),
             has_net: has_rows && schema.key.is_some() && self.facts.mode != MergeMode::Append,
-            batch_rows: if self.kind.may_step() {
+            batch_rows: if self.kind.may_step() && !self.is_grouped {
                 self.table.merge.batch_rows
             } else {
                 0
@@ -382,23 +470,29 @@ impl<'a> Work<'a> {
         failpoint::reach(FAIL_AFTER_NET);
         let steps = merge::steps(&plan, options.batch_rows);
         self.transactions = steps.len();
-        let applied = self
-            .apply(links, &plan, self.state_change(&target), &steps)
-            .await?;
-        if applied.target_only > 0 {
-            self.warnings.push(format!(
-                "{} that target {} has and snapshot {} does not have were left. `merge: {{ mode: replace }}` removes \
-                    them",
-                plural(applied.target_only, "row"),
-                self.table.target,
-                snapshot.sequence_number
-            ));
-        }
-        Ok(self.report(staged.rows, &applied))
+        let settled = Settled {
+            change: self.state_change(&target),
+            plan,
+            steps,
+            rows: staged.rows,
+        };
+        Ok(Ready::Staged(Box::new(self), Box::new(settled)))
     }
 
     /// The report of a load that was applied.
-    fn report(self, staged: u64, applied: &Applied) -> LoadReport {
+    fn report(mut self, staged: u64, applied: &Applied) -> LoadReport {
+        if applied.target_only > 0 {
+            let number = self
+                .snapshot
+                .as_ref()
+                .map_or(0, |snapshot| snapshot.sequence_number);
+            self.warnings.push(format!(
+                "{} that target {} has and snapshot {number} does not have were left. `merge: {{ mode: replace }}` \
+                    removes them",
+                plural(applied.target_only, "row"),
+                self.table.target,
+            ));
+        }
         let counts = &applied.counts;
         LoadReport {
             kind: match self.kind {
@@ -410,8 +504,11 @@ impl<'a> Work<'a> {
                 LoadKind::Replace => LoadMethod::Replace,
             },
             from_snapshot: self.before().and_then(LoadState::loaded),
-            snapshot_id: self.snapshot.map(|snapshot| snapshot.id),
-            sequence_number: self.snapshot.map(|snapshot| snapshot.sequence_number),
+            snapshot_id: self.snapshot.as_ref().map(|snapshot| snapshot.id),
+            sequence_number: self
+                .snapshot
+                .as_ref()
+                .map(|snapshot| snapshot.sequence_number),
             rows_staged: staged,
             inserted: counts.inserted,
             updated: counts.updated,
@@ -554,8 +651,14 @@ moved; use `merge: {{ mode: upsert }}`, or `replace`"
         StateChange {
             target: self.table.target.to_string(),
             old: self.before().map(LoadState::mark),
-            new_snapshot: self.snapshot.map_or(PREPARED, |snapshot| snapshot.id),
-            sequence_number: self.snapshot.map_or(0, |snapshot| snapshot.sequence_number),
+            new_snapshot: self
+                .snapshot
+                .as_ref()
+                .map_or(PREPARED, |snapshot| snapshot.id),
+            sequence_number: self
+                .snapshot
+                .as_ref()
+                .map_or(0, |snapshot| snapshot.sequence_number),
             table_uuid: self.lake.uuid().to_string(),
             lake_table: self.table.lake.to_string(),
             run_id: self.run_id.to_string(),
@@ -618,7 +721,7 @@ server decides"
         for &step in steps {
             change.step = step;
             let control = Links::control(&mut links.target, side, Kind::Target).await?;
-            let applied = merge::apply(control, plan, &change).await;
+            let applied = merge::apply(control, plan, &change, Extent::Transaction).await;
             total = total.and(self.settled(links, applied, &change).await?);
             if let Some(step) = step.filter(|step| !step.is_last()) {
                 change.old = Some(OldState {

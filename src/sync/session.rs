@@ -1,7 +1,7 @@
 //! A configured icesync and its connections.
 
 use super::observer::Observer;
-use crate::config::{Config, Database, Maintenance};
+use crate::config::{Config, Database, LoadOptions, Maintenance};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::lake::Warehouse;
 use crate::mssql::channel::Channel;
@@ -18,6 +18,7 @@ pub struct Sync {
     pub(super) warehouse: Arc<Warehouse>,
     pub(super) target_file_bytes: u64,
     pub(super) maintenance: Maintenance,
+    pub(super) load: LoadOptions,
     pub(super) observer: Arc<dyn Observer>,
 }
 
@@ -58,6 +59,7 @@ impl Sync {
             warehouse: Arc::new(Warehouse::open(&config.warehouse.location).await?),
             target_file_bytes: config.warehouse.target_file_bytes,
             maintenance: config.maintenance,
+            load: config.load,
             observer,
         })
     }

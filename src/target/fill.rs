@@ -51,7 +51,7 @@
 //! which has none yet. (Documentation: "Prerequisites for minimal logging in bulk import", "ALTER SCHEMA",
 //! "sp_rename".)
 
-use super::merge::Applied;
+use super::merge::{Applied, Extent};
 use super::{TargetError, lock_name, merge, staging};
 use crate::change::{MergeMode, RunId};
 use crate::mssql::bulk::{self, BulkColumn};
@@ -290,10 +290,15 @@ pub async fn publish(
     control: &mut Control,
     publication: &Publication,
     state: &StateChange,
+    extent: Extent,
 ) -> Result<Applied, TargetError> {
     let target = &publication.target;
+    let class = match extent {
+        Extent::Transaction => Class::Commit,
+        Extent::Everything | Extent::Upserts | Extent::Deferred | Extent::Deletes => Class::Long,
+    };
     let sets = control
-        .query_sets(&fill::publish(publication, state), Class::Commit)
+        .query_sets(&fill::publish(publication, state, extent), class)
         .await;
     let sets = sets.map_err(|error| match error.number() {
         Some(fill::ERROR_APPEARED) => TargetError::Appeared {

@@ -22,6 +22,8 @@ pub struct TargetTable {
     object: Option<SourceObject>,
     /// When it or an index of it was altered last; empty for a table that is only planned.
     modified: String,
+    /// An enabled foreign key of it refers to itself.
+    references_itself: bool,
     /// The login may alter it.
     can_alter: bool,
     /// What the login is called in the database.
@@ -107,6 +109,7 @@ impl TargetTable {
             is_memory_optimized: description.is_memory_optimized,
             object: Some(description.object),
             modified: description.modified,
+            references_itself: description.references_itself,
             can_alter: description.can_alter,
             user: description.user,
         }
@@ -144,6 +147,7 @@ impl TargetTable {
             is_memory_optimized: false,
             object: None,
             modified: String::new(),
+            references_itself: false,
             can_alter: true,
             user: String::new(),
         }
@@ -157,6 +161,11 @@ impl TargetTable {
     /// The table as an object of its database; none for one that is only planned.
     pub fn object(&self) -> Option<&SourceObject> {
         self.object.as_ref()
+    }
+
+    /// Whether rows of the table may refer to each other.
+    pub fn references_itself(&self) -> bool {
+        self.references_itself
     }
 
     /// When the table or an index of it was altered last.

@@ -11,11 +11,14 @@ use crate::mssql::sql::{merge, net};
 use crate::schema::{Collation, KeyOrigin, TableName, TableSchema};
 
 use crate::change::{MergeMode, UpsertStatement};
-pub use crate::mssql::sql::merge::{Held, MergePlan, NetTable};
+pub use crate::mssql::sql::merge::{Extent, Held, MergePlan, NetTable};
 pub use crate::mssql::sql::state::{OldState, StateChange, Step};
 
 /// How long the transaction waits for another one's locks.
 const LOCK_TIMEOUT_MS: u32 = 60_000;
+
+/// A CHECK constraint or a foreign key is violated.
+const CONSTRAINT: u32 = 547;
 
 /// Base types of one `sql_variant` column in one load.
 const BASE_TYPES_MAX: usize = 500;
@@ -133,7 +136,9 @@ pub fn plan(
                 ..staging.name.clone()
             },
             row: free_name(&columns, "_row", &staging.operation),
-            is_stepped: options.batch_rows > 0 && options.staged_rows > options.batch_rows,
+            is_stepped: options.batch_rows > 0
+                && options.staged_rows > options.batch_rows
+                && !target.references_itself(),
             rows: 0,
             upserts: 0,
         }),
@@ -151,6 +156,8 @@ pub fn plan(
         held: options.held,
         whole: options.whole,
         keys_are_the_source_s: keys_are_the_source_s(schema, target),
+        references_itself: target.references_itself(),
+        deferred: Vec::new(),
         has_unique_key: target.has_unique_key(schema),
         lock: lock_name("apply", target.name()),
         lock_timeout_ms: LOCK_TIMEOUT_MS,
@@ -272,15 +279,21 @@ pub async fn learn_base_types(
     Ok(())
 }
 
-/// Applies the staged rows and moves the load state in one transaction: both or neither. An ambiguous error (the
+/// Applies the staged rows and moves the load state in one transaction: both or neither. Or a part of that, in a
+/// transaction that is open. An ambiguous error (the
 /// reply was lost) is resolved by [`state::resolve`](super::state::resolve) on a new connection.
 pub async fn apply(
     control: &mut Control,
     plan: &MergePlan,
     state: &StateChange,
+    extent: Extent,
 ) -> Result<Applied, TargetError> {
+    let class = match extent {
+        Extent::Transaction => Class::Commit,
+        Extent::Everything | Extent::Upserts | Extent::Deferred | Extent::Deletes => Class::Long,
+    };
     let sets = control
-        .query_sets(&merge::apply(plan, state), Class::Commit)
+        .query_sets(&merge::apply(plan, state, extent), class)
         .await
         .map_err(|error| match error.number() {
             Some(2601 | 2627) if plan.mode == MergeMode::Append => TargetError::KeyConflict {
@@ -331,6 +344,10 @@ pub(super) fn explained(
         Some(merge::ERROR_DUPLICATE_KEY) => TargetError::DuplicateKey { target, example },
         Some(merge::ERROR_STAGED_ROWS) => TargetError::StagedRows { target, example },
         Some(merge::ERROR_NULL_KEY) => TargetError::NullKey { target },
+        Some(CONSTRAINT) => TargetError::Constraint {
+            target,
+            source: Box::new(error),
+        },
         Some(merge::ERROR_LOST_CHARACTER) => TargetError::LostCharacter { target, example },
         Some(_) | None => TargetError::on("applying the load of", &target, error),
     }

@@ -8,7 +8,8 @@ use super::bounds::{self, Count, ServerClock, TimestampBounds};
 use super::define::{self, StagingColumn, StagingTable};
 use super::describe::{describe, has_rows};
 use super::fill::{self, Publication};
-use super::merge::{self, BaseTypes, Held, MergeColumn, MergePlan, NetTable};
+use super::foreign;
+use super::merge::{self, BaseTypes, Extent, Held, MergeColumn, MergePlan, NetTable};
 use super::net;
 use super::read::{self, Closed, Locking, PageCursor, Range, Until};
 use super::state::{self, OldState, StateChange, Step};
@@ -35,6 +36,7 @@ pub fn catalogue() -> Vec<Example> {
         examples.of_table(shape, &table);
     }
     examples.bounds();
+    examples.groups();
     examples.0
 }
 
@@ -189,7 +191,7 @@ impl Examples {
         };
         for (variant, old) in [("first", None), ("again", Some(8_070_450_532_247_928_832))] {
             let change = state_change(table, old);
-            let statement = fill::publish(&publication, &change);
+            let statement = fill::publish(&publication, &change, Extent::Transaction);
             self.add("publish", &format!("{shape}_{variant}"), statement);
         }
     }
@@ -286,7 +288,7 @@ impl Examples {
             self.add(
                 "apply",
                 &format!("{shape}_{name}"),
-                merge::apply(&plan, &state_change(table, old)),
+                merge::apply(&plan, &state_change(table, old), Extent::Transaction),
             );
         }
         self.net(shape, table, staging);
@@ -344,11 +346,46 @@ impl Examples {
                     ..old.clone()
                 };
                 let variant = format!("{shape}_{name}_{part}_step");
-                self.add("apply", &variant, merge::apply(&plan, &change));
+                self.add(
+                    "apply",
+                    &variant,
+                    merge::apply(&plan, &change, Extent::Transaction),
+                );
             }
-            let variant = format!("{shape}_{name}_net");
-            self.add("apply", &variant, merge::apply(&plan, &old));
+            for (part, extent) in [
+                ("net", Extent::Transaction),
+                ("everything", Extent::Everything),
+                ("upserts", Extent::Upserts),
+                ("deferred", Extent::Deferred),
+                ("deletes", Extent::Deletes),
+            ] {
+                let plan = MergePlan {
+                    deferred: match extent {
+                        Extent::Upserts | Extent::Deferred => vec![plan.columns.len() - 1],
+                        Extent::Transaction | Extent::Everything | Extent::Deletes => Vec::new(),
+                    },
+                    references_itself: extent == Extent::Everything,
+                    ..plan.clone()
+                };
+                let variant = format!("{shape}_{name}_{part}");
+                self.add("apply", &variant, merge::apply(&plan, &old, extent));
+            }
         }
+    }
+
+    /// Several tables in one transaction.
+    fn groups(&mut self) {
+        self.add("foreign_keys", "", foreign::foreign_keys());
+        self.add("begin_group", "", foreign::begin_group());
+        self.add("commit_group", "", foreign::commit_group());
+        let table: TableName = TableName {
+            schema: "dbo".into(),
+            name: "it's \"odd\"; DROP TABLE x --]".into(),
+        };
+        let keys = ["FK_orders_customers", "k]"];
+        let suspend = foreign::suspend(&table, "2024-05-02T10:00:00.123", &keys);
+        self.add("suspend", "hostile", suspend);
+        self.add("recheck", "hostile", foreign::recheck(&table, &keys));
     }
 
     fn bounds(&mut self) {
@@ -471,6 +508,8 @@ fn merge_plan(table: &TableSchema, staging: &StagingTable) -> MergePlan {
         held: Held::Rows,
         whole: false,
         keys_are_the_source_s: true,
+        references_itself: false,
+        deferred: Vec::new(),
         has_unique_key: true,
         lock: "icesync:apply:dbo.orders".into(),
         lock_timeout_ms: 60_000,

@@ -27,6 +27,8 @@ CONVERT(int, d.is_read_committed_snapshot_on) AS is_read_committed_snapshot_on, 
 CONVERT(int, d.compatibility_level) AS compatibility_level, d.collation_name AS database_collation, d.name AS \
 database_name, \
 CONVERT(int, t.is_memory_optimized) AS is_memory_optimized, \
+(SELECT COUNT(*) FROM sys.foreign_keys AS f WHERE f.parent_object_id = o.object_id AND f.referenced_object_id = \
+o.object_id AND f.is_disabled = 0) AS self_references, \
 (SELECT SUM(p.rows) FROM sys.partitions AS p WHERE p.object_id = o.object_id AND p.index_id IN (0, 1)) AS row_count \
 FROM sys.objects AS o JOIN sys.schemas AS s ON s.schema_id = o.schema_id CROSS JOIN sys.databases AS d \
 LEFT JOIN sys.tables AS t ON t.object_id = o.object_id WHERE o.object_id = @id AND d.name = DB_NAME();

@@ -2,7 +2,7 @@
 //! `target/fill.rs` argues why nothing is lost or applied twice.
 
 use super::define::{constraint_name, key_constraint};
-use super::merge::{ERROR_LOCKED, ERROR_NULL_KEY, ERROR_STAGED_ROWS};
+use super::merge::{ERROR_LOCKED, ERROR_NULL_KEY, ERROR_STAGED_ROWS, Extent};
 use super::state::{StateChange, compare_and_set};
 use super::{Ident, Params, Statement, TableIdent, list, shown};
 use crate::schema::{TableName, TableSchema};
@@ -84,7 +84,9 @@ pub struct Publication {
 /// `sp_rename` answers some refusals with a return code and a message that does not end the batch. So the name is
 /// looked up afterwards: the target must be the table that was filled. From the transfer on this transaction holds a
 /// lock on it, and the state names it by the object id and creation date that it keeps.
-pub fn publish(publication: &Publication, state: &StateChange) -> Statement {
+///
+/// `extent` is a transaction of its own, or everything in one that is open.
+pub fn publish(publication: &Publication, state: &StateChange, extent: Extent) -> Statement {
     let Publication { fill, target, .. } = publication;
     let timeout = publication.lock_timeout_ms;
     let mut params = Params::default();
@@ -108,12 +110,18 @@ pub fn publish(publication: &Publication, state: &StateChange) -> Statement {
     };
     let transferred = params.text(TableIdent(&transferred).to_string());
     let bare = params.text(&target.name);
+    let (begin, commit) = match extent {
+        Extent::Transaction => (
+            "BEGIN TRANSACTION;\n",
+            "COMMIT TRANSACTION;\nSET LOCK_TIMEOUT -1;\n",
+        ),
+        Extent::Everything | Extent::Upserts | Extent::Deferred | Extent::Deletes => ("", ""),
+    };
     let appeared = format!("THROW {ERROR_APPEARED}, N'the target table is there', 1;");
     params.into_statement(format!(
         "SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT {timeout};
 DECLARE @rc int, @filled bigint, @object int, @created nvarchar(30), @message nvarchar(2000);
-BEGIN TRANSACTION;
-EXEC @rc = sp_getapplock @Resource = {lock}, @LockMode = N'Exclusive', @LockOwner = N'Transaction', @LockTimeout = \
+{begin}EXEC @rc = sp_getapplock @Resource = {lock}, @LockMode = N'Exclusive', @LockOwner = N'Transaction', @LockTimeout = \
 {timeout};
 IF @rc < 0 THROW {ERROR_LOCKED}, N'another load of this target is in its transaction', 1;
 {moved}SELECT @filled = COUNT_BIG(*) FROM {} AS s WITH (TABLOCKX, HOLDLOCK);
@@ -130,9 +138,7 @@ SELECT @created = CONVERT(nvarchar(30), o.create_date, 126) FROM sys.objects AS 
 UPDATE s SET s.[inserted] = @filled, s.[updated] = 0, s.[deleted] = 0, s.[unchanged] = 0, \
 s.[target_object_id] = @object, s.[target_created] = @created \
 FROM [icesync].[load_state] AS s WHERE s.[target] = {name};
-COMMIT TRANSACTION;
-SET LOCK_TIMEOUT -1;
-SELECT @filled AS inserted, CONVERT(bigint, 0) AS updated, CONVERT(bigint, 0) AS deleted, \
+{commit}SELECT @filled AS inserted, CONVERT(bigint, 0) AS updated, CONVERT(bigint, 0) AS deleted, \
 CONVERT(bigint, 0) AS unchanged, CONVERT(bigint, 0) AS target_only;",
         TableIdent(fill)
     ))

@@ -10,37 +10,45 @@ use crate::schema::types::Compare;
 
 pub use super::plan::*;
 
-/// The whole load in one batch; the staging table ends with it. One row: `inserted`, `updated`, `deleted`,
-/// `unchanged`, and `target_only`, the rows of the target that a whole snapshot does not have. On any error nothing has
-/// happened.
+/// A load, or a part of it, in one batch; the staging table ends with the last part. One row: `inserted`, `updated`,
+/// `deleted`, `unchanged`, and `target_only`, the rows of the target that a whole snapshot does not have. On any error
+/// nothing has happened.
 ///
 /// The target is looked at once more after its rows have changed: from then on this transaction holds a lock on the
 /// table, so that it stays the table that the state names.
-pub fn apply(plan: &MergePlan, state: &StateChange) -> Statement {
+pub fn apply(plan: &MergePlan, state: &StateChange, extent: Extent) -> Statement {
     let mut params = Params::default();
     let mut sql = format!(
         "SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT {};
 DECLARE @rc int, @staged bigint = 0, @inserted bigint = 0, @updated bigint = 0, @deleted bigint = 0;
 DECLARE @unchanged bigint = 0, @target_only bigint = 0, @after bigint, @to bigint;
 DECLARE @example nvarchar(1000), @message nvarchar(2000);
-BEGIN TRANSACTION;
-EXEC @rc = sp_getapplock @Resource = {}, @LockMode = N'Exclusive', @LockOwner = N'Transaction', @LockTimeout = {};
-IF @rc < 0 THROW {ERROR_LOCKED}, N'another load of this target is in its transaction', 1;
 ",
         plan.lock_timeout_ms,
-        params.text(&plan.lock),
-        plan.lock_timeout_ms,
     );
+    if extent == Extent::Transaction {
+        sql.push_str("BEGIN TRANSACTION;\n");
+    }
     let target = params.text(&state.target);
-    sql.push_str(&compare_and_set(state, &target, &mut params));
     let (table, sent) = match &plan.net {
         Some(net) => (&net.name, net.rows),
         None => (&plan.staging, plan.staged_rows),
     };
-    sql.push_str(&net::staged_rows(table, sent, &mut params));
-    sql.push_str(&empty(plan));
-    if plan.net.is_none() {
-        sql.push_str(&net::checks(plan, &mut params));
+    if extent.has_upserts() {
+        sql.push_str(&format!(
+            "EXEC @rc = sp_getapplock @Resource = {}, @LockMode = N'Exclusive', @LockOwner = N'Transaction', \
+@LockTimeout = {};
+IF @rc < 0 THROW {ERROR_LOCKED}, N'another load of this target is in its transaction', 1;
+",
+            params.text(&plan.lock),
+            plan.lock_timeout_ms,
+        ));
+        sql.push_str(&compare_and_set(state, &target, &mut params));
+        sql.push_str(&net::staged_rows(table, sent, &mut params));
+        sql.push_str(&empty(plan));
+        if plan.net.is_none() {
+            sql.push_str(&net::checks(plan, &mut params));
+        }
     }
     if let Some(step) = state.step {
         let place = |row: u64| i64::try_from(row).unwrap_or(i64::MAX);
@@ -51,28 +59,39 @@ IF @rc < 0 THROW {ERROR_LOCKED}, N'another load of this target is in its transac
         ));
     }
     let is_last = state.step.is_none_or(Step::is_last);
-    sql.push_str(&rows(plan, state.step));
-    sql.push_str(&same_object(plan, state, &mut params));
-    let object = set_object(state, &mut params);
-    let counted = ["inserted", "updated", "deleted", "unchanged"].map(|name| {
-        match state.step.is_some_and(|step| step.after > 0) {
-            true => format!("s.[{name}] = s.[{name}] + @{name}"),
-            false => format!("s.[{name}] = @{name}"),
+    sql.push_str(&match extent {
+        Extent::Transaction | Extent::Everything | Extent::Upserts => {
+            rows(plan, state.step, extent)
+        }
+        Extent::Deferred => deferred(plan),
+        Extent::Deletes => {
+            let count = target_only(plan, state.step, extent);
+            deletes(plan, &source(plan, state.step)) + &count
         }
     });
-    let dropped = match is_last {
-        true => format!("DROP TABLE {};\n", TableIdent(table)),
-        false => String::new(),
-    };
+    sql.push_str(&same_object(plan, state, &mut params));
+    let object = set_object(state, &mut params);
+    let is_first = extent.has_upserts() && state.step.is_none_or(|step| step.after == 0);
+    let counted = ["inserted", "updated", "deleted", "unchanged"].map(|name| match is_first {
+        true => format!("s.[{name}] = @{name}"),
+        false => format!("s.[{name}] = s.[{name}] + @{name}"),
+    });
     sql.push_str(&format!(
         "IF @staged > @inserted + @updated SET @unchanged = @staged - @inserted - @updated;
 UPDATE s SET {}, {object} FROM [icesync].[load_state] AS s WHERE s.[target] = {target};
-{dropped}COMMIT TRANSACTION;
-SET LOCK_TIMEOUT -1;
-SELECT @inserted AS inserted, @updated AS updated, @deleted AS deleted, @unchanged AS unchanged, \
-@target_only AS target_only;",
+",
         list(counted, ", ")
     ));
+    if is_last && extent.has_deletes() {
+        sql.push_str(&format!("DROP TABLE {};\n", TableIdent(table)));
+    }
+    if extent == Extent::Transaction {
+        sql.push_str("COMMIT TRANSACTION;\nSET LOCK_TIMEOUT -1;\n");
+    }
+    sql.push_str(
+        "SELECT @inserted AS inserted, @updated AS updated, @deleted AS deleted, @unchanged AS unchanged, @target_only AS \
+target_only;",
+    );
     params.into_statement(sql)
 }
 
@@ -83,10 +102,16 @@ fn same_object(plan: &MergePlan, state: &StateChange, params: &mut Params) -> St
     };
     let name = params.text(TableIdent(&plan.target).to_string());
     let id = params.int(object.id);
-    let modified = params.text(&state.modified);
+    let modified = match state.modified.is_empty() {
+        true => String::new(),
+        false => format!(
+            " AND CONVERT(nvarchar(30), o.modify_date, 126) = {}",
+            params.text(&state.modified)
+        ),
+    };
     format!(
-        "IF NOT EXISTS (SELECT 1 FROM sys.objects AS o WHERE o.object_id = {id} AND o.object_id = OBJECT_ID({name}) \
-AND CONVERT(nvarchar(30), o.modify_date, 126) = {modified}) THROW {ERROR_RECREATED}, N'the target table was recreated \
+        "IF NOT EXISTS (SELECT 1 FROM sys.objects AS o WHERE o.object_id = {id} AND o.object_id = OBJECT_ID({name})\
+{modified}) THROW {ERROR_RECREATED}, N'the target table was recreated \
 or altered', 1;\n"
     )
 }
@@ -122,7 +147,7 @@ fn source(plan: &MergePlan, step: Option<Step>) -> String {
 }
 
 /// The statements that change the target.
-fn rows(plan: &MergePlan, step: Option<Step>) -> String {
+fn rows(plan: &MergePlan, step: Option<Step>, extent: Extent) -> String {
     let target = TableIdent(&plan.target);
     let net = source(plan, step);
     let upserts = if plan.has_deletes {
@@ -140,7 +165,7 @@ fn rows(plan: &MergePlan, step: Option<Step>) -> String {
             "INSERT INTO {target}{hint} ({}) SELECT {} FROM ({net}) AS s{upserts};\nSET @inserted = ROWCOUNT_BIG();\n\
 IF @inserted <> @staged THROW {ERROR_STAGED_ROWS}, N'the target did not take every row', 1;\n",
             plan.names(""),
-            plan.names("s.")
+            plan.values("s.")
         )
     };
     let changes = match (plan.mode, plan.key.is_empty()) {
@@ -151,20 +176,15 @@ IF @inserted <> @staged THROW {ERROR_STAGED_ROWS}, N'the target did not take eve
                 insert_all("")
             )
         }
-        (MergeMode::Replace, false) => format!(
-            "DELETE d FROM {target} AS d WITH (UPDLOCK, SERIALIZABLE) WHERE NOT EXISTS (SELECT 1 FROM ({net}) AS s \
-                WHERE {});
-SET @deleted = ROWCOUNT_BIG();
-{}",
-            plan.join(),
-            upsert(plan, &net)
-        ),
-        (MergeMode::Upsert, _) => upsert(plan, &net),
+        (MergeMode::Replace, false) if extent.has_deletes() => {
+            format!("{}{}", deletes(plan, &net), upsert(plan, &net, extent))
+        }
+        (MergeMode::Replace, false) | (MergeMode::Upsert, _) => upsert(plan, &net, extent),
     };
     let body = format!(
         "{}{changes}{}",
         key_twice(plan, &net),
-        target_only(plan, step)
+        target_only(plan, step, extent)
     );
     sql.push_str(&match plan.held {
         Held::None => insert_all(" WITH (TABLOCK)"),
@@ -203,13 +223,15 @@ IF @example IS NOT NULL THROW {ERROR_KEY_TWICE}, @example, 1;
 }
 
 /// Counts the rows that no staged row matches. Each staged row matches exactly one by now.
-fn target_only(plan: &MergePlan, step: Option<Step>) -> String {
-    if !plan.whole || plan.mode != MergeMode::Upsert || !step.is_none_or(Step::is_last) {
+fn target_only(plan: &MergePlan, step: Option<Step>, extent: Extent) -> String {
+    let is_last = step.is_none_or(Step::is_last) && extent.has_deletes();
+    if !plan.whole || plan.mode != MergeMode::Upsert || !is_last {
         return String::new();
     }
-    let staged = match (&plan.net, step) {
-        (Some(net), Some(_)) => net.upserts.to_string(),
-        (None, _) | (Some(_), None) => "@staged".to_owned(),
+    let staged = match &plan.net {
+        Some(net) => net.upserts.to_string(),
+        None if extent == Extent::Deletes => plan.staged_rows.to_string(),
+        None => "@staged".to_owned(),
     };
     format!(
         "SELECT @target_only = COUNT_BIG(*) - {staged} FROM {} AS d;\n",
@@ -217,14 +239,72 @@ fn target_only(plan: &MergePlan, step: Option<Step>) -> String {
     )
 }
 
-fn upsert(plan: &MergePlan, net: &str) -> String {
+fn upsert(plan: &MergePlan, net: &str, extent: Extent) -> String {
     match plan.statement {
-        UpsertStatement::Merge => merge(plan, net),
-        UpsertStatement::UpdateInsert => update_insert(plan, net),
+        UpsertStatement::Merge => merge(plan, net, extent),
+        UpsertStatement::UpdateInsert => update_insert(plan, net, extent),
     }
 }
 
-fn merge(plan: &MergePlan, net: &str) -> String {
+/// The rows that are gone: those that are staged so, or for a replacement those that are not staged.
+fn deletes(plan: &MergePlan, net: &str) -> String {
+    let target = TableIdent(&plan.target);
+    let join = plan.join();
+    let operation = Ident(&plan.operation);
+    let gone = match plan.mode {
+        MergeMode::Replace if !plan.key.is_empty() => {
+            format!("WHERE NOT EXISTS (SELECT 1 FROM ({net}) AS s WHERE {join})")
+        }
+        MergeMode::Upsert if plan.has_deletes => {
+            let same = match plan.same_key() {
+                same if same.is_empty() => same,
+                same => format!(" AND {same}"),
+            };
+            format!("JOIN ({net}) AS s ON {join} WHERE s.{operation} = 'D'{same}")
+        }
+        MergeMode::Upsert | MergeMode::Append | MergeMode::Replace => return String::new(),
+    };
+    format!(
+        "DELETE d FROM {target} AS d WITH (UPDLOCK, SERIALIZABLE) {gone};
+SET @deleted = @deleted + ROWCOUNT_BIG();
+"
+    )
+}
+
+/// The values of deferred columns, in rows that have been inserted or updated without them.
+fn deferred(plan: &MergePlan) -> String {
+    let columns = plan.deferred.iter().filter_map(|&at| plan.columns.get(at));
+    let columns: Vec<&MergeColumn> = columns.collect();
+    let side = |alias: &str| {
+        list(
+            columns
+                .iter()
+                .flat_map(|c| compared(c.ty, &format!("{alias}.{}", Ident(&c.name)))),
+            ", ",
+        )
+    };
+    let set = columns.iter().map(|c| {
+        let name = Ident(&c.name);
+        format!("d.{name} = s.{name}")
+    });
+    if columns.is_empty() {
+        return String::new();
+    }
+    format!(
+        "UPDATE d SET {} FROM {} AS d WITH (UPDLOCK, SERIALIZABLE) JOIN ({}) AS s ON {} WHERE s.{} = 'U' AND EXISTS \
+(SELECT {} EXCEPT SELECT {});
+",
+        list(set, ", "),
+        TableIdent(&plan.target),
+        source(plan, None),
+        plan.join(),
+        Ident(&plan.operation),
+        side("s"),
+        side("d"),
+    )
+}
+
+fn merge(plan: &MergePlan, net: &str, extent: Extent) -> String {
     let operation = Ident(&plan.operation);
     let on = match plan.same_key() {
         same if plan.has_deletes && !same.is_empty() => {
@@ -243,9 +323,11 @@ ON {}
     );
     let mut updated = String::new();
     if plan.has_deletes {
-        sql.push_str(&format!(
-            "WHEN MATCHED AND s.{operation} = 'D' THEN DELETE\n"
-        ));
+        if extent.has_deletes() {
+            sql.push_str(&format!(
+                "WHEN MATCHED AND s.{operation} = 'D' THEN DELETE\n"
+            ));
+        }
         updated = format!("s.{operation} = 'U' AND ");
     }
     if let Some((set, changed)) = plan.update() {
@@ -267,17 +349,18 @@ N'UPDATE' THEN 1 END), \
 DROP TABLE #actions;
 ",
         plan.names(""),
-        plan.names("s.")
+        plan.values("s.")
     ));
     sql
 }
 
-/// Deletes first: a row that goes may hold a value of a unique index that another row now takes.
-fn update_insert(plan: &MergePlan, net: &str) -> String {
+/// Deletes first: a row that goes may hold a value of a unique index that another row now takes. But where rows of the
+/// table refer to each other, they come last: another row may have referred to the one that goes. So may an update refer
+/// to a row that is inserted.
+fn update_insert(plan: &MergePlan, net: &str, extent: Extent) -> String {
     let target = TableIdent(&plan.target);
     let operation = Ident(&plan.operation);
     let join = plan.join();
-    let mut sql = String::new();
     let only = |what: &str| {
         if plan.has_deletes {
             format!("s.{operation} = '{what}' AND ")
@@ -285,20 +368,13 @@ fn update_insert(plan: &MergePlan, net: &str) -> String {
             String::new()
         }
     };
-    if plan.has_deletes {
-        sql.push_str(&format!(
-            "DELETE d FROM {target} AS d WITH (UPDLOCK, SERIALIZABLE) JOIN ({net}) AS s ON {join} WHERE s.{operation} \
-                = 'D'{};
-SET @deleted = @deleted + ROWCOUNT_BIG();
-",
-            match plan.same_key() {
-                same if same.is_empty() => same,
-                same => format!(" AND {same}"),
-            }
-        ));
-    }
+    let gone = match plan.mode == MergeMode::Upsert && extent.has_deletes() {
+        true => deletes(plan, net),
+        false => String::new(),
+    };
+    let mut updates = String::new();
     if let Some((set, changed)) = plan.update() {
-        sql.push_str(&format!(
+        updates.push_str(&format!(
             "UPDATE d SET {set} FROM {target} AS d WITH (UPDLOCK, SERIALIZABLE) JOIN ({net}) AS s ON {join} WHERE \
                 {}{changed};
 SET @updated = ROWCOUNT_BIG();
@@ -306,16 +382,19 @@ SET @updated = ROWCOUNT_BIG();
             only("U")
         ));
     }
-    sql.push_str(&format!(
+    let inserts = format!(
         "INSERT INTO {target} ({}) SELECT {} FROM ({net}) AS s \
 WHERE {}NOT EXISTS (SELECT 1 FROM {target} AS d WITH (UPDLOCK, SERIALIZABLE) WHERE {join});
 SET @inserted = ROWCOUNT_BIG();
 ",
         plan.names(""),
-        plan.names("s."),
+        plan.values("s."),
         only("U")
-    ));
-    sql
+    );
+    match plan.references_itself {
+        true => format!("{inserts}{updates}{gone}"),
+        false => format!("{gone}{updates}{inserts}"),
+    }
 }
 
 impl MergePlan {
@@ -356,10 +435,16 @@ impl MergePlan {
                 ", ",
             )
         };
+        let is_deferred = |c: &MergeColumn| {
+            let mut columns = self.deferred.iter().filter_map(|&at| self.columns.get(at));
+            columns.any(|deferred| deferred.name == c.name)
+        };
+        // A row in which only deferred columns differ counts as updated, too.
         let set = list(
             columns.iter().map(|c| {
                 let name = Ident(&c.name);
-                format!("d.{name} = s.{name}")
+                let from = if is_deferred(c) { "d" } else { "s" };
+                format!("d.{name} = {from}.{name}")
             }),
             ", ",
         );

@@ -35,6 +35,39 @@ pub enum Held {
     None,
 }
 
+/// What of a load one batch does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// All of it, in a transaction of its own.
+    Transaction,
+    /// All of it, in a transaction that is open.
+    Everything,
+    /// The state, and the rows that are there; of deferred columns none. In a transaction that is open, as are the rest.
+    Upserts,
+    /// Then, the values of deferred columns.
+    Deferred,
+    /// Then, the rows that are gone.
+    Deletes,
+}
+
+impl Extent {
+    /// Whether rows are inserted and updated.
+    pub(super) fn has_upserts(self) -> bool {
+        match self {
+            Extent::Transaction | Extent::Everything | Extent::Upserts => true,
+            Extent::Deferred | Extent::Deletes => false,
+        }
+    }
+
+    /// Whether rows are deleted; the load is complete then.
+    pub(super) fn has_deletes(self) -> bool {
+        match self {
+            Extent::Transaction | Extent::Everything | Extent::Deletes => true,
+            Extent::Upserts | Extent::Deferred => false,
+        }
+    }
+}
+
 /// A column that the load writes, or joins on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MergeColumn {
@@ -95,6 +128,10 @@ pub struct MergePlan {
     pub keys_are_the_source_s: bool,
     /// A unique index of the target has exactly the key's columns.
     pub has_unique_key: bool,
+    /// A foreign key of the target refers to the target itself.
+    pub references_itself: bool,
+    /// Positions in `columns` that get their values only by [`Extent::Deferred`].
+    pub deferred: Vec<usize>,
     /// Name of the lock that one load transaction of this target holds at a time.
     pub lock: String,
     pub lock_timeout_ms: u32,
@@ -152,6 +189,18 @@ impl MergePlan {
             name.push('_');
         }
         name
+    }
+
+    /// The values of a new row.
+    pub(super) fn values(&self, alias: &str) -> String {
+        let columns = self.columns.iter().enumerate();
+        list(
+            columns.map(|(at, c)| match self.deferred.contains(&at) {
+                true => "NULL".to_owned(),
+                false => format!("{alias}{}", Ident(&c.name)),
+            }),
+            ", ",
+        )
     }
 
     pub(super) fn join(&self) -> String {

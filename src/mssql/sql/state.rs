@@ -27,7 +27,7 @@ pub struct StateChange {
     /// The target table as an object of its database, by which the next load knows it again. None for a table that is
     /// only planned.
     pub object: Option<SourceObject>,
-    /// When the target table was altered last, as the load knows it. Empty for a table that is not there yet.
+    /// When the target table was altered last, as the load knows it. Empty: not compared.
     pub modified: String,
     pub mode: MergeMode,
     /// None: the load is one transaction.

@@ -8,9 +8,9 @@ use crate::failpoint;
 use crate::sync::stage::{self, Heap, StagedPart};
 use crate::sync::{Links, Phase};
 use crate::target::TargetError;
-use crate::target::fill::{self, Lost, Route};
+use crate::target::fill::{self, Lost, Publication, Route};
 use crate::target::inspect::{self, TargetTable};
-use crate::target::merge::{self, Applied};
+use crate::target::merge::{self, Applied, Extent, StateChange};
 
 /// Failpoint: the table to fill is there and empty.
 pub const FAIL_AFTER_FILL_CREATE: &str = "load.after_fill_create";
@@ -19,13 +19,26 @@ pub const FAIL_AFTER_FILL: &str = "load.after_fill";
 /// Failpoint: the table has its key and is not the target yet.
 pub const FAIL_AFTER_FILL_KEY: &str = "load.after_fill_key";
 
+/// A table that is filled and not yet the target.
+pub(super) struct Filled {
+    pub publication: Publication,
+    pub change: StateChange,
+}
+
+impl Filled {
+    /// Rows that were sent to it.
+    pub fn rows(&self) -> u64 {
+        self.publication.rows
+    }
+}
+
 impl Work<'_> {
-    /// Fills and publishes the target, and says how many rows were sent. None where the rows have to be staged.
+    /// Fills the table that becomes the target. None where the rows have to be staged.
     pub(super) async fn filled(
         &mut self,
         links: &mut Links,
         parts: &[StagedPart],
-    ) -> Result<Option<(u64, Applied)>> {
+    ) -> Result<Option<Filled>> {
         if !self.kind.may_fill(&self.facts) {
             return Ok(None);
         }
@@ -84,10 +97,23 @@ impl Work<'_> {
         failpoint::reach(FAIL_AFTER_FILL_KEY);
         let publication = fill::publication(table, target, staged.rows);
         let change = self.state_change(&planned);
-        let published = fill::publish(control, &publication, &change).await;
-        let applied = self.settled(links, published, &change).await?;
         self.created = true;
         self.warnings.extend(warnings);
-        Ok(Some((staged.rows, applied)))
+        Ok(Some(Filled {
+            publication,
+            change,
+        }))
+    }
+
+    /// Makes the filled table the target.
+    pub(super) async fn publish(&self, links: &mut Links, filled: &Filled) -> Result<Applied> {
+        let Filled {
+            publication,
+            change,
+        } = filled;
+        let side = self.sync.target_side()?;
+        let control = Links::control(&mut links.target, side, Kind::Target).await?;
+        let published = fill::publish(control, publication, change, Extent::Transaction).await;
+        self.settled(links, published, change).await
     }
 }

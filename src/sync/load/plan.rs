@@ -15,7 +15,7 @@ use crate::sync::follow::Following;
 use crate::target::evolve::{self, LakeColumns};
 use crate::target::fill::{self, Route};
 use crate::target::inspect::{self, TargetTable};
-use crate::target::merge::{self, Held, LoadOptions, StateChange};
+use crate::target::merge::{self, Extent, Held, LoadOptions, StateChange};
 use crate::target::staging::{self, Text};
 use crate::target::state::{self, LoadState, Looked};
 
@@ -119,7 +119,7 @@ fn filled(table: &Table, schema: &TableSchema, change: &StateChange) -> Vec<Stri
     let created = sql::define::create_fill(&name, schema);
     let key = fill::key(&name, target, schema, run_id, table.merge.mode);
     let publication = fill::publication(name, target, 0);
-    let published = sql::fill::publish(&publication, change);
+    let published = sql::fill::publish(&publication, change, Extent::Transaction);
     let statements = [Some(created), key, Some(published)].into_iter().flatten();
     statements.map(|statement| statement.sql).collect()
 }
@@ -162,7 +162,7 @@ fn staged(
         .net
         .as_ref()
         .map(|net| sql::net::net_changes(&merge, net));
-    let apply = sql::merge::apply(&merge, change);
+    let apply = sql::merge::apply(&merge, change, Extent::Transaction);
     let statements = [Some(created), net, Some(apply)].into_iter().flatten();
     statements.map(|statement| statement.sql).collect()
 }

@@ -1,0 +1,342 @@
+//! Several tables in one transaction, in an order that their foreign keys allow.
+//!
+//! Rows of a parent are inserted before the rows that refer to them, and deleted after those. So the tables are ordered
+//! parents first. A table that another one refers to brings its inserts and updates in that order, and its deletes in
+//! the reverse order when all tables have brought theirs. A table that no other one refers to brings all at once. Within
+//! one table the server checks foreign keys at the end of each statement, so rows may refer to rows of the same
+//! statement.
+//!
+//! Where tables refer to each other in a circle, no order will do, and one of two ways is configured (`load.cycles`):
+//!
+//! - *defer*: the columns of one foreign key of the circle get NULL in new rows and keep their values in others. They get
+//!   their values once the parent's rows are there. All columns of the key must allow NULL;
+//! - *recheck*: foreign keys among the tables are suspended (NOCHECK), and enabled again with a check of every row, within
+//!   the transaction. That takes the ALTER permission on the tables, and locks them for everyone until it ends.
+//!
+//! # Why the rows are in all tables or in none
+//!
+//! One session opens the transaction, runs the parts of each table's load in it, and commits. Each part compares and
+//! sets the load state of its table, as a load of one table does. XACT_ABORT ends the transaction at any error. When the
+//! reply to the commit is lost, the load state of one of the tables says whether it was committed, as all moved in it.
+
+use super::TargetError;
+use crate::mssql::control::{Class, Control, Record};
+use crate::mssql::error::MssqlError;
+use crate::mssql::sql::{Statement, foreign};
+use crate::schema::TableName;
+
+/// A foreign key that the server enforces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignKey {
+    pub name: String,
+    /// The table that refers to the other.
+    pub child: TableName,
+    pub parent: TableName,
+    /// The child's columns.
+    pub columns: Vec<String>,
+    /// All of them allow NULL.
+    pub is_nullable: bool,
+}
+
+/// An order of tables, parents first.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Order {
+    /// Positions of the tables.
+    pub tables: Vec<usize>,
+    /// Positions of foreign keys whose columns are deferred.
+    pub deferred: Vec<usize>,
+}
+
+/// Reads the foreign keys of a target database. One round trip.
+pub async fn read(control: &mut Control) -> Result<Vec<ForeignKey>, TargetError> {
+    let failed = |error| TargetError::Server {
+        doing: "reading the foreign keys of",
+        target: "the target database".to_owned(),
+        source: Box::new(error),
+    };
+    let rows = control
+        .query(&foreign::foreign_keys())
+        .await
+        .map_err(failed)?;
+    let mut keys: Vec<(i64, ForeignKey)> = Vec::new();
+    for row in &rows {
+        add_column(&mut keys, row).map_err(failed)?;
+    }
+    Ok(keys.into_iter().map(|(_, key)| key).collect())
+}
+
+fn add_column(keys: &mut Vec<(i64, ForeignKey)>, row: &Record) -> Result<(), MssqlError> {
+    let table = |schema, name| {
+        Ok::<_, MssqlError>(TableName {
+            schema: row.text(schema)?.to_owned(),
+            name: row.text(name)?.to_owned(),
+        })
+    };
+    let id = row.int("key_id")?;
+    if keys.last().is_none_or(|(last, _)| *last != id) {
+        let key = ForeignKey {
+            name: row.text("key_name")?.to_owned(),
+            child: table("child_schema", "child")?,
+            parent: table("parent_schema", "parent")?,
+            columns: Vec::new(),
+            is_nullable: true,
+        };
+        keys.push((id, key));
+    }
+    if let Some((_, key)) = keys.last_mut() {
+        key.columns.push(row.text("column_name")?.to_owned());
+        key.is_nullable &= row.int("is_nullable")? != 0;
+    }
+    Ok(())
+}
+
+/// Whether two names are of one table, as most collations compare names.
+fn same(one: &TableName, other: &TableName) -> bool {
+    one.to_string().to_lowercase() == other.to_string().to_lowercase()
+}
+
+/// Positions of the tables of a key, child and parent; none unless both are there and differ.
+fn ends(key: &ForeignKey, tables: &[TableName]) -> Option<(usize, usize)> {
+    let child = tables.iter().position(|table| same(table, &key.child))?;
+    let parent = tables.iter().position(|table| same(table, &key.parent))?;
+    (child != parent).then_some((child, parent))
+}
+
+/// Positions of the tables that foreign keys connect, directly or not, in groups of at least two.
+pub fn connected(tables: &[TableName], keys: &[ForeignKey]) -> Vec<Vec<usize>> {
+    let mut group: Vec<usize> = (0..tables.len()).collect();
+    for (child, parent) in keys.iter().filter_map(|key| ends(key, tables)) {
+        let (from, to) = (group[child], group[parent]);
+        for of in &mut group {
+            if *of == from {
+                *of = to;
+            }
+        }
+    }
+    let members = |of: usize| {
+        let all = group.iter().enumerate();
+        all.filter(move |(_, group)| **group == of)
+            .map(|(at, _)| at)
+            .collect()
+    };
+    let groups = (0..tables.len()).map(members);
+    groups
+        .filter(|members: &Vec<usize>| members.len() > 1)
+        .collect()
+}
+
+/// Whether a foreign key of another of the tables refers to this one.
+pub fn is_parent(table: usize, tables: &[TableName], keys: &[ForeignKey]) -> bool {
+    let mut ends = keys.iter().filter_map(|key| ends(key, tables));
+    ends.any(|(_, parent)| parent == table)
+}
+
+/// The order of the tables. Foreign keys of circles are deferred until there is none; an error where none of a circle
+/// can be.
+pub fn order(tables: &[TableName], keys: &[ForeignKey]) -> Result<Order, TargetError> {
+    let mut open: Vec<(usize, usize, usize)> = keys
+        .iter()
+        .enumerate()
+        .filter_map(|(at, key)| ends(key, tables).map(|(child, parent)| (at, child, parent)))
+        .collect();
+    let mut order = Order::default();
+    let mut left: Vec<usize> = (0..tables.len()).collect();
+    while !left.is_empty() {
+        let waits = |table: &usize| open.iter().any(|(_, child, _)| child == table);
+        if let Some(at) = left.iter().position(|table| !waits(table)) {
+            let table = left.remove(at);
+            order.tables.push(table);
+            open.retain(|(_, _, parent)| *parent != table);
+            continue;
+        }
+        let circle: Vec<_> = open
+            .iter()
+            .filter(|(_, child, parent)| reaches(*parent, *child, &open))
+            .collect();
+        let deferred = circle.iter().find(|(at, _, _)| keys[*at].is_nullable);
+        let Some(&&(deferred, _, _)) = deferred else {
+            return Err(TargetError::Circle {
+                keys: circle
+                    .iter()
+                    .map(|(at, _, _)| keys[*at].name.clone())
+                    .collect(),
+            });
+        };
+        order.deferred.push(deferred);
+        open.retain(|(at, _, _)| *at != deferred);
+    }
+    Ok(order)
+}
+
+/// Whether `from` refers to `to`, directly or not.
+fn reaches(from: usize, to: usize, open: &[(usize, usize, usize)]) -> bool {
+    let mut seen = vec![from];
+    let mut at = 0;
+    while let Some(&table) = seen.get(at) {
+        if table == to {
+            return true;
+        }
+        for (_, child, parent) in open {
+            if *child == table && !seen.contains(parent) {
+                seen.push(*parent);
+            }
+        }
+        at += 1;
+    }
+    false
+}
+
+/// The foreign keys of one table that refer to any of the tables.
+pub fn among<'a>(table: &TableName, tables: &[TableName], keys: &'a [ForeignKey]) -> Vec<&'a str> {
+    let of = keys.iter().filter(|key| {
+        same(&key.child, table) && tables.iter().any(|parent| same(parent, &key.parent))
+    });
+    of.map(|key| &*key.name).collect()
+}
+
+/// Opens the transaction.
+pub async fn begin(control: &mut Control) -> Result<(), TargetError> {
+    run(
+        control,
+        &foreign::begin_group(),
+        Class::Quick,
+        "opening the transaction of",
+    )
+    .await
+}
+
+/// Commits it. An ambiguous error is resolved by [`state::resolve`](super::state::resolve) for one of the tables.
+pub async fn commit(control: &mut Control) -> Result<(), TargetError> {
+    run(
+        control,
+        &foreign::commit_group(),
+        Class::Commit,
+        "committing the load of",
+    )
+    .await
+}
+
+/// Suspends foreign keys of a table that was looked at when it was last altered at `modified`.
+pub async fn suspend(
+    control: &mut Control,
+    table: &TableName,
+    modified: &str,
+    keys: &[&str],
+) -> Result<(), TargetError> {
+    let statement = foreign::suspend(table, modified, keys);
+    let suspended = control.run(&statement, Class::Long).await;
+    suspended.map_err(|error| match error.number() {
+        Some(crate::mssql::sql::merge::ERROR_RECREATED) => TargetError::Recreated {
+            target: table.clone(),
+        },
+        Some(_) | None => TargetError::on("suspending the foreign keys of", table, error),
+    })
+}
+
+/// Enables them again.
+pub async fn recheck(
+    control: &mut Control,
+    table: &TableName,
+    keys: &[&str],
+) -> Result<(), TargetError> {
+    let checked = control
+        .run(&foreign::recheck(table, keys), Class::Long)
+        .await;
+    checked.map_err(|error| TargetError::on("checking the foreign keys of", table, error))
+}
+
+async fn run(
+    control: &mut Control,
+    statement: &Statement,
+    class: Class,
+    doing: &'static str,
+) -> Result<(), TargetError> {
+    let ran = control.run(statement, class).await;
+    ran.map_err(|source| TargetError::Server {
+        doing,
+        target: "a group of tables".to_owned(),
+        source: Box::new(source),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(name: &str) -> TableName {
+        TableName {
+            schema: "dbo".into(),
+            name: name.into(),
+        }
+    }
+
+    fn key(child: &str, parent: &str, is_nullable: bool) -> ForeignKey {
+        ForeignKey {
+            name: format!("{child}_{parent}"),
+            child: table(child),
+            parent: table(parent),
+            columns: vec!["c".into()],
+            is_nullable,
+        }
+    }
+
+    fn ordered(names: &str, keys: &[ForeignKey]) -> Result<(String, Vec<usize>), String> {
+        let tables: Vec<TableName> = names.split(' ').map(table).collect();
+        let order = order(&tables, keys).map_err(|error| error.to_string())?;
+        let names: Vec<&str> = order.tables.iter().map(|&at| &*tables[at].name).collect();
+        Ok((names.join(" "), order.deferred))
+    }
+
+    #[test]
+    fn parents_come_before_children() {
+        let keys = [
+            key("line", "invoice", false),
+            key("invoice", "customer", false),
+            key("LINE", "Track", false),
+            key("customer", "customer", true),
+            key("customer", "elsewhere", false),
+        ];
+        let order = ordered("line invoice track customer", &keys);
+        assert_eq!(
+            order,
+            Ok(("track customer invoice line".to_owned(), vec![]))
+        );
+    }
+
+    #[test]
+    fn a_circle_is_opened_where_null_is_allowed() {
+        let keys = [
+            key("a", "b", false),
+            key("b", "c", true),
+            key("c", "a", false),
+            key("d", "a", true),
+        ];
+        let order = ordered("d a b c", &keys);
+        assert_eq!(order, Ok(("b a d c".to_owned(), vec![1])));
+        let closed = [
+            key("a", "b", false),
+            key("b", "a", false),
+            key("d", "a", true),
+        ];
+        let error = ordered("a b d", &closed).unwrap_err();
+        assert!(error.contains("a_b, b_a"), "{error}");
+        assert!(error.contains("cycles: recheck"), "{error}");
+    }
+
+    #[test]
+    fn connected_tables_are_one_group() {
+        let names: Vec<TableName> = "a b c d e f".split(' ').map(table).collect();
+        let keys = [
+            key("a", "c", false),
+            key("e", "c", false),
+            key("b", "f", false),
+            key("d", "d", true),
+        ];
+        let mut groups = connected(&names, &keys);
+        groups.sort();
+        assert_eq!(groups, [vec![0, 2, 4], vec![1, 5]]);
+        assert!(is_parent(2, &names, &keys) && !is_parent(0, &names, &keys));
+        assert!(!is_parent(3, &names, &keys));
+        assert_eq!(among(&names[3], &names, &keys), ["d_d"]);
+    }
+}
