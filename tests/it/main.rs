@@ -8,6 +8,7 @@ mod engines;
 mod faults;
 mod fill;
 mod fixtures;
+mod groups;
 mod harness;
 mod hostile;
 mod keyed;

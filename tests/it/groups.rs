@@ -1,0 +1,360 @@
+//! Tables whose rows refer to each other are loaded in one transaction, in an order that the target's foreign keys allow.
+
+use crate::harness::{World, finish, rows, server};
+use icesync::sync::FAIL_AFTER_NET;
+use icesync_sandbox::tds::Fault;
+use serde_json::{Value, json};
+
+/// The shape of the Chinook sample database: eleven tables, their foreign keys, an employee who reports to another.
+const TABLES: [(&str, &str); 11] = [
+    (
+        "Artist",
+        "ArtistId int NOT NULL PRIMARY KEY, Name nvarchar(120) NULL",
+    ),
+    (
+        "Album",
+        "AlbumId int NOT NULL PRIMARY KEY, Title nvarchar(160) NOT NULL, ArtistId int NOT NULL REFERENCES dbo.Artist \
+         (ArtistId)",
+    ),
+    (
+        "Employee",
+        "EmployeeId int NOT NULL PRIMARY KEY, LastName nvarchar(20) NOT NULL, ReportsTo int NULL REFERENCES \
+         dbo.Employee (EmployeeId)",
+    ),
+    (
+        "Customer",
+        "CustomerId int NOT NULL PRIMARY KEY, LastName nvarchar(20) NOT NULL, SupportRepId int NULL REFERENCES \
+         dbo.Employee (EmployeeId)",
+    ),
+    (
+        "Genre",
+        "GenreId int NOT NULL PRIMARY KEY, Name nvarchar(120) NULL",
+    ),
+    (
+        "MediaType",
+        "MediaTypeId int NOT NULL PRIMARY KEY, Name nvarchar(120) NULL",
+    ),
+    (
+        "Track",
+        "TrackId int NOT NULL PRIMARY KEY, Name nvarchar(200) NOT NULL, AlbumId int NULL REFERENCES dbo.Album \
+         (AlbumId), MediaTypeId int NOT NULL REFERENCES dbo.MediaType (MediaTypeId), GenreId int NULL REFERENCES \
+         dbo.Genre (GenreId), UnitPrice numeric(10,2) NOT NULL",
+    ),
+    (
+        "Invoice",
+        "InvoiceId int NOT NULL PRIMARY KEY, CustomerId int NOT NULL REFERENCES dbo.Customer (CustomerId), Total \
+         numeric(10,2) NOT NULL",
+    ),
+    (
+        "InvoiceLine",
+        "InvoiceLineId int NOT NULL PRIMARY KEY, InvoiceId int NOT NULL REFERENCES dbo.Invoice (InvoiceId), TrackId int \
+         NOT NULL REFERENCES dbo.Track (TrackId), Quantity int NOT NULL",
+    ),
+    (
+        "Playlist",
+        "PlaylistId int NOT NULL PRIMARY KEY, Name nvarchar(120) NULL",
+    ),
+    (
+        "PlaylistTrack",
+        "PlaylistId int NOT NULL REFERENCES dbo.Playlist (PlaylistId), TrackId int NOT NULL REFERENCES dbo.Track \
+         (TrackId), PRIMARY KEY (PlaylistId, TrackId)",
+    ),
+];
+
+fn create() -> String {
+    let tables = TABLES.map(|(name, columns)| format!("CREATE TABLE dbo.{name} ({columns})"));
+    tables.join("\nGO\n")
+}
+
+/// In an order that no foreign key allows.
+fn config(merge: &str, load: &str) -> String {
+    let mut names = TABLES.map(|(name, _)| name);
+    names.reverse();
+    let tables = names.map(|name| {
+        format!(
+            "  - source: dbo.{name}\n    change: {{ strategy: full }}\n    merge: {{ {merge} }}\n"
+        )
+    });
+    format!("{}{load}", tables.concat())
+}
+
+const FILL: &str = "INSERT dbo.Artist VALUES (1, N'a'), (2, N'b'), (3, N'c');
+INSERT dbo.Album VALUES (1, N'one', 1), (2, N'two', 1), (3, N'three', 2), (4, N'four', 3);
+INSERT dbo.Employee VALUES (1, N'boss', NULL);
+INSERT dbo.Employee VALUES (2, N'left', 1), (3, N'right', 1);
+INSERT dbo.Employee VALUES (4, N'hand', 3);
+INSERT dbo.Customer VALUES (1, N'x', 2), (2, N'y', 4), (3, N'z', NULL);
+INSERT dbo.Genre VALUES (1, N'rock'), (2, N'jazz');
+INSERT dbo.MediaType VALUES (1, N'mp3'), (2, N'aac');
+INSERT dbo.Track VALUES (1, N't1', 1, 1, 1, 0.99), (2, N't2', 2, 1, NULL, 0.99), (3, N't3', NULL, 2, 2, 1.99),
+    (4, N't4', 4, 2, 1, 1.99);
+INSERT dbo.Invoice VALUES (1, 1, 1.98), (2, 2, 0.99), (3, 3, 5.97);
+INSERT dbo.InvoiceLine VALUES (1, 1, 1, 1), (2, 1, 2, 1), (3, 2, 3, 1), (4, 3, 4, 3);
+INSERT dbo.Playlist VALUES (1, N'all'), (2, N'none');
+INSERT dbo.PlaylistTrack VALUES (1, 1), (1, 2), (1, 3), (1, 4)";
+
+/// New parents with new children, children that change parents, parents that go with their children or without.
+const CHANGE: &str = "INSERT dbo.Artist VALUES (10, N'new');
+INSERT dbo.Album VALUES (10, N'new', 10);
+INSERT dbo.Track VALUES (10, N'new', 10, 1, 1, 2.99);
+INSERT dbo.PlaylistTrack VALUES (2, 10);
+DELETE dbo.PlaylistTrack WHERE TrackId = 4;
+DELETE dbo.InvoiceLine WHERE TrackId = 4;
+UPDATE dbo.InvoiceLine SET TrackId = 10 WHERE InvoiceLineId = 2;
+DELETE dbo.Track WHERE TrackId = 4;
+DELETE dbo.Album WHERE AlbumId = 4;
+UPDATE dbo.Album SET ArtistId = 10 WHERE ArtistId = 3 OR AlbumId = 3;
+DELETE dbo.Artist WHERE ArtistId = 3;
+INSERT dbo.Employee VALUES (5, N'new boss', NULL);
+UPDATE dbo.Employee SET ReportsTo = 5 WHERE ReportsTo IN (1, 3);
+UPDATE dbo.Customer SET SupportRepId = 5 WHERE SupportRepId = 2;
+DELETE dbo.Employee WHERE EmployeeId IN (1, 3);
+INSERT dbo.Invoice VALUES (10, 3, 1.00);
+INSERT dbo.InvoiceLine VALUES (10, 10, 10, 2);
+DELETE dbo.InvoiceLine WHERE InvoiceId = 3;
+DELETE dbo.Invoice WHERE InvoiceId = 3";
+
+async fn assert_equal(world: &mut World, when: &str) {
+    for (name, _) in TABLES {
+        let rows = format!("SELECT * FROM dbo.{name} ORDER BY 1, 2");
+        assert_eq!(
+            world.source_rows(&rows).await,
+            world.target_rows(&rows).await,
+            "{name} {when}"
+        );
+    }
+    let doubtful = "SELECT name FROM sys.foreign_keys WHERE is_disabled = 1 OR is_not_trusted = 1";
+    assert!(world.target_rows(doubtful).await.is_empty(), "{when}");
+    let left = "SELECT t.name FROM sys.tables t JOIN sys.schemas s ON s.schema_id = t.schema_id WHERE s.name = N'icesync' \
+        AND t.name LIKE N'stg%'";
+    assert!(world.target_rows(left).await.is_empty(), "{when}");
+}
+
+/// Both sides have the tables; the source has rows.
+async fn chinook() -> World {
+    let mut world = World::new(&format!("{}\nGO\n{FILL}", create())).await;
+    for batch in create().split("\nGO\n") {
+        world.target(batch).await;
+    }
+    world
+}
+
+fn loads(report: &Value) -> impl Iterator<Item = &Value> {
+    report["tables"]
+        .as_array()
+        .expect("tables")
+        .iter()
+        .map(|table| &table["load"])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn related_tables_are_loaded_with_every_constraint_enforced() {
+    for (merge, load) in [
+        ("statement: merge", ""),
+        ("statement: update_insert", "load: { group: all }\n"),
+        ("mode: replace", ""),
+    ] {
+        let mut world = chinook().await;
+        world.config(&config(merge, load));
+        world.run(&["--json", "sync"]).json();
+        assert_equal(&mut world, merge).await;
+        world.source(CHANGE).await;
+        let run = world.run(&["--json", "sync"]).json();
+        assert!(
+            loads(&run).all(|load| load["sequence_number"] != Value::Null),
+            "{run:#}"
+        );
+        assert_equal(&mut world, merge).await;
+        let again = world.run(&["--json", "sync"]).json();
+        assert!(
+            loads(&again).all(|load| load["kind"] == json!("nothing")),
+            "{again:#}"
+        );
+        assert_eq!(again["outcome"], json!("unchanged"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_is_loaded_whole_or_not_at_all() {
+    let Some(faults) = server().faults() else {
+        eprintln!("SKIPPED: replies of a real server cannot be dropped");
+        return;
+    };
+    let mut world = chinook().await;
+    world.config(&config("", ""));
+    world.run(&["--json", "sync"]).json();
+    world.source(CHANGE).await;
+    // Any of its tables fails, and none is loaded.
+    world
+        .target("ALTER TABLE dbo.Invoice ADD CONSTRAINT dear CHECK (Total > 1.5)")
+        .await;
+    world
+        .target("UPDATE dbo.Invoice SET Total = 2 WHERE Total <= 1.5")
+        .await;
+    let before = "SELECT COUNT(*), MAX(snapshot_id) FROM icesync.load_state; ";
+    let (states, tracks) = (
+        world.target_rows(before).await,
+        world
+            .target_rows("SELECT * FROM dbo.Track ORDER BY 1")
+            .await,
+    );
+    let failed = world.run(&["sync"]);
+    failed.fails_with(
+        1,
+        &[
+            "dbo.Invoice",
+            "violates a constraint",
+            "loaded in one transaction with dbo.Invoice",
+        ],
+    );
+    assert_eq!(world.target_rows(before).await, states);
+    assert_eq!(
+        world
+            .target_rows("SELECT * FROM dbo.Track ORDER BY 1")
+            .await,
+        tracks
+    );
+    world
+        .target("ALTER TABLE dbo.Invoice DROP CONSTRAINT dear")
+        .await;
+    world.run(&["--json", "load", "--full"]).json();
+    assert_equal(&mut world, "after the constraint was dropped").await;
+    // Dead before the transaction: nothing has happened.
+    world
+        .source("UPDATE dbo.Genre SET Name = N'pop'; UPDATE dbo.Track SET UnitPrice = 3")
+        .await;
+    let mut command = world.command(&["sync"]);
+    let died = finish(
+        command
+            .env("ICESYNC_FAILPOINT", format!("{FAIL_AFTER_NET}:2"))
+            .spawn()
+            .expect("starts"),
+    );
+    assert!(died.code != 0, "{died:#?}");
+    let pop = "SELECT COUNT(*) FROM dbo.Genre WHERE Name = N'pop'";
+    assert_eq!(world.target_rows(pop).await, [["Int(0)"]]);
+    // The reply to the commit is lost, and it was committed.
+    let fired = faults.fired();
+    faults.arm(
+        Fault::DropAfter,
+        "COMMIT TRANSACTION; SET LOCK_TIMEOUT -1;",
+        1,
+    );
+    let run = world.run(&["--json", "load"]);
+    assert!(faults.fired() > fired, "the reply was not dropped");
+    run.json();
+    assert_equal(&mut world, "after a lost reply").await;
+}
+
+/// A reader sees the invoice and its lines, or neither, at any moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_never_sees_half_of_a_group() {
+    let mut world = chinook().await;
+    world.config(&config("", ""));
+    world.run(&["--json", "sync"]).json();
+    let mut reader = server().connect(&world.target_db).await;
+    let mut invoice = 100;
+    for _ in 0..3 {
+        invoice += 1;
+        world
+            .source(&format!(
+                "INSERT dbo.Invoice VALUES ({invoice}, 1, 9); INSERT dbo.InvoiceLine VALUES ({invoice}, {invoice}, 1, 1)"
+            ))
+            .await;
+        let mut run = world.spawn(&["sync"]);
+        let both = "SELECT (SELECT COUNT(*) FROM dbo.Invoice WHERE InvoiceId > 100), (SELECT COUNT(*) FROM \
+            dbo.InvoiceLine WHERE InvoiceLineId > 100)";
+        while run.try_wait().expect("a child").is_none() {
+            let seen = rows(&mut reader, both).await;
+            assert_eq!(seen[0][0], seen[0][1], "an invoice without its lines");
+        }
+        assert_eq!(finish(run).code, 0);
+    }
+    assert_equal(&mut world, "at the end").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn circles_are_deferred_or_rechecked() {
+    let create = "CREATE TABLE dbo.team (id int NOT NULL PRIMARY KEY, lead_id int NULL);
+        CREATE TABLE dbo.person (id int NOT NULL PRIMARY KEY, team_id int NOT NULL REFERENCES dbo.team (id));
+        ALTER TABLE dbo.team ADD CONSTRAINT FK_lead FOREIGN KEY (lead_id) REFERENCES dbo.person (id)";
+    for cycles in ["defer", "recheck"] {
+        let mut world = World::new(create).await;
+        world.target(create).await;
+        world
+            .source(
+                "INSERT dbo.team VALUES (1, NULL), (2, NULL); INSERT dbo.person VALUES (1, 1), (2, 1), (3, 2);
+                UPDATE dbo.team SET lead_id = 2 WHERE id = 1; UPDATE dbo.team SET lead_id = 3 WHERE id = 2",
+            )
+            .await;
+        world.config(&format!(
+            "  - source: dbo.person\n    change: {{ strategy: full }}\n  - source: dbo.team\n    change: {{ strategy: full \
+             }}\nload: {{ cycles: {cycles} }}\n"
+        ));
+        world.run(&["--json", "sync"]).json();
+        world
+            .source(
+                "INSERT dbo.team VALUES (3, NULL); INSERT dbo.person VALUES (4, 3);
+                UPDATE dbo.team SET lead_id = 4; UPDATE dbo.person SET team_id = 3 WHERE team_id = 2;
+                DELETE dbo.team WHERE id = 2",
+            )
+            .await;
+        let run = world.run(&["--json", "sync"]).json();
+        let team = run["tables"]
+            .as_array()
+            .expect("tables")
+            .iter()
+            .find(|t| t["source"] == json!("dbo.team"));
+        let counts = team
+            .map(|team| ["inserted", "updated", "deleted"].map(|name| team["load"][name].clone()));
+        assert_eq!(
+            counts,
+            Some([json!(1), json!(1), json!(1)]),
+            "{cycles}: {run:#}"
+        );
+        for rows in [
+            "SELECT * FROM dbo.team ORDER BY id",
+            "SELECT * FROM dbo.person ORDER BY id",
+        ] {
+            assert_eq!(
+                world.source_rows(rows).await,
+                world.target_rows(rows).await,
+                "{cycles}"
+            );
+        }
+        let trusted =
+            "SELECT COUNT(*) FROM sys.foreign_keys WHERE is_disabled = 0 AND is_not_trusted = 0";
+        assert_eq!(world.target_rows(trusted).await, [["Int(2)"]], "{cycles}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_one_extract_fails_in_is_not_loaded() {
+    let mut world = chinook().await;
+    world.config(&config("", ""));
+    world.run(&["--json", "sync"]).json();
+    world.source(CHANGE).await;
+    world
+        .source("ALTER TABLE dbo.Genre ADD odd sql_variant NULL")
+        .await;
+    world
+        .source("ALTER TABLE dbo.MediaType DROP COLUMN Name")
+        .await;
+    world.config(&format!(
+        "{}    schema: {{ on_change: refuse }}\n",
+        config("", "").replace(
+            "  - source: dbo.MediaType\n",
+            "  - source: dbo.MediaType\n    schema: { on_change: refuse }\n"
+        )
+    ));
+    let failed = world.run(&["sync"]);
+    failed.fails_with(
+        3,
+        &[
+            "dbo.MediaType",
+            "loaded in one transaction with dbo.MediaType",
+        ],
+    );
+    let count = "SELECT COUNT(*) FROM dbo.Artist";
+    assert_eq!(world.target_rows(count).await, [["Int(3)"]]);
+}
