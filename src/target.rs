@@ -46,6 +46,7 @@ pub mod inspect;
 pub mod merge;
 pub mod staging;
 pub mod state;
+pub mod upkeep;
 
 use crate::error::{Disposition, Error, Kind};
 use crate::mssql::error::MssqlError;
@@ -111,6 +112,11 @@ load again"
         "another load of {target} has moved its state while this one was staging: nothing was applied; run it again"
     )]
     StateMoved { target: TableName },
+    #[error(
+        "the load state of {target}, or the table itself, changed while this command ran. Nothing was changed; run it \
+again"
+    )]
+    StateChanged { target: TableName },
     #[error(
         "{target} has rows, and `merge.mode: append` would insert rows again that it has already: a whole snapshot is \
 appended only to an empty table. Nothing was loaded. Run TRUNCATE TABLE {}, then `icesync load --full`; a mirror may \
@@ -187,6 +193,7 @@ impl TargetError {
             | TargetError::Alter { .. }
             | TargetError::IsView(_)
             | TargetError::StateMoved { .. }
+            | TargetError::StateChanged { .. }
             | TargetError::NotEmpty { .. }
             | TargetError::KeyTwice { .. }
             | TargetError::DuplicateKey { .. }

@@ -32,13 +32,14 @@ pub(super) use plan::{behind, plan, trusted};
 
 use super::follow;
 use super::protect::{tags, unprotected};
+use super::restored::Restored;
 use super::stage::{self, Heap, Operation, StagedPart, lake_error, parts_of};
 use super::{Links, Phase, Sync};
 use crate::change::{MergeMode, RunId};
 use crate::config::{OnChange, Table};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::failpoint;
-use crate::lake::{Basis, LakeTable, SnapshotInfo, SnapshotRef};
+use crate::lake::{Basis, LakeTable, SnapshotInfo, SnapshotRef, TargetTags};
 use crate::mssql::control::Control;
 use crate::report::{LoadMethod, LoadReport, plural};
 use crate::schema::TableKind;
@@ -49,7 +50,7 @@ use crate::target::merge::{self, Applied, Held, LoadOptions, MergePlan, StateCha
 use crate::target::state::{self, LoadState, Looked, PREPARED};
 use crate::target::{TargetError, staging};
 use columns::{is_keyed, lake_columns, newest};
-use kind::{Facts, LoadKind, decide};
+use kind::{Facts, LoadKind, Refusal, decide};
 use std::time::Instant;
 
 /// How long a load waits for another one of the same target.
@@ -92,7 +93,7 @@ pub(super) async fn load(
     let control = Links::control(&mut links.target, side, Kind::Target).await?;
     let looked = state::look(control, &table.target).await?;
     let tags = tags(side, table, control).await?;
-    let (_, kind) = decided(table, &lake, snapshot.as_ref(), &looked, full)?;
+    let (_, kind) = decided(table, &lake, &tags, snapshot.as_ref(), &looked, full)?;
     if kind == LoadKind::Nothing {
         let mut done = nothing_to_do(snapshot.as_ref());
         if let Some(snapshot) = &snapshot {
@@ -102,7 +103,7 @@ pub(super) async fn load(
         return Ok(done);
     }
     let looked = lock(control, table).await?;
-    let (facts, kind) = decided(table, &lake, snapshot.as_ref(), &looked, full)?;
+    let (facts, kind) = decided(table, &lake, &tags, snapshot.as_ref(), &looked, full)?;
     if kind == LoadKind::Nothing {
         let mut done = nothing_to_do(snapshot.as_ref());
         if let Some(snapshot) = &snapshot {
@@ -132,7 +133,7 @@ pub(super) async fn load(
         &lake,
         snapshot.as_ref(),
         &looked,
-        (facts, kind),
+        (facts, kind, &tags),
         run_id,
     )?;
     let mut report = work.run(links).await?;
@@ -161,6 +162,7 @@ fn snapshot_of(lake: &LakeTable, wanted: SnapshotRef) -> Result<Option<SnapshotI
 fn decided(
     table: &Table,
     lake: &LakeTable,
+    tags: &TargetTags,
     snapshot: Option<&SnapshotInfo>,
     looked: &Looked,
     full: bool,
@@ -171,7 +173,11 @@ fn decided(
     match decide(&facts) {
         Ok(kind) => Ok((facts, kind)),
         Err(refusal) => {
-            let message = refusal.message(table, &facts, looked.state.as_ref(), snapshot);
+            let mut message = refusal.message(table, &facts, looked.state.as_ref(), snapshot);
+            if let (Refusal::Expired, Some(restored)) = (refusal, Restored::of(lake, tags, looked))
+            {
+                message = restored.refusal(table, &message);
+            }
             Err(Error::new(Kind::Target, Disposition::Definite, message))
         }
     }
@@ -241,7 +247,7 @@ impl<'a> Work<'a> {
         lake: &LakeTable,
         snapshot: Option<&'a SnapshotInfo>,
         looked: &'a Looked,
-        (facts, kind): (Facts, LoadKind),
+        (facts, kind, tags): (Facts, LoadKind, &TargetTags),
         run_id: RunId,
     ) -> Result<Self> {
         let past = match snapshot {
@@ -252,6 +258,9 @@ impl<'a> Work<'a> {
         let columns = lake_columns(lake, &recorded, &past.columns(), trusted(looked))?;
         let before = looked.state.as_ref();
         let warning = found_otherwise(table, facts.found, before);
+        let goes_on = matches!(kind, LoadKind::Delta { .. } | LoadKind::Replace);
+        let restored = Restored::of(lake, tags, looked).filter(|_| goes_on);
+        let restored = restored.map(|restored| restored.warning(table));
         Ok(Self {
             sync,
             table,
@@ -265,7 +274,7 @@ impl<'a> Work<'a> {
             name: table.source.to_string(),
             created: false,
             schema_changes: Vec::new(),
-            warnings: warning.into_iter().collect(),
+            warnings: warning.into_iter().chain(restored).collect(),
         })
     }
 
