@@ -64,8 +64,8 @@ impl Restored {
 
     fn what(&self, table: &Table) -> String {
         format!(
-            "target {} went back to snapshot {}: snapshot {} had been loaded into it, so it was probably restored from a \
-backup",
+            "target {} went back to snapshot {}: snapshot {} had been loaded into it, so it was probably restored \
+             from a backup",
             table.target, self.at, self.before
         )
     }

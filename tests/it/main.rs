@@ -19,6 +19,7 @@ mod random;
 mod ranges;
 mod recreated;
 mod staggered;
+mod state;
 mod strategies;
 mod tidy;
 mod tsql;

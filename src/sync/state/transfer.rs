@@ -306,8 +306,8 @@ fn check_uuid(lake: &LakeTable, uuid: &str) -> Result<()> {
         return Ok(());
     }
     Err(refused(format!(
-        "the file has the state of a lake table with uuid {uuid}, and lake table {} has uuid {found}: it was dropped and \
-         recreated since, or is another one. `icesync state reset` makes the next run compare everything",
+        "the file has the state of a lake table with uuid {uuid}, and lake table {} has uuid {found}: it was dropped \
+         and recreated since, or is another one. `icesync state reset` makes the next run compare everything",
         lake.name()
     )))
 }

@@ -117,49 +117,7 @@ impl Findings<'_> {
     }
 
     fn checkpoint(&mut self, lake: &LakeFacts, checkpoint: &Checkpoint) {
-        let name = &self.table.lake;
-        let snapshot = match checkpoint.snapshot_id {
-            Some(id) => match lake.number(id) {
-                Some(number) => format!("snapshot {number}"),
-                None => format!("snapshot with id {id}"),
-            },
-            None => "the empty table".to_owned(),
-        };
-        let whole = match self.table.kind {
-            TableKind::Mirror => "The next extract reads the whole table again",
-            TableKind::History => {
-                "The next extract goes on from the newest checkpoint that is on main; versions that the source has \
-                overwritten since are lost"
-            }
-        };
-        match &lake.standing {
-            Some(Standing::Gone) => self.add(
-                Severity::Error,
-                format!(
-                    "{snapshot}, which the checkpoint of lake table {name} was committed with, is not on main: another \
-                     writer rolled main back or replaced it"
-                ),
-                whole,
-            ),
-            Some(Standing::Unknown) => self.add(
-                Severity::Error,
-                format!(
-                    "whether {snapshot}, which the checkpoint of lake table {name} was committed with, is on main \
-                     cannot be checked: another writer removed the snapshots and metadata files that would tell"
-                ),
-                whole,
-            ),
-            Some(Standing::Kept { foreign }) if !foreign.is_empty() => self.add(
-                Severity::Warning,
-                format!(
-                    "another writer changed rows of lake table {name} after the checkpoint, in {}",
-                    plural(foreign.len() as u64, "commit")
-                ),
-                "Incremental reads do not compare these rows with the source; a whole read does: \
-                 `icesync state reset --yes`, then `icesync extract`",
-            ),
-            Some(Standing::Kept { .. }) | None => {}
-        }
+        self.standing(lake, checkpoint);
         let follows = match checkpoint.strategy {
             Strategy::Full => false,
             Strategy::Timestamp | Strategy::Sequence | Strategy::RowVersion => true,
@@ -177,6 +135,61 @@ impl Findings<'_> {
                 .to_owned();
             self.add(Severity::Info, message, "");
         }
+    }
+
+    /// Whether `main` still holds what the checkpoint says.
+    fn standing(&mut self, lake: &LakeFacts, checkpoint: &Checkpoint) {
+        let name = &self.table.lake;
+        let listed = checkpoint.snapshot_id.map(|id| (id, lake.number(id)));
+        let snapshot = match listed {
+            Some((_, Some(number))) => format!("snapshot {number}"),
+            Some((id, None)) => format!("snapshot with id {id}"),
+            None => "the empty table".to_owned(),
+        };
+        let whole = match self.table.kind {
+            TableKind::Mirror => "The next extract reads the whole table again",
+            TableKind::History => {
+                "The next extract goes on from the newest checkpoint that is on main; versions that the source has \
+                overwritten since are lost"
+            }
+        };
+        let (severity, message, remedy) = match &lake.standing {
+            Some(Standing::Gone) => (
+                Severity::Error,
+                format!(
+                    "{snapshot}, which the checkpoint of lake table {name} was committed with, is not on main: another \
+                     writer rolled main back or replaced it"
+                ),
+                whole,
+            ),
+            Some(Standing::Unknown) => (
+                Severity::Error,
+                format!(
+                    "whether {snapshot}, which the checkpoint of lake table {name} was committed with, is on main \
+                     cannot be checked: another writer removed the snapshots and metadata files that would tell"
+                ),
+                whole,
+            ),
+            Some(Standing::Kept { foreign }) if !foreign.is_empty() => (
+                Severity::Warning,
+                format!(
+                    "another writer changed rows of lake table {name} after the checkpoint, in {}",
+                    plural(foreign.len() as u64, "commit")
+                ),
+                "Incremental reads do not compare these rows with the source; a whole read does: \
+                 `icesync state reset --yes`, then `icesync extract`",
+            ),
+            Some(Standing::Kept { .. }) if matches!(listed, Some((_, None))) => (
+                Severity::Info,
+                format!(
+                    "{snapshot}, which the checkpoint of lake table {name} was committed with, was expired by another \
+                     writer; the table still follows from it"
+                ),
+                "",
+            ),
+            Some(Standing::Kept { .. }) | None => return,
+        };
+        self.add(severity, message, remedy);
     }
 
     fn target(&mut self, lake: &Known<LakeFacts>, target: &Known<TargetFacts>) {
@@ -566,6 +579,21 @@ mod tests {
                 Error,
                 "cannot be checked",
                 "reads the whole table",
+            ),
+            (
+                both(
+                    LakeFacts {
+                        checkpoint: Ok(Some(Checkpoint {
+                            snapshot_id: Some(7),
+                            ..checkpoint()
+                        })),
+                        ..lake()
+                    },
+                    target(),
+                ),
+                Info,
+                "snapshot with id 7",
+                "",
             ),
             (
                 both(
