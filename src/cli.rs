@@ -10,6 +10,7 @@ mod progress;
 mod relocate;
 mod request;
 mod snapshots;
+mod state;
 mod status;
 mod sync;
 mod tables;
@@ -61,6 +62,7 @@ enum Command {
     Snapshots(snapshots::Snapshots),
     Maintain(maintain::Maintain),
     Relocate(relocate::Relocate),
+    State(state::State),
 }
 
 /// Runs the command line; the exit code says how it went.
@@ -119,6 +121,7 @@ async fn run(cli: &Cli) -> Result<u8, Error> {
         Command::Snapshots(snapshots) => snapshots.run(request).await,
         Command::Maintain(maintain) => maintain.run(request).await,
         Command::Relocate(relocate) => relocate.run(request).await,
+        Command::State(state) => state.run(request).await,
     }
 }
 

@@ -54,7 +54,7 @@ pub use read::delta::{Basis, Delta, Segment};
 pub use read::scan::BatchStream;
 pub use schema::SCHEMA_PROPERTY;
 pub use table::{LakeTable, RUN_PROPERTY, SnapshotInfo, SnapshotRef};
-pub use tags::{Loading, Tagged, TargetTags};
+pub use tags::{LoadTag, Loading, Tagged, TargetTags};
 pub use warehouse::Warehouse;
 pub use write::TableWriter;
 pub use write::options::{Compression, Dictionaries, Op, Reread, WriteMode, WriteOptions};

@@ -10,6 +10,7 @@ mod maintain;
 mod plan;
 mod run;
 mod snapshots;
+mod state;
 mod status;
 
 pub use failure::ErrorReport;
@@ -19,4 +20,8 @@ pub use maintain::{MaintainReport, MaintenanceReport, RelocateReport};
 pub use plan::{LoadPlan, PlanReport};
 pub use run::{ExtractReport, LoadMethod, LoadReport, Outcome, RunReport, TableReport};
 pub use snapshots::SnapshotsReport;
+pub use state::{
+    Finding, LakeState, LoadedState, RepairReport, Severity, StateChangeReport, StateReport,
+    StatesReport, TargetState, UnconfiguredState, VerifyReport,
+};
 pub use status::{BetweenStatus, LakeStatus, StatusReport, TargetStanding, TargetStatus};

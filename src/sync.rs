@@ -22,10 +22,12 @@ mod observer;
 mod protect;
 mod pump;
 mod reread;
+mod restored;
 mod retry;
 mod session;
 mod stage;
 mod standing;
+mod state;
 
 pub use backfill::{FAIL_AFTER_RANGE, FAIL_BEFORE_RANGES};
 pub use extract::FAIL_AFTER_EVOLVE;
@@ -36,6 +38,7 @@ pub use load::{
 pub use maintain::Chores;
 pub use observer::{Observer, Phase};
 pub use session::Sync;
+pub use state::{BadStateFile, StateFile};
 
 use crate::change::RunId;
 use crate::config::{Group, Table};

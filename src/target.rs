@@ -47,6 +47,7 @@ pub mod inspect;
 pub mod merge;
 pub mod staging;
 pub mod state;
+pub mod upkeep;
 
 use crate::error::{Disposition, Error, Kind};
 use crate::mssql::error::MssqlError;
@@ -134,6 +135,11 @@ give the table another name with `target:`"
     )]
     StateMoved { target: TableName },
     #[error(
+        "the load state of {target}, or the table itself, changed while this command ran. Nothing was changed; run it \
+again"
+    )]
+    StateChanged { target: TableName },
+    #[error(
         "{target} has rows, and `merge.mode: append` would insert rows again that it has already: a whole snapshot is \
 appended only to an empty table. Nothing was loaded. Run TRUNCATE TABLE {}, then `icesync load --full`; a mirror may \
 also be loaded with `merge: {{ mode: replace }}`",
@@ -213,6 +219,7 @@ impl TargetError {
             | TargetError::Constraint { .. }
             | TargetError::NotATable { .. }
             | TargetError::StateMoved { .. }
+            | TargetError::StateChanged { .. }
             | TargetError::NotEmpty { .. }
             | TargetError::KeyTwice { .. }
             | TargetError::DuplicateKey { .. }

@@ -18,12 +18,17 @@ pub struct Output {
 impl Output {
     /// Prints the report of a run; the exit code is the run's.
     pub fn finish(self, report: &RunReport) -> u8 {
+        self.document(report, RunReport::text, report.exit_code())
+    }
+
+    /// Prints one document; the exit code is `code` unless it cannot be written.
+    pub fn document<T: Serialize>(self, document: &T, text: fn(&T) -> String, code: u8) -> u8 {
         let written = if self.json {
-            print_json(report)
+            print_json(document)
         } else {
-            print(&report.text())
+            print(&text(document))
         };
-        exit_code(written, report.exit_code())
+        exit_code(written, code)
     }
 
     /// Prints the reports of a command that only looks; a table that failed makes the exit code, as in a run.

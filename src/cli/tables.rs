@@ -14,6 +14,11 @@ pub struct Tables {
 }
 
 impl Tables {
+    /// Whether the command line names tables.
+    pub fn are_named(&self) -> bool {
+        !self.tables.is_empty()
+    }
+
     /// The tables named on the command line, or all; a name that no table has is refused with those there are.
     pub fn choose(&self, config: &Config) -> Result<Vec<Table>, Error> {
         if self.tables.is_empty() {

@@ -78,6 +78,9 @@ pub(in crate::lake) trait Catalog: std::fmt::Debug + Send + Sync {
 
     /// Finishes what a writer that died after its commit left undone, so that other engines see this version.
     async fn settle(&self, table: &TableName, version: &Version) -> Result<()>;
+
+    /// Whether there is nothing to [settle](Catalog::settle).
+    async fn is_settled(&self, table: &TableName, version: &Version) -> Result<bool>;
 }
 
 /// One version of a table's metadata.

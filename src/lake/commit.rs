@@ -38,6 +38,7 @@ pub(in crate::lake) mod prepared;
 mod properties;
 mod rebase;
 mod upgrade;
+mod upkeep;
 pub(in crate::lake) mod written;
 
 use crate::change::{Checkpoint, RunId, WriteCounts};

@@ -118,8 +118,8 @@ pub enum LakeError {
     UnsupportedTable { table: TableName, reason: String },
 
     #[error(
-        "the property {property} of {table} cannot be read: it was changed by something else than icesync; restore it \
-            or reset the table's state"
+        "the property {property} of {table} cannot be read: it was changed by something else than icesync; restore it. \
+         A checkpoint can also be reset: `icesync state reset --table {table} --yes`"
     )]
     PropertyCorrupt {
         table: TableName,

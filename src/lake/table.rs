@@ -9,7 +9,7 @@ use crate::lake::error::{LakeError, Result};
 use crate::lake::read::manifests::Files;
 use crate::lake::schema::Shape;
 use crate::lake::store::Store;
-use crate::lake::tags::{Tagged, Tags, TargetTags};
+use crate::lake::tags::{LoadTag, Tagged, Tags, TargetTags};
 use crate::schema::{LakeField, LakeSchema, Role, TableKind, TableName};
 use iceberg::spec::{Snapshot, TableMetadata};
 use serde::{Deserialize, Serialize};
@@ -136,6 +136,16 @@ impl LakeTable {
         }
     }
 
+    /// As [`LakeTable::settle`], for a command that is asked to: answers whether there was something to finish, and
+    /// fails where it cannot.
+    pub async fn mend_hint(&self) -> Result<bool> {
+        if self.is_settled().await? {
+            return Ok(false);
+        }
+        self.catalog.settle(&self.name, &self.version).await?;
+        Ok(true)
+    }
+
     pub fn name(&self) -> &TableName {
         &self.name
     }
@@ -190,6 +200,12 @@ impl LakeTable {
     /// Whether the table still lists a snapshot.
     pub fn has_snapshot(&self, id: i64) -> bool {
         self.metadata().snapshot_by_id(id).is_some()
+    }
+
+    /// Sequence number of a snapshot by its id; none when the table does not list it.
+    pub fn sequence_number(&self, id: i64) -> Option<i64> {
+        let snapshot = self.metadata().snapshot_by_id(id);
+        snapshot.map(|snapshot| snapshot.sequence_number())
     }
 
     /// All snapshots, oldest first.
@@ -348,6 +364,23 @@ impl LakeTable {
     /// What the tags of this version say of a target.
     pub fn tagged(&self, target: &TargetTags) -> Tagged {
         self.tags().of(target)
+    }
+
+    /// The tags of loads, of every target.
+    pub fn load_tags(&self) -> Vec<LoadTag> {
+        self.tags().of_loads()
+    }
+
+    /// Sequence number of the snapshot that a target has loaded according to its tag; none without a tag.
+    pub fn loaded_by_tag(&self, target: &TargetTags) -> Option<i64> {
+        self.tagged(target)
+            .loaded
+            .and_then(|id| self.sequence_number(id))
+    }
+
+    /// Whether other engines see this version: a run that died after its commit leaves a hint that names an older one.
+    pub async fn is_settled(&self) -> Result<bool> {
+        self.catalog.is_settled(&self.name, &self.version).await
     }
 }
 

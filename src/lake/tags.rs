@@ -32,6 +32,7 @@
 use crate::schema::TableName;
 use iceberg::spec::TableMetadata;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
 
 const LOADED: &str = "icesync-loaded-";
 const LOADING: &str = "icesync-loading-";
@@ -65,6 +66,15 @@ pub struct Loading {
     pub seen: Tagged,
 }
 
+/// A tag that a load or a sync has set, of whichever target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LoadTag {
+    pub name: String,
+    pub snapshot_id: i64,
+    /// None where the table does not list the snapshot.
+    pub sequence_number: Option<i64>,
+}
+
 /// Tags to set and to remove.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::lake) struct Moves {
@@ -90,6 +100,16 @@ impl TargetTags {
             loading: format!("{LOADING}{target}"),
             old: format!("{LOADED}{table}"),
         }
+    }
+
+    /// Whether a tag is one of this target's.
+    pub fn names(&self, tag: &str) -> bool {
+        tag == self.loaded || tag == self.loading
+    }
+
+    /// Whether a tag says what this target has loaded.
+    pub fn is_loaded(&self, tag: &str) -> bool {
+        tag == self.loaded
     }
 }
 
@@ -161,17 +181,49 @@ impl Tags<'_> {
         moves
     }
 
+    /// What is wrong with the tags of a target that is not being loaded: nothing protects what it has loaded, a
+    /// *loading* is left of a snapshot that is not newer, or an older version's tag says the same.
+    pub(in crate::lake) fn mended(&self, target: &TargetTags, loaded: i64) -> Moves {
+        let mut moves = self.after_load(target, loaded);
+        if !moves.set.is_empty() || !self.has(loaded) {
+            return moves;
+        }
+        let now = self.of(target);
+        let is_left = |loading: i64| self.is_superseded(loading, loaded);
+        if now.loaded == Some(loaded) && now.loading.is_some_and(is_left) {
+            moves.removed.push(target.loading.clone());
+        }
+        self.remove_old(target, loaded, &mut moves);
+        moves
+    }
+
+    /// Every tag of a load, sorted by name.
+    pub(in crate::lake) fn of_loads(&self) -> Vec<LoadTag> {
+        let is_ours = |name: &str| name.starts_with(LOADED) || name.starts_with(LOADING);
+        let tags = self.tags.iter().filter(|(name, _)| is_ours(name));
+        let mut tags: Vec<LoadTag> = tags
+            .map(|(name, id)| LoadTag {
+                name: name.clone(),
+                snapshot_id: *id,
+                sequence_number: self.number(*id),
+            })
+            .collect();
+        tags.sort_by(|a, b| a.name.cmp(&b.name));
+        tags
+    }
+
     fn has(&self, id: i64) -> bool {
         self.metadata.snapshot_by_id(id).is_some()
     }
 
+    fn number(&self, id: i64) -> Option<i64> {
+        let snapshot = self.metadata.snapshot_by_id(id);
+        snapshot.map(|snapshot| snapshot.sequence_number())
+    }
+
     /// Whether a snapshot is the loaded one or was committed before it.
     fn is_superseded(&self, old: i64, loaded: i64) -> bool {
-        let number = |id| {
-            let snapshot = self.metadata.snapshot_by_id(id);
-            snapshot.map(|snapshot| snapshot.sequence_number())
-        };
-        number(old) <= number(loaded)
+        self.number(old) <= self.number(loaded)
     }
 
     fn remove_old(&self, target: &TargetTags, loaded: i64, moves: &mut Moves) {

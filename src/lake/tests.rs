@@ -17,6 +17,7 @@ mod maintaining;
 mod relocating;
 mod standing;
 mod tagging;
+mod upkeep;
 mod writing;
 
 use super::*;

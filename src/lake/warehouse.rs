@@ -21,9 +21,16 @@ pub struct Warehouse {
 impl Warehouse {
     /// Opens a warehouse at a directory or `file://` URI; it need not exist yet. Nothing is written.
     pub async fn open(location: &str) -> Result<Self> {
-        let store = Arc::new(Store::open(location)?);
+        let warehouse = Self::at(location)?;
         // Finds a file in the way or a missing permission now instead of in the middle of a run.
-        store.list(store.root(), true).await?;
+        warehouse.store.list(warehouse.location(), true).await?;
+        Ok(warehouse)
+    }
+
+    /// As [`Warehouse::open`], without a look whether the directory can be read: what is wrong with it shows when a
+    /// table is opened.
+    pub fn at(location: &str) -> Result<Self> {
+        let store = Arc::new(Store::open(location)?);
         let catalog = Arc::new(Filesystem::new(store.clone()));
         Ok(Self { store, catalog })
     }

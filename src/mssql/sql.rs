@@ -16,6 +16,7 @@
 //! | [`merge`] | the one transaction of a load; `compare` has what of a value it compares |
 //! | `newest` | its choice between spellings of one key |
 //! | [`state`] | what a target has loaded |
+//! | [`upkeep`] | what a target has loaded, changed outside of loads |
 //! | [`variant`] | values of `sql_variant` with their base types |
 //! | [`catalogue`](mod@catalogue) | an example of each statement, for review and for Microsoft's parser |
 
@@ -32,6 +33,7 @@ mod newest;
 mod plan;
 pub mod read;
 pub mod state;
+pub mod upkeep;
 pub mod variant;
 
 use crate::schema::{Collation, Column, SqlType, TableName, mapping};

@@ -80,7 +80,7 @@ impl Bounds {
         match start {
             Start::First => bounds
                 .why
-                .push("there is no checkpoint yet: the whole table is read".into()),
+                .push("there is no watermark to start from: the whole table is read".into()),
             Start::Again(reason) => bounds
                 .warnings
                 .push(format!("the whole table is read again: {reason}")),

@@ -492,8 +492,12 @@ impl Extraction<'_> {
     ) -> Result<()> {
         let mut foreign = read.foreign;
         let mut intent = self.intent(read.base, self.others_wrote || !foreign.is_empty());
-        if let Some(links) = next {
-            intent.loading = protect::loading(self.sync, self.table, lake, links).await;
+        if let Some(links) = next
+            && let Some((loading, restored)) =
+                protect::loading(self.sync, self.table, lake, links).await
+        {
+            intent.loading = Some(loading);
+            report.warnings.extend(restored);
         }
         let counts = read.prepared.counts();
         let committed = lake.commit(read.prepared, intent).await?;

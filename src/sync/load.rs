@@ -39,6 +39,7 @@ pub(super) use plan::{behind, plan, trusted};
 
 use super::follow;
 use super::protect::{tags, unprotected};
+use super::restored::Restored;
 use super::stage::{self, Heap, Operation, StagedPart, lake_error, parts_of};
 use super::{Links, Phase, Sync};
 use crate::change::{MergeMode, RunId};
@@ -61,7 +62,7 @@ use crate::target::staging::{self, Text};
 use crate::target::state::{self, LoadState, Looked, PREPARED};
 use crate::target::{TargetError, fill as filling};
 use columns::{is_keyed, lake_columns, newest};
-use kind::{Facts, LoadKind, decide};
+use kind::{Facts, LoadKind, Refusal, decide};
 use std::time::Instant;
 
 /// How long a load waits for another one of the same target.
@@ -161,7 +162,7 @@ impl<'a> Begun<'a> {
         }
         if let LoadKind::Finish { to, .. } = kind {
             let between = snapshot_with(&begun.lake, to)?;
-            let decision = (facts, kind);
+            let decision = (facts, kind, &begun.tags);
             let work = Work::new(
                 sync,
                 table,
@@ -192,14 +193,15 @@ impl<'a> Begun<'a> {
         {
             tracing::warn!("{name}: the snapshot that is loaded is not tagged: {error}");
         }
-        let (snapshot, decision) = (begun.snapshot.clone(), (facts, kind));
+        let (snapshot, decision) = (begun.snapshot.clone(), (facts, kind, &begun.tags));
         let work = Work::new(sync, table, &begun.lake, snapshot, looked, decision, run_id)?;
         begun.work = Some(work);
         Ok(begun)
     }
 
     fn decided(&self, looked: &Looked, full: bool) -> Result<(Facts, LoadKind)> {
-        decided(self.table, &self.lake, self.snapshot.as_ref(), looked, full)
+        let snapshot = self.snapshot.as_ref();
+        decided(self.table, &self.lake, &self.tags, snapshot, looked, full)
     }
 
     /// Step 6, and the lock is given back. `report` is that of the work.
@@ -251,6 +253,7 @@ fn snapshot_with(lake: &LakeTable, id: i64) -> Result<SnapshotInfo> {
 fn decided(
     table: &Table,
     lake: &LakeTable,
+    tags: &TargetTags,
     snapshot: Option<&SnapshotInfo>,
     looked: &Looked,
     full: bool,
@@ -261,7 +264,11 @@ fn decided(
     match decide(&facts) {
         Ok(kind) => Ok((facts, kind)),
         Err(refusal) => {
-            let message = refusal.message(table, &facts, looked.state.as_ref(), snapshot);
+            let mut message = refusal.message(table, &facts, looked.state.as_ref(), snapshot);
+            if let (Refusal::Expired, Some(restored)) = (refusal, Restored::of(lake, tags, looked))
+            {
+                message = restored.refusal(table, &message);
+            }
             Err(Error::new(Kind::Target, Disposition::Definite, message))
         }
     }
@@ -377,7 +384,7 @@ impl<'a> Work<'a> {
         lake: &LakeTable,
         snapshot: Option<SnapshotInfo>,
         looked: Looked,
-        (facts, kind): (Facts, LoadKind),
+        (facts, kind, tags): (Facts, LoadKind, &TargetTags),
         run_id: RunId,
     ) -> Result<Self> {
         let past = match &snapshot {
@@ -388,6 +395,12 @@ impl<'a> Work<'a> {
         let columns = lake_columns(lake, &recorded, &past.columns(), trusted(&looked))?;
         let before = looked.state.as_ref();
         let warning = found_otherwise(table, facts.found, before);
+        let goes_on = matches!(
+            kind,
+            LoadKind::Delta { .. } | LoadKind::Finish { .. } | LoadKind::Replace
+        );
+        let restored = Restored::of(lake, tags, &looked).filter(|_| goes_on);
+        let restored = restored.map(|restored| restored.warning(table));
         Ok(Self {
             sync,
             table,
@@ -403,7 +416,7 @@ impl<'a> Work<'a> {
             transactions: 1,
             is_grouped: false,
             schema_changes: Vec::new(),
-            warnings: warning.into_iter().collect(),
+            warnings: warning.into_iter().chain(restored).collect(),
         })
     }
 

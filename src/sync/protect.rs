@@ -1,5 +1,6 @@
 //! What keeps the snapshots of a target: the tags that its commits and loads set.
 
+use super::restored::Restored;
 use super::session::Side;
 use super::{Links, Sync};
 use crate::config::Table;
@@ -22,14 +23,15 @@ pub(super) async fn tags(side: &Side, table: &Table, control: &mut Control) -> R
     Ok(TargetTags::new(server, database, &table.target))
 }
 
-/// What a commit is to protect, the snapshot of which is loaded next: what the target has loaded just now. None when
-/// the target cannot say; the commit does not depend on it, and the load that follows tells why.
+/// What a commit is to protect, the snapshot of which is loaded next: what the target has loaded just now, with a
+/// warning where that is less than before. None when the target cannot say; the commit does not depend on it, and the
+/// load that follows tells why.
 pub(super) async fn loading(
     sync: &Sync,
     table: &Table,
     lake: &LakeTable,
     links: &mut Links,
-) -> Option<Loading> {
+) -> Option<(Loading, Option<String>)> {
     let asked = async {
         let side = sync.target_side()?;
         let control = Links::control(&mut links.target, side, Kind::Target).await?;
@@ -38,11 +40,14 @@ pub(super) async fn loading(
         let seen = lake.tagged(&target);
         let looked = state::look(control, &table.target).await?;
         let loaded = known(lake, looked.state.as_ref()).map(|state| state.snapshot_id);
-        Ok::<_, Error>(Loading {
+        // Of a snapshot that is gone the load says it.
+        let restored = loaded.and_then(|_| Restored::of(lake, &target, &looked));
+        let loading = Loading {
             target,
             loaded,
             seen,
-        })
+        };
+        Ok::<_, Error>((loading, restored.map(|restored| restored.warning(table))))
     };
     let asked = asked.await;
     match asked {

@@ -45,6 +45,18 @@ pub(super) struct Links {
 impl Sync {
     /// Checks connection strings and opens the warehouse; connects to nothing yet.
     pub async fn new(config: &Config, observer: Arc<dyn Observer>) -> Result<Self> {
+        let warehouse = Warehouse::open(&config.warehouse.location).await?;
+        Self::with(config, observer, warehouse)
+    }
+
+    /// As [`Sync::new`], for a command that shows the target when the warehouse cannot be read: what is wrong with it
+    /// shows with the first table.
+    pub fn unopened(config: &Config, observer: Arc<dyn Observer>) -> Result<Self> {
+        let warehouse = Warehouse::at(&config.warehouse.location)?;
+        Self::with(config, observer, warehouse)
+    }
+
+    fn with(config: &Config, observer: Arc<dyn Observer>, warehouse: Warehouse) -> Result<Self> {
         Ok(Self {
             source: config
                 .source
@@ -56,7 +68,7 @@ impl Sync {
                 .as_ref()
                 .map(|side| Side::of(side, "target"))
                 .transpose()?,
-            warehouse: Arc::new(Warehouse::open(&config.warehouse.location).await?),
+            warehouse: Arc::new(warehouse),
             target_file_bytes: config.warehouse.target_file_bytes,
             maintenance: config.maintenance,
             load: config.load,

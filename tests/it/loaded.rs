@@ -9,7 +9,8 @@ const ORDERS: &str =
 
 const ROWS: &str = "SELECT id, name FROM dbo.orders ORDER BY id";
 
-async fn world(options: &str) -> World {
+/// Three hundred rows at the source.
+pub async fn world(options: &str) -> World {
     let mut world = World::new(ORDERS).await;
     let rows: Vec<String> = (0..300).map(|id| format!("({id}, N'first')")).collect();
     let insert = format!("INSERT dbo.orders (id, name) VALUES {}", rows.join(", "));
@@ -19,7 +20,7 @@ async fn world(options: &str) -> World {
 }
 
 /// Number and content of the lake table's newest metadata version.
-fn metadata(world: &World) -> (u64, Value) {
+pub fn metadata(world: &World) -> (u64, Value) {
     let folder = world.lake("dbo", "orders").join("metadata");
     let hint = std::fs::read_to_string(folder.join("version-hint.text")).expect("a hint");
     let text = std::fs::read_to_string(folder.join(format!("v{hint}.metadata.json")));
@@ -28,7 +29,7 @@ fn metadata(world: &World) -> (u64, Value) {
 }
 
 /// Publishes a metadata version, as another engine does it.
-fn publish(world: &World, change: impl FnOnce(&mut Value)) {
+pub fn publish(world: &World, change: impl FnOnce(&mut Value)) {
     let (version, mut metadata) = metadata(world);
     change(&mut metadata);
     let folder = world.lake("dbo", "orders").join("metadata");
@@ -39,7 +40,7 @@ fn publish(world: &World, change: impl FnOnce(&mut Value)) {
 }
 
 /// Sequence numbers of the snapshots that are tagged, by tag.
-fn tags(world: &World) -> BTreeMap<String, i64> {
+pub fn tags(world: &World) -> BTreeMap<String, i64> {
     let (_, metadata) = metadata(world);
     let refs = metadata["refs"].as_object().expect("references");
     let tags = refs.iter().filter(|(_, to)| to["type"] == json!("tag"));
@@ -56,7 +57,7 @@ fn number(metadata: &Value, id: &Value) -> i64 {
 }
 
 /// Keeps only the current snapshot and those that references name, as `expire_snapshots(retain_last => 1)` does.
-fn expire(world: &World) {
+pub fn expire(world: &World) {
     publish(world, |metadata| {
         let refs = metadata["refs"].as_object().expect("references");
         let kept: Vec<Value> = refs.values().map(|to| to["snapshot-id"].clone()).collect();
@@ -67,11 +68,11 @@ fn expire(world: &World) {
     });
 }
 
-fn load(report: &Value) -> &Value {
+pub fn load(report: &Value) -> &Value {
     &report["tables"][0]["load"]
 }
 
-async fn update(world: &mut World, name: &str, rows: u32) {
+pub async fn update(world: &mut World, name: &str, rows: u32) {
     world
         .source(&format!(
             "UPDATE dbo.orders SET name = N'{name}' WHERE id < {rows}"
@@ -79,7 +80,7 @@ async fn update(world: &mut World, name: &str, rows: u32) {
         .await;
 }
 
-async fn assert_equal(world: &mut World) {
+pub async fn assert_equal(world: &mut World) {
     assert_eq!(world.source_rows(ROWS).await, world.target_rows(ROWS).await);
 }
 

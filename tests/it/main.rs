@@ -21,6 +21,7 @@ mod random;
 mod ranges;
 mod recreated;
 mod staggered;
+mod state;
 mod steps;
 mod strategies;
 mod tidy;

@@ -450,6 +450,11 @@ impl Catalog for Filesystem {
         let location = self.location_of(table);
         self.hint_forward(&location, version.number).await
     }
+
+    async fn is_settled(&self, table: &TableName, version: &Version) -> Result<bool> {
+        let hint = self.hint(&self.location_of(table)).await?;
+        Ok(matches!(hint, Some(Ok(hint)) if hint >= version.number))
+    }
 }
 
 /// The version in a metadata file.

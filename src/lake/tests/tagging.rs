@@ -81,6 +81,63 @@ async fn the_tag_of_older_versions_goes_only_if_it_is_this_targets() {
     );
 }
 
+/// Tags as they may be found, and what mending makes of them for a target that has loaded the third of four snapshots.
+#[tokio::test]
+async fn tags_are_mended_to_what_the_load_state_asks_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+    let mut made = Vec::new();
+    for _ in 0..4 {
+        made.push(commit_for(&mut table, None).await);
+    }
+    let mut old = target("db");
+    old.loaded = "icesync-loaded-dbo.orders".to_owned();
+    let (loaded, loading) = (target("db").loaded, target("db").loading);
+    let done = table.mend_tags(&target("db"), made[2]).await.unwrap();
+    assert_eq!(done, [format!("set tag {loaded} on snapshot 3")]);
+    assert_eq!(tags(&table), [(loaded.clone(), made[2])]);
+    let version = table.metadata_version();
+    assert!(
+        table
+            .mend_tags(&target("db"), made[2])
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(table.metadata_version(), version);
+
+    // Left over: the loading of a snapshot that is not newer, and the tag of an older version.
+    let mut left = target("db");
+    left.loaded.clone_from(&loading);
+    table.tag_loaded(&old, made[2]).await.unwrap();
+    table.tag_loaded(&left, made[1]).await.unwrap();
+    assert_eq!(tags(&table).len(), 3);
+    let done = table.mend_tags(&target("db"), made[2]).await.unwrap();
+    assert_eq!(
+        done,
+        [
+            format!("removed tag {loading}"),
+            "removed tag icesync-loaded-dbo.orders".to_owned()
+        ]
+    );
+    assert_eq!(tags(&table), [(loaded.clone(), made[2])]);
+
+    // A target that went back needs the older snapshot; one that a sync is about to load keeps its tag.
+    let listed = table.load_tags();
+    assert_eq!(listed[0].sequence_number, Some(3));
+    assert_eq!(table.loaded_by_tag(&target("db")), Some(3));
+    table.tag_loaded(&left, made[3]).await.unwrap();
+    table.mend_tags(&target("db"), made[0]).await.unwrap();
+    assert_eq!(
+        tags(&table),
+        [(loaded.clone(), made[0]), (loading.clone(), made[3])]
+    );
+    let names = [loading, "main".to_owned(), "unknown".to_owned()];
+    table.remove_load_tags(&names).await.unwrap();
+    assert_eq!(tags(&table), [(loaded, made[0])]);
+    assert!(table.current_snapshot_id().is_some());
+}
+
 #[tokio::test]
 async fn a_commit_with_an_old_load_state_leaves_the_tag_of_the_load_that_ended_since() {
     let directory = tempfile::tempdir().unwrap();

@@ -13,6 +13,7 @@ use super::merge::{self, BaseTypes, Extent, Held, MergeColumn, MergePlan, NetTab
 use super::net;
 use super::read::{self, Closed, Locking, PageCursor, Range, Until};
 use super::state::{self, OldState, StateChange, Step};
+use super::upkeep::{self, Seen, StateRow};
 use super::variant::{self, BaseType};
 use crate::change::{MergeMode, UpsertStatement};
 use crate::schema::drift::SourceObject;
@@ -34,7 +35,9 @@ pub fn catalogue() -> Vec<Example> {
     examples.fixed();
     for (shape, table) in shapes() {
         examples.of_table(shape, &table);
+        examples.upkeep(shape, &table.name);
     }
+    examples.add("states", "", upkeep::states());
     examples.bounds();
     examples.groups();
     examples.0
@@ -386,6 +389,39 @@ impl Examples {
         let suspend = foreign::suspend(&table, "2024-05-02T10:00:00.123", &keys);
         self.add("suspend", "hostile", suspend);
         self.add("recheck", "hostile", foreign::recheck(&table, &keys));
+    }
+
+    fn upkeep(&mut self, shape: &str, target: &TableName) {
+        let seen = Seen {
+            target: target.to_string(),
+            snapshot_id: 8_070_450_532_247_928_832,
+            run_id: "018f0000000070008000000000000001".into(),
+        };
+        let object = SourceObject {
+            id: 1_237_579_447,
+            created: "2024-05-01T10:00:00.123".into(),
+        };
+        let row = StateRow {
+            lake_table: "sales.orders".into(),
+            table_uuid: "6f1c2a34-0000-4000-8000-000000000001".into(),
+            snapshot_id: 4_611_686_018_427_387_904,
+            sequence_number: 2,
+            run_id: "018f0000000070008000000000000002".into(),
+            loaded_at: "2024-05-01T10:00:00.123".into(),
+            counts: [3, 2, 1, 0],
+            object: Some(object.clone()),
+        };
+        self.add("forget", shape, upkeep::forget(&seen, 60_000));
+        self.add(
+            "adopt",
+            shape,
+            upkeep::adopt(target, &seen, &object, 60_000),
+        );
+        for (variant, seen) in [("first", None), ("again", Some(&seen))] {
+            let statement = upkeep::put(&target.to_string(), seen, &row, 60_000);
+            self.add("put", &format!("{shape}_{variant}"), statement);
+        }
+        self.add("row_count", shape, upkeep::row_count(target, 60_000));
     }
 
     fn bounds(&mut self) {
