@@ -1,5 +1,6 @@
 //! How far lake and target are, for `status`.
 
+use super::columns::ColumnsReport;
 use super::format::{plural, thousands};
 use crate::change::Checkpoint;
 use serde::Serialize;
@@ -25,6 +26,9 @@ pub struct LakeStatus {
     pub sequence_number: Option<i64>,
     pub snapshot_id: Option<i64>,
     pub checkpoint: Option<Checkpoint>,
+    /// Columns of the source that the last extract left out or renamed.
+    #[serde(skip_serializing_if = "ColumnsReport::is_empty")]
+    pub columns: ColumnsReport,
 }
 
 /// What a target has to do with the lake table.
@@ -55,6 +59,9 @@ pub struct TargetStatus {
     pub loaded_at: Option<String>,
     /// Snapshots of the lake that the target does not have.
     pub snapshots_behind: usize,
+    /// Columns of the lake that loads leave out or rename.
+    #[serde(skip_serializing_if = "ColumnsReport::is_empty")]
+    pub columns: ColumnsReport,
 }
 
 impl StatusReport {
@@ -101,8 +108,10 @@ impl StatusReport {
                 );
             }
         }
+        lake.columns.write(&mut out, "lake");
         if let Some(target) = &self.target {
             let _ = writeln!(out, "  target   {}: {}", target.table, target.text());
+            target.columns.write(&mut out, "target");
         }
         out
     }

@@ -26,6 +26,7 @@ mod fill;
 mod kind;
 mod plan;
 
+pub(super) use columns::chosen;
 pub use fill::{FAIL_AFTER_FILL, FAIL_AFTER_FILL_CREATE, FAIL_AFTER_FILL_KEY};
 pub(super) use kind::{Found, State};
 pub(super) use plan::{behind, plan, trusted};
@@ -43,12 +44,13 @@ use crate::mssql::control::Control;
 use crate::report::{LoadMethod, LoadReport, plural};
 use crate::schema::TableKind;
 use crate::schema::drift::SchemaChange;
-use crate::target::evolve::{self, LakeColumns};
+use crate::target::columns::LakeColumns;
+use crate::target::evolve;
 use crate::target::inspect::{self, TargetTable};
 use crate::target::merge::{self, Applied, Held, LoadOptions, MergePlan, StateChange};
 use crate::target::state::{self, LoadState, Looked, PREPARED};
 use crate::target::{TargetError, staging};
-use columns::{is_keyed, lake_columns, newest};
+use columns::{compared, is_keyed, newest, to_load};
 use kind::{Facts, LoadKind, decide};
 use std::time::Instant;
 
@@ -167,11 +169,13 @@ fn decided(
 ) -> Result<(Facts, LoadKind)> {
     let recorded = follow::recorded(lake, snapshot.map(|snapshot| snapshot.id))?;
     let keyed = is_keyed(lake, &recorded);
-    let facts = Facts::of(table, lake, snapshot, looked, keyed, full);
+    let (columns, included) = compared(table, lake, snapshot, trusted(looked))?;
+    let facts = Facts::of(table, lake, snapshot, looked, (keyed, columns), full);
     match decide(&facts) {
         Ok(kind) => Ok((facts, kind)),
         Err(refusal) => {
-            let message = refusal.message(table, &facts, looked.state.as_ref(), snapshot);
+            let state = looked.state.as_ref();
+            let message = refusal.message(table, &facts, state, snapshot, &included);
             Err(Error::new(Kind::Target, Disposition::Definite, message))
         }
     }
@@ -248,8 +252,7 @@ impl<'a> Work<'a> {
             Some(snapshot) => lake.as_of(snapshot.id)?,
             None => lake.clone(),
         };
-        let recorded = follow::recorded(lake, snapshot.map(|snapshot| snapshot.id))?;
-        let columns = lake_columns(lake, &recorded, &past.columns(), trusted(looked))?;
+        let columns = to_load(table, lake, snapshot, trusted(looked))?;
         let before = looked.state.as_ref();
         let warning = found_otherwise(table, facts.found, before);
         Ok(Self {
@@ -279,7 +282,8 @@ impl<'a> Work<'a> {
         let Some(snapshot) = self.snapshot else {
             let control = Links::control(&mut links.target, side, Kind::Target).await?;
             let target = self.target_table(control).await?;
-            if self.created {
+            // Names that the state keeps are those of the target's columns.
+            if self.created || !self.schema_changes.is_empty() {
                 let change = self.state_change(&target);
                 state::prepare(control, &self.table.target, &change).await?;
             }
@@ -298,7 +302,7 @@ impl<'a> Work<'a> {
         }
         let schema = &self.columns.schema;
         let staging = staging::create(control, schema, &target, self.run_id).await?;
-        let heap = Heap::staging(&staging, self.lake.lake_schema());
+        let heap = Heap::staging(&staging, &self.columns.shape(self.lake.lake_schema()));
         let staged = stage::stage(self.sync, &self.name, &self.lake, links, heap, &parts).await?;
         failpoint::reach(FAIL_AFTER_STAGING);
         self.sync
@@ -307,7 +311,7 @@ impl<'a> Work<'a> {
         let options = LoadOptions {
             mode: self.table.merge.mode,
             statement: self.table.merge.statement,
-            newest: newest(&self.lake, &schema.columns)?,
+            newest: newest(&self.lake, &self.columns)?,
             has_deletes: staged.deletes > 0,
             segments: parts
                 .last()
@@ -427,10 +431,9 @@ moved; use `merge: {{ mode: upsert }}`, or `replace`"
                 self.inspected(control).await?
             }
         };
-        let LakeColumns { schema, live, .. } = &self.columns;
         let mode = self.table.merge.mode;
         self.warnings
-            .extend(inspect::check(schema, *live, &target, mode)?);
+            .extend(inspect::check(&self.columns, &target, mode)?);
         Ok(target)
     }
 
@@ -460,7 +463,7 @@ moved; use `merge: {{ mode: upsert }}`, or `replace`"
         target: TargetTable,
     ) -> Result<TargetTable> {
         if self.facts.is_prepared() {
-            self.columns.know_by_name(&target);
+            evolve::know_by_name(&mut self.columns, &target);
         }
         let (steps, _) = evolve::steps(&self.columns, &target, self.facts.full)?;
         if steps.is_empty() {
@@ -489,6 +492,7 @@ moved; use `merge: {{ mode: upsert }}`, or `replace`"
             lake_table: self.table.lake.to_string(),
             run_id: self.run_id.to_string(),
             object: target.object().cloned(),
+            columns: self.columns.loaded.text(),
         }
     }
 

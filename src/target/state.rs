@@ -1,5 +1,6 @@
 //! What a target has loaded.
 
+use super::columns::LoadedColumns;
 use super::merge::LoadCounts;
 use super::{TargetError, lock_name};
 use crate::change::RunId;
@@ -32,6 +33,8 @@ pub struct LoadState {
     pub counts: LoadCounts,
     /// The target table that was loaded; none in a state that an older build has written.
     pub object: Option<SourceObject>,
+    /// Which columns of the lake the last load left out or renamed.
+    pub columns: LoadedColumns,
 }
 
 impl LoadState {
@@ -190,6 +193,11 @@ fn load_state(row: &Record) -> Result<LoadState, MssqlError> {
                 created: created.to_owned(),
             }),
             (None | Some(_), None) | (None, Some(_)) => None,
+        },
+        columns: match row.text_opt("loaded_columns")? {
+            Some(text) => serde_json::from_str(text)
+                .map_err(|error| MssqlError::Shape(format!("loaded_columns: {error}")))?,
+            None => LoadedColumns::default(),
         },
     })
 }

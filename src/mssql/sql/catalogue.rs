@@ -438,6 +438,7 @@ fn state_change(table: &TableSchema, old_snapshot: Option<i64>) -> StateChange {
             id: 1_237_579_447,
             created: "2024-05-01T10:00:00.123".into(),
         }),
+        columns: None,
     }
 }
 

@@ -26,14 +26,18 @@ pub struct StateChange {
     /// The target table as an object of its database, by which the next load knows it again. None for a table that is
     /// only planned.
     pub object: Option<SourceObject>,
+    /// Which columns the load leaves out or renames, as JSON; none where it brings all of them under their own names.
+    pub columns: Option<String>,
 }
 
 /// The columns of a state that every build has written.
 const COLUMNS: &str = "s.[lake_table], s.[table_uuid], s.[snapshot_id], s.[sequence_number], s.[run_id], \
 CONVERT(nvarchar(30), s.[loaded_at], 126) AS loaded_at, s.[inserted], s.[updated], s.[deleted], s.[unchanged]";
 
-/// The columns that older builds do not know.
-const OBJECT_COLUMNS: &str = "s.[target_object_id], s.[target_created]";
+/// The columns that older builds do not know, and those that only the oldest do not.
+const NEW_COLUMNS: &str = "s.[target_object_id], s.[target_created], s.[loaded_columns]";
+const OBJECT_COLUMNS: &str =
+    "s.[target_object_id], s.[target_created], CONVERT(nvarchar(max), NULL) AS loaded_columns";
 
 /// What the server calls itself, and the connection's database: `server`, `database`.
 pub fn identity() -> Statement {
@@ -55,15 +59,20 @@ pub fn look(target: &TableName) -> Statement {
     params.into_statement(format!(
         "SELECT o.object_id, CONVERT(nvarchar(30), o.create_date, 126) AS create_date \
 FROM sys.objects AS o WHERE o.object_id = OBJECT_ID({name}) AND o.type IN ('U', 'V');
-IF COL_LENGTH(N'[icesync].[load_state]', N'target_object_id') IS NOT NULL
+IF COL_LENGTH(N'[icesync].[load_state]', N'loaded_columns') IS NOT NULL
+BEGIN
+    EXEC sp_executesql N'SELECT {COLUMNS}, {NEW_COLUMNS} FROM [icesync].[load_state] AS s \
+WHERE s.[target] = @target;', N'@target nvarchar(300)', @target = {target};
+END
+ELSE IF COL_LENGTH(N'[icesync].[load_state]', N'target_object_id') IS NOT NULL
 BEGIN
     EXEC sp_executesql N'SELECT {COLUMNS}, {OBJECT_COLUMNS} FROM [icesync].[load_state] AS s \
 WHERE s.[target] = @target;', N'@target nvarchar(300)', @target = {target};
 END
 ELSE IF OBJECT_ID(N'[icesync].[load_state]') IS NOT NULL
 BEGIN
-    SELECT {COLUMNS}, CONVERT(int, NULL) AS target_object_id, CONVERT(nvarchar(30), NULL) AS target_created \
-FROM [icesync].[load_state] AS s WHERE s.[target] = {target};
+    SELECT {COLUMNS}, CONVERT(int, NULL) AS target_object_id, CONVERT(nvarchar(30), NULL) AS target_created, \
+CONVERT(nvarchar(max), NULL) AS loaded_columns FROM [icesync].[load_state] AS s WHERE s.[target] = {target};
 END;"
     ))
 }
@@ -106,13 +115,20 @@ END CATCH;
     }
 }
 
+/// What a state records of the target's columns, as the end of a SET list.
+pub(super) fn set_columns(state: &StateChange, params: &mut Params) -> String {
+    let columns = params.text_or_null(state.columns.as_deref());
+    format!("s.[loaded_columns] = {columns}")
+}
+
 /// What a state records of the target table, as the end of a SET list.
 pub(super) fn set_object(state: &StateChange, params: &mut Params) -> String {
     let id = state.object.as_ref().map(|object| object.id);
     let id = params.push(ParamValue::Int(id));
     let created = state.object.as_ref().map(|object| &*object.created);
     let created = params.text_or_null(created);
-    format!("s.[target_object_id] = {id}, s.[target_created] = {created}")
+    let columns = set_columns(state, params);
+    format!("s.[target_object_id] = {id}, s.[target_created] = {created}, {columns}")
 }
 
 /// Records that a target was created for a lake table that has no snapshot.
@@ -144,7 +160,7 @@ BEGIN TRANSACTION;
 EXEC @rc = sp_getapplock @Resource = {resource}, @LockMode = N'Exclusive', @LockOwner = N'Transaction', @LockTimeout = \
 {timeout_ms};
 SELECT @rc AS rc;
-SELECT {COLUMNS}, {OBJECT_COLUMNS} FROM [icesync].[load_state] AS s WHERE s.[target] = {target};
+SELECT {COLUMNS}, {NEW_COLUMNS} FROM [icesync].[load_state] AS s WHERE s.[target] = {target};
 COMMIT TRANSACTION;"
     ))
 }

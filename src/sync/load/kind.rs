@@ -12,6 +12,9 @@
 //! - *upsert, replace*: for each key of L, O has the row of L, and no key that an earlier load brought and L lacks;
 //! - *append*: O has each row that was new in a loaded snapshot, once.
 //!
+//! Both hold for the columns that the load brought, which the state names ([`LoadedColumns`]). If more of them are to
+//! be loaded, rows that are the same in L and W lack values: then every row is loaded, or the load is refused.
+//!
 //! Rows that others write to the target are not covered; see [`LoadKind::Whole`]. If the target is another object than
 //! O, or missing, the state says nothing about it. A state of an older build names no object and is trusted. Object id
 //! and creation date survive a restore of the database.
@@ -42,12 +45,15 @@
 //! # Refusals
 //!
 //! A refusal stands where no kind is right: see [`Refusal`]. Each message names a way out.
+//!
+//! [`LoadedColumns`]: crate::target::columns::LoadedColumns
 
 use crate::change::MergeMode;
 use crate::config::Table;
 use crate::lake::{LakeTable, SnapshotInfo};
 use crate::mssql::sql::TableIdent;
 use crate::schema::TableKind;
+use crate::target::columns::Compared;
 use crate::target::merge::Held;
 use crate::target::state::{LoadState, Looked};
 
@@ -121,6 +127,8 @@ pub struct Facts {
     /// The rows of the lake table have a key in the target.
     pub is_keyed: bool,
     pub lake: TableKind,
+    /// The columns to load, compared with those that the target has of the snapshot that was loaded.
+    pub columns: Compared,
     /// `--full`
     pub full: bool,
 }
@@ -136,6 +144,8 @@ pub enum Refusal {
     Older,
     /// What was loaded has left the lake, so that nothing tells what has changed since.
     Expired,
+    /// Rows that were appended lack values of columns that are to be loaded now.
+    MoreColumns,
 }
 
 /// The kind of load for these facts.
@@ -165,16 +175,20 @@ pub fn decide(facts: &Facts) -> Result<LoadKind, Refusal> {
     if facts.full || facts.found == Found::Recreated {
         return Ok(whole(facts.mode, is_listed.then_some(snapshot)));
     }
-    match facts.wanted {
-        Wanted::NoSnapshot | Wanted::Same => Ok(LoadKind::Nothing),
-        Wanted::Older => Err(Refusal::Older),
-        Wanted::Newer | Wanted::RolledBack => match facts.mode {
-            MergeMode::Replace => Ok(LoadKind::Replace),
-            MergeMode::Upsert | MergeMode::Append if is_listed => {
-                Ok(LoadKind::Delta { from: snapshot })
+    match (facts.wanted, facts.columns) {
+        (Wanted::NoSnapshot, _) | (Wanted::Same, Compared::Same) => Ok(LoadKind::Nothing),
+        (Wanted::Older, _) => Err(Refusal::Older),
+        (Wanted::Same | Wanted::Newer | Wanted::RolledBack, columns) => {
+            match (facts.mode, columns) {
+                (MergeMode::Replace, _) => Ok(LoadKind::Replace),
+                (MergeMode::Upsert | MergeMode::Append, _) if !is_listed => Err(Refusal::Expired),
+                (MergeMode::Upsert, Compared::More) => Ok(whole(facts.mode, Some(snapshot))),
+                (MergeMode::Append, Compared::More) => Err(Refusal::MoreColumns),
+                (MergeMode::Upsert | MergeMode::Append, Compared::Same | Compared::Otherwise) => {
+                    Ok(LoadKind::Delta { from: snapshot })
+                }
             }
-            MergeMode::Upsert | MergeMode::Append => Err(Refusal::Expired),
-        },
+        }
     }
 }
 
@@ -235,7 +249,7 @@ impl Facts {
         lake: &LakeTable,
         snapshot: Option<&SnapshotInfo>,
         looked: &Looked,
-        is_keyed: bool,
+        (is_keyed, columns): (bool, Compared),
         full: bool,
     ) -> Self {
         let state = State::of(Some(lake), looked.state.as_ref());
@@ -252,6 +266,7 @@ impl Facts {
             mode: table.merge.mode,
             is_keyed,
             lake: lake.kind(),
+            columns,
             full,
         }
     }
@@ -308,6 +323,7 @@ impl Refusal {
         facts: &Facts,
         loaded: Option<&LoadState>,
         wanted: Option<&SnapshotInfo>,
+        included: &[String],
     ) -> String {
         let (target, lake) = (&table.target, &table.lake);
         let number = wanted.map_or(0, |snapshot| snapshot.sequence_number);
@@ -332,6 +348,13 @@ back only to the newest snapshot of a lake table that was rolled back. Load a ne
             Refusal::Expired => format!(
                 "snapshot {old}, which target {target} has loaded, is no longer in lake table {lake}: it was expired, \
 or the lake table was restored or copied from an older state. {}",
+                again(table, facts)
+            ),
+            Refusal::MoreColumns => format!(
+                "column {} of lake table {lake} was left out when target {target} was last loaded and is to be loaded \
+now. Rows that are in the target lack its values, and `merge.mode: append` changes none. {}, or leave it out with \
+`merge: {{ columns: {{ exclude: [...] }} }}`",
+                included.join(", "),
                 again(table, facts)
             ),
         }
@@ -364,6 +387,7 @@ it removes those, too"
 mod tests {
     use super::*;
     use crate::schema::drift::SourceObject;
+    use crate::target::columns::LoadedColumns;
     use crate::target::merge::LoadCounts;
 
     const STATES: [State; 5] = [
@@ -388,6 +412,7 @@ mod tests {
     ];
     const FOUND: [Found; 3] = [Found::Missing, Found::There, Found::Recreated];
     const MODES: [MergeMode; 3] = [MergeMode::Upsert, MergeMode::Append, MergeMode::Replace];
+    const COLUMNS: [Compared; 3] = [Compared::Same, Compared::Otherwise, Compared::More];
 
     /// The whole space of inputs.
     fn every() -> Vec<Facts> {
@@ -396,26 +421,38 @@ mod tests {
             for wanted in WANTED {
                 for found in FOUND {
                     for mode in MODES {
-                        for bits in 0..8 {
-                            all.push(Facts {
-                                state,
-                                wanted,
-                                found,
-                                mode,
-                                is_keyed: bits & 1 == 0,
-                                lake: match bits & 2 {
-                                    0 => TableKind::Mirror,
-                                    _ => TableKind::History,
-                                },
-                                full: bits & 4 != 0,
-                            });
-                        }
+                        let facts = Facts {
+                            state,
+                            wanted,
+                            found,
+                            mode,
+                            is_keyed: true,
+                            lake: TableKind::Mirror,
+                            columns: Compared::Same,
+                            full: false,
+                        };
+                        all.extend(variants(facts));
                     }
                 }
             }
         }
-        assert_eq!(all.len(), 5 * 5 * 3 * 3 * 8);
+        assert_eq!(all.len(), 5 * 5 * 3 * 3 * 3 * 8);
         all
+    }
+
+    fn variants(facts: Facts) -> impl Iterator<Item = Facts> {
+        COLUMNS.into_iter().flat_map(move |columns| {
+            (0..8).map(move |bits| Facts {
+                is_keyed: bits & 1 == 0,
+                lake: match bits & 2 {
+                    0 => TableKind::Mirror,
+                    _ => TableKind::History,
+                },
+                columns,
+                full: bits & 4 != 0,
+                ..facts
+            })
+        })
     }
 
     /// Each statement of the proof, over every input for which a load is not refused.
@@ -438,6 +475,7 @@ mod tests {
                     let is_loaded = is_here
                         && facts.wanted == Wanted::Same
                         && facts.found == Found::There
+                        && facts.columns == Compared::Same
                         && !facts.full;
                     assert!(is_loaded || !has_rows, "{said}");
                 }
@@ -459,8 +497,10 @@ mod tests {
                     assert_eq!(facts.state, listed, "{said}");
                     assert_eq!(facts.found, Found::There, "{said}");
                     assert!(!facts.full && facts.mode != MergeMode::Replace, "{said}");
+                    assert_ne!(facts.columns, Compared::More, "{said}");
                     assert!(
-                        matches!(facts.wanted, Wanted::Newer | Wanted::RolledBack),
+                        matches!(facts.wanted, Wanted::Newer | Wanted::RolledBack)
+                            || (facts.wanted, facts.columns) == (Wanted::Same, Compared::Otherwise),
                         "{said}"
                     );
                 }
@@ -506,7 +546,8 @@ mod tests {
         for facts in every() {
             let there = facts.found == Found::There;
             let here = matches!(facts.state, State::Here { .. });
-            let changes = matches!(facts.wanted, Wanted::Newer | Wanted::RolledBack);
+            let changes = matches!(facts.wanted, Wanted::Newer | Wanted::RolledBack)
+                || facts.wanted == Wanted::Same && facts.columns != Compared::Same;
             let has_rows = facts.wanted != Wanted::NoSnapshot;
             let gone = matches!(
                 facts.state,
@@ -524,6 +565,13 @@ mod tests {
                 Some(Refusal::Older)
             } else if known && gone && changes && facts.mode != MergeMode::Replace {
                 Some(Refusal::Expired)
+            } else if known
+                && here
+                && changes
+                && facts.mode == MergeMode::Append
+                && facts.columns == Compared::More
+            {
+                Some(Refusal::MoreColumns)
             } else {
                 None
             };
@@ -550,6 +598,7 @@ mod tests {
                 loaded_at: String::new(),
                 counts: LoadCounts::default(),
                 object: recorded,
+                columns: LoadedColumns::default(),
             };
             Found::of(&Looked {
                 object,
@@ -588,6 +637,7 @@ mod tests {
             mode: MergeMode::Upsert,
             is_keyed: true,
             lake: TableKind::Mirror,
+            columns: Compared::Same,
             full: false,
         };
         let since = Some(7);
@@ -629,6 +679,22 @@ mod tests {
                     ..usual
                 },
                 LoadKind::Nothing,
+            ),
+            (
+                Facts {
+                    wanted: Wanted::Same,
+                    columns: Compared::Otherwise,
+                    ..usual
+                },
+                LoadKind::Delta { from: 7 },
+            ),
+            (
+                Facts {
+                    wanted: Wanted::Same,
+                    columns: Compared::More,
+                    ..usual
+                },
+                LoadKind::Whole { since },
             ),
             (
                 Facts {
