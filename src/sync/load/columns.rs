@@ -314,3 +314,178 @@ pub fn newest(lake: &LakeTable, columns: &LakeColumns) -> Result<Option<usize>> 
     let mut named = columns.schema.columns.iter().zip(&columns.source_names);
     Ok(named.position(|(column, name)| mark.column == *name && mark.ty == column.ty))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::columns::Which;
+    use crate::schema::mapping::lake_schema;
+    use crate::schema::{Column, Fidelity, Generated, KeyOrigin, SqlType};
+
+    const IDS: [(usize, i32); 4] = [(0, 1), (1, 2), (2, 3), (3, 4)];
+
+    fn column(id: i32, name: &str) -> Column {
+        Column {
+            id,
+            name: name.into(),
+            ty: SqlType::Int,
+            nullable: id != 1,
+            collation: None,
+            generated: Generated::No,
+        }
+    }
+
+    /// Columns `id`, `qty` and `note`, and `old`, which the source has dropped.
+    fn recorded() -> Recorded {
+        let schema = TableSchema {
+            name: "dbo.t".parse().unwrap(),
+            columns: vec![column(2, "qty"), column(3, "note"), column(1, "id")],
+            key: Some(Key {
+                columns: vec![2],
+                origin: KeyOrigin::PrimaryKey,
+            }),
+        };
+        Recorded {
+            dropped: vec![column(4, "old")],
+            ..Recorded::new(schema, None)
+        }
+    }
+
+    fn chosen(
+        which: Which,
+        rename: &[(&str, &str)],
+        newest: &[(i32, String)],
+    ) -> std::result::Result<LakeColumns, Unloadable> {
+        let rename = rename
+            .iter()
+            .map(|(old, new)| ((*old).into(), (*new).into()));
+        let choice = ColumnChoice {
+            which,
+            rename: rename.collect(),
+        };
+        let recorded = recorded();
+        let key = recorded.schema.key.clone();
+        select(&recorded, &IDS, newest, key, &choice)
+    }
+
+    fn exclude(name: &str) -> Which {
+        Which::Exclude(vec![name.into()])
+    }
+
+    fn names(columns: &LakeColumns) -> Vec<&str> {
+        columns.schema.columns.iter().map(|c| &*c.name).collect()
+    }
+
+    #[test]
+    fn all_columns_are_loaded_under_their_own_names() {
+        let all = chosen(Which::All, &[], &[]).unwrap();
+        let expected = LakeColumns::all(recorded().whole(), 3, None);
+        assert_eq!(all, expected);
+        assert!(all.loaded.is_everything());
+    }
+
+    #[test]
+    fn what_is_left_out_moves_the_positions_of_the_others() {
+        let columns = chosen(exclude("note"), &[("qty", "quantity"), ("id", "key")], &[]).unwrap();
+        assert_eq!(names(&columns), ["quantity", "key", "old"]);
+        assert_eq!((columns.live, &*columns.places), (2, &[0, 2, 3][..]));
+        assert_eq!(columns.lake_names, ["qty", "id", "old"]);
+        assert_eq!(columns.schema.key.as_ref().unwrap().columns, [1]);
+        assert_eq!(columns.created().columns.len(), 2);
+        assert_eq!(
+            columns.loaded.text().unwrap(),
+            r#"{"left_out":[2],"renamed":{"1":"quantity","3":"key"}}"#
+        );
+        let lake = lake_schema(&recorded().whole(), TableKind::Mirror, Fidelity::Exact).unwrap();
+        let shape = columns.shape(&lake);
+        let sources: Vec<Option<usize>> = shape.fields.iter().map(|field| field.source).collect();
+        assert_eq!(sources, [Some(0), None, Some(1), Some(2)]);
+        assert_eq!(
+            report(&columns),
+            ColumnsReport {
+                excluded: vec!["note".into()],
+                renamed: [("qty", "quantity"), ("id", "key")]
+                    .map(|(old, new)| (old.to_owned(), new.to_owned()))
+                    .into(),
+            }
+        );
+    }
+
+    #[test]
+    fn only_what_is_listed_is_loaded() {
+        let listed = Which::Include(vec!["ID".into(), "note".into()]);
+        let columns = chosen(listed, &[], &[]).unwrap();
+        assert_eq!(names(&columns), ["note", "id"]);
+        assert_eq!(columns.left_out, ["qty", "old"]);
+    }
+
+    #[test]
+    fn a_key_is_not_left_out() {
+        let refusal = chosen(exclude("id"), &[], &[]).unwrap_err();
+        assert_eq!(refusal, Unloadable::Key("id".into()));
+        let choice = ColumnChoice {
+            which: exclude("id"),
+            ..ColumnChoice::default()
+        };
+        // Versions of a history have none.
+        let columns = select(&recorded(), &IDS, &[], None, &choice).unwrap();
+        assert_eq!(names(&columns), ["qty", "note", "old"]);
+    }
+
+    /// A snapshot from before a rename is loaded with a configuration that knows the new name, or the old one.
+    #[test]
+    fn columns_are_named_as_they_are_called_now() {
+        let newest = [(2, "remark".to_owned())];
+        for name in ["remark", "note"] {
+            let columns = chosen(exclude(name), &[], &newest).unwrap();
+            assert_eq!(names(&columns), ["qty", "id", "old"], "{name}");
+        }
+        let refusal = chosen(exclude("card"), &[], &newest)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            refusal.contains("The columns are remark, qty, note, id, old"),
+            "{refusal}"
+        );
+    }
+
+    #[test]
+    fn what_the_last_load_left_out_is_loaded_for_every_row() {
+        let then = [(1, "qty"), (2, "note"), (3, "id")];
+        let then: HashMap<i32, String> = then.map(|(id, name)| (id, name.to_owned())).into();
+        let ids = IDS.map(|(_, id)| Some(id));
+        let compared = |which, rename: &[(&str, &str)], loaded: &LoadedColumns| {
+            let mut columns = chosen(which, rename, &[]).unwrap();
+            let ids: Vec<Option<i32>> = columns.places.iter().map(|at| ids[*at]).collect();
+            compare(&mut columns, &ids, &then, loaded);
+            columns
+        };
+        let all = LoadedColumns::default();
+        let without_note = chosen(exclude("note"), &[], &[]).unwrap().loaded;
+        let renamed = chosen(Which::All, &[("qty", "quantity")], &[])
+            .unwrap()
+            .loaded;
+        for (which, rename, loaded, expected) in [
+            (Which::All, &[][..], &all, Compared::Same),
+            (exclude("note"), &[], &without_note, Compared::Same),
+            (exclude("note"), &[], &all, Compared::Otherwise),
+            (Which::All, &[("qty", "n")], &renamed, Compared::Otherwise),
+            (Which::All, &[], &without_note, Compared::More),
+            (exclude("qty"), &[], &without_note, Compared::More),
+        ] {
+            let columns = compared(which, rename, loaded);
+            assert_eq!(columns.compared, expected, "{rename:?} {loaded:?}");
+        }
+        let more = compared(Which::All, &[], &without_note);
+        assert_eq!(more.included, ["note"]);
+        // Each as it was called; not those that were not loaded, or are new in the lake.
+        let was = |columns: &LakeColumns| columns.was.clone().unwrap();
+        let text = |name: &str| Some(name.to_owned());
+        assert_eq!(was(&more), [text("qty"), None, text("id"), None]);
+        let back = compared(Which::All, &[], &renamed);
+        assert_eq!(
+            was(&back),
+            [text("quantity"), text("note"), text("id"), None]
+        );
+    }
+}
