@@ -87,7 +87,8 @@ impl ColumnChoice {
         self.which == Which::All && self.rename.is_empty()
     }
 
-    /// Finds the names among `columns`. A column may be there under more than one name.
+    /// Finds the names among `columns`. A column may be there under more than one name, and a name may be that of more
+    /// than one column: then it means all of them.
     pub fn resolve<K: Copy + Eq + Hash>(
         &self,
         option: &'static str,
@@ -102,10 +103,12 @@ impl ColumnChoice {
             Some((keeps, list, names)) => {
                 let mut found = HashSet::new();
                 for name in names {
-                    if !found.insert(find(columns, option, list, name)?) {
+                    let named = find(columns, option, list, name)?;
+                    if named.iter().any(|column| found.contains(column)) {
                         let name = name.clone();
                         return Err(ChoiceError::Twice { option, list, name });
                     }
+                    found.extend(named);
                 }
                 Some((keeps, found))
             }
@@ -117,47 +120,53 @@ impl ColumnChoice {
             renamed: HashMap::new(),
         };
         for (name, new) in &self.rename {
-            let column = find(columns, option, "rename", name)?;
-            if !chosen.keeps(column) {
-                let name = name.clone();
-                return Err(ChoiceError::RenamedAndLeftOut { option, name });
-            }
-            if chosen.renamed.insert(column, new.clone()).is_some() {
-                return Err(ChoiceError::Twice {
-                    option,
-                    list: "rename",
-                    name: name.clone(),
-                });
+            for column in find(columns, option, "rename", name)? {
+                if !chosen.keeps(column) {
+                    let name = name.clone();
+                    return Err(ChoiceError::RenamedAndLeftOut { option, name });
+                }
+                if chosen.renamed.insert(column, new.clone()).is_some() {
+                    return Err(ChoiceError::Twice {
+                        option,
+                        list: "rename",
+                        name: name.clone(),
+                    });
+                }
             }
         }
         Ok(chosen)
     }
 }
 
-fn find<K: Copy>(
+/// The columns that a name means; never none.
+fn find<K: Copy + Eq + Hash>(
     columns: &[(K, &str)],
     option: &'static str,
     list: &'static str,
     name: &str,
-) -> Result<K, ChoiceError> {
-    let exact = columns.iter().find(|(_, have)| *have == name);
-    let found = exact.or_else(|| {
-        let mut columns = columns.iter();
-        columns.find(|(_, have)| have.eq_ignore_ascii_case(name))
-    });
-    found.map(|(column, _)| *column).ok_or_else(|| {
-        let mut have: Vec<&str> = Vec::new();
-        for (_, name) in columns {
-            if !have.contains(name) {
-                have.push(name);
-            }
+) -> Result<HashSet<K>, ChoiceError> {
+    let named = |is_it: &dyn Fn(&str) -> bool| {
+        let named = columns.iter().filter(|(_, have)| is_it(have));
+        named.map(|(column, _)| *column).collect::<HashSet<K>>()
+    };
+    let mut found = named(&|have| have == name);
+    if found.is_empty() {
+        found = named(&|have| have.eq_ignore_ascii_case(name));
+    }
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let mut have: Vec<&str> = Vec::new();
+    for (_, name) in columns {
+        if !have.contains(name) {
+            have.push(name);
         }
-        ChoiceError::Unknown {
-            option,
-            list,
-            name: name.to_owned(),
-            have: have.join(", "),
-        }
+    }
+    Err(ChoiceError::Unknown {
+        option,
+        list,
+        name: name.to_owned(),
+        have: have.join(", "),
     })
 }
 
@@ -308,5 +317,10 @@ mod tests {
             let chosen = choice.resolve("merge.columns", &columns).unwrap();
             assert!(!chosen.keeps(7) && chosen.keeps(4));
         }
+        // And a name that was given on stands for both.
+        let columns = [(9, "qty"), (7, "qty__dropped_1"), (7, "qty")];
+        let choice = renaming(Which::Exclude(texts(&["QTY"])), &[]);
+        let chosen = choice.resolve("merge.columns", &columns).unwrap();
+        assert!(!chosen.keeps(7) && !chosen.keeps(9));
     }
 }
