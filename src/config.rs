@@ -4,6 +4,7 @@
 //! after parsing, so that a password may hold any character, and an error names the file, the path inside it and
 //! the remedy. Secrets ([`Secret`]) never print, and no error holds what a variable stands for.
 
+mod columns;
 mod maintenance;
 mod variables;
 
@@ -12,9 +13,11 @@ pub use maintenance::Maintenance;
 use crate::change::{
     ChangeOptions, Clock, Cycles, Isolation, MergeMode, StrategyChoice, UpsertStatement,
 };
+use crate::schema::columns::ColumnChoice;
 use crate::schema::drift::DeclaredChanges;
 use crate::schema::{Fidelity, TableKind, TableName};
 use bytesize::ByteSize;
+use columns::RawColumns;
 use maintenance::RawMaintenance;
 use serde::Deserialize;
 use serde_yaml_ng::Value;
@@ -110,7 +113,11 @@ pub struct Table {
     pub kind: TableKind,
     pub fidelity: Fidelity,
     pub change: ChangeOptions,
+    /// Which columns of the source the lake gets, and under which names.
+    pub columns: ColumnChoice,
     pub merge: Merge,
+    /// Which columns of the lake the target gets, and under which names (`merge.columns`).
+    pub target_columns: ColumnChoice,
     /// What the lake table does when the source's columns change.
     pub on_change: OnChange,
     /// What an extract does when another writer changed the lake table.
@@ -236,6 +243,8 @@ struct RawTable {
     #[serde(default)]
     change: RawChange,
     #[serde(default)]
+    columns: RawColumns,
+    #[serde(default)]
     merge: RawMerge,
     #[serde(default)]
     schema: RawSchema,
@@ -260,12 +269,13 @@ struct RawMerge {
     statement: UpsertStatement,
     on_schema_change: OnChange,
     batch_rows: Option<u64>,
+    columns: RawColumns,
 }
 
 impl RawMerge {
     /// Versions of a row share its key, so a history is appended; everything else is an upsert unless it says
     /// otherwise.
-    fn validate(self, kind: TableKind, at: &str) -> Result<Merge, Complaint> {
+    fn validate(&self, kind: TableKind, at: &str) -> Result<Merge, Complaint> {
         let mode = match (kind, self.mode) {
             (TableKind::History, None | Some(MergeMode::Append)) => MergeMode::Append,
             (TableKind::History, Some(MergeMode::Upsert | MergeMode::Replace)) => {
@@ -539,7 +549,12 @@ impl RawTable {
             key: self.key,
             kind: self.kind,
             fidelity: self.fidelity,
+            columns: self.columns.validate(&format!("{at}.columns"))?,
             merge: self.merge.validate(self.kind, at)?,
+            target_columns: self
+                .merge
+                .columns
+                .validate(&format!("{at}.merge.columns"))?,
             on_change: self.schema.on_change,
             on_foreign_commit: self.on_foreign_commit,
             declared: declared_changes(self.renames, self.drops, at)?,
@@ -599,6 +614,7 @@ impl RawChange {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::columns::Which;
 
     fn parse(text: &str) -> Result<Config, ConfigError> {
         let lookup =
@@ -625,6 +641,7 @@ mod tests {
         assert_eq!(table.merge.on_schema_change, OnChange::Evolve);
         assert_eq!(table.on_change, OnChange::Evolve);
         assert_eq!(table.declared, DeclaredChanges::default());
+        assert!(table.columns.is_everything() && table.target_columns.is_everything());
         assert_eq!(config.warehouse.location, "conf/lake");
         assert_eq!(config.warehouse.target_file_bytes, 256 << 20);
         assert!(config.target.is_none());
@@ -648,6 +665,26 @@ mod tests {
         assert_eq!(config.warehouse.target_file_bytes, 64 << 20);
         assert_eq!(config.tables[0].change.lag, Duration::from_millis(500));
         assert_eq!(config.tables[0].change.overlap, Duration::from_secs(5400));
+    }
+
+    #[test]
+    fn columns_are_chosen_for_each_step() {
+        let text = format!(
+            "{HEAD}  - source: t\n    columns: {{ exclude: [a], rename: {{ b: c }} }}\n    merge: {{ columns: {{ \
+                include: [id] }} }}\n"
+        );
+        let config = parse(&text).unwrap();
+        let table = &config.tables[0];
+        assert_eq!(table.columns.which, Which::Exclude(vec!["a".into()]));
+        assert_eq!(table.columns.rename["b"], "c");
+        assert_eq!(
+            table.target_columns.which,
+            Which::Include(vec!["id".into()])
+        );
+        let nothing = parse(&format!(
+            "{HEAD}  - source: t\n    columns: {{ exclude: [] }}\n"
+        ));
+        assert!(nothing.unwrap().tables[0].columns.is_everything());
     }
 
     #[test]
@@ -696,6 +733,36 @@ mod tests {
                 "  - source: t\n    renames: { a: c }\n    drops: [A]\n",
                 "tables[0].drops",
                 "once",
+            ),
+            (
+                "  - source: t\n    columns: { include: [a], exclude: [b] }\n",
+                "tables[0].columns",
+                "both `include` and `exclude`",
+            ),
+            (
+                "  - source: t\n    columns: { exclude: [a, a] }\n",
+                "tables[0].columns.exclude",
+                "once",
+            ),
+            (
+                "  - source: t\n    merge: { columns: { include: [] } }\n",
+                "tables[0].merge.columns.include",
+                "lists no column",
+            ),
+            (
+                "  - source: t\n    columns: { rename: { a: c, b: C } }\n",
+                "tables[0].columns.rename",
+                "to two columns",
+            ),
+            (
+                "  - source: t\n    merge: { columns: { rename: { a: \" \" } } }\n",
+                "tables[0].merge.columns.rename",
+                "no column name",
+            ),
+            (
+                "  - source: t\n    columns: { drop: [a] }\n",
+                "tables[0].columns.drop",
+                "unknown field `drop`",
             ),
             ("  []\n", "tables", "no table is listed"),
         ] {

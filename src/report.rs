@@ -3,6 +3,7 @@
 //! Each report is the JSON document of `--json`; its field names are stable. The text form is made from the same
 //! numbers. No report holds a row value or a secret.
 
+mod columns;
 mod failure;
 mod format;
 mod listing;
@@ -13,6 +14,7 @@ mod snapshots;
 mod state;
 mod status;
 
+pub use columns::ColumnsReport;
 pub use failure::ErrorReport;
 pub use format::{plural, thousands};
 pub use listing::Listing;

@@ -40,6 +40,7 @@
 //! hold exactly is refused by [`inspect::check`] before anything is staged; characters that its code page lacks
 //! stop the transaction.
 
+pub mod columns;
 pub mod evolve;
 pub mod fill;
 pub mod foreign;
@@ -79,7 +80,7 @@ create the schema with CREATE SCHEMA icesync AUTHORIZATION the login's user, and
         problems: Vec<String>,
     },
     #[error(
-        "the lake table's columns have changed since {target} was last loaded, and `merge.on_schema_change: refuse` \
+        "the columns to load have changed since {target} was last loaded, and `merge.on_schema_change: refuse` \
             lets only others alter it; \
 run {statements} and load again, or set `merge: {{ on_schema_change: evolve }}`"
     )]

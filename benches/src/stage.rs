@@ -8,6 +8,7 @@ use icesync::mssql::channel::Channel;
 use icesync::mssql::control::{Class, Control};
 use icesync::mssql::settings::Connection;
 use icesync::mssql::sql::Statement;
+use icesync::schema::columns::ColumnChoice;
 use icesync::schema::{Fidelity, LakeSchema, TableKind, TableName, TableSchema, mapping};
 use icesync::source;
 use std::io::{BufRead, BufReader};
@@ -165,7 +166,8 @@ impl Stage {
         let mut tables = Vec::new();
         for (name, _, _) in TABLES {
             let table: TableName = format!("dbo.replay_{name}").parse()?;
-            let schema = source::discover(&mut control, &table).await?.schema;
+            let all = ColumnChoice::default();
+            let schema = source::discover(&mut control, &table, &all).await?.schema;
             let lake = mapping::lake_schema(&schema, TableKind::Mirror, Fidelity::Exact)?;
             tables.push(Replayed { name, schema, lake });
         }

@@ -245,6 +245,7 @@ impl LakeTable {
             self.check_writable()?;
             let own = Some(intent.run_id).filter(|_| attempt > 0);
             self.check_checkpoint(intent.base_checkpoint, own)?;
+            self.check_columns(&prepared, &intent)?;
             foreign.extend(self.foreign_to(&prepared).await?);
             intent.foreign_rows |= !foreign.is_empty();
             prepared = prepared.rebased(self).await?;
@@ -324,6 +325,19 @@ impl LakeTable {
         };
         let token = Some(intent.base_checkpoint);
         self.publish(change, token, Some(intent.run_id)).await
+    }
+
+    /// Refuses the first commit of a table that another run gave other columns while this one was reading. Where there
+    /// is a checkpoint, that run gives it another token if rows without the new columns must not be committed.
+    fn check_columns(&self, prepared: &PreparedCommit, intent: &CommitIntent) -> Result<()> {
+        let is_first = intent.base_checkpoint.is_none();
+        let now = self.metadata().current_schema_id();
+        if is_first && prepared.written.base.schema_id() != now {
+            return Err(LakeError::SchemaMoved {
+                table: self.name.clone(),
+            });
+        }
+        Ok(())
     }
 
     /// Refuses when the newest version has another checkpoint than the run was computed from. If it has the run's own,

@@ -300,9 +300,8 @@ impl Declared {
             "geography" => SqlType::Geography,
             "json" => SqlType::Json,
             "vector" if self.vector_base_type.unwrap_or(0) != 0 => {
-                return Err("it is a vector of half-precision floats, which icesync does not carry: extract a view \
-                    without the column, or one that converts it to nvarchar(max) and that to a vector of 32-bit \
-                    floats, which changes no value"
+                return Err("it is a vector of half-precision floats, which icesync does not carry (converted to \
+                    nvarchar(max), and that to a vector of 32-bit floats, it is the same value)"
                     .into());
             }
             // Eight bytes of header, four per dimension.

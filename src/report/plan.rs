@@ -1,5 +1,6 @@
 //! What the next run would do, for `plan`.
 
+use super::columns::ColumnsReport;
 use super::format::{plural, thousands, write_changes};
 use crate::schema::drift::SchemaChange;
 use serde::Serialize;
@@ -16,6 +17,9 @@ pub struct PlanReport {
     pub why: Vec<String>,
     pub full_read: bool,
     pub key: Vec<String>,
+    /// Columns of the source that the lake does not get, or gets under other names.
+    #[serde(skip_serializing_if = "ColumnsReport::is_empty")]
+    pub columns: ColumnsReport,
     pub lower: Option<String>,
     pub upper: Option<String>,
     pub creates_lake_table: bool,
@@ -34,6 +38,9 @@ pub struct LoadPlan {
     pub loaded_sequence_number: Option<i64>,
     pub snapshots_behind: usize,
     pub creates_target: bool,
+    /// Columns of the lake that the target does not get, or gets under other names.
+    #[serde(skip_serializing_if = "ColumnsReport::is_empty")]
+    pub columns: ColumnsReport,
     /// How the rows of a first load reach a target that is missing, and why so.
     pub route: Option<String>,
     /// Net changes that one transaction applies at most; none: all.
@@ -70,6 +77,7 @@ impl PlanReport {
                 self.key.join(", ")
             }
         );
+        self.columns.write(&mut out, "lake");
         let lower = self.lower.as_deref().unwrap_or("the beginning");
         let _ = writeln!(
             out,
@@ -94,6 +102,7 @@ impl PlanReport {
                 "  load     {} behind{created}",
                 plural(load.snapshots_behind as u64, "snapshot")
             );
+            load.columns.write(&mut out, "target");
             if let Some(route) = &load.route {
                 let _ = writeln!(out, "           {route}");
             }

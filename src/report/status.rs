@@ -1,5 +1,6 @@
 //! How far lake and target are, for `status`.
 
+use super::columns::ColumnsReport;
 use super::format::{plural, thousands};
 use crate::change::Checkpoint;
 use serde::Serialize;
@@ -25,6 +26,9 @@ pub struct LakeStatus {
     pub sequence_number: Option<i64>,
     pub snapshot_id: Option<i64>,
     pub checkpoint: Option<Checkpoint>,
+    /// Columns of the source that the last extract left out or renamed.
+    #[serde(skip_serializing_if = "ColumnsReport::is_empty")]
+    pub columns: ColumnsReport,
 }
 
 /// What a target has to do with the lake table.
@@ -57,6 +61,9 @@ pub struct TargetStatus {
     pub snapshots_behind: usize,
     /// A load that was interrupted between two of its steps, or is under way.
     pub between: Option<BetweenStatus>,
+    /// Columns of the lake that loads leave out or rename.
+    #[serde(skip_serializing_if = "ColumnsReport::is_empty")]
+    pub columns: ColumnsReport,
 }
 
 /// A target with rows of two snapshots.
@@ -112,8 +119,10 @@ impl StatusReport {
                 );
             }
         }
+        lake.columns.write(&mut out, "lake");
         if let Some(target) = &self.target {
             let _ = writeln!(out, "  target   {}: {}", target.table, target.text());
+            target.columns.write(&mut out, "target");
         }
         out
     }

@@ -12,70 +12,26 @@
 //! matched by name; and where one name vanished and another one of a type that could carry it on appeared, nobody
 //! can tell a rename from a drop and an add, so the configuration has to: `renames:` or `drops:`.
 //!
+//! **What the configuration leaves out** is recorded by id and name. A column that was left out and is read from now on
+//! was there all along, so rows in the lake lack values that no window shows: [`Drift::included`] names it, and the
+//! whole table has to be read. A column that was read and is left out goes on as one that was dropped. A column that
+//! the configuration calls otherwise is renamed. Ids and names at the source tell which column is which.
+//!
 //! **What is dropped stays.** Its values stay readable in the lake, rows written since have NULL there. If a name
 //! is needed again, the dropped column makes room: it becomes `<name>__dropped_<n>`. The new column is another
 //! field, so that no old value ever appears under the new meaning.
 
+mod recorded;
 mod widen;
+
+pub use recorded::{Recorded, SourceObject};
 
 use super::mapping::{self, MappingError};
 use super::{Column, Fidelity, SqlType, TableKind, TableSchema};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use widen::Union;
-
-/// A table as an object of its database: another one when the table is recreated. Ids alone repeat in databases
-/// that one script made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SourceObject {
-    pub id: i64,
-    /// As the catalog says it; survives backup and restore.
-    pub created: String,
-}
-
-/// What a lake table holds, in the words of its source; kept as JSON in a table property.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Recorded {
-    /// The columns of the source, each with a type and nullability that fit every row in the lake.
-    #[serde(flatten)]
-    pub schema: TableSchema,
-    /// The object whose column ids these are; none when ids say nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub object: Option<SourceObject>,
-    /// Columns that the source no longer has, under their names in the lake.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub dropped: Vec<Column>,
-}
-
-impl Recorded {
-    /// Of a table that is new in the lake.
-    pub fn new(schema: TableSchema, object: Option<SourceObject>) -> Self {
-        Self {
-            schema,
-            object,
-            dropped: Vec::new(),
-        }
-    }
-
-    /// The source's columns, then the dropped ones: what the lake's fields refer to by position.
-    pub fn whole(&self) -> TableSchema {
-        let mut whole = self.schema.clone();
-        whole.columns.extend(self.dropped.iter().cloned());
-        whole
-    }
-
-    /// Whether `found` is a table that was recreated since this was recorded.
-    pub fn was_recreated(&self, found: &Recorded) -> bool {
-        let objects = self.object.as_ref().zip(found.object.as_ref());
-        objects.is_some_and(|(before, now)| before != now)
-    }
-
-    /// How many columns the source has; those from here on in [`Recorded::whole`] are dropped.
-    pub fn live(&self) -> usize {
-        self.schema.columns.len()
-    }
-}
 
 /// What the configuration says about changes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -106,7 +62,11 @@ impl fmt::Display for SchemaChange {
 #[serde(rename_all = "snake_case")]
 pub enum ChangeKind {
     Added,
+    /// The configuration left it out before.
+    Included,
     Dropped,
+    /// The configuration leaves it out.
+    Excluded,
     Renamed,
     /// The source's type took in more values.
     Widened,
@@ -124,6 +84,10 @@ pub struct Drift {
     pub was: Vec<Option<usize>>,
     /// May be empty: something is recorded that changes no row.
     pub changes: Vec<SchemaChange>,
+    /// Columns that were left out and are read from now on: rows in the lake lack values that are not new.
+    pub included: Vec<String>,
+    /// Something has changed at the source itself; otherwise the configuration alone has.
+    pub at_source: bool,
 }
 
 /// A difference that the lake table cannot follow: what, why, and the way out.
@@ -151,6 +115,11 @@ keep the old key with `key: [{was}]` if it still tells rows apart, or give the t
 add `renames: {{ {old}: {new} }}` under the table if it was, or `drops: [{old}]` if {old} was dropped and {new} added"
     )]
     Ambiguous { old: String, new: String },
+    #[error(
+        "column {now} was left out as {was} and was renamed at the source since; nothing was read. Leave it out under \
+its new name with `columns: {{ exclude: [{now}] }}`; if it is to be read, do so after a run that has left it out"
+    )]
+    LeftOut { was: String, now: String },
     #[error(transparent)]
     Mapping(#[from] MappingError),
 }
@@ -162,20 +131,19 @@ pub fn compare(
     (kind, fidelity): (TableKind, Fidelity),
     declared: &DeclaredChanges,
 ) -> Result<Option<Drift>, Refusal> {
-    let before = &recorded.schema;
-    let same_object = found.object.is_some() && recorded.object == found.object;
-    let (found, object) = (&found.schema, &found.object);
-    let was = matched(before, found, same_object, declared)?;
-    check_key(before, found, &was)?;
+    let was = matched(recorded, found, declared)?;
+    check_key(recorded, found, &was)?;
     let mut changes = Vec::new();
-    let mut columns = Vec::with_capacity(found.columns.len());
-    for (at, column) in found.columns.iter().enumerate() {
-        let is_key = found.key.iter().any(|key| key.columns.contains(&at));
-        columns.push(match was[at] {
-            Some(old) => continued(&before.columns[old], column, is_key, fidelity, &mut changes)?,
-            None => added(column, &mut changes),
-        });
-    }
+    let mut included = Vec::new();
+    let columns = live_columns(
+        recorded,
+        found,
+        &was,
+        fidelity,
+        (&mut changes, &mut included),
+    )?;
+    let at_source = has_changed(recorded, found, &was, &changes);
+    let before = &recorded.schema;
     let mut dropped = recorded.dropped.clone();
     let mut positions: Vec<Option<usize>> = (0..dropped.len())
         .map(|at| Some(before.columns.len() + at))
@@ -194,20 +162,20 @@ pub fn compare(
     whole.extend(positions);
     let mut next = Recorded {
         schema: TableSchema {
-            name: found.name.clone(),
             columns,
-            key: found.key.clone(),
+            ..found.schema.clone()
         },
-        object: object.clone(),
         dropped,
+        ..found.clone()
     };
     make_room(&mut next, (kind, fidelity))?;
+    let mut at_source = at_source;
     for (at, column) in next.dropped.iter().enumerate().skip(recorded.dropped.len()) {
         let old = whole[next.live() + at].and_then(|old| before.columns.get(old));
-        changes.push(dropped_change(
-            old.map_or(&column.name, |old| &old.name),
-            &column.name,
-        ));
+        let old = old.unwrap_or(column);
+        let is_left_out = found.as_left_out(recorded, old).is_some();
+        at_source |= !is_left_out;
+        changes.push(dropped_change(&old.name, &column.name, is_left_out));
     }
     // Whatever else the mapping refuses, it refuses before a row is read.
     mapping::lake_schema(&next.whole(), kind, fidelity)?;
@@ -218,81 +186,138 @@ pub fn compare(
         recorded: next,
         was: whole,
         changes,
+        included,
+        at_source,
     }))
+}
+
+/// What to record of the columns found.
+fn live_columns(
+    recorded: &Recorded,
+    found: &Recorded,
+    was: &[Option<usize>],
+    fidelity: Fidelity,
+    (changes, included): (&mut Vec<SchemaChange>, &mut Vec<String>),
+) -> Result<Vec<Column>, Refusal> {
+    let mut columns = Vec::with_capacity(found.live());
+    for (at, column) in found.schema.columns.iter().enumerate() {
+        let is_key = found.schema.key.iter().any(|key| key.columns.contains(&at));
+        if let Some(old) = was[at] {
+            let shown = found.shown(column);
+            let old = &recorded.schema.columns[old];
+            columns.push(continued(old, column, (is_key, shown), fidelity, changes)?);
+            continue;
+        }
+        let left_out = recorded.as_left_out(found, column);
+        let now = found.source_name(column);
+        let is_other = |name: &str| name.to_lowercase() != now.to_lowercase();
+        if let Some(left) = left_out.filter(|left| is_other(&left.name)) {
+            return Err(Refusal::LeftOut {
+                was: left.name.clone(),
+                now: now.to_owned(),
+            });
+        }
+        if left_out.is_some() {
+            included.push(found.shown(column));
+        }
+        columns.push(added(column, left_out.is_some(), changes));
+    }
+    Ok(columns)
+}
+
+/// Whether the source's columns are others than those recorded, whichever of them are read. `changes` are those of the
+/// columns that are.
+fn has_changed(
+    recorded: &Recorded,
+    found: &Recorded,
+    was: &[Option<usize>],
+    changes: &[SchemaChange],
+) -> bool {
+    let is_renamed = |(now, was): (&Column, &Option<usize>)| {
+        let was = was.and_then(|was| recorded.schema.columns.get(was));
+        was.is_some_and(|was| recorded.source_name(was) != found.source_name(now))
+    };
+    let is_changed = changes.iter().any(|change| match change.change {
+        ChangeKind::Included | ChangeKind::Excluded | ChangeKind::Renamed => false,
+        ChangeKind::Added
+        | ChangeKind::Dropped
+        | ChangeKind::Widened
+        | ChangeKind::Nullable
+        | ChangeKind::Collation => true,
+    });
+    is_changed || found.schema.columns.iter().zip(was).any(is_renamed)
 }
 
 /// For each column found its position among those recorded.
 fn matched(
-    before: &TableSchema,
-    found: &TableSchema,
-    same_object: bool,
+    recorded: &Recorded,
+    found: &Recorded,
     declared: &DeclaredChanges,
 ) -> Result<Vec<Option<usize>>, Refusal> {
-    let mut was: Vec<Option<usize>> = vec![None; found.columns.len()];
-    if same_object {
-        for (at, column) in found.columns.iter().enumerate() {
-            was[at] = before.columns.iter().position(|old| old.id == column.id);
+    let (before, now) = (&recorded.schema.columns, &found.schema.columns);
+    let mut was: Vec<Option<usize>> = vec![None; now.len()];
+    if recorded.is_object_of(found) {
+        for (at, column) in now.iter().enumerate() {
+            was[at] = before.iter().position(|old| old.id == column.id);
         }
         return Ok(was);
     }
-    let exact = |name: &str| found.columns.iter().position(|column| column.name == name);
-    let mut taken = vec![false; before.columns.len()];
-    for (old, column) in before.columns.iter().enumerate() {
-        if let Some(at) = exact(&column.name) {
+    let old_names: Vec<&str> = before.iter().map(|old| recorded.source_name(old)).collect();
+    let new_names: Vec<&str> = now.iter().map(|new| found.source_name(new)).collect();
+    let mut taken = vec![false; before.len()];
+    for (old, name) in old_names.iter().enumerate() {
+        if let Some(at) = new_names.iter().position(|new| new == name) {
             (was[at], taken[old]) = (Some(old), true);
         }
     }
-    for (old, column) in before.columns.iter().enumerate() {
-        let same = |new: &Column| new.name.to_lowercase() == column.name.to_lowercase();
-        let free = (0..was.len()).find(|&at| was[at].is_none() && same(&found.columns[at]));
+    for (old, name) in old_names.iter().enumerate() {
+        let same = |new: &str| new.to_lowercase() == name.to_lowercase();
+        let free = (0..was.len()).find(|&at| was[at].is_none() && same(new_names[at]));
         if let (false, Some(at)) = (taken[old], free) {
             (was[at], taken[old]) = (Some(old), true);
         }
     }
     for (old, new) in &declared.renames {
-        let old = before
-            .columns
-            .iter()
-            .position(|column| column.name.eq_ignore_ascii_case(old));
-        let new = found
-            .columns
-            .iter()
-            .position(|column| column.name.eq_ignore_ascii_case(new));
-        if let (Some(old), Some(new)) = (old, new)
+        let named = |names: &[&str], name: &str| {
+            let mut names = names.iter();
+            names.position(|have| have.eq_ignore_ascii_case(name))
+        };
+        if let (Some(old), Some(new)) = (named(&old_names, old), named(&new_names, new))
             && !taken[old]
             && was[new].is_none()
         {
             (was[new], taken[old]) = (Some(old), true);
         }
     }
-    for (old, column) in before.columns.iter().enumerate() {
-        let confirmed = |name: &String| name.eq_ignore_ascii_case(&column.name);
-        if taken[old] || declared.drops.iter().any(confirmed) {
+    for (old, column) in before.iter().enumerate() {
+        let confirmed = |name: &String| name.eq_ignore_ascii_case(old_names[old]);
+        let is_there = found.leaves_out(old_names[old]).is_some();
+        if taken[old] || is_there || declared.drops.iter().any(confirmed) {
             continue;
         }
-        let heir =
-            |at: &usize| was[*at].is_none() && widen::union(column, &found.columns[*at]).is_ok();
+        let heir = |&at: &usize| {
+            let was_there = recorded.leaves_out(new_names[at]).is_some();
+            was[at].is_none() && !was_there && widen::union(column, &now[at]).is_ok()
+        };
         if let Some(new) = (0..was.len()).find(heir) {
             return Err(Refusal::Ambiguous {
-                old: column.name.clone(),
-                new: found.columns[new].name.clone(),
+                old: old_names[old].to_owned(),
+                new: new_names[new].to_owned(),
             });
         }
     }
     Ok(was)
 }
 
-fn check_key(
-    before: &TableSchema,
-    found: &TableSchema,
-    was: &[Option<usize>],
-) -> Result<(), Refusal> {
-    let old: HashSet<Option<usize>> = before
+fn check_key(recorded: &Recorded, found: &Recorded, was: &[Option<usize>]) -> Result<(), Refusal> {
+    let old: HashSet<Option<usize>> = recorded
+        .schema
         .key
         .iter()
         .flat_map(|key| key.columns.iter().map(|&at| Some(at)))
         .collect();
     let new: HashSet<Option<usize>> = found
+        .schema
         .key
         .iter()
         .flat_map(|key| key.columns.iter().map(|&at| was[at]))
@@ -300,8 +325,10 @@ fn check_key(
     if old == new {
         return Ok(());
     }
-    let names = |schema: &TableSchema| {
-        let names: Vec<&str> = schema.key_columns().map(|c| c.name.as_str()).collect();
+    // As `key:` names them.
+    let names = |of: &Recorded| {
+        let columns = of.schema.key_columns();
+        let names: Vec<&str> = columns.map(|column| of.source_name(column)).collect();
         if names.is_empty() {
             "none".to_owned()
         } else {
@@ -309,22 +336,31 @@ fn check_key(
         }
     };
     Err(Refusal::Key {
-        was: names(before),
+        was: names(recorded),
         now: names(found),
     })
 }
 
-fn added(column: &Column, changes: &mut Vec<SchemaChange>) -> Column {
-    let mut detail = format!(
-        "new, {}; rows in the lake have NULL until they are read again",
-        column.ty
-    );
+fn added(column: &Column, was_left_out: bool, changes: &mut Vec<SchemaChange>) -> Column {
+    let (change, mut detail) = match was_left_out {
+        true => (
+            ChangeKind::Included,
+            format!("left out before, {}; all rows are read again", column.ty),
+        ),
+        false => (
+            ChangeKind::Added,
+            format!(
+                "new, {}; rows in the lake have NULL until they are read again",
+                column.ty
+            ),
+        ),
+    };
     if !column.nullable {
         detail.push_str("; NOT NULL at the source, optional in the lake for their sake");
     }
     changes.push(SchemaChange {
         column: column.name.clone(),
-        change: ChangeKind::Added,
+        change,
         detail,
     });
     Column {
@@ -333,25 +369,28 @@ fn added(column: &Column, changes: &mut Vec<SchemaChange>) -> Column {
     }
 }
 
-fn dropped_change(name: &str, kept_as: &str) -> SchemaChange {
+fn dropped_change(name: &str, kept_as: &str, is_left_out: bool) -> SchemaChange {
+    let (change, why) = match is_left_out {
+        true => (ChangeKind::Excluded, "left out by `columns`"),
+        false => (ChangeKind::Dropped, "gone from the source"),
+    };
     let mut detail =
-        "gone from the source; its values stay in the lake, rows written from now on have NULL"
-            .to_owned();
+        format!("{why}; its values stay in the lake, rows written from now on have NULL");
     if name != kept_as {
         detail.push_str(&format!(", and its name there is {kept_as}"));
     }
     SchemaChange {
         column: name.to_owned(),
-        change: ChangeKind::Dropped,
+        change,
         detail,
     }
 }
 
-/// A column that was there before: what to record of it.
+/// A column that was there before: what to record of it. `shown` is its name in a refusal.
 fn continued(
     old: &Column,
     new: &Column,
-    is_key: bool,
+    (is_key, shown): (bool, String),
     fidelity: Fidelity,
     changes: &mut Vec<SchemaChange>,
 ) -> Result<Column, Refusal> {
@@ -361,7 +400,7 @@ fn continued(
             Some(_) | None => column.ty.to_string(),
         };
         Refusal::Type {
-            column: new.name.clone(),
+            column: shown.clone(),
             was: said(old),
             now: said(new),
             why,

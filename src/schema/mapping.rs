@@ -88,8 +88,8 @@ pub enum MappingError {
         remedy: &'static str,
     },
     #[error(
-        "column {column} of {table} has the name that icesync gives to {owner}: rename the column or leave it out of \
-            the table's columns"
+        "column {column} of {table} has the name that icesync gives to {owner}: give it another one with `columns: {{ \
+            rename: {{ {column}: ... }} }}`, or leave it out with `columns: {{ exclude: [{column}] }}`"
     )]
     Collision {
         table: String,

@@ -79,13 +79,35 @@ pub(super) fn choose(
     options: &ChangeOptions,
     kind: TableKind,
 ) -> Result<Choice, SourceError> {
-    let picker = Picker { source, options };
-    match options.strategy {
-        StrategyChoice::Auto => picker.auto(kind),
-        StrategyChoice::Full => picker.full(),
-        StrategyChoice::Timestamp => picker.timestamp(),
-        StrategyChoice::Sequence => picker.sequence(kind),
-        StrategyChoice::RowVersion => picker.rowversion(),
+    if !source.unread.is_empty() {
+        refuse_unread(source, options, kind)?;
+    }
+    Picker { source, options }.choose(kind)
+}
+
+/// Refuses to leave out the column that would be followed if every column were read.
+fn refuse_unread(
+    source: &Discovered,
+    options: &ChangeOptions,
+    kind: TableKind,
+) -> Result<(), SourceError> {
+    let whole = source.whole();
+    let picker = Picker {
+        source: &whole,
+        options,
+    };
+    // What is wrong apart from that is found with the columns that are read.
+    let Ok(choice) = picker.choose(kind) else {
+        return Ok(());
+    };
+    let followed = choice.column.map(|at| (at, &whole.schema.columns[at]));
+    match followed {
+        Some((at, column)) if at >= source.schema.columns.len() => {
+            let why = format!("strategy {} follows it", choice.strategy);
+            let remedy = "set `change.strategy` to one that needs no such column, such as `full`";
+            Err(source.needs(&column.name, why, remedy))
+        }
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -95,6 +117,16 @@ struct Picker<'a> {
 }
 
 impl Picker<'_> {
+    fn choose(&self, kind: TableKind) -> Result<Choice, SourceError> {
+        match self.options.strategy {
+            StrategyChoice::Auto => self.auto(kind),
+            StrategyChoice::Full => self.full(),
+            StrategyChoice::Timestamp => self.timestamp(),
+            StrategyChoice::Sequence => self.sequence(kind),
+            StrategyChoice::RowVersion => self.rowversion(),
+        }
+    }
+
     fn columns(&self) -> &[Column] {
         &self.source.schema.columns
     }

@@ -3,13 +3,26 @@
 use super::error::SourceError;
 use crate::mssql::control::Control;
 use crate::mssql::describe::{self, Description, Index, Lookup};
+use crate::schema::columns::{ChoiceError, ColumnChoice, LeftOut};
 use crate::schema::drift::SourceObject;
 use crate::schema::{Column, Key, KeyOrigin, TableName, TableSchema};
+
+/// Where the columns of a source are chosen.
+const OPTION: &str = "columns";
 
 /// A source as it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Discovered {
+    /// The columns that are read.
     pub schema: TableSchema,
+    /// What the lake calls each of them.
+    pub lake_names: Vec<String>,
+    /// The columns that the configuration leaves out: no statement names them.
+    pub left_out: Vec<LeftOut>,
+    /// Those of them whose type is known.
+    pub(super) unread: Vec<Column>,
+    /// A column of the catalog's key, if it is one of them.
+    lost_key: Option<String>,
     pub facts: Facts,
     pub indexes: Vec<Index>,
     /// What a user should know, one sentence each.
@@ -29,13 +42,17 @@ pub struct Facts {
     pub row_estimate: Option<u64>,
 }
 
-/// Finds a table or view, its columns and its key. One round trip.
-pub async fn discover(control: &mut Control, table: &TableName) -> Result<Discovered, SourceError> {
+/// Finds a table or view, the columns of it that are read, and its key. One round trip.
+pub async fn discover(
+    control: &mut Control,
+    table: &TableName,
+    choice: &ColumnChoice,
+) -> Result<Discovered, SourceError> {
     let found = describe::look_up(control, table)
         .await
         .map_err(|error| SourceError::on("looking up", table, error))?;
     match found {
-        Lookup::Found(description) => discovered(*description),
+        Lookup::Found(description) => discovered(*description, choice),
         Lookup::Missing(names) => Err(SourceError::Unknown {
             table: table.clone(),
             hint: hint(table, &names),
@@ -43,38 +60,35 @@ pub async fn discover(control: &mut Control, table: &TableName) -> Result<Discov
     }
 }
 
-fn discovered(description: Description) -> Result<Discovered, SourceError> {
+fn discovered(description: Description, choice: &ColumnChoice) -> Result<Discovered, SourceError> {
     let table = description.name.clone();
     if !description.can_select {
         return Err(SourceError::MayNotRead { table });
     }
-    let mut warnings = Vec::new();
-    let mut columns = Vec::new();
-    for described in &description.columns {
-        if described.is_column_set {
-            warnings.push(format!(
-                "column set {} is left out: its sparse columns are read by themselves",
-                described.name
-            ));
-            continue;
-        }
-        let column = described.column().map_err(|why| SourceError::Column {
-            table: table.clone(),
-            column: described.name.clone(),
-            why: why.to_owned(),
-        })?;
-        columns.push(column);
-    }
+    let Selected {
+        columns,
+        lake_names,
+        left_out,
+        unread,
+        warnings,
+    } = select(&description, choice)?;
     if columns.is_empty() {
         return Err(SourceError::NoColumns { table });
     }
-    let key = find_key(&columns, &description.indexes);
+    let all: Vec<Column> = columns.iter().chain(&unread).cloned().collect();
+    let key = find_key(&all, &description.indexes);
+    let lost = key.iter().flat_map(|key| &key.columns);
+    let lost = lost.copied().find(|&at| at >= columns.len());
     Ok(Discovered {
+        lost_key: lost.map(|at| all[at].name.clone()),
         schema: TableSchema {
             name: table,
+            key: key.filter(|_| lost.is_none()),
             columns,
-            key,
         },
+        lake_names,
+        left_out,
+        unread,
         facts: Facts {
             database: description.database,
             object: description.object,
@@ -88,6 +102,60 @@ fn discovered(description: Description) -> Result<Discovered, SourceError> {
         indexes: description.indexes,
         warnings,
     })
+}
+
+/// A table's columns after the choice.
+struct Selected {
+    columns: Vec<Column>,
+    lake_names: Vec<String>,
+    left_out: Vec<LeftOut>,
+    unread: Vec<Column>,
+    warnings: Vec<String>,
+}
+
+/// Takes the columns that are chosen. What icesync cannot carry is refused among those only.
+fn select(description: &Description, choice: &ColumnChoice) -> Result<Selected, SourceError> {
+    let table = &description.name;
+    let bad = |problem: ChoiceError| SourceError::Columns {
+        table: table.clone(),
+        problem,
+    };
+    let described = &description.columns;
+    let names: Vec<(i32, &str)> = described.iter().map(|c| (c.id, &*c.name)).collect();
+    let chosen = choice.resolve(OPTION, &names).map_err(bad)?;
+    let mut selected = Selected {
+        columns: Vec::new(),
+        lake_names: Vec::new(),
+        left_out: Vec::new(),
+        unread: Vec::new(),
+        warnings: Vec::new(),
+    };
+    for described in described {
+        if !chosen.keeps(described.id) {
+            selected.left_out.push(LeftOut {
+                id: described.id,
+                name: described.name.clone(),
+            });
+            selected.unread.extend(described.column());
+            continue;
+        }
+        if described.is_column_set {
+            selected.warnings.push(format!(
+                "column set {} is left out: its sparse columns are read by themselves",
+                described.name
+            ));
+            continue;
+        }
+        let column = described.column().map_err(|why| SourceError::Column {
+            table: table.clone(),
+            column: described.name.clone(),
+            why: why.to_owned(),
+        })?;
+        selected.columns.push(column);
+    }
+    let kept = selected.columns.iter().map(|c| (c.id, &*c.name));
+    selected.lake_names = chosen.names(&kept.collect::<Vec<_>>()).map_err(bad)?;
+    Ok(selected)
 }
 
 /// The primary key, else the unique index with the fewest columns that covers every row and cannot hold NULL.
@@ -121,10 +189,26 @@ fn find_key(columns: &[Column], indexes: &[Index]) -> Option<Key> {
 }
 
 impl Discovered {
-    /// Uses the configured key instead of the catalog's; an empty list leaves the catalog's.
+    /// Uses the configured key instead of the catalog's; an empty list leaves the catalog's. A key of which a column is
+    /// left out is refused.
     pub fn with_key(mut self, names: &[String]) -> Result<Self, SourceError> {
         if names.is_empty() {
-            return Ok(self);
+            return match &self.lost_key {
+                Some(column) => Err(self.needs(
+                    column,
+                    "it is part of the key",
+                    "name another key with `key: [...]`",
+                )),
+                None => Ok(self),
+            };
+        }
+        let left_out = |name: &String| {
+            let mut names = self.left_out.iter().map(|left| &left.name);
+            self.schema.position(name).is_none()
+                && names.any(|left| left.eq_ignore_ascii_case(name))
+        };
+        if let Some(column) = names.iter().find(|name| left_out(name)) {
+            return Err(self.needs(column, "`key` names it", "take it out of `key`"));
         }
         let table = &self.schema.name;
         let bad = |problem: String| SourceError::Key {
@@ -162,6 +246,28 @@ impl Discovered {
             origin: KeyOrigin::Config,
         });
         Ok(self)
+    }
+
+    /// The table with the columns that are left out, behind those that are read.
+    pub(super) fn whole(&self) -> Self {
+        let mut whole = self.clone();
+        whole.schema.columns.extend(self.unread.iter().cloned());
+        whole
+    }
+
+    /// The refusal to leave a column out.
+    pub(super) fn needs(
+        &self,
+        column: &str,
+        why: impl Into<String>,
+        remedy: &'static str,
+    ) -> SourceError {
+        SourceError::LeftOut {
+            table: self.schema.name.clone(),
+            column: column.to_owned(),
+            why: why.into(),
+            remedy,
+        }
     }
 
     /// Whether the source itself guarantees that no two rows have the key.
@@ -247,8 +353,8 @@ fn distance(a: &str, b: &str) -> usize {
 pub(super) mod tests {
     use super::*;
     use crate::mssql::describe::DescribedColumn;
-    use crate::schema::Generated;
-    use crate::schema::SqlType;
+    use crate::schema::columns::Which;
+    use crate::schema::{Generated, SqlType};
 
     pub(in crate::source) fn column(id: i32, name: &str, ty: SqlType, nullable: bool) -> Column {
         Column {
@@ -275,6 +381,10 @@ pub(super) mod tests {
     pub(in crate::source) fn table(columns: Vec<Column>, indexes: Vec<Index>) -> Discovered {
         let key = find_key(&columns, &indexes);
         Discovered {
+            lake_names: columns.iter().map(|column| column.name.clone()).collect(),
+            left_out: Vec::new(),
+            unread: Vec::new(),
+            lost_key: None,
             schema: TableSchema {
                 name: "dbo.orders".parse().unwrap(),
                 columns,
@@ -298,20 +408,21 @@ pub(super) mod tests {
         }
     }
 
-    #[test]
-    fn a_column_set_is_left_out_and_its_columns_and_hidden_ones_are_read() {
-        let described = |id, name: &str, ty, generated, is_column_set| DescribedColumn {
+    fn described(id: i32, name: &str, ty: SqlType, generated: Generated) -> DescribedColumn {
+        DescribedColumn {
             id,
             name: name.into(),
             ty: Ok(ty),
-            nullable: true,
+            nullable: id != 1,
             collation: None,
             generated,
             has_default: false,
-            is_column_set,
-        };
-        let time = SqlType::DateTime2 { scale: 7 };
-        let description = Description {
+            is_column_set: false,
+        }
+    }
+
+    fn description(columns: Vec<DescribedColumn>, indexes: Vec<Index>) -> Description {
+        Description {
             name: "dbo.t".parse().unwrap(),
             object: SourceObject {
                 id: 1,
@@ -329,27 +440,108 @@ pub(super) mod tests {
             database: "shop".into(),
             is_memory_optimized: false,
             row_estimate: None,
-            columns: vec![
-                described(1, "sparse", SqlType::Int, Generated::No, false),
-                described(2, "all", SqlType::Xml, Generated::No, true),
-                described(3, "from", time, Generated::RowStart, false),
-                described(4, "to", time, Generated::RowEnd, false),
-            ],
-            indexes: Vec::new(),
+            columns,
+            indexes,
+        }
+    }
+
+    fn names(found: &Discovered) -> Vec<&str> {
+        let columns = found.schema.columns.iter();
+        columns.map(|column| &*column.name).collect()
+    }
+
+    #[test]
+    fn a_column_set_is_left_out_and_its_columns_and_hidden_ones_are_read() {
+        let time = SqlType::DateTime2 { scale: 7 };
+        let set = DescribedColumn {
+            is_column_set: true,
+            ..described(2, "all", SqlType::Xml, Generated::No)
         };
-        let found = discovered(description).unwrap();
-        let names: Vec<&str> = found
-            .schema
-            .columns
-            .iter()
-            .map(|c| c.name.as_str())
-            .collect();
-        assert_eq!(names, ["sparse", "from", "to"]);
+        let columns = vec![
+            described(1, "sparse", SqlType::Int, Generated::No),
+            set,
+            described(3, "from", time, Generated::RowStart),
+            described(4, "to", time, Generated::RowEnd),
+        ];
+        let description = description(columns, Vec::new());
+        let found = discovered(description.clone(), &ColumnChoice::default()).unwrap();
+        assert_eq!(names(&found), ["sparse", "from", "to"]);
         assert!(
             found.warnings[0].contains("column set all"),
             "{:?}",
             found.warnings
         );
+        let found = discovered(description, &without(&["ALL"])).unwrap();
+        assert_eq!(names(&found), ["sparse", "from", "to"]);
+        assert!(found.warnings.is_empty());
+    }
+
+    fn without(names: &[&str]) -> ColumnChoice {
+        ColumnChoice {
+            which: Which::Exclude(names.iter().map(|name| (*name).to_owned()).collect()),
+            ..ColumnChoice::default()
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_need_not_be_readable() {
+        let opaque = DescribedColumn {
+            ty: Err("it is encrypted".into()),
+            ..described(3, "card", SqlType::Int, Generated::No)
+        };
+        let columns = vec![
+            described(1, "id", SqlType::Int, Generated::No),
+            described(2, "Note", SqlType::Int, Generated::No),
+            opaque,
+        ];
+        let description = description(columns, vec![index(true, true, &[1])]);
+        let all = discovered(description.clone(), &ColumnChoice::default());
+        assert!(all.unwrap_err().to_string().contains("encrypted"));
+        let mut choice = without(&["card"]);
+        choice.rename.insert("note".into(), "remark".into());
+        let found = discovered(description.clone(), &choice).unwrap();
+        assert_eq!(names(&found), ["id", "Note"]);
+        assert_eq!(found.lake_names, ["id", "remark"]);
+        assert_eq!(
+            (found.left_out[0].id, &*found.left_out[0].name),
+            (3, "card")
+        );
+        choice.rename.insert("id".into(), "REMARK".into());
+        let refusal = discovered(description, &choice).unwrap_err().to_string();
+        assert!(
+            refusal.contains("dbo.t") && refusal.contains("`columns.rename`"),
+            "{refusal}"
+        );
+    }
+
+    #[test]
+    fn a_key_is_not_left_out() {
+        let columns = vec![
+            described(1, "id", SqlType::Int, Generated::No),
+            described(2, "Note", SqlType::Int, Generated::No),
+        ];
+        let description = description(columns, vec![index(true, true, &[1])]);
+        let key = |names: &[&str], choice: &ColumnChoice| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            let found = discovered(description.clone(), choice).unwrap();
+            found
+                .with_key(&names)
+                .map(|found| found.schema.key.unwrap().columns)
+        };
+        assert_eq!(key(&[], &without(&["note"])).unwrap(), [0]);
+        assert_eq!(key(&["note"], &without(&["id"])).unwrap(), [0]);
+        for (names, left_out, expected) in [
+            (
+                &[][..],
+                "ID",
+                "column id of dbo.t is left out by `columns`, but it is part of the key",
+            ),
+            (&["NOTE"][..], "note", "`key` names it"),
+        ] {
+            let refusal = key(names, &without(&[left_out])).unwrap_err().to_string();
+            assert!(refusal.contains(expected), "{refusal}");
+            assert!(refusal.contains("columns.exclude"), "{refusal}");
+        }
     }
 
     #[test]

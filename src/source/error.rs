@@ -3,6 +3,7 @@
 use crate::error::{Disposition, Error, Kind};
 use crate::mssql::error::MssqlError;
 use crate::schema::TableName;
+use crate::schema::columns::ChoiceError;
 
 /// What failed, on which table, why, and the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -24,12 +25,28 @@ pub enum SourceError {
     #[error("{table} has no column that icesync can read")]
     NoColumns { table: TableName },
     #[error(
-        "column {column} of {table} cannot be replicated: {why}; replicate a view that leaves it out or converts it"
+        "column {column} of {table} cannot be replicated: {why}; leave it out with `columns: {{ exclude: [{column}] \
+            }}`, or replicate a view that converts it"
     )]
     Column {
         table: TableName,
         column: String,
         why: String,
+    },
+    #[error("the columns of {table} cannot be chosen as configured: {problem}")]
+    Columns {
+        table: TableName,
+        problem: ChoiceError,
+    },
+    #[error(
+        "column {column} of {table} is left out by `columns`, but {why}. Nothing was read. Take it out of \
+            `columns.exclude` or add it to `columns.include`, or {remedy}"
+    )]
+    LeftOut {
+        table: TableName,
+        column: String,
+        why: String,
+        remedy: &'static str,
     },
     #[error("the configured key of {table} cannot be used: {problem}")]
     Key { table: TableName, problem: String },
@@ -97,6 +114,8 @@ impl SourceError {
             | SourceError::MayNotRead { .. }
             | SourceError::NoColumns { .. }
             | SourceError::Column { .. }
+            | SourceError::Columns { .. }
+            | SourceError::LeftOut { .. }
             | SourceError::Key { .. }
             | SourceError::KeyNotUnique { .. }
             | SourceError::Strategy { .. }

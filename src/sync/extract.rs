@@ -32,7 +32,7 @@ use crate::mssql::rows::Decoder;
 use crate::mssql::sql::read::PageCursor;
 use crate::report::ExtractReport;
 use crate::schema::drift::Recorded;
-use crate::schema::{LakeField, LakeSchema, Role, SqlType, TableKind, TableSchema, mapping};
+use crate::schema::{LakeSchema, TableKind, TableSchema, mapping};
 use crate::source::{self, ExtractPlan, Split};
 use arrow_array::RecordBatch;
 use std::collections::BTreeMap;
@@ -63,7 +63,7 @@ pub(super) async fn settle(sync: &Sync, table: &Table, links: &mut Links) -> Res
     let side = sync.source_side()?;
     let control = Links::control(&mut links.source, side, Kind::Source).await?;
     sync.observer.phase(&name, Phase::Plan, 0);
-    let discovered = source::discover(control, &table.source)
+    let discovered = source::discover(control, &table.source, &table.columns)
         .await?
         .with_key(table.key.as_deref().unwrap_or_default())?;
     let schema = discovered.schema.clone();
@@ -114,7 +114,7 @@ pub(super) async fn settle(sync: &Sync, table: &Table, links: &mut Links) -> Res
 /// to a row of the window, and a read that does not know the column would take the row without it, for good. What
 /// is changed from here on is in the next window.
 async fn check_unchanged(control: &mut Control, table: &Table, found: &Recorded) -> Result<()> {
-    let again = source::discover(control, &table.source)
+    let again = source::discover(control, &table.source, &table.columns)
         .await?
         .with_key(table.key.as_deref().unwrap_or_default())?;
     if follow::found(&again) == *found {
@@ -324,7 +324,7 @@ fn write_options(
         },
         refuse_foreign: table.on_foreign_commit == OnForeignCommit::Refuse,
         distinct_keys: plan.distinct_keys,
-        compares_keys: keeps_keys_apart(plan.table(), lake.lake_schema()),
+        compares_keys: follow::keeps_keys_apart(plan.table(), lake.lake_schema()),
         ..defaults
     }
 }
@@ -333,21 +333,6 @@ fn write_options(
 /// it. Under a rowversion such a row comes with the next window, because moving it changed it.
 fn misses_rows(plan: &ExtractPlan) -> bool {
     plan.full_read && !plan.sees_one_state && plan.strategy != Strategy::RowVersion
-}
-
-/// Whether two keys of the source are two in the lake: `fidelity: standard` cuts off the seventh digit of a second.
-fn keeps_keys_apart(table: &TableSchema, lake: &LakeSchema) -> bool {
-    let positions = table.key.iter().flat_map(|key| &key.columns);
-    positions.zip(table.key_columns()).all(|(&at, column)| {
-        let is_kept = |field: &LakeField| field.source == Some(at) && field.role == Role::Ticks;
-        let is_cut = matches!(
-            column.ty,
-            SqlType::Time { scale: 7 }
-                | SqlType::DateTime2 { scale: 7 }
-                | SqlType::DateTimeOffset { scale: 7 }
-        );
-        !is_cut || lake.fields.iter().any(is_kept)
-    })
 }
 
 /// What was read, complete on disk and not committed.

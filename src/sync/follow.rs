@@ -8,10 +8,13 @@ use crate::change::{Checkpoint, RunId};
 use crate::config::{OnChange, Table};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::lake::{CHECKPOINT_PROPERTY, Evolution, LakeTable};
+use crate::report::ColumnsReport;
 use crate::schema::drift::{self, Drift, Recorded, SchemaChange};
-use crate::schema::{LakeField, LakeSchema, LakeType, Role, mapping};
+use crate::schema::{
+    LakeField, LakeSchema, LakeType, Role, SqlType, TableKind, TableSchema, mapping,
+};
 use crate::source::Discovered;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Table property: the source's schema as JSON, from which a target is rebuilt.
 const SOURCE_SCHEMA: &str = "icesync.source-schema";
@@ -34,10 +37,35 @@ pub(super) fn mapping_error(error: mapping::MappingError) -> Error {
     Error::new(Kind::Source, Disposition::Definite, error)
 }
 
-/// The columns' ids say which column is which only in a table: a view counts its columns anew whenever it is altered.
+/// What the lake is to have of the source, under the names that it has in the lake. The columns' ids say which column
+/// is which only in a table: a view counts its columns anew whenever it is altered.
 pub(super) fn found(discovered: &Discovered) -> Recorded {
     let object = (!discovered.facts.is_view).then(|| discovered.facts.object.clone());
-    Recorded::new(discovered.schema.clone(), object)
+    let mut schema = discovered.schema.clone();
+    let mut renamed = BTreeMap::new();
+    for (column, name) in schema.columns.iter_mut().zip(&discovered.lake_names) {
+        if column.name != *name {
+            renamed.insert(name.clone(), column.name.clone());
+            column.name.clone_from(name);
+        }
+    }
+    Recorded {
+        left_out: discovered.left_out.clone(),
+        renamed,
+        ..Recorded::new(schema, object)
+    }
+}
+
+/// The columns of the source that the lake does not have as they are.
+pub(super) fn columns(recorded: &Recorded) -> ColumnsReport {
+    let left_out = recorded.left_out.iter().map(|left| left.name.clone());
+    let renamed = recorded.renamed.iter();
+    ColumnsReport {
+        excluded: left_out.collect(),
+        renamed: renamed
+            .map(|(new, old)| (old.clone(), new.clone()))
+            .collect(),
+    }
 }
 
 /// What the lake table keeps of its source, as of a snapshot or now.
@@ -94,7 +122,8 @@ pub(super) fn follow(
     let Some(drift) = drift else {
         return Ok(None);
     };
-    if table.on_change == OnChange::Refuse && !drift.changes.is_empty() {
+    check_included(lake, table, &recorded, &drift)?;
+    if table.on_change == OnChange::Refuse && drift.at_source {
         let told: Vec<String> = drift.changes.iter().map(SchemaChange::to_string).collect();
         return Err(refused(format!(
             "the source's columns have changed and `schema.on_change: refuse` keeps lake table {} from following: {}; \
@@ -104,6 +133,48 @@ undo the change at the source, or set `schema: {{ on_change: evolve }}`",
         )));
     }
     following(table, &recorded, drift, checkpoint).map(Some)
+}
+
+/// Refuses to read again, for a column that was left out, rows that cannot be matched with those of the lake table:
+/// they would be there twice.
+fn check_included(
+    lake: &LakeTable,
+    table: &Table,
+    recorded: &Recorded,
+    drift: &Drift,
+) -> Result<()> {
+    let is_matched = match lake.kind() {
+        TableKind::Mirror => true,
+        TableKind::History => {
+            let shape = lake.lake_schema();
+            !shape.key.is_empty() && keeps_keys_apart(&recorded.schema, shape)
+        }
+    };
+    if drift.included.is_empty() || is_matched || lake.current_snapshot_id().is_none() {
+        return Ok(());
+    }
+    Err(refused(format!(
+        "column {} was left out of lake table {} so far. With it all rows have to be read again, and a history \
+         without an exact key would have each of them twice. Nothing was read. Leave it out again, or give the table \
+         another `lake:` name, under which it is read whole",
+        drift.included.join(", "),
+        table.lake
+    )))
+}
+
+/// Whether two keys of the source are two in the lake: `fidelity: standard` cuts off the seventh digit of a second.
+pub(super) fn keeps_keys_apart(table: &TableSchema, lake: &LakeSchema) -> bool {
+    let positions = table.key.iter().flat_map(|key| &key.columns);
+    positions.zip(table.key_columns()).all(|(&at, column)| {
+        let is_kept = |field: &LakeField| field.source == Some(at) && field.role == Role::Ticks;
+        let is_cut = matches!(
+            column.ty,
+            SqlType::Time { scale: 7 }
+                | SqlType::DateTime2 { scale: 7 }
+                | SqlType::DateTimeOffset { scale: 7 }
+        );
+        !is_cut || lake.fields.iter().any(is_kept)
+    })
 }
 
 fn following(
@@ -128,6 +199,7 @@ fn following(
         recorded,
         was,
         changes,
+        ..
     } = drift;
     Ok(Following {
         evolution: Evolution {
@@ -163,9 +235,9 @@ fn got_digits(before: &Recorded, drift: &Drift) -> Option<String> {
 }
 
 /// Changes the checkpoint where the watermark's column is another one now; answers whether it did. A watermark
-/// means nothing for another column, nor for the rows of another table: then the whole table is read again, and
-/// compared with what the lake has. The checkpoint's new token stops runs that still follow the column under its old
-/// name.
+/// means nothing for another column, nor for the rows of another table, nor for a column that was left out until now:
+/// then the whole table is read again, and compared with what the lake has. The checkpoint's new token stops runs that
+/// still follow the column under its old name, or do not read the new one.
 fn follow_checkpoint(
     before: &Recorded,
     drift: &Drift,
@@ -177,30 +249,31 @@ fn follow_checkpoint(
     let mark = checkpoint.watermark.as_mut();
     let old = mark
         .as_ref()
-        .and_then(|mark| before.schema.position(&mark.column));
+        .and_then(|mark| before.source_position(&mark.column));
     let live = &drift.was[..drift.recorded.live()];
     let now = old.and_then(|old| live.iter().position(|was| *was == Some(old)));
     let now = now.and_then(|at| drift.recorded.schema.columns.get(at));
     match (mark, now) {
         _ if recreated => {
-            checkpoint.watermark = None;
-            if let Some(ledger) = &mut checkpoint.backfill {
-                // Of another table's rows: fits no schema.
-                ledger.schema.clear();
-            }
+            read_again(checkpoint);
             warnings.push(
                 "the source table was dropped and recreated. Reading all of it again".to_owned(),
             );
         }
+        // Also where there is no watermark: ranges that were read may lack the column.
+        _ if !drift.included.is_empty() => {
+            read_again(checkpoint);
+            warnings.push(format!(
+                "column {} was left out so far. Reading all of the table again, with its values",
+                drift.included.join(", ")
+            ));
+        }
         (Some(_), Some(_)) if got_digits.is_some() => {
             warnings.extend(got_digits);
-            checkpoint.watermark = None;
-            if let Some(ledger) = &mut checkpoint.backfill {
-                ledger.schema.clear();
-            }
+            read_again(checkpoint);
         }
-        (Some(mark), Some(now)) if mark.column != now.name => {
-            mark.column.clone_from(&now.name);
+        (Some(mark), Some(now)) if mark.column != drift.recorded.source_name(now) => {
+            mark.column = drift.recorded.source_name(now).to_owned();
         }
         (Some(mark), None) => {
             warnings.push(format!(
@@ -213,6 +286,15 @@ fn follow_checkpoint(
     }
     checkpoint.run_id = RunId::generate();
     true
+}
+
+/// Lets the next read be one of the whole table.
+fn read_again(checkpoint: &mut Checkpoint) {
+    checkpoint.watermark = None;
+    if let Some(ledger) = &mut checkpoint.backfill {
+        // Its ranges are of other rows or columns: it fits no schema.
+        ledger.schema.clear();
+    }
 }
 
 /// Refuses a lake table whose fields are not those that its recorded source makes: another `fidelity`, or another

@@ -32,6 +32,7 @@ mod group;
 mod kind;
 mod plan;
 
+pub(super) use columns::chosen;
 pub use fill::{FAIL_AFTER_FILL, FAIL_AFTER_FILL_CREATE, FAIL_AFTER_FILL_KEY};
 pub(super) use group::{Failed, load_group};
 pub(super) use kind::{Found, State};
@@ -52,7 +53,8 @@ use crate::mssql::sql::define::StagingTable;
 use crate::report::{LoadMethod, LoadReport, plural};
 use crate::schema::TableKind;
 use crate::schema::drift::SchemaChange;
-use crate::target::evolve::{self, LakeColumns};
+use crate::target::columns::LakeColumns;
+use crate::target::evolve;
 use crate::target::fill::Lost;
 use crate::target::inspect::{self, TargetTable};
 use crate::target::merge::{
@@ -61,7 +63,7 @@ use crate::target::merge::{
 use crate::target::staging::{self, Text};
 use crate::target::state::{self, LoadState, Looked, PREPARED};
 use crate::target::{TargetError, fill as filling};
-use columns::{is_keyed, lake_columns, newest};
+use columns::{compared, is_keyed, newest, to_load};
 use kind::{Facts, LoadKind, Refusal, decide};
 use std::time::Instant;
 
@@ -260,11 +262,13 @@ fn decided(
 ) -> Result<(Facts, LoadKind)> {
     let recorded = follow::recorded(lake, snapshot.map(|snapshot| snapshot.id))?;
     let keyed = is_keyed(lake, &recorded);
-    let facts = Facts::of(table, lake, snapshot, looked, keyed, full);
+    let (columns, included) = compared(table, lake, snapshot, trusted(looked))?;
+    let facts = Facts::of(table, lake, snapshot, looked, (keyed, columns), full);
     match decide(&facts) {
         Ok(kind) => Ok((facts, kind)),
         Err(refusal) => {
-            let mut message = refusal.message(table, &facts, looked.state.as_ref(), snapshot);
+            let state = looked.state.as_ref();
+            let mut message = refusal.message(table, &facts, state, snapshot, &included);
             if let (Refusal::Expired, Some(restored)) = (refusal, Restored::of(lake, tags, looked))
             {
                 message = restored.refusal(table, &message);
@@ -391,8 +395,7 @@ impl<'a> Work<'a> {
             Some(snapshot) => lake.as_of(snapshot.id)?,
             None => lake.clone(),
         };
-        let recorded = follow::recorded(lake, snapshot.as_ref().map(|snapshot| snapshot.id))?;
-        let columns = lake_columns(lake, &recorded, &past.columns(), trusted(&looked))?;
+        let columns = to_load(table, lake, snapshot.as_ref(), trusted(&looked))?;
         let before = looked.state.as_ref();
         let warning = found_otherwise(table, facts.found, before);
         let goes_on = matches!(
@@ -430,7 +433,8 @@ impl<'a> Work<'a> {
         let Some(snapshot) = self.snapshot.clone() else {
             let control = Links::control(&mut links.target, side, Kind::Target).await?;
             let target = self.target_table(control).await?;
-            if self.created {
+            // Names that the state keeps are those of the target's columns.
+            if self.created || !self.schema_changes.is_empty() {
                 let change = self.state_change(&target);
                 state::prepare(control, &self.table.target, &change).await?;
             }
@@ -461,7 +465,7 @@ impl<'a> Work<'a> {
         let options = LoadOptions {
             mode: self.table.merge.mode,
             statement: self.table.merge.statement,
-            newest: newest(&self.lake, &schema.columns)?,
+            newest: newest(&self.lake, &self.columns)?,
             has_deletes: staged.deletes > 0,
             segments: parts
                 .last()
@@ -602,10 +606,9 @@ moved; use `merge: {{ mode: upsert }}`, or `replace`"
                 self.inspected(control).await?
             }
         };
-        let LakeColumns { schema, live, .. } = &self.columns;
         let mode = self.table.merge.mode;
         self.warnings
-            .extend(inspect::check(schema, *live, &target, mode)?);
+            .extend(inspect::check(&self.columns, &target, mode)?);
         Ok(target)
     }
 
@@ -635,7 +638,7 @@ moved; use `merge: {{ mode: upsert }}`, or `replace`"
         target: TargetTable,
     ) -> Result<TargetTable> {
         if self.facts.is_prepared() {
-            self.columns.know_by_name(&target);
+            evolve::know_by_name(&mut self.columns, &target);
         }
         let (steps, _) = evolve::steps(&self.columns, &target, self.facts.full)?;
         if steps.is_empty() {
@@ -679,6 +682,7 @@ moved; use `merge: {{ mode: upsert }}`, or `replace`"
             modified: target.modified().to_owned(),
             mode: self.facts.mode,
             step: None,
+            columns: self.columns.loaded.text(),
         }
     }
 
@@ -695,7 +699,7 @@ moved; use `merge: {{ mode: upsert }}`, or `replace`"
             let control = Links::control(&mut links.target, side, Kind::Target).await?;
             let staging = staging::design(&self.columns.schema, target, self.run_id, text);
             staging::create(control, &staging, target.name()).await?;
-            let heap = Heap::staging(&staging, self.lake.lake_schema());
+            let heap = Heap::staging(&staging, &self.columns.shape(self.lake.lake_schema()));
             let error =
                 match stage::stage(self.sync, &self.name, &self.lake, links, heap, parts).await {
                     Ok(staged) => return Ok((staging, staged)),

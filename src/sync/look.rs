@@ -4,7 +4,7 @@
 use super::extract::{Settled, settle};
 use super::guard::caught;
 use super::load::{Found, State};
-use super::{Links, Sync, load};
+use super::{Links, Sync, follow, load};
 use crate::config::Table;
 use crate::error::{Kind, Result};
 use crate::lake::{LakeTable, SnapshotRef};
@@ -128,6 +128,7 @@ impl Sync {
                 .key_columns()
                 .map(|column| column.name.clone())
                 .collect(),
+            columns: follow::columns(&found),
             lower: plan.window.lower.as_ref().map(ToString::to_string),
             upper: plan.window.upper.as_ref().map(ToString::to_string),
             creates_lake_table: lake.is_none(),
@@ -158,6 +159,10 @@ async fn lake_status(table: &Table, lake: Option<&LakeTable>) -> Result<LakeStat
         sequence_number: latest.as_ref().map(|snapshot| snapshot.sequence_number),
         snapshot_id: latest.as_ref().map(|snapshot| snapshot.id),
         checkpoint: lake.map(LakeTable::checkpoint).transpose()?.flatten(),
+        // What another engine made has no such record.
+        columns: lake
+            .and_then(|lake| follow::recorded(lake, None).ok())
+            .map_or_else(Default::default, |recorded| follow::columns(&recorded)),
     })
 }
 
@@ -188,6 +193,7 @@ fn target_status(looked: &Looked, table: &Table, lake: Option<&LakeTable>) -> Ta
                 rows: pending.rows,
                 rows_applied: pending.applied,
             }),
+        columns: load::chosen(table, lake),
     }
 }
 

@@ -75,6 +75,7 @@ impl Restored {
 mod tests {
     use super::*;
     use crate::schema::drift::SourceObject;
+    use crate::target::columns::LoadedColumns;
     use crate::target::merge::LoadCounts;
     use crate::target::state::PREPARED;
 
@@ -97,6 +98,7 @@ mod tests {
             object,
             mode: None,
             pending: None,
+            columns: LoadedColumns::default(),
         }
     }
 

@@ -12,49 +12,38 @@
 //! as it is to be loaded, and of the target as it is. So those that a dead load has done are not found again, and the
 //! next load goes on with the rest. The load state moves only with the rows.
 //!
-//! **Renames** are known by the lake's field ids. A target column is renamed when it has the old name and no column
-//! has the new one. Where both exist and nobody can tell whether the rename was done (two columns exchanged names,
-//! say) the load is refused, as it could write values under another column's name; a full load writes every row and
-//! needs no answer.
+//! **Renames** are known by the lake's field ids, whether the source or the configuration has renamed a column. A
+//! target column is renamed when it has the old name and no column has the new one. Where both exist and nothing tells
+//! whether the rename was done (two columns exchanged names, say) the load is refused, as it could write values under
+//! another column's name; a full load writes every row and needs no answer.
 
 use super::TargetError;
+use super::columns::LakeColumns;
 use super::inspect::{TargetColumn, TargetTable, fits};
 use crate::error::Disposition;
 use crate::mssql::control::{Class, Control};
 use crate::mssql::sql::{Statement, define};
 use crate::schema::drift::{ChangeKind, SchemaChange};
-use crate::schema::{Column, Generated, SqlType, TableName, TableSchema};
+use crate::schema::{Column, Generated, SqlType, TableName};
 
 /// How long an ALTER waits for the target, while those who come after it wait too.
 const LOCK_TIMEOUT_MS: u32 = 60_000;
 
-/// The lake's columns for a target.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LakeColumns {
-    /// Columns of the source, then those that it dropped.
-    pub schema: TableSchema,
-    /// How many the source has.
-    pub live: usize,
-    /// What each was called when the target was last loaded; none for a column that is new since.
-    /// None at all when it was not loaded from this lake table.
-    pub was: Option<Vec<Option<String>>>,
-}
-
-impl LakeColumns {
-    /// What a target is created with: without what the source dropped.
-    pub fn created(&self) -> TableSchema {
-        let mut schema = self.schema.clone();
-        schema.columns.truncate(self.live);
-        schema
-    }
-
-    /// Lets a target follow that icesync has created and not loaded yet. Such a target has no snapshot that would tell
-    /// what its columns were called, and no rows: columns are known by name.
-    pub fn know_by_name(&mut self, target: &TargetTable) {
-        let names = self.schema.columns.iter().map(|column| &column.name);
-        let known = names.map(|name| target.has_column(name).then(|| name.clone()));
-        self.was = Some(known.collect());
-    }
+/// Lets a target follow that icesync has created and not loaded yet. Such a target has no snapshot that would tell what
+/// its columns were called, and no rows: columns are known by name.
+pub fn know_by_name(columns: &mut LakeColumns, target: &TargetTable) {
+    let known = columns
+        .schema
+        .columns
+        .iter()
+        .enumerate()
+        .map(|(at, column)| {
+            let recorded = columns.recorded_names.get(at).and_then(Option::as_ref);
+            let names = recorded.into_iter().chain(columns.lake_names.get(at));
+            let mut names = names.chain([&column.name]);
+            names.find(|name| target.has_column(name)).cloned()
+        });
+    columns.was = Some(known.collect());
 }
 
 /// One change of the target.
@@ -206,9 +195,8 @@ fn rename(
     }
     let stuck = pending.iter().map(|(old, new)| {
         format!(
-            "column {old} is called {new} at the source now, and the target has columns of both names, so that nobody \
-                can tell which one has its values: \
-`icesync load --full` writes every row under the new names"
+            "column {old} is called {new} now, and the target has columns of both names, so it is not known which one \
+                has its values: `icesync load --full` writes every row under the new names"
         )
     });
     stuck.collect()

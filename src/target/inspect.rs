@@ -1,6 +1,7 @@
 //! The target table: as it is, as it would be made, and whether it can hold what the lake has.
 
 use super::TargetError;
+use super::columns::LakeColumns;
 use crate::change::MergeMode;
 use crate::mssql::control::{Class, Control};
 use crate::mssql::describe::{self, Description, Index, Lookup};
@@ -252,14 +253,14 @@ impl TargetColumn {
 }
 
 /// Whether the target can hold every row of the lake table, exactly. All problems are listed at once, each with its
-/// remedy; the warnings that remain are returned. Columns from `live` on, which the source dropped, are loaded only
-/// where the target has them.
+/// remedy; the warnings that remain are returned. Columns that are no longer read are loaded only where the target has
+/// them. A column of the target that is not loaded is left alone.
 pub fn check(
-    schema: &TableSchema,
-    live: usize,
+    columns: &LakeColumns,
     target: &TargetTable,
     mode: MergeMode,
 ) -> Result<Vec<String>, TargetError> {
+    let schema = &columns.schema;
     let mut problems = Vec::new();
     let mut warnings = Vec::new();
     if target.is_memory_optimized {
@@ -271,15 +272,15 @@ pub fn check(
     for (at, column) in schema.columns.iter().enumerate() {
         let is_key = schema.key.iter().any(|key| key.columns.contains(&at));
         match target.column(&column.name) {
-            None if at >= live => {}
+            None if at >= columns.live => {}
             None => problems.push(format!(
                 "column {} is missing: run {}",
-                column.name,
+                shown(&column.name, columns.other_name(at)),
                 define::add_column(&target.name, column).sql
             )),
             Some(kept) => check_column(
                 target,
-                column,
+                (column, &shown(&kept.name, columns.other_name(at))),
                 kept,
                 is_key,
                 mode,
@@ -303,8 +304,8 @@ pub fn check(
             kept.nullable || kept.has_default || kept.generated == Generated::Identity;
         if schema.position(&kept.name).is_none() && !fills_itself && !kept.is_filled_by_server() {
             problems.push(format!(
-                "column {} is NOT NULL without a default and the lake table has no such column: give it a default or \
-                    allow NULL",
+                "column {} is NOT NULL without a default and no column of the lake table is loaded into it: give it a \
+                    default or allow NULL",
                 kept.name
             ));
         }
@@ -320,16 +321,23 @@ pub fn check(
     }
 }
 
+/// A column's name in the target, and in the lake where that is another one.
+fn shown(name: &str, in_lake: Option<&str>) -> String {
+    match in_lake {
+        Some(in_lake) => format!("{name} ({in_lake} in the lake)"),
+        None => name.to_owned(),
+    }
+}
+
 fn check_column(
     target: &TargetTable,
-    column: &Column,
+    (column, name): (&Column, &str),
     kept: &TargetColumn,
     is_key: bool,
     mode: MergeMode,
     problems: &mut Vec<String>,
     warnings: &mut Vec<String>,
 ) {
-    let name = &kept.name;
     let ty = match &kept.ty {
         Ok(ty) => *ty,
         Err(why) => {
@@ -645,19 +653,49 @@ mod tests {
         }
     }
 
+    fn checked(
+        schema: &TableSchema,
+        target: &TargetTable,
+        mode: MergeMode,
+    ) -> Result<Vec<String>, TargetError> {
+        check(&LakeColumns::all(schema.clone(), 2, None), target, mode)
+    }
+
+    #[test]
+    fn a_renamed_column_is_told_by_both_names() {
+        let schema = schema();
+        let mut columns = LakeColumns::all(schema.clone(), 2, None);
+        columns.lake_names[1] = "remark".into();
+        let mut target = TargetTable::planned(&schema.name, &schema);
+        target.columns[1].ty = Ok(SqlType::NVarChar { length: Some(20) });
+        let error = check(&columns, &target, MergeMode::Upsert).unwrap_err();
+        let error = error.to_string();
+        assert!(
+            error.contains("column note (remark in the lake) is nvarchar(20)"),
+            "{error}"
+        );
+        target.columns.pop();
+        let error = check(&columns, &target, MergeMode::Upsert).unwrap_err();
+        let error = error.to_string();
+        assert!(
+            error.contains("column note (remark in the lake) is missing"),
+            "{error}"
+        );
+    }
+
     #[test]
     fn all_problems_are_told_at_once_with_remedies() {
         let schema = schema();
         let mut target = TargetTable::planned(&schema.name, &schema);
         assert_eq!(
-            check(&schema, 2, &target, MergeMode::Upsert).unwrap(),
+            checked(&schema, &target, MergeMode::Upsert).unwrap(),
             [""; 0]
         );
         target.columns[1].ty = Ok(SqlType::NVarChar { length: Some(20) });
         target.columns[1].name = "NOTE".into();
         target.columns[0].name = "order_id".into();
         target.indexes.clear();
-        let error = check(&schema, 2, &target, MergeMode::Upsert)
+        let error = checked(&schema, &target, MergeMode::Upsert)
             .unwrap_err()
             .to_string();
         for part in [
@@ -675,45 +713,42 @@ mod tests {
         let mut schema = schema();
         let mut target = TargetTable::planned(&schema.name, &schema);
         target.columns[1].nullable = false;
-        let error = check(&schema, 2, &target, MergeMode::Upsert)
+        let error = checked(&schema, &target, MergeMode::Upsert)
             .unwrap_err()
             .to_string();
         assert!(error.contains("its source may be NULL"), "{error}");
         target.columns[1].nullable = true;
         target.columns[1].generated = Generated::Computed;
         assert_eq!(
-            check(&schema, 2, &target, MergeMode::Upsert).unwrap().len(),
+            checked(&schema, &target, MergeMode::Upsert).unwrap().len(),
             1
         );
         target.indexes.clear();
         assert_eq!(
-            check(&schema, 2, &target, MergeMode::Upsert).unwrap().len(),
+            checked(&schema, &target, MergeMode::Upsert).unwrap().len(),
             2
         );
         target.columns[0].generated = Generated::Computed;
-        assert!(check(&schema, 2, &target, MergeMode::Upsert).is_err());
+        assert!(checked(&schema, &target, MergeMode::Upsert).is_err());
         target.columns[0].generated = Generated::Identity;
-        assert!(check(&schema, 2, &target, MergeMode::Upsert).is_ok());
+        assert!(checked(&schema, &target, MergeMode::Upsert).is_ok());
         // One that icesync makes is not: an identity outside the key becomes a plain column.
         schema.columns[1].generated = Generated::Identity;
         schema.columns[0].generated = Generated::Identity;
         let made = TargetTable::planned(&schema.name, &schema);
         assert_eq!(made.columns[0].generated, Generated::Identity);
-        assert_eq!(
-            check(&schema, 2, &made, MergeMode::Upsert).unwrap(),
-            [""; 0]
-        );
+        assert_eq!(checked(&schema, &made, MergeMode::Upsert).unwrap(), [""; 0]);
         target.can_alter = false;
         target.user = "loader".into();
-        let error = check(&schema, 2, &target, MergeMode::Upsert);
+        let error = checked(&schema, &target, MergeMode::Upsert);
         let error = error.unwrap_err().to_string();
         assert!(
             error.contains("run GRANT ALTER ON [dbo].[orders] TO [loader];"),
             "{error}"
         );
         target.columns[0].generated = Generated::No;
-        assert!(check(&schema, 2, &target, MergeMode::Upsert).is_ok());
+        assert!(checked(&schema, &target, MergeMode::Upsert).is_ok());
         schema.key = None;
-        assert!(check(&schema, 2, &target, MergeMode::Append).is_ok());
+        assert!(checked(&schema, &target, MergeMode::Append).is_ok());
     }
 }

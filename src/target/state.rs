@@ -1,5 +1,6 @@
 //! What a target has loaded.
 
+use super::columns::LoadedColumns;
 use super::merge::LoadCounts;
 use super::{TargetError, lock_name};
 use crate::change::MergeMode;
@@ -41,6 +42,8 @@ pub struct LoadState {
     pub mode: Option<MergeMode>,
     /// A load that has applied some of its steps.
     pub pending: Option<Pending>,
+    /// Which columns of the lake the last load left out or renamed.
+    pub columns: LoadedColumns,
 }
 
 /// A load between two of its steps. The target has rows of both snapshots.
@@ -264,5 +267,10 @@ fn load_state(row: &Record) -> Result<LoadState, MssqlError> {
         },
         mode: row.text_opt("merge_mode")?.and_then(MergeMode::named),
         pending: pending(row)?,
+        columns: match row.text_opt("loaded_columns")? {
+            Some(text) => serde_json::from_str(text)
+                .map_err(|error| MssqlError::Shape(format!("loaded_columns: {error}")))?,
+            None => LoadedColumns::default(),
+        },
     })
 }

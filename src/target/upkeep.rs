@@ -112,6 +112,7 @@ pub async fn put(
             counts.unchanged,
         ],
         object: state.object.clone(),
+        columns: state.columns.text(),
     };
     let statement = upkeep::put(&target.to_string(), before.as_ref(), &row, LOCK_TIMEOUT_MS);
     let done = control.run(&statement, Class::Quick).await;

@@ -163,6 +163,30 @@ async fn a_history_goes_on_from_the_checkpoint_that_main_was_rolled_back_to() {
     assert_eq!(world.target_rows(versions).await, expected);
 }
 
+/// Rows that did not change since then would lack the column, which no window shows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_that_was_rolled_back_to_before_a_column_was_included_is_read_whole() {
+    let config = "  - source: dbo.items\n    kind: history\n    change: { strategy: rowversion }\n";
+    let without = format!("{config}    columns: {{ exclude: [name] }}\n");
+    let (mut world, _, second) = filled_twice(&without).await;
+    world.config(config);
+    let included = world.run(&["--json", "extract"]).json();
+    assert_eq!(extract_of(&included)["inserted"], json!(4), "{included}");
+    commit(&world.lake("dbo", "items"), |metadata| {
+        set_main(metadata, second)
+    });
+    let again = world.run(&["--json", "extract"]).json();
+    let told = format!("Snapshot {second} does not have column name");
+    assert!(warnings(extract_of(&again)).contains(&told), "{again}");
+    assert_eq!(extract_of(&again)["inserted"], json!(4), "{again}");
+    world.run(&["--json", "load"]).json();
+    let named = "SELECT id, name FROM dbo.items WHERE name IS NOT NULL ORDER BY id";
+    assert_eq!(
+        world.source_rows(ROWS).await,
+        world.target_rows(named).await
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_history_with_no_checkpoint_left_on_main_is_read_whole_and_compared() {
     let config = "  - source: dbo.items\n    kind: history\n    change: { strategy: rowversion }\n";

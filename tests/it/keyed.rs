@@ -116,9 +116,7 @@ async fn an_upsert_does_not_go_on_from_appended_rows() {
         .run(&["sync"])
         .fails_with(1, &["mode: append", "replace"]);
     assert_eq!(world.target_rows(count).await, [["Int(3)"]]);
-    world
-        .target("DELETE dbo.t WHERE k = 1 AND n = 1")
-        .await;
+    world.target("DELETE dbo.t WHERE k = 1 AND n = 1").await;
     world.config(&config("full", "mode: replace"));
     let run = world.run(&["--json", "sync"]).json();
     assert_eq!(load(&run)["kind"], json!("replace"));

@@ -1009,10 +1009,11 @@ async fn logins_that_fail_say_why() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_reply_is_what_its_class_says() {
     let running = start();
-    running.faults.arm(Fault::DropAfter, "UPDATE", 3);
+    running.faults.arm(Fault::DropAfter, "UPDATE", 4);
     for (class, expected) in [
         (Class::Quick, Disposition::Transient),
-        (Class::Long, Disposition::Ambiguous),
+        (Class::Long, Disposition::Transient),
+        (Class::Commit, Disposition::Ambiguous),
     ] {
         let mut control = Control::connect(&running.connection("")).await.unwrap();
         let error = control

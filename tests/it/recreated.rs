@@ -213,9 +213,16 @@ async fn a_target_of_another_lake_table_is_named() {
 /// The load states of an older build, with a negative count as it could write one.
 #[tokio::test(flavor = "multi_thread")]
 async fn load_states_of_an_older_build_are_read_and_upgraded() {
+    older_load_state("target_object_id, target_created, loaded_columns").await;
+    older_load_state("loaded_columns").await;
+}
+
+async fn older_load_state(lacks: &str) {
     let mut world = loaded(PLAIN).await;
     world
-        .target("ALTER TABLE icesync.load_state DROP COLUMN target_object_id, target_created")
+        .target(&format!(
+            "ALTER TABLE icesync.load_state DROP COLUMN {lacks}"
+        ))
         .await;
     world
         .target("UPDATE icesync.load_state SET unchanged = -5, updated = -1")

@@ -14,6 +14,7 @@
 -- @p14 bigint Some(1237579447)
 -- @p15 bigint Some(1237579447)
 -- @p16 nvarchar Some("2024-05-01T10:00:00.123")
+-- @p17 nvarchar None
 SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT 60000;
 DECLARE @rc int, @staged bigint = 0, @inserted bigint = 0, @updated bigint = 0, @deleted bigint = 0;
 DECLARE @unchanged bigint = 0, @target_only bigint = 0;
@@ -79,7 +80,7 @@ SELECT @target_only = COUNT_BIG(*) - @staged FROM [dbo].[every_type] AS d;
 END;
 IF ISNULL(OBJECT_ID(@p13), 0) <> @p14 THROW 51010, N'the target table was recreated', 1;
 IF @staged > @inserted + @updated SET @unchanged = @staged - @inserted - @updated;
-UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @unchanged, s.[target_object_id] = @p15, s.[target_created] = @p16 FROM [icesync].[load_state] AS s WHERE s.[target] = @p2;
+UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @unchanged, s.[target_object_id] = @p15, s.[target_created] = @p16, s.[loaded_columns] = @p17 FROM [icesync].[load_state] AS s WHERE s.[target] = @p2;
 DROP TABLE [icesync].[stg_00000000000000ff_018f0000000070008000000000000001];
 COMMIT TRANSACTION;
 SET LOCK_TIMEOUT -1;

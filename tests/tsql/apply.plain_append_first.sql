@@ -11,6 +11,7 @@
 -- @p11 bigint Some(1237579447)
 -- @p12 bigint Some(1237579447)
 -- @p13 nvarchar Some("2024-05-01T10:00:00.123")
+-- @p14 nvarchar None
 SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT 60000;
 DECLARE @rc int, @staged bigint = 0, @inserted bigint = 0, @updated bigint = 0, @deleted bigint = 0;
 DECLARE @unchanged bigint = 0, @target_only bigint = 0;
@@ -46,7 +47,7 @@ SET @inserted = ROWCOUNT_BIG();
 SET IDENTITY_INSERT [dbo].[orders] OFF;
 IF ISNULL(OBJECT_ID(@p10), 0) <> @p11 THROW 51010, N'the target table was recreated', 1;
 IF @staged > @inserted + @updated SET @unchanged = @staged - @inserted - @updated;
-UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @unchanged, s.[target_object_id] = @p12, s.[target_created] = @p13 FROM [icesync].[load_state] AS s WHERE s.[target] = @p2;
+UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @unchanged, s.[target_object_id] = @p12, s.[target_created] = @p13, s.[loaded_columns] = @p14 FROM [icesync].[load_state] AS s WHERE s.[target] = @p2;
 DROP TABLE [icesync].[stg_00000000000000ff_018f0000000070008000000000000001];
 COMMIT TRANSACTION;
 SET LOCK_TIMEOUT -1;

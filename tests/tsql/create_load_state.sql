@@ -14,7 +14,8 @@ BEGIN
             [deleted] bigint NOT NULL,
             [unchanged] bigint NOT NULL,
             [target_object_id] int NULL,
-            [target_created] nvarchar(30) NULL
+            [target_created] nvarchar(30) NULL,
+            [loaded_columns] nvarchar(max) NULL
         );
     END TRY
     BEGIN CATCH
@@ -28,5 +29,14 @@ BEGIN
     END TRY
     BEGIN CATCH
         IF COL_LENGTH(N'[icesync].[load_state]', N'target_object_id') IS NULL THROW;
+    END CATCH;
+END;
+IF COL_LENGTH(N'[icesync].[load_state]', N'loaded_columns') IS NULL
+BEGIN
+    BEGIN TRY
+        ALTER TABLE [icesync].[load_state] ADD [loaded_columns] nvarchar(max) NULL;
+    END TRY
+    BEGIN CATCH
+        IF COL_LENGTH(N'[icesync].[load_state]', N'loaded_columns') IS NULL THROW;
     END CATCH;
 END;

@@ -6,6 +6,7 @@
 -- @p6 nvarchar Some("018f0000000070008000000000000001")
 -- @p7 bigint Some(1237579447)
 -- @p8 nvarchar Some("2024-05-01T10:00:00.123")
+-- @p9 nvarchar None
 SET XACT_ABORT ON; SET LOCK_TIMEOUT 60000;
 BEGIN TRANSACTION;
 BEGIN TRY
@@ -15,6 +16,6 @@ BEGIN CATCH
     IF ERROR_NUMBER() IN (2601, 2627) THROW 51003, N'the load state has moved', 1;
     THROW;
 END CATCH;
-UPDATE s SET s.[inserted] = 0, s.[updated] = 0, s.[deleted] = 0, s.[unchanged] = 0, s.[target_object_id] = @p7, s.[target_created] = @p8 FROM [icesync].[load_state] AS s WHERE s.[target] = @p1;
+UPDATE s SET s.[inserted] = 0, s.[updated] = 0, s.[deleted] = 0, s.[unchanged] = 0, s.[target_object_id] = @p7, s.[target_created] = @p8, s.[loaded_columns] = @p9 FROM [icesync].[load_state] AS s WHERE s.[target] = @p1;
 COMMIT TRANSACTION;
 SET LOCK_TIMEOUT -1;

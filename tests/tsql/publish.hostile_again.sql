@@ -11,6 +11,7 @@
 -- @p11 nvarchar Some("[a]]b.c].[it's \"odd\"; DROP TABLE x --]")
 -- @p12 nvarchar Some("[a]]b.c].[stg_00000000000000ff_018f0000000070008000000000000001_fill]")
 -- @p13 nvarchar Some("it's \"odd\"; DROP TABLE x --")
+-- @p14 nvarchar None
 SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT 60000;
 DECLARE @rc int, @filled bigint, @object int, @created nvarchar(30), @message nvarchar(2000);
 BEGIN TRANSACTION;
@@ -30,7 +31,7 @@ ALTER SCHEMA [a]]b.c] TRANSFER [icesync].[stg_00000000000000ff_018f0000000070008
 EXEC @rc = sp_rename @objname = @p12, @newname = @p13, @objtype = N'OBJECT';
 IF @rc <> 0 OR ISNULL(OBJECT_ID(@p11), 0) <> @object THROW 51011, N'the target table is there', 1;
 SELECT @created = CONVERT(nvarchar(30), o.create_date, 126) FROM sys.objects AS o WHERE o.object_id = @object;
-UPDATE s SET s.[inserted] = @filled, s.[updated] = 0, s.[deleted] = 0, s.[unchanged] = 0, s.[target_object_id] = @object, s.[target_created] = @created FROM [icesync].[load_state] AS s WHERE s.[target] = @p2;
+UPDATE s SET s.[inserted] = @filled, s.[updated] = 0, s.[deleted] = 0, s.[unchanged] = 0, s.[target_object_id] = @object, s.[target_created] = @created, s.[loaded_columns] = @p14 FROM [icesync].[load_state] AS s WHERE s.[target] = @p2;
 COMMIT TRANSACTION;
 SET LOCK_TIMEOUT -1;
 SELECT @filled AS inserted, CONVERT(bigint, 0) AS updated, CONVERT(bigint, 0) AS deleted, CONVERT(bigint, 0) AS unchanged, CONVERT(bigint, 0) AS target_only;

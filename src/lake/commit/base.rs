@@ -22,6 +22,11 @@ impl Base {
         }
     }
 
+    /// The schema that this version of the table has.
+    pub(in crate::lake) fn schema_id(&self) -> i32 {
+        self.table.metadata().current_schema_id()
+    }
+
     /// None before the first snapshot.
     pub(in crate::lake) fn snapshot_id(&self) -> Option<i64> {
         self.table.current_snapshot_id()

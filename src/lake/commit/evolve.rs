@@ -10,7 +10,8 @@
 //! goes on with the window that it would have read anyway. The checkpoint does not move, so a run under the old
 //! schema that is still reading commits or does not by the rule that always holds; its files lack the new columns,
 //! as do all files before them. Where the checkpoint itself has to change (the column that it follows has another
-//! name), it gets another token, which stops such a run.
+//! name, or is worth nothing for a column that was left out until now), it gets another token, which stops such a run.
+//! Where there is no checkpoint yet, the first commit is refused if it was read under another schema.
 //!
 //! **Compare and set.** The evolution was decided from one schema id and from one text of each property that it
 //! sets. If one of them is another by the time of the commit, somebody else evolved the table, and the run stops
@@ -31,8 +32,8 @@ use iceberg::spec::Schema;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Doc of a field whose column the source dropped.
-const DROPPED: &str = "dropped at the source; NULL in rows written since";
+/// Doc of a field whose column the source dropped, or the configuration leaves out.
+const DROPPED: &str = "no longer read from the source; NULL in rows written since";
 
 /// How a lake table's fields change.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -339,6 +339,26 @@ async fn a_write_begun_under_the_old_schema_is_committed_under_the_new() {
     assert_eq!(rows[&4], cells("4 4.01 4.5 note4 NULL gone4"));
 }
 
+/// The run that has evolved it found no checkpoint to change, and its own commit would be refused for this one.
+#[tokio::test]
+async fn a_first_write_begun_under_the_old_schema_is_not_committed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = narrow_table(directory.path()).await;
+    let first = intent(&table, RunId::generate());
+    assert_eq!(first.base_checkpoint, None);
+    let prepared = upsert(&table, narrow_rows(&[1, 2])).await;
+    let mut other = table.clone();
+    other.evolve(&wide()).await.unwrap();
+    let refused = table.commit(prepared, first).await;
+    assert!(
+        matches!(refused, Err(LakeError::SchemaMoved { .. })),
+        "{refused:?}"
+    );
+    let rows = wide_rows(&other, &[1, 2]);
+    commit_rows(&mut other, rows).await;
+    assert_eq!(content(&other, None).await.len(), 2);
+}
+
 #[tokio::test]
 async fn a_part_parked_under_the_old_schema_is_committed_under_the_new() {
     let directory = tempfile::tempdir().unwrap();

@@ -65,8 +65,8 @@ fn widened(array: &ArrayRef, ty: &DataType) -> Result<ArrayRef, MssqlError> {
 }
 
 /// What to do about a vector that does not arrive in binary.
-const VECTOR_REMEDY: &str = "extract a view without the column; or, for a half-precision vector, one that converts it \
-    to nvarchar(max) and that to a vector of 32-bit floats, which changes no value";
+const VECTOR_REMEDY: &str = "leave it out with `columns: { exclude: [...] }`; or, for a half-precision vector, extract \
+    a view that converts it to nvarchar(max) and that to a vector of 32-bit floats, which changes no value";
 
 impl Decoder {
     /// Chooses a builder per column. Every column of the table must have its fields in the lake's schema.

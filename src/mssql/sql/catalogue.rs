@@ -410,6 +410,7 @@ impl Examples {
             loaded_at: "2024-05-01T10:00:00.123".into(),
             counts: [3, 2, 1, 0],
             object: Some(object.clone()),
+            columns: None,
         };
         self.add("forget", shape, upkeep::forget(&seen, 60_000));
         self.add(
@@ -572,6 +573,7 @@ fn state_change(table: &TableSchema, old: Option<i64>) -> StateChange {
         modified: "2024-05-02T10:00:00.123".into(),
         mode: MergeMode::Upsert,
         step: None,
+        columns: None,
     }
 }
 

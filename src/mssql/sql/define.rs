@@ -49,7 +49,8 @@ BEGIN
             [pending_snapshot_id] bigint NULL,
             [pending_sequence_number] bigint NULL,
             [pending_rows] bigint NULL,
-            [pending_applied] bigint NULL
+            [pending_applied] bigint NULL,
+            [loaded_columns] nvarchar(max) NULL
         );
     END TRY
     BEGIN CATCH
@@ -69,7 +70,8 @@ IF COL_LENGTH(N'[icesync].[load_state]', N'pending_applied') IS NULL
 BEGIN
     BEGIN TRY
         ALTER TABLE [icesync].[load_state] ADD [merge_mode] nvarchar(10) NULL, [pending_snapshot_id] bigint NULL, \
-[pending_sequence_number] bigint NULL, [pending_rows] bigint NULL, [pending_applied] bigint NULL;
+[pending_sequence_number] bigint NULL, [pending_rows] bigint NULL, [pending_applied] bigint NULL, \
+[loaded_columns] nvarchar(max) NULL;
     END TRY
     BEGIN CATCH
         IF COL_LENGTH(N'[icesync].[load_state]', N'pending_applied') IS NULL THROW;

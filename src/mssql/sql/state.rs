@@ -32,6 +32,8 @@ pub struct StateChange {
     pub mode: MergeMode,
     /// None: the load is one transaction.
     pub step: Option<Step>,
+    /// Which columns the load leaves out or renames, as JSON; none where it brings all of them under their own names.
+    pub columns: Option<String>,
 }
 
 /// What tells one load state from another.
@@ -65,14 +67,15 @@ impl Step {
 const COLUMNS: &str = "s.[lake_table], s.[table_uuid], s.[snapshot_id], s.[sequence_number], s.[run_id], \
 CONVERT(nvarchar(30), s.[loaded_at], 126) AS loaded_at, s.[inserted], s.[updated], s.[deleted], s.[unchanged]";
 
-/// The columns that older builds do not know.
+/// The columns that older builds do not know, and those that only the oldest do not.
 const OBJECT_COLUMNS: &str = "s.[target_object_id], s.[target_created]";
 const NO_OBJECT: &str =
     "CONVERT(int, NULL) AS target_object_id, CONVERT(nvarchar(30), NULL) AS target_created";
 const PENDING_COLUMNS: &str = "s.[merge_mode], s.[pending_snapshot_id], s.[pending_sequence_number], \
-s.[pending_rows], s.[pending_applied]";
-const NO_PENDING: &str = "CONVERT(nvarchar(10), NULL) AS merge_mode, CONVERT(bigint, NULL) AS pending_snapshot_id, CONVERT(bigint, NULL) AS \
-pending_sequence_number, CONVERT(bigint, NULL) AS pending_rows, CONVERT(bigint, NULL) AS pending_applied";
+s.[pending_rows], s.[pending_applied], s.[loaded_columns]";
+const NO_PENDING: &str = "CONVERT(nvarchar(10), NULL) AS merge_mode, CONVERT(bigint, NULL) AS \
+pending_snapshot_id, CONVERT(bigint, NULL) AS pending_sequence_number, CONVERT(bigint, NULL) AS pending_rows, \
+CONVERT(bigint, NULL) AS pending_applied, CONVERT(nvarchar(max), NULL) AS loaded_columns";
 
 /// What the server calls itself, and the connection's database: `server`, `database`.
 pub fn identity() -> Statement {
@@ -186,13 +189,20 @@ s.[pending_applied] = {to}"
     )
 }
 
+/// What a state records of the target's columns, as the end of a SET list.
+pub(super) fn set_columns(state: &StateChange, params: &mut Params) -> String {
+    let columns = params.text_or_null(state.columns.as_deref());
+    format!("s.[loaded_columns] = {columns}")
+}
+
 /// What a state records of the target table, as the end of a SET list.
 pub(super) fn set_object(state: &StateChange, params: &mut Params) -> String {
     let id = state.object.as_ref().map(|object| object.id);
     let id = params.push(ParamValue::Int(id));
     let created = state.object.as_ref().map(|object| &*object.created);
     let created = params.text_or_null(created);
-    format!("s.[target_object_id] = {id}, s.[target_created] = {created}")
+    let columns = set_columns(state, params);
+    format!("s.[target_object_id] = {id}, s.[target_created] = {created}, {columns}")
 }
 
 /// Records that a target was created for a lake table that has no snapshot.

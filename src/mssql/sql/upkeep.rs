@@ -31,6 +31,8 @@ pub struct StateRow {
     /// Inserted, updated, deleted, unchanged.
     pub counts: [u64; 4],
     pub object: Option<SourceObject>,
+    /// Which columns the load left out or renamed, as JSON.
+    pub columns: Option<String>,
 }
 
 /// The states of all targets in the database; no row set where there is no table of them.
@@ -130,7 +132,7 @@ SET LOCK_TIMEOUT -1;",
 }
 
 /// What a state says, in the order of [`values`].
-const COLUMNS: [&str; 12] = [
+const COLUMNS: [&str; 13] = [
     "[lake_table]",
     "[table_uuid]",
     "[snapshot_id]",
@@ -143,9 +145,10 @@ const COLUMNS: [&str; 12] = [
     "[unchanged]",
     "[target_object_id]",
     "[target_created]",
+    "[loaded_columns]",
 ];
 
-fn values(row: &StateRow, params: &mut Params) -> [String; 12] {
+fn values(row: &StateRow, params: &mut Params) -> [String; 13] {
     let count = |at: usize| i64::try_from(row.counts[at]).unwrap_or(i64::MAX);
     let object = row.object.as_ref();
     let loaded_at = params.text(&row.loaded_at);
@@ -162,6 +165,7 @@ fn values(row: &StateRow, params: &mut Params) -> [String; 12] {
         params.int(count(3)),
         params.push(ParamValue::Int(object.map(|object| object.id))),
         params.text_or_null(object.map(|object| &*object.created)),
+        params.text_or_null(row.columns.as_deref()),
     ]
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::schema::columns::LeftOut;
 use crate::schema::{Collation, Generated, Key, KeyOrigin, SqlType};
 
 const LATIN: &str = "Latin1_General_CI_AS";
@@ -473,4 +474,168 @@ fn what_is_recorded_reads_back_and_older_records_too() {
     let old: Recorded = serde_json::from_str(&plain).unwrap();
     assert_eq!(old, Recorded::new(recorded.schema.clone(), None));
     assert!(!old.was_recreated(&recorded));
+}
+
+/// The same table with columns that the configuration leaves out.
+fn without(mut recorded: Recorded, left_out: &[(i32, &str)]) -> Recorded {
+    let left_out = left_out.iter().map(|&(id, name)| LeftOut {
+        id,
+        name: name.into(),
+    });
+    recorded.left_out = left_out.collect();
+    recorded
+}
+
+/// The same table as a view, whose ids say nothing.
+fn view(mut recorded: Recorded) -> Recorded {
+    recorded.object = None;
+    recorded
+}
+
+#[test]
+fn what_is_left_out_and_read_again_is_told_from_what_is_new() {
+    let kinds: [fn(Recorded) -> Recorded; 2] = [|table| table, view];
+    for of_kind in kinds {
+        let all = of_kind(of(&[(1, "id"), (2, "a"), (3, "b")]));
+        let some = of_kind(without(of(&[(1, "id"), (2, "a")]), &[(3, "b")]));
+
+        let drift = followed(&all, &some);
+        assert_eq!(told(&drift), [("b", ChangeKind::Excluded)]);
+        assert!(!drift.at_source && drift.included.is_empty());
+        assert_eq!(names(&drift.recorded), ["id", "a", "b"]);
+        assert_eq!(
+            (drift.recorded.live(), &*drift.was),
+            (2, &[Some(0), Some(1), Some(2)][..])
+        );
+        assert!(drift.changes[0].detail.starts_with("left out by `columns`"));
+        assert_eq!(compared(&drift.recorded, &some).unwrap(), None);
+
+        // Its old values do not come back as those of now: it is another field.
+        let again = followed(&drift.recorded, &all);
+        assert_eq!(told(&again), [("b", ChangeKind::Included)]);
+        assert_eq!(again.included, ["b"]);
+        assert!(!again.at_source);
+        assert_eq!(names(&again.recorded), ["id", "a", "b", "b__dropped_1"]);
+        assert_eq!(again.was, [Some(0), Some(1), None, Some(2)]);
+        assert_eq!(drift.recorded.included_in(&again.recorded), ["b"]);
+
+        let first = followed(&some, &all);
+        assert_eq!(first.included, ["b"]);
+        // Added at the source since: rows before it have no value to miss.
+        let before = of_kind(of(&[(1, "id"), (2, "a")]));
+        let added = followed(&before, &all);
+        assert_eq!(told(&added), [("b", ChangeKind::Added)]);
+        assert!(added.at_source && added.included.is_empty());
+        assert_eq!(before.included_in(&added.recorded), [""; 0]);
+    }
+}
+
+#[test]
+fn a_column_that_the_source_adds_is_recorded_as_left_out() {
+    let before = of(&[(1, "id")]);
+    let after = without(of(&[(1, "id")]), &[(2, "a")]);
+    let drift = followed(&before, &after);
+    assert_eq!(told(&drift), []);
+    assert!(!drift.at_source);
+    let included = followed(&drift.recorded, &of(&[(1, "id"), (2, "a")]));
+    assert_eq!(included.included, ["a"]);
+    // And one that the source has dropped meanwhile and added under the same name is new.
+    let other = followed(&drift.recorded, &of(&[(1, "id"), (3, "a")]));
+    assert_eq!(told(&other), [("a", ChangeKind::Added)]);
+    assert!(other.included.is_empty());
+}
+
+#[test]
+fn what_was_left_out_is_not_read_under_another_name() {
+    let before = without(of(&[(1, "id"), (2, "a")]), &[(3, "ssn")]);
+    for found in [
+        // The two exchanged names.
+        without(of(&[(1, "id"), (3, "a")]), &[(2, "ssn")]),
+        of(&[(1, "id"), (2, "a"), (3, "number")]),
+    ] {
+        let refusal = compared(&before, &found).unwrap_err();
+        assert!(matches!(refusal, Refusal::LeftOut { .. }), "{refusal}");
+        let text = refusal.to_string();
+        assert!(text.contains("was left out as ssn"), "{text}");
+    }
+    let same = of(&[(1, "id"), (2, "a"), (3, "SSN")]);
+    assert_eq!(followed(&before, &same).included, ["SSN"]);
+}
+
+#[test]
+fn what_is_left_out_is_neither_the_old_nor_the_new_of_a_rename() {
+    // `a` is left out and `b` is new; `b` was there and `a` is gone.
+    let now = view(without(of(&[(1, "id"), (3, "b")]), &[(2, "a")]));
+    let drift = followed(&view(of(&[(1, "id"), (2, "a")])), &now);
+    assert_eq!(
+        told(&drift),
+        [("b", ChangeKind::Added), ("a", ChangeKind::Excluded)]
+    );
+    let before = view(without(of(&[(1, "id"), (2, "a")]), &[(3, "b")]));
+    let drift = followed(&before, &view(of(&[(1, "id"), (2, "b")])));
+    assert_eq!(
+        told(&drift),
+        [("b", ChangeKind::Included), ("a", ChangeKind::Dropped)]
+    );
+    assert!(drift.at_source);
+}
+
+/// The same table with a column that the lake calls otherwise.
+fn renaming(mut recorded: Recorded, at: usize, name: &str) -> Recorded {
+    let column = &mut recorded.schema.columns[at];
+    let source = std::mem::replace(&mut column.name, name.into());
+    recorded.renamed.insert(name.into(), source);
+    recorded
+}
+
+#[test]
+fn columns_that_the_configuration_renames_stay_what_they_are() {
+    let kinds: [fn(Recorded) -> Recorded; 2] = [|table| table, view];
+    for of_kind in kinds {
+        let plain = of_kind(of(&[(1, "id"), (2, "qty"), (3, "a")]));
+        let renamed = renaming(plain.clone(), 1, "quantity");
+        for (before, now, told_now) in [
+            (&plain, &renamed, "quantity"),
+            (&renamed, &plain, "qty"),
+            (&renamed, &renaming(plain.clone(), 1, "amount"), "amount"),
+        ] {
+            let drift = followed(before, now);
+            assert_eq!(told(&drift), [(told_now, ChangeKind::Renamed)]);
+            assert!(!drift.at_source, "{told_now}");
+            assert_eq!(drift.was, [Some(0), Some(1), Some(2)]);
+            assert_eq!(compared(&drift.recorded, now).unwrap(), None);
+        }
+        assert_eq!(renamed.source_position("QTY"), Some(1));
+        assert_eq!(renamed.source_position("quantity"), None);
+        assert_eq!(
+            renamed.shown(&renamed.schema.columns[1]),
+            "quantity (qty at the source)"
+        );
+    }
+    // Renamed at the source, and called the same in the lake.
+    let before = renaming(of(&[(1, "id"), (2, "qty")]), 1, "quantity");
+    let now = renaming(of(&[(1, "id"), (2, "count")]), 1, "quantity");
+    let drift = followed(&before, &now);
+    assert_eq!((told(&drift), drift.at_source), (vec![], true));
+    // A key is asked for by its name at the source.
+    let key = renaming(of(&[(1, "id"), (2, "a")]), 0, "order_id");
+    let mut other = key.clone();
+    other.schema.key.as_mut().unwrap().columns = vec![1];
+    let refusal = compared(&key, &other).unwrap_err().to_string();
+    assert!(
+        refusal.contains("the key was (id) and is now (a)"),
+        "{refusal}"
+    );
+}
+
+#[test]
+fn records_without_columns_left_out_or_renamed_are_as_before() {
+    let text = serde_json::to_string(&of(&[(1, "id"), (2, "a")])).unwrap();
+    assert!(
+        !text.contains("left_out") && !text.contains("renamed"),
+        "{text}"
+    );
+    let recorded = renaming(without(of(&[(1, "id")]), &[(2, "a")]), 0, "key");
+    let text = serde_json::to_string(&recorded).unwrap();
+    assert_eq!(serde_json::from_str::<Recorded>(&text).unwrap(), recorded);
 }

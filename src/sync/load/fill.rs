@@ -54,13 +54,13 @@ impl Work<'_> {
         self.found(control).await?;
         let planned = TargetTable::planned(target, &schema);
         let (all, mode) = (&self.columns, self.table.merge.mode);
-        let warnings = inspect::check(&all.schema, all.live, &planned, mode)?;
+        let warnings = inspect::check(all, &planned, mode)?;
         let table = fill::name(target, self.run_id);
         fill::create(control, &table, target, &schema).await?;
         failpoint::reach(FAIL_AFTER_FILL_CREATE);
         tracing::info!("{name}: rows go straight into the table that becomes {target}");
-        let shape = self.lake.lake_schema();
-        let heap = Heap::fill(&table, fill::bulk_columns(&schema, shape), shape);
+        let shape = all.shape(self.lake.lake_schema());
+        let heap = Heap::fill(&table, fill::bulk_columns(&schema, &shape), &shape);
         let staged = stage::stage(self.sync, name, &self.lake, links, heap, parts).await;
         let control = Links::control(&mut links.target, side, Kind::Target).await?;
         let staged = match staged {
@@ -84,7 +84,7 @@ impl Work<'_> {
             // Spellings of one key: the load through a staging table keeps the newest.
             Err(TargetError::DuplicateKey { .. })
                 if merge::keys_are_the_source_s(&all.schema, &planned)
-                    && newest(&self.lake, &all.schema.columns)?.is_some() =>
+                    && newest(&self.lake, all)?.is_some() =>
             {
                 tracing::info!(
                     "{name}: keys are equal; the load begins again through a staging table"

@@ -13,6 +13,8 @@
 //! - *append*: O has each row that was new in a loaded snapshot, once.
 //!
 //! The two statements differ, so the state names the mode, and an upsert does not go on from what was appended.
+//! Both hold for the columns that the load brought, which the state names ([`LoadedColumns`]). If more of them are to
+//! be loaded, rows that are the same in L and W lack values: then every row is loaded, or the load is refused.
 //!
 //! Rows that others write to the target are not covered; see [`LoadKind::Whole`]. If the target is another object than
 //! O, or missing, the state says nothing about it. A state of an older build names no object and is trusted. Object id
@@ -47,12 +49,15 @@
 //! # Refusals
 //!
 //! A refusal stands where no kind is right: see [`Refusal`]. Each message names a way out.
+//!
+//! [`LoadedColumns`]: crate::target::columns::LoadedColumns
 
 use crate::change::MergeMode;
 use crate::config::Table;
 use crate::lake::{LakeTable, SnapshotInfo};
 use crate::mssql::sql::TableIdent;
 use crate::schema::TableKind;
+use crate::target::columns::Compared;
 use crate::target::merge::Held;
 use crate::target::state::{LoadState, Looked};
 
@@ -135,6 +140,8 @@ pub struct Facts {
     /// The rows of the lake table have a key in the target.
     pub is_keyed: bool,
     pub lake: TableKind,
+    /// The columns to load, compared with those that the target has of the snapshot that was loaded.
+    pub columns: Compared,
     /// `--full`
     pub full: bool,
 }
@@ -163,6 +170,8 @@ pub enum Refusal {
     Unfinished,
     /// An upsert does not go on from rows that were appended.
     Appended,
+    /// Rows that were appended lack values of columns that are to be loaded now.
+    MoreColumns,
 }
 
 /// The kind of load for these facts.
@@ -194,7 +203,10 @@ pub fn decide(facts: &Facts) -> Result<LoadKind, Refusal> {
         .filter(|_| facts.found == Found::There && facts.mode != MergeMode::Replace);
     match unfinished {
         Some(unfinished)
-            if facts.mode == MergeMode::Upsert && is_listed && unfinished.is_listed =>
+            if facts.mode == MergeMode::Upsert
+                && is_listed
+                && unfinished.is_listed
+                && facts.columns != Compared::More =>
         {
             return Ok(LoadKind::Finish {
                 from: snapshot,
@@ -209,20 +221,26 @@ pub fn decide(facts: &Facts) -> Result<LoadKind, Refusal> {
     }
     let was_replaced =
         facts.unfinished.is_none() && matches!(facts.loaded_as, None | Some(MergeMode::Replace));
-    match facts.wanted {
-        Wanted::Same if facts.mode == MergeMode::Replace && !was_replaced => Ok(LoadKind::Replace),
-        Wanted::NoSnapshot | Wanted::Same => Ok(LoadKind::Nothing),
-        Wanted::Older => Err(Refusal::Older),
-        Wanted::Newer | Wanted::RolledBack => match facts.mode {
-            MergeMode::Replace => Ok(LoadKind::Replace),
-            MergeMode::Upsert if facts.loaded_as == Some(MergeMode::Append) => {
-                Err(Refusal::Appended)
+    match (facts.wanted, facts.columns) {
+        (Wanted::Same, Compared::Same) if facts.mode == MergeMode::Replace && !was_replaced => {
+            Ok(LoadKind::Replace)
+        }
+        (Wanted::NoSnapshot, _) | (Wanted::Same, Compared::Same) => Ok(LoadKind::Nothing),
+        (Wanted::Older, _) => Err(Refusal::Older),
+        (Wanted::Same | Wanted::Newer | Wanted::RolledBack, columns) => {
+            match (facts.mode, columns) {
+                (MergeMode::Replace, _) => Ok(LoadKind::Replace),
+                (MergeMode::Upsert, _) if facts.loaded_as == Some(MergeMode::Append) => {
+                    Err(Refusal::Appended)
+                }
+                (MergeMode::Upsert | MergeMode::Append, _) if !is_listed => Err(Refusal::Expired),
+                (MergeMode::Upsert, Compared::More) => Ok(whole(facts.mode, Some(snapshot))),
+                (MergeMode::Append, Compared::More) => Err(Refusal::MoreColumns),
+                (MergeMode::Upsert | MergeMode::Append, Compared::Same | Compared::Otherwise) => {
+                    Ok(LoadKind::Delta { from: snapshot })
+                }
             }
-            MergeMode::Upsert | MergeMode::Append if is_listed => {
-                Ok(LoadKind::Delta { from: snapshot })
-            }
-            MergeMode::Upsert | MergeMode::Append => Err(Refusal::Expired),
-        },
+        }
     }
 }
 
@@ -309,7 +327,7 @@ impl Facts {
         lake: &LakeTable,
         snapshot: Option<&SnapshotInfo>,
         looked: &Looked,
-        is_keyed: bool,
+        (is_keyed, columns): (bool, Compared),
         full: bool,
     ) -> Self {
         let state = State::of(Some(lake), looked.state.as_ref());
@@ -328,6 +346,7 @@ impl Facts {
             unfinished: Unfinished::of(Some(lake), looked.state.as_ref()),
             is_keyed,
             lake: lake.kind(),
+            columns,
             full,
         }
     }
@@ -395,6 +414,7 @@ impl Refusal {
         facts: &Facts,
         loaded: Option<&LoadState>,
         wanted: Option<&SnapshotInfo>,
+        included: &[String],
     ) -> String {
         let (target, lake) = (&table.target, &table.lake);
         let number = wanted.map_or(0, |snapshot| snapshot.sequence_number);
@@ -427,13 +447,20 @@ or the lake table was restored or copied from an older state. {}",
                 format!(
                     "target {target} is between snapshots {old} and {new} of lake table {lake}: a load was interrupted \
 between two of its steps, and it cannot be finished, because one of the two has left the lake or `merge.mode` has \
-changed. {}",
+changed, or more columns are to be loaded. {}",
                     again(table, facts)
                 )
             }
             Refusal::Appended => format!(
                 "target {target} was loaded with `merge: {{ mode: append }}`, which keeps rows that have changed or left \
 the lake since, so an upsert cannot go on from it. {}",
+                again(table, facts)
+            ),
+            Refusal::MoreColumns => format!(
+                "column {} of lake table {lake} was left out when target {target} was last loaded and is to be loaded \
+now. Rows that are in the target lack its values, and `merge.mode: append` changes none. {}, or leave it out with \
+`merge: {{ columns: {{ exclude: [...] }} }}`",
+                included.join(", "),
                 again(table, facts)
             ),
         }
@@ -466,6 +493,7 @@ it removes those, too"
 mod tests {
     use super::*;
     use crate::schema::drift::SourceObject;
+    use crate::target::columns::LoadedColumns;
     use crate::target::merge::LoadCounts;
 
     const STATES: [State; 5] = [
@@ -490,6 +518,7 @@ mod tests {
     ];
     const FOUND: [Found; 3] = [Found::Missing, Found::There, Found::Recreated];
     const MODES: [MergeMode; 3] = [MergeMode::Upsert, MergeMode::Append, MergeMode::Replace];
+    const COLUMNS: [Compared; 3] = [Compared::Same, Compared::Otherwise, Compared::More];
 
     /// The whole space of inputs.
     fn every() -> Vec<Facts> {
@@ -498,28 +527,24 @@ mod tests {
             for wanted in WANTED {
                 for found in FOUND {
                     for mode in MODES {
-                        for bits in 0..8 {
-                            let facts = Facts {
-                                state,
-                                wanted,
-                                found,
-                                mode,
-                                loaded_as: None,
-                                unfinished: None,
-                                is_keyed: bits & 1 == 0,
-                                lake: match bits & 2 {
-                                    0 => TableKind::Mirror,
-                                    _ => TableKind::History,
-                                },
-                                full: bits & 4 != 0,
-                            };
-                            all.extend(with_history(facts));
-                        }
+                        let facts = Facts {
+                            state,
+                            wanted,
+                            found,
+                            mode,
+                            loaded_as: None,
+                            unfinished: None,
+                            is_keyed: true,
+                            lake: TableKind::Mirror,
+                            columns: Compared::Same,
+                            full: false,
+                        };
+                        all.extend(variants(facts).flat_map(with_history));
                     }
                 }
             }
         }
-        assert_eq!(all.len(), 5 * 5 * 3 * 3 * 8 * 4 * 3);
+        assert_eq!(all.len(), 5 * 5 * 3 * 3 * 3 * 8 * 4 * 3);
         all
     }
 
@@ -540,6 +565,21 @@ mod tests {
             }
         }
         all
+    }
+
+    fn variants(facts: Facts) -> impl Iterator<Item = Facts> {
+        COLUMNS.into_iter().flat_map(move |columns| {
+            (0..8).map(move |bits| Facts {
+                is_keyed: bits & 1 == 0,
+                lake: match bits & 2 {
+                    0 => TableKind::Mirror,
+                    _ => TableKind::History,
+                },
+                columns,
+                full: bits & 4 != 0,
+                ..facts
+            })
+        })
     }
 
     /// Each statement of the proof, over every input for which a load is not refused.
@@ -569,6 +609,7 @@ mod tests {
                     let is_loaded = is_here
                         && facts.wanted == Wanted::Same
                         && facts.found == Found::There
+                        && facts.columns == Compared::Same
                         && !facts.full;
                     assert!(is_loaded || !has_rows, "{said}");
                 }
@@ -590,8 +631,10 @@ mod tests {
                     assert_eq!(facts.state, listed, "{said}");
                     assert_eq!(facts.found, Found::There, "{said}");
                     assert!(!facts.full && facts.mode != MergeMode::Replace, "{said}");
+                    assert_ne!(facts.columns, Compared::More, "{said}");
                     assert!(
-                        matches!(facts.wanted, Wanted::Newer | Wanted::RolledBack),
+                        matches!(facts.wanted, Wanted::Newer | Wanted::RolledBack)
+                            || (facts.wanted, facts.columns) == (Wanted::Same, Compared::Otherwise),
                         "{said}"
                     );
                 }
@@ -651,7 +694,8 @@ mod tests {
         for facts in every() {
             let there = facts.found == Found::There;
             let here = matches!(facts.state, State::Here { .. });
-            let changes = matches!(facts.wanted, Wanted::Newer | Wanted::RolledBack);
+            let changes = matches!(facts.wanted, Wanted::Newer | Wanted::RolledBack)
+                || facts.wanted == Wanted::Same && facts.columns != Compared::Same;
             let has_rows = facts.wanted != Wanted::NoSnapshot;
             let gone = matches!(
                 facts.state,
@@ -664,6 +708,7 @@ mod tests {
             let is_between = facts.unfinished.is_some() && facts.mode != MergeMode::Replace;
             let can_finish = facts.mode == MergeMode::Upsert
                 && !gone
+                && facts.columns != Compared::More
                 && facts
                     .unfinished
                     .is_some_and(|unfinished| unfinished.is_listed);
@@ -682,6 +727,13 @@ mod tests {
                 Some(Refusal::Appended)
             } else if known && gone && changes && facts.mode != MergeMode::Replace {
                 Some(Refusal::Expired)
+            } else if known
+                && here
+                && changes
+                && facts.mode == MergeMode::Append
+                && facts.columns == Compared::More
+            {
+                Some(Refusal::MoreColumns)
             } else {
                 None
             };
@@ -710,6 +762,7 @@ mod tests {
                 object: recorded,
                 mode: None,
                 pending: None,
+                columns: LoadedColumns::default(),
             };
             Found::of(&Looked {
                 object,
@@ -750,6 +803,7 @@ mod tests {
             unfinished: None,
             is_keyed: true,
             lake: TableKind::Mirror,
+            columns: Compared::Same,
             full: false,
         };
         let since = Some(7);
@@ -791,6 +845,22 @@ mod tests {
                     ..usual
                 },
                 LoadKind::Nothing,
+            ),
+            (
+                Facts {
+                    wanted: Wanted::Same,
+                    columns: Compared::Otherwise,
+                    ..usual
+                },
+                LoadKind::Delta { from: 7 },
+            ),
+            (
+                Facts {
+                    wanted: Wanted::Same,
+                    columns: Compared::More,
+                    ..usual
+                },
+                LoadKind::Whole { since },
             ),
             (
                 Facts {

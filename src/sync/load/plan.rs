@@ -1,6 +1,6 @@
 //! What the next load would do; changes nothing.
 
-use super::columns::{columns_after, newest};
+use super::columns::{self, columns_after, newest};
 use super::kind::{Facts, Found, LoadKind, State, Unfinished, Wanted, decide};
 use crate::change::{MergeMode, RunId};
 use crate::config::{OnChange, Table};
@@ -12,7 +12,8 @@ use crate::report::LoadPlan;
 use crate::schema::drift::Recorded;
 use crate::schema::{TableKind, TableSchema};
 use crate::sync::follow::Following;
-use crate::target::evolve::{self, LakeColumns};
+use crate::target::columns::LakeColumns;
+use crate::target::evolve;
 use crate::target::fill::{self, Route};
 use crate::target::inspect::{self, TargetTable};
 use crate::target::merge::{self, Extent, Held, LoadOptions, StateChange};
@@ -29,7 +30,7 @@ pub async fn plan(
 ) -> Result<LoadPlan> {
     let looked = state::look(control, &table.target).await?;
     let trusted = trusted(&looked);
-    let mut columns = columns_after(found, lake, following, trusted)?;
+    let mut columns = columns_after(table, found, lake, following, trusted)?;
     if table.kind == TableKind::History {
         columns.schema.key = None;
     }
@@ -42,17 +43,19 @@ pub async fn plan(
         unfinished: Unfinished::of(lake, looked.state.as_ref()),
         is_keyed: columns.schema.key.is_some(),
         lake: table.kind,
+        columns: columns.compared,
         full: false,
     };
     let kind = decide(&facts).map_err(|refusal| {
-        let message = refusal.message(table, &facts, looked.state.as_ref(), None);
+        let state = looked.state.as_ref();
+        let message = refusal.message(table, &facts, state, None, &columns.included);
         Error::new(Kind::Target, Disposition::Definite, message)
     })?;
     let target = inspect::inspect(control, &table.target).await?;
     let creates_target = target.is_none();
     let (steps, target) = followed(table, &mut columns, target, &facts)?;
-    inspect::check(&columns.schema, columns.live, &target, table.merge.mode)?;
-    let newest = lake.map_or(Ok(None), |lake| newest(lake, &columns.schema.columns))?;
+    inspect::check(&columns, &target, table.merge.mode)?;
+    let newest = lake.map_or(Ok(None), |lake| newest(lake, &columns))?;
     let load = (kind, &facts, newest);
     let (route, loaded) = loading(control, table, &columns, &target, &looked, load).await?;
     let altered = steps.iter().map(|step| step.statement(target.name()));
@@ -63,6 +66,7 @@ pub async fn plan(
             .map(|state| state.sequence_number),
         snapshots_behind: behind(lake, &looked),
         creates_target,
+        columns: columns::report(&columns),
         route,
         batch_rows: Some(table.merge.batch_rows).filter(|&rows| rows > 0 && kind.may_step()),
         schema_changes: steps.iter().map(evolve::Step::change).collect(),
@@ -91,6 +95,7 @@ async fn loading(
         modified: target.modified().to_owned(),
         mode: table.merge.mode,
         step: None,
+        columns: columns.loaded.text(),
     };
     let load = (kind, facts, newest);
     let through_staging = || staged(table, &columns.schema, target, load, &change);
@@ -179,7 +184,7 @@ fn followed(
         return Ok((Vec::new(), created));
     };
     if facts.is_prepared() {
-        columns.know_by_name(&target);
+        evolve::know_by_name(columns, &target);
     }
     let (steps, target) = evolve::steps(columns, &target, false)?;
     if !steps.is_empty() && table.merge.on_schema_change == OnChange::Refuse {

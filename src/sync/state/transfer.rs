@@ -22,6 +22,7 @@ use crate::schema::{TableKind, TableName};
 use crate::sync::load::lake_table;
 use crate::sync::protect;
 use crate::sync::session::{Links, Sync};
+use crate::target::columns::LoadedColumns;
 use crate::target::merge::LoadCounts;
 use crate::target::state::{self, LoadState, Looked};
 use crate::target::{staging, upkeep};
@@ -64,6 +65,8 @@ struct TargetState {
     deleted: u64,
     unchanged: u64,
     object: Option<SourceObject>,
+    #[serde(default)]
+    columns: LoadedColumns,
 }
 
 /// Why a file cannot be used.
@@ -405,6 +408,7 @@ impl TargetState {
             deleted: counts.deleted,
             unchanged: counts.unchanged,
             object: state.object,
+            columns: state.columns,
         }
     }
 
@@ -425,6 +429,7 @@ impl TargetState {
             object: self.object.clone(),
             mode: None,
             pending: None,
+            columns: self.columns.clone(),
         }
     }
 }
@@ -464,6 +469,7 @@ mod tests {
             }),
             mode: None,
             pending: None,
+            columns: LoadedColumns::default(),
         };
         let target: TableName = "dbo.[a.b]".parse().unwrap();
         let kept = TargetState::of(&target, state.clone());

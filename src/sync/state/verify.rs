@@ -392,6 +392,7 @@ mod tests {
     use crate::schema::SqlType;
     use crate::schema::drift::SourceObject;
     use crate::sync::state::facts::Listed;
+    use crate::target::columns::LoadedColumns;
     use crate::target::merge::LoadCounts;
     use crate::target::state::{Looked, PREPARED};
     use std::collections::BTreeMap;
@@ -455,6 +456,7 @@ mod tests {
             object: object(1),
             mode: None,
             pending: None,
+            columns: LoadedColumns::default(),
         }
     }
 

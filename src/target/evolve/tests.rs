@@ -1,5 +1,5 @@
 use super::*;
-use crate::schema::Collation;
+use crate::schema::{Collation, TableSchema};
 
 fn column(id: i32, name: &str, ty: SqlType) -> Column {
     Column {
@@ -32,11 +32,8 @@ fn target(schema: &TableSchema) -> TargetTable {
 }
 
 fn lake(names: &[&str], was: &[Option<&str>]) -> LakeColumns {
-    LakeColumns {
-        schema: of(names),
-        live: names.len(),
-        was: Some(was.iter().map(|was| was.map(str::to_owned)).collect()),
-    }
+    let was = was.iter().map(|was| was.map(str::to_owned)).collect();
+    LakeColumns::all(of(names), names.len(), Some(was))
 }
 
 /// The steps as short text.
@@ -133,6 +130,28 @@ fn what_was_never_loaded_or_is_dropped_is_left_alone() {
     // A column that the target's owner dropped stays dropped.
     let known = lake(&["id", "a"], &[Some("id"), Some("a")]);
     assert_eq!(steps(&known, &have, false).unwrap().0, []);
+}
+
+/// Such a target has no rows, so a column that cannot be told is added.
+#[test]
+fn a_target_that_is_only_prepared_is_known_by_its_names() {
+    let mut columns = lake(&["id", "amount", "extra", "note"], &[]);
+    columns.lake_names[1] = "qty".into();
+    columns.lake_names[3] = "remark".into();
+    columns.recorded_names[3] = Some("comment".into());
+    for (have, expected) in [
+        (
+            &["id", "qty", "comment"][..],
+            &["qty>amount", "comment>note", "+extra"][..],
+        ),
+        (&["id", "amount", "remark"], &["remark>note", "+extra"]),
+        (&["id", "amount", "extra", "note"], &[]),
+    ] {
+        let have = target(&of(have));
+        know_by_name(&mut columns, &have);
+        let (found, _) = steps(&columns, &have, false).unwrap();
+        assert_eq!(told(&found), expected);
+    }
 }
 
 #[test]
