@@ -385,6 +385,42 @@ async fn orphans_are_removed_beside_running_syncs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_named_while_orphans_are_removed_stays() {
+    let stage = Stage::new().await;
+    let rows = stage.rows().await;
+    let lost = [1, 2].map(|at| stage.table().join(format!("data/lost-{at}.parquet")));
+    for path in &lost {
+        std::fs::write(path, b"x").expect("written");
+    }
+    aged(&lost);
+    let args = ["--json", "maintain", "--orphans"];
+    let hold = Hold::new(&stage.world, &args, lake::FAIL_AFTER_ORPHAN, None);
+    let left = lost.iter().find(|path| path.exists()).expect("one is left");
+    // Another engine publishes a version that names it.
+    let (path, mut metadata) = crate::fixtures::contents::newest_metadata(&stage.table());
+    metadata["statistics"] = json!([{
+        "snapshot-id": metadata["current-snapshot-id"].clone(),
+        "statistics-path": format!("file://{}", left.display()),
+        "file-size-in-bytes": 1, "file-footer-size-in-bytes": 1, "blob-metadata": [],
+    }]);
+    let name = path.file_name().expect("a name").to_string_lossy();
+    let number = name
+        .strip_prefix('v')
+        .and_then(|name| name.split('.').next());
+    let next = number
+        .and_then(|number| number.parse::<u64>().ok())
+        .expect("a number")
+        + 1;
+    let next = path.with_file_name(format!("v{next}.metadata.json"));
+    std::fs::write(next, metadata.to_string()).expect("written");
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let done = hold.released().json();
+    assert_eq!(done["tables"][0]["orphans"]["files"], json!(1), "{done:#}");
+    assert!(left.exists(), "{done:#}");
+    assert!(stage.rows().await == rows);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_is_held_keeps_its_files_while_all_maintenance_goes_on() {
     let mut stage = Stage::new().await;
     for edge in [lake::FAIL_AFTER_DATA_FILES, lake::FAIL_AFTER_MANIFESTS] {
