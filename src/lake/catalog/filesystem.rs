@@ -45,8 +45,9 @@
 //!
 //! **Unknown outcome.** A put may fail after its file got the name (a time-out, an error of the directory's fsync).
 //! Then the file itself is read: if it holds our bytes, it is ours. If another's, we lost. If it does not exist, the
-//! same put is repeated, which is safe because the bytes are the same. If nothing can be seen, the answer is
-//! [`LakeError::PublishUnknown`], and no file is removed.
+//! same put is repeated, which is safe because the bytes are the same. A name that is taken while its file cannot be
+//! found proves nothing: over NFS and FUSE a request may be executed, its reply lost, and its repetition refused. If
+//! nothing can be seen, the answer is [`LakeError::PublishUnknown`], and no file is removed.
 
 use crate::failpoint;
 use crate::lake::catalog::names::{self, Ending, number_of, uri_with, version_of};
@@ -258,8 +259,11 @@ impl Filesystem {
                 }
                 (Ok(Some(_)), _) => return Ok(false),
                 (Ok(None), Some(error)) if puts == PUTS_MAX => return Err(unknown(error)),
-                // Taken a moment ago and gone: whose it was cannot be seen any more.
-                (Ok(None), None) if puts == PUTS_MAX => return Ok(false),
+                // Taken, and not to be seen: it may be ours, where a lower layer repeated a request that had succeeded.
+                (Ok(None), None) if puts == PUTS_MAX => {
+                    let missing = std::io::ErrorKind::NotFound.into();
+                    return Err(unknown(LakeError::io("read", uri, missing)));
+                }
                 (Ok(None), _) => puts += 1,
                 (Err(error), None) => return Err(unknown(error)),
                 (Err(_), Some(error)) => return Err(unknown(error)),

@@ -238,6 +238,25 @@ async fn what_a_run_cannot_see_it_does_not_remove() {
     }
 }
 
+/// As over NFS, when the link was made, its reply was lost, and the client's view of the folder is old.
+#[tokio::test]
+async fn a_name_that_is_taken_by_a_file_that_cannot_be_found_leaves_the_outcome_open() {
+    let directory = tempfile::tempdir().unwrap();
+    let (warehouse, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+    one_row(&mut table, 1).await;
+    let prepared = prepare(&table, WriteMode::Upsert, &[row(2, "a", 1)], &[], false).await;
+    let run = intent(&table, RunId::generate());
+    let next = metadata_of(directory.path()).join("v3.metadata.json");
+    std::os::unix::fs::symlink(directory.path().join("nowhere"), &next).unwrap();
+    let error = table.commit(prepared, run).await.unwrap_err();
+    assert!(matches!(error, LakeError::CommitUnknown { .. }), "{error}");
+    assert_eq!(error.disposition(), Disposition::Ambiguous);
+    assert_eq!(files_in(&table, "data").len(), 2, "nothing is removed");
+    std::fs::remove_file(next).unwrap();
+    let table = warehouse.table(&name()).await.unwrap().unwrap();
+    assert_eq!(read(&table, None).await, [row(1, "a", 1)]);
+}
+
 #[tokio::test]
 async fn a_part_whose_ledger_may_exist_keeps_its_files() {
     let directory = tempfile::tempdir().unwrap();
