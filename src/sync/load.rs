@@ -4,7 +4,7 @@
 //!
 //! 1. Look at the target table and its load state, and decide what kind of load is right ([`kind`]). Take the load lock
 //!    of the target table (a session lock: it ends with the connection), look and decide again, drop staging tables of
-//!    dead loads. (Nothing.)
+//!    dead loads, tag the snapshot in the lake. (At most a tag, which the next load moves.)
 //! 2. Compute the delta between the loaded snapshot and the wanted one, or list the whole snapshot. (Nothing.)
 //! 3. If the target is missing and every column can take its values as they are ([`fill`]): create a table in its
 //!    place, bulk copy the rows into that and build its key; step 4 makes it the target. (A table that the next load
@@ -14,7 +14,7 @@
 //!    next load.)
 //! 4. One transaction: compare-and-set on the load state, merge, deletes, new load state, the staging table
 //!    dropped. (All or nothing. When the reply is lost, the load state says whether this run's id is there.)
-//! 5. Tag the loaded snapshot in the lake, unless the commit of a `sync` has done so ([`TargetTags`] argues that).
+//! 5. Tag the loaded snapshot in the lake, unless a tag names it since step 1 ([`TargetTags`] argues that).
 //!    (Missing tag: the next load sets it, whether or not it has anything else to do.)
 //!
 //! A lake table without a snapshot has no rows to load. Its target is created, or follows in its columns, and the load
@@ -113,18 +113,12 @@ pub(super) async fn load(
         return Ok(done);
     }
     staging::drop_orphans(control, &table.target).await?;
-    // Where no loaded snapshot is tagged, nothing else keeps the one that is read until the load ends.
-    let is_kept = matches!(
-        facts.state,
-        State::Here {
-            is_listed: true,
-            ..
+    if let Some(snapshot) = &snapshot {
+        let known = super::protect::known(&lake, looked.state.as_ref());
+        let loaded = known.map(|state| state.snapshot_id);
+        if let Err(error) = lake.tag_loading(&tags, loaded, snapshot.id).await {
+            tracing::warn!("{name}: the snapshot that is loaded is not tagged: {error}");
         }
-    );
-    if let Some(snapshot) = snapshot.as_ref().filter(|_| !is_kept)
-        && let Err(error) = lake.tag_loading(&tags, snapshot.id).await
-    {
-        tracing::warn!("{name}: the snapshot that is loaded is not tagged: {error}");
     }
     let work = Work::new(
         sync,
