@@ -144,11 +144,12 @@ impl Move {
         json["metadata-log"] = serde_json::to_value(log).map_err(corrupt)?;
         self.walk(&mut json, &lists);
         json["last-updated-ms"] = Json::from(version.time_after()?);
-        let checkpoint = &mut json["properties"][CHECKPOINT_PROPERTY];
-        if let Some(text) = checkpoint.as_str() {
+        let properties = json.get_mut("properties");
+        let checkpoint = properties.and_then(|all| all.get_mut(CHECKPOINT_PROPERTY));
+        if let Some(Json::String(text)) = checkpoint {
             let mut ledger: Json = serde_json::from_str(text).map_err(corrupt)?;
             self.ledger(&mut ledger).await?;
-            *checkpoint = Json::from(ledger.to_string());
+            *text = ledger.to_string();
         }
         serde_json::from_value(json).map_err(corrupt)
     }

@@ -126,3 +126,18 @@ async fn a_copy_reads_nothing_of_the_original() {
         assert_eq!(read(&table, Some(*snapshot)).await, *rows);
     }
 }
+
+#[tokio::test]
+async fn a_table_that_no_run_has_committed_to_is_relocated() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, table) = fresh(directory.path(), TableKind::Mirror).await;
+    assert_eq!(table.checkpoint().unwrap(), None);
+    let copy = directory.path().join("copy");
+    fs::rename(directory.path().join("wh"), &copy).unwrap();
+    let warehouse = Warehouse::open(copy.to_str().unwrap()).await.unwrap();
+    assert!(warehouse.relocate(&name()).await.unwrap().moved);
+    let mut table = warehouse.table(&name()).await.unwrap().unwrap();
+    assert_eq!(table.checkpoint().unwrap(), None);
+    commit(&mut table, WriteMode::Upsert, &[row(1, "a", 1)], &[], false).await;
+    assert_eq!(read(&table, None).await, [row(1, "a", 1)]);
+}
