@@ -8,8 +8,8 @@
 //! - it was last written longer ago than `age`. Files of a run under way are named by nothing yet, so `age` must be
 //!   longer than the longest run. The time is that of the file system, which gives files their times: a new file says
 //!   what it is now. A machine whose own clock is ahead of it removes nothing earlier for that;
-//! - it is of a kind that a writer of tables leaves: Parquet, Avro, Puffin, ORC, a temporary file, a checksum, or
-//!   an old `v<number>.metadata.json`.
+//! - it is of a kind that a writer of tables leaves: Parquet, Avro, Puffin, ORC, a temporary file, a checksum,
+//!   an old `v<number>.metadata.json`, or a metadata file under the temporary name of another engine.
 //!
 //! The folder is listed before the table is read, so a file that is committed or put into a ledger after the listing
 //! is named by what is read then. If the table moves while its files are collected, they are collected again, even
@@ -19,6 +19,7 @@
 //! [reasons](super::stay) to remove no file of the table at all, with a warning.
 
 use crate::failpoint;
+use crate::lake::catalog::names::is_temporary;
 use crate::lake::error::{LakeError, Result};
 use crate::lake::maintain::names::Names;
 use crate::lake::read::avro;
@@ -159,6 +160,9 @@ impl LakeTable {
             return number
                 .parse()
                 .is_ok_and(|number: u64| number < self.version.number);
+        }
+        if is_temporary(name) {
+            return true;
         }
         !name.contains("metadata.json")
             && DATA_KINDS.iter().any(|kind| name.ends_with(kind))
