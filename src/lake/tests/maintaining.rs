@@ -208,6 +208,43 @@ async fn small_tiers_are_merged_and_others_left() {
     assert_eq!(read(&table, None).await.len(), 3);
 }
 
+#[tokio::test]
+async fn a_file_that_cannot_be_read_stops_its_own_group_only() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+    for start in [0, 20] {
+        let rows: Vec<Row> = (start..start + 20).map(|id| row(id, "a", 1)).collect();
+        commit(&mut table, WriteMode::Upsert, &rows, &[], false).await;
+    }
+    let gone: Vec<i64> = (0..8).chain(20..28).collect();
+    commit(&mut table, WriteMode::Upsert, &[], &gone, false).await;
+    let heavy = CompactOptions {
+        effort: Effort::Light {
+            files_min: 9,
+            bytes_max: 1 << 30,
+        },
+        ..full()
+    };
+    let order = Order::of(&table).unwrap();
+    let groups = table.groups(&heavy, &order).await.unwrap();
+    assert_eq!(groups.len(), 2, "each file by itself");
+    let damaged = groups[0].inputs[0].live.file.file_path();
+    let path = damaged.strip_prefix("file://").unwrap();
+    let bytes = std::fs::metadata(path).unwrap().len();
+    std::fs::write(path, vec![7; bytes as usize]).unwrap();
+    // Nothing of the file is in memory.
+    let path = directory.path().join("wh");
+    let warehouse = Warehouse::open(path.to_str().unwrap()).await.unwrap();
+    let mut table = warehouse.table(&name()).await.unwrap().unwrap();
+    let error = table.compact(&heavy).await.unwrap_err();
+    assert!(error.to_string().contains(damaged), "{error}");
+    let last = table.snapshots().pop().unwrap();
+    assert_eq!(last.operation, "replace", "the other group is done");
+    let left = table.groups(&heavy, &order).await.unwrap();
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].inputs[0].live.file.file_path(), damaged);
+}
+
 /// What another run does while a compaction rewrites files.
 #[derive(Debug, Clone)]
 enum Meanwhile {
