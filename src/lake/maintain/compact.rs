@@ -99,6 +99,8 @@ impl LakeTable {
                 done.groups += 1;
                 continue;
             }
+            // The commit of the group before may have met a version with other columns.
+            let order = Order::of(self)?;
             let outputs = match self.rewrite(&group, &order, options, RUN_BYTES).await {
                 Ok(outputs) => outputs,
                 Err(error @ (LakeError::Full { .. } | LakeError::ReadOnly { .. })) => {

@@ -128,6 +128,44 @@ async fn histories_are_compacted_in_the_order_of_their_numbers() {
 }
 
 #[tokio::test]
+async fn a_column_that_is_added_between_two_groups_does_not_mislead_the_second() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = fresh(directory.path(), TableKind::History).await;
+    for number in 0..4 {
+        let rows = [row(9 - i64::from(number), "a", number), row(1, "a", number)];
+        commit(&mut table, WriteMode::Append, &rows, &[], false).await;
+    }
+    let rows = read(&table, None).await;
+    let files = table.files(table.current_snapshot_id()).await.unwrap();
+    let bytes = files
+        .data
+        .iter()
+        .map(|at| at.file.file_size_in_bytes())
+        .max()
+        .unwrap();
+    let mut compacting = table.clone();
+    let mut shape = history_schema();
+    let extra = field("extra", LakeType::Int, false, Some(3), Role::Value);
+    shape.fields.insert(3, extra);
+    let evolution = Evolution {
+        shape,
+        live: 4,
+        was: vec![Some(0), Some(1), Some(2), None],
+        properties: std::collections::HashMap::new(),
+    };
+    table.evolve(&evolution).await.unwrap();
+    let two_files = CompactOptions {
+        target_file_bytes: bytes * 5 / 2,
+        ..full()
+    };
+    let done = compacting.compact(&two_files).await.unwrap();
+    assert_eq!((done.groups, done.rows), (2, 8), "{done:?}");
+    table.refresh().await.unwrap();
+    assert_eq!(data_files(&table), 2);
+    assert_eq!(read(&table, None).await, rows);
+}
+
+#[tokio::test]
 async fn more_than_memory_holds_is_sorted_through_runs() {
     let directory = tempfile::tempdir().unwrap();
     let (_, mut table) = fresh(directory.path(), TableKind::Mirror).await;
