@@ -15,7 +15,8 @@
 //! runs of one table the first to finish a range goes on, and the other stops at its own next range or at its
 //! commit. The two share the ranges that were in the ledger when the second one started, so neither may delete
 //! those when it fails: see `lake/write/parts.rs`, where the type of a part says who owns its files. A ledger that is
-//! given up leaves its lists to the ledger that takes its place, and the commit that ends that one removes them.
+//! given up leaves its lists to the ledger that takes its place, and the commit that ends that one removes them. So does
+//! the commit of a read in one stream, which ends the ledger that it found.
 //!
 //! **Files that vanish.** A range of a ledger counts as read only while its files exist with their recorded sizes.
 //! That is looked at when the ledger is taken up and again right before the final commit; a range that lost a file
@@ -58,13 +59,26 @@ pub(super) struct RangesRead {
     stale: Vec<String>,
 }
 
-impl RangesRead {
-    /// Removes the lists of the ledger, which the commit has ended.
-    pub async fn clean_up(self, lake: &LakeTable, committed: &Committed) {
-        let done = self.ledger.into_iter().flat_map(|ledger| ledger.done);
-        let taken: Vec<String> = done.map(|done| done.files).collect();
-        lake.forget_ledger(committed, &taken, &self.stale).await;
-    }
+/// Removes what the ledger leaves that a commit has ended: that of the ranges that it took over, or the one that a read
+/// in one stream found in the checkpoint and took nothing of.
+pub(super) async fn end_ledger(
+    ranges: Option<RangesRead>,
+    checkpoint: Option<&Checkpoint>,
+    lake: &LakeTable,
+    ended_by: &Committed,
+) {
+    let (taken, unused): (Vec<String>, Vec<String>) = match ranges {
+        Some(read) => {
+            let done = read.ledger.into_iter().flat_map(|ledger| ledger.done);
+            (done.map(|done| done.files).collect(), read.stale)
+        }
+        None => {
+            let found = checkpoint.and_then(|found| found.backfill.as_ref());
+            let lists = found.into_iter().flat_map(Backfill::lists);
+            (Vec::new(), lists.map(str::to_owned).collect())
+        }
+    };
+    lake.forget_ledger(ended_by, &taken, &unused).await;
 }
 
 /// A read of a whole table in ranges.

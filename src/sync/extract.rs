@@ -497,9 +497,7 @@ impl Extraction<'_> {
         }
         let counts = read.prepared.counts();
         let committed = lake.commit(read.prepared, intent).await?;
-        if let Some(ranges) = read.ranges {
-            ranges.clean_up(lake, &committed).await;
-        }
+        backfill::end_ledger(read.ranges, self.checkpoint, lake, &committed).await;
         report.inserted = counts.inserted;
         report.updated = counts.updated;
         report.deleted = counts.deleted;

@@ -231,10 +231,9 @@ impl LakeTable {
         let Some(ledger) = self.checkpoint()?.and_then(|found| found.backfill) else {
             return Ok(());
         };
-        let done = ledger.done.into_iter().map(|done| done.files);
-        for list in done.chain(ledger.stale) {
-            names.add(&list);
-            let Some(files) = self.listed_files(&list).await? else {
+        for list in ledger.lists() {
+            names.add(list);
+            let Some(files) = self.listed_files(list).await? else {
                 continue;
             };
             for file in files {
