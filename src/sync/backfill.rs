@@ -8,15 +8,15 @@
 //! gets a ledger that names the list, with the bound and the cuts. A run that finds a ledger whose bound and schema
 //! still hold takes its parts and reads the other ranges. That holds for every end of a run, not only for a kill:
 //! a server that goes away, a full disk, a lost race. A run that fails while a range is being read removes the files
-//! of that range and no others. `full` has no watermark and so no ledger: its parts stay private to the run, and a
-//! failed run removes them.
+//! of that range and no others. `full` has no watermark and so no ledger: its parts stay private to the run, a failed
+//! run removes them, and once one of its ranges has failed the others are not read to their end.
 //!
 //! **Races.** Each ledger is a compare-and-set on the checkpoint that its run knows, and writes a new token. Of two
 //! runs of one table the first to finish a range goes on, and the other stops at its own next range or at its
 //! commit. The two share the ranges that were in the ledger when the second one started, so neither may delete
 //! those when it fails: see `lake/write/parts.rs`, where the type of a part says who owns its files. A ledger that is
-//! given up leaves its lists to the ledger that takes its place, and the commit that ends that one removes them. So does
-//! the commit of a read in one stream, which ends the ledger that it found.
+//! given up leaves its lists to the ledger that takes its place, and the commit that ends that one removes them. The
+//! commit of a read in one stream removes those of the ledger that it found, which it ends.
 //!
 //! **Files that vanish.** A range of a ledger counts as read only while its files exist with their recorded sizes.
 //! That is looked at when the ledger is taken up and again right before the final commit; a range that lost a file
@@ -39,7 +39,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 /// What reading all ranges came to.
 pub(super) struct RangesRead {
@@ -146,29 +146,15 @@ pub(super) async fn read(
         tasks.spawn(work(Arc::clone(&shared), worker, sender.clone()));
     }
     drop(sender);
-    let mut failure = None;
-    while let Some(done) = finished.recv().await {
-        failure = read.add(done, request.checkpoint, lake).await.err();
-        if failure.is_some() {
-            break;
-        }
-    }
+    let mut failure = read.gather(request, lake, &mut finished, &mut tasks).await;
     // The workers see it, stop, and remove what they have begun. A range that one has handed over is unwanted too.
     finished.close();
     while let Some(unwanted) = finished.recv().await {
         unwanted.part.discard(lake).await;
     }
     while let Some(ended) = tasks.join_next().await {
-        match ended {
-            Ok(Ok(truncated)) => read.truncated += truncated,
-            // The first error is the cause.
-            Ok(Err(error)) => failure = failure.or(Some(error)),
-            Err(error) => {
-                let message = format!("a reader of a range ended abnormally: {error}");
-                let error = Error::new(Kind::Source, Disposition::Transient, message);
-                failure = failure.or(Some(error));
-            }
-        }
+        // The first error is the cause.
+        failure = failure.or(read.ended(ended));
     }
     let Some(error) = failure else {
         read.rows = shared.rows.load(Ordering::Relaxed);
@@ -236,6 +222,51 @@ async fn take_up(request: &Request<'_>, lake: &LakeTable) -> Result<RangesRead> 
 }
 
 impl RangesRead {
+    /// Takes finished ranges until there are no more; answers the first error of a reader or of the ledger. What is
+    /// read after an error is of use only to a ledger that takes it: without one, this ends with the first error.
+    async fn gather(
+        &mut self,
+        request: &Request<'_>,
+        lake: &mut LakeTable,
+        finished: &mut mpsc::Receiver<Done>,
+        tasks: &mut JoinSet<Result<u64>>,
+    ) -> Option<Error> {
+        let mut failure = None;
+        loop {
+            tokio::select! {
+                done = finished.recv() => match done {
+                    Some(done) => {
+                        if let Err(error) = self.add(done, request.checkpoint, lake).await {
+                            return failure.or(Some(error));
+                        }
+                    }
+                    None => return failure,
+                },
+                Some(ended) = tasks.join_next() => {
+                    failure = failure.or(self.ended(ended));
+                    if failure.is_some() && self.ledger.is_none() {
+                        return failure;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Counts what a reader has truncated, or answers why it failed.
+    fn ended(&mut self, ended: std::result::Result<Result<u64>, JoinError>) -> Option<Error> {
+        match ended {
+            Ok(Ok(truncated)) => {
+                self.truncated += truncated;
+                None
+            }
+            Ok(Err(error)) => Some(error),
+            Err(error) => {
+                let message = format!("a reader of a range ended abnormally: {error}");
+                Some(Error::new(Kind::Source, Disposition::Transient, message))
+            }
+        }
+    }
+
     /// Takes a finished range: under a watermark, into the ledger too.
     async fn add(
         &mut self,
