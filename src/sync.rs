@@ -26,6 +26,7 @@ mod retry;
 mod session;
 mod stage;
 mod standing;
+mod watch;
 
 pub use backfill::{FAIL_AFTER_RANGE, FAIL_BEFORE_RANGES};
 pub use extract::FAIL_AFTER_EVOLVE;

@@ -325,6 +325,13 @@ impl LakeTable {
         self.publish(change, token, Some(intent.run_id)).await
     }
 
+    /// Moves to the newest version, and refuses if its checkpoint is not the one that a run was computed from, as the
+    /// commit of the run would.
+    pub async fn is_at(&mut self, base: Option<RunId>) -> Result<()> {
+        self.refresh().await?;
+        self.check_checkpoint(base, None)
+    }
+
     /// Refuses when the newest version has another checkpoint than the run was computed from. If it has the run's own,
     /// an attempt that was taken for lost has committed: nothing of the run may be removed.
     fn check_checkpoint(&self, expected: Option<RunId>, own: Option<RunId>) -> Result<()> {

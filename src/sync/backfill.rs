@@ -22,6 +22,7 @@
 //! That is looked at when the ledger is taken up and again right before the final commit; a range that lost a file
 //! is read again, with a warning.
 
+use super::watch::Watch;
 use super::{Observer, Phase, Sync, pump};
 use crate::change::{Backfill, BackfillRange, Checkpoint, RunId};
 use crate::config::Table;
@@ -38,6 +39,7 @@ use arrow_array::RecordBatch;
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::{JoinError, JoinSet};
 
@@ -90,6 +92,7 @@ pub(super) struct Request<'a> {
     pub split: &'a Split,
     pub checkpoint: Option<&'a Checkpoint>,
     pub options: WriteOptions,
+    pub began: Instant,
 }
 
 /// What all channels share.
@@ -104,6 +107,8 @@ struct Shared {
     split: Split,
     queue: Mutex<VecDeque<usize>>,
     rows: AtomicU64,
+    /// None under a ledger.
+    watch: Option<Watch>,
 }
 
 /// A range that is read.
@@ -139,6 +144,10 @@ pub(super) async fn read(
         split: request.split.clone(),
         queue: Mutex::new(queue),
         rows: AtomicU64::new(read.rows),
+        watch: match read.ledger {
+            Some(_) => None,
+            None => Some(Watch::new(lake, read.base, request.began)),
+        },
     });
     let (sender, mut finished) = mpsc::channel(1);
     let mut tasks = JoinSet::new();
@@ -340,10 +349,11 @@ async fn work(shared: Arc<Shared>, worker: Worker, sender: mpsc::Sender<Done>) -
     let mut decoder = Decoder::new(&shared.schema, lake_schema, shared.fidelity)
         .map_err(|error| error.on(Kind::Source))?;
     let next = || shared.queue.lock().ok()?.pop_front();
+    let mut watch = shared.watch.clone();
     while let Some(range) = next() {
         let mut writer = shared.lake.writer(shared.options.clone()).await?;
         let read = tokio::select! {
-            read = shared.fill(&mut channel, &mut decoder, &mut writer, range) => Some(read),
+            read = shared.fill(&mut channel, &mut decoder, &mut writer, &mut watch, range) => Some(read),
             () = sender.closed() => None,
         };
         match read {
@@ -372,6 +382,7 @@ impl Shared {
         channel: &mut Channel,
         decoder: &mut Decoder,
         writer: &mut TableWriter,
+        watch: &mut Option<Watch>,
         range: usize,
     ) -> Result<()> {
         let source = |error: MssqlError| error.on(Kind::Source);
@@ -383,6 +394,9 @@ impl Shared {
         let statement = self.plan.key_range(&self.split, range);
         let write = async |mut batches: mpsc::Receiver<RecordBatch>| -> Result<()> {
             while let Some(batch) = batches.recv().await {
+                if let Some(watch) = watch.as_mut() {
+                    watch.look().await?;
+                }
                 let read = batch.num_rows() as u64;
                 let rows = self.rows.fetch_add(read, Ordering::Relaxed) + read;
                 self.observer.phase(&self.name, Phase::Read, rows);

@@ -58,9 +58,14 @@ enum End {
 impl Held {
     /// Starts an extract that waits when it comes to a failpoint for the `count`th time, and waits until it does.
     fn at(world: &World, place: &str, count: usize) -> Self {
+        Self::armed(world, place, count, "")
+    }
+
+    /// As [`Held::at`], with other failpoints.
+    fn armed(world: &World, place: &str, count: usize, others: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let file = world.path(&format!("held-{}", NEXT.fetch_add(1, Ordering::SeqCst)));
-        let armed = format!("{place}:{count}={}", file.display());
+        let armed = format!("{place}:{count}={},{others}", file.display());
         let mut command = world.command(&["--json", "extract"]);
         let child = command
             .env("ICESYNC_FAILPOINT", armed)
@@ -436,6 +441,18 @@ async fn a_server_that_goes_away_costs_only_the_range_under_way() {
         assert_eq!(cut.link.asked(), asked, "{what}");
         one_result(&cut.world, &what).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_without_a_ledger_ends_soon_after_another_run_has_committed() {
+    let world = world("full").await;
+    // Were it to finish a range, the run would die of it.
+    let first = Held::armed(&world, FAIL_BEFORE_RANGES, 1, FAIL_AFTER_RANGE);
+    world.run(&["--json", "extract"]).json();
+    // The next look is due by then.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    stopped_by_another(&first.end(End::Released));
+    one_result(&world, "stopped while it read").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
