@@ -57,7 +57,7 @@
 //! nothing can be seen, the answer is [`LakeError::PublishUnknown`], and no file is removed.
 
 use crate::failpoint;
-use crate::lake::catalog::names::{self, Ending, number_of, uri_with, version_of};
+use crate::lake::catalog::names::{self, Ending, logged, number_of, uri_with, version_of};
 use crate::lake::catalog::previous::remove_previous;
 use crate::lake::catalog::{
     Catalog, Requirement, Version, metadata_json, next_metadata, understand,
@@ -70,7 +70,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use flate2::write::GzEncoder;
 use iceberg::TableUpdate;
-use iceberg::spec::{MetadataLog, TableMetadata};
+use iceberg::spec::TableMetadata;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use std::io::Write;
 use std::sync::Arc;
@@ -501,12 +501,6 @@ fn decode(directory: &str) -> Option<String> {
 
 fn hint_uri(location: &str) -> String {
     format!("{location}/metadata/version-hint.text")
-}
-
-/// The version that an entry of a metadata log names, wherever its writer saw the folder.
-fn logged(entry: &MetadataLog) -> Option<u64> {
-    let (_, name) = entry.metadata_file.rsplit_once('/')?;
-    number_of(name)
 }
 
 /// Whether the chain of a later version holds ours; none when its log begins too late to tell.

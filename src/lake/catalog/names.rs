@@ -2,6 +2,7 @@
 
 use crate::lake::error::Result;
 use crate::lake::store::Store;
+use iceberg::spec::MetadataLog;
 
 /// Endings of a metadata file's name, in the order in which readers look for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,8 +57,14 @@ pub(in crate::lake) fn number_of(name: &str) -> Option<u64> {
     ENDINGS.into_iter().find_map(ends)
 }
 
-/// Whether a metadata file has the name that other engines give a version until they rename it: a UUID and nothing else.
-/// A catalog's own files have a number before it.
+/// The version that an entry of a metadata log names, wherever its writer saw the folder and however it wrote the path.
+pub(in crate::lake) fn logged(entry: &MetadataLog) -> Option<u64> {
+    let (_, name) = entry.metadata_file.rsplit_once('/')?;
+    number_of(name)
+}
+
+/// Whether a metadata file has the name that other engines give a version until they rename it: a UUID alone. A
+/// catalog's own files have a number before it.
 pub(in crate::lake) fn is_temporary(name: &str) -> bool {
     let stem = |ending: Ending| name.strip_suffix(ending.text());
     let mut stems = ENDINGS.into_iter().filter_map(stem);
