@@ -166,6 +166,14 @@ pub struct Backfill {
     pub stale: Vec<String>,
 }
 
+impl Backfill {
+    /// All lists of files: those of its ranges, and those of ledgers that were given up.
+    pub fn lists(&self) -> impl Iterator<Item = &str> {
+        let done = self.done.iter().map(|done| &*done.files);
+        done.chain(self.stale.iter().map(String::as_str))
+    }
+}
+
 /// A range that is read, its rows in complete files that no snapshot refers to yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackfillRange {

@@ -149,7 +149,7 @@ pub enum OnForeignCommit {
 }
 
 /// How a table is loaded into the target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Merge {
     pub mode: MergeMode,
     pub statement: UpsertStatement,
@@ -157,6 +157,17 @@ pub struct Merge {
     pub on_schema_change: OnChange,
     /// Net changes that one transaction applies at most; 0: all.
     pub batch_rows: u64,
+}
+
+impl Default for Merge {
+    fn default() -> Self {
+        Self {
+            mode: MergeMode::default(),
+            statement: UpsertStatement::default(),
+            on_schema_change: OnChange::default(),
+            batch_rows: BATCH_ROWS,
+        }
+    }
 }
 
 /// The log of a transaction is kept until it ends. A million rows of 200 bytes, updated, take about 1 GB of it.

@@ -28,6 +28,7 @@ mod session;
 mod stage;
 mod standing;
 mod state;
+mod watch;
 
 pub use backfill::{FAIL_AFTER_RANGE, FAIL_BEFORE_RANGES};
 pub use extract::FAIL_AFTER_EVOLVE;

@@ -27,7 +27,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 
-/// Table property that is set once another writer has changed rows: a mirror may then have a key twice.
+/// Table property of a mirror in which another writer has changed rows, so that a key may be there twice: the sequence
+/// number of the last commit that may have deleted one row of a key and left another. `true`, as older builds set it,
+/// stands for every commit.
 pub const FOREIGN_ROWS_PROPERTY: &str = "icesync.foreign-rows";
 
 /// How the current snapshot relates to an earlier one.

@@ -12,7 +12,7 @@
 //! Iceberg has no requirement on a property.
 
 pub(in crate::lake) mod filesystem;
-mod names;
+pub(in crate::lake) mod names;
 pub(in crate::lake) mod previous;
 
 use crate::change::RunId;

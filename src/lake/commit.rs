@@ -50,6 +50,7 @@ use crate::lake::checkpoint::{CHECKPOINT_PROPERTY, checkpoint_text};
 use crate::lake::commit::manifests::{ManifestOutput, next_manifests};
 use crate::lake::commit::plan::summary;
 use crate::lake::commit::prepared::PreparedCommit;
+use crate::lake::commit::written::Written;
 use crate::lake::error::{LakeError, Result};
 use crate::lake::keys::lookup::LookupStats;
 use crate::lake::table::{LakeTable, RUN_PROPERTY, SEQ_PROPERTY};
@@ -318,7 +319,12 @@ impl LakeTable {
     ) -> Result<bool> {
         let change = match made {
             None => {
-                let properties = self.checkpoint_properties(intent, self.current_snapshot_id())?;
+                let (snapshot, number) = (
+                    self.current_snapshot_id(),
+                    self.metadata().last_sequence_number(),
+                );
+                let mut properties = self.checkpoint_properties(intent, snapshot)?;
+                properties.extend(self.mark_of_keys(prepared, intent, number));
                 Change::properties(properties)
             }
             Some(id) => self.snapshot_change(prepared, intent, id, written).await?,
@@ -338,6 +344,13 @@ impl LakeTable {
             });
         }
         Ok(())
+    }
+
+    /// Moves to the newest version, and refuses if its checkpoint is not the one that a run was computed from, as the
+    /// commit of the run would.
+    pub async fn is_at(&mut self, base: Option<RunId>) -> Result<()> {
+        self.refresh().await?;
+        self.check_checkpoint(base, None)
     }
 
     /// Refuses when the newest version has another checkpoint than the run was computed from. If it has the run's own,
@@ -376,11 +389,28 @@ impl LakeTable {
         let mut checkpoint = intent.checkpoint.clone();
         checkpoint.snapshot_id = snapshot;
         let text = checkpoint_text(&self.name, &checkpoint)?;
-        let mut properties = HashMap::from([(CHECKPOINT_PROPERTY.to_owned(), text)]);
-        if intent.foreign_rows {
-            properties.insert(FOREIGN_ROWS_PROPERTY.to_owned(), "true".to_owned());
-        }
-        Ok(properties)
+        Ok(HashMap::from([(CHECKPOINT_PROPERTY.to_owned(), text)]))
+    }
+
+    /// The mark of a commit, by its sequence number, that may have deleted one row of a key and left another: one that
+    /// follows rows of another writer, or that of a whole read which has found a key twice. Other commits replace or
+    /// delete all rows of a key. The mark of an older build, which does not say when, ends with the next whole read.
+    fn mark_of_keys(
+        &self,
+        prepared: &PreparedCommit,
+        intent: &CommitIntent,
+        number: i64,
+    ) -> Option<(String, String)> {
+        let Written {
+            options,
+            thins_keys,
+            ..
+        } = &prepared.written;
+        let known = self.property(FOREIGN_ROWS_PROPERTY);
+        let is_numbered = known.is_none_or(|known| known.parse::<i64>().is_ok());
+        let ends = !is_numbered && options.leaves_keys_once();
+        let says = intent.foreign_rows || *thins_keys || ends;
+        says.then(|| (FOREIGN_ROWS_PROPERTY.to_owned(), number.to_string()))
     }
 
     /// Writes manifests and manifest list for the plan.
@@ -416,6 +446,7 @@ impl LakeTable {
         self.store.sync_directory(&directory).await?;
         failpoint::reach(FAIL_AFTER_MANIFESTS);
         let mut properties = self.checkpoint_properties(intent, Some(snapshot_id))?;
+        properties.extend(self.mark_of_keys(prepared, intent, output.sequence_number));
         let checkpoint = properties.get(CHECKPOINT_PROPERTY).cloned();
         let mut entries = summary(&base, &prepared.plan);
         entries.extend(intent.summary.clone());

@@ -18,6 +18,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 const SCHEME: &str = "file://";
 /// Read from the end of a Parquet file at first: most footers are smaller, so one read suffices.
@@ -56,7 +57,7 @@ pub(in crate::lake) enum Fault {
 pub(in crate::lake) struct Listed {
     pub(in crate::lake) uri: String,
     pub(in crate::lake) bytes: u64,
-    pub(in crate::lake) modified: std::time::SystemTime,
+    pub(in crate::lake) modified: SystemTime,
 }
 
 /// What became of a put-if-absent. An error instead of it means that nothing was written.
@@ -353,6 +354,25 @@ impl Store {
             #[cfg(test)]
             room: self.room.clone(),
         }))
+    }
+
+    /// The time that the file system gives to a file that is written in a directory now. It may be another machine's.
+    pub(in crate::lake) async fn clock(&self, directory: &str) -> Result<SystemTime> {
+        let name = format!(".{}.tmp", uuid::Uuid::new_v4().simple());
+        let uri = format!("{directory}/{name}");
+        #[cfg(test)]
+        self.room
+            .take(1)
+            .map_err(|error| LakeError::io("write", &uri, error))?;
+        Self::blocking("write", &uri, |path| {
+            // An empty file takes no space, which a full disk may not have.
+            let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+            let written = file.sync_all().and_then(|()| file.metadata()?.modified());
+            // Best effort: what cannot be removed is an orphan, which maintenance finds.
+            let _ = std::fs::remove_file(path);
+            written
+        })
+        .await
     }
 
     /// Makes the names in a directory durable.

@@ -5,26 +5,32 @@
 //! two tags of its own, named after its server, database and table:
 //!
 //! - `icesync-loaded-<target>` names the snapshot that the target has loaded;
-//! - `icesync-loading-<target>` names the snapshot that a `sync` committed in order to load it.
+//! - `icesync-loading-<target>` names the snapshot that is loaded next: one that a `sync` committed in order to load
+//!   it, or that a load reads.
 //!
 //! **One metadata version per sync.** The commit of a `sync` makes snapshot S and moves both tags in the same metadata
 //! version: *loaded* to the snapshot L that the target's load state names just then, *loading* to S. The load that
 //! follows moves the load state from L to S and publishes nothing, because both are protected. A load that finds its
-//! snapshot without a tag (`load` alone, or after a race) publishes *loaded* itself. Whenever a load ends, or finds
-//! nothing to do, one of the two tags names what the target has loaded.
+//! snapshot without a tag (`load` alone, or after a race) moves both tags in a version of its own before it reads: an
+//! expiry during the load would take the snapshot, and leave a target of which nobody could say what has changed since.
+//! Whenever a load ends, or finds nothing to do, one of the two tags names what the target has loaded.
 //!
 //! **Who may move a tag.** Loads of a target exclude each other by a lock, commits do not, so a commit may act on a
-//! load state that is out of date. Three rules keep the loaded snapshot tagged:
+//! load state that is out of date. Four rules keep the loaded snapshot tagged, and the one that is being loaded:
 //!
 //! 1. A commit moves *loaded* only if nobody has moved it since before the load state was read. Otherwise a load has
-//!    ended in between, and its tag is newer than our knowledge.
+//!    ended or begun in between, and its tag is newer than our knowledge.
 //! 2. A commit takes *loading* away from a snapshot P only if P is loaded (then *loaded* names it) or older than what
 //!    is loaded. Otherwise a load of P may be under way. S is then left without a tag, and its load publishes one.
-//! 3. A load looks at the newest metadata version after its transaction, and tags its snapshot if the tags do not.
+//! 3. A load takes *loading* away from any snapshot before it reads, because it has the lock and knows the load state:
+//!    nobody else loads then, and *loaded* moves to what is loaded in the same version. A `sync` that has committed P
+//!    and waits for the lock tags P again once it has it.
+//! 4. A load looks at the newest metadata version after its transaction, and tags its snapshot if the tags do not.
 //!
 //! So if a commit moved the tags before that look, the load sees it; if after, the commit either knew the new load
-//! state or, by rules 1 and 2, left the tag that protects it. A run that dies between the load's transaction and the
-//! look leaves a snapshot that the next load or sync of the target tags.
+//! state or, by rules 1 and 2, left the tag that protects it. A run that dies after its transaction leaves a snapshot
+//! that *loading* names, or that the next load or sync of the target tags. A run that dies before it leaves *loading*
+//! on a snapshot that was not loaded, until the next load moves it.
 //!
 //! **Older versions** had one tag for all targets of a table name, `icesync-loaded-<table>`. It is removed once the
 //! target's own tag names the same snapshot. If it names another one, it may be another target's, and stays.
@@ -126,24 +132,31 @@ impl Tags<'_> {
         tags.find(|(tag, _)| tag == name).map(|(_, id)| *id)
     }
 
-    /// What the first load of a target moves before it reads. Later ones go from a snapshot that is tagged, and an
-    /// expiry keeps those after it. A *loading* that is there may be another load's, and stays.
-    pub(in crate::lake) fn before_load(&self, target: &TargetTags, snapshot: i64) -> Moves {
+    /// What a load moves before it reads `snapshot`, with the lock held: *loading* names that, and *loaded* what the
+    /// target has loaded, which *loading* alone may have named until then.
+    pub(in crate::lake) fn before_load(
+        &self,
+        target: &TargetTags,
+        loaded: Option<i64>,
+        snapshot: i64,
+    ) -> Moves {
         let tagged = self.of(target);
         let mut moves = Moves::default();
-        if tagged
-            == (Tagged {
-                loaded: None,
-                loading: None,
-            })
-            && self.has(snapshot)
-        {
-            moves.set.push((target.loading.clone(), snapshot));
+        let is_loaded = tagged.loaded == Some(snapshot) && loaded == Some(snapshot);
+        if is_loaded || tagged.loading == Some(snapshot) || !self.has(snapshot) {
+            return moves;
         }
+        if let Some(loaded) = loaded.filter(|id| self.has(*id)) {
+            if tagged.loaded != Some(loaded) {
+                moves.set.push((target.loaded.clone(), loaded));
+            }
+            self.remove_old(target, loaded, &mut moves);
+        }
+        moves.set.push((target.loading.clone(), snapshot));
         moves
     }
 
-    /// What a load moves after its transaction, or when it finds nothing to do; rule 3.
+    /// What a load moves after its transaction, or when it finds nothing to do; rule 4.
     pub(in crate::lake) fn after_load(&self, target: &TargetTags, loaded: i64) -> Moves {
         let tagged = self.of(target);
         let mut moves = Moves::default();

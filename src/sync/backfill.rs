@@ -8,19 +8,21 @@
 //! gets a ledger that names the list, with the bound and the cuts. A run that finds a ledger whose bound and schema
 //! still hold takes its parts and reads the other ranges. That holds for every end of a run, not only for a kill:
 //! a server that goes away, a full disk, a lost race. A run that fails while a range is being read removes the files
-//! of that range and no others. `full` has no watermark and so no ledger: its parts stay private to the run, and a
-//! failed run removes them.
+//! of that range and no others. `full` has no watermark and so no ledger: its parts stay private to the run, a failed
+//! run removes them, and once one of its ranges has failed the others are not read to their end.
 //!
 //! **Races.** Each ledger is a compare-and-set on the checkpoint that its run knows, and writes a new token. Of two
 //! runs of one table the first to finish a range goes on, and the other stops at its own next range or at its
 //! commit. The two share the ranges that were in the ledger when the second one started, so neither may delete
 //! those when it fails: see `lake/write/parts.rs`, where the type of a part says who owns its files. A ledger that is
-//! given up leaves its lists to the ledger that takes its place, and the commit that ends that one removes them.
+//! given up leaves its lists to the ledger that takes its place, and the commit that ends that one removes them. The
+//! commit of a read in one stream removes those of the ledger that it found, which it ends.
 //!
 //! **Files that vanish.** A range of a ledger counts as read only while its files exist with their recorded sizes.
 //! That is looked at when the ledger is taken up and again right before the final commit; a range that lost a file
 //! is read again, with a warning.
 
+use super::watch::Watch;
 use super::{Observer, Phase, Sync, pump};
 use crate::change::{Backfill, BackfillRange, Checkpoint, RunId};
 use crate::config::Table;
@@ -37,8 +39,9 @@ use arrow_array::RecordBatch;
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 /// What reading all ranges came to.
 pub(super) struct RangesRead {
@@ -58,13 +61,26 @@ pub(super) struct RangesRead {
     stale: Vec<String>,
 }
 
-impl RangesRead {
-    /// Removes the lists of the ledger, which the commit has ended.
-    pub async fn clean_up(self, lake: &LakeTable, committed: &Committed) {
-        let done = self.ledger.into_iter().flat_map(|ledger| ledger.done);
-        let taken: Vec<String> = done.map(|done| done.files).collect();
-        lake.forget_ledger(committed, &taken, &self.stale).await;
-    }
+/// Removes what the ledger leaves that a commit has ended: that of the ranges that it took over, or the one that a read
+/// in one stream found in the checkpoint and took nothing of.
+pub(super) async fn end_ledger(
+    ranges: Option<RangesRead>,
+    checkpoint: Option<&Checkpoint>,
+    lake: &LakeTable,
+    ended_by: &Committed,
+) {
+    let (taken, unused): (Vec<String>, Vec<String>) = match ranges {
+        Some(read) => {
+            let done = read.ledger.into_iter().flat_map(|ledger| ledger.done);
+            (done.map(|done| done.files).collect(), read.stale)
+        }
+        None => {
+            let found = checkpoint.and_then(|found| found.backfill.as_ref());
+            let lists = found.into_iter().flat_map(Backfill::lists);
+            (Vec::new(), lists.map(str::to_owned).collect())
+        }
+    };
+    lake.forget_ledger(ended_by, &taken, &unused).await;
 }
 
 /// A read of a whole table in ranges.
@@ -76,6 +92,7 @@ pub(super) struct Request<'a> {
     pub split: &'a Split,
     pub checkpoint: Option<&'a Checkpoint>,
     pub options: WriteOptions,
+    pub began: Instant,
 }
 
 /// What all channels share.
@@ -90,6 +107,8 @@ struct Shared {
     split: Split,
     queue: Mutex<VecDeque<usize>>,
     rows: AtomicU64,
+    /// None under a ledger.
+    watch: Option<Watch>,
 }
 
 /// A range that is read.
@@ -125,6 +144,10 @@ pub(super) async fn read(
         split: request.split.clone(),
         queue: Mutex::new(queue),
         rows: AtomicU64::new(read.rows),
+        watch: match read.ledger {
+            Some(_) => None,
+            None => Some(Watch::new(lake, read.base, request.began)),
+        },
     });
     let (sender, mut finished) = mpsc::channel(1);
     let mut tasks = JoinSet::new();
@@ -132,29 +155,15 @@ pub(super) async fn read(
         tasks.spawn(work(Arc::clone(&shared), worker, sender.clone()));
     }
     drop(sender);
-    let mut failure = None;
-    while let Some(done) = finished.recv().await {
-        failure = read.add(done, request.checkpoint, lake).await.err();
-        if failure.is_some() {
-            break;
-        }
-    }
+    let mut failure = read.gather(request, lake, &mut finished, &mut tasks).await;
     // The workers see it, stop, and remove what they have begun. A range that one has handed over is unwanted too.
     finished.close();
     while let Some(unwanted) = finished.recv().await {
         unwanted.part.discard(lake).await;
     }
     while let Some(ended) = tasks.join_next().await {
-        match ended {
-            Ok(Ok(truncated)) => read.truncated += truncated,
-            // The first error is the cause.
-            Ok(Err(error)) => failure = failure.or(Some(error)),
-            Err(error) => {
-                let message = format!("a reader of a range ended abnormally: {error}");
-                let error = Error::new(Kind::Source, Disposition::Transient, message);
-                failure = failure.or(Some(error));
-            }
-        }
+        // The first error is the cause.
+        failure = failure.or(read.ended(ended));
     }
     let Some(error) = failure else {
         read.rows = shared.rows.load(Ordering::Relaxed);
@@ -222,6 +231,51 @@ async fn take_up(request: &Request<'_>, lake: &LakeTable) -> Result<RangesRead> 
 }
 
 impl RangesRead {
+    /// Takes finished ranges until there are no more; answers the first error of a reader or of the ledger. What is
+    /// read after an error is of use only to a ledger that takes it: without one, this ends with the first error.
+    async fn gather(
+        &mut self,
+        request: &Request<'_>,
+        lake: &mut LakeTable,
+        finished: &mut mpsc::Receiver<Done>,
+        tasks: &mut JoinSet<Result<u64>>,
+    ) -> Option<Error> {
+        let mut failure = None;
+        loop {
+            tokio::select! {
+                done = finished.recv() => match done {
+                    Some(done) => {
+                        if let Err(error) = self.add(done, request.checkpoint, lake).await {
+                            return failure.or(Some(error));
+                        }
+                    }
+                    None => return failure,
+                },
+                Some(ended) = tasks.join_next() => {
+                    failure = failure.or(self.ended(ended));
+                    if failure.is_some() && self.ledger.is_none() {
+                        return failure;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Counts what a reader has truncated, or answers why it failed.
+    fn ended(&mut self, ended: std::result::Result<Result<u64>, JoinError>) -> Option<Error> {
+        match ended {
+            Ok(Ok(truncated)) => {
+                self.truncated += truncated;
+                None
+            }
+            Ok(Err(error)) => Some(error),
+            Err(error) => {
+                let message = format!("a reader of a range ended abnormally: {error}");
+                Some(Error::new(Kind::Source, Disposition::Transient, message))
+            }
+        }
+    }
+
     /// Takes a finished range: under a watermark, into the ledger too.
     async fn add(
         &mut self,
@@ -295,10 +349,11 @@ async fn work(shared: Arc<Shared>, worker: Worker, sender: mpsc::Sender<Done>) -
     let mut decoder = Decoder::new(&shared.schema, lake_schema, shared.fidelity)
         .map_err(|error| error.on(Kind::Source))?;
     let next = || shared.queue.lock().ok()?.pop_front();
+    let mut watch = shared.watch.clone();
     while let Some(range) = next() {
         let mut writer = shared.lake.writer(shared.options.clone()).await?;
         let read = tokio::select! {
-            read = shared.fill(&mut channel, &mut decoder, &mut writer, range) => Some(read),
+            read = shared.fill(&mut channel, &mut decoder, &mut writer, &mut watch, range) => Some(read),
             () = sender.closed() => None,
         };
         match read {
@@ -327,6 +382,7 @@ impl Shared {
         channel: &mut Channel,
         decoder: &mut Decoder,
         writer: &mut TableWriter,
+        watch: &mut Option<Watch>,
         range: usize,
     ) -> Result<()> {
         let source = |error: MssqlError| error.on(Kind::Source);
@@ -338,6 +394,9 @@ impl Shared {
         let statement = self.plan.key_range(&self.split, range);
         let write = async |mut batches: mpsc::Receiver<RecordBatch>| -> Result<()> {
             while let Some(batch) = batches.recv().await {
+                if let Some(watch) = watch.as_mut() {
+                    watch.look().await?;
+                }
                 let read = batch.num_rows() as u64;
                 let rows = self.rows.fetch_add(read, Ordering::Relaxed) + read;
                 self.observer.phase(&self.name, Phase::Read, rows);

@@ -7,7 +7,8 @@
 //! 3. Create the lake table when it is missing: metadata without a snapshot or a checkpoint. (An empty table, which
 //!    the next run fills.) Or let it follow the source's columns: metadata with a new schema. (The rows it had,
 //!    which the next run goes on with.)
-//! 4. Stream rows into data files; look keys up and write position deletes. (Files that no metadata names.)
+//! 4. Stream rows into data files; look keys up and write position deletes. (Files that no metadata names.) A read that
+//!    another run makes useless, because it has moved the checkpoint meanwhile, ends here ([`Watch`]).
 //! 5. Commit rows and checkpoint in one metadata file, compare-and-set on the checkpoint that step 1 read. (All or
 //!    nothing.)
 //!
@@ -17,6 +18,7 @@
 use super::backfill::{self, RangesRead};
 use super::follow::{self, Following, mapping_error};
 use super::standing::{Footing, footing, foreign_meanwhile, wrote_meanwhile};
+use super::watch::Watch;
 use super::{Links, Phase, Sync, protect, pump, reread};
 use crate::change::{Checkpoint, RunId, Strategy};
 use crate::config::{OnForeignCommit, Table};
@@ -206,6 +208,7 @@ pub(super) async fn extract(
         run_id,
         options: write_options(sync, run_id, table, &lake, &plan),
         others_wrote,
+        began: clock,
     };
     let read = match &plan.split {
         Some(split) => extraction.ranges(split, &mut lake, links).await?,
@@ -358,6 +361,7 @@ struct Extraction<'a> {
     run_id: RunId,
     options: WriteOptions,
     others_wrote: bool,
+    began: Instant,
 }
 
 impl Extraction<'_> {
@@ -370,12 +374,14 @@ impl Extraction<'_> {
         let channel = Links::rows(&mut links.source_rows, side, Kind::Source).await?;
         let name = self.table.source.to_string();
         let batches = lake.batch_schema();
-        let reader = Reader {
+        let base = self.checkpoint.map(|checkpoint| checkpoint.run_id);
+        let mut reader = Reader {
             sync: self.sync,
             name: name.clone(),
             schema: self.schema,
             shape: &batches,
             plan: self.plan,
+            watch: Watch::new(lake, base, self.began),
         };
         let (rows, rows_overlap) = match reader.run(channel, &mut decoder, &mut writer).await {
             Ok(counts) => counts,
@@ -390,7 +396,7 @@ impl Extraction<'_> {
             rows,
             rows_overlap,
             truncated: decoder.truncations(),
-            base: self.checkpoint.map(|checkpoint| checkpoint.run_id),
+            base,
             foreign: Vec::new(),
             ranges: None,
         })
@@ -408,6 +414,7 @@ impl Extraction<'_> {
             split,
             checkpoint: self.checkpoint,
             options: self.options.clone(),
+            began: self.began,
         };
         let since = lake.current_snapshot_id();
         let mut read = backfill::read(&request, lake, control).await?;
@@ -486,9 +493,7 @@ impl Extraction<'_> {
         }
         let counts = read.prepared.counts();
         let committed = lake.commit(read.prepared, intent).await?;
-        if let Some(ranges) = read.ranges {
-            ranges.clean_up(lake, &committed).await;
-        }
+        backfill::end_ledger(read.ranges, self.checkpoint, lake, &committed).await;
         report.inserted = counts.inserted;
         report.updated = counts.updated;
         report.deleted = counts.deleted;
@@ -532,12 +537,13 @@ struct Reader<'a> {
     /// Fields of the batches.
     shape: &'a LakeSchema,
     plan: &'a ExtractPlan,
+    watch: Watch,
 }
 
 impl Reader<'_> {
     /// Rows read, and how many of them lay in the overlap.
     async fn run(
-        &self,
+        &mut self,
         channel: &mut Channel,
         decoder: &mut Decoder,
         writer: &mut TableWriter,
@@ -570,13 +576,14 @@ impl Reader<'_> {
     /// Writes batches as they come; returns the page's last row. Owns the receiver, so that a failing writer ends
     /// the reader.
     async fn write(
-        &self,
+        &mut self,
         mut batches: mpsc::Receiver<RecordBatch>,
         writer: &mut TableWriter,
         total: &mut (u64, u64),
     ) -> Result<Option<RecordBatch>> {
         let mut last = None;
         while let Some(batch) = batches.recv().await {
+            self.watch.look().await?;
             let overlap = reread::mask(self.plan, self.shape, &batch)?;
             total.0 += batch.num_rows() as u64;
             total.1 += overlap.as_ref().map_or(0, |mask| mask.true_count() as u64);

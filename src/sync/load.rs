@@ -4,7 +4,7 @@
 //!
 //! 1. Look at the target table and its load state, and decide what kind of load is right ([`kind`]). Take the load lock
 //!    of the target table (a session lock: it ends with the connection), look and decide again, drop staging tables of
-//!    dead loads. (Nothing.)
+//!    dead loads, tag the snapshot in the lake. (At most a tag, which the next load moves.)
 //! 2. Compute the delta between the loaded snapshot and the wanted one, or list the whole snapshot. (Nothing.)
 //! 3. If the target is missing and every column can take its values as they are ([`fill`]): create a table in its
 //!    place, bulk copy the rows into that and build its key; step 5 makes it the target. (A table that the next load
@@ -19,7 +19,7 @@
 //!    more than `merge.batch_rows` rows is applied in steps, each a transaction of its own that leaves its place in the
 //!    load state. (A target between two snapshots; the state names both. The next load first applies the same delta
 //!    from its beginning, see [`LoadKind::Finish`].)
-//! 6. Tag the loaded snapshot in the lake, unless the commit of a `sync` has done so ([`TargetTags`] argues that).
+//! 6. Tag the loaded snapshot in the lake, unless a tag names it since step 1 ([`TargetTags`] argues that).
 //!    (Missing tag: the next load sets it, whether or not it has anything else to do.)
 //!
 //! A lake table without a snapshot has no rows to load. Its target is created, or follows in its columns, and the load
@@ -39,7 +39,7 @@ pub(super) use kind::{Found, State};
 pub(super) use plan::{behind, plan, trusted};
 
 use super::follow;
-use super::protect::{tags, unprotected};
+use super::protect::{known, tags, unprotected};
 use super::restored::Restored;
 use super::stage::{self, Heap, Operation, StagedPart, lake_error, parts_of};
 use super::{Links, Phase, Sync};
@@ -164,6 +164,7 @@ impl<'a> Begun<'a> {
         }
         if let LoadKind::Finish { to, .. } = kind {
             let between = snapshot_with(&begun.lake, to)?;
+            let loaded = begun.loaded(&looked);
             let decision = (facts, kind, &begun.tags);
             let work = Work::new(
                 sync,
@@ -174,6 +175,7 @@ impl<'a> Begun<'a> {
                 decision,
                 run_id,
             )?;
+            begun.keep(loaded, to).await;
             begun.finished = Some(work.ready(links).await?.apply(links).await?);
             let control = Links::control(&mut links.target, side, Kind::Target).await?;
             looked = state::look(control, &table.target).await?;
@@ -182,23 +184,28 @@ impl<'a> Begun<'a> {
         if kind == LoadKind::Nothing {
             return Ok(begun);
         }
-        // Where no loaded snapshot is tagged, nothing else keeps the one that is read until the load ends.
-        let is_kept = matches!(
-            facts.state,
-            State::Here {
-                is_listed: true,
-                ..
-            }
-        );
-        if let Some(snapshot) = begun.snapshot.as_ref().filter(|_| !is_kept)
-            && let Err(error) = begun.lake.tag_loading(&begun.tags, snapshot.id).await
-        {
-            tracing::warn!("{name}: the snapshot that is loaded is not tagged: {error}");
-        }
+        let loaded = begun.loaded(&looked);
         let (snapshot, decision) = (begun.snapshot.clone(), (facts, kind, &begun.tags));
         let work = Work::new(sync, table, &begun.lake, snapshot, looked, decision, run_id)?;
+        if let Some(snapshot) = begun.snapshot.as_ref().map(|snapshot| snapshot.id) {
+            begun.keep(loaded, snapshot).await;
+        }
         begun.work = Some(work);
         Ok(begun)
+    }
+
+    /// The snapshot that the target has, if the lake has it still.
+    fn loaded(&self, looked: &Looked) -> Option<i64> {
+        known(&self.lake, looked.state.as_ref()).map(|state| state.snapshot_id)
+    }
+
+    /// Tags a snapshot that is about to be read, once the tags have told whether the target went back. Without the tag
+    /// the load goes on, and an expiry may take the snapshot.
+    async fn keep(&mut self, loaded: Option<i64>, snapshot: i64) {
+        if let Err(error) = self.lake.tag_loading(&self.tags, loaded, snapshot).await {
+            let name = &self.table.source;
+            tracing::warn!("{name}: the snapshot that is loaded is not tagged: {error}");
+        }
     }
 
     fn decided(&self, looked: &Looked, full: bool) -> Result<(Facts, LoadKind)> {

@@ -2,6 +2,7 @@
 //! as before, no file that one names is missing, commits go on, the next maintenance does the rest, and nothing is
 //! left on the disk once that has removed the orphans.
 
+use crate::fixtures::contents::newest_metadata;
 use crate::harness::{Run, World, finish};
 use crate::outside::{
     Row, aged, copied, lake_rows, lake_table, named, nothing_is_left, nothing_is_missing, on_disk,
@@ -10,7 +11,7 @@ use crate::outside::{
 use icesync::lake;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
@@ -307,7 +308,7 @@ async fn orphan_removal_killed_between_any_two_files() {
 async fn old_metadata_killed_between_any_two_files() {
     let mut stage = Stage::new().await;
     // As a user who keeps two versions, from now on.
-    let (path, mut metadata) = crate::fixtures::contents::newest_metadata(&stage.table());
+    let (path, mut metadata) = newest_metadata(&stage.table());
     metadata["properties"]["write.metadata.previous-versions-max"] = json!("2");
     std::fs::write(&path, metadata.to_string()).expect("written");
     stage.save();
@@ -382,6 +383,95 @@ async fn orphans_are_removed_beside_running_syncs() {
     }
     swept(&stage.world);
     nothing_is_left(&stage.table(), "the end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_named_while_orphans_are_removed_stays() {
+    let stage = Stage::new().await;
+    let rows = stage.rows().await;
+    let lost = [1, 2].map(|at| stage.table().join(format!("data/lost-{at}.parquet")));
+    for path in &lost {
+        std::fs::write(path, b"x").expect("written");
+    }
+    aged(&lost);
+    let args = ["--json", "maintain", "--orphans"];
+    let hold = Hold::new(&stage.world, &args, lake::FAIL_AFTER_ORPHAN, None);
+    let left = lost.iter().find(|path| path.exists()).expect("one is left");
+    // Another engine publishes a version that names it.
+    let (path, mut metadata) = newest_metadata(&stage.table());
+    metadata["statistics"] = json!([{
+        "snapshot-id": metadata["current-snapshot-id"].clone(),
+        "statistics-path": format!("file://{}", left.display()),
+        "file-size-in-bytes": 1, "file-footer-size-in-bytes": 1, "blob-metadata": [],
+    }]);
+    let name = path.file_name().expect("a name").to_string_lossy();
+    let number = name
+        .strip_prefix('v')
+        .and_then(|name| name.split('.').next());
+    let next = number
+        .and_then(|number| number.parse::<u64>().ok())
+        .expect("a number")
+        + 1;
+    let next = path.with_file_name(format!("v{next}.metadata.json"));
+    std::fs::write(next, metadata.to_string()).expect("written");
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let done = hold.released().json();
+    assert_eq!(done["tables"][0]["orphans"]["files"], json!(1), "{done:#}");
+    assert!(left.exists(), "{done:#}");
+    assert!(stage.rows().await == rows);
+}
+
+/// The newest version once more, with a property of another engine, which overwrites the version that comes next.
+fn of_another_engine(table: &Path) -> String {
+    let (_, mut metadata) = newest_metadata(table);
+    metadata["properties"]["owner"] = json!("another engine");
+    metadata.to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_whose_version_another_engine_overwrites_is_made_again() {
+    let mut stage = Stage::new().await;
+    let table = stage.table();
+    stage.world.source(CHANGE).await;
+    let theirs = of_another_engine(&table);
+    let args = ["--json", "extract"];
+    let hold = Hold::new(&stage.world, &args, lake::FAIL_AFTER_METADATA, None);
+    let (overwritten, _) = newest_metadata(&table);
+    std::fs::write(&overwritten, &theirs).expect("written");
+    hold.released().json();
+    let kept = std::fs::read_to_string(&overwritten).expect("read");
+    assert!(kept == theirs, "the other engine's version has changed");
+    let (newest, metadata) = newest_metadata(&table);
+    assert!(newest != overwritten);
+    assert_eq!(metadata["properties"]["owner"], json!("another engine"));
+    let source = stage.source().await;
+    let known = stage.states().await;
+    stage.reads(&source, &known, "overwritten").await;
+    stage.loads().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expiry_whose_version_another_engine_overwrites_removes_no_file() {
+    let mut stage = Stage::new().await;
+    let table = stage.table();
+    maintain(&stage.world, "--compact");
+    stage.world.source(CHANGE).await;
+    stage.world.run(&["--json", "extract"]).json();
+    let (rows, before) = (stage.rows().await, stage.states().await);
+    let theirs = of_another_engine(&table);
+    let args = ["--json", "maintain", "--expire"];
+    let hold = Hold::new(&stage.world, &args, lake::FAIL_AFTER_EXPIRE, None);
+    let (overwritten, _) = newest_metadata(&table);
+    std::fs::write(overwritten, theirs).expect("written");
+    let done = hold.released().json();
+    let expire = &done["tables"][0]["expire"];
+    assert_eq!(expire["files"], json!(0), "{done:#}");
+    assert!(
+        expire["warnings"].to_string().contains("put back"),
+        "{done:#}"
+    );
+    assert_eq!(stage.states().await.len(), before.len());
+    stage.reads(&rows, &before, "put back").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 use crate::harness::{Run, World, finish, server};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 const ORDERS: &str =
     "CREATE TABLE dbo.orders (id int NOT NULL PRIMARY KEY, name nvarchar(20) NULL, rv rowversion)";
@@ -151,6 +152,38 @@ async fn what_is_loaded_stays_tagged_when_runs_die() {
         );
     }
     world.run(&["--json", "sync"]).json();
+    assert_equal(&mut world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_being_loaded_is_not_expired() {
+    let mut world = world("").await;
+    world.run(&["--json", "sync"]).json();
+    update(&mut world, "second", 20).await;
+    world.run(&["--json", "extract"]).json();
+    let held = world.path("held");
+    let mut loading = world.command(&["--json", "load"]);
+    loading.env(
+        "ICESYNC_FAILPOINT",
+        format!("load.after_staging={}", held.display()),
+    );
+    let loading = loading.spawn().expect("starts");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !held.exists() {
+        assert!(Instant::now() < deadline, "nothing is ever staged");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // While the load lasts another snapshot becomes the current one, and an engine expires what no reference names.
+    update(&mut world, "third", 30).await;
+    world.run(&["--json", "extract"]).json();
+    expire(&world);
+    std::fs::remove_file(held).expect("released");
+    let second = finish(loading).json();
+    assert_eq!(load(&second)["updated"], json!(20), "{second:#}");
+    let tagged: Vec<i64> = tags(&world).into_values().collect();
+    assert_eq!(tagged, [1, 2], "{second:#}");
+    let third = world.run(&["--json", "load"]).json();
+    assert_eq!(load(&third)["updated"], json!(30), "{third:#}");
     assert_equal(&mut world).await;
 }
 

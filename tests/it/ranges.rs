@@ -1,6 +1,7 @@
 //! Large tables read in ranges: every row once, whatever the key's type, however often the read is interrupted.
 
 use crate::harness::{World, finish};
+use crate::outside::{nothing_is_left, swept};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -167,6 +168,32 @@ async fn a_ledger_of_another_shape_or_strategy_is_given_up() {
     assert_eq!(extract(&full)["ranges_resumed"], json!(0), "{full:#}");
     equal(&mut world).await;
     assert_eq!(parts_left(&world), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_a_read_in_one_stream_ends_leaves_no_files() {
+    let mut world = World::new(&setup("id int NOT NULL PRIMARY KEY", "s.n")).await;
+    world.config(BY_ID);
+    let died = finish(
+        world
+            .command(&["extract"])
+            .env(
+                "ICESYNC_FAILPOINT",
+                format!("{}:3", icesync::sync::FAIL_AFTER_RANGE),
+            )
+            .spawn()
+            .expect("starts"),
+    );
+    assert!(died.code != 0, "{died:#?}");
+    // What the run was reading when it died is an orphan; what the ledger names is not.
+    swept(&world);
+    assert_eq!(parts_left(&world), 3);
+    let one = BY_ID.replace("range_rows: 2000", "range_rows: 0");
+    world.config(&one.replace("rowversion", "full"));
+    let whole = world.run(&["--json", "sync"]).json();
+    assert_eq!(extract(&whole)["ranges"], json!(1), "{whole:#}");
+    equal(&mut world).await;
+    nothing_is_left(&world.lake("dbo", "t"), "one stream");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -58,9 +58,14 @@ enum End {
 impl Held {
     /// Starts an extract that waits when it comes to a failpoint for the `count`th time, and waits until it does.
     fn at(world: &World, place: &str, count: usize) -> Self {
+        Self::armed(world, place, count, "")
+    }
+
+    /// As [`Held::at`], with other failpoints.
+    fn armed(world: &World, place: &str, count: usize, others: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let file = world.path(&format!("held-{}", NEXT.fetch_add(1, Ordering::SeqCst)));
-        let armed = format!("{place}:{count}={}", file.display());
+        let armed = format!("{place}:{count}={},{others}", file.display());
         let mut command = world.command(&["--json", "extract"]);
         let child = command
             .env("ICESYNC_FAILPOINT", armed)
@@ -366,13 +371,14 @@ impl LinkState {
     }
 }
 
-/// Reads ranges one after the other.
-fn one_channel(world: &World) {
+/// Reads as many ranges at a time.
+fn channels(world: &World, count: usize) {
     let path = world.path("icesync.yaml");
     let text = std::fs::read_to_string(&path).expect("read");
-    let one = text.replacen("}\"", "}\", parallel_channels: 1", 1);
-    assert_ne!(one, text);
-    std::fs::write(path, one).expect("written");
+    let channels = format!("}}\", parallel_channels: {count}");
+    let changed = text.replacen("}\"", &channels, 1);
+    assert_ne!(changed, text);
+    std::fs::write(path, changed).expect("written");
 }
 
 /// A run whose server goes away when it is asked for a range.
@@ -396,7 +402,7 @@ async fn cut_at_each_range(for_good: bool) -> Vec<Cut> {
     for strategy in STRATEGIES {
         for ranges in 0..RANGES {
             let world = world(strategy).await;
-            one_channel(&world);
+            channels(&world, 1);
             let link = Link::to(port, ranges as i64, for_good);
             let run = link.extract(&world);
             cuts.push(Cut {
@@ -435,6 +441,47 @@ async fn a_server_that_goes_away_costs_only_the_range_under_way() {
         assert_eq!(cut.link.asked(), asked, "{what}");
         one_result(&cut.world, &what).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_without_a_ledger_ends_soon_after_another_run_has_committed() {
+    let world = world("full").await;
+    // Were it to finish a range, the run would die of it.
+    let first = Held::armed(&world, FAIL_BEFORE_RANGES, 1, FAIL_AFTER_RANGE);
+    world.run(&["--json", "extract"]).json();
+    // The next look is due by then.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    stopped_by_another(&first.end(End::Released));
+    one_result(&world, "stopped while it read").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_ledger_a_range_that_fails_stops_the_others() {
+    let Some(port) = server().port() else {
+        eprintln!("SKIPPED: counting the ranges that are asked for needs the stand-in");
+        return;
+    };
+    let mut world = world("full").await;
+    channels(&world, 2);
+    // Half of a surrogate pair is refused.
+    world
+        .source("UPDATE dbo.t SET payload = NCHAR(0xD83D) WHERE id = 1;
+            INSERT dbo.t (id, payload, n) SELECT s.n + 6000, CONCAT(N'row ', s.n), s.n FROM (SELECT TOP (24000) \
+            CONVERT(int, ROW_NUMBER() OVER (ORDER BY (SELECT 1))) AS n
+            FROM sys.all_columns a CROSS JOIN sys.all_columns b) AS s")
+        .await;
+    let link = Link::to(port, i64::MAX, false);
+    finish(link.extract(&world)).fails_with(1, &["dbo.t", "payload", "surrogate"]);
+    let asked = link.asked();
+    let data = world.lake("dbo", "t").join("data");
+    assert_eq!(names(&data, |_| true), BTreeSet::new());
+    world
+        .source("UPDATE dbo.t SET payload = N'row 1' WHERE id = 1")
+        .await;
+    let whole = world.run(&["--json", "extract"]).json();
+    let ranges = extract(&whole)["ranges"].as_u64().expect("a number") as usize;
+    assert!(ranges > 20, "{whole:#}");
+    assert!(asked < ranges / 2, "{asked} of {ranges} ranges were read");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,6 +17,13 @@
 //! after the write the other names are looked for: readers take the plain name first, and we do too. If a name that
 //! comes first exists, our file is not the version that others read: it is removed, and the commit is lost.
 //!
+//! **Writers that overwrite.** Spark renames a temporary file to `v{N+1}.metadata.json` after it has seen that the name
+//! is free. On a local disk that rename replaces a file that came in between, so the put succeeds and the version is
+//! another one all the same. After the put the file is read again. If it has other bytes, the commit is lost, and the
+//! file stays as it is. Of a rename that comes after that look nobody can know. It takes the table back to what the
+//! other writer saw, checkpoint included, so the next run reads the window again; and an expiry looks at the table once
+//! more before it removes the files of what it has expired.
+//!
 //! **Finding the current version.** A crash between the two writes leaves a hint that is one behind, or missing after
 //! the first version. Every load looks forward from the hint for the next existing version. A hint that points to a
 //! missing file is passed over for the highest version that exists, with a warning. Versions are never guessed from
@@ -45,11 +52,12 @@
 //!
 //! **Unknown outcome.** A put may fail after its file got the name (a time-out, an error of the directory's fsync).
 //! Then the file itself is read: if it holds our bytes, it is ours. If another's, we lost. If it does not exist, the
-//! same put is repeated, which is safe because the bytes are the same. If nothing can be seen, the answer is
-//! [`LakeError::PublishUnknown`], and no file is removed.
+//! same put is repeated, which is safe because the bytes are the same. A name that is taken while its file cannot be
+//! found proves nothing: over NFS and FUSE a request may be executed, its reply lost, and its repetition refused. If
+//! nothing can be seen, the answer is [`LakeError::PublishUnknown`], and no file is removed.
 
 use crate::failpoint;
-use crate::lake::catalog::names::{self, Ending, number_of, uri_with, version_of};
+use crate::lake::catalog::names::{self, Ending, logged, number_of, uri_with, version_of};
 use crate::lake::catalog::previous::remove_previous;
 use crate::lake::catalog::{
     Catalog, Requirement, Version, metadata_json, next_metadata, understand,
@@ -62,7 +70,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use flate2::write::GzEncoder;
 use iceberg::TableUpdate;
-use iceberg::spec::{MetadataLog, TableMetadata};
+use iceberg::spec::TableMetadata;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use std::io::Write;
 use std::sync::Arc;
@@ -218,7 +226,7 @@ impl Filesystem {
         }
         failpoint::reach(FAIL_AFTER_METADATA);
         if !self.is_in_chain(name, location, base, &version).await? {
-            self.store.remove(&uri).await?;
+            self.take_back(&uri, &bytes).await?;
             return Ok(None);
         }
         match self.hint_forward(location, number).await {
@@ -236,6 +244,14 @@ impl Filesystem {
         }
         failpoint::reach(FAIL_AFTER_HINT);
         Ok(Some(version))
+    }
+
+    /// Removes a metadata file that is in no chain, unless it is another writer's by now.
+    async fn take_back(&self, uri: &str, bytes: &Bytes) -> Result<()> {
+        match self.store.read_if_exists(uri).await? {
+            Some(found) if found == *bytes => self.store.remove(uri).await,
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Puts a metadata file: true when it is there with our bytes, false when another writer's is.
@@ -258,8 +274,11 @@ impl Filesystem {
                 }
                 (Ok(Some(_)), _) => return Ok(false),
                 (Ok(None), Some(error)) if puts == PUTS_MAX => return Err(unknown(error)),
-                // Taken a moment ago and gone: whose it was cannot be seen any more.
-                (Ok(None), None) if puts == PUTS_MAX => return Ok(false),
+                // Taken, and not to be seen: it may be ours, where a lower layer repeated a request that had succeeded.
+                (Ok(None), None) if puts == PUTS_MAX => {
+                    let missing = std::io::ErrorKind::NotFound.into();
+                    return Err(unknown(LakeError::io("read", uri, missing)));
+                }
                 (Ok(None), _) => puts += 1,
                 (Err(error), None) => return Err(unknown(error)),
                 (Err(_), Some(error)) => return Err(unknown(error)),
@@ -284,12 +303,14 @@ impl Filesystem {
         if taken.as_ref().is_some_and(|taken| *taken != ours.uri) {
             return Ok(false);
         }
+        // One of that name may have been written over ours.
+        if self.holds_bytes_of(ours).await.map_err(unknown)? == Some(false) {
+            return Ok(false);
+        }
         let Some(base) = base else { return Ok(true) };
         let hint = self.hint(location).await.map_err(unknown)?;
         let hint = hint.and_then(std::result::Result::ok);
-        let found = self.store.read_if_exists(&base.uri).await;
-        let found = found.map_err(unknown)?;
-        let base_is_there = found.is_some_and(|bytes| XxHash3_128::oneshot(&bytes) == base.digest);
+        let base_is_there = self.holds_bytes_of(base).await.map_err(unknown)? == Some(true);
         let next = ours.number + 1;
         match self.version(location, next).await.map_err(unknown)? {
             None if base_is_there && hint.is_none_or(|hint| hint <= ours.number) => {
@@ -321,6 +342,12 @@ impl Filesystem {
                 })),
             },
         }
+    }
+
+    /// Whether a version's file is as it was written; none when it is gone.
+    async fn holds_bytes_of(&self, version: &Version) -> Result<Option<bool>> {
+        let found = self.store.read_if_exists(&version.uri).await?;
+        Ok(found.map(|bytes| XxHash3_128::oneshot(&bytes) == version.digest))
     }
 
     /// One version; none when there is no such file.
@@ -479,12 +506,6 @@ fn decode(directory: &str) -> Option<String> {
 
 fn hint_uri(location: &str) -> String {
     format!("{location}/metadata/version-hint.text")
-}
-
-/// The version that an entry of a metadata log names, wherever its writer saw the folder.
-fn logged(entry: &MetadataLog) -> Option<u64> {
-    let (_, name) = entry.metadata_file.rsplit_once('/')?;
-    number_of(name)
 }
 
 /// Whether the chain of a later version holds ours; none when its log begins too late to tell.

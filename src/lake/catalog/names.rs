@@ -2,6 +2,7 @@
 
 use crate::lake::error::Result;
 use crate::lake::store::Store;
+use iceberg::spec::MetadataLog;
 
 /// Endings of a metadata file's name, in the order in which readers look for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,4 +55,39 @@ pub(in crate::lake) fn number_of(name: &str) -> Option<u64> {
     let rest = name.strip_prefix('v')?;
     let ends = |ending: Ending| version_of(rest.strip_suffix(ending.text())?);
     ENDINGS.into_iter().find_map(ends)
+}
+
+/// The version that an entry of a metadata log names, wherever its writer saw the folder and however it wrote the path.
+pub(in crate::lake) fn logged(entry: &MetadataLog) -> Option<u64> {
+    let (_, name) = entry.metadata_file.rsplit_once('/')?;
+    number_of(name)
+}
+
+/// Whether a metadata file has the name that other engines give a version until they rename it: a UUID alone. A
+/// catalog's own files have a number before it.
+pub(in crate::lake) fn is_temporary(name: &str) -> bool {
+    let stem = |ending: Ending| name.strip_suffix(ending.text());
+    let mut stems = ENDINGS.into_iter().filter_map(stem);
+    stems.any(|stem| stem.len() == 36 && uuid::Uuid::try_parse(stem).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uuid_alone_is_a_temporary_name() {
+        let uuid = "12345678-9abc-4def-8012-3456789abcde";
+        for ending in ENDINGS {
+            assert!(is_temporary(&format!("{uuid}{}", ending.text())));
+        }
+        for name in [
+            "00001-12345678-9abc-4def-8012-3456789abcde.metadata.json",
+            "v1.metadata.json",
+            "12345678.metadata.json",
+            "12345678-9abc-4def-8012-3456789abcde.avro",
+        ] {
+            assert!(!is_temporary(name), "{name}");
+        }
+    }
 }

@@ -13,7 +13,7 @@
 use crate::failpoint;
 use crate::lake::FAIL_AFTER_OLD_METADATA;
 use crate::lake::catalog::KIND_PROPERTY;
-use crate::lake::catalog::names::{find, number_of};
+use crate::lake::catalog::names::{find, logged, number_of};
 use crate::lake::error::Result;
 use crate::lake::store::Store;
 use iceberg::spec::TableMetadata;
@@ -38,10 +38,7 @@ pub(in crate::lake) async fn remove_previous(
         return Ok(());
     }
     let folder = format!("{location}/metadata");
-    let logged = metadata.metadata_log().iter().map(|entry| {
-        let name = entry.metadata_file.strip_prefix(&folder)?;
-        number_of(name.strip_prefix('/')?)
-    });
+    let logged = metadata.metadata_log().iter().map(logged);
     // A log with a name of another kind belongs to another catalog, whose files are not ours to judge.
     let Some(Some(oldest)) = logged
         .collect::<Option<Vec<u64>>>()

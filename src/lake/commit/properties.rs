@@ -54,12 +54,18 @@ impl LakeTable {
         .await
     }
 
-    /// Tags what a target that has no tag loads first, so that no expiry takes it while the load lasts. Call it with
-    /// the load's lock held.
-    pub async fn tag_loading(&mut self, target: &TargetTags, snapshot: i64) -> Result<()> {
+    /// Tags what a load is about to read, and what the target has `loaded`, so that no expiry takes either while the
+    /// load lasts. Call it with the load's lock held.
+    pub async fn tag_loading(
+        &mut self,
+        target: &TargetTags,
+        loaded: Option<i64>,
+        snapshot: i64,
+    ) -> Result<()> {
         let target = target.clone();
         self.apply(None, None, move |table| {
-            Ok(Change::tags(table.tags().before_load(&target, snapshot)))
+            let moves = table.tags().before_load(&target, loaded, snapshot);
+            Ok(Change::tags(moves))
         })
         .await
     }

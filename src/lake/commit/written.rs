@@ -25,6 +25,8 @@ pub(in crate::lake) struct Written {
     pub(in crate::lake) replaced: PositionsByPath,
     pub(in crate::lake) counts: WriteCounts,
     pub(in crate::lake) stats: LookupStats,
+    /// Of a key that the base has more than once, one row stays and the others are deleted.
+    pub(in crate::lake) thins_keys: bool,
     /// The last `_seq` given.
     pub(in crate::lake) seq_high: i64,
 }

@@ -4,7 +4,8 @@
 //! packed into groups of about one target file. Each group is read without its deleted rows, [sorted](super::sort)
 //! and written, and takes the place of its files in a commit of its own ([`replace`](super::replace) argues why
 //! that is safe beside other writers). A group whose files another writer has replaced is given up, also where an
-//! expiry has removed them while they were read; the others go on.
+//! expiry has removed them while they were read; the others go on. They go on as well when a file of a group cannot be
+//! read: a damaged file keeps its own group from being compacted, and the error is answered at the end.
 //!
 //! **What can crash where.** While a group is written, nothing refers to its new files: a crash leaves orphans. After
 //! its commit the old files belong to older snapshots only, and expiry removes them. So each group is done or not
@@ -79,10 +80,12 @@ pub struct Compacted {
 
 impl LakeTable {
     /// Rewrites small files and files with many deleted rows; see the module head. The rows of the table, its
-    /// checkpoint and its tags stay what they are. An error leaves the groups finished before it committed.
+    /// checkpoint and its tags stay what they are. An error leaves the groups finished before it committed. One that is
+    /// about the files of a group is answered once the other groups are done.
     pub async fn compact(&mut self, options: &CompactOptions) -> Result<Compacted> {
         self.check_writable()?;
         let mut done = Compacted::default();
+        let mut failure = None;
         let order = Order::of(self)?;
         for group in self.groups(options, &order).await? {
             done.files_before += group.inputs.len() as u64;
@@ -96,9 +99,18 @@ impl LakeTable {
                 done.groups += 1;
                 continue;
             }
+            // The commit of the group before may have met a version with other columns.
+            let order = Order::of(self)?;
             let outputs = match self.rewrite(&group, &order, options, RUN_BYTES).await {
                 Ok(outputs) => outputs,
-                Err(error) if self.still_has(&group).await? => return Err(error),
+                Err(error @ (LakeError::Full { .. } | LakeError::ReadOnly { .. })) => {
+                    return Err(error);
+                }
+                Err(error) if self.still_has(&group).await? => {
+                    tracing::debug!(table = %self.name, error = %error, "a group of files is not compacted");
+                    failure = failure.or(Some(error));
+                    continue;
+                }
                 // Replaced by another compaction, and removed by an expiry while they were read.
                 Err(_) => {
                     done.groups_superseded += 1;
@@ -119,7 +131,7 @@ impl LakeTable {
                 done.groups_superseded += 1;
             }
         }
-        Ok(done)
+        failure.map_or(Ok(done), Err)
     }
 
     /// Whether the newest version has every file of a group.

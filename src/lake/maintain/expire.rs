@@ -12,7 +12,9 @@
 //!
 //! **What can crash where.** First a metadata version without the snapshots is committed, from a set that is computed
 //! anew for each attempt, so a tag that another run sets meanwhile counts. Only then files are removed. A crash in
-//! between leaves files that nothing refers to; orphan removal finds them.
+//! between leaves files that nothing refers to; orphan removal finds them. The newest version is read before the first
+//! file is removed. If it lists an expired snapshot again, because another engine has overwritten the version of the
+//! expiry, nothing is removed.
 //!
 //! **Which files go.** Let *S* be the oldest snapshot from which an unbroken line of kept ones leads to the current
 //! snapshot. A file that a commit up to *S* removed from the table is in no snapshot from *S* on, and the manifest
@@ -146,12 +148,21 @@ impl LakeTable {
 
     /// Removes the files of an expiry that is committed, unless the table's files must stay.
     async fn with_files(
-        &self,
+        &mut self,
         mut done: Expired,
         before: &Self,
         expired: &BTreeSet<i64>,
     ) -> Expired {
         let removed = async {
+            self.refresh().await?;
+            if let Some(id) = expired.iter().find(|id| self.has_snapshot(**id)) {
+                done.warnings.push(format!(
+                    "no file of lake table {} was removed: another writer has put back snapshot {id}, which this \
+                     expiry had removed. Run `icesync maintain` again",
+                    self.name
+                ));
+                return Ok(0);
+            }
             if let Some(reason) = self.files_must_stay().await? {
                 done.warnings.push(reason);
                 return Ok(0);

@@ -6,27 +6,32 @@
 //!   ledger of a first read under way (its lists and the files in them), and for a metadata file neither the current
 //!   version nor its log. Names are compared however the [folder is spelled](super::names);
 //! - it was last written longer ago than `age`. Files of a run under way are named by nothing yet, so `age` must be
-//!   longer than the longest run;
-//! - it is of a kind that a writer of tables leaves: Parquet, Avro, Puffin, ORC, a temporary file, a checksum, or
-//!   an old `v<number>.metadata.json`.
+//!   longer than the longest run. The time is that of the file system, which gives files their times: a new file says
+//!   what it is now. A machine whose own clock is ahead of it removes nothing earlier for that;
+//! - it is of a kind that a writer of tables leaves: Parquet, Avro, Puffin, ORC, a temporary file, a checksum,
+//!   an old `v<number>.metadata.json`, or a metadata file under the temporary name of another engine.
 //!
 //! The folder is listed before the table is read, so a file that is committed or put into a ledger after the listing
 //! is named by what is read then. If the table moves while its files are collected, they are collected again, even
-//! where one could not be read: an expiry beside this one may have removed it. What cannot be read otherwise (a damaged
-//! manifest, a list of a ledger) ends the search with an error and removes nothing. So do [reasons](super::stay) to
-//! remove no file of the table at all, with a warning.
+//! where one could not be read: an expiry beside this one may have removed it. They are collected again as well when
+//! the table moves while files are removed: no file is removed by names older than [`NAMES_AGE_MAX`]. What cannot be
+//! read otherwise (a damaged manifest, a list of a ledger) ends the search with an error and removes nothing. So do
+//! [reasons](super::stay) to remove no file of the table at all, with a warning.
 
 use crate::failpoint;
+use crate::lake::catalog::names::is_temporary;
 use crate::lake::error::{LakeError, Result};
 use crate::lake::maintain::names::Names;
 use crate::lake::read::avro;
 use crate::lake::read::entries::damaged;
 use crate::lake::read::manifests::paths_in;
+use crate::lake::store::Listed;
 use crate::lake::table::LakeTable;
 use iceberg::spec::ManifestList;
 use serde::Serialize;
 use std::collections::HashSet;
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
 /// Failpoint: the folder is listed and the version is chosen, what that names is not read yet.
 pub const FAIL_AFTER_LISTING: &str = "maintain.after_listing";
@@ -35,6 +40,8 @@ pub const FAIL_AFTER_ORPHAN: &str = "maintain.after_orphan";
 
 /// Tables that move more often than this during one search are left for the next.
 const ATTEMPTS_MAX: usize = 5;
+/// Before a removal the table is looked at again when the last look is longer ago than this.
+const NAMES_AGE_MAX: Duration = Duration::from_secs(1);
 const DATA_KINDS: [&str; 6] = [".parquet", ".avro", ".puffin", ".orc", ".tmp", ".crc"];
 
 /// Which files to look for.
@@ -42,7 +49,7 @@ const DATA_KINDS: [&str; 6] = [".parquet", ".avro", ".puffin", ".orc", ".tmp", "
 pub struct OrphanOptions {
     /// Files written after this long ago are left alone.
     pub age: Duration,
-    /// Lists them; removes nothing.
+    /// Lists them; removes and writes nothing, so that ages are by the local clock.
     pub dry_run: bool,
 }
 
@@ -63,11 +70,25 @@ pub struct Orphans {
 impl LakeTable {
     /// Removes orphaned files; see the module head.
     pub async fn remove_orphans(&mut self, options: &OrphanOptions) -> Result<Orphans> {
+        self.remove_orphans_at(options, SystemTime::now()).await
+    }
+
+    /// As [`LakeTable::remove_orphans`], by this machine's clock. The earlier of that and the file system's counts.
+    pub(in crate::lake) async fn remove_orphans_at(
+        &mut self,
+        options: &OrphanOptions,
+        now: SystemTime,
+    ) -> Result<Orphans> {
         let mut listed = Vec::new();
         for directory in ["data", "metadata"] {
             let directory = format!("{}/{directory}", self.location);
             listed.extend(self.store.list_files(&directory).await?);
         }
+        let now = match options.dry_run {
+            // Writes nothing.
+            true => now,
+            false => now.min(self.clock(&listed).await?),
+        };
         self.refresh().await?;
         failpoint::reach(FAIL_AFTER_LISTING);
         let mut orphans = Orphans::default();
@@ -75,17 +96,25 @@ impl LakeTable {
             orphans.warnings.push(reason);
             return Ok(orphans);
         }
-        let named = self.named().await?;
-        let latest = SystemTime::now().checked_sub(options.age);
+        let mut named = self.named().await?;
+        let mut looked = Instant::now();
+        let latest = now.checked_sub(options.age);
         for file in listed {
             if !self.may_be_orphan(&file.uri) || named.has(named_as(&file.uri)) {
                 continue;
             }
-            if latest.is_none_or(|latest| file.modified >= latest) {
+            if latest.is_none_or(|latest| file.modified > latest) {
                 orphans.young += 1;
                 continue;
             }
             if !options.dry_run {
+                if looked.elapsed() > NAMES_AGE_MAX {
+                    named = self.named_since(named).await?;
+                    looked = Instant::now();
+                    if named.has(named_as(&file.uri)) {
+                        continue;
+                    }
+                }
                 self.store.remove(&file.uri).await?;
                 failpoint::reach(FAIL_AFTER_ORPHAN);
             }
@@ -95,6 +124,28 @@ impl LakeTable {
         }
         orphans.paths.sort();
         Ok(orphans)
+    }
+
+    /// The file system's time. On a full disk, where no file may be written, it is at least that of the newest file.
+    async fn clock(&self, listed: &[Listed]) -> Result<SystemTime> {
+        let directory = format!("{}/metadata", self.location);
+        match self.store.clock(&directory).await {
+            Err(LakeError::Full { .. }) => {
+                let newest = listed.iter().map(|file| file.modified).max();
+                Ok(newest.unwrap_or(SystemTime::UNIX_EPOCH))
+            }
+            clock => clock,
+        }
+    }
+
+    /// The names of this version, or those of the newest one if the table has moved.
+    async fn named_since(&mut self, named: Names) -> Result<Names> {
+        let before = Arc::clone(&self.version);
+        self.refresh().await?;
+        match Arc::ptr_eq(&before, &self.version) {
+            true => Ok(named),
+            false => self.named().await,
+        }
     }
 
     /// Whether a file is of a kind that is looked for. Versions from the current one on are not.
@@ -110,6 +161,9 @@ impl LakeTable {
                 .parse()
                 .is_ok_and(|number: u64| number < self.version.number);
         }
+        if is_temporary(name) {
+            return true;
+        }
         !name.contains("metadata.json")
             && DATA_KINDS.iter().any(|kind| name.ends_with(kind))
             && !name.starts_with("version-hint")
@@ -118,11 +172,11 @@ impl LakeTable {
     /// Everything that the newest version names, directly or not.
     pub(in crate::lake) async fn named(&mut self) -> Result<Names> {
         for _ in 0..ATTEMPTS_MAX {
-            let number = self.version.number;
+            let before = Arc::clone(&self.version);
             let names = self.collect_names().await;
             self.refresh().await?;
             // An expiry beside this one removes files while they are read: an error counts when nothing moved.
-            if self.version.number == number {
+            if Arc::ptr_eq(&before, &self.version) {
                 return names;
             }
         }
@@ -177,10 +231,9 @@ impl LakeTable {
         let Some(ledger) = self.checkpoint()?.and_then(|found| found.backfill) else {
             return Ok(());
         };
-        let done = ledger.done.into_iter().map(|done| done.files);
-        for list in done.chain(ledger.stale) {
-            names.add(&list);
-            let Some(files) = self.listed_files(&list).await? else {
+        for list in ledger.lists() {
+            names.add(list);
+            let Some(files) = self.listed_files(list).await? else {
                 continue;
             };
             for file in files {

@@ -6,8 +6,9 @@
 //! with all its snapshots. Data files hold no URIs and stay as they are.
 //!
 //! **What can crash where.** All new files get new names, and nothing refers to them before the new metadata version
-//! is published with put-if-absent, the hint after it. A crash before that leaves orphans, and running the command
-//! again starts anew; after it the table is in its new place, and running it again does nothing. The files of the
+//! is published with put-if-absent, the hint after it. An error before that removes what was written. A crash leaves
+//! orphans, and running the command again starts anew; after the publication the table is in its new place, and running
+//! it again does nothing. If it cannot be seen whether the new version was published, its files stay. The files of the
 //! old place are only named, never opened, so the original may be gone, or be in use.
 //!
 //! **What is read.** In lists and manifests only paths, lengths and bounds of paths are replaced. Every other byte of
@@ -68,6 +69,8 @@ struct Move {
     deletes: HashMap<String, (String, u64)>,
     /// Manifests of the old place that were written anew: new URI and length.
     manifests: HashMap<String, (String, u64)>,
+    /// Every file that was begun.
+    written: Vec<String>,
 }
 
 impl Warehouse {
@@ -102,18 +105,32 @@ impl Warehouse {
             to: done.to.clone(),
             deletes: HashMap::new(),
             manifests: HashMap::new(),
+            written: Vec::new(),
         };
-        let metadata = moving.metadata(&version).await?;
+        let moved = self.publish_moved(&mut moving, &version).await;
+        if !matches!(moved, Ok(()) | Err(LakeError::PublishUnknown { .. })) {
+            for uri in &moving.written {
+                moving.store.discard(uri).await;
+            }
+        }
+        moved?;
         done.manifests = moving.manifests.len() as u64;
         done.delete_files = moving.deletes.len() as u64;
         done.metadata_version += 1;
-        let directory = |folder: &str| format!("{}/{folder}", done.to);
+        Ok(done)
+    }
+
+    /// Writes everything for the new place, and publishes it.
+    async fn publish_moved(&self, moving: &mut Move, version: &Version) -> Result<()> {
+        let metadata = moving.metadata(version).await?;
         for folder in ["data", "metadata"] {
-            moving.store.sync_directory(&directory(folder)).await?;
+            let directory = format!("{}/{folder}", moving.to);
+            moving.store.sync_directory(&directory).await?;
         }
         failpoint::reach(FAIL_AFTER_MANIFESTS);
-        match self.catalog().replace(name, &version, &metadata).await? {
-            Some(_) => Ok(done),
+        let name = &moving.table;
+        match self.catalog().replace(name, version, &metadata).await? {
+            Some(_) => Ok(()),
             None => Err(LakeError::CommitConflict {
                 table: name.clone(),
                 attempts: 1,
@@ -144,11 +161,12 @@ impl Move {
         json["metadata-log"] = serde_json::to_value(log).map_err(corrupt)?;
         self.walk(&mut json, &lists);
         json["last-updated-ms"] = Json::from(version.time_after()?);
-        let checkpoint = &mut json["properties"][CHECKPOINT_PROPERTY];
-        if let Some(text) = checkpoint.as_str() {
+        let properties = json.get_mut("properties");
+        let checkpoint = properties.and_then(|all| all.get_mut(CHECKPOINT_PROPERTY));
+        if let Some(Json::String(text)) = checkpoint {
             let mut ledger: Json = serde_json::from_str(text).map_err(corrupt)?;
             self.ledger(&mut ledger).await?;
-            *checkpoint = Json::from(ledger.to_string());
+            *text = ledger.to_string();
         }
         serde_json::from_value(json).map_err(corrupt)
     }
@@ -190,9 +208,12 @@ impl Move {
         self.moved(uri).unwrap_or_else(|| uri.to_owned())
     }
 
-    fn fresh(&self, folder: &str, kind: &str) -> String {
+    /// The URI of a file that is written next.
+    fn fresh(&mut self, folder: &str, kind: &str) -> String {
         let unique = uuid::Uuid::now_v7().simple();
-        format!("{}/{folder}/{unique}-moved{kind}", self.to)
+        let uri = format!("{}/{folder}/{unique}-moved{kind}", self.to);
+        self.written.push(uri.clone());
+        uri
     }
 
     /// Writes a manifest list anew, and the manifests in it that are not yet.
@@ -300,7 +321,7 @@ impl Move {
     }
 
     /// Writes a delete file anew with the new paths of its data files.
-    async fn delete_file(&self, path: &str, bytes: u64) -> Result<(String, u64)> {
+    async fn delete_file(&mut self, path: &str, bytes: u64) -> Result<(String, u64)> {
         let uri = self.fresh("data", "-deletes.parquet");
         let from = (self.placed(path), bytes);
         let rename = |path: &str| self.placed(path);
@@ -309,7 +330,7 @@ impl Move {
     }
 
     /// The lists that a ledger names, and the files in them.
-    async fn ledger(&self, checkpoint: &mut Json) -> Result<()> {
+    async fn ledger(&mut self, checkpoint: &mut Json) -> Result<()> {
         let mut names: Vec<&mut Json> = Vec::new();
         if let Some(ledger) = checkpoint.get_mut("backfill").and_then(Json::as_object_mut) {
             for (name, field) in ledger {

@@ -8,8 +8,12 @@
 //! Metadata files of another naming may also be older than the table here: it was another catalog's before. Those are
 //! told apart by what they say. A file that followed one of this table's versions names it in its log, or at least is
 //! younger than the oldest version that is known here. One that cannot be read counts as such a file.
+//!
+//! A metadata file whose name is a UUID alone is no catalog's. Spark writes a version of this table under such a name
+//! first, and leaves it there if it is killed before it renames it. It is an orphan like any other.
 
 use crate::lake::catalog::metadata_json;
+use crate::lake::catalog::names::is_temporary;
 use crate::lake::error::Result;
 use crate::lake::table::LakeTable;
 use serde::Deserialize;
@@ -66,6 +70,7 @@ impl LakeTable {
             if !name.contains(".metadata.json")
                 || name.starts_with('.')
                 || is_version(&name)
+                || is_temporary(&name)
                 || is_known()
             {
                 continue;

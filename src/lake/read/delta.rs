@@ -349,9 +349,9 @@ impl LakeTable {
         }
     }
 
-    async fn segment(&self, since: Option<i64>, until: i64, delta: &mut Delta) -> Result<Segment> {
+    async fn segment(&self, from: Option<i64>, until: i64, delta: &mut Delta) -> Result<Segment> {
         let reading = Reading::of(self);
-        let since = Arc::new(self.files(since).await?);
+        let since = Arc::new(self.files(from).await?);
         let until = Arc::new(self.files(Some(until)).await?);
         let mut segment = Segment {
             fields: Arc::new((0..self.shape.schema.fields.len()).collect()),
@@ -407,7 +407,7 @@ impl LakeTable {
             });
         }
         let mirror = self.kind() == TableKind::Mirror;
-        if gone && mirror && self.may_repeat_keys(delta.basis) {
+        if gone && mirror && self.may_thin_keys(delta.basis, from) {
             for (live, rows) in self.survivors(&segment).await? {
                 delta.upsert_rows_estimate += rows.len();
                 segment.revive(live, rows);

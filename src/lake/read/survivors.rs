@@ -1,10 +1,14 @@
 //! Keys that a delta deletes although a row of theirs stays.
 //!
 //! A mirror that only icesync writes has one live row per key, so a row that is gone means that its key is gone.
-//! Another engine may append a second row of a key. When one of the two leaves, by a whole read or a rollback, the key
-//! is among the deletes and the row that stays is among nothing, because its file did not change: a target would lose
-//! it. So where another engine has written, each deleted key is looked up in the later end, and the rows found are
-//! upserts.
+//! Another engine may append a second row of a key. When one of the two leaves, by a whole read or a commit of another
+//! engine, the key is among the deletes and the row that stays is among nothing, because its file did not change: a
+//! target would lose it. So where that may have happened, each deleted key is looked up in the later end, and the rows
+//! found are upserts.
+//!
+//! It may have happened in a commit of another engine, and in those up to the one that a property of the table names
+//! ([`FOREIGN_ROWS_PROPERTY`]): a run's commit notes when it leaves one row of several. A delta that begins after
+//! them needs no lookup, whether the table has keys twice or not.
 
 use crate::lake::ancestry::FOREIGN_ROWS_PROPERTY;
 use crate::lake::error::Result;
@@ -27,15 +31,22 @@ const KEYS_MAX: usize = 1_000_000;
 pub(in crate::lake) type Rows = Vec<(Arc<LiveFile>, Arc<Positions>)>;
 
 impl LakeTable {
-    /// Whether a key may have more than one live row, as far as this version tells.
-    pub(in crate::lake) fn may_repeat_keys(&self, basis: Basis) -> bool {
+    /// Whether a commit after a snapshot may have deleted one row of a key and left another, as this version tells.
+    pub(in crate::lake) fn may_thin_keys(&self, basis: Basis, since: Option<i64>) -> bool {
+        let since = since.and_then(|id| self.metadata().snapshot_by_id(id));
+        let since = since.map_or(0, |snapshot| snapshot.sequence_number());
+        // Tables of version 1 have no sequence numbers: all of them are 0.
+        let is_after = |number: i64| number == 0 || number > since;
+        let marked = self.property(FOREIGN_ROWS_PROPERTY);
         let is_foreign = |snapshot: &Arc<iceberg::spec::Snapshot>| {
             let summary = snapshot.summary();
             let run = summary.additional_properties.get(RUN_PROPERTY);
-            run.is_none() && summary.operation != Operation::Replace
+            run.is_none()
+                && summary.operation != Operation::Replace
+                && is_after(snapshot.sequence_number())
         };
         basis == Basis::Ends
-            || self.property(FOREIGN_ROWS_PROPERTY).is_some()
+            || marked.is_some_and(|marked| marked.parse().ok().is_none_or(is_after))
             || self.metadata().snapshots().any(is_foreign)
     }
 

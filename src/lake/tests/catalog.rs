@@ -238,6 +238,49 @@ async fn what_a_run_cannot_see_it_does_not_remove() {
     }
 }
 
+/// Spark's rename replaces a file of the same name.
+#[tokio::test]
+async fn a_version_that_another_writer_has_overwritten_is_in_no_chain() {
+    let directory = tempfile::tempdir().unwrap();
+    let (warehouse, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+    let metadata = metadata_of(directory.path());
+    one_row(&mut table, 1).await;
+    let base = table.clone();
+    one_row(&mut table, 2).await;
+    let catalog = Filesystem::new(Arc::new(Store::open(warehouse.location()).unwrap()));
+    let is_in_chain = async || {
+        let (base, location) = (Some(base.version.as_ref()), table.location().to_owned());
+        let chain = catalog
+            .is_in_chain(&name(), &location, base, &table.version)
+            .await;
+        chain.unwrap()
+    };
+    assert!(is_in_chain().await);
+    let mut theirs = std::fs::read(metadata.join("v2.metadata.json")).unwrap();
+    theirs.push(b' ');
+    std::fs::write(metadata.join("v3.metadata.json"), theirs).unwrap();
+    assert!(!is_in_chain().await);
+}
+
+/// As over NFS, when the link was made, its reply was lost, and the client's view of the folder is old.
+#[tokio::test]
+async fn a_name_that_is_taken_by_a_file_that_cannot_be_found_leaves_the_outcome_open() {
+    let directory = tempfile::tempdir().unwrap();
+    let (warehouse, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+    one_row(&mut table, 1).await;
+    let prepared = prepare(&table, WriteMode::Upsert, &[row(2, "a", 1)], &[], false).await;
+    let run = intent(&table, RunId::generate());
+    let next = metadata_of(directory.path()).join("v3.metadata.json");
+    std::os::unix::fs::symlink(directory.path().join("nowhere"), &next).unwrap();
+    let error = table.commit(prepared, run).await.unwrap_err();
+    assert!(matches!(error, LakeError::CommitUnknown { .. }), "{error}");
+    assert_eq!(error.disposition(), Disposition::Ambiguous);
+    assert_eq!(files_in(&table, "data").len(), 2, "nothing is removed");
+    std::fs::remove_file(next).unwrap();
+    let table = warehouse.table(&name()).await.unwrap().unwrap();
+    assert_eq!(read(&table, None).await, [row(1, "a", 1)]);
+}
+
 #[tokio::test]
 async fn a_part_whose_ledger_may_exist_keeps_its_files() {
     let directory = tempfile::tempdir().unwrap();

@@ -336,6 +336,43 @@ async fn a_key_that_another_engine_doubled_stays_when_one_of_its_rows_goes() {
 }
 
 #[tokio::test]
+async fn deleted_keys_are_looked_up_across_commits_that_may_have_left_a_row_of_theirs() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut table, alien) = doubled(directory.path()).await;
+    let first = table.snapshots()[0].id;
+    let looks = |table: &LakeTable, since| table.may_thin_keys(Basis::Snapshots, Some(since));
+    assert!(looks(&table, first) && !looks(&table, alien));
+    // The key is there twice. What follows replaces or deletes all rows of a key, until a whole read keeps one.
+    let change = [row(2, "b", 2)];
+    let made = commit(&mut table, WriteMode::Upsert, &change, &[], false).await;
+    let change = made.snapshot_id.unwrap();
+    assert!(!looks(&table, alien) && !looks(&table, change));
+    let whole = async |table: &mut LakeTable, ours: [Row; 2]| {
+        let prepared = refresh(table, &ours, |_| ()).await;
+        let made = commit_prepared(table, prepared).await;
+        assert_eq!(read(table, None).await, ours);
+        made.snapshot_id.unwrap()
+    };
+    let kept = whole(&mut table, [row(1, "a", 1), row(2, "b", 2)]).await;
+    assert_eq!(table.property(FOREIGN_ROWS_PROPERTY), Some("4"));
+    assert!(looks(&table, first) && looks(&table, alien) && looks(&table, change));
+    assert!(!looks(&table, kept));
+    let later = whole(&mut table, [row(1, "c", 1), row(2, "b", 2)]).await;
+    assert_eq!(table.property(FOREIGN_ROWS_PROPERTY), Some("4"));
+    assert!(looks(&table, change) && !looks(&table, kept));
+    // An older build does not say when. The next whole read ends that.
+    let always = [(FOREIGN_ROWS_PROPERTY.to_owned(), "true".to_owned())];
+    table.set_properties(always.into()).await.unwrap();
+    assert!(looks(&table, later));
+    commit(&mut table, WriteMode::Upsert, &[row(2, "d", 4)], &[], false).await;
+    let newest = table.current_snapshot_id().unwrap();
+    assert!(looks(&table, newest));
+    let newest = whole(&mut table, [row(1, "e", 1), row(2, "d", 4)]).await;
+    assert_eq!(table.property(FOREIGN_ROWS_PROPERTY), Some("7"));
+    assert!(looks(&table, later) && !looks(&table, newest));
+}
+
+#[tokio::test]
 async fn a_whole_read_starts_over_when_the_rows_of_a_doubled_key_have_moved() {
     let directory = tempfile::tempdir().unwrap();
     let (mut table, _) = doubled(directory.path()).await;

@@ -254,3 +254,37 @@ async fn old_metadata_files_are_removed_oldest_first() {
     assert!(folder.join("00003-of-another.metadata.json").exists());
     assert_eq!(read(&table, None).await, [row(1, "a", 100)]);
 }
+
+/// Spark writes `file:/...` into the log, and its entries stay there for a hundred versions.
+#[tokio::test]
+async fn old_metadata_files_are_removed_however_another_engine_spells_their_paths() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+    let few = ("write.metadata.previous-versions-max", "3");
+    let few = [(few.0.to_owned(), few.1.to_owned())];
+    table.set_properties(few.into()).await.unwrap();
+    let put = async |table: &mut LakeTable, number: i32| {
+        let rows = [row(1, "a", number)];
+        commit(table, WriteMode::Upsert, &rows, &[], false).await;
+    };
+    for number in 0..4 {
+        put(&mut table, number).await;
+    }
+    super::ancestry::republish(&mut table, |metadata| {
+        for entry in metadata["metadata-log"].as_array_mut().unwrap() {
+            let uri = entry["metadata-file"].as_str().unwrap();
+            entry["metadata-file"] = uri.replace("file://", "file:").into();
+        }
+    })
+    .await;
+    put(&mut table, 5).await;
+    let folder = Path::new(table.location().strip_prefix("file://").unwrap()).join("metadata");
+    let exists = |number: u64| folder.join(format!("v{number}.metadata.json")).exists();
+    let newest = table.metadata_version();
+    let logged = table.metadata().metadata_log();
+    assert!(logged[0].metadata_file.starts_with("file:/"));
+    assert!(!logged[0].metadata_file.starts_with("file:///"));
+    assert!((newest - 2..=newest).all(exists));
+    assert!(!(1..newest - 4).any(exists));
+    assert_eq!(read(&table, None).await, [row(1, "a", 5)]);
+}

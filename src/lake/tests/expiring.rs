@@ -222,6 +222,34 @@ async fn orphans_are_old_files_that_nothing_names() {
     assert!(table.unpark(&list).await.unwrap().is_some());
 }
 
+#[tokio::test]
+async fn a_clock_that_is_ahead_makes_no_file_old() {
+    let directory = tempfile::tempdir().unwrap();
+    let (warehouse, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+    of_commits(&mut table, 1).await;
+    let path = table.location().strip_prefix("file://").unwrap().to_owned();
+    let lost = format!("{path}/data/lost.parquet");
+    std::fs::write(&lost, b"of a commit under way").unwrap();
+    let options = OrphanOptions {
+        age: DAY,
+        dry_run: false,
+    };
+    let ahead = std::time::SystemTime::now() + 30 * DAY;
+    let before = files_in(&table, "metadata").len();
+    let found = table.remove_orphans_at(&options, ahead).await.unwrap();
+    assert_eq!((found.files, found.young), (0, 1));
+    assert_eq!(files_in(&table, "metadata").len(), before);
+    // Where no file may be written to ask for the time, the newest one tells.
+    age(&table);
+    std::fs::write(format!("{path}/data/young.parquet"), b"x").unwrap();
+    warehouse.store().room.set(Some(0));
+    let found = table.remove_orphans_at(&options, ahead).await.unwrap();
+    warehouse.store().room.set(None);
+    assert_eq!((found.files, found.young), (1, 1));
+    assert!(!Path::new(&lost).exists());
+    assert_eq!(read(&table, None).await.len(), 2);
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Upsert(Vec<i64>, Vec<i64>),

@@ -564,6 +564,44 @@ async fn no_file_is_removed_that_another_catalog_may_need() {
     assert!(Path::new(&theirs).exists());
 }
 
+/// Spark writes a version under a UUID first and then renames it; what is left of one that was killed is an orphan.
+#[tokio::test]
+async fn a_version_that_another_engine_did_not_rename_is_an_orphan() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+    for id in 0..4 {
+        commit(
+            &mut table,
+            WriteMode::ReplaceAll,
+            &[row(id, "a", 1)],
+            &[],
+            false,
+        )
+        .await;
+    }
+    let folder = format!("{}/metadata", local(table.location()));
+    let left = format!("{folder}/12345678-9abc-4def-8012-3456789abcde.metadata.json");
+    let sum = format!("{folder}/.12345678-9abc-4def-8012-3456789abcde.metadata.json.crc");
+    std::fs::copy(local(table.metadata_location()), &left).unwrap();
+    std::fs::write(&sum, "crc").unwrap();
+    let young = OrphanOptions {
+        age: Duration::from_secs(86_400),
+        dry_run: false,
+    };
+    let orphans = table.remove_orphans(&young).await.unwrap();
+    assert_eq!((orphans.files, orphans.young), (0, 2), "{orphans:?}");
+    assert_eq!(orphans.warnings, Vec::<String>::new());
+    let expired = table.expire(&newest(2)).await.unwrap();
+    assert!(
+        expired.files > 0 && expired.warnings.is_empty(),
+        "{expired:?}"
+    );
+    let orphans = table.remove_orphans(&at_once()).await.unwrap();
+    assert!(orphans.warnings.is_empty(), "{orphans:?}");
+    assert!(!Path::new(&left).exists() && !Path::new(&sum).exists());
+    assert_eq!(read(&table, None).await, [row(3, "a", 1)]);
+}
+
 #[tokio::test]
 async fn a_manifest_cannot_make_expiry_remove_metadata() {
     let directory = tempfile::tempdir().unwrap();

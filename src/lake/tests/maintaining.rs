@@ -128,6 +128,44 @@ async fn histories_are_compacted_in_the_order_of_their_numbers() {
 }
 
 #[tokio::test]
+async fn a_column_that_is_added_between_two_groups_does_not_mislead_the_second() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = fresh(directory.path(), TableKind::History).await;
+    for number in 0..4 {
+        let rows = [row(9 - i64::from(number), "a", number), row(1, "a", number)];
+        commit(&mut table, WriteMode::Append, &rows, &[], false).await;
+    }
+    let rows = read(&table, None).await;
+    let files = table.files(table.current_snapshot_id()).await.unwrap();
+    let bytes = files
+        .data
+        .iter()
+        .map(|at| at.file.file_size_in_bytes())
+        .max()
+        .unwrap();
+    let mut compacting = table.clone();
+    let mut shape = history_schema();
+    let extra = field("extra", LakeType::Int, false, Some(3), Role::Value);
+    shape.fields.insert(3, extra);
+    let evolution = Evolution {
+        shape,
+        live: 4,
+        was: vec![Some(0), Some(1), Some(2), None],
+        properties: std::collections::HashMap::new(),
+    };
+    table.evolve(&evolution).await.unwrap();
+    let two_files = CompactOptions {
+        target_file_bytes: bytes * 5 / 2,
+        ..full()
+    };
+    let done = compacting.compact(&two_files).await.unwrap();
+    assert_eq!((done.groups, done.rows), (2, 8), "{done:?}");
+    table.refresh().await.unwrap();
+    assert_eq!(data_files(&table), 2);
+    assert_eq!(read(&table, None).await, rows);
+}
+
+#[tokio::test]
 async fn more_than_memory_holds_is_sorted_through_runs() {
     let directory = tempfile::tempdir().unwrap();
     let (_, mut table) = fresh(directory.path(), TableKind::Mirror).await;
@@ -206,6 +244,43 @@ async fn small_tiers_are_merged_and_others_left() {
     let purged = table.compact(&light(5, 1 << 30)).await.unwrap();
     assert_eq!((purged.groups, purged.rows_purged, purged.rows), (1, 2, 3));
     assert_eq!(read(&table, None).await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_stops_its_own_group_only() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+    for start in [0, 20] {
+        let rows: Vec<Row> = (start..start + 20).map(|id| row(id, "a", 1)).collect();
+        commit(&mut table, WriteMode::Upsert, &rows, &[], false).await;
+    }
+    let gone: Vec<i64> = (0..8).chain(20..28).collect();
+    commit(&mut table, WriteMode::Upsert, &[], &gone, false).await;
+    let heavy = CompactOptions {
+        effort: Effort::Light {
+            files_min: 9,
+            bytes_max: 1 << 30,
+        },
+        ..full()
+    };
+    let order = Order::of(&table).unwrap();
+    let groups = table.groups(&heavy, &order).await.unwrap();
+    assert_eq!(groups.len(), 2, "each file by itself");
+    let damaged = groups[0].inputs[0].live.file.file_path();
+    let path = damaged.strip_prefix("file://").unwrap();
+    let bytes = std::fs::metadata(path).unwrap().len();
+    std::fs::write(path, vec![7; bytes as usize]).unwrap();
+    // Nothing of the file is in memory.
+    let path = directory.path().join("wh");
+    let warehouse = Warehouse::open(path.to_str().unwrap()).await.unwrap();
+    let mut table = warehouse.table(&name()).await.unwrap().unwrap();
+    let error = table.compact(&heavy).await.unwrap_err();
+    assert!(error.to_string().contains(damaged), "{error}");
+    let last = table.snapshots().pop().unwrap();
+    assert_eq!(last.operation, "replace", "the other group is done");
+    let left = table.groups(&heavy, &order).await.unwrap();
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].inputs[0].live.file.file_path(), damaged);
 }
 
 /// What another run does while a compaction rewrites files.

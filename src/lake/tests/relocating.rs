@@ -2,6 +2,7 @@
 
 use super::maintaining::full;
 use super::*;
+use crate::lake::store::Fault;
 use std::collections::BTreeSet as Set;
 use std::fs;
 use std::path::PathBuf;
@@ -125,4 +126,83 @@ async fn a_copy_reads_nothing_of_the_original() {
     for (snapshot, rows) in &states {
         assert_eq!(read(&table, Some(*snapshot)).await, *rows);
     }
+}
+
+#[tokio::test]
+async fn a_table_that_no_run_has_committed_to_is_relocated() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, table) = fresh(directory.path(), TableKind::Mirror).await;
+    assert_eq!(table.checkpoint().unwrap(), None);
+    let copy = directory.path().join("copy");
+    fs::rename(directory.path().join("wh"), &copy).unwrap();
+    let warehouse = Warehouse::open(copy.to_str().unwrap()).await.unwrap();
+    assert!(warehouse.relocate(&name()).await.unwrap().moved);
+    let mut table = warehouse.table(&name()).await.unwrap().unwrap();
+    assert_eq!(table.checkpoint().unwrap(), None);
+    commit(&mut table, WriteMode::Upsert, &[row(1, "a", 1)], &[], false).await;
+    assert_eq!(read(&table, None).await, [row(1, "a", 1)]);
+}
+
+/// A relocation that fails leaves the folder as it was; one of which nobody knows whether it failed leaves its files.
+#[tokio::test]
+async fn a_relocation_that_fails_leaves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+    let rows: Vec<Row> = (0..20).map(|id| row(id, "a", 1)).collect();
+    commit(&mut table, WriteMode::Upsert, &rows, &[], true).await;
+    commit(&mut table, WriteMode::Upsert, &rows[..5], &[7], true).await;
+    let newest = table.metadata().current_snapshot().unwrap().clone();
+    let copy = directory.path().join("copy");
+    let original = directory.path().join("wh");
+    copied(&original, &copy);
+    let warehouse = Warehouse::open(copy.to_str().unwrap()).await.unwrap();
+    // One of the lists is damaged.
+    let list = newest.manifest_list().replace("/wh/", "/copy/");
+    let list = list.strip_prefix("file://").unwrap();
+    let whole = fs::read(list).unwrap();
+    fs::write(list, &whole[..whole.len() / 2]).unwrap();
+    let before = contents(&copy);
+    warehouse.relocate(&name()).await.unwrap_err();
+    assert_eq!(contents(&copy), before);
+    fs::write(list, &whole).unwrap();
+    let before = contents(&copy).len();
+    // The disk is full, at every byte that is written.
+    let room = warehouse.store().room.clone();
+    let mut full = 0;
+    for bytes in (0..).step_by(3000) {
+        room.set(Some(bytes));
+        let moved = warehouse.relocate(&name()).await;
+        room.set(None);
+        match moved {
+            Ok(done) => {
+                assert!(done.moved);
+                break;
+            }
+            Err(error) => assert!(matches!(error, LakeError::Full { .. }), "{error:?}"),
+        }
+        full += 1;
+        assert_eq!(contents(&copy).len(), before, "{bytes}");
+    }
+    assert!(full > 2, "only {full} places met the full disk");
+    let table = warehouse.table(&name()).await.unwrap().unwrap();
+    assert_eq!(read(&table, None).await.len(), 19);
+}
+
+#[tokio::test]
+async fn a_relocation_whose_outcome_is_unknown_keeps_its_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+    commit(&mut table, WriteMode::Upsert, &[row(1, "a", 1)], &[], false).await;
+    let copy = directory.path().join("copy");
+    fs::rename(directory.path().join("wh"), &copy).unwrap();
+    let warehouse = Warehouse::open(copy.to_str().unwrap()).await.unwrap();
+    *warehouse.store().fault.lock().unwrap() = Some(Fault::Blind);
+    let error = warehouse.relocate(&name()).await.unwrap_err();
+    *warehouse.store().fault.lock().unwrap() = None;
+    assert!(
+        matches!(error, LakeError::PublishUnknown { .. }),
+        "{error:?}"
+    );
+    let table = warehouse.table(&name()).await.unwrap().unwrap();
+    assert_eq!(read(&table, None).await, [row(1, "a", 1)]);
 }

@@ -303,7 +303,7 @@ async fn a_commit_names_or_refuses_what_others_committed_meanwhile() {
         } else {
             let foreign = committed.unwrap().foreign;
             // Once the snapshot is expired, this is what is left to say that keys may be there twice.
-            assert_eq!(table.property(FOREIGN_ROWS_PROPERTY), Some("true"));
+            assert_eq!(table.property(FOREIGN_ROWS_PROPERTY), Some("5"));
             assert_eq!(
                 foreign
                     .iter()

@@ -166,16 +166,57 @@ async fn a_commit_leaves_the_tag_of_a_load_under_way() {
     assert_eq!((tagged.loaded, tagged.loading), (Some(third), None));
 }
 
+#[tokio::test]
+async fn a_load_tags_what_it_reads_and_what_is_loaded_before_it_reads() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+    // After a sync, *loading* alone names what is loaded.
+    let first = sync(&mut table, None).await;
+    let second = commit_for(&mut table, None).await;
+    let target = target("db");
+    table
+        .tag_loading(&target, Some(first), second)
+        .await
+        .unwrap();
+    let tagged = table.tagged(&target);
+    assert_eq!((tagged.loaded, tagged.loading), (Some(first), Some(second)));
+    // A sync meanwhile leaves both, and the end of the load has nothing to publish.
+    let loading = Loading {
+        target: target.clone(),
+        loaded: Some(first),
+        seen: tagged,
+    };
+    commit_for(&mut table, Some(loading)).await;
+    assert_eq!(table.tagged(&target), tagged);
+    let version = table.metadata_version();
+    table
+        .tag_loading(&target, Some(first), second)
+        .await
+        .unwrap();
+    table.tag_loaded(&target, second).await.unwrap();
+    assert_eq!(table.metadata_version(), version);
+    // Once the second is loaded, a load that goes back to the first does not rely on *loaded*, which a commit may move.
+    table
+        .tag_loading(&target, Some(second), first)
+        .await
+        .unwrap();
+    let tagged = table.tagged(&target);
+    assert_eq!((tagged.loaded, tagged.loading), (Some(second), Some(first)));
+}
+
 /// What happens next to one target; a death is a step that does not come.
 #[derive(Debug, Clone, Copy)]
 enum Event {
-    /// A load without `sync` applies a snapshot: its transaction, then its tag.
+    /// A load takes the lock and tags what it reads: the newest snapshot, or, after a sync, what that made.
+    Begin,
+    BeginSync,
+    /// Its transaction, then its tag; or its death before the transaction.
     Apply,
     Tag,
-    /// A sync looks at the load state, commits, and later loads what it made.
+    Die,
+    /// A sync looks at the load state, and commits.
     Look,
     Commit,
-    ApplySync,
     /// An extract alone.
     Extract,
     /// A load without the lock reads table and load state, and later finds that it has nothing to do.
@@ -186,25 +227,29 @@ enum Event {
 fn event() -> impl Strategy<Value = Event> {
     use Event::*;
     prop_oneof![
+        Just(Begin),
+        Just(BeginSync),
         Just(Apply),
         Just(Tag),
+        Just(Die),
         Just(Look),
         Just(Commit),
-        Just(ApplySync),
         Just(Extract),
         Just(MendLook),
         Just(Mend)
     ]
 }
 
-/// Two syncs and a load, interleaved at will but for the load lock: between a transaction and its tag no other load
-/// has its transaction.
+/// Two syncs and a load, interleaved at will but for the load lock: from its beginning to its last tag there is no
+/// other load.
 async fn interleave(events: Vec<(Event, bool)>) {
     let directory = tempfile::tempdir().unwrap();
     let (warehouse, mut table) = fresh(directory.path(), TableKind::Mirror).await;
     let target = target("db");
     commit_for(&mut table, None).await;
     let mut state: Option<i64> = None;
+    // What a load reads, and whether it has its transaction and not its last tag.
+    let mut reads: Option<i64> = None;
     let mut untagged = false;
     let mut looked: [Option<(LakeTable, Loading)>; 2] = [None, None];
     let mut idle: Option<(LakeTable, i64)> = None;
@@ -219,18 +264,23 @@ async fn interleave(events: Vec<(Event, bool)>) {
         let run = usize::from(second);
         table.refresh().await.unwrap();
         match event {
-            Event::Apply if !untagged => {
-                state = table.current_snapshot_id();
-                untagged = true;
-            }
-            Event::ApplySync if !untagged => {
-                let Some(id) = made[run].take() else { continue };
+            Event::Begin | Event::BeginSync if reads.is_none() && !untagged => {
+                let id = match event {
+                    Event::BeginSync => made[run].take(),
+                    _ => table.current_snapshot_id(),
+                };
+                let Some(id) = id else { continue };
                 if state.is_some_and(|old| number(&table, old) >= number(&table, id)) {
                     continue;
                 }
-                state = Some(id);
+                table.tag_loading(&target, state, id).await.unwrap();
+                reads = Some(id);
+            }
+            Event::Apply if reads.is_some() => {
+                state = reads.take();
                 untagged = true;
             }
+            Event::Die => reads = None,
             Event::Tag if untagged => {
                 table.tag_loaded(&target, state.unwrap()).await.unwrap();
                 untagged = false;
@@ -267,14 +317,14 @@ async fn interleave(events: Vec<(Event, bool)>) {
                     then.mend_loaded(&target, state).await.unwrap();
                 }
             }
-            Event::Apply | Event::ApplySync | Event::Tag => {}
+            Event::Begin | Event::BeginSync | Event::Apply | Event::Tag => {}
         }
-        if let Some(state) = state.filter(|_| !untagged) {
-            let table = warehouse.table(&name()).await.unwrap().unwrap();
-            let tagged = table.tagged(&target);
+        let table = warehouse.table(&name()).await.unwrap().unwrap();
+        let tagged = table.tagged(&target);
+        for needed in [state, reads].into_iter().flatten() {
             assert!(
-                [tagged.loaded, tagged.loading].contains(&Some(state)),
-                "{state} is loaded, tagged are {tagged:?}, after {event:?}"
+                [tagged.loaded, tagged.loading].contains(&Some(needed)),
+                "{state:?} is loaded, {reads:?} is read, tagged are {tagged:?}, after {event:?}"
             );
         }
     }

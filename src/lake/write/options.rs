@@ -110,6 +110,11 @@ impl WriteOptions {
         self.mode == WriteMode::Refresh && self.reread != (Reread::Everything { vanished: false })
     }
 
+    /// Whether the write leaves each key of a mirror once: the rows written and those met again are the whole table.
+    pub(in crate::lake) fn leaves_keys_once(&self) -> bool {
+        self.mode == WriteMode::ReplaceAll || self.deletes_unseen()
+    }
+
     /// The defaults: 128 MB files, row groups of 128 Ki rows, pages of 256 KiB, dictionaries where values repeat, a
     /// million keys; zstd level 1 for a whole table, where the encoder is what a copy waits for, and level 2 for
     /// changes.

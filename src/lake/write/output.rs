@@ -106,6 +106,7 @@ impl Output {
             rows: replaced,
             counts,
             stats,
+            thins_keys,
             ..
         } = self.replaced;
         Written {
@@ -115,6 +116,7 @@ impl Output {
             replaced,
             counts,
             stats,
+            thins_keys,
             seq_high: self.columns.seq_high(),
         }
     }

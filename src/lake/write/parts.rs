@@ -55,6 +55,7 @@ pub struct Part {
     /// Of a whole read that was compared: rows of the base that are replaced, and those that were met again.
     replaced: PositionsByPath,
     seen: PositionsByPath,
+    thins_keys: bool,
 }
 
 /// A part whose files are listed on disk, before a ledger names the list. Still private to this run.
@@ -77,6 +78,7 @@ impl Part {
             counts: written.counts,
             replaced: written.replaced,
             seen,
+            thins_keys: written.thins_keys,
         }
     }
 
@@ -131,8 +133,10 @@ impl LakeTable {
             counts: WriteCounts::default(),
             replaced: PositionsByPath::new(),
             seen: PositionsByPath::new(),
+            thins_keys: false,
         };
         for part in parts {
+            whole.thins_keys |= part.thins_keys;
             whole.own.extend(part.own);
             whole.counts.inserted += part.counts.inserted;
             whole.counts.updated += part.counts.updated;
@@ -158,6 +162,7 @@ impl LakeTable {
             replaced,
             counts: whole.counts,
             stats: LookupStats::default(),
+            thins_keys: whole.thins_keys,
             seq_high: self.seq_high(),
         };
         let parked = parked.into_iter().flat_map(|part| part.files).collect();

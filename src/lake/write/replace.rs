@@ -21,6 +21,8 @@ pub(in crate::lake) struct Replaced {
     pub(in crate::lake) stats: LookupStats,
     /// Keys are counted when they are compared with the base, as in a whole read.
     pub(in crate::lake) counts_compared: bool,
+    /// Of a key that the base has more than once, one row stays and the others are deleted.
+    pub(in crate::lake) thins_keys: bool,
 }
 
 impl Replaced {

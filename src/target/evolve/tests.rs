@@ -219,8 +219,8 @@ fn a_datetime_becomes_datetime2_by_way_of_the_digits_that_it_is_shown_with() {
     for (scale, expected) in [
         (
             7,
-            "ALTER TABLE [dbo].[t] ALTER COLUMN [a] datetime2(3) NULL; ALTER TABLE [dbo].[t] ALTER COLUMN [a] \
-                datetime2(7) NULL;",
+            "SET XACT_ABORT ON; BEGIN TRANSACTION; ALTER TABLE [dbo].[t] ALTER COLUMN [a] datetime2(3) NULL; ALTER \
+                TABLE [dbo].[t] ALTER COLUMN [a] datetime2(7) NULL; COMMIT TRANSACTION;",
         ),
         (
             3,

@@ -99,6 +99,7 @@ pub(super) async fn known_rows(
     }
     replaced.stats.add(lookup.stats);
     for (number, fate) in fates.into_iter().enumerate() {
+        replaced.thins_keys |= fate.same && fate.differ > 0;
         known[chunk.last(number)] = fate.count(&mut replaced.counts);
     }
     // Only the last row of a key counts.
