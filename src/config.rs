@@ -10,6 +10,7 @@ mod variables;
 pub use maintenance::Maintenance;
 
 use crate::change::{ChangeOptions, Clock, Isolation, MergeMode, StrategyChoice, UpsertStatement};
+use crate::schema::definition::CreateOptions;
 use crate::schema::drift::DeclaredChanges;
 use crate::schema::{Fidelity, TableKind, TableName};
 use bytesize::ByteSize;
@@ -87,6 +88,8 @@ pub struct Table {
     pub fidelity: Fidelity,
     pub change: ChangeOptions,
     pub merge: Merge,
+    /// What a created target gets of the source's table besides columns and key.
+    pub create: CreateOptions,
     /// What the lake table does when the source's columns change.
     pub on_change: OnChange,
     /// What an extract does when another writer changed the lake table.
@@ -121,7 +124,8 @@ pub enum OnForeignCommit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Merge {
     pub mode: MergeMode,
-    pub statement: UpsertStatement,
+    /// None: MERGE, unless the target is one on which it has known defects.
+    pub statement: Option<UpsertStatement>,
     /// What a load does when the lake's columns have changed since the target was last loaded.
     pub on_schema_change: OnChange,
 }
@@ -207,6 +211,8 @@ struct RawTable {
     #[serde(default)]
     merge: RawMerge,
     #[serde(default)]
+    create: CreateOptions,
+    #[serde(default)]
     schema: RawSchema,
     #[serde(default)]
     on_foreign_commit: OnForeignCommit,
@@ -226,7 +232,7 @@ struct RawSchema {
 #[serde(deny_unknown_fields, default, expecting = "`{ mode: ... }`")]
 struct RawMerge {
     mode: Option<MergeMode>,
-    statement: UpsertStatement,
+    statement: Option<UpsertStatement>,
     on_schema_change: OnChange,
 }
 
@@ -494,6 +500,7 @@ impl RawTable {
             kind: self.kind,
             fidelity: self.fidelity,
             merge: self.merge.validate(self.kind, at)?,
+            create: self.create,
             on_change: self.schema.on_change,
             on_foreign_commit: self.on_foreign_commit,
             declared: declared_changes(self.renames, self.drops, at)?,
@@ -577,6 +584,8 @@ mod tests {
         assert_eq!(table.change, ChangeOptions::default());
         assert_eq!(table.merge, Merge::default());
         assert_eq!(table.merge.on_schema_change, OnChange::Evolve);
+        assert_eq!(table.create, CreateOptions::default());
+        assert!(!table.create.any());
         assert_eq!(table.on_change, OnChange::Evolve);
         assert_eq!(table.declared, DeclaredChanges::default());
         assert_eq!(config.warehouse.location, "conf/lake");
@@ -590,6 +599,20 @@ mod tests {
         let source = config.source.as_ref().unwrap();
         assert_eq!(source.connection.expose(), "Server=s;Password=p{a}'\"s: #s");
         assert!(!format!("{config:?}").contains("p{a}"));
+    }
+
+    #[test]
+    fn what_is_written_is_told_from_a_default() {
+        let of = |table: &str| {
+            let config = parse(&format!("{HEAD}  - source: t\n{table}")).unwrap();
+            config.tables[0].clone()
+        };
+        assert_eq!(of("").merge.statement, None);
+        let written = of("    merge: { statement: merge }\n").merge.statement;
+        assert_eq!(written, Some(UpsertStatement::Merge));
+        let create = of("    create: { indexes: true, identity: true }\n").create;
+        assert!(create.indexes && create.identity && create.any());
+        assert!(!create.defaults && !create.checks && !create.compression);
     }
 
     #[test]
@@ -640,6 +663,21 @@ mod tests {
                 "  - source: t\n    schema: { on_change: maybe }\n",
                 "tables[0].schema.on_change",
                 "`evolve`",
+            ),
+            (
+                "  - source: t\n    create: { index: true }\n",
+                "tables[0].create.index",
+                "unknown field `index`",
+            ),
+            (
+                "  - source: t\n    create: { checks: some }\n",
+                "tables[0].create.checks",
+                "a boolean",
+            ),
+            (
+                "  - source: t\n    create: true\n",
+                "tables[0].create",
+                "`{ indexes: true, ... }`",
             ),
             (
                 "  - source: t\n    renames: { a: c, b: C }\n",

@@ -3,6 +3,7 @@
 //! A [`TableSchema`] is discovered from the source, kept as JSON in the lake table's properties, and is what a
 //! target table is rebuilt from.
 
+pub mod definition;
 pub mod drift;
 pub mod mapping;
 pub mod types;

@@ -19,7 +19,8 @@
 //!   the two commit;
 //! - a batch that reaches the server late, after its connection was given up: compare-and-set refuses it.
 //!
-//! A first load into a missing target needs no staging table: see [`fill`].
+//! A first load into a missing target needs no staging table: see [`fill`]. What a created target has besides columns and
+//! key: see [`create`].
 //!
 //! Staging tables of dead loads are dropped under the session lock, so none of a living load is. They are permanent
 //! tables in schema `icesync`, because the channels that fill them and the session that applies them are different
@@ -40,6 +41,7 @@
 //! hold exactly is refused by [`inspect::check`] before anything is staged; characters that its code page lacks
 //! stop the transaction.
 
+pub mod create;
 pub mod evolve;
 pub mod fill;
 pub mod inspect;
@@ -96,6 +98,18 @@ load again"
         #[source]
         source: Box<MssqlError>,
     },
+    #[error(
+        "target {target} could not follow the lake table's columns, because other sessions used it for all of the \
+{seconds} s that {statement} waited for it; it gives up then, because whoever comes after it waits too. Nothing was \
+loaded. Load again when long queries and transactions on {target} have ended, or run the statement yourself"
+    )]
+    InUse {
+        target: TableName,
+        statement: String,
+        seconds: u32,
+        #[source]
+        source: Box<MssqlError>,
+    },
     #[error("{0} is a view: load into its table")]
     IsView(TableName),
     #[error(
@@ -132,6 +146,15 @@ loaded. Remove the extra rows, create a unique index on the key's columns, and l
 and that table was left as it is; run the load again, which decides what is right for it"
     )]
     Appeared { target: TableName },
+    #[error(
+        "another session took the name of a constraint of {target} while its first load was publishing it. Nothing was \
+loaded; run the load again, which gives the constraint another name"
+    )]
+    NameInUse {
+        target: TableName,
+        #[source]
+        source: Box<MssqlError>,
+    },
     #[error(
         "two rows to be loaded into {target} have the same key there, as its collation compares keys: {example}. \
 If they are spellings of one key of the source, run one extract with `change: {{ strategy: full }}`, which removes the \
@@ -180,7 +203,9 @@ impl TargetError {
             TargetError::Locked { .. }
             | TargetError::StagedRows { .. }
             | TargetError::Recreated { .. }
-            | TargetError::Appeared { .. } => Disposition::Transient,
+            | TargetError::Appeared { .. }
+            | TargetError::InUse { .. }
+            | TargetError::NameInUse { .. } => Disposition::Transient,
             TargetError::MayNotCreate { .. }
             | TargetError::Unfit { .. }
             | TargetError::MayNotFollow { .. }

@@ -8,6 +8,7 @@ use crate::change::{Checkpoint, RunId};
 use crate::config::{OnChange, Table};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::lake::{CHECKPOINT_PROPERTY, Evolution, LakeTable};
+use crate::schema::definition::{Definition, Unreadable};
 use crate::schema::drift::{self, Drift, Recorded, SchemaChange};
 use crate::schema::{LakeField, LakeSchema, LakeType, Role, mapping};
 use crate::source::Discovered;
@@ -15,6 +16,8 @@ use std::collections::HashMap;
 
 /// Table property: the source's schema as JSON, from which a target is rebuilt.
 const SOURCE_SCHEMA: &str = "icesync.source-schema";
+/// Table property: what else the source's table has, as JSON, where `create:` asks for any of it.
+const SOURCE_DEFINITION: &str = "icesync.source-definition";
 
 /// How the lake table follows its source.
 pub(super) struct Following {
@@ -66,12 +69,42 @@ pub(super) fn property(recorded: &Recorded) -> Result<(String, String)> {
     Ok((SOURCE_SCHEMA.to_owned(), json))
 }
 
+/// What the lake table keeps of its source's definition, as of a snapshot or now; none where nothing is recorded.
+pub(super) fn definition(
+    lake: &LakeTable,
+    snapshot: Option<i64>,
+) -> Option<std::result::Result<Definition, Unreadable>> {
+    let json = match snapshot {
+        Some(id) => lake.property_as_of(SOURCE_DEFINITION, id),
+        None => lake.property(SOURCE_DEFINITION),
+    };
+    json.map(Definition::read)
+}
+
+/// The property that keeps a source's definition.
+pub(super) fn definition_property(definition: &Definition) -> Result<(String, String)> {
+    let json = definition.write();
+    let json = json.map_err(|error| Error::new(Kind::Lake, Disposition::Definite, error))?;
+    Ok((SOURCE_DEFINITION.to_owned(), json))
+}
+
+/// The recorded columns as they are.
+fn as_recorded(recorded: &Recorded) -> Drift {
+    let columns = recorded.live() + recorded.dropped.len();
+    Drift {
+        recorded: recorded.clone(),
+        was: (0..columns).map(Some).collect(),
+        changes: Vec::new(),
+    }
+}
+
 /// Whether the lake table can take what is found, and how; none when it can take it as it is. Refuses, before
-/// anything is read, what it cannot.
+/// anything is read, what it cannot. `definition` is recorded where another one is, or none.
 pub(super) fn follow(
     lake: &LakeTable,
     table: &Table,
     found: &Recorded,
+    definition: Option<&Definition>,
     checkpoint: Option<&Checkpoint>,
 ) -> Result<Option<Following>> {
     if lake.kind() != table.kind {
@@ -91,8 +124,12 @@ pub(super) fn follow(
         &table.declared,
     )
     .map_err(|refusal| refused(format!("lake table {}: {refusal}", table.lake)))?;
-    let Some(drift) = drift else {
-        return Ok(None);
+    let known = self::definition(lake, None).and_then(std::result::Result::ok);
+    let redefined = definition.filter(|definition| known.as_ref() != Some(*definition));
+    let drift = match (drift, redefined) {
+        (None, None) => return Ok(None),
+        (None, Some(_)) => as_recorded(&recorded),
+        (Some(drift), _) => drift,
     };
     if table.on_change == OnChange::Refuse && !drift.changes.is_empty() {
         let told: Vec<String> = drift.changes.iter().map(SchemaChange::to_string).collect();
@@ -103,7 +140,10 @@ undo the change at the source, or set `schema: {{ on_change: evolve }}`",
             told.join("; ")
         )));
     }
-    following(table, &recorded, drift, checkpoint).map(Some)
+    let mut following = following(table, &recorded, drift, checkpoint)?;
+    let properties = &mut following.evolution.properties;
+    properties.extend(redefined.map(definition_property).transpose()?);
+    Ok(Some(following))
 }
 
 fn following(

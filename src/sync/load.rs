@@ -8,8 +8,9 @@
 //! 2. Compute the delta between the loaded snapshot and the wanted one, or list the whole snapshot. (Nothing.)
 //! 3. If the target is missing and every column can take its values as they are ([`fill`]): create a table in its
 //!    place, bulk copy the rows into that and build its key; step 4 makes it the target. (A table that the next load
-//!    drops.) Otherwise create the target table when it is missing, or let its columns follow the lake's, statement by
-//!    statement. (A target that is ahead of its rows; the next load continues from there, see
+//!    drops.) Otherwise create the target table when it is missing, together with a load state that says so. (A target
+//!    without rows, which the next load completes, see [`crate::target::create`].) Or let its columns follow the
+//!    lake's, statement by statement. (A target that is ahead of its rows; the next load continues from there, see
 //!    [`crate::target::evolve`].) Create a staging heap; bulk copy the rows into it. (A staging table, dropped by the
 //!    next load.)
 //! 4. One transaction: compare-and-set on the load state, merge, deletes, new load state, the staging table
@@ -17,18 +18,18 @@
 //! 5. Tag the loaded snapshot in the lake, unless the commit of a `sync` has done so ([`TargetTags`] argues that).
 //!    (Missing tag: the next load sets it, whether or not it has anything else to do.)
 //!
-//! A lake table without a snapshot has no rows to load. Its target is created, or follows in its columns, and the load
-//! state says that nothing is loaded yet. (A death in between leaves a table without a state; the next load goes on
-//! with it as with a table that others have created.)
+//! A lake table without a snapshot has no rows to load. Its target is created, or follows in its columns.
 
 mod columns;
+mod create;
 mod fill;
 mod kind;
 mod plan;
 
+pub use create::FAIL_AFTER_CREATE;
 pub use fill::{FAIL_AFTER_FILL, FAIL_AFTER_FILL_CREATE, FAIL_AFTER_FILL_KEY};
 pub(super) use kind::{Found, State};
-pub(super) use plan::{behind, plan, trusted};
+pub(super) use plan::{Extracted, behind, plan, trusted};
 
 use super::follow;
 use super::protect::{tags, unprotected};
@@ -278,11 +279,7 @@ impl<'a> Work<'a> {
         let side = self.sync.target_side()?;
         let Some(snapshot) = self.snapshot else {
             let control = Links::control(&mut links.target, side, Kind::Target).await?;
-            let target = self.target_table(control).await?;
-            if self.created {
-                let change = self.state_change(&target);
-                state::prepare(control, &self.table.target, &change).await?;
-            }
+            self.target_table(control).await?;
             return Ok(self.report(0, &Applied::default()));
         };
         let parts = self.parts(snapshot).await?;
@@ -304,9 +301,10 @@ impl<'a> Work<'a> {
         self.sync
             .observer
             .phase(&self.name, Phase::Merge, staged.rows);
+        let control = Links::control(&mut links.target, side, Kind::Target).await?;
         let options = LoadOptions {
             mode: self.table.merge.mode,
-            statement: self.table.merge.statement,
+            statement: self.upsert_statement(control, &target).await,
             newest: newest(&self.lake, &schema.columns)?,
             has_deletes: staged.deletes > 0,
             segments: parts
@@ -317,7 +315,6 @@ impl<'a> Work<'a> {
             whole: self.kind.is_whole(),
         };
         let mut plan = merge::plan(schema, &target, &staging, &options);
-        let control = Links::control(&mut links.target, side, Kind::Target).await?;
         merge::learn_base_types(control, &mut plan).await?;
         let change = self.state_change(&target);
         let applied = self.apply(links, &plan, &change).await?;
@@ -417,15 +414,13 @@ moved; use `merge: {{ mode: upsert }}`, or `replace`"
     /// The target table, created when it is missing or following the lake's columns, and checked to hold everything
     /// that the lake can bring.
     async fn target_table(&mut self, control: &mut Control) -> Result<TargetTable> {
-        let name = &self.table.target;
         let found = self.found(control).await?;
         let target = match found {
-            Some(found) => self.followed(control, found).await?,
-            None => {
-                inspect::create_table(control, name, &self.columns.created()).await?;
-                self.created = true;
-                self.inspected(control).await?
+            Some(found) => {
+                let found = self.followed(control, found).await?;
+                self.complete_target(control, found).await?
             }
+            None => self.create_target(control).await?,
         };
         let LakeColumns { schema, live, .. } = &self.columns;
         let mode = self.table.merge.mode;
@@ -482,7 +477,10 @@ moved; use `merge: {{ mode: upsert }}`, or `replace`"
     fn state_change(&self, target: &TargetTable) -> StateChange {
         StateChange {
             target: self.table.target.to_string(),
-            old_snapshot: self.before().map(|state| state.snapshot_id),
+            old_snapshot: match self.created {
+                true => Some(PREPARED),
+                false => self.before().map(|state| state.snapshot_id),
+            },
             new_snapshot: self.snapshot.map_or(PREPARED, |snapshot| snapshot.id),
             sequence_number: self.snapshot.map_or(0, |snapshot| snapshot.sequence_number),
             table_uuid: self.lake.uuid().to_string(),

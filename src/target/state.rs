@@ -5,15 +5,11 @@ use super::{TargetError, lock_name};
 use crate::change::RunId;
 use crate::mssql::control::{Class, Control, Record};
 use crate::mssql::error::MssqlError;
-use crate::mssql::sql::state::StateChange;
 use crate::mssql::sql::{define, state};
 use crate::schema::TableName;
 use crate::schema::drift::SourceObject;
 
 pub use crate::mssql::sql::state::PREPARED;
-
-/// How long [`prepare`] waits for another transaction's locks.
-const LOCK_TIMEOUT_MS: u32 = 60_000;
 
 /// How long [`resolve`] waits for a lost transaction to end.
 const SETTLE_TIMEOUT_MS: u32 = 300_000;
@@ -119,23 +115,6 @@ pub async fn look(control: &mut Control, target: &TableName) -> Result<Looked, T
     Ok(Looked {
         object: row(0).map(object).transpose().map_err(failed)?,
         state: row(1).map(load_state).transpose().map_err(failed)?,
-    })
-}
-
-/// Records that the target was created and has nothing loaded: [`PREPARED`] is the new snapshot of `change`.
-pub async fn prepare(
-    control: &mut Control,
-    target: &TableName,
-    change: &StateChange,
-) -> Result<(), TargetError> {
-    let prepared = control
-        .run(&state::prepare(change, LOCK_TIMEOUT_MS), Class::Quick)
-        .await;
-    prepared.map_err(|error| match error.number() {
-        Some(state::ERROR_STATE_MOVED) => TargetError::StateMoved {
-            target: target.clone(),
-        },
-        Some(_) | None => TargetError::on("recording the creation of", target, error),
     })
 }
 

@@ -1,11 +1,13 @@
 //! An example of every statement that icesync can emit, over the table shapes that are hard: the tests keep one
 //! file of each in `tests/tsql`, and Microsoft's parser reads them all.
 
+mod creation;
 mod shapes;
 
 use super::Statement;
 use super::bounds::{self, Count, ServerClock, TimestampBounds};
-use super::define::{self, StagingColumn, StagingTable};
+use super::create;
+use super::define::{self, StagingColumn, StagingTable, Storage};
 use super::describe::{describe, has_rows};
 use super::fill::{self, Publication};
 use super::merge::{self, BaseTypes, Held, MergeColumn, MergePlan};
@@ -34,6 +36,9 @@ pub fn catalogue() -> Vec<Example> {
         examples.of_table(shape, &table);
     }
     examples.bounds();
+    for (function, variant, statement) in creation::examples(&shapes()) {
+        examples.add(function, &variant, statement);
+    }
     examples.0
 }
 
@@ -117,11 +122,6 @@ impl Examples {
         self.add("first_look", shape, read::first_look(table));
         self.ranges(shape, table);
         self.pages(shape, table);
-        self.add(
-            "create_table",
-            shape,
-            define::create_table(&table.name, table),
-        );
         self.columns(shape, table);
         self.fills(shape, table);
         let staging = staging(table);
@@ -172,9 +172,14 @@ impl Examples {
             shape,
             fill::rights(define::OWN_SCHEMA, &table.name.schema),
         );
-        self.add("create_fill", shape, define::create_fill(&name, table));
+        let storage = Storage::default();
+        let create_fill = define::create_fill(&name, table, &storage);
+        self.add("create_fill", shape, create_fill);
         if table.key.is_some() {
-            let key = |rejects_null| fill::add_key(&name, &table.name, table, run, rejects_null);
+            let suffix = format!("_{run}");
+            let key = |rejects_null| {
+                fill::add_key(&name, &table.name, table, &storage, &suffix, rejects_null)
+            };
             self.add("add_key", shape, key(true));
             self.add("add_key", &format!("{shape}_append"), key(false));
             self.add("repeated_key", shape, fill::repeated_key(&name, table));
@@ -183,6 +188,7 @@ impl Examples {
             fill: name,
             target: table.name.clone(),
             rows: 1000,
+            suffix: format!("_{run}"),
             lock: "icesync:apply:dbo.orders".into(),
             lock_timeout_ms: 60_000,
         };
@@ -289,15 +295,12 @@ impl Examples {
             );
         }
         for (name, old) in [("first", None), ("again", Some(state::PREPARED))] {
-            let change = StateChange {
-                new_snapshot: state::PREPARED,
-                sequence_number: 0,
-                ..state_change(table, old)
-            };
+            let change = state_change(table, old);
+            let storage = Storage::default();
             self.add(
-                "prepare",
+                "create_target",
                 &format!("{shape}_{name}"),
-                state::prepare(&change, 60_000),
+                create::create_target(&table.name, table, &storage, "", &change, 20_000),
             );
         }
     }

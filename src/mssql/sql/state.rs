@@ -115,22 +115,6 @@ pub(super) fn set_object(state: &StateChange, params: &mut Params) -> String {
     format!("s.[target_object_id] = {id}, s.[target_created] = {created}")
 }
 
-/// Records that a target was created for a lake table that has no snapshot.
-pub fn prepare(state: &StateChange, lock_timeout_ms: u32) -> Statement {
-    let mut params = Params::default();
-    let target = params.text(&state.target);
-    let moved = compare_and_set(state, &target, &mut params);
-    let object = set_object(state, &mut params);
-    params.into_statement(format!(
-        "SET XACT_ABORT ON; SET LOCK_TIMEOUT {lock_timeout_ms};
-BEGIN TRANSACTION;
-{moved}UPDATE s SET s.[inserted] = 0, s.[updated] = 0, s.[deleted] = 0, s.[unchanged] = 0, {object} \
-FROM [icesync].[load_state] AS s WHERE s.[target] = {target};
-COMMIT TRANSACTION;
-SET LOCK_TIMEOUT -1;"
-    ))
-}
-
 /// The state of a target once no load transaction of it is open any more: waits for the lock that each of them
 /// holds. First row: `rc`, negative when one is still open after `timeout_ms`; second row set: the state.
 pub fn settled_state(target: &str, resource: &str, timeout_ms: u32) -> Statement {
