@@ -19,8 +19,8 @@
 //!   the two commit;
 //! - a batch that reaches the server late, after its connection was given up: compare-and-set refuses it.
 //!
-//! A first load into a missing target needs no staging table: see [`fill`]. What a created target has besides columns and
-//! key: see [`create`].
+//! A first load into a missing target needs no staging table: see [`fill`]. What a created target has besides columns
+//! and key: see [`create`].
 //!
 //! Staging tables of dead loads are dropped under the session lock, so none of a living load is. They are permanent
 //! tables in schema `icesync`, because the channels that fill them and the session that applies them are different

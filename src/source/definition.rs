@@ -6,8 +6,8 @@ use crate::mssql::definition;
 use crate::schema::TableName;
 use crate::schema::definition::{BYTES_MAX, Definition};
 
-/// Reads a table's definition, in one round trip. What is too large to be recorded is none, with a sentence that says so.
-/// A view has an empty one.
+/// Reads a table's definition, in one round trip. What is too large to be recorded is none, with a sentence that says
+/// so. A view has an empty one.
 pub async fn definition(
     control: &mut Control,
     table: &TableName,

@@ -23,8 +23,8 @@ use crate::config::{OnForeignCommit, Table};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::failpoint;
 use crate::lake::{
-    CommitIntent, ForeignCommit, LakeError, LakeTable, Op, PreparedCommit, Reread, TableWriter,
-    WriteMode, WriteOptions,
+    CommitIntent, ForeignCommit, LakeTable, Op, PreparedCommit, Reread, TableWriter, WriteMode,
+    WriteOptions,
 };
 use crate::mssql::channel::Channel;
 use crate::mssql::control::Control;
@@ -202,7 +202,7 @@ pub(super) async fn extract(
             lake.settle().await;
             lake
         }
-        None => create(sync, table, &found, definition.as_ref()).await?,
+        None => follow::create(&sync.warehouse, table, &found, definition.as_ref()).await?,
     };
     let mut warnings = plan.warnings.clone();
     let mut schema_changes = Vec::new();
@@ -283,30 +283,6 @@ fn nothing_new(
     }
     let counts = prepared.counts();
     counts.inserted + counts.updated + counts.deleted == 0
-}
-
-/// Creates the lake table, or takes the one that another run created in between.
-async fn create(
-    sync: &Sync,
-    table: &Table,
-    found: &Recorded,
-    definition: Option<&Definition>,
-) -> Result<LakeTable> {
-    let shape =
-        mapping::lake_schema(&found.schema, table.kind, table.fidelity).map_err(mapping_error)?;
-    let mut properties = BTreeMap::from([follow::property(found)?]);
-    properties.extend(definition.map(follow::definition_property).transpose()?);
-    match sync
-        .warehouse
-        .create(&table.lake, &shape, table.kind, properties)
-        .await
-    {
-        Ok(lake) => Ok(lake),
-        Err(error @ LakeError::AlreadyExists { .. }) => {
-            Ok(sync.warehouse.table(&table.lake).await?.ok_or(error)?)
-        }
-        Err(error) => Err(error.into()),
-    }
 }
 
 fn write_options(

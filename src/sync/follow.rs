@@ -7,12 +7,12 @@
 use crate::change::{Checkpoint, RunId};
 use crate::config::{OnChange, Table};
 use crate::error::{Disposition, Error, Kind, Result};
-use crate::lake::{CHECKPOINT_PROPERTY, Evolution, LakeTable};
+use crate::lake::{CHECKPOINT_PROPERTY, Evolution, LakeError, LakeTable, Warehouse};
 use crate::schema::definition::{Definition, Unreadable};
 use crate::schema::drift::{self, Drift, Recorded, SchemaChange};
 use crate::schema::{LakeField, LakeSchema, LakeType, Role, mapping};
 use crate::source::Discovered;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Table property: the source's schema as JSON, from which a target is rebuilt.
 const SOURCE_SCHEMA: &str = "icesync.source-schema";
@@ -86,6 +86,27 @@ pub(super) fn definition_property(definition: &Definition) -> Result<(String, St
     let json = definition.write();
     let json = json.map_err(|error| Error::new(Kind::Lake, Disposition::Definite, error))?;
     Ok((SOURCE_DEFINITION.to_owned(), json))
+}
+
+/// Creates the lake table, or takes the one that another run created in between.
+pub(super) async fn create(
+    warehouse: &Warehouse,
+    table: &Table,
+    found: &Recorded,
+    definition: Option<&Definition>,
+) -> Result<LakeTable> {
+    let shape =
+        mapping::lake_schema(&found.schema, table.kind, table.fidelity).map_err(mapping_error)?;
+    let mut properties = BTreeMap::from([property(found)?]);
+    properties.extend(definition.map(definition_property).transpose()?);
+    let created = warehouse.create(&table.lake, &shape, table.kind, properties);
+    match created.await {
+        Ok(lake) => Ok(lake),
+        Err(error @ LakeError::AlreadyExists { .. }) => {
+            Ok(warehouse.table(&table.lake).await?.ok_or(error)?)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The recorded columns as they are.

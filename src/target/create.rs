@@ -17,8 +17,8 @@
 //! says "nothing loaded" ([`create`]); the first load then goes on from that state. So which of them are missing is
 //! asked only of a table that icesync has created and that has no rows of a load. A load that dies between two of them
 //! leaves a target whose next load finds them by their names ([`Object::is_in`]) and makes the rest. Were they made
-//! after the rows, a state of its own would have to tell a finished target from an unfinished one. The price is that the
-//! first rows are inserted into a table with indexes.
+//! after the rows, a state of its own would have to tell a finished target from an unfinished one. The price is that
+//! the first rows are inserted into a table with indexes.
 //!
 //! A target that was loaded once is its owner's: nothing is created or dropped there.
 //!
@@ -27,7 +27,7 @@
 //! Names of indexes are the table's own. Those of constraints are the schema's, so they may be taken: by another table,
 //! or by another target with the same source. A filled table is in schema `icesync` until it is published. Its
 //! constraints end in the run's id, which makes them unique, and the transaction that publishes takes the id off where
-//! the rest is free. Elsewhere the source's name is tried first, and again with the run's id when the server refuses it.
+//! the rest is free. Elsewhere the source's name is tried first, and with the run's id when the server refuses it.
 //!
 //! # What another server's text may do
 //!

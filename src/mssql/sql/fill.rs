@@ -23,8 +23,8 @@ N'ALTER') AS target;"
 }
 
 /// Builds the key of a filled table, which the schema must have. `suffix` makes the constraint's name one that
-/// no other table has; [`publish`] takes it off. With `rejects_null`, stops with [`ERROR_NULL_KEY`] at a row without a key. Two rows with one key
-/// are the server's error 1505.
+/// no other table has; [`publish`] takes it off. With `rejects_null`, stops with [`ERROR_NULL_KEY`] at a row without a
+/// key. Two rows with one key are the server's error 1505.
 pub fn add_key(
     fill: &TableName,
     target: &TableName,

@@ -51,8 +51,8 @@ pub(super) fn design(
             return create::design(&definition, table.create, schema, uniqueness);
         }
         Err(why) => vec![format!(
-            "`create` has no effect on target {}, because {why}. Run `icesync extract` once, which records it; a target \
-                that is there by then has to be dropped to be created with it",
+            "`create` has no effect on target {}, because {why}. Run `icesync extract` once, which records it; a \
+                target that is there by then has to be dropped to be created with it",
             table.target
         )],
     };

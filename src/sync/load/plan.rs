@@ -46,15 +46,7 @@ pub async fn plan(
     if table.kind == TableKind::History {
         columns.schema.key = None;
     }
-    let facts = Facts {
-        state: State::of(lake, looked.state.as_ref()),
-        wanted: Wanted::Newer,
-        found: Found::of(&looked),
-        mode: table.merge.mode,
-        is_keyed: columns.schema.key.is_some(),
-        lake: table.kind,
-        full: false,
-    };
+    let facts = facts(table, lake, &looked, columns.schema.key.is_some());
     let kind = decide(&facts).map_err(|refusal| {
         let message = refusal.message(table, &facts, looked.state.as_ref(), None);
         Error::new(Kind::Target, Disposition::Definite, message)
@@ -103,6 +95,18 @@ pub async fn plan(
         statements: altered.chain(loaded).collect(),
         warnings: design.warnings,
     })
+}
+
+fn facts(table: &Table, lake: Option<&LakeTable>, looked: &Looked, is_keyed: bool) -> Facts {
+    Facts {
+        state: State::of(lake, looked.state.as_ref()),
+        wanted: Wanted::Newer,
+        found: Found::of(looked),
+        mode: table.merge.mode,
+        is_keyed,
+        lake: table.kind,
+        full: false,
+    }
 }
 
 /// What a missing target would be created with.
@@ -154,7 +158,8 @@ fn state_change(table: &Table, target: &TargetTable, looked: &Looked) -> StateCh
     }
 }
 
-/// How many rows of the lake the load would bring, as the snapshots' writers have counted them. The extract adds its own.
+/// How many rows of the lake the load would bring, as the snapshots' writers have counted them. The extract adds its
+/// own.
 fn estimate(lake: Option<&LakeTable>, kind: LoadKind, source: Option<u64>) -> Option<RowEstimate> {
     let snapshots = lake.map(LakeTable::snapshots).unwrap_or_default();
     let current = lake.and_then(|lake| lake.resolve(SnapshotRef::Latest).ok());

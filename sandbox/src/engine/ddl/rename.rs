@@ -7,7 +7,7 @@ use crate::engine::context::Cx;
 use crate::engine::fault::{Outcome, Stop, error, unsupported};
 use crate::engine::locks::{Mode, Owner, Resource};
 use crate::engine::permissions;
-use crate::engine::schema::{Object, ObjectRef, SecurableRef, TableDef, fold, same_name};
+use crate::engine::schema::{Database, Object, ObjectRef, SecurableRef, TableDef, fold, same_name};
 use crate::engine::state::Undo;
 use crate::session::SqlError;
 use crate::sql::ast;
@@ -117,18 +117,9 @@ fn rename_constraint(
         None => Some(crate::engine::bind::default_schema(cx, slot)),
     };
     let schema = schema.ok_or_else(ambiguous)?;
-    let has =
-        |def: &TableDef, wanted: &str| constraint_names(def).any(|known| same_name(known, wanted));
-    let mut tables = database
-        .tables()
-        .filter(|table| table.def.schema_id == schema);
-    let found = tables.find(|table| has(&table.def, name.object()));
-    let id = found.map(|table| table.def.id).ok_or_else(ambiguous)?;
-    let mut tables = database
-        .tables()
-        .filter(|table| table.def.schema_id == schema);
+    let id = constrained(database, schema, name.object()).ok_or_else(ambiguous)?;
     let is_taken = database.names.contains_key(&(schema, fold(new)))
-        || tables.any(|table| has(&table.def, new));
+        || constrained(database, schema, new).is_some();
     let at = ObjectRef { database: slot, id };
     permissions::check(cx, at, "ALTER")?;
     if is_taken {
@@ -142,6 +133,14 @@ fn rename_constraint(
     rename_in(Arc::make_mut(&mut table.def), name.object(), new);
     cx.transaction().undo.push(Undo::Definition { at, old });
     Ok(())
+}
+
+/// The table of a schema that has a constraint of a name.
+fn constrained(database: &Database, schema: i32, name: &str) -> Option<i32> {
+    let has = |def: &TableDef| constraint_names(def).any(|known| same_name(known, name));
+    let tables = database.tables();
+    let mut tables = tables.filter(|table| table.def.schema_id == schema && has(&table.def));
+    tables.next().map(|table| table.def.id)
 }
 
 fn rename_in(def: &mut TableDef, name: &str, new: &str) {
