@@ -185,6 +185,19 @@ impl Design {
         self
     }
 
+    /// The names of its constraints, as they are once the suffix is taken off.
+    pub fn constraints(&self, suffix: &str) -> Vec<String> {
+        let objects = self.clustered.iter().chain(&self.objects);
+        let names = objects.filter_map(|object| match object {
+            Object::Index(_) => None,
+            Object::Unique(index) => Some(&index.name),
+            Object::Default { name, .. } | Object::Check { name, .. } => Some(name),
+        });
+        names
+            .map(|name| define::plain_name("", name, suffix))
+            .collect()
+    }
+
     /// The objects in the order of their creation, on a table that has its key.
     pub fn into_objects(self) -> Vec<Object> {
         self.clustered.into_iter().chain(self.objects).collect()

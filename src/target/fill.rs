@@ -281,13 +281,24 @@ async fn repeated(control: &mut Control, fill: &TableName, schema: &TableSchema)
     text.unwrap_or("the key is not known").to_owned()
 }
 
-/// What [`publish`] needs to know.
-pub fn publication(fill: TableName, target: &TableName, rows: u64, run: RunId) -> Publication {
-    Publication {
+/// What [`publish`] needs to know. `constraints` are the names of those that came with the key.
+pub fn publication(filling: Filling<'_>, constraints: Vec<String>, rows: u64) -> Publication {
+    let Filling {
         fill,
+        target,
+        schema,
+        run,
+        ..
+    } = filling;
+    let suffix = create::suffix(run);
+    let key = schema.key.is_some();
+    let key = key.then(|| define::plain_name(define::key_prefix(schema), &target.name, &suffix));
+    Publication {
+        fill: fill.clone(),
         target: target.clone(),
         rows,
-        suffix: create::suffix(run),
+        names: key.into_iter().chain(constraints).collect(),
+        suffix,
         lock: lock_name("apply", target),
         lock_timeout_ms: LOCK_TIMEOUT_MS,
     }

@@ -188,6 +188,7 @@ impl Examples {
             fill: name,
             target: table.name.clone(),
             rows: 1000,
+            names: vec![format!("PK_{}", table.name.name), "it's".into()],
             suffix: format!("_{run}"),
             lock: "icesync:apply:dbo.orders".into(),
             lock_timeout_ms: 60_000,

@@ -143,12 +143,12 @@ pub(super) fn key_constraint(
 ) -> Option<String> {
     let columns = schema.key_columns().map(|c| Ident(&c.name).to_string());
     let columns = list(columns, ", ");
-    let (prefix, kind) = match (has_primary_key(schema), storage.nonclustered_key) {
-        (false, _) => ("UQ_", "UNIQUE"),
-        (true, false) => ("PK_", "PRIMARY KEY"),
-        (true, true) => ("PK_", "PRIMARY KEY NONCLUSTERED"),
+    let kind = match (has_primary_key(schema), storage.nonclustered_key) {
+        (false, _) => "UNIQUE",
+        (true, false) => "PRIMARY KEY",
+        (true, true) => "PRIMARY KEY NONCLUSTERED",
     };
-    let name = named(prefix);
+    let name = named(key_prefix(schema));
     let compressed = compressed(storage.key);
     (!columns.is_empty())
         .then(|| format!("CONSTRAINT {} {kind} ({columns}){compressed}", Ident(&name)))
@@ -156,6 +156,11 @@ pub(super) fn key_constraint(
 
 /// At most 128 characters, as every name; the table's part is cut.
 pub fn constraint_name(prefix: &str, table: &str, suffix: &str) -> String {
+    plain_name(prefix, table, suffix) + suffix
+}
+
+/// The same name without its suffix.
+pub fn plain_name(prefix: &str, table: &str, suffix: &str) -> String {
     let mut units = prefix.len() + suffix.len();
     let mut name = prefix.to_owned();
     for c in table.chars() {
@@ -165,7 +170,15 @@ pub fn constraint_name(prefix: &str, table: &str, suffix: &str) -> String {
         }
         name.push(c);
     }
-    name + suffix
+    name
+}
+
+/// How the name of a target's key begins.
+pub fn key_prefix(schema: &TableSchema) -> &'static str {
+    match has_primary_key(schema) {
+        true => "PK_",
+        false => "UQ_",
+    }
 }
 
 /// Whether a column is an identity in the target that icesync creates. Outside the key it is a plain column: the

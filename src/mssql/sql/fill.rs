@@ -9,6 +9,8 @@ use crate::schema::{TableName, TableSchema};
 
 /// The target is there, although it was missing when the load began.
 pub const ERROR_APPEARED: u32 = 51011;
+/// Constraints whose suffix is taken off: one parameter each, and a statement of rows takes a thousand.
+const RENAMED_MAX: usize = 1000;
 
 /// What the login may do (`own`: CONTROL on the schema of the filled table, `target`: ALTER on the target's schema).
 /// NULL where there is no such schema.
@@ -73,7 +75,8 @@ pub struct Publication {
     pub target: TableName,
     /// How many rows were sent to the filled table.
     pub rows: u64,
-    /// How the names of the filled table's constraints end.
+    /// Names for the filled table's constraints; until then the suffix is behind each.
+    pub names: Vec<String>,
     pub suffix: String,
     /// Name of the lock that one load transaction of this target holds at a time.
     pub lock: String,
@@ -145,25 +148,32 @@ CONVERT(bigint, 0) AS unchanged, CONVERT(bigint, 0) AS target_only;",
 
 /// Takes the suffix off the names of the constraints of table `@object`.
 ///
+/// Names are looked up one by one. A scan of the catalogue would wait for every other session that creates a table.
 /// A name that another session takes at this very moment is an error. It is caught, and the constraint keeps its
 /// suffix, where the server lets the transaction go on.
 fn plain_names(publication: &Publication, params: &mut Params) -> String {
+    let names = publication.names.iter().take(RENAMED_MAX);
+    let rows = names
+        .zip(1..)
+        .map(|(name, at)| format!("({at}, {})", params.text(name)));
+    let rows: Vec<String> = rows.collect();
+    if rows.is_empty() {
+        return String::new();
+    }
     let suffix = params.text(&publication.suffix);
-    let length = publication.suffix.encode_utf16().count();
     let schema = params.text(format!("{}.", Ident(&publication.target.schema)));
     format!(
-        "DECLARE @part int = 0, @name nvarchar(128), @plain nvarchar(128), @old nvarchar(600);
-WHILE @part IS NOT NULL
+        "DECLARE @names TABLE (number int NOT NULL PRIMARY KEY, name nvarchar(128) NOT NULL);
+INSERT @names (number, name) VALUES {};
+DECLARE @at int = 0, @plain nvarchar(128), @old nvarchar(600);
+WHILE @at < {}
 BEGIN
-    SET @name = NULL;
-    SELECT TOP (1) @part = o.object_id, @name = o.name FROM sys.objects AS o WHERE o.parent_object_id = @object \
-AND o.object_id > @part AND RIGHT(o.name, {length}) = {suffix} ORDER BY o.object_id;
-    IF @name IS NULL BREAK;
-    SET @plain = LEFT(@name, LEN(@name) - {length});
-    IF OBJECT_ID({schema} + QUOTENAME(@plain)) IS NULL \
+    SET @at = @at + 1;
+    SELECT @plain = n.name FROM @names AS n WHERE n.number = @at;
+    SET @old = {schema} + QUOTENAME(@plain + {suffix});
+    IF OBJECT_ID(@old) IS NOT NULL AND OBJECT_ID({schema} + QUOTENAME(@plain)) IS NULL \
 AND NOT EXISTS (SELECT 1 FROM sys.indexes AS i WHERE i.object_id = @object AND i.name = @plain)
     BEGIN
-        SET @old = {schema} + QUOTENAME(@name);
         BEGIN TRY
             EXEC sp_rename @objname = @old, @newname = @plain, @objtype = N'OBJECT';
         END TRY
@@ -172,6 +182,8 @@ AND NOT EXISTS (SELECT 1 FROM sys.indexes AS i WHERE i.object_id = @object AND i
         END CATCH;
     END;
 END;
-"
+",
+        rows.join(", "),
+        rows.len()
     )
 }

@@ -83,7 +83,8 @@ impl Work<'_> {
         };
         warnings.extend(design.warnings.iter().cloned().chain(refused));
         failpoint::reach(FAIL_AFTER_FILL_KEY);
-        let publication = fill::publication(table.clone(), target, staged.rows, self.run_id);
+        let constraints = design.constraints(&create::suffix(self.run_id));
+        let publication = fill::publication(filling, constraints, staged.rows);
         let published = fill::publish(control, &publication, &self.state_change(&planned)).await;
         let applied = self.settled(links, published).await?;
         self.created = true;

@@ -257,7 +257,7 @@ impl Loading<'_> {
         let key = fill::key(filling, self.table.merge.mode);
         let reseed = design.reseeds.as_ref();
         let reseed = reseed.map(|(column, down)| sql::create::reseed(&name, column, *down));
-        let publication = fill::publication(name.clone(), target, 0, self.run);
+        let publication = fill::publication(filling, design.constraints(&suffix), 0);
         let mut statements = vec![
             sql::define::create_schema(&target.schema).by_hand(),
             sql::define::create_fill(&name, schema, &design.storage).sql,
