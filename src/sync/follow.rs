@@ -1,4 +1,5 @@
-//! The lake table against its source: what it keeps of the source's schema, and how it follows when that has changed.
+//! The lake table against its source: what it keeps of the source's schema and definition, and how it follows when
+//! those have changed.
 //!
 //! Everything is decided here before a row is read. What the lake table can follow becomes one [`Following`], which
 //! the extract commits before its rows ([`crate::lake::Evolution`] argues that commit); what it cannot follow stops

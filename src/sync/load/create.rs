@@ -144,8 +144,10 @@ impl Work<'_> {
         let target = &self.table.target;
         let mut refused = Vec::new();
         for object in objects {
-            refused.extend(create::make(control, table, target, object, naming).await?);
-            tracing::info!("{}: target {target}: {}", self.name, object.described());
+            match create::make(control, table, target, object, naming).await? {
+                Some(refusal) => refused.push(refusal),
+                None => tracing::info!("{}: target {target}: {}", self.name, object.described()),
+            }
         }
         Ok(refused)
     }
