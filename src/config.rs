@@ -14,6 +14,7 @@ use crate::change::{
     ChangeOptions, Clock, Cycles, Isolation, MergeMode, StrategyChoice, UpsertStatement,
 };
 use crate::schema::columns::ColumnChoice;
+use crate::schema::definition::CreateOptions;
 use crate::schema::drift::DeclaredChanges;
 use crate::schema::{Fidelity, TableKind, TableName};
 use bytesize::ByteSize;
@@ -118,6 +119,8 @@ pub struct Table {
     pub merge: Merge,
     /// Which columns of the lake the target gets, and under which names (`merge.columns`).
     pub target_columns: ColumnChoice,
+    /// What a created target gets of the source's table besides columns and key.
+    pub create: CreateOptions,
     /// What the lake table does when the source's columns change.
     pub on_change: OnChange,
     /// What an extract does when another writer changed the lake table.
@@ -152,7 +155,8 @@ pub enum OnForeignCommit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Merge {
     pub mode: MergeMode,
-    pub statement: UpsertStatement,
+    /// None: MERGE, unless the target is one on which it has known defects.
+    pub statement: Option<UpsertStatement>,
     /// What a load does when the lake's columns have changed since the target was last loaded.
     pub on_schema_change: OnChange,
     /// Net changes that one transaction applies at most; 0: all.
@@ -163,7 +167,7 @@ impl Default for Merge {
     fn default() -> Self {
         Self {
             mode: MergeMode::default(),
-            statement: UpsertStatement::default(),
+            statement: None,
             on_schema_change: OnChange::default(),
             batch_rows: BATCH_ROWS,
         }
@@ -258,6 +262,8 @@ struct RawTable {
     #[serde(default)]
     merge: RawMerge,
     #[serde(default)]
+    create: CreateOptions,
+    #[serde(default)]
     schema: RawSchema,
     #[serde(default)]
     on_foreign_commit: OnForeignCommit,
@@ -277,7 +283,7 @@ struct RawSchema {
 #[serde(deny_unknown_fields, default, expecting = "`{ mode: ... }`")]
 struct RawMerge {
     mode: Option<MergeMode>,
-    statement: UpsertStatement,
+    statement: Option<UpsertStatement>,
     on_schema_change: OnChange,
     batch_rows: Option<u64>,
     columns: RawColumns,
@@ -566,6 +572,7 @@ impl RawTable {
                 .merge
                 .columns
                 .validate(&format!("{at}.merge.columns"))?,
+            create: self.create,
             on_change: self.schema.on_change,
             on_foreign_commit: self.on_foreign_commit,
             declared: declared_changes(self.renames, self.drops, at)?,
@@ -650,6 +657,8 @@ mod tests {
         assert_eq!(table.change, ChangeOptions::default());
         assert_eq!(table.merge, Merge::default());
         assert_eq!(table.merge.on_schema_change, OnChange::Evolve);
+        assert_eq!(table.create, CreateOptions::default());
+        assert!(!table.create.any());
         assert_eq!(table.on_change, OnChange::Evolve);
         assert_eq!(table.declared, DeclaredChanges::default());
         assert!(table.columns.is_everything() && table.target_columns.is_everything());
@@ -664,6 +673,20 @@ mod tests {
         let source = config.source.as_ref().unwrap();
         assert_eq!(source.connection.expose(), "Server=s;Password=p{a}'\"s: #s");
         assert!(!format!("{config:?}").contains("p{a}"));
+    }
+
+    #[test]
+    fn what_is_written_is_told_from_a_default() {
+        let of = |table: &str| {
+            let config = parse(&format!("{HEAD}  - source: t\n{table}")).unwrap();
+            config.tables[0].clone()
+        };
+        assert_eq!(of("").merge.statement, None);
+        let written = of("    merge: { statement: merge }\n").merge.statement;
+        assert_eq!(written, Some(UpsertStatement::Merge));
+        let create = of("    create: { indexes: true, identity: true }\n").create;
+        assert!(create.indexes && create.identity && create.any());
+        assert!(!create.defaults && !create.checks && !create.compression);
     }
 
     #[test]
@@ -734,6 +757,21 @@ mod tests {
                 "  - source: t\n    schema: { on_change: maybe }\n",
                 "tables[0].schema.on_change",
                 "`evolve`",
+            ),
+            (
+                "  - source: t\n    create: { index: true }\n",
+                "tables[0].create.index",
+                "unknown field `index`",
+            ),
+            (
+                "  - source: t\n    create: { checks: some }\n",
+                "tables[0].create.checks",
+                "a boolean",
+            ),
+            (
+                "  - source: t\n    create: true\n",
+                "tables[0].create",
+                "`{ indexes: true, ... }`",
             ),
             (
                 "  - source: t\n    renames: { a: c, b: C }\n",

@@ -11,6 +11,7 @@
 pub mod bulk;
 pub mod channel;
 pub mod control;
+pub mod definition;
 pub mod describe;
 pub mod error;
 pub mod rows;

@@ -4,6 +4,7 @@
 //! target table is rebuilt from.
 
 pub mod columns;
+pub mod definition;
 pub mod drift;
 pub mod mapping;
 pub mod types;

@@ -53,6 +53,7 @@
 
 mod auto;
 mod cuts;
+mod definition;
 mod discover;
 mod error;
 mod full;
@@ -64,6 +65,7 @@ mod timestamp;
 mod window;
 
 pub use cuts::{Split, fingerprint};
+pub use definition::definition;
 pub use discover::{Discovered, discover};
 pub use error::SourceError;
 pub use plan::ExtractPlan;

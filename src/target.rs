@@ -19,7 +19,8 @@
 //!   the two commit;
 //! - a batch that reaches the server late, after its connection was given up: compare-and-set refuses it.
 //!
-//! A first load into a missing target needs no staging table: see [`fill`].
+//! A first load into a missing target needs no staging table: see [`fill`]. What a created target has besides columns
+//! and key: see [`create`].
 //!
 //! Staging tables of dead loads are dropped under the session lock, so none of a living load is. They are permanent
 //! tables in schema `icesync`, because the channels that fill them and the session that applies them are different
@@ -41,6 +42,7 @@
 //! stop the transaction.
 
 pub mod columns;
+pub mod create;
 pub mod evolve;
 pub mod fill;
 pub mod foreign;
@@ -115,6 +117,18 @@ are loaded together unless `load: {{ group: none }}` or --table separates them"
         #[source]
         source: Box<MssqlError>,
     },
+    #[error(
+        "target {target} could not follow the lake table's columns, because other sessions used it for all of the \
+{seconds} s that {statement} waited for it; it gives up then, because whoever comes after it waits too. Nothing was \
+loaded. Load again when long queries and transactions on {target} have ended, or run the statement yourself"
+    )]
+    InUse {
+        target: TableName,
+        statement: String,
+        seconds: u32,
+        #[source]
+        source: Box<MssqlError>,
+    },
     #[error("{0} is a view: load into its table")]
     IsView(TableName),
     #[error(
@@ -163,7 +177,17 @@ and that table was left as it is; run the load again, which decides what is righ
     )]
     Appeared { target: TableName },
     #[error(
-        "two rows of the lake have the same key in {target}, as its collation compares keys: {example}. Nothing was loaded. \
+        "another session took the name of a constraint of {target} while its first load was publishing it. Nothing was \
+loaded; run the load again, which gives the constraint another name"
+    )]
+    NameInUse {
+        target: TableName,
+        #[source]
+        source: Box<MssqlError>,
+    },
+    #[error(
+        "two rows to be loaded into {target} have the same key there, as its collation compares keys: {example}. \
+Nothing was loaded. \
 If they are spellings of one key of the source, run one extract with `change: {{ strategy: full }}`, which removes the \
 old one from the lake; if they are two keys there, give the target's key column the source's collation"
     )]
@@ -210,7 +234,9 @@ impl TargetError {
             TargetError::Locked { .. }
             | TargetError::StagedRows { .. }
             | TargetError::Recreated { .. }
-            | TargetError::Appeared { .. } => Disposition::Transient,
+            | TargetError::Appeared { .. }
+            | TargetError::InUse { .. }
+            | TargetError::NameInUse { .. } => Disposition::Transient,
             TargetError::MayNotCreate { .. }
             | TargetError::Unfit { .. }
             | TargetError::MayNotFollow { .. }

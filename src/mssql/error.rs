@@ -255,6 +255,14 @@ fn remedy(number: u32) -> Option<&'static str> {
             "allow it with ALTER DATABASE ... SET ALLOW_SNAPSHOT_ISOLATION ON, or choose a strategy that needs no \
                 snapshot",
         ),
+        547 => Some(
+            "a check or foreign key of the table refuses a row: disable it with ALTER TABLE ... NOCHECK CONSTRAINT, or \
+                drop it",
+        ),
+        2601 | 2627 => Some(
+            "if the index that the message names is not the key's, drop it or create it again without UNIQUE",
+        ),
+        7738 => Some("the server does not compress tables: set `create: { compression: false }`"),
         1105 | 9002 => Some("the database or its log is full: make room and run again"),
         _ => None,
     }

@@ -9,9 +9,11 @@
 //! | module | statements |
 //! |---|---|
 //! | [`describe`] | what a table looks like |
+//! | [`definition`] | what it has besides columns and key |
 //! | [`bounds`] | how far a window may reach |
 //! | [`read`] | the rows of a table, a window, a page |
 //! | [`define`] | schemas, tables, staging tables, locks |
+//! | [`create`] | a target, its indexes, defaults and checks; [`enclosed`] is what they take in of another server |
 //! | [`fill`] | the key and the publication of a table that a first load has filled |
 //! | [`merge`] | the one transaction of a load; `compare` has what of a value it compares |
 //! | `newest` | its choice between spellings of one key |
@@ -23,8 +25,11 @@
 pub mod bounds;
 pub mod catalogue;
 mod compare;
+pub mod create;
 pub mod define;
+pub mod definition;
 pub mod describe;
+pub mod enclosed;
 pub mod fill;
 pub mod foreign;
 pub mod merge;

@@ -41,13 +41,53 @@ pub struct LoadPlan {
     /// Columns of the lake that the target does not get, or gets under other names.
     #[serde(skip_serializing_if = "ColumnsReport::is_empty")]
     pub columns: ColumnsReport,
+    /// How many rows would be staged, or filled in, before those of the extract. None where nobody has counted them.
+    pub rows: Option<RowEstimate>,
     /// How the rows of a first load reach a target that is missing, and why so.
     pub route: Option<String>,
     /// Net changes that one transaction applies at most; none: all.
     pub batch_rows: Option<u64>,
+    /// Why an upsert is not written as MERGE, where that was not configured.
+    pub upsert: Option<String>,
     /// How the target's columns would be changed.
     pub schema_changes: Vec<SchemaChange>,
+    /// The statements of the load, in order.
     pub statements: Vec<String>,
+    pub warnings: Vec<String>,
+}
+
+/// How many rows a load would bring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct RowEstimate {
+    /// At most, as counted by whoever wrote the snapshots; of the source, as its statistics say.
+    pub rows: u64,
+    /// They are still at the source: the lake has no snapshot yet.
+    pub is_source: bool,
+}
+
+impl RowEstimate {
+    pub fn in_lake(rows: u64) -> Self {
+        Self {
+            rows,
+            is_source: false,
+        }
+    }
+
+    pub fn at_source(rows: u64) -> Self {
+        Self {
+            rows,
+            is_source: true,
+        }
+    }
+
+    fn text(self) -> String {
+        let rows = plural(self.rows, "row");
+        match (self.is_source, self.rows) {
+            (true, _) => format!("about {rows}, by the statistics of the source"),
+            (false, 0) => "the rows that the extract brings".to_owned(),
+            (false, _) => format!("up to {rows} of the lake, and those that the extract brings"),
+        }
+    }
 }
 
 impl PlanReport {
@@ -103,8 +143,9 @@ impl PlanReport {
                 plural(load.snapshots_behind as u64, "snapshot")
             );
             load.columns.write(&mut out, "target");
-            if let Some(route) = &load.route {
-                let _ = writeln!(out, "           {route}");
+            let rows = load.rows.map(RowEstimate::text);
+            for line in rows.iter().chain(&load.route).chain(&load.upsert) {
+                let _ = writeln!(out, "           {line}");
             }
             if let Some(rows) = load.batch_rows {
                 let _ = writeln!(
@@ -118,7 +159,8 @@ impl PlanReport {
                 write_statement(&mut out, "load", statement);
             }
         }
-        for warning in &self.warnings {
+        let load = self.load.iter().flat_map(|load| &load.warnings);
+        for warning in self.warnings.iter().chain(load) {
             let _ = writeln!(out, "  warning  {warning}");
         }
         out

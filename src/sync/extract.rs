@@ -25,14 +25,15 @@ use crate::config::{OnForeignCommit, Table};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::failpoint;
 use crate::lake::{
-    CommitIntent, ForeignCommit, LakeError, LakeTable, Op, PreparedCommit, Reread, TableWriter,
-    WriteMode, WriteOptions,
+    CommitIntent, ForeignCommit, LakeTable, Op, PreparedCommit, Reread, TableWriter, WriteMode,
+    WriteOptions,
 };
 use crate::mssql::channel::Channel;
 use crate::mssql::control::Control;
 use crate::mssql::rows::Decoder;
 use crate::mssql::sql::read::PageCursor;
 use crate::report::ExtractReport;
+use crate::schema::definition::Definition;
 use crate::schema::drift::Recorded;
 use crate::schema::{LakeSchema, TableKind, TableSchema, mapping};
 use crate::source::{self, ExtractPlan, Split};
@@ -52,6 +53,10 @@ pub(super) struct Settled {
     pub plan: ExtractPlan,
     /// What to record of the source with a new lake table.
     pub found: Recorded,
+    /// The same, of what else the source's table has. None unless `create:` asks for any of it.
+    pub definition: Option<Definition>,
+    /// From the source's statistics.
+    pub row_estimate: Option<u64>,
     /// How the lake table is to follow the source first.
     pub following: Option<Following>,
     /// Another writer changed the lake table's rows, or its branch, since the last run.
@@ -72,6 +77,10 @@ pub(super) async fn settle(sync: &Sync, table: &Table, links: &mut Links) -> Res
     if table.kind == TableKind::Mirror && schema.key.is_none() {
         return Err(no_key());
     }
+    let (definition, undefined) = match table.create.any() {
+        true => source::definition(control, &schema.name).await?,
+        false => (None, None),
+    };
     let lake = sync.warehouse.table(&table.lake).await?;
     let found = follow::found(&discovered);
     let Footing {
@@ -83,7 +92,8 @@ pub(super) async fn settle(sync: &Sync, table: &Table, links: &mut Links) -> Res
     };
     let mut following = None;
     if let Some(lake) = &lake {
-        following = follow::follow(lake, table, &found, checkpoint.as_ref())?;
+        let definition = definition.as_ref();
+        following = follow::follow(lake, table, &found, definition, checkpoint.as_ref())?;
     }
     if let Some(following) = &following {
         checkpoint.clone_from(&following.checkpoint);
@@ -98,6 +108,7 @@ pub(super) async fn settle(sync: &Sync, table: &Table, links: &mut Links) -> Res
     .await?;
     let others_wrote = !warnings.is_empty();
     plan.warnings.extend(warnings);
+    plan.warnings.extend(undefined);
     if !plan.is_empty {
         check_unchanged(control, table, &found).await?;
     }
@@ -107,6 +118,8 @@ pub(super) async fn settle(sync: &Sync, table: &Table, links: &mut Links) -> Res
         checkpoint,
         plan,
         found,
+        definition,
+        row_estimate: discovered.facts.row_estimate,
         following,
         others_wrote,
     })
@@ -181,15 +194,17 @@ pub(super) async fn extract(
         checkpoint,
         plan,
         found,
+        definition,
         following,
         others_wrote,
+        ..
     } = settle(sync, table, links).await?;
     let mut lake = match lake {
         Some(lake) => {
             lake.settle().await;
             lake
         }
-        None => create(sync, table, &found).await?,
+        None => follow::create(&sync.warehouse, table, &found, definition.as_ref()).await?,
     };
     let mut warnings = plan.warnings.clone();
     let mut schema_changes = Vec::new();
@@ -271,24 +286,6 @@ fn nothing_new(
     }
     let counts = prepared.counts();
     counts.inserted + counts.updated + counts.deleted == 0
-}
-
-/// Creates the lake table, or takes the one that another run created in between.
-async fn create(sync: &Sync, table: &Table, found: &Recorded) -> Result<LakeTable> {
-    let shape =
-        mapping::lake_schema(&found.schema, table.kind, table.fidelity).map_err(mapping_error)?;
-    let properties = BTreeMap::from([follow::property(found)?]);
-    match sync
-        .warehouse
-        .create(&table.lake, &shape, table.kind, properties)
-        .await
-    {
-        Ok(lake) => Ok(lake),
-        Err(error @ LakeError::AlreadyExists { .. }) => {
-            Ok(sync.warehouse.table(&table.lake).await?.ok_or(error)?)
-        }
-        Err(error) => Err(error.into()),
-    }
 }
 
 fn write_options(

@@ -1,4 +1,5 @@
-//! The lake table against its source: what it keeps of the source's schema, and how it follows when that has changed.
+//! The lake table against its source: what it keeps of the source's schema and definition, and how it follows when
+//! those have changed.
 //!
 //! Everything is decided here before a row is read. What the lake table can follow becomes one [`Following`], which
 //! the extract commits before its rows ([`crate::lake::Evolution`] argues that commit); what it cannot follow stops
@@ -7,8 +8,9 @@
 use crate::change::{Checkpoint, RunId};
 use crate::config::{OnChange, Table};
 use crate::error::{Disposition, Error, Kind, Result};
-use crate::lake::{CHECKPOINT_PROPERTY, Evolution, LakeTable};
+use crate::lake::{CHECKPOINT_PROPERTY, Evolution, LakeError, LakeTable, Warehouse};
 use crate::report::ColumnsReport;
+use crate::schema::definition::{Definition, Unreadable};
 use crate::schema::drift::{self, Drift, Recorded, SchemaChange};
 use crate::schema::{
     LakeField, LakeSchema, LakeType, Role, SqlType, TableKind, TableSchema, mapping,
@@ -18,6 +20,8 @@ use std::collections::{BTreeMap, HashMap};
 
 /// Table property: the source's schema as JSON, from which a target is rebuilt.
 const SOURCE_SCHEMA: &str = "icesync.source-schema";
+/// Table property: what else the source's table has, as JSON, where `create:` asks for any of it.
+const SOURCE_DEFINITION: &str = "icesync.source-definition";
 
 /// How the lake table follows its source.
 pub(super) struct Following {
@@ -94,12 +98,65 @@ pub(super) fn property(recorded: &Recorded) -> Result<(String, String)> {
     Ok((SOURCE_SCHEMA.to_owned(), json))
 }
 
+/// What the lake table keeps of its source's definition, as of a snapshot or now; none where nothing is recorded.
+pub(super) fn definition(
+    lake: &LakeTable,
+    snapshot: Option<i64>,
+) -> Option<std::result::Result<Definition, Unreadable>> {
+    let json = match snapshot {
+        Some(id) => lake.property_as_of(SOURCE_DEFINITION, id),
+        None => lake.property(SOURCE_DEFINITION),
+    };
+    json.map(Definition::read)
+}
+
+/// The property that keeps a source's definition.
+pub(super) fn definition_property(definition: &Definition) -> Result<(String, String)> {
+    let json = definition.write();
+    let json = json.map_err(|error| Error::new(Kind::Lake, Disposition::Definite, error))?;
+    Ok((SOURCE_DEFINITION.to_owned(), json))
+}
+
+/// Creates the lake table, or takes the one that another run created in between.
+pub(super) async fn create(
+    warehouse: &Warehouse,
+    table: &Table,
+    found: &Recorded,
+    definition: Option<&Definition>,
+) -> Result<LakeTable> {
+    let shape =
+        mapping::lake_schema(&found.schema, table.kind, table.fidelity).map_err(mapping_error)?;
+    let mut properties = BTreeMap::from([property(found)?]);
+    properties.extend(definition.map(definition_property).transpose()?);
+    let created = warehouse.create(&table.lake, &shape, table.kind, properties);
+    match created.await {
+        Ok(lake) => Ok(lake),
+        Err(error @ LakeError::AlreadyExists { .. }) => {
+            Ok(warehouse.table(&table.lake).await?.ok_or(error)?)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The recorded columns as they are.
+fn as_recorded(recorded: &Recorded) -> Drift {
+    let columns = recorded.live() + recorded.dropped.len();
+    Drift {
+        recorded: recorded.clone(),
+        was: (0..columns).map(Some).collect(),
+        changes: Vec::new(),
+        included: Vec::new(),
+        at_source: false,
+    }
+}
+
 /// Whether the lake table can take what is found, and how; none when it can take it as it is. Refuses, before
-/// anything is read, what it cannot.
+/// anything is read, what it cannot. `definition` is recorded where another one is, or none.
 pub(super) fn follow(
     lake: &LakeTable,
     table: &Table,
     found: &Recorded,
+    definition: Option<&Definition>,
     checkpoint: Option<&Checkpoint>,
 ) -> Result<Option<Following>> {
     if lake.kind() != table.kind {
@@ -119,8 +176,12 @@ pub(super) fn follow(
         &table.declared,
     )
     .map_err(|refusal| refused(format!("lake table {}: {refusal}", table.lake)))?;
-    let Some(drift) = drift else {
-        return Ok(None);
+    let known = self::definition(lake, None).and_then(std::result::Result::ok);
+    let redefined = definition.filter(|definition| known.as_ref() != Some(*definition));
+    let drift = match (drift, redefined) {
+        (None, None) => return Ok(None),
+        (None, Some(_)) => as_recorded(&recorded),
+        (Some(drift), _) => drift,
     };
     check_included(lake, table, &recorded, &drift)?;
     if table.on_change == OnChange::Refuse && drift.at_source {
@@ -132,7 +193,10 @@ undo the change at the source, or set `schema: {{ on_change: evolve }}`",
             told.join("; ")
         )));
     }
-    following(table, &recorded, drift, checkpoint).map(Some)
+    let mut following = following(table, &recorded, drift, checkpoint)?;
+    let properties = &mut following.evolution.properties;
+    properties.extend(redefined.map(definition_property).transpose()?);
+    Ok(Some(following))
 }
 
 /// Refuses to read again, for a column that was left out, rows that cannot be matched with those of the lake table:

@@ -8,8 +8,9 @@
 //! 2. Compute the delta between the loaded snapshot and the wanted one, or list the whole snapshot. (Nothing.)
 //! 3. If the target is missing and every column can take its values as they are ([`fill`]): create a table in its
 //!    place, bulk copy the rows into that and build its key; step 5 makes it the target. (A table that the next load
-//!    drops.) Otherwise create the target table when it is missing, or let its columns follow the lake's, statement by
-//!    statement. (A target that is ahead of its rows; the next load continues from there, see
+//!    drops.) Otherwise create the target table when it is missing, together with a load state that says so. (A target
+//!    without rows, which the next load completes, see [`crate::target::create`].) Or let its columns follow the
+//!    lake's, statement by statement. (A target that is ahead of its rows; the next load continues from there, see
 //!    [`crate::target::evolve`].) Create a staging heap; bulk copy the rows into it. (A staging table, dropped by the
 //!    next load.)
 //! 4. Compute the net changes, one row for each key, in a table of their own ([`crate::mssql::sql::net`]). (That table
@@ -22,21 +23,21 @@
 //! 6. Tag the loaded snapshot in the lake, unless a tag names it since step 1 ([`TargetTags`] argues that).
 //!    (Missing tag: the next load sets it, whether or not it has anything else to do.)
 //!
-//! A lake table without a snapshot has no rows to load. Its target is created, or follows in its columns, and the load
-//! state says that nothing is loaded yet. (A death in between leaves a table without a state; the next load goes on
-//! with it as with a table that others have created.)
+//! A lake table without a snapshot has no rows to load. Its target is created, or follows in its columns.
 
 mod columns;
+mod create;
 mod fill;
 mod group;
 mod kind;
 mod plan;
 
 pub(super) use columns::chosen;
+pub use create::FAIL_AFTER_CREATE;
 pub use fill::{FAIL_AFTER_FILL, FAIL_AFTER_FILL_CREATE, FAIL_AFTER_FILL_KEY};
 pub(super) use group::{Failed, load_group};
 pub(super) use kind::{Found, State};
-pub(super) use plan::{behind, plan, trusted};
+pub(super) use plan::{Extracted, behind, plan, trusted};
 
 use super::follow;
 use super::protect::{known, tags, unprotected};
@@ -380,7 +381,9 @@ struct Work<'a> {
     kind: LoadKind,
     run_id: RunId,
     name: String,
-    created: bool,
+    is_created: bool,
+    /// The load state that was written with a target which was created empty.
+    prepared: Option<OldState>,
     transactions: usize,
     /// It shares its transaction with other tables.
     is_grouped: bool,
@@ -422,12 +425,19 @@ impl<'a> Work<'a> {
             kind,
             run_id,
             name: table.source.to_string(),
-            created: false,
+            is_created: false,
+            prepared: None,
             transactions: 1,
             is_grouped: false,
             schema_changes: Vec::new(),
             warnings: warning.into_iter().chain(restored).collect(),
         })
+    }
+
+    /// What the load state is now.
+    fn old(&self) -> Option<OldState> {
+        let before = self.before().map(LoadState::mark);
+        self.prepared.clone().or(before)
     }
 
     fn before(&self) -> Option<&LoadState> {
@@ -441,7 +451,7 @@ impl<'a> Work<'a> {
             let control = Links::control(&mut links.target, side, Kind::Target).await?;
             let target = self.target_table(control).await?;
             // Names that the state keeps are those of the target's columns.
-            if self.created || !self.schema_changes.is_empty() {
+            if !self.schema_changes.is_empty() {
                 let change = self.state_change(&target);
                 state::prepare(control, &self.table.target, &change).await?;
             }
@@ -469,9 +479,10 @@ impl<'a> Work<'a> {
         self.sync
             .observer
             .phase(&self.name, Phase::Merge, staged.rows);
+        let control = Links::control(&mut links.target, side, Kind::Target).await?;
         let options = LoadOptions {
             mode: self.table.merge.mode,
-            statement: self.table.merge.statement,
+            statement: self.upsert_statement(control, &target).await,
             newest: newest(&self.lake, &self.columns)?,
             has_deletes: staged.deletes > 0,
             segments: parts
@@ -488,7 +499,6 @@ impl<'a> Work<'a> {
             },
         };
         let mut plan = merge::plan(schema, &target, &staging, &options);
-        let control = Links::control(&mut links.target, side, Kind::Target).await?;
         merge::learn_base_types(control, &mut plan).await?;
         merge::settle(control, &mut plan).await?;
         failpoint::reach(FAIL_AFTER_NET);
@@ -539,7 +549,7 @@ impl<'a> Work<'a> {
             deleted: counts.deleted,
             unchanged: counts.unchanged,
             transactions: self.transactions,
-            created_target: self.created,
+            created_target: self.is_created,
             schema_changes: self.schema_changes,
             seconds: 0.0,
             warnings: self.warnings,
@@ -603,15 +613,13 @@ moved; use `merge: {{ mode: upsert }}`, or `replace`"
     /// The target table, created when it is missing or following the lake's columns, and checked to hold everything
     /// that the lake can bring.
     async fn target_table(&mut self, control: &mut Control) -> Result<TargetTable> {
-        let name = &self.table.target;
         let found = self.found(control).await?;
         let target = match found {
-            Some(found) => self.followed(control, found).await?,
-            None => {
-                inspect::create_table(control, name, &self.columns.created()).await?;
-                self.created = true;
-                self.inspected(control).await?
+            Some(found) => {
+                let found = self.followed(control, found).await?;
+                self.complete_target(control, found).await?
             }
+            None => self.create_target(control).await?,
         };
         let mode = self.table.merge.mode;
         self.warnings
@@ -673,7 +681,7 @@ moved; use `merge: {{ mode: upsert }}`, or `replace`"
     fn state_change(&self, target: &TargetTable) -> StateChange {
         StateChange {
             target: self.table.target.to_string(),
-            old: self.before().map(LoadState::mark),
+            old: self.old(),
             new_snapshot: self
                 .snapshot
                 .as_ref()
@@ -749,7 +757,7 @@ server decides"
             total = total.and(self.settled(links, applied, &change).await?);
             if let Some(step) = step.filter(|step| !step.is_last()) {
                 change.old = Some(OldState {
-                    snapshot: self.before().map_or(PREPARED, |state| state.snapshot_id),
+                    snapshot: self.old().map_or(PREPARED, |old| old.snapshot),
                     run_id: change.run_id.clone(),
                     applied: Some(step.to),
                 });

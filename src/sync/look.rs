@@ -96,6 +96,8 @@ impl Sync {
             lake,
             plan,
             found,
+            definition,
+            row_estimate,
             following,
             ..
         } = settled;
@@ -103,7 +105,14 @@ impl Sync {
         let load = match &self.target {
             Some(side) => {
                 let control = Links::control(&mut links.target, side, Kind::Target).await?;
-                Some(load::plan(control, table, &found, lake.as_ref(), following).await?)
+                let extracted = load::Extracted {
+                    found: &found,
+                    following,
+                    definition,
+                    strategy: plan.strategy,
+                    row_estimate,
+                };
+                Some(load::plan(control, table, lake.as_ref(), extracted).await?)
             }
             None => None,
         };

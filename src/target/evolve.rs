@@ -22,12 +22,15 @@ use super::columns::LakeColumns;
 use super::inspect::{TargetColumn, TargetTable, fits};
 use crate::error::Disposition;
 use crate::mssql::control::{Class, Control};
+use crate::mssql::error::MssqlError;
 use crate::mssql::sql::{Statement, define};
 use crate::schema::drift::{ChangeKind, SchemaChange};
 use crate::schema::{Column, Generated, SqlType, TableName};
 
 /// How long an ALTER waits for the target, while those who come after it wait too.
 const LOCK_TIMEOUT_MS: u32 = 60_000;
+/// A lock was not granted in that time.
+const LOCK_TIMED_OUT: u32 = 1222;
 
 /// Lets a target follow that icesync has created and not loaded yet. Such a target has no snapshot that would tell what
 /// its columns were called, and no rows: columns are known by name.
@@ -253,16 +256,26 @@ pub async fn take(
     let altered = control
         .run(&define::alter(&statement, LOCK_TIMEOUT_MS), Class::Long)
         .await;
-    altered.map_err(|error| match error.disposition() {
-        Disposition::Definite => TargetError::Alter {
+    altered.map_err(|error| not_altered(target, &statement, error))
+}
+
+fn not_altered(target: &TableName, statement: &Statement, error: MssqlError) -> TargetError {
+    match (error.number(), error.disposition()) {
+        (Some(LOCK_TIMED_OUT), _) => TargetError::InUse {
+            target: target.clone(),
+            statement: statement.by_hand(),
+            seconds: LOCK_TIMEOUT_MS / 1000,
+            source: Box::new(error),
+        },
+        (_, Disposition::Definite) => TargetError::Alter {
             target: target.clone(),
             statement: statement.by_hand(),
             source: Box::new(error),
         },
-        Disposition::Transient | Disposition::Ambiguous => {
+        (_, Disposition::Transient | Disposition::Ambiguous) => {
             TargetError::on("altering", target, error)
         }
-    })
+    }
 }
 
 /// The refusal of a configuration that lets no target be altered.

@@ -13,10 +13,12 @@
 //! 2. Bulk copies fill it. Each row counts only when every copy has had all of its own acknowledged, and their sum is
 //!    what was sent.
 //! 3. [`build_key`] builds the primary key. Its name ends in the run's id, so no other constraint has it. Two rows with
-//!    one key are an error here, and the target is not touched.
+//!    one key are an error here, and the target is not touched. What else is to be copied of the source follows
+//!    ([`create`](super::create)).
 //! 4. [`publish`] takes the apply lock, and moves the load state if it still is the one that the load was computed
 //!    from. It counts the rows, checks that the target is still missing, transfers the table to the target's schema,
-//!    renames it, writes its object id into the load state, and commits.
+//!    renames it, takes the run's id off the names of its constraints where the rest is free, writes its object id into
+//!    the load state, and commits.
 //!
 //! The target is visible only by step 4, which is one transaction:
 //!
@@ -52,12 +54,12 @@
 //! "sp_rename".)
 
 use super::merge::{Applied, Extent};
-use super::{TargetError, lock_name, merge, staging};
+use super::{TargetError, create, lock_name, merge, staging};
 use crate::change::{MergeMode, RunId};
 use crate::mssql::bulk::{self, BulkColumn};
 use crate::mssql::control::{Class, Control, Record};
 use crate::mssql::error::{LostCharacter, MssqlError};
-use crate::mssql::sql::define::{self, OWN_SCHEMA};
+use crate::mssql::sql::define::{self, OWN_SCHEMA, Storage};
 use crate::mssql::sql::merge::ERROR_NULL_KEY;
 use crate::mssql::sql::state::StateChange;
 use crate::mssql::sql::{Statement, fill};
@@ -67,6 +69,8 @@ pub use crate::mssql::sql::fill::Publication;
 
 /// Two rows share a unique key while it is built.
 const DUPLICATE_KEY: u32 = 1505;
+/// `sp_rename` found the new name in use.
+const NAME_IN_USE: u32 = 15335;
 /// How long the transaction waits for another one's locks.
 const LOCK_TIMEOUT_MS: u32 = 60_000;
 
@@ -149,17 +153,23 @@ pub fn name(target: &TableName, run: RunId) -> TableName {
     }
 }
 
+/// A table to fill, and what it becomes.
+#[derive(Debug, Clone, Copy)]
+pub struct Filling<'a> {
+    pub fill: &'a TableName,
+    pub target: &'a TableName,
+    pub schema: &'a TableSchema,
+    pub storage: &'a Storage,
+    pub run: RunId,
+}
+
 /// Creates the table to fill, and the target's schema when that is missing. Only under
 /// [`lock`](super::staging::lock).
-pub async fn create(
-    control: &mut Control,
-    fill: &TableName,
-    target: &TableName,
-    schema: &TableSchema,
-) -> Result<(), TargetError> {
+pub async fn create(control: &mut Control, filling: Filling<'_>) -> Result<(), TargetError> {
+    let target = filling.target;
     for statement in [
         define::create_schema(&target.schema),
-        define::create_fill(fill, schema),
+        define::create_fill(filling.fill, filling.schema, filling.storage),
     ] {
         let ran = control.run(&statement, Class::Quick).await;
         ran.map_err(|error| TargetError::on("creating the table to fill for", target, error))?;
@@ -221,41 +231,39 @@ pub fn lost(error: &crate::error::Error, target: &TableName) -> Option<Lost> {
 }
 
 /// What builds the key of a filled table; none without a key.
-pub fn key(
-    fill: &TableName,
-    target: &TableName,
-    schema: &TableSchema,
-    run: RunId,
-    mode: MergeMode,
-) -> Option<Statement> {
+pub fn key(filling: Filling<'_>, mode: MergeMode) -> Option<Statement> {
     let rejects_null = match mode {
         MergeMode::Upsert | MergeMode::Replace => true,
         MergeMode::Append => false,
     };
-    let suffix = run.to_string();
+    let Filling {
+        fill,
+        target,
+        schema,
+        storage,
+        run,
+    } = filling;
+    let suffix = create::suffix(run);
     let keyed = schema.key.is_some();
-    keyed.then(|| fill::add_key(fill, target, schema, &suffix, rejects_null))
+    keyed.then(|| fill::add_key(fill, target, schema, storage, &suffix, rejects_null))
 }
 
 /// Builds the key of a filled table; nothing to do without one.
 pub async fn build_key(
     control: &mut Control,
-    fill: &TableName,
-    target: &TableName,
-    schema: &TableSchema,
-    run: RunId,
+    filling: Filling<'_>,
     mode: MergeMode,
 ) -> Result<(), TargetError> {
-    let Some(statement) = key(fill, target, schema, run, mode) else {
+    let Some(statement) = key(filling, mode) else {
         return Ok(());
     };
     let Err(error) = control.run(&statement, Class::Long).await else {
         return Ok(());
     };
-    let target = target.clone();
+    let target = filling.target.clone();
     match error.number() {
         Some(DUPLICATE_KEY) => {
-            let example = repeated(control, fill, schema).await;
+            let example = repeated(control, filling.fill, filling.schema).await;
             Err(TargetError::DuplicateKey { target, example })
         }
         Some(ERROR_NULL_KEY) => Err(TargetError::NullKey { target }),
@@ -273,12 +281,24 @@ async fn repeated(control: &mut Control, fill: &TableName, schema: &TableSchema)
     text.unwrap_or("the key is not known").to_owned()
 }
 
-/// What [`publish`] needs to know.
-pub fn publication(fill: TableName, target: &TableName, rows: u64) -> Publication {
-    Publication {
+/// What [`publish`] needs to know. `constraints` are the names of those that came with the key.
+pub fn publication(filling: Filling<'_>, constraints: Vec<String>, rows: u64) -> Publication {
+    let Filling {
         fill,
+        target,
+        schema,
+        run,
+        ..
+    } = filling;
+    let suffix = create::suffix(run);
+    let key = schema.key.is_some();
+    let key = key.then(|| define::plain_name(define::key_prefix(schema), &target.name, &suffix));
+    Publication {
+        fill: fill.clone(),
         target: target.clone(),
         rows,
+        names: key.into_iter().chain(constraints).collect(),
+        suffix,
         lock: lock_name("apply", target),
         lock_timeout_ms: LOCK_TIMEOUT_MS,
     }
@@ -303,6 +323,10 @@ pub async fn publish(
     let sets = sets.map_err(|error| match error.number() {
         Some(fill::ERROR_APPEARED) => TargetError::Appeared {
             target: target.clone(),
+        },
+        Some(NAME_IN_USE) => TargetError::NameInUse {
+            target: target.clone(),
+            source: Box::new(error),
         },
         Some(_) | None => merge::explained(target, &publication.lock, LOCK_TIMEOUT_MS, error),
     })?;

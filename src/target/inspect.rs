@@ -2,8 +2,8 @@
 
 use super::TargetError;
 use super::columns::LakeColumns;
-use crate::change::MergeMode;
-use crate::mssql::control::{Class, Control};
+use crate::change::{MergeMode, UpsertStatement};
+use crate::mssql::control::{Control, Record};
 use crate::mssql::describe::{self, Description, Index, Lookup};
 use crate::mssql::sql::{self, define};
 use crate::schema::drift::SourceObject;
@@ -75,21 +75,64 @@ pub async fn has_rows(control: &mut Control, target: &TableName) -> Result<bool,
     Ok(!rows.is_empty())
 }
 
-/// Creates a target with the source's types, and its schema when that is missing. Fails if the table is there.
-pub async fn create_table(
+/// How an upsert into a target is written, and why where that was not configured and is not MERGE. At most one round
+/// trip.
+///
+/// MERGE has known defects on tables with filtered indexes, and on those beneath indexed views. Where the login may not
+/// look for such views, there is none to consider.
+pub async fn upsert_statement(
     control: &mut Control,
-    target: &TableName,
-    schema: &TableSchema,
-) -> Result<(), TargetError> {
-    let failed = |error| TargetError::on("creating", target, error);
-    control
-        .run(&define::create_schema(&target.schema), Class::Quick)
+    target: &TargetTable,
+    configured: Option<UpsertStatement>,
+    mode: MergeMode,
+) -> (UpsertStatement, Option<String>) {
+    if let Some(statement) = configured {
+        return (statement, None);
+    }
+    if mode == MergeMode::Append {
+        return (UpsertStatement::Merge, None);
+    }
+    let obstacle = match target.filtered_index() {
+        Some(index) => Some(format!("it has filtered index {index}")),
+        None if target.object.is_none() => None,
+        None => indexed_view(control, &target.name)
+            .await
+            .map(|view| format!("indexed view {view} reads it")),
+    };
+    match obstacle {
+        None => (UpsertStatement::Merge, None),
+        Some(obstacle) => {
+            let why = format!(
+                "target {} is loaded with `update_insert`, because {obstacle}, where MERGE has known defects; \
+                    `merge.statement` decides otherwise",
+                target.name
+            );
+            (UpsertStatement::UpdateInsert, Some(why))
+        }
+    }
+}
+
+/// An indexed view over a table.
+async fn indexed_view(control: &mut Control, table: &TableName) -> Option<TableName> {
+    let found = control
+        .query(&sql::definition::indexed_view(table))
         .await
-        .map_err(failed)?;
-    control
-        .run(&define::create_table(target, schema), Class::Quick)
-        .await
-        .map_err(failed)
+        .and_then(|rows| {
+            let name = |row: &Record| {
+                Ok(TableName {
+                    schema: row.text("schema_name")?.to_owned(),
+                    name: row.text("view_name")?.to_owned(),
+                })
+            };
+            rows.first().map(name).transpose()
+        });
+    match found {
+        Ok(view) => view,
+        Err(error) => {
+            tracing::debug!(%table, %error, "whether an indexed view reads the target is not known");
+            None
+        }
+    }
 }
 
 impl TargetTable {
@@ -116,7 +159,7 @@ impl TargetTable {
         }
     }
 
-    /// The table that [`create_table`] would make.
+    /// The table that icesync would create.
     pub fn planned(target: &TableName, schema: &TableSchema) -> Self {
         let columns = schema
             .columns
@@ -152,6 +195,25 @@ impl TargetTable {
             can_alter: true,
             user: String::new(),
         }
+    }
+
+    /// The planned table with a filtered index.
+    #[must_use]
+    pub fn with_filtered_index(mut self, name: &str) -> Self {
+        self.indexes.push(Index {
+            name: Some(name.to_owned()),
+            is_primary_key: false,
+            is_unique: false,
+            is_filtered: true,
+            ignores_duplicates: false,
+            key: Vec::new(),
+        });
+        self
+    }
+
+    fn filtered_index(&self) -> Option<&str> {
+        let mut indexes = self.indexes.iter().filter(|index| index.is_filtered);
+        indexes.find_map(|index| index.name.as_deref())
     }
 
     /// As the catalog writes it.

@@ -182,7 +182,7 @@ pub async fn look(control: &mut Control, target: &TableName) -> Result<Looked, T
     })
 }
 
-/// Records that the target was created and has nothing loaded: [`PREPARED`] is the new snapshot of `change`.
+/// Records that the columns of a target with nothing loaded have followed: [`PREPARED`] is the new snapshot of `change`.
 pub async fn prepare(
     control: &mut Control,
     target: &TableName,
@@ -195,7 +195,7 @@ pub async fn prepare(
         Some(state::ERROR_STATE_MOVED) => TargetError::StateMoved {
             target: target.clone(),
         },
-        Some(_) | None => TargetError::on("recording the creation of", target, error),
+        Some(_) | None => TargetError::on("recording the columns of", target, error),
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod columns;
+mod created;
 mod disk;
 mod drift;
 mod edges;

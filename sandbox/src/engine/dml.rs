@@ -141,7 +141,7 @@ impl Writer {
         let mut filters = Vec::new();
         for index in &def.indexes {
             filters.push(match &index.filter {
-                Some(filter) if index.unique => Some(binder.cond(filter)?),
+                Some(filter) if index.unique => Some(binder.cond(&filter.value)?),
                 Some(_) | None => None,
             });
         }

@@ -43,6 +43,8 @@ pub struct DefaultConstraint {
     pub name: String,
     pub system_named: bool,
     pub expr: ast::Expr,
+    /// As `definition` shows it.
+    pub text: String,
 }
 
 #[derive(Debug, Clone)]
@@ -65,7 +67,28 @@ pub struct Index {
     pub constraint_id: Option<i32>,
     pub system_named: bool,
     pub ignore_duplicates: bool,
-    pub filter: Option<ast::Condition>,
+    pub filter: Option<ast::Spelled<ast::Condition>>,
+    pub compression: ast::Compression,
+}
+
+impl Index {
+    /// Of a name and columns, and nothing else that is special. It gets its id with its table.
+    pub fn plain(name: &str, columns: Vec<(usize, bool)>) -> Self {
+        Self {
+            id: 0,
+            name: name.to_owned(),
+            columns,
+            include: Vec::new(),
+            unique: false,
+            primary: false,
+            clustered: false,
+            constraint_id: None,
+            system_named: false,
+            ignore_duplicates: false,
+            filter: None,
+            compression: ast::Compression::None,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -74,7 +97,11 @@ pub struct Check {
     pub name: String,
     pub system_named: bool,
     pub condition: ast::Condition,
+    /// As `definition` shows it.
+    pub text: String,
     pub enabled: bool,
+    /// Every row is known to satisfy it.
+    pub trusted: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -131,6 +158,8 @@ pub struct TableDef {
     pub foreign_keys: Vec<ForeignKey>,
     pub triggers: Vec<Trigger>,
     pub statistics: Vec<Statistics>,
+    /// Of the heap; a clustered index takes it over.
+    pub compression: ast::Compression,
     pub lifetime: Lifetime,
     /// 100 ns ticks since 0001-01-01, local time.
     pub created: i64,

@@ -1,23 +1,24 @@
 //! An example of every statement that icesync can emit, over the table shapes that are hard: the tests keep one
 //! file of each in `tests/tsql`, and Microsoft's parser reads them all.
 
+mod creation;
+mod loads;
+mod plans;
 mod shapes;
 
 use super::Statement;
 use super::bounds::{self, Count, ServerClock, TimestampBounds};
-use super::define::{self, StagingColumn, StagingTable};
+use super::define::{self, Storage};
 use super::describe::{describe, has_rows};
 use super::fill::{self, Publication};
-use super::foreign;
-use super::merge::{self, BaseTypes, Extent, Held, MergeColumn, MergePlan, NetTable};
-use super::net;
+use super::merge::Extent;
 use super::read::{self, Closed, Locking, PageCursor, Range, Until};
-use super::state::{self, OldState, StateChange, Step};
+use super::state;
 use super::upkeep::{self, Seen, StateRow};
-use super::variant::{self, BaseType};
-use crate::change::{MergeMode, UpsertStatement};
+use super::variant;
 use crate::schema::drift::SourceObject;
-use crate::schema::{Column, Generated, SqlType, TableName, TableSchema};
+use crate::schema::{Column, SqlType, TableName, TableSchema};
+use plans::{staging, state_change};
 use shapes::{column, sample, shapes};
 
 /// One statement and the name of its file.
@@ -40,6 +41,9 @@ pub fn catalogue() -> Vec<Example> {
     examples.add("states", "", upkeep::states());
     examples.bounds();
     examples.groups();
+    for (function, variant, statement) in creation::examples(&shapes()) {
+        examples.add(function, &variant, statement);
+    }
     examples.0
 }
 
@@ -123,11 +127,6 @@ impl Examples {
         self.add("first_look", shape, read::first_look(table));
         self.ranges(shape, table);
         self.pages(shape, table);
-        self.add(
-            "create_table",
-            shape,
-            define::create_table(&table.name, table),
-        );
         self.columns(shape, table);
         self.fills(shape, table);
         let staging = staging(table);
@@ -178,9 +177,14 @@ impl Examples {
             shape,
             fill::rights(define::OWN_SCHEMA, &table.name.schema),
         );
-        self.add("create_fill", shape, define::create_fill(&name, table));
+        let storage = Storage::default();
+        let create_fill = define::create_fill(&name, table, &storage);
+        self.add("create_fill", shape, create_fill);
         if table.key.is_some() {
-            let key = |rejects_null| fill::add_key(&name, &table.name, table, run, rejects_null);
+            let suffix = format!("_{run}");
+            let key = |rejects_null| {
+                fill::add_key(&name, &table.name, table, &storage, &suffix, rejects_null)
+            };
             self.add("add_key", shape, key(true));
             self.add("add_key", &format!("{shape}_append"), key(false));
             self.add("repeated_key", shape, fill::repeated_key(&name, table));
@@ -189,6 +193,8 @@ impl Examples {
             fill: name,
             target: table.name.clone(),
             rows: 1000,
+            names: vec![format!("PK_{}", table.name.name), "it's".into()],
+            suffix: format!("_{run}"),
             lock: "icesync:apply:dbo.orders".into(),
             lock_timeout_ms: 60_000,
         };
@@ -285,112 +291,6 @@ impl Examples {
         }
     }
 
-    fn loads(&mut self, shape: &str, table: &TableSchema, staging: &StagingTable) {
-        for (name, plan) in load_variants(table, staging) {
-            let old = (plan.held == Held::Rows).then_some(8_070_450_532_247_928_832);
-            self.add(
-                "apply",
-                &format!("{shape}_{name}"),
-                merge::apply(&plan, &state_change(table, old), Extent::Transaction),
-            );
-        }
-        self.net(shape, table, staging);
-        for (name, old) in [("first", None), ("again", Some(state::PREPARED))] {
-            let change = StateChange {
-                new_snapshot: state::PREPARED,
-                sequence_number: 0,
-                ..state_change(table, old)
-            };
-            self.add(
-                "prepare",
-                &format!("{shape}_{name}"),
-                state::prepare(&change, 60_000),
-            );
-        }
-    }
-
-    /// Net changes in a table of their own, and the steps that apply them.
-    fn net(&mut self, shape: &str, table: &TableSchema, staging: &StagingTable) {
-        let plan = MergePlan {
-            has_deletes: true,
-            segments: 3,
-            keys_are_the_source_s: false,
-            ..merge_plan(table, staging)
-        };
-        if plan.key.is_empty() {
-            return;
-        }
-        let net = NetTable {
-            name: TableName {
-                name: format!("{}_net", staging.name.name),
-                ..staging.name.clone()
-            },
-            row: "_row".into(),
-            is_stepped: true,
-            rows: 2_500_000,
-            upserts: 2_000_000,
-        };
-        self.add("net_changes", shape, net::net_changes(&plan, &net));
-        let old = state_change(table, Some(8_070_450_532_247_928_832));
-        for (statement, name) in [
-            (UpsertStatement::Merge, "merge"),
-            (UpsertStatement::UpdateInsert, "update"),
-        ] {
-            let plan = MergePlan {
-                net: Some(net.clone()),
-                statement,
-                whole: true,
-                ..plan.clone()
-            };
-            let rows = net.rows;
-            for (part, after, to) in [("first", 0, 1_000_000), ("last", 2_000_000, rows)] {
-                let change = StateChange {
-                    step: Some(Step { after, to, rows }),
-                    ..old.clone()
-                };
-                let variant = format!("{shape}_{name}_{part}_step");
-                self.add(
-                    "apply",
-                    &variant,
-                    merge::apply(&plan, &change, Extent::Transaction),
-                );
-            }
-            for (part, extent) in [
-                ("net", Extent::Transaction),
-                ("everything", Extent::Everything),
-                ("upserts", Extent::Upserts),
-                ("deferred", Extent::Deferred),
-                ("deletes", Extent::Deletes),
-            ] {
-                let plan = MergePlan {
-                    deferred: match extent {
-                        Extent::Upserts | Extent::Deferred => vec![plan.columns.len() - 1],
-                        Extent::Transaction | Extent::Everything | Extent::Deletes => Vec::new(),
-                    },
-                    references_itself: extent == Extent::Everything,
-                    ..plan.clone()
-                };
-                let variant = format!("{shape}_{name}_{part}");
-                self.add("apply", &variant, merge::apply(&plan, &old, extent));
-            }
-        }
-    }
-
-    /// Several tables in one transaction.
-    fn groups(&mut self) {
-        self.add("foreign_keys", "", foreign::foreign_keys());
-        self.add("begin_group", "", foreign::begin_group());
-        self.add("commit_group", "", foreign::commit_group());
-        let table: TableName = TableName {
-            schema: "dbo".into(),
-            name: "it's \"odd\"; DROP TABLE x --]".into(),
-        };
-        let keys = ["FK_orders_customers", "k]"];
-        let suspend = foreign::suspend(&table, "2024-05-02T10:00:00.123", &keys);
-        self.add("suspend", "hostile", suspend);
-        self.add("recheck", "hostile", foreign::recheck(&table, &keys));
-    }
-
     fn upkeep(&mut self, shape: &str, target: &TableName) {
         let seen = Seen {
             target: target.to_string(),
@@ -474,177 +374,4 @@ impl Examples {
             self.add("sequence", &ty.to_string(), statement);
         }
     }
-}
-
-fn staging(table: &TableSchema) -> StagingTable {
-    let key = table.key.iter().flat_map(|key| key.columns.clone());
-    let key: Vec<usize> = key.collect();
-    let columns = table.columns.iter().enumerate().map(|(at, column)| {
-        let ty = column.ty.facts().staged;
-        StagingColumn {
-            name: column.name.clone(),
-            ty,
-            collation: column.collation.clone().filter(|_| ty.is_text()),
-            nullable: !key.contains(&at),
-            base_type: (column.ty == SqlType::SqlVariant).then(|| format!("_type{}", at + 1)),
-        }
-    });
-    StagingTable {
-        name: TableName {
-            schema: define::OWN_SCHEMA.into(),
-            name: "stg_00000000000000ff_018f0000000070008000000000000001".into(),
-        },
-        columns: columns.collect(),
-        operation: "_op_".into(),
-        segment: "_seg".into(),
-    }
-}
-
-fn merge_plan(table: &TableSchema, staging: &StagingTable) -> MergePlan {
-    let columns = table.columns.iter().zip(&staging.columns);
-    MergePlan {
-        target: table.name.clone(),
-        staging: staging.name.clone(),
-        operation: staging.operation.clone(),
-        segment: staging.segment.clone(),
-        columns: columns
-            .map(|(column, staged)| MergeColumn {
-                name: column.name.clone(),
-                ty: column.ty.copied(),
-                staged: staged.name.clone(),
-                staged_ty: staged.ty,
-                staged_nullable: column.name == "a" || staged.nullable,
-                collation: column.collation.clone(),
-                identity: column.generated == Generated::Identity,
-                base_types: staged.base_type.clone().map(|staged| BaseTypes {
-                    staged,
-                    found: [
-                        "int",
-                        "decimal(10,2)",
-                        "varchar(20) COLLATE Polish_CI_AS",
-                        "binary(4)",
-                    ]
-                    .into_iter()
-                    .filter_map(BaseType::parse)
-                    .collect(),
-                }),
-            })
-            .collect(),
-        key: table
-            .key
-            .iter()
-            .flat_map(|key| key.columns.clone())
-            .collect(),
-        mode: MergeMode::Upsert,
-        statement: UpsertStatement::Merge,
-        newest: None,
-        net: None,
-        has_deletes: false,
-        segments: 1,
-        staged_rows: 1000,
-        held: Held::Rows,
-        whole: false,
-        keys_are_the_source_s: true,
-        references_itself: false,
-        deferred: Vec::new(),
-        has_unique_key: true,
-        lock: "icesync:apply:dbo.orders".into(),
-        lock_timeout_ms: 60_000,
-    }
-}
-
-fn state_change(table: &TableSchema, old: Option<i64>) -> StateChange {
-    StateChange {
-        target: table.name.to_string(),
-        old: old.map(|snapshot| OldState {
-            snapshot,
-            run_id: "018f0000000070008000000000000000".into(),
-            applied: None,
-        }),
-        new_snapshot: 4_611_686_018_427_387_904,
-        sequence_number: 2,
-        table_uuid: "6f1c2a34-0000-4000-8000-000000000001".into(),
-        lake_table: "sales.orders".into(),
-        run_id: "018f0000000070008000000000000001".into(),
-        object: Some(SourceObject {
-            id: 1_237_579_447,
-            created: "2024-05-01T10:00:00.123".into(),
-        }),
-        modified: "2024-05-02T10:00:00.123".into(),
-        mode: MergeMode::Upsert,
-        step: None,
-        columns: None,
-    }
-}
-
-/// Every kind of load, by name.
-fn load_variants(table: &TableSchema, staging: &StagingTable) -> Vec<(String, MergePlan)> {
-    let plan = merge_plan(table, staging);
-    let append = MergePlan {
-        mode: MergeMode::Append,
-        ..plan.clone()
-    };
-    let fill = MergePlan {
-        held: Held::None,
-        ..append.clone()
-    };
-    let replace_all = MergePlan {
-        mode: MergeMode::Replace,
-        key: Vec::new(),
-        ..plan.clone()
-    };
-    let mut variants = vec![
-        ("append".to_owned(), append),
-        ("append_first".to_owned(), fill),
-        ("replace_all".to_owned(), replace_all),
-    ];
-    for (statement, name) in [
-        (UpsertStatement::Merge, "merge"),
-        (UpsertStatement::UpdateInsert, "update"),
-    ] {
-        let upsert = MergePlan {
-            statement,
-            ..plan.clone()
-        };
-        let net = MergePlan {
-            has_deletes: true,
-            segments: 3,
-            ..upsert.clone()
-        };
-        let replace = MergePlan {
-            mode: MergeMode::Replace,
-            has_unique_key: false,
-            ..upsert.clone()
-        };
-        let first = MergePlan {
-            held: Held::PerhapsNone,
-            whole: true,
-            ..net.clone()
-        };
-        let no_index = MergePlan {
-            has_unique_key: false,
-            ..net.clone()
-        };
-        for (suffix, plan) in [
-            ("", upsert),
-            ("_deletes", net),
-            ("_replace", replace),
-            ("_first", first),
-            ("_no_index", no_index),
-        ] {
-            variants.push((format!("{name}{suffix}"), plan));
-        }
-    }
-    let rv = table
-        .columns
-        .iter()
-        .position(|c| c.ty == SqlType::RowVersion);
-    if let Some(rv) = rv {
-        let newest = MergePlan {
-            newest: Some(staging.columns[rv].name.clone()),
-            ..plan.clone()
-        };
-        variants.push(("merge_newest".to_owned(), newest));
-    }
-    variants
 }

@@ -1,6 +1,7 @@
 //! Definitions: schemas, tables, staging tables; and the lock that keeps two loads of one target apart.
 
 use super::{CollationName, Ident, Params, Statement, TableIdent, list, typed_name};
+use crate::schema::definition::{Compression, Identity};
 use crate::schema::{Collation, Column, Generated, Key, SqlType, TableName, TableSchema};
 
 /// Schema of everything that icesync keeps in a target database.
@@ -80,54 +81,103 @@ END;",
     )
 }
 
+/// How a target and its key are stored, and how its identity counts. By default a primary key is clustered, nothing is
+/// compressed, and an identity counts from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Storage {
+    pub identity: Option<Identity>,
+    /// Of the table, where no index is clustered.
+    pub heap: Compression,
+    /// Of the key.
+    pub key: Compression,
+    /// Another index is clustered.
+    pub nonclustered_key: bool,
+}
+
 /// Creates a target table with the source's types. Identity stays identity where [`keeps_identity`] says so;
 /// computed and period columns and row versions become plain columns, because a copy must hold the source's values
-/// rather than make its own.
-pub fn create_table(target: &TableName, schema: &TableSchema) -> Statement {
-    let mut lines = target_columns(schema);
-    if let Some(key) = key_constraint(schema, |kind| constraint_name(kind, &target.name, "")) {
+/// rather than make its own. The name of the key's constraint ends in `suffix`.
+pub(super) fn create_table(
+    target: &TableName,
+    schema: &TableSchema,
+    storage: &Storage,
+    suffix: &str,
+) -> String {
+    let mut lines = target_columns(schema, storage);
+    let named = |kind: &str| constraint_name(kind, &target.name, suffix);
+    if let Some(key) = key_constraint(schema, storage, named) {
         lines.push(key);
     }
-    create(target, &lines)
+    create(target, &lines, storage)
 }
 
 /// Creates the table that a first load fills: a target's columns, and no key yet.
-pub fn create_fill(fill: &TableName, schema: &TableSchema) -> Statement {
-    create(fill, &target_columns(schema))
+pub fn create_fill(fill: &TableName, schema: &TableSchema, storage: &Storage) -> Statement {
+    Statement::plain(create(fill, &target_columns(schema, storage), storage))
 }
 
-fn create(table: &TableName, lines: &[String]) -> Statement {
-    Statement::plain(format!(
-        "CREATE TABLE {} (\n    {}\n);",
+fn create(table: &TableName, lines: &[String], storage: &Storage) -> String {
+    format!(
+        "CREATE TABLE {} (\n    {}\n){};",
         TableIdent(table),
-        lines.join(",\n    ")
-    ))
+        lines.join(",\n    "),
+        compressed(storage.heap)
+    )
 }
 
-fn target_columns(schema: &TableSchema) -> Vec<String> {
+/// The option of a table, a key or an index of rows; nothing where it is not compressed.
+pub(super) fn compressed(compression: Compression) -> &'static str {
+    match compression {
+        Compression::Row => " WITH (DATA_COMPRESSION = ROW)",
+        Compression::Page => " WITH (DATA_COMPRESSION = PAGE)",
+        Compression::None | Compression::Columnstore | Compression::ColumnstoreArchive => "",
+    }
+}
+
+fn target_columns(schema: &TableSchema, storage: &Storage) -> Vec<String> {
     let columns = schema.columns.iter().enumerate();
     columns
-        .map(|(at, column)| target_column(column, keeps_identity(schema, at)))
+        .map(|(at, column)| {
+            let identity = storage.identity.unwrap_or(Identity {
+                seed: 1,
+                increment: 1,
+            });
+            target_column(column, keeps_identity(schema, at).then_some(identity))
+        })
         .collect()
 }
 
-/// The key of a target, under a name that begins as `named` is told. NULL is allowed in no primary key.
+/// Whether the key of a target is a primary key. NULL is allowed in none.
+pub fn has_primary_key(schema: &TableSchema) -> bool {
+    schema.key.is_some() && !schema.key_columns().any(|column| column.nullable)
+}
+
+/// The key of a target, under a name that begins as `named` is told.
 pub(super) fn key_constraint(
     schema: &TableSchema,
+    storage: &Storage,
     named: impl Fn(&str) -> String,
 ) -> Option<String> {
     let columns = schema.key_columns().map(|c| Ident(&c.name).to_string());
     let columns = list(columns, ", ");
-    let (prefix, kind) = match schema.key_columns().any(|column| column.nullable) {
-        true => ("UQ_", "UNIQUE"),
-        false => ("PK_", "PRIMARY KEY"),
+    let kind = match (has_primary_key(schema), storage.nonclustered_key) {
+        (false, _) => "UNIQUE",
+        (true, false) => "PRIMARY KEY",
+        (true, true) => "PRIMARY KEY NONCLUSTERED",
     };
-    let name = named(prefix);
-    (!columns.is_empty()).then(|| format!("CONSTRAINT {} {kind} ({columns})", Ident(&name)))
+    let name = named(key_prefix(schema));
+    let compressed = compressed(storage.key);
+    (!columns.is_empty())
+        .then(|| format!("CONSTRAINT {} {kind} ({columns}){compressed}", Ident(&name)))
 }
 
 /// At most 128 characters, as every name; the table's part is cut.
-pub(super) fn constraint_name(prefix: &str, table: &str, suffix: &str) -> String {
+pub fn constraint_name(prefix: &str, table: &str, suffix: &str) -> String {
+    plain_name(prefix, table, suffix) + suffix
+}
+
+/// The same name without its suffix.
+pub fn plain_name(prefix: &str, table: &str, suffix: &str) -> String {
     let mut units = prefix.len() + suffix.len();
     let mut name = prefix.to_owned();
     for c in table.chars() {
@@ -137,7 +187,15 @@ pub(super) fn constraint_name(prefix: &str, table: &str, suffix: &str) -> String
         }
         name.push(c);
     }
-    name + suffix
+    name
+}
+
+/// How the name of a target's key begins.
+pub fn key_prefix(schema: &TableSchema) -> &'static str {
+    match has_primary_key(schema) {
+        true => "PK_",
+        false => "UQ_",
+    }
 }
 
 /// Whether a column is an identity in the target that icesync creates. Outside the key it is a plain column: the
@@ -148,8 +206,10 @@ pub fn keeps_identity(schema: &TableSchema, column: usize) -> bool {
     schema.columns.get(column).is_some_and(is_identity) && schema.key.as_ref().is_none_or(is_key)
 }
 
-fn target_column(column: &Column, keeps_identity: bool) -> String {
-    let identity = if keeps_identity { " IDENTITY(1,1)" } else { "" };
+fn target_column(column: &Column, identity: Option<Identity>) -> String {
+    let identity = identity.map_or_else(String::new, |identity| {
+        format!(" IDENTITY({},{})", identity.seed, identity.increment)
+    });
     format!(
         "{} {}{identity} {}",
         Ident(&column.name),

@@ -1,7 +1,7 @@
 //! The key of a table that a first load has filled, and the transaction that makes it the target.
 //! `target/fill.rs` argues why nothing is lost or applied twice.
 
-use super::define::{constraint_name, key_constraint};
+use super::define::{Storage, constraint_name, key_constraint};
 use super::merge::{ERROR_LOCKED, ERROR_NULL_KEY, ERROR_STAGED_ROWS, Extent};
 use super::state::{StateChange, compare_and_set, set_columns};
 use super::{Ident, Params, Statement, TableIdent, list, shown};
@@ -9,6 +9,8 @@ use crate::schema::{TableName, TableSchema};
 
 /// The target is there, although it was missing when the load began.
 pub const ERROR_APPEARED: u32 = 51011;
+/// Constraints whose suffix is taken off: one parameter each, and a statement of rows takes a thousand.
+const RENAMED_MAX: usize = 1000;
 
 /// What the login may do (`own`: CONTROL on the schema of the filled table, `target`: ALTER on the target's schema).
 /// NULL where there is no such schema.
@@ -23,18 +25,18 @@ N'ALTER') AS target;"
 }
 
 /// Builds the key of a filled table, which the schema must have. `suffix` makes the constraint's name one that
-/// no other table has. With `rejects_null`, stops with [`ERROR_NULL_KEY`] at a row without a key. Two rows with one key
-/// are the server's error 1505.
+/// no other table has; [`publish`] takes it off. With `rejects_null`, stops with [`ERROR_NULL_KEY`] at a row without a
+/// key. Two rows with one key are the server's error 1505.
 pub fn add_key(
     fill: &TableName,
     target: &TableName,
     schema: &TableSchema,
+    storage: &Storage,
     suffix: &str,
     rejects_null: bool,
 ) -> Statement {
-    let suffix = format!("_{suffix}");
-    let named = |prefix: &str| constraint_name(prefix, &target.name, &suffix);
-    let constraint = key_constraint(schema, named).unwrap_or_default();
+    let named = |prefix: &str| constraint_name(prefix, &target.name, suffix);
+    let constraint = key_constraint(schema, storage, named).unwrap_or_default();
     let fill = TableIdent(fill);
     let nullable = schema.key_columns().filter(|column| column.nullable);
     let nullable = list(
@@ -73,6 +75,9 @@ pub struct Publication {
     pub target: TableName,
     /// How many rows were sent to the filled table.
     pub rows: u64,
+    /// Names for the filled table's constraints; until then the suffix is behind each.
+    pub names: Vec<String>,
+    pub suffix: String,
     /// Name of the lock that one load transaction of this target holds at a time.
     pub lock: String,
     pub lock_timeout_ms: u32,
@@ -80,6 +85,8 @@ pub struct Publication {
 
 /// Makes the filled table the target and moves the load state, in one transaction. One row with the counts of
 /// [`merge::apply`](super::merge::apply). On any error nothing has happened.
+///
+/// The suffix is taken off the names of the constraints, where the rest of a name is free in the target's schema.
 ///
 /// `sp_rename` answers some refusals with a return code and a message that does not end the batch. So the name is
 /// looked up afterwards: the target must be the table that was filled. From the transfer on this transaction holds a
@@ -118,6 +125,7 @@ pub fn publish(publication: &Publication, state: &StateChange, extent: Extent) -
         Extent::Everything | Extent::Upserts | Extent::Deferred | Extent::Deletes => ("", ""),
     };
     let columns = set_columns(state, &mut params);
+    let renamed = plain_names(publication, &mut params);
     let appeared = format!("THROW {ERROR_APPEARED}, N'the target table is there', 1;");
     params.into_statement(format!(
         "SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT {timeout};
@@ -135,7 +143,7 @@ IF OBJECT_ID({wanted}) IS NOT NULL {appeared}
 SET @object = OBJECT_ID({filled});
 {transfer}EXEC @rc = sp_rename @objname = {transferred}, @newname = {bare}, @objtype = N'OBJECT';
 IF @rc <> 0 OR ISNULL(OBJECT_ID({wanted}), 0) <> @object {appeared}
-SELECT @created = CONVERT(nvarchar(30), o.create_date, 126) FROM sys.objects AS o WHERE o.object_id = @object;
+{renamed}SELECT @created = CONVERT(nvarchar(30), o.create_date, 126) FROM sys.objects AS o WHERE o.object_id = @object;
 UPDATE s SET s.[inserted] = @filled, s.[updated] = 0, s.[deleted] = 0, s.[unchanged] = 0, \
 s.[target_object_id] = @object, s.[target_created] = @created, {columns} \
 FROM [icesync].[load_state] AS s WHERE s.[target] = {name};
@@ -143,4 +151,46 @@ FROM [icesync].[load_state] AS s WHERE s.[target] = {name};
 CONVERT(bigint, 0) AS unchanged, CONVERT(bigint, 0) AS target_only;",
         TableIdent(fill)
     ))
+}
+
+/// Takes the suffix off the names of the constraints of table `@object`.
+///
+/// Names are looked up one by one. A scan of the catalogue would wait for every other session that creates a table.
+/// A name that another session takes at this very moment is an error. It is caught, and the constraint keeps its
+/// suffix, where the server lets the transaction go on.
+fn plain_names(publication: &Publication, params: &mut Params) -> String {
+    let names = publication.names.iter().take(RENAMED_MAX);
+    let rows = names
+        .zip(1..)
+        .map(|(name, at)| format!("({at}, {})", params.text(name)));
+    let rows: Vec<String> = rows.collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let suffix = params.text(&publication.suffix);
+    let schema = params.text(format!("{}.", Ident(&publication.target.schema)));
+    format!(
+        "DECLARE @names TABLE (number int NOT NULL PRIMARY KEY, name nvarchar(128) NOT NULL);
+INSERT @names (number, name) VALUES {};
+DECLARE @at int = 0, @plain nvarchar(128), @old nvarchar(600);
+WHILE @at < {}
+BEGIN
+    SET @at = @at + 1;
+    SELECT @plain = n.name FROM @names AS n WHERE n.number = @at;
+    SET @old = {schema} + QUOTENAME(@plain + {suffix});
+    IF OBJECT_ID(@old) IS NOT NULL AND OBJECT_ID({schema} + QUOTENAME(@plain)) IS NULL \
+AND NOT EXISTS (SELECT 1 FROM sys.indexes AS i WHERE i.object_id = @object AND i.name = @plain)
+    BEGIN
+        BEGIN TRY
+            EXEC sp_rename @objname = @old, @newname = @plain, @objtype = N'OBJECT';
+        END TRY
+        BEGIN CATCH
+            IF XACT_STATE() <> 1 THROW;
+        END CATCH;
+    END;
+END;
+",
+        rows.join(", "),
+        rows.len()
+    )
 }

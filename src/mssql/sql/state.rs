@@ -205,7 +205,7 @@ pub(super) fn set_object(state: &StateChange, params: &mut Params) -> String {
     format!("s.[target_object_id] = {id}, s.[target_created] = {created}, {columns}")
 }
 
-/// Records that a target was created for a lake table that has no snapshot.
+/// Records that the columns of a target have followed in which nothing is loaded, because its lake table has no snapshot.
 pub fn prepare(state: &StateChange, lock_timeout_ms: u32) -> Statement {
     let mut params = Params::default();
     let target = params.text(&state.target);

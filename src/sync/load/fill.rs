@@ -5,10 +5,12 @@ use super::Work;
 use super::columns::newest;
 use crate::error::{Kind, Result};
 use crate::failpoint;
+use crate::mssql::control::Control;
 use crate::sync::stage::{self, Heap, StagedPart};
 use crate::sync::{Links, Phase};
 use crate::target::TargetError;
-use crate::target::fill::{self, Lost, Publication, Route};
+use crate::target::create::{self, Design, Naming};
+use crate::target::fill::{self, Filling, Lost, Publication, Route};
 use crate::target::inspect::{self, TargetTable};
 use crate::target::merge::{self, Applied, Extent, StateChange};
 
@@ -16,7 +18,7 @@ use crate::target::merge::{self, Applied, Extent, StateChange};
 pub const FAIL_AFTER_FILL_CREATE: &str = "load.after_fill_create";
 /// Failpoint: the table is filled and has no key.
 pub const FAIL_AFTER_FILL: &str = "load.after_fill";
-/// Failpoint: the table has its key and is not the target yet.
+/// Failpoint: the table has its key, its indexes and constraints, and is not the target yet.
 pub const FAIL_AFTER_FILL_KEY: &str = "load.after_fill_key";
 
 /// A table that is filled and not yet the target.
@@ -54,9 +56,17 @@ impl Work<'_> {
         self.found(control).await?;
         let planned = TargetTable::planned(target, &schema);
         let (all, mode) = (&self.columns, self.table.merge.mode);
-        let warnings = inspect::check(all, &planned, mode)?;
+        let mut warnings = inspect::check(all, &planned, mode)?;
         let table = fill::name(target, self.run_id);
-        fill::create(control, &table, target, &schema).await?;
+        let design = self.design()?;
+        let filling = Filling {
+            fill: &table,
+            target,
+            schema: &schema,
+            storage: &design.storage,
+            run: self.run_id,
+        };
+        fill::create(control, filling).await?;
         failpoint::reach(FAIL_AFTER_FILL_CREATE);
         tracing::info!("{name}: rows go straight into the table that becomes {target}");
         let shape = all.shape(self.lake.lake_schema());
@@ -80,24 +90,16 @@ impl Work<'_> {
         };
         failpoint::reach(FAIL_AFTER_FILL);
         self.sync.observer.phase(name, Phase::Merge, staged.rows);
-        match fill::build_key(control, &table, target, &schema, self.run_id, mode).await {
-            // Spellings of one key: the load through a staging table keeps the newest.
-            Err(TargetError::DuplicateKey { .. })
-                if merge::keys_are_the_source_s(&all.schema, &planned)
-                    && newest(&self.lake, all)?.is_some() =>
-            {
-                tracing::info!(
-                    "{name}: keys are equal; the load begins again through a staging table"
-                );
-                fill::abandon(control, &table, target).await?;
-                return Ok(None);
-            }
-            built => built?,
-        }
+        let Some(refused) = self.finished(control, filling, &design).await? else {
+            fill::abandon(control, &table, target).await?;
+            return Ok(None);
+        };
+        warnings.extend(design.warnings.iter().cloned().chain(refused));
         failpoint::reach(FAIL_AFTER_FILL_KEY);
-        let publication = fill::publication(table, target, staged.rows);
+        let constraints = design.constraints(&create::suffix(self.run_id));
+        let publication = fill::publication(filling, constraints, staged.rows);
         let change = self.state_change(&planned);
-        self.created = true;
+        self.is_created = true;
         self.warnings.extend(warnings);
         Ok(Some(Filled {
             publication,
@@ -115,5 +117,44 @@ impl Work<'_> {
         let control = Links::control(&mut links.target, side, Kind::Target).await?;
         let published = fill::publish(control, publication, change, Extent::Transaction).await;
         self.settled(links, published, change).await
+    }
+
+    /// Gives a table that is filled its key, and what else the target is to have; answers what the server refused. None
+    /// where keys are equal that the load through a staging table can choose from.
+    async fn finished(
+        &self,
+        control: &mut Control,
+        filling: Filling<'_>,
+        design: &Design,
+    ) -> Result<Option<Vec<String>>> {
+        let (all, mode) = (&self.columns, self.table.merge.mode);
+        let suffix = create::suffix(self.run_id);
+        let naming = Naming::Suffixed(&suffix);
+        let clustered = design.clustered.as_slice();
+        let mut refused = self.make(control, filling.fill, clustered, naming).await?;
+        match fill::build_key(control, filling, mode).await {
+            // Spellings of one key: the load through a staging table keeps the newest.
+            Err(TargetError::DuplicateKey { .. })
+                if merge::keys_are_the_source_s(
+                    &all.schema,
+                    &TargetTable::planned(filling.target, filling.schema),
+                ) && newest(&self.lake, all)?.is_some() =>
+            {
+                tracing::info!(
+                    "{}: keys are equal; the load begins again through a staging table",
+                    self.name
+                );
+                return Ok(None);
+            }
+            built => built?,
+        }
+        let made = self.make(control, filling.fill, &design.objects, naming);
+        refused.extend(made.await?);
+        if let Some((column, is_descending)) = &design.reseeds {
+            let identity = (column.as_str(), *is_descending);
+            let seeded = create::reseed(control, filling.fill, filling.target, identity);
+            refused.extend(seeded.await?);
+        }
+        Ok(Some(refused))
     }
 }

@@ -1,63 +1,87 @@
 //! What the next load would do; changes nothing.
 
 use super::columns::{self, columns_after, newest};
+use super::create::{design, recorded};
 use super::kind::{Facts, Found, LoadKind, State, Unfinished, Wanted, decide};
-use crate::change::{MergeMode, RunId};
+use crate::change::{MergeMode, RunId, Strategy, UpsertStatement};
 use crate::config::{OnChange, Table};
 use crate::error::{Disposition, Error, Kind, Result};
-use crate::lake::LakeTable;
+use crate::lake::{LakeTable, SnapshotInfo, SnapshotRef};
 use crate::mssql::control::Control;
-use crate::mssql::sql;
-use crate::report::LoadPlan;
+use crate::mssql::sql::{self, Statement, TableIdent};
+use crate::report::{LoadPlan, RowEstimate};
+use crate::schema::definition::Definition;
 use crate::schema::drift::Recorded;
 use crate::schema::{TableKind, TableSchema};
 use crate::sync::follow::Following;
-use crate::target::columns::LakeColumns;
+use crate::target::columns::{Compared, LakeColumns};
+use crate::target::create::{self, Design, Object};
 use crate::target::evolve;
-use crate::target::fill::{self, Route};
+use crate::target::fill::{self, Filling, Route};
 use crate::target::inspect::{self, TargetTable};
 use crate::target::merge::{self, Extent, Held, LoadOptions, StateChange};
 use crate::target::staging::{self, Text};
 use crate::target::state::{self, LoadState, Looked};
 
+/// What the extract before the load would leave.
+pub struct Extracted<'a> {
+    pub found: &'a Recorded,
+    pub following: Option<&'a Following>,
+    /// Of the source; none where it was not looked at.
+    pub definition: Option<Definition>,
+    pub strategy: Strategy,
+    /// Rows of the source, from its statistics.
+    pub row_estimate: Option<u64>,
+}
+
 /// What the next load would do after an extract that lets the lake table follow the source.
 pub async fn plan(
     control: &mut Control,
     table: &Table,
-    found: &Recorded,
     lake: Option<&LakeTable>,
-    following: Option<&Following>,
+    extracted: Extracted<'_>,
 ) -> Result<LoadPlan> {
     let looked = state::look(control, &table.target).await?;
     let trusted = trusted(&looked);
-    let mut columns = columns_after(table, found, lake, following, trusted)?;
+    let mut columns = columns_after(table, extracted.found, lake, extracted.following, trusted)?;
     if table.kind == TableKind::History {
         columns.schema.key = None;
     }
-    let facts = Facts {
-        state: State::of(lake, looked.state.as_ref()),
-        wanted: Wanted::Newer,
-        found: Found::of(&looked),
-        mode: table.merge.mode,
-        loaded_as: looked.state.as_ref().and_then(|state| state.mode),
-        unfinished: Unfinished::of(lake, looked.state.as_ref()),
-        is_keyed: columns.schema.key.is_some(),
-        lake: table.kind,
-        columns: columns.compared,
-        full: false,
-    };
+    let is_keyed = columns.schema.key.is_some();
+    let facts = facts(table, lake, &looked, (is_keyed, columns.compared));
     let kind = decide(&facts).map_err(|refusal| {
         let state = looked.state.as_ref();
         let message = refusal.message(table, &facts, state, None, &columns.included);
         Error::new(Kind::Target, Disposition::Definite, message)
     })?;
+    let rows = estimate(lake, kind, extracted.row_estimate);
     let target = inspect::inspect(control, &table.target).await?;
+    let design = designed(table, lake, extracted, &columns);
+    let design = to_create(control, table, target.as_ref(), &facts, design).await?;
     let creates_target = target.is_none();
     let (steps, target) = followed(table, &mut columns, target, &facts)?;
     inspect::check(&columns, &target, table.merge.mode)?;
-    let newest = lake.map_or(Ok(None), |lake| newest(lake, &columns))?;
-    let load = (kind, &facts, newest);
-    let (route, loaded) = loading(control, table, &columns, &target, &looked, load).await?;
+    let target = match design.filtered() {
+        Some(index) => target.with_filtered_index(index),
+        None => target,
+    };
+    let merge = &table.merge;
+    let (statement, why) =
+        inspect::upsert_statement(control, &target, merge.statement, merge.mode).await;
+    let loading = Loading {
+        table,
+        columns: &columns,
+        target: &target,
+        design: &design,
+        change: state_change(table, &columns, &target, &looked),
+        kind,
+        facts: &facts,
+        statement,
+        newest: lake.map_or(Ok(None), |lake| newest(lake, &columns))?,
+        creates_target,
+        run: RunId::generate(),
+    };
+    let (route, loaded) = loading.statements(control).await?;
     let altered = steps.iter().map(|step| step.statement(target.name()));
     let altered = altered.map(|statement| statement.by_hand());
     Ok(LoadPlan {
@@ -67,23 +91,79 @@ pub async fn plan(
         snapshots_behind: behind(lake, &looked),
         creates_target,
         columns: columns::report(&columns),
+        rows,
         route,
         batch_rows: Some(table.merge.batch_rows).filter(|&rows| rows > 0 && kind.may_step()),
+        upsert: why,
         schema_changes: steps.iter().map(evolve::Step::change).collect(),
         statements: altered.chain(loaded).collect(),
+        warnings: design.warnings,
     })
 }
 
-/// How the rows of a first load reach a missing target, and the statements of the load.
-async fn loading(
+fn facts(
+    table: &Table,
+    lake: Option<&LakeTable>,
+    looked: &Looked,
+    (is_keyed, columns): (bool, Compared),
+) -> Facts {
+    Facts {
+        state: State::of(lake, looked.state.as_ref()),
+        wanted: Wanted::Newer,
+        found: Found::of(looked),
+        mode: table.merge.mode,
+        loaded_as: looked.state.as_ref().and_then(|state| state.mode),
+        unfinished: Unfinished::of(lake, looked.state.as_ref()),
+        is_keyed,
+        lake: table.kind,
+        columns,
+        full: false,
+    }
+}
+
+/// What a missing target would be created with.
+fn designed(
+    table: &Table,
+    lake: Option<&LakeTable>,
+    extracted: Extracted<'_>,
+    columns: &LakeColumns,
+) -> Design {
+    let definition = match (extracted.definition, lake) {
+        (Some(definition), _) => Ok(definition),
+        (None, Some(lake)) => recorded(table, lake, None),
+        (None, None) => Err(format!(
+            "the definition of source {} is not recorded",
+            table.source
+        )),
+    };
+    design(table, definition, Some(extracted.strategy), columns)
+}
+
+/// What of it the next load would make: all of it, or what is missing from a target that was created and not loaded.
+async fn to_create(
     control: &mut Control,
+    table: &Table,
+    target: Option<&TargetTable>,
+    facts: &Facts,
+    design: Design,
+) -> Result<Design> {
+    match target {
+        None => Ok(design),
+        Some(target) if facts.is_prepared() && table.create.any() => {
+            let existing = create::existing(control, target.name()).await?;
+            Ok(existing.map_or_else(Design::default, |existing| design.without(&existing)))
+        }
+        Some(_) => Ok(Design::default()),
+    }
+}
+
+fn state_change(
     table: &Table,
     columns: &LakeColumns,
     target: &TargetTable,
     looked: &Looked,
-    (kind, facts, newest): (LoadKind, &Facts, Option<usize>),
-) -> Result<(Option<String>, Vec<String>)> {
-    let change = StateChange {
+) -> StateChange {
+    StateChange {
         target: table.target.to_string(),
         old: looked.state.as_ref().map(LoadState::mark),
         new_snapshot: 0,
@@ -96,80 +176,185 @@ async fn loading(
         mode: table.merge.mode,
         step: None,
         columns: columns.loaded.text(),
-    };
-    let load = (kind, facts, newest);
-    let through_staging = || staged(table, &columns.schema, target, load, &change);
-    if !kind.may_fill(facts) {
-        return Ok((None, through_staging()));
     }
-    let created = columns.created();
-    let rights = fill::rights(control, &table.target).await?;
-    Ok(match fill::route(&table.target, &created, rights) {
-        Route::Straight => {
-            let route = "rows go straight into the new table".to_owned();
-            (Some(route), filled(table, &created, &change))
-        }
-        Route::Staged(why) => {
-            let route = format!("rows go through a staging table: {why}");
-            (Some(route), through_staging())
-        }
-    })
 }
 
-/// The statements of a load that fills the table which becomes the target.
-fn filled(table: &Table, schema: &TableSchema, change: &StateChange) -> Vec<String> {
-    let target = &table.target;
-    let run_id = RunId::generate();
-    let name = fill::name(target, run_id);
-    let created = sql::define::create_fill(&name, schema);
-    let key = fill::key(&name, target, schema, run_id, table.merge.mode);
-    let publication = fill::publication(name, target, 0);
-    let published = sql::fill::publish(&publication, change, Extent::Transaction);
-    let statements = [Some(created), key, Some(published)].into_iter().flatten();
-    statements.map(|statement| statement.sql).collect()
+/// How many rows of the lake the load would bring, as the snapshots' writers have counted them. The extract adds its
+/// own.
+fn estimate(lake: Option<&LakeTable>, kind: LoadKind, source: Option<u64>) -> Option<RowEstimate> {
+    let snapshots = lake.map(LakeTable::snapshots).unwrap_or_default();
+    let current = lake.and_then(|lake| lake.resolve(SnapshotRef::Latest).ok());
+    estimated(&snapshots, current.as_ref(), kind, source)
 }
 
-/// The statements of a load through a staging table.
-fn staged(
-    table: &Table,
-    schema: &TableSchema,
-    target: &TargetTable,
-    (kind, facts, newest): (LoadKind, &Facts, Option<usize>),
-    change: &StateChange,
-) -> Vec<String> {
-    let staging = staging::design(schema, target, RunId::generate(), Text::CodePage);
-    let options = LoadOptions {
-        mode: table.merge.mode,
-        statement: table.merge.statement,
-        newest,
-        has_deletes: match kind {
-            LoadKind::Delta { .. }
-            | LoadKind::Finish { .. }
-            | LoadKind::Whole { since: Some(_) } => true,
-            LoadKind::Nothing
-            | LoadKind::Prepare
-            | LoadKind::First
-            | LoadKind::Whole { since: None }
-            | LoadKind::Replace => false,
-        },
-        segments: 1,
-        staged_rows: 0,
-        held: kind.held(facts),
-        whole: kind.is_whole(),
-        has_net: kind.held(facts) != Held::None
-            && schema.key.is_some()
-            && table.merge.mode != MergeMode::Append,
-        batch_rows: 0,
+fn estimated(
+    snapshots: &[SnapshotInfo],
+    current: Option<&SnapshotInfo>,
+    kind: LoadKind,
+    source: Option<u64>,
+) -> Option<RowEstimate> {
+    let since = match kind {
+        LoadKind::Nothing | LoadKind::Prepare => return Some(RowEstimate::in_lake(0)),
+        LoadKind::First | LoadKind::Whole { since: None } | LoadKind::Replace => None,
+        LoadKind::Delta { from }
+        | LoadKind::Finish { from, .. }
+        | LoadKind::Whole { since: Some(from) } => Some(from),
     };
-    let merge = merge::plan(schema, target, &staging, &options);
-    let created = sql::define::create_staging(&staging);
-    let net = merge
-        .net
-        .as_ref()
-        .map(|net| sql::net::net_changes(&merge, net));
-    let apply = sql::merge::apply(&merge, change, Extent::Transaction);
-    let statements = [Some(created), net, Some(apply)].into_iter().flatten();
-    statements.map(|statement| statement.sql).collect()
+    let Some(current) = current else {
+        return source.map(RowEstimate::at_source);
+    };
+    let loaded = since.and_then(|id| snapshots.iter().find(|snapshot| snapshot.id == id));
+    let is_newer = |snapshot: &&SnapshotInfo| {
+        loaded.is_some_and(|loaded| snapshot.sequence_number > loaded.sequence_number)
+            && snapshot.operation != "replace"
+    };
+    let newer = snapshots.iter().filter(is_newer);
+    let (added, deleted) = newer.fold((0_u64, 0_u64), |(added, deleted), snapshot| {
+        (
+            added.saturating_add(snapshot.rows_added),
+            deleted.saturating_add(snapshot.rows_deleted),
+        )
+    });
+    match kind {
+        LoadKind::Delta { .. } | LoadKind::Finish { .. } => {
+            Some(RowEstimate::in_lake(added.saturating_add(deleted)))
+        }
+        LoadKind::Nothing
+        | LoadKind::Prepare
+        | LoadKind::First
+        | LoadKind::Whole { .. }
+        | LoadKind::Replace => {
+            let total = current.rows_total?;
+            Some(RowEstimate::in_lake(total.saturating_add(deleted)))
+        }
+    }
+}
+
+/// A load that is planned.
+struct Loading<'a> {
+    table: &'a Table,
+    columns: &'a LakeColumns,
+    target: &'a TargetTable,
+    design: &'a Design,
+    change: StateChange,
+    kind: LoadKind,
+    facts: &'a Facts,
+    statement: UpsertStatement,
+    newest: Option<usize>,
+    creates_target: bool,
+    run: RunId,
+}
+
+impl Loading<'_> {
+    /// How the rows of a first load reach a missing target, and the statements of the load.
+    async fn statements(&self, control: &mut Control) -> Result<(Option<String>, Vec<String>)> {
+        if !self.kind.may_fill(self.facts) {
+            return Ok((None, self.staged()));
+        }
+        let created = self.columns.created();
+        let target = &self.table.target;
+        let rights = fill::rights(control, target).await?;
+        Ok(match fill::route(target, &created, rights) {
+            Route::Straight => {
+                let route = "rows go straight into the new table".to_owned();
+                (Some(route), self.filled(&created))
+            }
+            Route::Staged(why) => {
+                let route = format!("rows go through a staging table: {why}");
+                (Some(route), self.staged())
+            }
+        })
+    }
+
+    /// The statements of a load that fills the table which becomes the target.
+    fn filled(&self, schema: &TableSchema) -> Vec<String> {
+        let (target, design) = (&self.table.target, self.design);
+        let name = fill::name(target, self.run);
+        let suffix = create::suffix(self.run);
+        let filling = Filling {
+            fill: &name,
+            target,
+            schema,
+            storage: &design.storage,
+            run: self.run,
+        };
+        let object = |object: &Object| object.statement(&name, &suffix).sql;
+        let key = fill::key(filling, self.table.merge.mode);
+        let reseed = design.reseeds.as_ref();
+        let reseed = reseed.map(|(column, down)| sql::create::reseed(&name, column, *down));
+        let publication = fill::publication(filling, design.constraints(&suffix), 0);
+        let mut statements = vec![
+            sql::define::create_schema(&target.schema).by_hand(),
+            sql::define::create_fill(&name, schema, &design.storage).sql,
+            copied(&TableIdent(&name)),
+        ];
+        statements.extend(design.clustered.as_ref().map(object));
+        statements.extend(key.map(|key| key.sql));
+        statements.extend(design.objects.iter().map(object));
+        statements.extend(reseed.map(|reseed| reseed.by_hand()));
+        statements.push(sql::fill::publish(&publication, &self.change, Extent::Transaction).sql);
+        statements
+    }
+
+    /// The statements of a load through a staging table, with those that create the target where it is missing.
+    fn staged(&self) -> Vec<String> {
+        let (schema, target) = (&self.columns.schema, self.target);
+        let staging = staging::design(schema, target, self.run, Text::CodePage);
+        let options = LoadOptions {
+            mode: self.table.merge.mode,
+            statement: self.statement,
+            newest: self.newest,
+            has_deletes: match self.kind {
+                LoadKind::Delta { .. }
+                | LoadKind::Finish { .. }
+                | LoadKind::Whole { since: Some(_) } => true,
+                LoadKind::Nothing
+                | LoadKind::Prepare
+                | LoadKind::First
+                | LoadKind::Whole { since: None }
+                | LoadKind::Replace => false,
+            },
+            segments: 1,
+            staged_rows: 0,
+            held: self.kind.held(self.facts),
+            whole: self.kind.is_whole(),
+            has_net: self.kind.held(self.facts) != Held::None
+                && schema.key.is_some()
+                && self.table.merge.mode != MergeMode::Append,
+            batch_rows: 0,
+        };
+        let merge = merge::plan(schema, target, &staging, &options);
+        let objects = self.design.clone().into_objects();
+        let objects = objects
+            .iter()
+            .map(|object| object.statement(target.name(), ""));
+        let mut statements: Vec<Statement> = match self.creates_target {
+            true => vec![
+                sql::define::create_schema(&target.name().schema),
+                self.creation(),
+            ],
+            false => Vec::new(),
+        };
+        statements.extend(objects);
+        let mut statements: Vec<String> = statements.iter().map(|s| s.sql.clone()).collect();
+        statements.push(sql::define::create_staging(&staging).sql);
+        statements.push(copied(&TableIdent(&staging.name)));
+        let net = merge.net.as_ref();
+        statements.extend(net.map(|net| sql::net::net_changes(&merge, net).sql));
+        statements.push(sql::merge::apply(&merge, &self.change, Extent::Transaction).sql);
+        statements
+    }
+
+    fn creation(&self) -> Statement {
+        let schema = self.columns.created();
+        let (target, storage) = (self.target.name(), &self.design.storage);
+        sql::create::create_target(target, &schema, storage, "", &self.change, 0)
+    }
+}
+
+/// The bulk copy into a table. The driver writes the list of columns.
+fn copied(table: &TableIdent<'_>) -> String {
+    format!("INSERT BULK {table} WITH (TABLOCK, KEEP_NULLS);")
 }
 
 /// The target after its columns have followed, and how they do.
@@ -218,4 +403,55 @@ pub fn behind(lake: Option<&LakeTable>, looked: &Looked) -> usize {
         .iter()
         .filter(|snapshot| snapshot.sequence_number > loaded);
     newer.count().max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn snapshot(
+        number: i64,
+        operation: &str,
+        added: u64,
+        deleted: u64,
+        total: u64,
+    ) -> SnapshotInfo {
+        SnapshotInfo {
+            id: 100 + number,
+            parent: None,
+            sequence_number: number,
+            committed_at_ms: 0,
+            operation: operation.to_owned(),
+            run_id: None,
+            rows_added: added,
+            rows_deleted: deleted,
+            rows_total: Some(total),
+            checkpoint: None,
+            tags: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn rows_to_load_are_counted_from_what_the_writers_said() {
+        let snapshots = [
+            snapshot(1, "append", 100, 0, 100),
+            snapshot(2, "overwrite", 7, 5, 102),
+            snapshot(3, "replace", 102, 102, 102),
+            snapshot(4, "delete", 0, 2, 100),
+        ];
+        let current = snapshots.last();
+        let rows = |kind| estimated(&snapshots, current, kind, Some(9));
+        let lake = |rows| Some(RowEstimate::in_lake(rows));
+        assert_eq!(rows(LoadKind::Nothing), lake(0));
+        assert_eq!(rows(LoadKind::First), lake(100));
+        assert_eq!(rows(LoadKind::Replace), lake(100));
+        assert_eq!(rows(LoadKind::Delta { from: 101 }), lake(14));
+        assert_eq!(rows(LoadKind::Delta { from: 104 }), lake(0));
+        assert_eq!(rows(LoadKind::Whole { since: Some(102) }), lake(102));
+        assert_eq!(rows(LoadKind::Whole { since: None }), lake(100));
+        // Nothing is in the lake yet.
+        let source = estimated(&[], None, LoadKind::First, Some(9));
+        assert_eq!(source, Some(RowEstimate::at_source(9)));
+        assert_eq!(estimated(&[], None, LoadKind::First, None), None);
+    }
 }

@@ -253,3 +253,35 @@ fn statements_can_be_run_by_hand() {
         "{error}"
     );
 }
+
+#[test]
+fn a_target_that_others_use_is_named_with_the_wait_and_the_way_out() {
+    use crate::mssql::error::ServerError;
+    let name: TableName = "dbo.orders".parse().unwrap();
+    let statement = Step::Add(column(2, "note", SqlType::Int)).statement(&name);
+    let refused = |number| {
+        let error = ServerError {
+            number,
+            class: 16,
+            state: 1,
+            message: "Lock request time out period exceeded.".into(),
+            procedure: None,
+            line: 1,
+            statement: String::new(),
+        };
+        not_altered(&name, &statement, MssqlError::Server(Box::new(error)))
+    };
+    let error = refused(1222);
+    assert_eq!(error.disposition(), Disposition::Transient);
+    let message = error.to_string();
+    for part in [
+        "dbo.orders",
+        "60 s",
+        "ALTER TABLE [dbo].[orders] ADD [note] int NULL;",
+        "Load again when long queries and transactions on dbo.orders have ended",
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
+    assert!(matches!(refused(5074), TargetError::Alter { .. }));
+    assert!(matches!(refused(1205), TargetError::Server { .. }));
+}

@@ -3,6 +3,7 @@
 use super::objects;
 use super::*;
 use crate::engine::schema::{Index, TableDef};
+use crate::sql::ast::Compression;
 
 /// A heap (no index) or an index of a table.
 pub(super) struct IndexRow {
@@ -25,6 +26,17 @@ impl IndexRow {
             None => (0, "HEAP"),
             Some(index) if index.clustered => (1, "CLUSTERED"),
             Some(_) => (2, "NONCLUSTERED"),
+        }
+    }
+
+    fn compression(&self) -> (u8, &'static str) {
+        let own = self.index.as_ref().map(|index| index.compression);
+        match own.unwrap_or(self.def.compression) {
+            Compression::None => (0, "NONE"),
+            Compression::Row => (1, "ROW"),
+            Compression::Page => (2, "PAGE"),
+            Compression::Columnstore => (3, "COLUMNSTORE"),
+            Compression::ColumnstoreArchive => (4, "COLUMNSTORE_ARCHIVE"),
         }
     }
 
@@ -146,6 +158,10 @@ const INDEX: &[Field<IndexRow>] = &[
     opt("has_filter", SqlType::Bit, |i| {
         i.has(|index| index.filter.is_some())
     }),
+    opt("filter_definition", TEXT, |i| {
+        let filter = i.index.as_ref().and_then(|index| index.filter.as_ref());
+        text_or_null(filter.map(|filter| &*filter.text))
+    }),
     opt("auto_created", SqlType::Bit, |_| Value::Bit(false)),
 ];
 
@@ -181,8 +197,12 @@ const PARTITION: &[Field<IndexRow>] = &[
     col("filestream_filegroup_id", SqlType::SmallInt, |_| {
         Value::SmallInt(0)
     }),
-    col("data_compression", SqlType::TinyInt, |_| Value::TinyInt(0)),
-    opt("data_compression_desc", DESCRIPTION, |_| text("NONE")),
+    col("data_compression", SqlType::TinyInt, |i| {
+        Value::TinyInt(i.compression().0)
+    }),
+    opt("data_compression_desc", DESCRIPTION, |i| {
+        text(i.compression().1)
+    }),
 ];
 
 const PARTITION_STATS: &[Field<IndexRow>] = &[

@@ -186,6 +186,22 @@ const PROCEDURE: &[Field<Never>] = &[
     never("modify_date", SqlType::DateTime),
 ];
 
+const SQL_DEPENDENCY: &[Field<Never>] = &[
+    never("class", SqlType::TinyInt),
+    never("class_desc", DESCRIPTION),
+    never("object_id", SqlType::Int),
+    never("column_id", SqlType::Int),
+    never("referenced_major_id", SqlType::Int),
+    never("referenced_minor_id", SqlType::Int),
+];
+
+const FULLTEXT_INDEX: &[Field<Never>] = &[
+    never("object_id", SqlType::Int),
+    never("unique_index_id", SqlType::Int),
+    never("fulltext_catalog_id", SqlType::Int),
+    never("is_enabled", SqlType::Bit),
+];
+
 const PERIOD: &[Field<Never>] = &[
     never("name", SYSNAME),
     never("period_type", SqlType::TinyInt),
@@ -224,4 +240,6 @@ pub(super) const VIEWS: &[View] = &[
     catalog_view!("sys", "synonyms", none, [SYNONYM]),
     catalog_view!("sys", "procedures", none, [PROCEDURE]),
     catalog_view!("sys", "periods", none, [PERIOD]),
+    catalog_view!("sys", "sql_dependencies", none, [SQL_DEPENDENCY]),
+    catalog_view!("sys", "fulltext_indexes", none, [FULLTEXT_INDEX]),
 ];

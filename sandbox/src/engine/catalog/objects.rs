@@ -388,7 +388,17 @@ const CHECK: &[Field<Thing>] = &[
     col("is_not_for_replication", SqlType::Bit, |_| {
         Value::Bit(false)
     }),
+    col("is_not_trusted", SqlType::Bit, |o| {
+        match (&o.def, &o.kind) {
+            (Some(def), ThingKind::Check(at)) => Value::Bit(!def.checks[*at].trusted),
+            _ => Value::Null,
+        }
+    }),
     opt("parent_column_id", SqlType::Int, |_| Value::Int(0)),
+    opt("definition", TEXT, |o| match (&o.def, &o.kind) {
+        (Some(def), ThingKind::Check(at)) => text(&def.checks[*at].text),
+        _ => Value::Null,
+    }),
     opt("is_system_named", SqlType::Bit, |o| {
         Value::Bit(system_named(o))
     }),
@@ -400,6 +410,13 @@ const DEFAULT: &[Field<Thing>] = &[
             (Some(def), ThingKind::Default(at)) => Value::Int(def.columns[*at].id),
             _ => Value::Null,
         }
+    }),
+    opt("definition", TEXT, |o| match (&o.def, &o.kind) {
+        (Some(def), ThingKind::Default(at)) => {
+            let default = def.columns[*at].default.as_ref();
+            text_or_null(default.map(|default| &*default.text))
+        }
+        _ => Value::Null,
     }),
     opt("is_system_named", SqlType::Bit, |o| {
         Value::Bit(system_named(o))

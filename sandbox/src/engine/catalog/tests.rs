@@ -305,3 +305,63 @@ fn properties_take_their_arguments() {
         ["1|1|1|id|1|1|int:3|sa|1"]
     );
 }
+
+#[test]
+fn definitions_are_shown_in_one_pair_of_parentheses() {
+    let (_engine, mut client) = with_tables();
+    for sql in [
+        "CREATE TABLE dbo.d (id int NOT NULL CONSTRAINT pk_d PRIMARY KEY, a int NULL CONSTRAINT df_d DEFAULT ((1)), \
+            CONSTRAINT ck_d CHECK ((a > 0) OR (a < -1))) WITH (DATA_COMPRESSION = PAGE)",
+        "CREATE INDEX ix_d ON dbo.d (a DESC) WHERE (a > 0) WITH (DATA_COMPRESSION = ROW)",
+        "INSERT dbo.d (id, a) VALUES (1, 3)",
+        "ALTER TABLE dbo.d WITH NOCHECK ADD CONSTRAINT ck_e CHECK (a < 2)",
+        "ALTER TABLE dbo.d NOCHECK CONSTRAINT ck_e",
+        // Only what is trusted holds for the rows that are there.
+        "ALTER TABLE dbo.d WITH CHECK ADD CONSTRAINT ck_f CHECK (a < 4)",
+    ] {
+        client.rows(sql);
+    }
+    assert_eq!(
+        client.rows(
+            "SELECT i.name, i.filter_definition, p.data_compression_desc FROM sys.indexes i JOIN sys.partitions p ON \
+                p.object_id = i.object_id AND p.index_id = i.index_id WHERE i.object_id = OBJECT_ID('dbo.d') ORDER BY \
+                i.index_id"
+        ),
+        ["pk_d|-|PAGE", "ix_d|(a > 0)|ROW"]
+    );
+    let defaults = "SELECT definition FROM sys.default_constraints WHERE name = 'df_d'";
+    assert_eq!(client.rows(defaults), ["(1)"]);
+    assert_eq!(
+        client.rows(
+            "SELECT name, definition, is_disabled, is_not_trusted FROM sys.check_constraints WHERE parent_object_id = \
+                OBJECT_ID('dbo.d') ORDER BY name"
+        ),
+        [
+            "ck_d|((a > 0) OR (a < -1))|0|0",
+            "ck_e|(a < 2)|1|1",
+            "ck_f|(a < 4)|0|0"
+        ]
+    );
+}
+
+#[test]
+fn a_constraint_is_renamed_with_its_index() {
+    let (_engine, mut client) = with_tables();
+    let names = "SELECT (SELECT name FROM sys.key_constraints WHERE parent_object_id = OBJECT_ID('dbo.p')), (SELECT \
+        name FROM sys.indexes WHERE object_id = OBJECT_ID('dbo.p') AND index_id = 1), OBJECT_NAME(OBJECT_ID('dbo.pk'))";
+    let rename = "EXEC sp_rename '[dbo].[pk_p]', 'pk', 'OBJECT'";
+    client.rows("BEGIN TRANSACTION");
+    client.rows(rename);
+    assert_eq!(client.rows(names), ["pk|pk|pk"]);
+    client.rows("ROLLBACK");
+    assert_eq!(client.rows(names), ["pk_p|pk_p|-"]);
+    for (sql, number) in [
+        ("EXEC sp_rename '[dbo].[pk_p]', 'ck_t', 'OBJECT'", "15335"),
+        ("EXEC sp_rename '[dbo].[missing]', 'x', 'OBJECT'", "15248"),
+    ] {
+        let error = client.attempt(sql).unwrap_err();
+        assert!(error.contains(number), "{error}");
+    }
+    client.rows(rename);
+    assert_eq!(client.rows(names), ["pk|pk|pk"]);
+}

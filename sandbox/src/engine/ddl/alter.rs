@@ -1,13 +1,15 @@
 //! ALTER TABLE.
 
-use super::constraint::{column_constraint, push_index, refuse_nullable_key, table_constraint};
+use super::constraint::{
+    column_constraint, compression_of, push_index, refuse_nullable_key, table_constraint,
+};
 use super::table::{add_column, own_scope};
 use super::{change_table, edit, table_named};
 use crate::engine::bind::Binder;
 use crate::engine::context::Cx;
 use crate::engine::dml::store;
 use crate::engine::fault::{Outcome, Stop, error, unsupported};
-use crate::engine::schema::{ObjectRef, Row, TableDef, same_name};
+use crate::engine::schema::{Index, ObjectRef, Row, TableDef, same_name};
 use crate::engine::storage::{Table, UNCOMMITTED};
 use crate::engine::{collation::Collate, types};
 use crate::sql::ast::{self, AlterTableAction, AlterTableDrop, ColumnChange};
@@ -68,15 +70,19 @@ fn add(
         }
         for index in &added.indexes {
             let columns = super::constraint::key_columns(&def, &index.columns)?;
-            push_index(
-                &mut def,
-                &index.name.text,
-                columns,
-                Vec::new(),
-                index.unique,
-                index.clustered == Some(true),
-                index.filter.clone(),
-            )?;
+            let clustered = index.clustered == Some(true);
+            let added = Index {
+                unique: index.unique,
+                clustered,
+                filter: index.filter.clone(),
+                compression: compression_of(&def, &index.options, clustered),
+                ..Index::plain(&index.name.text, columns)
+            };
+            push_index(&mut def, added)?;
+        }
+        let known = table.def.checks.len();
+        for check in def.checks.iter_mut().skip(known) {
+            check.trusted = with_check;
         }
         table.def = def.into();
         if table.def.columns.len() > before {
@@ -186,7 +192,7 @@ fn validate(cx: &mut Cx<'_>, at: ObjectRef, table: &mut Table, with_check: bool)
     {
         let mut binder = Binder::new(cx);
         binder.scopes.push(own_scope(&def));
-        for check in &def.checks {
+        for check in def.checks.iter().filter(|check| check.trusted) {
             checks.push((check.name.clone(), binder.cond(&check.condition)?));
         }
     }
@@ -530,7 +536,10 @@ fn check_constraints(
             def.checks
                 .iter_mut()
                 .filter(|check| named(&check.name))
-                .for_each(|check| check.enabled = enable);
+                .for_each(|check| {
+                    check.enabled = enable;
+                    check.trusted = enable && (check.trusted || with_check == Some(true));
+                });
             def.foreign_keys
                 .iter_mut()
                 .filter(|key| named(&key.name))

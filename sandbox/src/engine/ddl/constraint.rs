@@ -62,16 +62,11 @@ pub fn key_columns(def: &TableDef, columns: &[ast::IndexColumn]) -> Outcome<Vec<
 }
 
 /// Adds an index that is not a constraint.
-pub fn push_index(
-    def: &mut TableDef,
-    name: &str,
-    columns: Vec<(usize, bool)>,
-    include: Vec<usize>,
-    unique: bool,
-    clustered: bool,
-    filter: Option<ast::Condition>,
-) -> Outcome<()> {
-    if def.indexes.iter().any(|index| same_name(&index.name, name)) {
+pub fn push_index(def: &mut TableDef, index: Index) -> Outcome<()> {
+    let Index {
+        name, clustered, ..
+    } = &index;
+    if def.indexes.iter().any(|known| same_name(&known.name, name)) {
         return Err(error(
             1913,
             16,
@@ -83,7 +78,7 @@ pub fn push_index(
         )
         .into());
     }
-    if clustered && let Some(other) = def.indexes.iter().find(|index| index.clustered) {
+    if *clustered && let Some(other) = def.indexes.iter().find(|known| known.clustered) {
         return Err(error(
             1902,
             16,
@@ -95,21 +90,25 @@ pub fn push_index(
         )
         .into());
     }
-    let id = index_id(def, clustered);
-    def.indexes.push(Index {
-        id,
-        name: name.to_string(),
-        columns,
-        include,
-        unique,
-        primary: false,
-        clustered,
-        constraint_id: None,
-        system_named: false,
-        ignore_duplicates: false,
-        filter,
-    });
+    let id = index_id(def, *clustered);
+    def.indexes.push(Index { id, ..index });
     Ok(())
+}
+
+/// The compression that an index gets: what its options say, else a clustered one that of its table.
+pub(super) fn compression_of(
+    def: &TableDef,
+    options: &[ast::IndexOption],
+    clustered: bool,
+) -> ast::Compression {
+    let written = options.iter().find_map(|option| match option {
+        ast::IndexOption::DataCompression(compression) => Some(*compression),
+        _ => None,
+    });
+    written.unwrap_or(match clustered {
+        true => def.compression,
+        false => ast::Compression::None,
+    })
 }
 
 pub(super) fn index_id(def: &mut TableDef, clustered: bool) -> i32 {
@@ -204,15 +203,14 @@ pub fn column_constraint(
             clustered,
         } => {
             let columns = key_columns(def, &only)?;
-            push_index(
-                def,
-                &name.text,
-                columns,
-                Vec::new(),
-                *unique,
-                *clustered == Some(true),
-                None,
-            )
+            let clustered = *clustered == Some(true);
+            let index = Index {
+                unique: *unique,
+                clustered,
+                compression: compression_of(def, &[], clustered),
+                ..Index::plain(&name.text, columns)
+            };
+            push_index(def, index)
         }
     }
 }
@@ -244,7 +242,7 @@ pub(super) fn add_default(
     def: &mut TableDef,
     name: Option<&ast::Ident>,
     column: &ast::Ident,
-    expr: &ast::Expr,
+    expr: &ast::Spelled<ast::Expr>,
     database: usize,
 ) -> Outcome<()> {
     let at = def
@@ -266,13 +264,14 @@ pub(super) fn add_default(
         )
         .into());
     }
-    Binder::new(cx).expr(expr)?;
+    Binder::new(cx).expr(&expr.value)?;
     let (id, name, system_named) = constraint_name(cx, def, name, "DF", database)?;
     def.columns[at].default = Some(DefaultConstraint {
         id,
         name,
         system_named,
-        expr: expr.clone(),
+        expr: expr.value.clone(),
+        text: expr.text.clone(),
     });
     Ok(())
 }
@@ -352,16 +351,14 @@ pub(super) fn add_key(
     let ignore_duplicates = key.options.contains(&ast::IndexOption::IgnoreDupKey(true));
     let index = Index {
         id: index_id(def, clustered),
-        name,
-        columns,
-        include: Vec::new(),
         unique: true,
         primary: key.primary,
         clustered,
         constraint_id: Some(id),
         system_named,
         ignore_duplicates,
-        filter: None,
+        compression: compression_of(def, &key.options, clustered),
+        ..Index::plain(&name, columns)
     };
     def.indexes.push(index);
     Ok(())
@@ -371,19 +368,21 @@ pub(super) fn add_check(
     cx: &mut Cx<'_>,
     def: &mut TableDef,
     name: Option<&ast::Ident>,
-    condition: &ast::Condition,
+    condition: &ast::Spelled<ast::Condition>,
     database: usize,
 ) -> Outcome<()> {
     let mut binder = Binder::new(cx);
     binder.scopes.push(own_scope(def));
-    binder.cond(condition)?;
+    binder.cond(&condition.value)?;
     let (id, name, system_named) = constraint_name(cx, def, name, "CK", database)?;
     def.checks.push(Check {
         id,
         name,
         system_named,
-        condition: condition.clone(),
+        condition: condition.value.clone(),
+        text: condition.text.clone(),
         enabled: true,
+        trusted: true,
     });
     Ok(())
 }

@@ -1,12 +1,12 @@
 //! Indexes and statistics.
 
-use super::constraint::{key_columns, push_index};
+use super::constraint::{compression_of, key_columns, push_index};
 use super::{change_table, edit, table_named};
 use crate::engine::bind::Binder;
 use crate::engine::context::Cx;
 use crate::engine::dml::show;
 use crate::engine::fault::{Outcome, Stop, error, unsupported};
-use crate::engine::schema::{ObjectRef, Statistics, same_name};
+use crate::engine::schema::{Index, ObjectRef, Statistics, same_name};
 use crate::engine::storage::Table;
 use crate::sql::ast::{self, AlterIndexAction, IndexOption};
 
@@ -39,20 +39,19 @@ pub fn create(cx: &mut Cx<'_>, statement: &ast::CreateIndex) -> Outcome<()> {
         if let Some(filter) = &statement.filter {
             let mut binder = Binder::new(cx);
             binder.scopes.push(super::table::own_scope(&def));
-            binder.cond(filter)?;
+            binder.cond(&filter.value)?;
         }
-        push_index(
-            &mut def,
-            &statement.name.text,
-            columns,
+        let clustered = statement.clustered == Some(true);
+        let index = Index {
             include,
-            statement.unique,
-            statement.clustered == Some(true),
-            statement.filter.clone(),
-        )?;
-        if let Some(index) = def.indexes.last_mut() {
-            index.ignore_duplicates = statement.options.contains(&IndexOption::IgnoreDupKey(true));
-        }
+            unique: statement.unique,
+            clustered,
+            ignore_duplicates: statement.options.contains(&IndexOption::IgnoreDupKey(true)),
+            filter: statement.filter.clone(),
+            compression: compression_of(&def, &statement.options, clustered),
+            ..Index::plain(&statement.name.text, columns)
+        };
+        push_index(&mut def, index)?;
         table.def = def.into();
         table.reindex();
         check_unique(cx, at, table)
@@ -72,7 +71,7 @@ pub fn check_unique(cx: &mut Cx<'_>, at: ObjectRef, table: &Table) -> Outcome<()
             Some(filter) => {
                 let mut binder = Binder::new(cx);
                 binder.scopes.push(super::table::own_scope(&def));
-                Some(binder.cond(filter)?)
+                Some(binder.cond(&filter.value)?)
             }
             None => None,
         };

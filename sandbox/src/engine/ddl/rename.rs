@@ -7,13 +7,14 @@ use crate::engine::context::Cx;
 use crate::engine::fault::{Outcome, Stop, error, unsupported};
 use crate::engine::locks::{Mode, Owner, Resource};
 use crate::engine::permissions;
-use crate::engine::schema::{Object, ObjectRef, SecurableRef, fold, same_name};
+use crate::engine::schema::{Database, Object, ObjectRef, SecurableRef, TableDef, fold, same_name};
 use crate::engine::state::Undo;
 use crate::session::SqlError;
 use crate::sql::ast;
 use std::sync::Arc;
 
-/// `sp_rename`: a table, view or sequence, or (`COLUMN`, `INDEX`) a part of a table named `schema.table.part`.
+/// `sp_rename`: a table, view, sequence or constraint, or (`COLUMN`, `INDEX`) a part of a table named
+/// `schema.table.part`.
 pub fn rename(cx: &mut Cx<'_>, old: &str, new: &str, kind: Option<&str>) -> Outcome<()> {
     cx.transaction();
     let parts = crate::engine::meta::split_name(old);
@@ -77,7 +78,9 @@ fn rename_object(
     ambiguous: &dyn Fn() -> SqlError,
 ) -> Outcome<()> {
     let slot = cx.ses.database;
-    let at: ObjectRef = resolve(cx, name, slot)?.ok_or_else(ambiguous)?;
+    let Some(at) = resolve(cx, name, slot)? else {
+        return rename_constraint(cx, name, new, ambiguous);
+    };
     permissions::check(cx, at, "ALTER")?;
     let before = place_of(cx, at).ok_or_else(ambiguous)?;
     let after = Place {
@@ -85,16 +88,74 @@ fn rename_object(
         schema: before.schema,
         name: new.to_string(),
     };
-    // The procedure raises it, so the batch goes on.
-    let taken = Stop::Raised(error(
+    move_object(cx, at, &before, &after, name_in_use(new))
+}
+
+/// The procedure raises it, so the batch goes on.
+fn name_in_use(new: &str) -> Stop {
+    Stop::Raised(error(
         15335,
         11,
         format!(
             "Error: The new name '{new}' is already in use as a object name and would cause a duplicate that is not \
                 permitted."
         ),
-    ));
-    move_object(cx, at, &before, &after, taken)
+    ))
+}
+
+/// A constraint of a table of the named schema; the index of a key has its name.
+fn rename_constraint(
+    cx: &mut Cx<'_>,
+    name: &ast::ObjectName,
+    new: &str,
+    ambiguous: &dyn Fn() -> SqlError,
+) -> Outcome<()> {
+    let slot = cx.ses.database;
+    let database = cx.held.database(slot);
+    let schema = match name.schema() {
+        Some(schema) => database.schema(schema).map(|schema| schema.id),
+        None => Some(crate::engine::bind::default_schema(cx, slot)),
+    };
+    let schema = schema.ok_or_else(ambiguous)?;
+    let id = constrained(database, schema, name.object()).ok_or_else(ambiguous)?;
+    let is_taken = database.names.contains_key(&(schema, fold(new)))
+        || constrained(database, schema, new).is_some();
+    let at = ObjectRef { database: slot, id };
+    permissions::check(cx, at, "ALTER")?;
+    if is_taken {
+        return Err(name_in_use(new));
+    }
+    cx.acquire(Resource::Table(at), Mode::SchemaModify, Owner::Transaction)?;
+    let Some(Object::Table(table)) = cx.held.databases[slot].objects.get_mut(&id) else {
+        return Err(ambiguous().into());
+    };
+    let old = Arc::clone(&table.def);
+    rename_in(Arc::make_mut(&mut table.def), name.object(), new);
+    cx.transaction().undo.push(Undo::Definition { at, old });
+    Ok(())
+}
+
+/// The table of a schema that has a constraint of a name.
+fn constrained(database: &Database, schema: i32, name: &str) -> Option<i32> {
+    let has = |def: &TableDef| constraint_names(def).any(|known| same_name(known, name));
+    let tables = database.tables();
+    let mut tables = tables.filter(|table| table.def.schema_id == schema && has(&table.def));
+    tables.next().map(|table| table.def.id)
+}
+
+fn rename_in(def: &mut TableDef, name: &str, new: &str) {
+    let keys = def.indexes.iter_mut();
+    let keys = keys.filter(|index| index.constraint_id.is_some());
+    let defaults = def.columns.iter_mut();
+    let defaults = defaults.filter_map(|column| column.default.as_mut());
+    let names = keys
+        .map(|index| &mut index.name)
+        .chain(def.checks.iter_mut().map(|check| &mut check.name))
+        .chain(def.foreign_keys.iter_mut().map(|key| &mut key.name))
+        .chain(defaults.map(|default| &mut default.name));
+    for known in names.filter(|known| same_name(known, name)) {
+        new.clone_into(known);
+    }
 }
 
 /// `ALTER SCHEMA .. TRANSFER`: the object keeps its id and its parts, and loses the permissions on it.

@@ -1,13 +1,15 @@
 //! CREATE TABLE, table variables, SELECT INTO.
 
-use super::constraint::{column_constraint, key_columns, ordinal, push_index, table_constraint};
+use super::constraint::{
+    column_constraint, compression_of, key_columns, ordinal, push_index, table_constraint,
+};
 use super::{add_object, place, set_name};
 use crate::engine::bind::{Binder, OutColumn, Scope, Source, cast};
 use crate::engine::collation::Collate;
 use crate::engine::context::Cx;
 use crate::engine::fault::{Outcome, error, unsupported};
 use crate::engine::schema::{
-    Column, Computed, Identity, Lifetime, Object, ObjectRef, TableDef, fold, same_name,
+    Column, Computed, Identity, Index, Lifetime, Object, ObjectRef, TableDef, fold, same_name,
 };
 use crate::engine::state::Undo;
 use crate::engine::storage::Table;
@@ -18,10 +20,11 @@ use crate::value::SqlType;
 const TEMPDB: usize = 1;
 
 pub fn create(cx: &mut Cx<'_>, create: &ast::CreateTable) -> Outcome<()> {
+    let mut compression = ast::Compression::None;
     for option in &create.options {
         match option {
-            ast::TableOption::SystemVersioning(ast::SystemVersioning::Off)
-            | ast::TableOption::DataCompression(_) => {}
+            ast::TableOption::SystemVersioning(ast::SystemVersioning::Off) => {}
+            ast::TableOption::DataCompression(written) => compression = *written,
             ast::TableOption::SystemVersioning(_) => {
                 return Err(unsupported("SYSTEM_VERSIONING").into());
             }
@@ -41,6 +44,7 @@ pub fn create(cx: &mut Cx<'_>, create: &ast::CreateTable) -> Outcome<()> {
     let place = place(cx, &create.name, "CREATE TABLE")?;
     let id = cx.held.databases[place.database].new_object_id();
     let mut def = empty(cx, id, place.schema, name, Lifetime::Permanent);
+    def.compression = compression;
     define(cx, &mut def, &create.table, place.database)?;
     add_object(cx, &place, id, Object::Table(Box::new(Table::new(def))))?;
     Ok(())
@@ -140,6 +144,7 @@ fn empty(cx: &Cx<'_>, id: i32, schema_id: i32, name: &str, lifetime: Lifetime) -
         foreign_keys: Vec::new(),
         triggers: Vec::new(),
         statistics: Vec::new(),
+        compression: ast::Compression::None,
         lifetime,
         created: now,
         modified: now,
@@ -234,15 +239,16 @@ pub fn define(
             .iter()
             .map(|name| ordinal(def, name))
             .collect::<Outcome<Vec<_>>>()?;
-        push_index(
-            def,
-            &index.name.text,
-            columns,
+        let clustered = index.clustered == Some(true);
+        let added = Index {
             include,
-            index.unique,
-            index.clustered == Some(true),
-            index.filter.clone(),
-        )?;
+            unique: index.unique,
+            clustered,
+            filter: index.filter.clone(),
+            compression: compression_of(def, &index.options, clustered),
+            ..Index::plain(&index.name.text, columns)
+        };
+        push_index(def, added)?;
     }
     Ok(())
 }

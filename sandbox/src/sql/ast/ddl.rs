@@ -74,6 +74,13 @@ pub enum Generated {
     RowEnd,
 }
 
+/// A part of a statement, and its text as the catalog shows it: in one pair of parentheses.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spelled<T> {
+    pub value: T,
+    pub text: String,
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct ColumnConstraint {
     pub name: Option<Ident>,
@@ -85,11 +92,11 @@ pub struct ColumnConstraint {
 pub enum ColumnConstraintKind {
     /// `with_values` fills existing rows of a nullable column added by ALTER TABLE.
     Default {
-        expr: Expr,
+        expr: Spelled<Expr>,
         with_values: bool,
     },
     Key(KeyKind),
-    Check(Condition),
+    Check(Spelled<Condition>),
     References(References),
     /// `INDEX name`
     Index {
@@ -138,14 +145,14 @@ pub enum TableConstraintKind {
         key: KeyKind,
         columns: Vec<IndexColumn>,
     },
-    Check(Condition),
+    Check(Spelled<Condition>),
     ForeignKey {
         columns: Vec<Ident>,
         references: References,
     },
     /// ALTER TABLE ADD DEFAULT expr FOR column
     Default {
-        expr: Expr,
+        expr: Spelled<Expr>,
         column: Ident,
         with_values: bool,
     },
@@ -159,7 +166,7 @@ pub struct InlineIndex {
     pub columnstore: bool,
     pub columns: Vec<IndexColumn>,
     pub include: Vec<Ident>,
-    pub filter: Option<Condition>,
+    pub filter: Option<Spelled<Condition>>,
     pub options: Vec<IndexOption>,
 }
 
@@ -302,7 +309,7 @@ pub struct CreateIndex {
     pub columnstore: bool,
     pub columns: Vec<IndexColumn>,
     pub include: Vec<Ident>,
-    pub filter: Option<Condition>,
+    pub filter: Option<Spelled<Condition>>,
     pub options: Vec<IndexOption>,
     pub filegroup: Option<Ident>,
 }

@@ -3,8 +3,28 @@
 use super::Parser;
 use crate::sql::ast::*;
 use crate::sql::keyword::Keyword;
-use crate::sql::lexer::{Symbol, TokenKind};
+use crate::sql::lexer::{Symbol, Token, TokenKind};
 use crate::sql::{SyntaxResult, error};
+
+/// Whether two parentheses around tokens belong together.
+fn is_pair(open: Token, inside: &[Token], close: Token) -> bool {
+    let mut depth = 0_u32;
+    let never_closes = inside.iter().all(|token| match token.kind {
+        TokenKind::Symbol(Symbol::OpenParen) => {
+            depth += 1;
+            true
+        }
+        TokenKind::Symbol(Symbol::CloseParen) if depth == 0 => false,
+        TokenKind::Symbol(Symbol::CloseParen) => {
+            depth -= 1;
+            true
+        }
+        _ => true,
+    });
+    never_closes
+        && open.kind == TokenKind::Symbol(Symbol::OpenParen)
+        && close.kind == TokenKind::Symbol(Symbol::CloseParen)
+}
 
 impl Parser<'_> {
     /// A constraint on the column just defined, when one comes next.
@@ -18,7 +38,7 @@ impl Parser<'_> {
         let kind = match self.peek().kind {
             TokenKind::Keyword(Keyword::Default) => {
                 self.next();
-                let expr = self.expr()?;
+                let expr = self.spelled(Self::expr)?;
                 let with_values = self.eat_pair(Keyword::With, Keyword::Values);
                 ColumnConstraintKind::Default { expr, with_values }
             }
@@ -76,7 +96,7 @@ impl Parser<'_> {
             }
             TokenKind::Keyword(Keyword::Default) => {
                 self.next();
-                let expr = self.expr()?;
+                let expr = self.spelled(Self::expr)?;
                 self.expect(Keyword::For)?;
                 let column = self.ident()?;
                 let with_values = self.eat_pair(Keyword::With, Keyword::Values);
@@ -130,16 +150,39 @@ impl Parser<'_> {
         ))
     }
 
-    fn check(&mut self) -> SyntaxResult<Condition> {
+    fn check(&mut self) -> SyntaxResult<Spelled<Condition>> {
         self.expect(Keyword::Check)?;
         if self.at(Keyword::Not) {
             // NOT FOR REPLICATION would have to be kept: nothing reads it.
             return Err(self.syntax_error());
         }
         self.expect(Symbol::OpenParen)?;
-        let condition = self.condition()?;
+        let condition = self.spelled(Self::condition)?;
         self.expect(Symbol::CloseParen)?;
         Ok(condition)
+    }
+
+    /// What `parse` takes, with its text in one pair of parentheses.
+    pub(super) fn spelled<T>(
+        &mut self,
+        parse: fn(&mut Self) -> SyntaxResult<T>,
+    ) -> SyntaxResult<Spelled<T>> {
+        let first = self.position;
+        let value = parse(self)?;
+        let mut taken = &self.tokens[first..self.position];
+        while let [open, inside @ .., close] = taken
+            && is_pair(*open, inside, *close)
+        {
+            taken = inside;
+        }
+        let text = match (taken.first(), taken.last()) {
+            (Some(first), Some(last)) => &self.source[first.start..last.end],
+            (None | Some(_), None) | (None, Some(_)) => "",
+        };
+        Ok(Spelled {
+            value,
+            text: format!("({text})"),
+        })
     }
 
     fn references(&mut self) -> SyntaxResult<References> {
@@ -211,7 +254,7 @@ impl Parser<'_> {
             Vec::new()
         };
         let filter = if self.eat(Keyword::Where) {
-            Some(self.condition()?)
+            Some(self.spelled(Self::condition)?)
         } else {
             None
         };

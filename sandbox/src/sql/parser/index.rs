@@ -30,7 +30,7 @@ impl Parser<'_> {
             Vec::new()
         };
         let filter = if self.eat(Keyword::Where) {
-            Some(self.condition()?)
+            Some(self.spelled(Self::condition)?)
         } else {
             None
         };
