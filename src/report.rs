@@ -1,13 +1,14 @@
 //! What a command found or did, for people and for machines.
 //!
 //! Each report is the JSON document of `--json`; its field names are stable. The text form is made from the same
-//! numbers. No report holds a row value or a secret.
+//! numbers. No report holds a secret, and only those of the quarantine hold row values.
 
 mod failure;
 mod format;
 mod listing;
 mod maintain;
 mod plan;
+mod quarantine;
 mod run;
 mod snapshots;
 mod status;
@@ -17,6 +18,7 @@ pub use format::{plural, thousands};
 pub use listing::Listing;
 pub use maintain::{MaintainReport, MaintenanceReport, RelocateReport};
 pub use plan::{LoadPlan, PlanReport};
+pub use quarantine::{DiscardReport, QuarantineReport, QuarantinedRow};
 pub use run::{ExtractReport, LoadMethod, LoadReport, Outcome, RunReport, TableReport};
 pub use snapshots::SnapshotsReport;
 pub use status::{BetweenStatus, LakeStatus, StatusReport, TargetStanding, TargetStatus};

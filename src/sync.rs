@@ -21,6 +21,7 @@ mod maintain;
 mod observer;
 mod protect;
 mod pump;
+mod quarantine;
 mod reread;
 mod retry;
 mod session;
@@ -31,7 +32,7 @@ pub use backfill::{FAIL_AFTER_RANGE, FAIL_BEFORE_RANGES};
 pub use extract::FAIL_AFTER_EVOLVE;
 pub use load::{
     FAIL_AFTER_ALTER, FAIL_AFTER_APPLY, FAIL_AFTER_FILL, FAIL_AFTER_FILL_CREATE,
-    FAIL_AFTER_FILL_KEY, FAIL_AFTER_NET, FAIL_AFTER_STAGING, FAIL_BETWEEN_STEPS,
+    FAIL_AFTER_FILL_KEY, FAIL_AFTER_NET, FAIL_AFTER_STAGING, FAIL_BETWEEN_STEPS, FAIL_QUARANTINED,
 };
 pub use maintain::Chores;
 pub use observer::{Observer, Phase};
@@ -59,6 +60,8 @@ pub enum Action {
     },
     /// Extract, then load the latest snapshot where a target is configured.
     Sync,
+    /// Load again what is in quarantine.
+    Retry,
 }
 
 impl Sync {
@@ -111,7 +114,7 @@ impl Sync {
     fn require_sides(&self, action: Action) -> Result<()> {
         match action {
             Action::Extract => self.source_side().map(drop),
-            Action::Load { .. } => self.target_side().map(drop),
+            Action::Load { .. } | Action::Retry => self.target_side().map(drop),
             Action::Sync => self.source_side().map(drop),
         }
     }
@@ -119,7 +122,7 @@ impl Sync {
     fn workers(&self, action: Action) -> usize {
         let side = match action {
             Action::Extract | Action::Sync => &self.source,
-            Action::Load { .. } => &self.target,
+            Action::Load { .. } | Action::Retry => &self.target,
         };
         side.as_ref().map_or(1, |side| side.parallel_tables)
     }
@@ -181,6 +184,7 @@ impl Sync {
                 .target
                 .is_some()
                 .then_some((SnapshotRef::Latest, false)),
+            Action::Retry => self.to_retry(table, links).await?,
         };
         if let Some((snapshot, full)) = load {
             let mut attempts = Attempts::new();
@@ -191,6 +195,9 @@ impl Sync {
                     Err(error) => attempts.after(error, &name, observer).await?,
                 }
             };
+            if let Some(done) = &mut report.load {
+                done.in_quarantine = self.in_quarantine(table, links).await?;
+            }
         }
         let read_nothing = report.extract.as_ref().is_none_or(|extract| {
             extract.snapshot_id.is_none() && extract.schema_changes.is_empty()
@@ -209,6 +216,7 @@ impl Action {
             Action::Extract => "extract",
             Action::Load { .. } => "load",
             Action::Sync => "sync",
+            Action::Retry => "retry",
         }
     }
 }

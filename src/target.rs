@@ -44,6 +44,7 @@ pub mod evolve;
 pub mod fill;
 pub mod inspect;
 pub mod merge;
+pub mod quarantine;
 pub mod staging;
 pub mod state;
 
@@ -160,6 +161,38 @@ old one from the lake; if they are two keys there, give the target's key column 
     )]
     LostCharacter { target: TableName, example: String },
     #[error(
+        "{target} refuses at least {} of this load, and `merge.max_bad_rows` allows {rows_max}. Nothing was loaded. \
+Repair the target or the rows, or allow more. Refused are {}",
+        rows(*.refused),
+        first(.examples, *.refused)
+    )]
+    TooManyRefused {
+        target: TableName,
+        refused: u64,
+        rows_max: u64,
+        /// Keys and errors of the first ones.
+        examples: Vec<String>,
+    },
+    #[error(
+        "{target} refuses rows of this load, and {attempts} attempts have not told which ones: they depend on each \
+other. Nothing was loaded. Repair what the error says"
+    )]
+    Inseparable {
+        target: TableName,
+        attempts: u64,
+        #[source]
+        source: Box<MssqlError>,
+    },
+    #[error(
+        "rows that {target} had accepted were refused a moment later, because another session changed something. \
+Nothing was loaded; run the load again"
+    )]
+    Unsteady {
+        target: TableName,
+        #[source]
+        source: Box<MssqlError>,
+    },
+    #[error(
         "{target} already has a row with the same key as a row to be appended; use merge.mode: upsert, or remove the \
             row"
     )]
@@ -168,6 +201,17 @@ old one from the lake; if they are two keys there, give the target's key column 
         #[source]
         source: Box<MssqlError>,
     },
+}
+
+/// `1 row`, `2 rows`.
+fn rows(count: u64) -> String {
+    format!("{count} row{}", if count == 1 { "" } else { "s" })
+}
+
+/// Examples of `count` rows.
+fn first(examples: &[String], count: u64) -> String {
+    let more = (examples.len() as u64) < count;
+    examples.join("; ") + if more { "; ..." } else { "" }
 }
 
 impl TargetError {
@@ -186,6 +230,7 @@ impl TargetError {
             TargetError::Locked { .. }
             | TargetError::StagedRows { .. }
             | TargetError::Recreated { .. }
+            | TargetError::Unsteady { .. }
             | TargetError::Appeared { .. } => Disposition::Transient,
             TargetError::MayNotCreate { .. }
             | TargetError::Unfit { .. }
@@ -199,6 +244,8 @@ impl TargetError {
             | TargetError::DuplicateKey { .. }
             | TargetError::NullKey { .. }
             | TargetError::LostCharacter { .. }
+            | TargetError::TooManyRefused { .. }
+            | TargetError::Inseparable { .. }
             | TargetError::KeyConflict { .. } => Disposition::Definite,
         }
     }

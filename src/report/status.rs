@@ -57,6 +57,8 @@ pub struct TargetStatus {
     pub snapshots_behind: usize,
     /// A load that was interrupted between two of its steps, or is under way.
     pub between: Option<BetweenStatus>,
+    /// Rows that the target has refused, and of which it keeps what it had.
+    pub in_quarantine: u64,
 }
 
 /// A target with rows of two snapshots.
@@ -114,6 +116,13 @@ impl StatusReport {
         }
         if let Some(target) = &self.target {
             let _ = writeln!(out, "  target   {}: {}", target.table, target.text());
+            if target.in_quarantine > 0 {
+                let _ = writeln!(
+                    out,
+                    "           {} in quarantine; `icesync quarantine list` shows why",
+                    plural(target.in_quarantine, "row")
+                );
+            }
         }
         out
     }

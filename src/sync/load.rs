@@ -15,10 +15,11 @@
 //! 4. Compute the net changes, one row for each key, in a table of their own ([`crate::mssql::sql::net`]). (That table
 //!    and a staging table, dropped by the next load.)
 //! 5. One transaction: compare-and-set on the load state, merge, deletes, new load state, the staging table
-//!    dropped. (All or nothing. When the reply is lost, the load state says whether this run's id is there.) A delta of
-//!    more than `merge.batch_rows` rows is applied in steps, each a transaction of its own that leaves its place in the
-//!    load state. (A target between two snapshots; the state names both. The next load first applies the same delta
-//!    from its beginning, see [`LoadKind::Finish`].)
+//!    dropped; rows that the target refuses may be set aside ([`crate::target::quarantine`]). (All or nothing. When
+//!    the reply is lost, the load state says whether this run's id is there.) A delta of more than `merge.batch_rows`
+//!    rows is applied in steps, each a transaction of its own that leaves its place in the load state. (A target
+//!    between two snapshots; the state names both. The next load first applies the same delta from its beginning, see
+//!    [`LoadKind::Finish`].)
 //! 6. Tag the loaded snapshot in the lake, unless the commit of a `sync` has done so ([`TargetTags`] argues that).
 //!    (Missing tag: the next load sets it, whether or not it has anything else to do.)
 //!
@@ -30,10 +31,12 @@ mod columns;
 mod fill;
 mod kind;
 mod plan;
+mod quarantine;
 
 pub use fill::{FAIL_AFTER_FILL, FAIL_AFTER_FILL_CREATE, FAIL_AFTER_FILL_KEY};
 pub(super) use kind::{Found, State};
 pub(super) use plan::{behind, plan, trusted};
+pub use quarantine::FAIL_QUARANTINED;
 
 use super::follow;
 use super::protect::{tags, unprotected};
@@ -55,6 +58,7 @@ use crate::target::inspect::{self, TargetTable};
 use crate::target::merge::{
     self, Applied, Held, LoadOptions, MergePlan, OldState, StateChange, Step,
 };
+use crate::target::quarantine::Aside;
 use crate::target::staging::{self, Text};
 use crate::target::state::{self, LoadState, Looked, PREPARED};
 use crate::target::{TargetError, fill as filling};
@@ -254,6 +258,8 @@ fn nothing_to_do(loaded: Option<&SnapshotInfo>) -> LoadReport {
         updated: 0,
         deleted: 0,
         unchanged: 0,
+        quarantined: 0,
+        in_quarantine: 0,
         transactions: 0,
         created_target: false,
         schema_changes: Vec::new(),
@@ -278,6 +284,7 @@ struct Work<'a> {
     run_id: RunId,
     name: String,
     created: bool,
+    quarantined: u64,
     transactions: usize,
     schema_changes: Vec<SchemaChange>,
     warnings: Vec<String>,
@@ -313,6 +320,7 @@ impl<'a> Work<'a> {
             run_id,
             name: table.source.to_string(),
             created: false,
+            quarantined: 0,
             transactions: 1,
             schema_changes: Vec::new(),
             warnings: warning.into_iter().collect(),
@@ -326,6 +334,7 @@ impl<'a> Work<'a> {
     /// Steps 2 to 4.
     async fn run(mut self, links: &mut Links) -> Result<LoadReport> {
         let side = self.sync.target_side()?;
+        let aside = self.aside(links).await?;
         let Some(snapshot) = self.snapshot else {
             let control = Links::control(&mut links.target, side, Kind::Target).await?;
             let target = self.target_table(control).await?;
@@ -361,30 +370,28 @@ impl<'a> Work<'a> {
             mode: self.table.merge.mode,
             statement: self.table.merge.statement,
             newest: newest(&self.lake, &schema.columns)?,
-            has_deletes: staged.deletes > 0,
+            has_deletes: staged.deletes > 0 || aside.as_ref().is_some_and(Aside::has_deletes),
             segments: parts
                 .last()
                 .map_or(1, |part| part.number.unsigned_abs() + 1),
             staged_rows: staged.rows,
             held,
             whole: self.kind.is_whole(),
-            has_net: has_rows && schema.key.is_some() && self.facts.mode != MergeMode::Append,
-            batch_rows: if self.kind.may_step() {
+            has_net: (has_rows || aside.is_some())
+                && schema.key.is_some()
+                && self.facts.mode != MergeMode::Append,
+            batch_rows: if self.kind.may_step() && aside.is_none() {
                 self.table.merge.batch_rows
             } else {
                 0
             },
+            is_numbered: aside.is_some(),
         };
         let mut plan = merge::plan(schema, &target, &staging, &options);
         let control = Links::control(&mut links.target, side, Kind::Target).await?;
         merge::learn_base_types(control, &mut plan).await?;
-        merge::settle(control, &mut plan).await?;
-        failpoint::reach(FAIL_AFTER_NET);
-        let steps = merge::steps(&plan, options.batch_rows);
-        self.transactions = steps.len();
-        let applied = self
-            .apply(links, &plan, self.state_change(&target), &steps)
-            .await?;
+        let change = self.state_change(&target);
+        let applied = self.merged(links, &mut plan, change, aside).await?;
         if applied.target_only > 0 {
             self.warnings.push(format!(
                 "{} that target {} has and snapshot {} does not have were left. `merge: {{ mode: replace }}` removes \
@@ -417,6 +424,8 @@ impl<'a> Work<'a> {
             updated: counts.updated,
             deleted: counts.deleted,
             unchanged: counts.unchanged,
+            quarantined: self.quarantined,
+            in_quarantine: 0,
             transactions: self.transactions,
             created_target: self.created,
             schema_changes: self.schema_changes,
@@ -585,7 +594,7 @@ moved; use `merge: {{ mode: upsert }}`, or `replace`"
                     Ok(staged) => return Ok((staging, staged)),
                     Err(error) => error,
                 };
-            match filling::lost(&error, target.name()) {
+            match self.lost(&error) {
                 Some(Lost::Perhaps(example)) => {
                     let name = &self.name;
                     tracing::warn!(

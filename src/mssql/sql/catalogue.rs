@@ -1,6 +1,7 @@
 //! An example of every statement that icesync can emit, over the table shapes that are hard: the tests keep one
 //! file of each in `tests/tsql`, and Microsoft's parser reads them all.
 
+mod quarantine;
 mod shapes;
 
 use super::Statement;
@@ -31,6 +32,7 @@ pub struct Example {
 pub fn catalogue() -> Vec<Example> {
     let mut examples = Examples(Vec::new());
     examples.fixed();
+    examples.quarantine();
     for (shape, table) in shapes() {
         examples.of_table(shape, &table);
     }
@@ -324,6 +326,7 @@ impl Examples {
             is_stepped: true,
             rows: 2_500_000,
             upserts: 2_000_000,
+            part: None,
         };
         self.add("net_changes", shape, net::net_changes(&plan, &net));
         let old = state_change(table, Some(8_070_450_532_247_928_832));
@@ -472,6 +475,7 @@ fn merge_plan(table: &TableSchema, staging: &StagingTable) -> MergePlan {
         whole: false,
         keys_are_the_source_s: true,
         has_unique_key: true,
+        faults: None,
         lock: "icesync:apply:dbo.orders".into(),
         lock_timeout_ms: 60_000,
     }

@@ -77,7 +77,7 @@ SELECT @inserted AS inserted, @updated AS updated, @deleted AS deleted, @unchang
 }
 
 /// Stops unless the target still is the object that the load was prepared for, with the columns and indexes that it had.
-fn same_object(plan: &MergePlan, state: &StateChange, params: &mut Params) -> String {
+pub(super) fn same_object(plan: &MergePlan, state: &StateChange, params: &mut Params) -> String {
     let Some(object) = &state.object else {
         return String::new();
     };
@@ -109,9 +109,10 @@ fn source(plan: &MergePlan, step: Option<Step>) -> String {
         return net::expression(plan);
     };
     let row = Ident(&net.row);
-    let part = match step {
-        Some(_) => format!(" WHERE n.{row} > @after AND n.{row} <= @to"),
-        None => String::new(),
+    let part = match (step, &net.part) {
+        (Some(_), _) => format!(" WHERE n.{row} > @after AND n.{row} <= @to"),
+        (None, Some(part)) => format!(" WHERE {}", part.condition(&format!("n.{row}"))),
+        (None, None) => String::new(),
     };
     format!(
         "SELECT {}, n.{} FROM {} AS n{part}",
@@ -122,7 +123,7 @@ fn source(plan: &MergePlan, step: Option<Step>) -> String {
 }
 
 /// The statements that change the target.
-fn rows(plan: &MergePlan, step: Option<Step>) -> String {
+pub(super) fn rows(plan: &MergePlan, step: Option<Step>) -> String {
     let target = TableIdent(&plan.target);
     let net = source(plan, step);
     let upserts = if plan.has_deletes {

@@ -52,7 +52,7 @@ impl Work<'_> {
         let control = Links::control(&mut links.target, side, Kind::Target).await?;
         let staged = match staged {
             Ok(staged) => staged,
-            Err(error) => match fill::lost(&error, target) {
+            Err(error) => match self.lost(&error) {
                 Some(Lost::Perhaps(example)) => {
                     tracing::warn!(
                         "{name}: {example}, as far as this machine knows. The load begins again through a staging \

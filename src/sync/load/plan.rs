@@ -7,7 +7,7 @@ use crate::config::{OnChange, Table};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::lake::LakeTable;
 use crate::mssql::control::Control;
-use crate::mssql::sql;
+use crate::mssql::sql::{self, Statement, aside};
 use crate::report::LoadPlan;
 use crate::schema::drift::Recorded;
 use crate::schema::{TableKind, TableSchema};
@@ -15,7 +15,7 @@ use crate::sync::follow::Following;
 use crate::target::evolve::{self, LakeColumns};
 use crate::target::fill::{self, Route};
 use crate::target::inspect::{self, TargetTable};
-use crate::target::merge::{self, Held, LoadOptions, StateChange};
+use crate::target::merge::{self, Held, LoadOptions, MergePlan, StateChange};
 use crate::target::staging::{self, Text};
 use crate::target::state::{self, LoadState, Looked};
 
@@ -155,6 +155,7 @@ fn staged(
             && schema.key.is_some()
             && table.merge.mode != MergeMode::Append,
         batch_rows: 0,
+        is_numbered: table.merge.quarantine.is_some(),
     };
     let merge = merge::plan(schema, target, &staging, &options);
     let created = sql::define::create_staging(&staging);
@@ -162,9 +163,23 @@ fn staged(
         .net
         .as_ref()
         .map(|net| sql::net::net_changes(&merge, net));
-    let apply = sql::merge::apply(&merge, change);
-    let statements = [Some(created), net, Some(apply)].into_iter().flatten();
+    let statements = [Some(created), net].into_iter().flatten();
+    let statements = statements.chain(applied(table, &merge, change));
     statements.map(|statement| statement.sql).collect()
+}
+
+/// The transaction that applies the rows, if the target refuses none.
+fn applied(table: &Table, merge: &MergePlan, change: &StateChange) -> Vec<Statement> {
+    match (table.merge.quarantine, &merge.net) {
+        (Some(_), Some(net)) => vec![
+            aside::begin_load(),
+            aside::open_load(merge, net, change),
+            aside::apply_part(merge),
+            aside::close_load(merge, net, change, [0; 4]),
+            aside::commit_load(),
+        ],
+        (Some(_), None) | (None, _) => vec![sql::merge::apply(merge, change)],
+    }
 }
 
 /// The target after its columns have followed, and how they do.
