@@ -19,7 +19,8 @@
 //!   the two commit;
 //! - a batch that reaches the server late, after its connection was given up: compare-and-set refuses it.
 //!
-//! A first load into a missing target needs no staging table: see [`fill`].
+//! A first load into a missing target needs no staging table: see [`fill`]. A load may set aside rows that the target
+//! refuses: see [`quarantine`].
 //!
 //! Staging tables of dead loads are dropped under the session lock, so none of a living load is. They are permanent
 //! tables in schema `icesync`, because the channels that fill them and the session that applies them are different

@@ -414,7 +414,7 @@ impl LoadReport {
         if self.quarantined > 0 {
             let _ = writeln!(
                 out,
-                "  refused  {} by the target; the target keeps what it had of their keys",
+                "  refused  {}; the target keeps what it had of their keys",
                 plural(self.quarantined, "row")
             );
         }

@@ -331,8 +331,9 @@ pub async fn prepare(
             examples,
         });
     }
+    trial.opened().await?;
     let counts = trial.counts();
-    let control = trial.opened().await?;
+    let control = trial.session();
     if !aside.records.is_empty() {
         clear(control, plan, &net, change, aside).await?;
     }
@@ -384,7 +385,11 @@ async fn search(
             let error = MssqlError::Server(Box::new(error));
             return Err(explained(target, lock, *lock_timeout_ms, error));
         };
-        tracing::debug!("{}: {} rows are refused: {error}", plan.target, part.rows());
+        let (target, rows) = (&plan.target, part.rows());
+        tracing::debug!(
+            "{target}: one of {rows} rows is refused (error {})",
+            error.number
+        );
         search.refused(&part, Why::of(&error));
         if trial.attempts() > ATTEMPTS * (rows_max + ATTEMPTS) {
             return Err(TargetError::Inseparable {

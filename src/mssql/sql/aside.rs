@@ -8,7 +8,7 @@ use super::merge::{self, MergeColumn, MergePlan, NetTable};
 use super::net;
 use super::plan::ERROR_LOCKED;
 use super::state::{StateChange, compare_and_set, set_object};
-use super::{Ident, Params, Statement, TableIdent, list, variant};
+use super::{Ident, Params, Statement, TableIdent, faults, list, variant};
 use crate::change::MergeMode;
 use crate::schema::SqlType;
 use crate::schema::mapping::parameter_conversion;
@@ -24,11 +24,6 @@ pub fn begin_load() -> Statement {
 /// Ends it with everything that happened in it.
 pub fn commit_load() -> Statement {
     Statement::plain("COMMIT TRANSACTION;")
-}
-
-/// Takes everything back, if a transaction is open.
-pub fn abandon_load() -> Statement {
-    Statement::plain("IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION;")
 }
 
 /// What comes before the rows: the lock that one load transaction of the target holds, the load state compared and
@@ -132,9 +127,9 @@ pub fn row_text(plan: &MergePlan, net: &NetTable, number: u64) -> Statement {
     let values = plan.columns.iter().enumerate().map(|(at, column)| {
         let at = at + 1;
         let text = exact(column, &format!("n.{}", Ident(&column.name)));
-        let text = match &plan.faults {
+        let text = match plan.faults.as_ref().filter(|_| faults::marks(plan, column)) {
             Some(faults) => format!(
-                "CASE WHEN n.{} = {at} THEN n.{} ELSE {text} END",
+                "CASE WHEN n.{} = {at} THEN n.{} ELSE {text} COLLATE DATABASE_DEFAULT END",
                 Ident(&faults.column),
                 Ident(&faults.value)
             ),

@@ -114,10 +114,11 @@ pub(super) fn found(plan: &MergePlan) -> impl Iterator<Item = String> {
     })
 }
 
-/// A staged value as text: bytes as `0x` and hex digits.
+/// A staged value as text, in one collation for all columns: bytes as `0x` and hex digits.
 fn text(ty: SqlType, staged: &str) -> String {
-    match ty.facts().text_style {
+    let text = match ty.facts().text_style {
         Some(style) => format!("CONVERT(nvarchar(max), {staged}, {style})"),
         None => format!("CONVERT(nvarchar(max), {staged})"),
-    }
+    };
+    text + " COLLATE DATABASE_DEFAULT"
 }

@@ -15,7 +15,6 @@ impl Examples {
     pub(super) fn quarantine(&mut self) {
         self.add("begin_load", "", aside::begin_load());
         self.add("commit_load", "", aside::commit_load());
-        self.add("abandon_load", "", aside::abandon_load());
         self.add("create_quarantine", "", quarantine::create_quarantine());
         let target = "dbo.orders";
         let found = quarantine::quarantined(target, 10_000);
