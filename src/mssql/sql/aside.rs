@@ -8,7 +8,7 @@ use super::merge::{self, MergeColumn, MergePlan, NetTable};
 use super::net;
 use super::plan::ERROR_LOCKED;
 use super::state::{StateChange, compare_and_set, set_object};
-use super::{Ident, Params, Statement, TableIdent, faults, list, variant};
+use super::{CollationName, Ident, Params, Statement, TableIdent, faults, list, variant};
 use crate::change::MergeMode;
 use crate::schema::SqlType;
 use crate::schema::mapping::parameter_conversion;
@@ -200,14 +200,17 @@ AND EXISTS (SELECT 1 FROM {} AS s WHERE {});",
     ))
 }
 
-/// A query of keys: `id`, then `c1`, `c2`, ... in the types of the key's columns.
+/// A query of keys: `id`, then `c1`, `c2`, ... in the types and collations of the key's columns.
 fn keys_table(plan: &MergePlan, keys: &[(i64, Vec<String>)], params: &mut Params) -> String {
     let rows = keys.iter().map(|(id, values)| {
         let id = params.int(*id);
         let values = plan.key_columns().zip(values).enumerate();
         let values = values.map(|(at, (column, value))| {
             let text = params.text(value);
-            let value = parameter_conversion(column.ty, column.collation.as_ref(), &text);
+            let mut value = parameter_conversion(column.ty, column.collation.as_ref(), &text);
+            if let Some(collation) = column.collation.as_ref().filter(|_| column.ty.is_text()) {
+                value.push_str(&format!(" COLLATE {}", CollationName(&collation.name)));
+            }
             format!("{value} AS [c{}]", at + 1)
         });
         format!("SELECT {id} AS [id], {}", list(values, ", "))
