@@ -7,6 +7,7 @@ mod maintain;
 mod output;
 mod plan;
 mod progress;
+mod quarantine;
 mod relocate;
 mod request;
 mod snapshots;
@@ -30,7 +31,7 @@ use std::process::ExitCode;
 #[command(name = "icesync", version, max_term_width = 110)]
 #[command(
     after_help = "Exit codes: 0 done; 1 failed; 2 usage or configuration; 3 some tables failed; \
-        75 transient and out of retries."
+        4 done, and rows are in quarantine; 75 transient and out of retries."
 )]
 struct Cli {
     /// Configuration file
@@ -60,6 +61,7 @@ enum Command {
     Plan(plan::Plan),
     Status(status::Status),
     Snapshots(snapshots::Snapshots),
+    Quarantine(quarantine::Quarantine),
     Maintain(maintain::Maintain),
     Relocate(relocate::Relocate),
     State(state::State),
@@ -119,6 +121,7 @@ async fn run(cli: &Cli) -> Result<u8, Error> {
         Command::Plan(plan) => plan.run(request).await,
         Command::Status(status) => status.run(request).await,
         Command::Snapshots(snapshots) => snapshots.run(request).await,
+        Command::Quarantine(quarantine) => quarantine.run(request).await,
         Command::Maintain(maintain) => maintain.run(request).await,
         Command::Relocate(relocate) => relocate.run(request).await,
         Command::State(state) => state.run(request).await,

@@ -6,6 +6,7 @@
 
 mod columns;
 mod maintenance;
+mod quarantine;
 mod variables;
 
 pub use maintenance::Maintenance;
@@ -20,6 +21,7 @@ use crate::schema::{Fidelity, TableKind, TableName};
 use bytesize::ByteSize;
 use columns::RawColumns;
 use maintenance::RawMaintenance;
+use quarantine::OnBadRow;
 use serde::Deserialize;
 use serde_yaml_ng::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -161,6 +163,8 @@ pub struct Merge {
     pub on_schema_change: OnChange,
     /// Net changes that one transaction applies at most; 0: all.
     pub batch_rows: u64,
+    /// Rows that one load may set aside because the target refuses them; none: such a row stops the load.
+    pub quarantine: Option<u64>,
 }
 
 impl Default for Merge {
@@ -170,6 +174,7 @@ impl Default for Merge {
             statement: None,
             on_schema_change: OnChange::default(),
             batch_rows: BATCH_ROWS,
+            quarantine: None,
         }
     }
 }
@@ -287,6 +292,8 @@ struct RawMerge {
     on_schema_change: OnChange,
     batch_rows: Option<u64>,
     columns: RawColumns,
+    on_bad_row: OnBadRow,
+    max_bad_rows: Option<u64>,
 }
 
 impl RawMerge {
@@ -304,7 +311,18 @@ impl RawMerge {
             }
             (TableKind::Mirror, mode) => mode.unwrap_or_default(),
         };
+        let quarantine = quarantine::limit(self.on_bad_row, self.max_bad_rows, mode, at)?;
         let batch_rows = match (mode, self.batch_rows) {
+            // Whether a row is refused depends on the others of its load, so they all share one transaction.
+            (MergeMode::Upsert, None | Some(0)) if quarantine.is_some() => 0,
+            (MergeMode::Upsert, Some(_)) if quarantine.is_some() => {
+                return Err((
+                    format!("{at}.merge.batch_rows"),
+                    "applies changes in steps, and `on_bad_row: quarantine` takes one transaction; leave it out, or \
+                        set it to 0"
+                        .into(),
+                ));
+            }
             (MergeMode::Upsert, rows) => rows.unwrap_or(BATCH_ROWS),
             (MergeMode::Append | MergeMode::Replace, None | Some(0)) => 0,
             (MergeMode::Append | MergeMode::Replace, Some(_)) => {
@@ -321,6 +339,7 @@ impl RawMerge {
             statement: self.statement,
             on_schema_change: self.on_schema_change,
             batch_rows,
+            quarantine,
         })
     }
 }
@@ -668,6 +687,20 @@ mod tests {
     }
 
     #[test]
+    fn a_quarantine_takes_a_hundred_rows_and_one_transaction() {
+        let merge = |merge: &str| {
+            let config =
+                parse(&format!("{HEAD}  - source: t\n    merge: {{ {merge} }}\n")).unwrap();
+            config.tables[0].merge
+        };
+        let usual = merge("on_bad_row: quarantine");
+        assert_eq!((usual.quarantine, usual.batch_rows), (Some(100), 0));
+        let few = merge("on_bad_row: quarantine, max_bad_rows: 3");
+        assert_eq!(few.quarantine, Some(3));
+        assert_eq!(merge("on_bad_row: stop").quarantine, None);
+    }
+
+    #[test]
     fn a_secret_may_hold_any_character_and_never_prints() {
         let config = parse(&format!("{HEAD}  - source: t\n")).unwrap();
         let source = config.source.as_ref().unwrap();
@@ -814,6 +847,26 @@ mod tests {
                 "unknown field `drop`",
             ),
             ("  []\n", "tables", "no table is listed"),
+            (
+                "  - source: t\n    merge: { mode: replace, on_bad_row: quarantine }\n",
+                "tables[0].merge.on_bad_row",
+                "mode: upsert",
+            ),
+            (
+                "  - source: t\n    merge: { max_bad_rows: 5 }\n",
+                "tables[0].merge.max_bad_rows",
+                "on_bad_row: quarantine",
+            ),
+            (
+                "  - source: t\n    merge: { on_bad_row: quarantine, max_bad_rows: 0 }\n",
+                "tables[0].merge.max_bad_rows",
+                "between 1 and 10000",
+            ),
+            (
+                "  - source: t\n    merge: { on_bad_row: quarantine, batch_rows: 10 }\n",
+                "tables[0].merge.batch_rows",
+                "one transaction",
+            ),
         ] {
             let said = complaint(&format!("{HEAD}{tables}"));
             assert!(said.contains("conf/icesync.yaml"), "{said}");

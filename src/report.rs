@@ -1,7 +1,7 @@
 //! What a command found or did, for people and for machines.
 //!
 //! Each report is the JSON document of `--json`; its field names are stable. The text form is made from the same
-//! numbers. No report holds a row value or a secret.
+//! numbers. No report holds a secret, and only those of the quarantine hold row values.
 
 mod columns;
 mod failure;
@@ -9,6 +9,7 @@ mod format;
 mod listing;
 mod maintain;
 mod plan;
+mod quarantine;
 mod run;
 mod snapshots;
 mod state;
@@ -20,6 +21,7 @@ pub use format::{plural, thousands};
 pub use listing::Listing;
 pub use maintain::{MaintainReport, MaintenanceReport, RelocateReport};
 pub use plan::{LoadPlan, PlanReport, RowEstimate};
+pub use quarantine::{DiscardReport, QuarantineReport, QuarantinedRow};
 pub use run::{ExtractReport, LoadMethod, LoadReport, Outcome, RunReport, TableReport};
 pub use snapshots::SnapshotsReport;
 pub use state::{

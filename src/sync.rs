@@ -21,6 +21,7 @@ mod maintain;
 mod observer;
 mod protect;
 mod pump;
+mod quarantine;
 mod reread;
 mod restored;
 mod retry;
@@ -34,7 +35,7 @@ pub use backfill::{FAIL_AFTER_RANGE, FAIL_BEFORE_RANGES};
 pub use extract::FAIL_AFTER_EVOLVE;
 pub use load::{
     FAIL_AFTER_ALTER, FAIL_AFTER_APPLY, FAIL_AFTER_CREATE, FAIL_AFTER_FILL, FAIL_AFTER_FILL_CREATE,
-    FAIL_AFTER_FILL_KEY, FAIL_AFTER_NET, FAIL_AFTER_STAGING, FAIL_BETWEEN_STEPS,
+    FAIL_AFTER_FILL_KEY, FAIL_AFTER_NET, FAIL_AFTER_STAGING, FAIL_BETWEEN_STEPS, FAIL_QUARANTINED,
 };
 pub use maintain::Chores;
 pub use observer::{Observer, Phase};
@@ -65,6 +66,8 @@ pub enum Action {
     },
     /// Extract, then load the latest snapshot where a target is configured.
     Sync,
+    /// Load again what is in quarantine.
+    Retry,
 }
 
 impl Sync {
@@ -139,7 +142,8 @@ impl Sync {
     /// the loads tell why.
     async fn groups(&self, action: Action, tables: &[Table]) -> Vec<Vec<usize>> {
         let loads = match action {
-            Action::Extract => false,
+            // What is in quarantine is loaded again table by table.
+            Action::Extract | Action::Retry => false,
             Action::Load { .. } | Action::Sync => self.target.is_some(),
         };
         if !loads || tables.len() < 2 {
@@ -175,7 +179,7 @@ impl Sync {
     ) {
         let (wanted, full) = match action {
             Action::Load { snapshot, full } => (snapshot, full),
-            Action::Extract | Action::Sync => (SnapshotRef::Latest, false),
+            Action::Extract | Action::Sync | Action::Retry => (SnapshotRef::Latest, false),
         };
         let members: Vec<Table> = group.iter().map(|&at| tables[at].clone()).collect();
         let name = |at: usize| members[at].source.to_string();
@@ -212,10 +216,17 @@ impl Sync {
         }
         match loaded {
             Ok(loaded) => {
-                for (&at, load) in group.iter().zip(loaded) {
+                for (&at, mut load) in group.iter().zip(loaded) {
                     reports[at].seconds += load.seconds;
+                    let counted = self.in_quarantine(&tables[at], &mut links).await;
+                    if let Ok(rows) = &counted {
+                        load.in_quarantine = *rows;
+                    }
                     reports[at].load = Some(load);
                     reports[at].judge();
+                    if let Err(error) = counted {
+                        reports[at].fail(error.on_table(tables[at].source.to_string()));
+                    }
                 }
             }
             Err((table, error)) => {
@@ -234,7 +245,7 @@ impl Sync {
     fn require_sides(&self, action: Action) -> Result<()> {
         match action {
             Action::Extract => self.source_side().map(drop),
-            Action::Load { .. } => self.target_side().map(drop),
+            Action::Load { .. } | Action::Retry => self.target_side().map(drop),
             Action::Sync => self.source_side().map(drop),
         }
     }
@@ -242,7 +253,7 @@ impl Sync {
     fn workers(&self, action: Action) -> usize {
         let side = match action {
             Action::Extract | Action::Sync => &self.source,
-            Action::Load { .. } => &self.target,
+            Action::Load { .. } | Action::Retry => &self.target,
         };
         side.as_ref().map_or(1, |side| side.parallel_tables)
     }
@@ -304,6 +315,7 @@ impl Sync {
                 .target
                 .is_some()
                 .then_some((SnapshotRef::Latest, false)),
+            Action::Retry => self.to_retry(table, links).await?,
         };
         if let Some((snapshot, full)) = load {
             let mut attempts = Attempts::new();
@@ -314,6 +326,9 @@ impl Sync {
                     Err(error) => attempts.after(error, &name, observer).await?,
                 }
             };
+            if let Some(done) = &mut report.load {
+                done.in_quarantine = self.in_quarantine(table, links).await?;
+            }
         }
         report.judge();
         Ok(())
@@ -342,6 +357,7 @@ impl Action {
             Action::Extract => "extract",
             Action::Load { .. } => "load",
             Action::Sync => "sync",
+            Action::Retry => "retry",
         }
     }
 }

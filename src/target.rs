@@ -20,7 +20,7 @@
 //! - a batch that reaches the server late, after its connection was given up: compare-and-set refuses it.
 //!
 //! A first load into a missing target needs no staging table: see [`fill`]. What a created target has besides columns
-//! and key: see [`create`].
+//! and key: see [`create`]. A load may set aside rows that the target refuses: see [`quarantine`].
 //!
 //! Staging tables of dead loads are dropped under the session lock, so none of a living load is. They are permanent
 //! tables in schema `icesync`, because the channels that fill them and the session that applies them are different
@@ -48,6 +48,7 @@ pub mod fill;
 pub mod foreign;
 pub mod inspect;
 pub mod merge;
+pub mod quarantine;
 pub mod staging;
 pub mod state;
 pub mod upkeep;
@@ -208,6 +209,38 @@ old one from the lake; if they are two keys there, give the target's key column 
     )]
     LostCharacter { target: TableName, example: String },
     #[error(
+        "{target} refuses at least {} of this load, and `merge.max_bad_rows` allows {rows_max}. Nothing was loaded. \
+Repair the target or the rows, or allow more. Refused are {}",
+        rows(*.refused),
+        first(.examples, *.refused)
+    )]
+    TooManyRefused {
+        target: TableName,
+        refused: u64,
+        rows_max: u64,
+        /// Keys and errors of the first ones.
+        examples: Vec<String>,
+    },
+    #[error(
+        "{target} refuses rows of this load, and {attempts} attempts have not told which ones: they depend on each \
+other. Nothing was loaded. Repair what the error says"
+    )]
+    Inseparable {
+        target: TableName,
+        attempts: u64,
+        #[source]
+        source: Box<MssqlError>,
+    },
+    #[error(
+        "rows that {target} had accepted were refused a moment later, because another session changed something. \
+Nothing was loaded; run the load again"
+    )]
+    Unsteady {
+        target: TableName,
+        #[source]
+        source: Box<MssqlError>,
+    },
+    #[error(
         "{target} already has a row with the same key as a row to be appended; use merge.mode: upsert, or remove the \
             row"
     )]
@@ -216,6 +249,17 @@ old one from the lake; if they are two keys there, give the target's key column 
         #[source]
         source: Box<MssqlError>,
     },
+}
+
+/// `1 row`, `2 rows`.
+fn rows(count: u64) -> String {
+    format!("{count} row{}", if count == 1 { "" } else { "s" })
+}
+
+/// Examples of `count` rows.
+fn first(examples: &[String], count: u64) -> String {
+    let more = (examples.len() as u64) < count;
+    examples.join("; ") + if more { "; ..." } else { "" }
 }
 
 impl TargetError {
@@ -236,7 +280,8 @@ impl TargetError {
             | TargetError::Recreated { .. }
             | TargetError::Appeared { .. }
             | TargetError::InUse { .. }
-            | TargetError::NameInUse { .. } => Disposition::Transient,
+            | TargetError::NameInUse { .. }
+            | TargetError::Unsteady { .. } => Disposition::Transient,
             TargetError::MayNotCreate { .. }
             | TargetError::Unfit { .. }
             | TargetError::MayNotFollow { .. }
@@ -252,6 +297,8 @@ impl TargetError {
             | TargetError::DuplicateKey { .. }
             | TargetError::NullKey { .. }
             | TargetError::LostCharacter { .. }
+            | TargetError::TooManyRefused { .. }
+            | TargetError::Inseparable { .. }
             | TargetError::KeyConflict { .. } => Disposition::Definite,
         }
     }

@@ -19,6 +19,13 @@ impl Tables {
         !self.tables.is_empty()
     }
 
+    /// As if the command line named one table.
+    pub fn named(name: &str) -> Self {
+        Self {
+            tables: vec![name.to_owned()],
+        }
+    }
+
     /// The tables named on the command line, or all; a name that no table has is refused with those there are.
     pub fn choose(&self, config: &Config) -> Result<Vec<Table>, Error> {
         if self.tables.is_empty() {

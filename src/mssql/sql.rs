@@ -17,11 +17,14 @@
 //! | [`fill`] | the key and the publication of a table that a first load has filled |
 //! | [`merge`] | the one transaction of a load; `compare` has what of a value it compares |
 //! | `newest` | its choice between spellings of one key |
+//! | [`aside`] | the transaction of a load that sets rows aside; `faults` marks values that cannot be converted |
+//! | [`quarantine`] | the rows that were set aside |
 //! | [`state`] | what a target has loaded |
 //! | [`upkeep`] | what a target has loaded, changed outside of loads |
 //! | [`variant`] | values of `sql_variant` with their base types |
 //! | [`catalogue`](mod@catalogue) | an example of each statement, for review and for Microsoft's parser |
 
+pub mod aside;
 pub mod bounds;
 pub mod catalogue;
 mod compare;
@@ -30,12 +33,15 @@ pub mod define;
 pub mod definition;
 pub mod describe;
 pub mod enclosed;
+mod faults;
 pub mod fill;
 pub mod foreign;
 pub mod merge;
 pub mod net;
 mod newest;
+pub mod part;
 mod plan;
+pub mod quarantine;
 pub mod read;
 pub mod state;
 pub mod upkeep;

@@ -163,6 +163,10 @@ pub struct LoadReport {
     pub deleted: u64,
     /// Staged, and equal to what the target held.
     pub unchanged: u64,
+    /// Rows that the target refused, and that were put into its quarantine.
+    pub quarantined: u64,
+    /// Rows of the target that are in its quarantine after the load, by this load or earlier ones.
+    pub in_quarantine: u64,
     /// Transactions that the rows were applied in.
     pub transactions: usize,
     pub created_target: bool,
@@ -192,8 +196,8 @@ impl RunReport {
         }
     }
 
-    /// The exit code: 0 done, 1 failed, 3 some tables failed, 75 when every failure is transient and retries are
-    /// used up.
+    /// The exit code: 0 done, 1 failed, 3 some tables failed, 4 done and rows of a target are in quarantine, 75 when
+    /// every failure is transient and retries are used up.
     pub fn exit_code(&self) -> u8 {
         let errors: Vec<_> = self
             .tables
@@ -201,7 +205,7 @@ impl RunReport {
             .filter_map(|table| table.error.as_ref())
             .collect();
         if errors.is_empty() {
-            0
+            if self.in_quarantine() > 0 { 4 } else { 0 }
         } else if errors.len() < self.tables.len() {
             3
         } else if errors.iter().all(|error| error.kind == Kind::Config) {
@@ -211,6 +215,12 @@ impl RunReport {
         } else {
             1
         }
+    }
+
+    /// Rows of the loaded targets that are in quarantine.
+    fn in_quarantine(&self) -> u64 {
+        let loads = self.tables.iter().filter_map(|table| table.load.as_ref());
+        loads.map(|load| load.in_quarantine).sum()
     }
 
     /// A few lines for a terminal.
@@ -372,6 +382,7 @@ impl LoadReport {
             updated: self.updated + next.updated,
             deleted: self.deleted + next.deleted,
             unchanged: self.unchanged + next.unchanged,
+            quarantined: self.quarantined + next.quarantined,
             transactions: self.transactions + next.transactions,
             schema_changes: [self.schema_changes, next.schema_changes].concat(),
             warnings: [vec![finished], self.warnings, next.warnings.clone()].concat(),
@@ -416,6 +427,24 @@ impl LoadReport {
         let _ = writeln!(out, "; {:.2} s", self.seconds);
         write_changes(out, &self.schema_changes);
         write_warnings(out, &self.warnings);
+        self.write_quarantine(out);
+    }
+
+    fn write_quarantine(&self, out: &mut String) {
+        if self.quarantined > 0 {
+            let _ = writeln!(
+                out,
+                "  refused  {}; the target keeps what it had of their keys",
+                plural(self.quarantined, "row")
+            );
+        }
+        if self.in_quarantine > 0 {
+            let _ = writeln!(
+                out,
+                "           {} in quarantine; `icesync quarantine list` shows why",
+                plural(self.in_quarantine, "row")
+            );
+        }
     }
 
     fn write_rows(&self, out: &mut String, what: &str) {

@@ -64,6 +64,8 @@ pub struct TargetStatus {
     /// Columns of the lake that loads leave out or rename.
     #[serde(skip_serializing_if = "ColumnsReport::is_empty")]
     pub columns: ColumnsReport,
+    /// Rows that the target has refused, and of which it keeps what it had.
+    pub in_quarantine: u64,
 }
 
 /// A target with rows of two snapshots.
@@ -123,6 +125,13 @@ impl StatusReport {
         if let Some(target) = &self.target {
             let _ = writeln!(out, "  target   {}: {}", target.table, target.text());
             target.columns.write(&mut out, "target");
+            if target.in_quarantine > 0 {
+                let _ = writeln!(
+                    out,
+                    "           {} in quarantine; `icesync quarantine list` shows why",
+                    plural(target.in_quarantine, "row")
+                );
+            }
         }
         out
     }

@@ -16,10 +16,11 @@
 //! 4. Compute the net changes, one row for each key, in a table of their own ([`crate::mssql::sql::net`]). (That table
 //!    and a staging table, dropped by the next load.)
 //! 5. One transaction: compare-and-set on the load state, merge, deletes, new load state, the staging table
-//!    dropped. (All or nothing. When the reply is lost, the load state says whether this run's id is there.) A delta of
-//!    more than `merge.batch_rows` rows is applied in steps, each a transaction of its own that leaves its place in the
-//!    load state. (A target between two snapshots; the state names both. The next load first applies the same delta
-//!    from its beginning, see [`LoadKind::Finish`].)
+//!    dropped; rows that the target refuses may be set aside ([`crate::target::quarantine`]). (All or nothing. When
+//!    the reply is lost, the load state says whether this run's id is there.) A delta of more than `merge.batch_rows`
+//!    rows is applied in steps, each a transaction of its own that leaves its place in the load state. (A target
+//!    between two snapshots; the state names both. The next load first applies the same delta from its beginning, see
+//!    [`LoadKind::Finish`].)
 //! 6. Tag the loaded snapshot in the lake, unless a tag names it since step 1 ([`TargetTags`] argues that).
 //!    (Missing tag: the next load sets it, whether or not it has anything else to do.)
 //!
@@ -31,54 +32,40 @@ mod fill;
 mod group;
 mod kind;
 mod plan;
+mod quarantine;
+mod work;
 
 pub(super) use columns::chosen;
 pub use create::FAIL_AFTER_CREATE;
 pub use fill::{FAIL_AFTER_FILL, FAIL_AFTER_FILL_CREATE, FAIL_AFTER_FILL_KEY};
 pub(super) use group::{Failed, load_group};
-pub(super) use kind::{Found, State};
-pub(super) use plan::{Extracted, behind, plan, trusted};
+pub(super) use kind::{Found, State, trusted};
+pub(super) use plan::{Extracted, behind, plan};
+pub use quarantine::FAIL_QUARANTINED;
+pub use work::{FAIL_AFTER_ALTER, FAIL_AFTER_NET, FAIL_AFTER_STAGING, FAIL_BETWEEN_STEPS};
 
 use super::follow;
 use super::protect::{known, tags, unprotected};
 use super::restored::Restored;
-use super::stage::{self, Heap, Operation, StagedPart, lake_error, parts_of};
+use super::stage::lake_error;
 use super::{Links, Phase, Sync};
-use crate::change::{MergeMode, RunId};
-use crate::config::{OnChange, Table};
+use crate::change::RunId;
+use crate::config::Table;
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::failpoint;
-use crate::lake::{Basis, LakeTable, SnapshotInfo, SnapshotRef, TargetTags};
+use crate::lake::{LakeTable, SnapshotInfo, SnapshotRef, TargetTags};
 use crate::mssql::control::Control;
-use crate::mssql::sql::define::StagingTable;
-use crate::report::{LoadMethod, LoadReport, plural};
-use crate::schema::TableKind;
-use crate::schema::drift::SchemaChange;
-use crate::target::columns::LakeColumns;
-use crate::target::evolve;
-use crate::target::fill::Lost;
-use crate::target::inspect::{self, TargetTable};
-use crate::target::merge::{
-    self, Applied, Extent, Held, LoadOptions, MergePlan, OldState, StateChange, Step,
-};
-use crate::target::staging::{self, Text};
-use crate::target::state::{self, LoadState, Looked, PREPARED};
-use crate::target::{TargetError, fill as filling};
-use columns::{compared, is_keyed, newest, to_load};
+use crate::report::{LoadMethod, LoadReport};
+use crate::target::staging;
+use crate::target::state::{self, Looked};
+use columns::{compared, is_keyed};
 use kind::{Facts, LoadKind, Refusal, decide};
 use std::time::Instant;
+use work::Work;
 
 /// How long a load waits for another one of the same target.
 const LOCK_TIMEOUT_MS: u32 = 10_000;
 
-/// Failpoint: the target's columns follow the lake's, no row is staged.
-pub const FAIL_AFTER_ALTER: &str = "load.after_alter";
-/// Failpoint: the delta is staged, nothing is applied.
-pub const FAIL_AFTER_STAGING: &str = "load.after_staging";
-/// Failpoint: the net changes are computed, nothing is applied.
-pub const FAIL_AFTER_NET: &str = "load.after_net";
-/// Failpoint: a step that is not the last one is committed.
-pub const FAIL_BETWEEN_STEPS: &str = "load.between_steps";
 /// Failpoint: the transaction is committed; the tag is missing.
 pub const FAIL_AFTER_APPLY: &str = "load.after_apply";
 
@@ -316,6 +303,8 @@ fn nothing_to_do(loaded: Option<&SnapshotInfo>) -> LoadReport {
         updated: 0,
         deleted: 0,
         unchanged: 0,
+        quarantined: 0,
+        in_quarantine: 0,
         transactions: 0,
         created_target: false,
         schema_changes: Vec::new(),
@@ -323,505 +312,3 @@ fn nothing_to_do(loaded: Option<&SnapshotInfo>) -> LoadReport {
         warnings: Vec::new(),
     }
 }
-
-/// A load whose rows are on the server, and whose transaction has not begun.
-enum Ready<'a> {
-    /// There are no rows, and everything is done.
-    Done(Box<LoadReport>),
-    /// The rows are in the table that becomes the target.
-    Filled(Box<Work<'a>>, Box<fill::Filled>),
-    /// The rows are in a staging table, or in a table of their net changes.
-    Staged(Box<Work<'a>>, Box<Settled>),
-}
-
-/// What the transactions of a staged load need to know.
-struct Settled {
-    plan: MergePlan,
-    change: StateChange,
-    steps: Vec<Option<Step>>,
-    /// Rows that were staged.
-    rows: u64,
-}
-
-impl Ready<'_> {
-    /// Step 5, in transactions of this load alone.
-    async fn apply(self, links: &mut Links) -> Result<LoadReport> {
-        match self {
-            Ready::Done(report) => Ok(*report),
-            Ready::Filled(work, filled) => {
-                let applied = work.publish(links, &filled).await?;
-                Ok(work.report(filled.rows(), &applied))
-            }
-            Ready::Staged(work, settled) => {
-                let Settled {
-                    plan,
-                    change,
-                    steps,
-                    rows,
-                } = *settled;
-                let applied = work.apply(links, &plan, change, &steps).await?;
-                Ok(work.report(rows, &applied))
-            }
-        }
-    }
-}
-
-/// A load under its lock.
-struct Work<'a> {
-    sync: &'a Sync,
-    table: &'a Table,
-    /// As it was when the snapshot was committed: its columns may have changed since.
-    lake: LakeTable,
-    columns: LakeColumns,
-    /// None: the lake table has no rows yet.
-    snapshot: Option<SnapshotInfo>,
-    /// The target and its state as they were when the kind was decided.
-    looked: Looked,
-    facts: Facts,
-    kind: LoadKind,
-    run_id: RunId,
-    name: String,
-    is_created: bool,
-    /// The load state that was written with a target which was created empty.
-    prepared: Option<OldState>,
-    transactions: usize,
-    /// It shares its transaction with other tables.
-    is_grouped: bool,
-    schema_changes: Vec<SchemaChange>,
-    warnings: Vec<String>,
-}
-
-impl<'a> Work<'a> {
-    fn new(
-        sync: &'a Sync,
-        table: &'a Table,
-        lake: &LakeTable,
-        snapshot: Option<SnapshotInfo>,
-        looked: Looked,
-        (facts, kind, tags): (Facts, LoadKind, &TargetTags),
-        run_id: RunId,
-    ) -> Result<Self> {
-        let past = match &snapshot {
-            Some(snapshot) => lake.as_of(snapshot.id)?,
-            None => lake.clone(),
-        };
-        let columns = to_load(table, lake, snapshot.as_ref(), trusted(&looked))?;
-        let before = looked.state.as_ref();
-        let warning = found_otherwise(table, facts.found, before);
-        let goes_on = matches!(
-            kind,
-            LoadKind::Delta { .. } | LoadKind::Finish { .. } | LoadKind::Replace
-        );
-        let restored = Restored::of(lake, tags, &looked).filter(|_| goes_on);
-        let restored = restored.map(|restored| restored.warning(table));
-        Ok(Self {
-            sync,
-            table,
-            lake: past,
-            columns,
-            snapshot,
-            looked,
-            facts,
-            kind,
-            run_id,
-            name: table.source.to_string(),
-            is_created: false,
-            prepared: None,
-            transactions: 1,
-            is_grouped: false,
-            schema_changes: Vec::new(),
-            warnings: warning.into_iter().chain(restored).collect(),
-        })
-    }
-
-    /// What the load state is now.
-    fn old(&self) -> Option<OldState> {
-        let before = self.before().map(LoadState::mark);
-        self.prepared.clone().or(before)
-    }
-
-    fn before(&self) -> Option<&LoadState> {
-        self.looked.state.as_ref()
-    }
-
-    /// Steps 2 to 4.
-    async fn ready(mut self, links: &mut Links) -> Result<Ready<'a>> {
-        let side = self.sync.target_side()?;
-        let Some(snapshot) = self.snapshot.clone() else {
-            let control = Links::control(&mut links.target, side, Kind::Target).await?;
-            let target = self.target_table(control).await?;
-            // Names that the state keeps are those of the target's columns.
-            if !self.schema_changes.is_empty() {
-                let change = self.state_change(&target);
-                state::prepare(control, &self.table.target, &change).await?;
-            }
-            return Ok(Ready::Done(Box::new(self.report(0, &Applied::default()))));
-        };
-        let parts = self.parts(&snapshot).await?;
-        if let Some(filled) = self.filled(links, &parts).await? {
-            return Ok(Ready::Filled(Box::new(self), Box::new(filled)));
-        }
-        let control = Links::control(&mut links.target, side, Kind::Target).await?;
-        let target = self.target_table(control).await?;
-        let held = self.kind.held(&self.facts);
-        if held == Held::None && inspect::has_rows(control, target.name()).await? {
-            let target = target.name().clone();
-            return Err(TargetError::NotEmpty { target }.into());
-        }
-        let has_rows = match held {
-            Held::PerhapsNone => inspect::has_rows(control, target.name()).await?,
-            Held::Rows => true,
-            Held::None => false,
-        };
-        let (staging, staged) = self.staged(links, &target, &parts).await?;
-        let schema = &self.columns.schema;
-        failpoint::reach(FAIL_AFTER_STAGING);
-        self.sync
-            .observer
-            .phase(&self.name, Phase::Merge, staged.rows);
-        let control = Links::control(&mut links.target, side, Kind::Target).await?;
-        let options = LoadOptions {
-            mode: self.table.merge.mode,
-            statement: self.upsert_statement(control, &target).await,
-            newest: newest(&self.lake, &self.columns)?,
-            has_deletes: staged.deletes > 0,
-            segments: parts
-                .last()
-                .map_or(1, |part| part.number.unsigned_abs() + 1),
-            staged_rows: staged.rows,
-            held,
-            whole: self.kind.is_whole(),
-            has_net: has_rows && schema.key.is_some() && self.facts.mode != MergeMode::Append,
-            batch_rows: if self.kind.may_step() && !self.is_grouped {
-                self.table.merge.batch_rows
-            } else {
-                0
-            },
-        };
-        let mut plan = merge::plan(schema, &target, &staging, &options);
-        merge::learn_base_types(control, &mut plan).await?;
-        merge::settle(control, &mut plan).await?;
-        failpoint::reach(FAIL_AFTER_NET);
-        let steps = merge::steps(&plan, options.batch_rows);
-        self.transactions = steps.len();
-        let settled = Settled {
-            change: self.state_change(&target),
-            plan,
-            steps,
-            rows: staged.rows,
-        };
-        Ok(Ready::Staged(Box::new(self), Box::new(settled)))
-    }
-
-    /// The report of a load that was applied.
-    fn report(mut self, staged: u64, applied: &Applied) -> LoadReport {
-        if applied.target_only > 0 {
-            let number = self
-                .snapshot
-                .as_ref()
-                .map_or(0, |snapshot| snapshot.sequence_number);
-            self.warnings.push(format!(
-                "{} that target {} has and snapshot {number} does not have were left. `merge: {{ mode: replace }}` \
-                    removes them",
-                plural(applied.target_only, "row"),
-                self.table.target,
-            ));
-        }
-        let counts = &applied.counts;
-        LoadReport {
-            kind: match self.kind {
-                LoadKind::Nothing => LoadMethod::Nothing,
-                LoadKind::Prepare => LoadMethod::Prepare,
-                LoadKind::First => LoadMethod::First,
-                LoadKind::Delta { .. } | LoadKind::Finish { .. } => LoadMethod::Delta,
-                LoadKind::Whole { .. } => LoadMethod::Whole,
-                LoadKind::Replace => LoadMethod::Replace,
-            },
-            from_snapshot: self.before().and_then(LoadState::loaded),
-            snapshot_id: self.snapshot.as_ref().map(|snapshot| snapshot.id),
-            sequence_number: self
-                .snapshot
-                .as_ref()
-                .map(|snapshot| snapshot.sequence_number),
-            rows_staged: staged,
-            inserted: counts.inserted,
-            updated: counts.updated,
-            deleted: counts.deleted,
-            unchanged: counts.unchanged,
-            transactions: self.transactions,
-            created_target: self.is_created,
-            schema_changes: self.schema_changes,
-            seconds: 0.0,
-            warnings: self.warnings,
-        }
-    }
-
-    /// What is staged, in order.
-    async fn parts(&self, snapshot: &SnapshotInfo) -> Result<Vec<StagedPart>> {
-        let mut parts = Vec::new();
-        match self.kind {
-            LoadKind::Nothing | LoadKind::Prepare => return Ok(parts),
-            LoadKind::Delta { from } | LoadKind::Finish { from, .. } => {
-                let delta = self.lake.delta(Some(from), snapshot.id).await?;
-                self.check_basis(delta.basis, snapshot)?;
-                let both = [Operation::Upsert, Operation::Delete];
-                return Ok(parts_of(delta, &both, 0));
-            }
-            LoadKind::Whole { since: Some(since) } => {
-                match self.lake.delta(Some(since), snapshot.id).await {
-                    Ok(delta) => parts.extend(parts_of(delta, &[Operation::Delete], 0)),
-                    // The transaction counts what is left.
-                    Err(error) => tracing::warn!(
-                        "{}: rows that left the lake since the last load are not known and stay in the target: {error}",
-                        self.name
-                    ),
-                }
-            }
-            LoadKind::First | LoadKind::Whole { since: None } | LoadKind::Replace => {}
-        }
-        let all = self.lake.delta(None, snapshot.id).await?;
-        let first = parts.len();
-        parts.extend(parts_of(all, &[Operation::Upsert], first));
-        Ok(parts)
-    }
-
-    /// Refuses to append what may be rows that only moved; says in the log why a load of few changes may stage many.
-    fn check_basis(&self, basis: Basis, snapshot: &SnapshotInfo) -> Result<()> {
-        match basis {
-            Basis::Nothing | Basis::Snapshots => return Ok(()),
-            Basis::Ends => {}
-        }
-        let (table, target) = (&self.table.lake, &self.table.target);
-        let old = self.before().map_or(0, |state| state.sequence_number);
-        let new = snapshot.sequence_number;
-        let cause = format!(
-            "lake table {table} does not lead by commits of icesync alone from snapshot {old}, which target {target} \
-has loaded, to snapshot {new}: another engine expired snapshots, rolled the table back or rewrote data files"
-        );
-        if self.lake.kind() == TableKind::Mirror && self.table.merge.mode == MergeMode::Append {
-            return Err(lake_error(format!(
-                "{cause}. Nothing was loaded, because `merge.mode: append` would insert rows again that a compaction \
-moved; use `merge: {{ mode: upsert }}`, or `replace`"
-            )));
-        }
-        tracing::info!(
-            "{cause}. The two are compared instead: rows that a compaction moved are staged, too"
-        );
-        Ok(())
-    }
-
-    /// The target table, created when it is missing or following the lake's columns, and checked to hold everything
-    /// that the lake can bring.
-    async fn target_table(&mut self, control: &mut Control) -> Result<TargetTable> {
-        let found = self.found(control).await?;
-        let target = match found {
-            Some(found) => {
-                let found = self.followed(control, found).await?;
-                self.complete_target(control, found).await?
-            }
-            None => self.create_target(control).await?,
-        };
-        let mode = self.table.merge.mode;
-        self.warnings
-            .extend(inspect::check(&self.columns, &target, mode)?);
-        Ok(target)
-    }
-
-    /// The target as it is; an error unless it is the object for which the kind was decided.
-    async fn found(&self, control: &mut Control) -> Result<Option<TargetTable>> {
-        let target = &self.table.target;
-        let found = inspect::inspect(control, target).await?;
-        if found.as_ref().and_then(TargetTable::object) != self.looked.object.as_ref() {
-            let target = target.clone();
-            return Err(TargetError::Recreated { target }.into());
-        }
-        Ok(found)
-    }
-
-    async fn inspected(&self, control: &mut Control) -> Result<TargetTable> {
-        let name = &self.table.target;
-        let found = inspect::inspect(control, name).await?;
-        found.ok_or_else(|| {
-            let target = name.clone();
-            TargetError::Recreated { target }.into()
-        })
-    }
-
-    async fn followed(
-        &mut self,
-        control: &mut Control,
-        target: TargetTable,
-    ) -> Result<TargetTable> {
-        if self.facts.is_prepared() {
-            evolve::know_by_name(&mut self.columns, &target);
-        }
-        let (steps, _) = evolve::steps(&self.columns, &target, self.facts.full)?;
-        if steps.is_empty() {
-            return Ok(target);
-        }
-        if self.table.merge.on_schema_change == OnChange::Refuse {
-            return Err(evolve::refused(target.name(), &steps).into());
-        }
-        for step in &steps {
-            evolve::take(control, target.name(), step).await?;
-            let change = step.change();
-            tracing::info!("{}: target {}: {change}", self.name, self.table.target);
-            self.schema_changes.push(change);
-            failpoint::reach(FAIL_AFTER_ALTER);
-        }
-        let altered = self.inspected(control).await?;
-        // A statement that waited for another session's lock may have met the table that this session left.
-        if altered.object() != self.looked.object.as_ref() {
-            let target = self.table.target.clone();
-            return Err(TargetError::Recreated { target }.into());
-        }
-        Ok(altered)
-    }
-
-    fn state_change(&self, target: &TargetTable) -> StateChange {
-        StateChange {
-            target: self.table.target.to_string(),
-            old: self.old(),
-            new_snapshot: self
-                .snapshot
-                .as_ref()
-                .map_or(PREPARED, |snapshot| snapshot.id),
-            sequence_number: self
-                .snapshot
-                .as_ref()
-                .map_or(0, |snapshot| snapshot.sequence_number),
-            table_uuid: self.lake.uuid().to_string(),
-            lake_table: self.table.lake.to_string(),
-            run_id: self.run_id.to_string(),
-            object: target.object().cloned(),
-            modified: target.modified().to_owned(),
-            mode: self.facts.mode,
-            step: None,
-            columns: self.columns.loaded.text(),
-        }
-    }
-
-    /// The staging table, filled. Text of a code page is encoded here where that is possible; when a character turns out
-    /// not to be encoded here although the server may know it, the rows are sent again as Unicode.
-    async fn staged(
-        &self,
-        links: &mut Links,
-        target: &TargetTable,
-        parts: &[StagedPart],
-    ) -> Result<(StagingTable, stage::Staged)> {
-        let side = self.sync.target_side()?;
-        for text in [Text::CodePage, Text::Unicode] {
-            let control = Links::control(&mut links.target, side, Kind::Target).await?;
-            let staging = staging::design(&self.columns.schema, target, self.run_id, text);
-            staging::create(control, &staging, target.name()).await?;
-            let heap = Heap::staging(&staging, &self.columns.shape(self.lake.lake_schema()));
-            let error =
-                match stage::stage(self.sync, &self.name, &self.lake, links, heap, parts).await {
-                    Ok(staged) => return Ok((staging, staged)),
-                    Err(error) => error,
-                };
-            match filling::lost(&error, target.name()) {
-                Some(Lost::Perhaps(example)) => {
-                    let name = &self.name;
-                    tracing::warn!(
-                        "{name}: {example}, as far as this machine knows. The rows are sent again as Unicode, and the \
-server decides"
-                    );
-                    let control = Links::control(&mut links.target, side, Kind::Target).await?;
-                    filling::abandon(control, &staging.name, target.name()).await?;
-                }
-                Some(Lost::Surely(error)) => return Err(error.into()),
-                None => return Err(error),
-            }
-        }
-        Err(lake_error(format!(
-            "rows of {} could not be encoded",
-            self.name
-        )))
-    }
-
-    /// Step 5, of a staged load.
-    async fn apply(
-        &self,
-        links: &mut Links,
-        plan: &MergePlan,
-        mut change: StateChange,
-        steps: &[Option<Step>],
-    ) -> Result<Applied> {
-        let side = self.sync.target_side()?;
-        let mut total = Applied::default();
-        for &step in steps {
-            change.step = step;
-            let control = Links::control(&mut links.target, side, Kind::Target).await?;
-            let applied = merge::apply(control, plan, &change, Extent::Transaction).await;
-            total = total.and(self.settled(links, applied, &change).await?);
-            if let Some(step) = step.filter(|step| !step.is_last()) {
-                change.old = Some(OldState {
-                    snapshot: self.old().map_or(PREPARED, |old| old.snapshot),
-                    run_id: change.run_id.clone(),
-                    applied: Some(step.to),
-                });
-                failpoint::reach(FAIL_BETWEEN_STEPS);
-            }
-        }
-        Ok(total)
-    }
-
-    /// The outcome of a transaction. A lost reply is resolved on a new connection by looking for this transaction in the
-    /// load state. The load lock was lost with the old connection, so that connection is not kept for [`release`], and no
-    /// step follows.
-    async fn settled(
-        &self,
-        links: &mut Links,
-        applied: std::result::Result<Applied, TargetError>,
-        change: &StateChange,
-    ) -> Result<Applied> {
-        let side = self.sync.target_side()?;
-        let lost = match applied {
-            Err(error) if error.disposition() == Disposition::Ambiguous => error,
-            other => return Ok(other?),
-        };
-        tracing::warn!(
-            "{}: the reply to the load's commit was lost; looking for its outcome",
-            self.name
-        );
-        links.target = None;
-        let control = Links::control(&mut links.target, side, Kind::Target).await?;
-        let resolved = state::resolve(control, &self.table.target, change).await?;
-        links.target = None;
-        let is_last = change.step.is_none_or(Step::is_last);
-        match resolved {
-            Some(counts) if is_last => Ok(Applied {
-                counts,
-                target_only: 0,
-            }),
-            Some(_) | None => Err(Error::new(
-                Kind::Target,
-                Disposition::Transient,
-                NotApplied(lost),
-            )),
-        }
-    }
-}
-
-/// What to say of a target that is not the table that was loaded.
-fn found_otherwise(table: &Table, found: Found, before: Option<&LoadState>) -> Option<String> {
-    let before = before.filter(|state| state.loaded().is_some())?;
-    let (target, number) = (&table.target, before.sequence_number);
-    match found {
-        Found::There => None,
-        Found::Missing => Some(format!(
-            "target {target} is missing although snapshot {number} was loaded into it. It is created again and loaded \
-with the whole snapshot"
-        )),
-        Found::Recreated => Some(format!(
-            "target {target} was recreated after snapshot {number} was loaded into it. The whole snapshot is loaded \
-and compared with the rows that it has"
-        )),
-    }
-}
-
-/// A load whose outcome was unknown and turned out not to have been applied.
-#[derive(Debug, thiserror::Error)]
-#[error("the load was not applied, or not all of it")]
-struct NotApplied(#[source] TargetError);

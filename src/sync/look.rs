@@ -12,6 +12,7 @@ use crate::report::{
     BetweenStatus, ErrorReport, LakeStatus, Listing, PlanReport, SnapshotsReport, StatusReport,
     TargetStanding, TargetStatus,
 };
+use crate::target::quarantine;
 use crate::target::state::{self, LoadState, Looked};
 
 impl Sync {
@@ -33,7 +34,8 @@ impl Sync {
                 Some(side) => {
                     let control = Links::control(&mut links.target, side, Kind::Target).await?;
                     let looked = state::look(control, &table.target).await?;
-                    Some(target_status(&looked, table, lake.as_ref()))
+                    let in_quarantine = quarantine::count(control, &table.target).await?;
+                    Some(target_status(&looked, table, lake.as_ref(), in_quarantine))
                 }
                 None => None,
             };
@@ -175,7 +177,12 @@ async fn lake_status(table: &Table, lake: Option<&LakeTable>) -> Result<LakeStat
     })
 }
 
-fn target_status(looked: &Looked, table: &Table, lake: Option<&LakeTable>) -> TargetStatus {
+fn target_status(
+    looked: &Looked,
+    table: &Table,
+    lake: Option<&LakeTable>,
+    in_quarantine: u64,
+) -> TargetStatus {
     let loaded = looked.state.as_ref();
     let loaded = loaded.filter(|state| state.loaded().is_some());
     let standing = match (Found::of(looked), State::of(lake, looked.state.as_ref())) {
@@ -203,6 +210,7 @@ fn target_status(looked: &Looked, table: &Table, lake: Option<&LakeTable>) -> Ta
                 rows_applied: pending.applied,
             }),
         columns: load::chosen(table, lake),
+        in_quarantine,
     }
 }
 

@@ -36,20 +36,24 @@ pub struct LoadCounts {
 impl Applied {
     /// What this and then another transaction did.
     pub fn and(self, next: Applied) -> Self {
-        let (a, b) = (self.counts, next.counts);
         Self {
-            counts: LoadCounts {
-                inserted: a.inserted + b.inserted,
-                updated: a.updated + b.updated,
-                deleted: a.deleted + b.deleted,
-                unchanged: a.unchanged + b.unchanged,
-            },
+            counts: self.counts.and(next.counts),
             target_only: self.target_only + next.target_only,
         }
     }
 }
 
 impl LoadCounts {
+    /// What this and then another statement did.
+    pub fn and(self, next: LoadCounts) -> Self {
+        Self {
+            inserted: self.inserted + next.inserted,
+            updated: self.updated + next.updated,
+            deleted: self.deleted + next.deleted,
+            unchanged: self.unchanged + next.unchanged,
+        }
+    }
+
     /// Older builds have stored negative counts; such a count reads as 0, because no load depends on it.
     pub(super) fn read(row: &Record) -> Result<Self, MssqlError> {
         let count = |name: &str| Ok::<_, MssqlError>(u64::try_from(row.int(name)?).unwrap_or(0));
@@ -90,6 +94,8 @@ pub struct LoadOptions {
     pub has_net: bool,
     /// Net changes that one transaction applies at most; 0: all.
     pub batch_rows: u64,
+    /// Net changes are found by their number.
+    pub is_numbered: bool,
 }
 
 /// The transaction for a staged load. The target has passed [`inspect::check`](super::inspect::check) with the same
@@ -136,11 +142,13 @@ pub fn plan(
                 ..staging.name.clone()
             },
             row: free_name(&columns, "_row", &staging.operation),
-            is_stepped: options.batch_rows > 0
-                && options.staged_rows > options.batch_rows
-                && !target.references_itself(),
+            is_stepped: options.is_numbered
+                || options.batch_rows > 0
+                    && options.staged_rows > options.batch_rows
+                    && !target.references_itself(),
             rows: 0,
             upserts: 0,
+            part: None,
         }),
         columns,
         key: key.into_iter().flatten().collect(),
@@ -159,13 +167,14 @@ pub fn plan(
         references_itself: target.references_itself(),
         deferred: Vec::new(),
         has_unique_key: target.has_unique_key(schema),
+        faults: None,
         lock: lock_name("apply", target.name()),
         lock_timeout_ms: LOCK_TIMEOUT_MS,
     }
 }
 
 /// A name that no column of the target that is loaded has.
-fn free_name(columns: &[merge::MergeColumn], wanted: &str, other: &str) -> String {
+pub(super) fn free_name(columns: &[merge::MergeColumn], wanted: &str, other: &str) -> String {
     let mut name = wanted.to_owned();
     let taken = |name: &str| {
         name.eq_ignore_ascii_case(other)
@@ -204,7 +213,7 @@ pub async fn settle(control: &mut Control, plan: &mut MergePlan) -> Result<(), T
 /// The transactions that apply a settled load: one, or steps of `batch_rows` rows.
 pub fn steps(plan: &MergePlan, batch_rows: u64) -> Vec<Option<Step>> {
     let rows = match &plan.net {
-        Some(net) if net.is_stepped && net.rows > batch_rows => net.rows,
+        Some(net) if net.is_stepped && batch_rows > 0 && net.rows > batch_rows => net.rows,
         Some(_) | None => return vec![None],
     };
     (0..rows.div_ceil(batch_rows))

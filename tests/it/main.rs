@@ -19,6 +19,7 @@ mod loads;
 mod maintaining;
 mod outside;
 mod planes;
+mod quarantine;
 mod random;
 mod ranges;
 mod recreated;

@@ -4,6 +4,7 @@
 mod creation;
 mod loads;
 mod plans;
+mod quarantine;
 mod shapes;
 
 use super::Statement;
@@ -34,6 +35,7 @@ pub struct Example {
 pub fn catalogue() -> Vec<Example> {
     let mut examples = Examples(Vec::new());
     examples.fixed();
+    examples.quarantine();
     for (shape, table) in shapes() {
         examples.of_table(shape, &table);
         examples.upkeep(shape, &table.name);

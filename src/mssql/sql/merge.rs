@@ -96,7 +96,7 @@ target_only;",
 }
 
 /// Stops unless the target still is the object that the load was prepared for, with the columns and indexes that it had.
-fn same_object(plan: &MergePlan, state: &StateChange, params: &mut Params) -> String {
+pub(super) fn same_object(plan: &MergePlan, state: &StateChange, params: &mut Params) -> String {
     let Some(object) = &state.object else {
         return String::new();
     };
@@ -134,9 +134,10 @@ fn source(plan: &MergePlan, step: Option<Step>) -> String {
         return net::expression(plan);
     };
     let row = Ident(&net.row);
-    let part = match step {
-        Some(_) => format!(" WHERE n.{row} > @after AND n.{row} <= @to"),
-        None => String::new(),
+    let part = match (step, &net.part) {
+        (Some(_), _) => format!(" WHERE n.{row} > @after AND n.{row} <= @to"),
+        (None, Some(part)) => format!(" WHERE {}", part.condition(&format!("n.{row}"))),
+        (None, None) => String::new(),
     };
     format!(
         "SELECT {}, n.{} FROM {} AS n{part}",
@@ -147,7 +148,7 @@ fn source(plan: &MergePlan, step: Option<Step>) -> String {
 }
 
 /// The statements that change the target.
-fn rows(plan: &MergePlan, step: Option<Step>, extent: Extent) -> String {
+pub(super) fn rows(plan: &MergePlan, step: Option<Step>, extent: Extent) -> String {
     let target = TableIdent(&plan.target);
     let net = source(plan, step);
     let upserts = if plan.has_deletes {

@@ -14,7 +14,7 @@ use super::plan::{
     ERROR_DUPLICATE_KEY, ERROR_LOST_CHARACTER, ERROR_NULL_KEY, ERROR_STAGED_ROWS, MergeColumn,
     MergePlan, NetTable,
 };
-use super::{Ident, Params, Statement, TableIdent, list, newest, shown, variant};
+use super::{Ident, Params, Statement, TableIdent, faults, list, newest, shown, variant};
 use crate::schema::{SqlType, TableName};
 
 /// Computes the net changes of what is staged, and drops the staging table. One row: how many `upserts` and `deletes`
@@ -30,7 +30,10 @@ DECLARE @staged bigint = 0, @example nvarchar(1000), @message nvarchar(2000);
 ",
         plan.lock_timeout_ms
     );
-    sql.push_str(&staged_rows(&plan.staging, plan.staged_rows, &mut params));
+    // They were counted before the attempt that found a fault, which may have removed older spellings of keys.
+    if plan.faults.is_none() {
+        sql.push_str(&staged_rows(&plan.staging, plan.staged_rows, &mut params));
+    }
     sql.push_str(&checks(plan, &mut params));
     let (table, staging) = (TableIdent(&net.name), TableIdent(&plan.staging));
     let (operation, row) = (Ident(&plan.operation), Ident(&net.row));
@@ -38,7 +41,7 @@ DECLARE @staged bigint = 0, @example nvarchar(1000), @message nvarchar(2000);
         let ty = declared(c.ty, c.collation.as_ref());
         format!("{} {ty} NULL", Ident(&c.name))
     });
-    let columns = list(columns, ",\n    ");
+    let columns = list(columns.chain(faults::columns(plan)), ",\n    ");
     let keys = list(plan.key_columns().map(|c| Ident(&c.name).to_string()), ", ");
     // Deletes of several spellings of one key.
     let respelled = plan.has_deletes && plan.key_columns().any(|c| has_equals(c.ty));
@@ -69,8 +72,8 @@ END CATCH;
 SELECT COUNT_BIG(CASE WHEN s.{operation} = 'U' THEN 1 END) AS upserts, COUNT_BIG(CASE WHEN s.{operation} = 'D' THEN 1 \
 END) AS deletes FROM {table} AS s;
 SET LOCK_TIMEOUT -1;",
-        plan.names(""),
-        plan.names("n."),
+        faults::names(plan, ""),
+        faults::names(plan, "n."),
         expression(plan),
         other_spellings(plan, net),
     ));
@@ -145,22 +148,14 @@ pub(super) fn checks(plan: &MergePlan, params: &mut Params) -> String {
         ));
     }
     for column in plan.columns.iter().filter(|c| c.may_lose()) {
-        let staged = format!("s.{}", Ident(&column.staged));
-        let back = format!(
-            "CONVERT(varbinary(max), CONVERT(nvarchar(max), CONVERT(varchar(max), {staged})))"
-        );
-        let mut room = String::new();
-        if let SqlType::Char { length }
-        | SqlType::VarChar {
-            length: Some(length),
-        } = column.ty
-        {
-            room = format!(" OR DATALENGTH(CONVERT(varchar(max), {staged})) > {length}");
+        if faults::marks(plan, column) {
+            continue;
         }
+        let staged = format!("s.{}", Ident(&column.staged));
+        let lost = faults::loses(column, &staged);
         let column_name = params.text(&column.name);
         sql.push_str(&format!(
-            "SELECT TOP (1) @example = CONVERT(nvarchar(100), {staged}) FROM {staging} AS s WHERE {back} <> \
-                CONVERT(varbinary(max), {staged}){room};
+            "SELECT TOP (1) @example = CONVERT(nvarchar(100), {staged}) FROM {staging} AS s WHERE {lost};
 IF @example IS NOT NULL
 BEGIN
     SET @message = CONCAT({column_name}, N': ', @example);
@@ -229,12 +224,14 @@ pub(super) fn expression(plan: &MergePlan) -> String {
     let operation = Ident(&plan.operation);
     let segment = Ident(&plan.segment);
     let staging = TableIdent(&plan.staging);
-    let values = list(
-        plan.columns
-            .iter()
-            .map(|c| format!("{} AS {}", load_expression(c), Ident(&c.name))),
-        ", ",
-    );
+    let values = plan.columns.iter().map(|c| {
+        let value = match faults::marks(plan, c) {
+            true => faults::kept(c),
+            false => load_expression(c),
+        };
+        format!("{value} AS {}", Ident(&c.name))
+    });
+    let values = list(values.chain(faults::found(plan)), ", ");
     let keyed = plan.compares_keys() && (plan.segments > 1 || plan.has_deletes);
     if !keyed {
         return format!("SELECT {values}, s.{operation} FROM {staging} AS s");
@@ -242,7 +239,7 @@ pub(super) fn expression(plan: &MergePlan) -> String {
     let rank = plan.free_name("_rank");
     let rank = Ident(&rank);
     let keys = list(plan.key_columns().map(load_expression), ", ");
-    let names = plan.names("n.");
+    let names = faults::names(plan, "n.");
     let respelled = plan.key_columns().any(|column| has_equals(column.ty));
     if !(respelled && plan.has_deletes) {
         return format!(
@@ -257,7 +254,7 @@ pub(super) fn expression(plan: &MergePlan) -> String {
     );
     let last = plan.free_name("_last");
     let last = Ident(&last);
-    let staged_names = plan.names("l.");
+    let staged_names = faults::names(plan, "l.");
     let equal = list(
         plan.key_columns().map(|c| format!("l.{}", Ident(&c.name))),
         ", ",
@@ -285,15 +282,7 @@ fn loaded(column: &MergeColumn, alias: &str) -> String {
         let base_type = format!("{alias}.{}", Ident(&types.staged));
         return variant::rebuilt(&staged, &base_type, &types.found);
     }
-    // One type under two names.
-    let numeric = |ty| {
-        if let SqlType::Decimal { precision, scale } = ty {
-            SqlType::Numeric { precision, scale }
-        } else {
-            ty
-        }
-    };
-    if numeric(column.ty) == numeric(column.staged_ty) {
+    if column.is_as_staged() {
         staged
     } else if column.ty == SqlType::Xml {
         // Style 1 keeps white space that stands alone, as the source does.

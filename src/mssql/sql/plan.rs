@@ -1,5 +1,6 @@
 //! What a load's statements are made from.
 
+use super::part::Part;
 use super::{Ident, list};
 use crate::change::{MergeMode, UpsertStatement};
 use crate::schema::{Collation, SqlType, TableName};
@@ -132,6 +133,8 @@ pub struct MergePlan {
     pub references_itself: bool,
     /// Positions in `columns` that get their values only by [`Extent::Deferred`].
     pub deferred: Vec<usize>,
+    /// Where values that the target cannot keep are marked; none: the first one is an error.
+    pub faults: Option<Faults>,
     /// Name of the lock that one load transaction of this target holds at a time.
     pub lock: String,
     pub lock_timeout_ms: u32,
@@ -149,12 +152,35 @@ pub struct NetTable {
     pub rows: u64,
     /// How many of them are upserts.
     pub upserts: u64,
+    /// The rows that a statement is about; none: all.
+    pub part: Option<Part>,
+}
+
+/// Names of two columns of the table of net changes. They are NULL in a row whose values the target can keep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Faults {
+    /// `int`: number of the first column whose value the target cannot keep, from 1 in the order of the plan's columns.
+    pub column: String,
+    /// That value as it was staged, as text.
+    pub value: String,
 }
 
 impl MergeColumn {
     /// The server may not be able to keep a staged character.
     pub(super) fn may_lose(&self) -> bool {
         self.ty.is_code_page_text() && !self.staged_ty.is_code_page_text()
+    }
+
+    /// A staged value is a value of the target's type, perhaps under another name.
+    pub(super) fn is_as_staged(&self) -> bool {
+        let numeric = |ty| {
+            if let SqlType::Decimal { precision, scale } = ty {
+                SqlType::Numeric { precision, scale }
+            } else {
+                ty
+            }
+        };
+        numeric(self.ty) == numeric(self.staged_ty)
     }
 }
 

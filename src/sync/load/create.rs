@@ -1,7 +1,7 @@
 //! A target that is missing: what it gets besides columns and key, and its creation where it is not filled.
 //! [`crate::target::create`] argues when each is made.
 
-use super::Work;
+use super::work::Work;
 use crate::change::{RunId, Strategy, UpsertStatement};
 use crate::config::Table;
 use crate::error::Result;

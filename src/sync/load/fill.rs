@@ -1,8 +1,8 @@
 //! Steps 3 and 4 of a first load whose rows go straight into the table that becomes the target. Its protocol is argued
 //! in [`crate::target::fill`].
 
-use super::Work;
 use super::columns::newest;
+use super::work::{Filled, Work};
 use crate::error::{Kind, Result};
 use crate::failpoint;
 use crate::mssql::control::Control;
@@ -10,9 +10,9 @@ use crate::sync::stage::{self, Heap, StagedPart};
 use crate::sync::{Links, Phase};
 use crate::target::TargetError;
 use crate::target::create::{self, Design, Naming};
-use crate::target::fill::{self, Filling, Lost, Publication, Route};
+use crate::target::fill::{self, Filling, Lost, Route};
 use crate::target::inspect::{self, TargetTable};
-use crate::target::merge::{self, Applied, Extent, StateChange};
+use crate::target::merge::{self, Applied, Extent};
 
 /// Failpoint: the table to fill is there and empty.
 pub const FAIL_AFTER_FILL_CREATE: &str = "load.after_fill_create";
@@ -20,19 +20,6 @@ pub const FAIL_AFTER_FILL_CREATE: &str = "load.after_fill_create";
 pub const FAIL_AFTER_FILL: &str = "load.after_fill";
 /// Failpoint: the table has its key, its indexes and constraints, and is not the target yet.
 pub const FAIL_AFTER_FILL_KEY: &str = "load.after_fill_key";
-
-/// A table that is filled and not yet the target.
-pub(super) struct Filled {
-    pub publication: Publication,
-    pub change: StateChange,
-}
-
-impl Filled {
-    /// Rows that were sent to it.
-    pub fn rows(&self) -> u64 {
-        self.publication.rows
-    }
-}
 
 impl Work<'_> {
     /// Fills the table that becomes the target. None where the rows have to be staged.
@@ -75,7 +62,7 @@ impl Work<'_> {
         let control = Links::control(&mut links.target, side, Kind::Target).await?;
         let staged = match staged {
             Ok(staged) => staged,
-            Err(error) => match fill::lost(&error, target) {
+            Err(error) => match self.lost(&error) {
                 Some(Lost::Perhaps(example)) => {
                     tracing::warn!(
                         "{name}: {example}, as far as this machine knows. The load begins again through a staging \

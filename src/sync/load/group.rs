@@ -6,10 +6,11 @@
 //! staged, its net changes are computed. The transaction comes last. A death before its commit leaves what a death of
 //! the single loads would leave.
 
-use super::{Begun, Ready, Settled, Work};
+use super::Begun;
+use super::work::{Filled, Ready, Settled, Work};
 use crate::change::{Cycles, MergeMode, RunId};
 use crate::config::Table;
-use crate::error::{Error, Kind};
+use crate::error::{Disposition, Error, Kind};
 use crate::lake::SnapshotRef;
 use crate::mssql::control::Control;
 use crate::report::LoadReport;
@@ -46,7 +47,7 @@ impl<E: Into<Error>> From<E> for Failed {
 }
 
 /// Loads the tables; the reports are in their order.
-pub(in crate::sync) async fn load_group(
+pub async fn load_group(
     sync: &Sync,
     run_id: RunId,
     tables: &[Table],
@@ -54,6 +55,7 @@ pub(in crate::sync) async fn load_group(
     full: bool,
     links: &mut Links,
 ) -> std::result::Result<Vec<LoadReport>, Failed> {
+    check_rows(tables)?;
     let clock = Instant::now();
     let mut by_name: Vec<usize> = (0..tables.len()).collect();
     by_name.sort_by_key(|&at| tables[at].target.to_string().to_lowercase());
@@ -101,6 +103,28 @@ pub(in crate::sync) async fn load_group(
     Ok(done)
 }
 
+/// Refuses tables whose refused rows are to be set aside: that takes a transaction of one table, which can try parts of
+/// its rows.
+fn check_rows(tables: &[Table]) -> std::result::Result<(), Failed> {
+    let isolates = |table: &&Table| table.merge.quarantine.is_some();
+    let Some(first) = tables.iter().position(|table| isolates(&table)) else {
+        return Ok(());
+    };
+    let names = |tables: &mut dyn Iterator<Item = &Table>| {
+        let names: Vec<String> = tables.map(|table| table.source.to_string()).collect();
+        names.join(", ")
+    };
+    let message = format!(
+        "tables {} are loaded in one transaction, in which rows that a target refuses cannot be set aside. \
+         `merge.on_bad_row: quarantine` is set for {}. Nothing was loaded. Set `load: {{ group: none }}`, which loads \
+         each table in a transaction of its own, or `on_bad_row: stop`",
+        names(&mut tables.iter()),
+        names(&mut tables.iter().filter(isolates))
+    );
+    let error = Error::new(Kind::Target, Disposition::Definite, message);
+    Err(Failed::at(first)(error))
+}
+
 /// A table of the transaction.
 struct Member<'a> {
     /// Position among the tables of the group.
@@ -111,7 +135,7 @@ struct Member<'a> {
 }
 
 enum Part {
-    Filled(Box<super::fill::Filled>),
+    Filled(Box<Filled>),
     Staged(Box<Settled>),
 }
 

@@ -12,6 +12,9 @@
 //! - *upsert, replace*: for each key of L, O has the row of L, and no key that an earlier load brought and L lacks;
 //! - *append*: O has each row that was new in a loaded snapshot, once.
 //!
+//! Keys in quarantine are excepted. Of them O has an earlier row or none, and the quarantine has the row of L, or says
+//! that L has none (`target/quarantine.rs`).
+//!
 //! The two statements differ, so the state names the mode, and an upsert does not go on from what was appended.
 //! Both hold for the columns that the load brought, which the state names ([`LoadedColumns`]). If more of them are to
 //! be loaded, rows that are the same in L and W lack values: then every row is loaded, or the load is refused.
@@ -22,7 +25,8 @@
 //!
 //! # The kinds, and why each one is right
 //!
-//! Let W be the snapshot to load.
+//! Let W be the snapshot to load. A row of it that the target refuses is put into quarantine instead, where that is
+//! configured; what is said below of the rows of W holds for all others.
 //!
 //! - [`Nothing`](LoadKind::Nothing). L is W and the target is O. The statement above already holds for W. Or the lake
 //!   table has no snapshot and the target is not icesync's to alter.
@@ -487,6 +491,12 @@ it removes those, too"
         ),
         MergeMode::Replace => "`icesync load --full` replaces all rows".to_owned(),
     }
+}
+
+/// The load state, if it is about the table that is there.
+pub fn trusted(looked: &Looked) -> Option<&LoadState> {
+    let state = looked.state.as_ref();
+    state.filter(|_| Found::of(looked) == Found::There)
 }
 
 #[cfg(test)]

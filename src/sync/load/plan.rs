@@ -2,13 +2,13 @@
 
 use super::columns::{self, columns_after, newest};
 use super::create::{design, recorded};
-use super::kind::{Facts, Found, LoadKind, State, Unfinished, Wanted, decide};
+use super::kind::{Facts, Found, LoadKind, State, Unfinished, Wanted, decide, trusted};
 use crate::change::{MergeMode, RunId, Strategy, UpsertStatement};
 use crate::config::{OnChange, Table};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::lake::{LakeTable, SnapshotInfo, SnapshotRef};
 use crate::mssql::control::Control;
-use crate::mssql::sql::{self, Statement, TableIdent};
+use crate::mssql::sql::{self, Statement, TableIdent, aside};
 use crate::report::{LoadPlan, RowEstimate};
 use crate::schema::definition::Definition;
 use crate::schema::drift::Recorded;
@@ -19,7 +19,7 @@ use crate::target::create::{self, Design, Object};
 use crate::target::evolve;
 use crate::target::fill::{self, Filling, Route};
 use crate::target::inspect::{self, TargetTable};
-use crate::target::merge::{self, Extent, Held, LoadOptions, StateChange};
+use crate::target::merge::{self, Extent, Held, LoadOptions, MergePlan, StateChange};
 use crate::target::staging::{self, Text};
 use crate::target::state::{self, LoadState, Looked};
 
@@ -322,6 +322,7 @@ impl Loading<'_> {
                 && schema.key.is_some()
                 && self.table.merge.mode != MergeMode::Append,
             batch_rows: 0,
+            is_numbered: self.table.merge.quarantine.is_some(),
         };
         let merge = merge::plan(schema, target, &staging, &options);
         let objects = self.design.clone().into_objects();
@@ -341,7 +342,8 @@ impl Loading<'_> {
         statements.push(copied(&TableIdent(&staging.name)));
         let net = merge.net.as_ref();
         statements.extend(net.map(|net| sql::net::net_changes(&merge, net).sql));
-        statements.push(sql::merge::apply(&merge, &self.change, Extent::Transaction).sql);
+        let applied = applied(self.table, &merge, &self.change);
+        statements.extend(applied.into_iter().map(|statement| statement.sql));
         statements
     }
 
@@ -355,6 +357,22 @@ impl Loading<'_> {
 /// The bulk copy into a table. The driver writes the list of columns.
 fn copied(table: &TableIdent<'_>) -> String {
     format!("INSERT BULK {table} WITH (TABLOCK, KEEP_NULLS);")
+}
+
+/// The transaction that applies the rows, if the target refuses none.
+fn applied(table: &Table, merge: &MergePlan, change: &StateChange) -> Vec<Statement> {
+    match (table.merge.quarantine, &merge.net) {
+        (Some(_), Some(net)) => vec![
+            aside::begin_load(),
+            aside::open_load(merge, net, change),
+            aside::apply_part(merge),
+            aside::close_load(merge, net, change, [0; 4]),
+            aside::commit_load(),
+        ],
+        (Some(_), None) | (None, _) => {
+            vec![sql::merge::apply(merge, change, Extent::Transaction)]
+        }
+    }
 }
 
 /// The target after its columns have followed, and how they do.
@@ -376,12 +394,6 @@ fn followed(
         return Err(evolve::refused(target.name(), &steps).into());
     }
     Ok((steps, target))
-}
-
-/// The load state, if it is about the table that is there.
-pub fn trusted(looked: &Looked) -> Option<&LoadState> {
-    let state = looked.state.as_ref();
-    state.filter(|_| Found::of(looked) == Found::There)
 }
 
 /// Snapshots newer than the loaded one; all of them where nothing of this lake table is loaded. At least one while the

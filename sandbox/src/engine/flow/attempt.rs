@@ -70,7 +70,10 @@ pub(super) fn attempt_inside<T>(
     work: &mut dyn FnMut(&mut Cx<'_>) -> Outcome<T>,
 ) -> Outcome<T> {
     let mark = cx.transaction().undo.len();
+    // Results of subqueries are known by the place of their plan, which the plan of the next statement may take.
+    let cache = std::mem::take(&mut cx.cache);
     let result = work(cx);
+    cx.cache = cache;
     if result.is_err()
         && let Some(mut transaction) = cx.ses.transaction.take()
     {

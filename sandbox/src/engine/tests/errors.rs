@@ -96,6 +96,22 @@ fn try_and_catch() {
 }
 
 #[test]
+fn each_statement_of_a_trigger_looks_for_itself() {
+    let engine = engine();
+    let mut c = connect(&engine);
+    c.ok("CREATE TABLE t (id int PRIMARY KEY, v int)");
+    c.ok("CREATE TRIGGER tr ON t AFTER INSERT AS BEGIN
+          IF EXISTS (SELECT 1 FROM inserted WHERE v = 1) THROW 50011, 'one', 1;
+          IF EXISTS (SELECT 1 FROM inserted WHERE v = 2) THROW 50012, 'two', 1;
+          IF EXISTS (SELECT 1 FROM inserted WHERE v = 3) BEGIN ROLLBACK TRANSACTION; RETURN; END; END");
+    assert_eq!(c.error("INSERT t VALUES (1, 1)"), 50011);
+    assert_eq!(c.error("INSERT t VALUES (2, 2)"), 50012);
+    assert_eq!(c.error("INSERT t VALUES (3, 3)"), 3609);
+    c.ok("INSERT t VALUES (4, 4)");
+    assert_eq!(c.one("SELECT COUNT(*) FROM t"), "1");
+}
+
+#[test]
 fn triggers_see_both_images_and_undo_their_statement() {
     let engine = engine();
     let mut c = connect(&engine);

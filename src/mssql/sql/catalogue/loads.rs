@@ -63,6 +63,7 @@ impl Examples {
             is_stepped: true,
             rows: 2_500_000,
             upserts: 2_000_000,
+            part: None,
         };
         self.add("net_changes", shape, net::net_changes(&plan, &net));
         let old = state_change(table, Some(8_070_450_532_247_928_832));

@@ -80,6 +80,7 @@ pub(super) fn merge_plan(table: &TableSchema, staging: &StagingTable) -> MergePl
         references_itself: false,
         deferred: Vec::new(),
         has_unique_key: true,
+        faults: None,
         lock: "icesync:apply:dbo.orders".into(),
         lock_timeout_ms: 60_000,
     }

@@ -1,0 +1,590 @@
+//! Steps 2 to 5 of a load that has something to do; see the [parent](super) for the order of events.
+
+use super::columns::{newest, to_load};
+use super::kind::{Facts, Found, LoadKind, trusted};
+use crate::change::{MergeMode, RunId};
+use crate::config::{OnChange, Table};
+use crate::error::{Disposition, Error, Kind, Result};
+use crate::failpoint;
+use crate::lake::{Basis, LakeTable, SnapshotInfo, TargetTags};
+use crate::mssql::control::Control;
+use crate::mssql::sql::define::StagingTable;
+use crate::report::{LoadMethod, LoadReport, plural};
+use crate::schema::TableKind;
+use crate::schema::drift::SchemaChange;
+use crate::sync::restored::Restored;
+use crate::sync::stage::{self, Heap, Operation, StagedPart, lake_error, parts_of};
+use crate::sync::{Links, Phase, Sync};
+use crate::target::TargetError;
+use crate::target::columns::LakeColumns;
+use crate::target::evolve;
+use crate::target::fill::{self, Lost, Publication};
+use crate::target::inspect::{self, TargetTable};
+use crate::target::merge::{
+    self, Applied, Extent, Held, LoadOptions, MergePlan, OldState, StateChange, Step,
+};
+use crate::target::quarantine::{self, Aside, Fault};
+use crate::target::staging::{self, Text};
+use crate::target::state::{self, LoadState, Looked, PREPARED};
+
+/// Failpoint: the target's columns follow the lake's, no row is staged.
+pub const FAIL_AFTER_ALTER: &str = "load.after_alter";
+/// Failpoint: the delta is staged, nothing is applied.
+pub const FAIL_AFTER_STAGING: &str = "load.after_staging";
+/// Failpoint: the net changes are computed, nothing is applied.
+pub const FAIL_AFTER_NET: &str = "load.after_net";
+/// Failpoint: a step that is not the last one is committed.
+pub const FAIL_BETWEEN_STEPS: &str = "load.between_steps";
+
+/// A load whose rows are on the server, and whose transaction has not begun.
+pub(super) enum Ready<'a> {
+    /// There are no rows, and everything is done.
+    Done(Box<LoadReport>),
+    /// The rows are in the table that becomes the target.
+    Filled(Box<Work<'a>>, Box<Filled>),
+    /// The rows are in a staging table, or in a table of their net changes.
+    Staged(Box<Work<'a>>, Box<Settled>),
+}
+
+/// What the transactions of a staged load need to know.
+pub(super) struct Settled {
+    pub plan: MergePlan,
+    pub change: StateChange,
+    pub steps: Vec<Option<Step>>,
+    /// What may be set aside, and the rows with values that the target cannot keep. None: a refused row stops the load.
+    pub aside: Option<(Aside, Vec<Fault>)>,
+    /// Rows that were staged.
+    pub rows: u64,
+}
+
+/// A table that is filled and not yet the target.
+pub(super) struct Filled {
+    pub publication: Publication,
+    pub change: StateChange,
+}
+
+impl Filled {
+    /// Rows that were sent to it.
+    pub fn rows(&self) -> u64 {
+        self.publication.rows
+    }
+}
+
+impl Ready<'_> {
+    /// Step 5, in transactions of this load alone.
+    pub async fn apply(self, links: &mut Links) -> Result<LoadReport> {
+        match self {
+            Ready::Done(report) => Ok(*report),
+            Ready::Filled(work, filled) => {
+                let applied = work.publish(links, &filled).await?;
+                Ok(work.report(filled.rows(), &applied))
+            }
+            Ready::Staged(mut work, settled) => {
+                let Settled {
+                    plan,
+                    change,
+                    steps,
+                    aside,
+                    rows,
+                } = *settled;
+                let applied = match aside {
+                    Some((aside, faults)) => {
+                        work.set_aside(links, &plan, &change, &aside, faults)
+                            .await?
+                    }
+                    None => work.apply(links, &plan, change, &steps).await?,
+                };
+                Ok(work.report(rows, &applied))
+            }
+        }
+    }
+}
+
+/// A load under its lock.
+pub(super) struct Work<'a> {
+    pub sync: &'a Sync,
+    pub table: &'a Table,
+    /// As it was when the snapshot was committed: its columns may have changed since.
+    pub lake: LakeTable,
+    pub columns: LakeColumns,
+    /// None: the lake table has no rows yet.
+    pub snapshot: Option<SnapshotInfo>,
+    /// The target and its state as they were when the kind was decided.
+    pub looked: Looked,
+    pub facts: Facts,
+    pub kind: LoadKind,
+    pub run_id: RunId,
+    pub name: String,
+    pub is_created: bool,
+    /// The load state that was written with a target which was created empty.
+    pub prepared: Option<OldState>,
+    /// Rows that were set aside.
+    pub quarantined: u64,
+    pub transactions: usize,
+    /// It shares its transaction with other tables.
+    pub is_grouped: bool,
+    pub schema_changes: Vec<SchemaChange>,
+    pub warnings: Vec<String>,
+}
+
+impl<'a> Work<'a> {
+    pub fn new(
+        sync: &'a Sync,
+        table: &'a Table,
+        lake: &LakeTable,
+        snapshot: Option<SnapshotInfo>,
+        looked: Looked,
+        (facts, kind, tags): (Facts, LoadKind, &TargetTags),
+        run_id: RunId,
+    ) -> Result<Self> {
+        let past = match &snapshot {
+            Some(snapshot) => lake.as_of(snapshot.id)?,
+            None => lake.clone(),
+        };
+        let columns = to_load(table, lake, snapshot.as_ref(), trusted(&looked))?;
+        let before = looked.state.as_ref();
+        let warning = found_otherwise(table, facts.found, before);
+        let goes_on = matches!(
+            kind,
+            LoadKind::Delta { .. } | LoadKind::Finish { .. } | LoadKind::Replace
+        );
+        let restored = Restored::of(lake, tags, &looked).filter(|_| goes_on);
+        let restored = restored.map(|restored| restored.warning(table));
+        Ok(Self {
+            sync,
+            table,
+            lake: past,
+            columns,
+            snapshot,
+            looked,
+            facts,
+            kind,
+            run_id,
+            name: table.source.to_string(),
+            is_created: false,
+            prepared: None,
+            quarantined: 0,
+            transactions: 1,
+            is_grouped: false,
+            schema_changes: Vec::new(),
+            warnings: warning.into_iter().chain(restored).collect(),
+        })
+    }
+
+    /// What the load state is now.
+    fn old(&self) -> Option<OldState> {
+        let before = self.before().map(LoadState::mark);
+        self.prepared.clone().or(before)
+    }
+
+    fn before(&self) -> Option<&LoadState> {
+        self.looked.state.as_ref()
+    }
+
+    /// Steps 2 to 4.
+    pub async fn ready(mut self, links: &mut Links) -> Result<Ready<'a>> {
+        let side = self.sync.target_side()?;
+        let aside = self.aside(links).await?;
+        let Some(snapshot) = self.snapshot.clone() else {
+            let control = Links::control(&mut links.target, side, Kind::Target).await?;
+            let target = self.target_table(control).await?;
+            // Names that the state keeps are those of the target's columns.
+            if !self.schema_changes.is_empty() {
+                let change = self.state_change(&target);
+                state::prepare(control, &self.table.target, &change).await?;
+            }
+            return Ok(Ready::Done(Box::new(self.report(0, &Applied::default()))));
+        };
+        let parts = self.parts(&snapshot).await?;
+        if let Some(filled) = self.filled(links, &parts).await? {
+            return Ok(Ready::Filled(Box::new(self), Box::new(filled)));
+        }
+        let control = Links::control(&mut links.target, side, Kind::Target).await?;
+        let target = self.target_table(control).await?;
+        let held = self.kind.held(&self.facts);
+        if held == Held::None && inspect::has_rows(control, target.name()).await? {
+            let target = target.name().clone();
+            return Err(TargetError::NotEmpty { target }.into());
+        }
+        let has_rows = match held {
+            Held::PerhapsNone => inspect::has_rows(control, target.name()).await?,
+            Held::Rows => true,
+            Held::None => false,
+        };
+        let (staging, staged) = self.staged(links, &target, &parts).await?;
+        failpoint::reach(FAIL_AFTER_STAGING);
+        self.sync
+            .observer
+            .phase(&self.name, Phase::Merge, staged.rows);
+        let control = Links::control(&mut links.target, side, Kind::Target).await?;
+        let is_keyed = self.columns.schema.key.is_some();
+        let options = LoadOptions {
+            mode: self.table.merge.mode,
+            statement: self.upsert_statement(control, &target).await,
+            newest: newest(&self.lake, &self.columns)?,
+            has_deletes: staged.deletes > 0 || aside.as_ref().is_some_and(Aside::has_deletes),
+            segments: parts
+                .last()
+                .map_or(1, |part| part.number.unsigned_abs() + 1),
+            staged_rows: staged.rows,
+            held,
+            whole: self.kind.is_whole(),
+            has_net: (has_rows || aside.is_some())
+                && is_keyed
+                && self.facts.mode != MergeMode::Append,
+            batch_rows: match self.kind.may_step() && !self.is_grouped && aside.is_none() {
+                true => self.table.merge.batch_rows,
+                false => 0,
+            },
+            is_numbered: aside.is_some(),
+        };
+        let plan = merge::plan(&self.columns.schema, &target, &staging, &options);
+        let change = self.state_change(&target);
+        let settled = settle(control, plan, change, aside, &options).await?;
+        self.transactions = settled.steps.len();
+        Ok(Ready::Staged(Box::new(self), Box::new(settled)))
+    }
+
+    /// The report of a load that was applied.
+    pub fn report(mut self, staged: u64, applied: &Applied) -> LoadReport {
+        if applied.target_only > 0 {
+            let number = self
+                .snapshot
+                .as_ref()
+                .map_or(0, |snapshot| snapshot.sequence_number);
+            self.warnings.push(format!(
+                "{} that target {} has and snapshot {number} does not have were left. `merge: {{ mode: replace }}` \
+                    removes them",
+                plural(applied.target_only, "row"),
+                self.table.target,
+            ));
+        }
+        let counts = &applied.counts;
+        LoadReport {
+            kind: match self.kind {
+                LoadKind::Nothing => LoadMethod::Nothing,
+                LoadKind::Prepare => LoadMethod::Prepare,
+                LoadKind::First => LoadMethod::First,
+                LoadKind::Delta { .. } | LoadKind::Finish { .. } => LoadMethod::Delta,
+                LoadKind::Whole { .. } => LoadMethod::Whole,
+                LoadKind::Replace => LoadMethod::Replace,
+            },
+            from_snapshot: self.before().and_then(LoadState::loaded),
+            snapshot_id: self.snapshot.as_ref().map(|snapshot| snapshot.id),
+            sequence_number: self
+                .snapshot
+                .as_ref()
+                .map(|snapshot| snapshot.sequence_number),
+            rows_staged: staged,
+            inserted: counts.inserted,
+            updated: counts.updated,
+            deleted: counts.deleted,
+            unchanged: counts.unchanged,
+            quarantined: self.quarantined,
+            in_quarantine: 0,
+            transactions: self.transactions,
+            created_target: self.is_created,
+            schema_changes: self.schema_changes,
+            seconds: 0.0,
+            warnings: self.warnings,
+        }
+    }
+
+    /// What is staged, in order.
+    async fn parts(&self, snapshot: &SnapshotInfo) -> Result<Vec<StagedPart>> {
+        let mut parts = Vec::new();
+        match self.kind {
+            LoadKind::Nothing | LoadKind::Prepare => return Ok(parts),
+            LoadKind::Delta { from } | LoadKind::Finish { from, .. } => {
+                let delta = self.lake.delta(Some(from), snapshot.id).await?;
+                self.check_basis(delta.basis, snapshot)?;
+                let both = [Operation::Upsert, Operation::Delete];
+                return Ok(parts_of(delta, &both, 0));
+            }
+            LoadKind::Whole { since: Some(since) } => {
+                match self.lake.delta(Some(since), snapshot.id).await {
+                    Ok(delta) => parts.extend(parts_of(delta, &[Operation::Delete], 0)),
+                    // The transaction counts what is left.
+                    Err(error) => tracing::warn!(
+                        "{}: rows that left the lake since the last load are not known and stay in the target: {error}",
+                        self.name
+                    ),
+                }
+            }
+            LoadKind::First | LoadKind::Whole { since: None } | LoadKind::Replace => {}
+        }
+        let all = self.lake.delta(None, snapshot.id).await?;
+        let first = parts.len();
+        parts.extend(parts_of(all, &[Operation::Upsert], first));
+        Ok(parts)
+    }
+
+    /// Refuses to append what may be rows that only moved; says in the log why a load of few changes may stage many.
+    fn check_basis(&self, basis: Basis, snapshot: &SnapshotInfo) -> Result<()> {
+        match basis {
+            Basis::Nothing | Basis::Snapshots => return Ok(()),
+            Basis::Ends => {}
+        }
+        let (table, target) = (&self.table.lake, &self.table.target);
+        let old = self.before().map_or(0, |state| state.sequence_number);
+        let new = snapshot.sequence_number;
+        let cause = format!(
+            "lake table {table} does not lead by commits of icesync alone from snapshot {old}, which target {target} \
+has loaded, to snapshot {new}: another engine expired snapshots, rolled the table back or rewrote data files"
+        );
+        if self.lake.kind() == TableKind::Mirror && self.table.merge.mode == MergeMode::Append {
+            return Err(lake_error(format!(
+                "{cause}. Nothing was loaded, because `merge.mode: append` would insert rows again that a compaction \
+moved; use `merge: {{ mode: upsert }}`, or `replace`"
+            )));
+        }
+        tracing::info!(
+            "{cause}. The two are compared instead: rows that a compaction moved are staged, too"
+        );
+        Ok(())
+    }
+
+    /// The target table, created when it is missing or following the lake's columns, and checked to hold everything
+    /// that the lake can bring.
+    async fn target_table(&mut self, control: &mut Control) -> Result<TargetTable> {
+        let found = self.found(control).await?;
+        let target = match found {
+            Some(found) => {
+                let found = self.followed(control, found).await?;
+                self.complete_target(control, found).await?
+            }
+            None => self.create_target(control).await?,
+        };
+        let mode = self.table.merge.mode;
+        self.warnings
+            .extend(inspect::check(&self.columns, &target, mode)?);
+        Ok(target)
+    }
+
+    /// The target as it is; an error unless it is the object for which the kind was decided.
+    pub async fn found(&self, control: &mut Control) -> Result<Option<TargetTable>> {
+        let target = &self.table.target;
+        let found = inspect::inspect(control, target).await?;
+        if found.as_ref().and_then(TargetTable::object) != self.looked.object.as_ref() {
+            let target = target.clone();
+            return Err(TargetError::Recreated { target }.into());
+        }
+        Ok(found)
+    }
+
+    pub async fn inspected(&self, control: &mut Control) -> Result<TargetTable> {
+        let name = &self.table.target;
+        let found = inspect::inspect(control, name).await?;
+        found.ok_or_else(|| {
+            let target = name.clone();
+            TargetError::Recreated { target }.into()
+        })
+    }
+
+    async fn followed(
+        &mut self,
+        control: &mut Control,
+        target: TargetTable,
+    ) -> Result<TargetTable> {
+        if self.facts.is_prepared() {
+            evolve::know_by_name(&mut self.columns, &target);
+        }
+        let (steps, _) = evolve::steps(&self.columns, &target, self.facts.full)?;
+        if steps.is_empty() {
+            return Ok(target);
+        }
+        if self.table.merge.on_schema_change == OnChange::Refuse {
+            return Err(evolve::refused(target.name(), &steps).into());
+        }
+        for step in &steps {
+            evolve::take(control, target.name(), step).await?;
+            let change = step.change();
+            tracing::info!("{}: target {}: {change}", self.name, self.table.target);
+            self.schema_changes.push(change);
+            failpoint::reach(FAIL_AFTER_ALTER);
+        }
+        let altered = self.inspected(control).await?;
+        // A statement that waited for another session's lock may have met the table that this session left.
+        if altered.object() != self.looked.object.as_ref() {
+            let target = self.table.target.clone();
+            return Err(TargetError::Recreated { target }.into());
+        }
+        Ok(altered)
+    }
+
+    pub fn state_change(&self, target: &TargetTable) -> StateChange {
+        StateChange {
+            target: self.table.target.to_string(),
+            old: self.old(),
+            new_snapshot: self
+                .snapshot
+                .as_ref()
+                .map_or(PREPARED, |snapshot| snapshot.id),
+            sequence_number: self
+                .snapshot
+                .as_ref()
+                .map_or(0, |snapshot| snapshot.sequence_number),
+            table_uuid: self.lake.uuid().to_string(),
+            lake_table: self.table.lake.to_string(),
+            run_id: self.run_id.to_string(),
+            object: target.object().cloned(),
+            modified: target.modified().to_owned(),
+            mode: self.facts.mode,
+            step: None,
+            columns: self.columns.loaded.text(),
+        }
+    }
+
+    /// The staging table, filled. Text of a code page is encoded here where that is possible; when a character turns out
+    /// not to be encoded here although the server may know it, the rows are sent again as Unicode.
+    async fn staged(
+        &self,
+        links: &mut Links,
+        target: &TargetTable,
+        parts: &[StagedPart],
+    ) -> Result<(StagingTable, stage::Staged)> {
+        let side = self.sync.target_side()?;
+        for text in [Text::CodePage, Text::Unicode] {
+            let control = Links::control(&mut links.target, side, Kind::Target).await?;
+            let staging = staging::design(&self.columns.schema, target, self.run_id, text);
+            staging::create(control, &staging, target.name()).await?;
+            let heap = Heap::staging(&staging, &self.columns.shape(self.lake.lake_schema()));
+            let error =
+                match stage::stage(self.sync, &self.name, &self.lake, links, heap, parts).await {
+                    Ok(staged) => return Ok((staging, staged)),
+                    Err(error) => error,
+                };
+            match self.lost(&error) {
+                Some(Lost::Perhaps(example)) => {
+                    let name = &self.name;
+                    tracing::warn!(
+                        "{name}: {example}, as far as this machine knows. The rows are sent again as Unicode, and the \
+server decides"
+                    );
+                    let control = Links::control(&mut links.target, side, Kind::Target).await?;
+                    fill::abandon(control, &staging.name, target.name()).await?;
+                }
+                Some(Lost::Surely(error)) => return Err(error.into()),
+                None => return Err(error),
+            }
+        }
+        Err(lake_error(format!(
+            "rows of {} could not be encoded",
+            self.name
+        )))
+    }
+
+    /// Step 5, of a staged load.
+    async fn apply(
+        &self,
+        links: &mut Links,
+        plan: &MergePlan,
+        mut change: StateChange,
+        steps: &[Option<Step>],
+    ) -> Result<Applied> {
+        let side = self.sync.target_side()?;
+        let mut total = Applied::default();
+        for &step in steps {
+            change.step = step;
+            let control = Links::control(&mut links.target, side, Kind::Target).await?;
+            let applied = merge::apply(control, plan, &change, Extent::Transaction).await;
+            total = total.and(self.settled(links, applied, &change).await?);
+            if let Some(step) = step.filter(|step| !step.is_last()) {
+                change.old = Some(OldState {
+                    snapshot: self.old().map_or(PREPARED, |old| old.snapshot),
+                    run_id: change.run_id.clone(),
+                    applied: Some(step.to),
+                });
+                failpoint::reach(FAIL_BETWEEN_STEPS);
+            }
+        }
+        Ok(total)
+    }
+
+    /// The outcome of a transaction. A lost reply is resolved on a new connection by looking for this transaction in the
+    /// load state. The load lock was lost with the old connection, so that connection is not kept for another load, and no
+    /// step follows.
+    pub async fn settled(
+        &self,
+        links: &mut Links,
+        applied: std::result::Result<Applied, TargetError>,
+        change: &StateChange,
+    ) -> Result<Applied> {
+        let side = self.sync.target_side()?;
+        let lost = match applied {
+            Err(error) if error.disposition() == Disposition::Ambiguous => error,
+            other => return Ok(other?),
+        };
+        tracing::warn!(
+            "{}: the reply to the load's commit was lost; looking for its outcome",
+            self.name
+        );
+        links.target = None;
+        let control = Links::control(&mut links.target, side, Kind::Target).await?;
+        let resolved = state::resolve(control, &self.table.target, change).await?;
+        links.target = None;
+        let is_last = change.step.is_none_or(Step::is_last);
+        match resolved {
+            Some(counts) if is_last => Ok(Applied {
+                counts,
+                target_only: 0,
+            }),
+            Some(_) | None => Err(Error::new(
+                Kind::Target,
+                Disposition::Transient,
+                NotApplied(lost),
+            )),
+        }
+    }
+}
+
+/// Step 4 of a staged load.
+async fn settle(
+    control: &mut Control,
+    mut plan: MergePlan,
+    change: StateChange,
+    aside: Option<Aside>,
+    options: &LoadOptions,
+) -> Result<Settled> {
+    merge::learn_base_types(control, &mut plan).await?;
+    let (aside, steps) = match aside {
+        Some(aside) => {
+            let faults = quarantine::settle(control, &mut plan, &aside).await?;
+            (Some((aside, faults)), vec![None])
+        }
+        None => {
+            merge::settle(control, &mut plan).await?;
+            (None, merge::steps(&plan, options.batch_rows))
+        }
+    };
+    failpoint::reach(FAIL_AFTER_NET);
+    Ok(Settled {
+        plan,
+        change,
+        steps,
+        aside,
+        rows: options.staged_rows,
+    })
+}
+
+/// What to say of a target that is not the table that was loaded.
+fn found_otherwise(table: &Table, found: Found, before: Option<&LoadState>) -> Option<String> {
+    let before = before.filter(|state| state.loaded().is_some())?;
+    let (target, number) = (&table.target, before.sequence_number);
+    match found {
+        Found::There => None,
+        Found::Missing => Some(format!(
+            "target {target} is missing although snapshot {number} was loaded into it. It is created again and loaded \
+with the whole snapshot"
+        )),
+        Found::Recreated => Some(format!(
+            "target {target} was recreated after snapshot {number} was loaded into it. The whole snapshot is loaded \
+and compared with the rows that it has"
+        )),
+    }
+}
+
+/// A load whose outcome was unknown and turned out not to have been applied.
+#[derive(Debug, thiserror::Error)]
+#[error("the load was not applied, or not all of it")]
+struct NotApplied(#[source] TargetError);
