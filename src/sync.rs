@@ -217,16 +217,10 @@ impl Sync {
         match loaded {
             Ok(loaded) => {
                 for (&at, mut load) in group.iter().zip(loaded) {
+                    self.count_refused(&tables[at], &mut load, &mut links).await;
                     reports[at].seconds += load.seconds;
-                    let counted = self.in_quarantine(&tables[at], &mut links).await;
-                    if let Ok(rows) = &counted {
-                        load.in_quarantine = *rows;
-                    }
                     reports[at].load = Some(load);
                     reports[at].judge();
-                    if let Err(error) = counted {
-                        reports[at].fail(error.on_table(tables[at].source.to_string()));
-                    }
                 }
             }
             Err((table, error)) => {

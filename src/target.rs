@@ -103,15 +103,15 @@ load again"
         source: Box<MssqlError>,
     },
     #[error(
-        "the foreign keys {} form a circle, and none of them can be deferred: a column of each is NOT NULL. Nothing was \
-loaded. Set `load: {{ cycles: recheck }}`, which suspends and rechecks them, or allow NULL in one of them",
+        "the foreign keys {} form a circle, and none of them can be deferred: a column of each is NOT NULL. Nothing \
+was loaded. Set `load: {{ cycles: recheck }}`, which suspends and rechecks them, or allow NULL in one of them",
         .keys.join(", ")
     )]
     Circle { keys: Vec<String> },
     #[error(
-        "a row to be loaded into {target} violates a constraint of it, or a row that is to be deleted is referred to by \
-another table. Nothing was loaded. Correct the row at the source or drop the constraint; tables that refer to each other \
-are loaded together unless `load: {{ group: none }}` or --table separates them"
+        "a row to be loaded into {target} violates a constraint of it, or a row that is to be deleted is referred to \
+by another table. Nothing was loaded. Correct the row at the source or drop the constraint; tables that refer to each \
+other are loaded together unless `load: {{ group: none }}` or --table separates them"
     )]
     Constraint {
         target: TableName,
@@ -168,8 +168,8 @@ loaded. Remove the extra rows, create a unique index on the key's columns, and l
     )]
     KeyTwice { target: TableName, example: String },
     #[error(
-        "{target} was dropped, recreated or altered while its load was being prepared. Nothing was loaded; run the load \
-again"
+        "{target} was dropped, recreated or altered while its load was being prepared. Nothing was loaded; run the \
+load again"
     )]
     Recreated { target: TableName },
     #[error(

@@ -132,38 +132,44 @@ impl PlanReport {
             write_statement(&mut out, "extract", statement);
         }
         if let Some(load) = &self.load {
-            let created = if load.creates_target {
-                "; table would be created"
-            } else {
-                ""
-            };
-            let _ = writeln!(
-                out,
-                "  load     {} behind{created}",
-                plural(load.snapshots_behind as u64, "snapshot")
-            );
-            load.columns.write(&mut out, "target");
-            let rows = load.rows.map(RowEstimate::text);
-            for line in rows.iter().chain(&load.route).chain(&load.upsert) {
-                let _ = writeln!(out, "           {line}");
-            }
-            if let Some(rows) = load.batch_rows {
-                let _ = writeln!(
-                    out,
-                    "           more than {} changed rows are applied in several transactions",
-                    thousands(rows)
-                );
-            }
-            write_changes(&mut out, &load.schema_changes);
-            for statement in &load.statements {
-                write_statement(&mut out, "load", statement);
-            }
+            load.write(&mut out);
         }
         let load = self.load.iter().flat_map(|load| &load.warnings);
         for warning in self.warnings.iter().chain(load) {
             let _ = writeln!(out, "  warning  {warning}");
         }
         out
+    }
+}
+
+impl LoadPlan {
+    fn write(&self, out: &mut String) {
+        let created = if self.creates_target {
+            "; table would be created"
+        } else {
+            ""
+        };
+        let _ = writeln!(
+            out,
+            "  load     {} behind{created}",
+            plural(self.snapshots_behind as u64, "snapshot")
+        );
+        self.columns.write(out, "target");
+        let rows = self.rows.map(RowEstimate::text);
+        for line in rows.iter().chain(&self.route).chain(&self.upsert) {
+            let _ = writeln!(out, "           {line}");
+        }
+        if let Some(rows) = self.batch_rows {
+            let _ = writeln!(
+                out,
+                "           more than {} changed rows are applied in several transactions",
+                thousands(rows)
+            );
+        }
+        write_changes(out, &self.schema_changes);
+        for statement in &self.statements {
+            write_statement(out, "load", statement);
+        }
     }
 }
 

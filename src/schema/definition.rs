@@ -88,8 +88,8 @@ impl Definition {
         serde_json::from_str(json).map_err(damaged)
     }
 
-    /// The definition of a table that calls its columns otherwise: `names` are pairs of the name here and the name there,
-    /// of the columns that it has. What cannot be said of that table is omitted, with the reason.
+    /// The definition of a table that calls its columns otherwise: `names` are pairs of the name here and the name
+    /// there, of the columns that it has. What cannot be said of that table is omitted, with the reason.
     #[must_use]
     pub fn under(&self, names: &[(&str, &str)]) -> Self {
         let there = |name: &str| {

@@ -5,7 +5,7 @@ use super::{Links, Sync, load};
 use crate::config::Table;
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::lake::SnapshotRef;
-use crate::report::{DiscardReport, Listing, QuarantineReport, QuarantinedRow};
+use crate::report::{DiscardReport, Listing, LoadReport, QuarantineReport, QuarantinedRow};
 use crate::target::quarantine::{self, Quarantined};
 use crate::target::state::{self, LoadState};
 
@@ -88,6 +88,23 @@ impl Sync {
         let side = self.target_side()?;
         let control = Links::control(&mut links.target, side, Kind::Target).await?;
         Ok(quarantine::count(control, &table.target).await?)
+    }
+
+    /// Says in the report of a load how many rows of its target are in quarantine. The load has succeeded: where they
+    /// cannot be counted, it only warns.
+    pub(super) async fn count_refused(
+        &self,
+        table: &Table,
+        load: &mut LoadReport,
+        links: &mut Links,
+    ) {
+        match self.in_quarantine(table, links).await {
+            Ok(rows) => load.in_quarantine = rows,
+            Err(error) => load.warnings.push(format!(
+                "the rows in quarantine could not be counted: {}",
+                error.report()
+            )),
+        }
     }
 
     /// What a retry loads: the whole of the snapshot that the target holds. None where nothing is in quarantine.

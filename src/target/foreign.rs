@@ -2,22 +2,23 @@
 //!
 //! Rows of a parent are inserted before the rows that refer to them, and deleted after those. So the tables are ordered
 //! parents first. A table that another one refers to brings its inserts and updates in that order, and its deletes in
-//! the reverse order when all tables have brought theirs. A table that no other one refers to brings all at once. Within
-//! one table the server checks foreign keys at the end of each statement, so rows may refer to rows of the same
+//! the reverse order when all tables have brought theirs. A table that no other one refers to brings all at once.
+//! Within one table the server checks foreign keys at the end of each statement, so rows may refer to rows of the same
 //! statement.
 //!
 //! Where tables refer to each other in a circle, no order will do, and one of two ways is configured (`load.cycles`):
 //!
-//! - *defer*: the columns of one foreign key of the circle get NULL in new rows and keep their values in others. They get
-//!   their values once the parent's rows are there. All columns of the key must allow NULL;
-//! - *recheck*: foreign keys among the tables are suspended (NOCHECK), and enabled again with a check of every row, within
-//!   the transaction. That takes the ALTER permission on the tables, and locks them for everyone until it ends.
+//! - *defer*: the columns of one foreign key of the circle get NULL in new rows and keep their values in others. They
+//!   get their values once the parent's rows are there. All columns of the key must allow NULL;
+//! - *recheck*: foreign keys among the tables are suspended (NOCHECK), and enabled again with a check of every row,
+//!   within the transaction. That takes the ALTER permission on the tables, and locks them for everyone until it ends.
 //!
 //! # Why the rows are in all tables or in none
 //!
 //! One session opens the transaction, runs the parts of each table's load in it, and commits. Each part compares and
-//! sets the load state of its table, as a load of one table does. XACT_ABORT ends the transaction at any error. When the
-//! reply to the commit is lost, the load state of one of the tables says whether it was committed, as all moved in it.
+//! sets the load state of its table, as a load of one table does. XACT_ABORT ends the transaction at any error. When
+//! the reply to the commit is lost, the load state of one of the tables says whether it was committed, as all moved in
+//! it.
 
 use super::TargetError;
 use crate::mssql::control::{Class, Control, Record};

@@ -357,7 +357,8 @@ pub fn check(
         .filter(|index| index.ignores_duplicates)
     {
         problems.push(format!(
-            "index {} has IGNORE_DUP_KEY = ON, which drops rows without an error: recreate it with IGNORE_DUP_KEY = OFF",
+            "index {} has IGNORE_DUP_KEY = ON, which drops rows without an error: recreate it with IGNORE_DUP_KEY = \
+OFF",
             index.name.as_deref().unwrap_or("without a name")
         ));
     }

@@ -136,20 +136,9 @@ pub fn plan(
         staging: staging.name.clone(),
         operation: staging.operation.clone(),
         segment: staging.segment.clone(),
-        net: options.has_net.then(|| NetTable {
-            name: TableName {
-                name: format!("{}_net", staging.name.name),
-                ..staging.name.clone()
-            },
-            row: free_name(&columns, "_row", &staging.operation),
-            is_stepped: options.is_numbered
-                || options.batch_rows > 0
-                    && options.staged_rows > options.batch_rows
-                    && !target.references_itself(),
-            rows: 0,
-            upserts: 0,
-            part: None,
-        }),
+        net: options
+            .has_net
+            .then(|| net_table(&columns, target, staging, options)),
         columns,
         key: key.into_iter().flatten().collect(),
         mode: options.mode,
@@ -170,6 +159,29 @@ pub fn plan(
         faults: None,
         lock: lock_name("apply", target.name()),
         lock_timeout_ms: LOCK_TIMEOUT_MS,
+    }
+}
+
+/// The table of the net changes, which is empty yet.
+fn net_table(
+    columns: &[merge::MergeColumn],
+    target: &TargetTable,
+    staging: &StagingTable,
+    options: &LoadOptions,
+) -> NetTable {
+    NetTable {
+        name: TableName {
+            name: format!("{}_net", staging.name.name),
+            ..staging.name.clone()
+        },
+        row: free_name(columns, "_row", &staging.operation),
+        is_stepped: options.is_numbered
+            || options.batch_rows > 0
+                && options.staged_rows > options.batch_rows
+                && !target.references_itself(),
+        rows: 0,
+        upserts: 0,
+        part: None,
     }
 }
 

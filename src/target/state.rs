@@ -182,7 +182,8 @@ pub async fn look(control: &mut Control, target: &TableName) -> Result<Looked, T
     })
 }
 
-/// Records that the columns of a target with nothing loaded have followed: [`PREPARED`] is the new snapshot of `change`.
+/// Records that the columns of a target with nothing loaded have followed: [`PREPARED`] is the new snapshot of
+/// `change`.
 pub async fn prepare(
     control: &mut Control,
     target: &TableName,

@@ -1,4 +1,5 @@
-//! Tables whose rows refer to each other are loaded in one transaction, in an order that the target's foreign keys allow.
+//! Tables whose rows refer to each other are loaded in one transaction, in an order that the target's foreign keys
+//! allow.
 
 use crate::harness::{World, finish, rows, server};
 use icesync::sync::FAIL_AFTER_NET;
@@ -47,8 +48,8 @@ const TABLES: [(&str, &str); 11] = [
     ),
     (
         "InvoiceLine",
-        "InvoiceLineId int NOT NULL PRIMARY KEY, InvoiceId int NOT NULL REFERENCES dbo.Invoice (InvoiceId), TrackId int \
-         NOT NULL REFERENCES dbo.Track (TrackId), Quantity int NOT NULL",
+        "InvoiceLineId int NOT NULL PRIMARY KEY, InvoiceId int NOT NULL REFERENCES dbo.Invoice (InvoiceId), TrackId \
+         int NOT NULL REFERENCES dbo.Track (TrackId), Quantity int NOT NULL",
     ),
     (
         "Playlist",
@@ -125,8 +126,8 @@ async fn assert_equal(world: &mut World, when: &str) {
     }
     let doubtful = "SELECT name FROM sys.foreign_keys WHERE is_disabled = 1 OR is_not_trusted = 1";
     assert!(world.target_rows(doubtful).await.is_empty(), "{when}");
-    let left = "SELECT t.name FROM sys.tables t JOIN sys.schemas s ON s.schema_id = t.schema_id WHERE s.name = N'icesync' \
-        AND t.name LIKE N'stg%'";
+    let left = "SELECT t.name FROM sys.tables t JOIN sys.schemas s ON s.schema_id = t.schema_id WHERE s.name = \
+        N'icesync' AND t.name LIKE N'stg%'";
     assert!(world.target_rows(left).await.is_empty(), "{when}");
 }
 
@@ -258,7 +259,8 @@ async fn a_reader_never_sees_half_of_a_group() {
         invoice += 1;
         world
             .source(&format!(
-                "INSERT dbo.Invoice VALUES ({invoice}, 1, 9); INSERT dbo.InvoiceLine VALUES ({invoice}, {invoice}, 1, 1)"
+                "INSERT dbo.Invoice VALUES ({invoice}, 1, 9); INSERT dbo.InvoiceLine VALUES ({invoice}, {invoice}, 1, \
+1)"
             ))
             .await;
         let mut run = world.spawn(&["sync"]);
@@ -288,8 +290,8 @@ async fn circles_are_deferred_or_rechecked() {
             )
             .await;
         world.config(&format!(
-            "  - source: dbo.person\n    change: {{ strategy: full }}\n  - source: dbo.team\n    change: {{ strategy: full \
-             }}\nload: {{ cycles: {cycles} }}\n"
+            "  - source: dbo.person\n    change: {{ strategy: full }}\n  - source: dbo.team\n    change: {{ strategy: \
+             full }}\nload: {{ cycles: {cycles} }}\n"
         ));
         world.run(&["--json", "sync"]).json();
         world

@@ -1,5 +1,5 @@
-//! Keys that a target compares otherwise than its source, and targets that take or lose rows of their own accord: a load
-//! is exact or refused.
+//! Keys that a target compares otherwise than its source, and targets that take or lose rows of their own accord: a
+//! load is exact or refused.
 
 use crate::harness::{World, finish};
 use icesync::sync::{FAIL_AFTER_ALTER, FAIL_AFTER_STAGING};
@@ -45,7 +45,8 @@ INSERT dbo.t VALUES ('a', 1), ('b', 2)",
         )
         .await;
         world
-            .target("CREATE TABLE dbo.t (k varchar(10) COLLATE Latin1_General_CI_AS NOT NULL PRIMARY KEY, n int NOT NULL)")
+            .target("CREATE TABLE dbo.t (k varchar(10) COLLATE Latin1_General_CI_AS NOT NULL PRIMARY KEY, n int NOT \
+NULL)")
             .await;
         world.config(&config("full", &format!("statement: {statement}")));
         world.run(&["--json", "sync"]).json();

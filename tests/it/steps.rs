@@ -1,5 +1,5 @@
-//! Large deltas, applied in steps of `merge.batch_rows` rows: whatever happens between two of them, the target ends with
-//! the rows of the lake, and until then `status` says that it is between two snapshots.
+//! Large deltas, applied in steps of `merge.batch_rows` rows: whatever happens between two of them, the target ends
+//! with the rows of the lake, and until then `status` says that it is between two snapshots.
 
 use crate::harness::{World, finish, server};
 use icesync::sync::{FAIL_AFTER_NET, FAIL_AFTER_STAGING, FAIL_BETWEEN_STEPS};
@@ -37,8 +37,8 @@ fn load(report: &Value) -> &Value {
 async fn assert_equal(world: &mut World, when: &str) {
     let (source, target) = (world.source_rows(ROWS).await, world.target_rows(ROWS).await);
     assert!(source == target, "source and target differ {when}");
-    let left = "SELECT t.name FROM sys.tables t JOIN sys.schemas s ON s.schema_id = t.schema_id WHERE s.name = N'icesync' \
-        AND t.name LIKE N'stg%'";
+    let left = "SELECT t.name FROM sys.tables t JOIN sys.schemas s ON s.schema_id = t.schema_id WHERE s.name = \
+        N'icesync' AND t.name LIKE N'stg%'";
     assert!(world.target_rows(left).await.is_empty(), "{when}");
     let status = world.run(&["--json", "status"]).json();
     let target = &status["tables"][0]["target"];

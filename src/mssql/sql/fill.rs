@@ -130,8 +130,8 @@ pub fn publish(publication: &Publication, state: &StateChange, extent: Extent) -
     params.into_statement(format!(
         "SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT {timeout};
 DECLARE @rc int, @filled bigint, @object int, @created nvarchar(30), @message nvarchar(2000);
-{begin}EXEC @rc = sp_getapplock @Resource = {lock}, @LockMode = N'Exclusive', @LockOwner = N'Transaction', @LockTimeout = \
-{timeout};
+{begin}EXEC @rc = sp_getapplock @Resource = {lock}, @LockMode = N'Exclusive', @LockOwner = N'Transaction', \
+@LockTimeout = {timeout};
 IF @rc < 0 THROW {ERROR_LOCKED}, N'another load of this target is in its transaction', 1;
 {moved}SELECT @filled = COUNT_BIG(*) FROM {} AS s WITH (TABLOCKX, HOLDLOCK);
 IF @filled <> {sent}

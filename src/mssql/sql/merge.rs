@@ -35,14 +35,7 @@ DECLARE @example nvarchar(1000), @message nvarchar(2000);
         None => (&plan.staging, plan.staged_rows),
     };
     if extent.has_upserts() {
-        sql.push_str(&format!(
-            "EXEC @rc = sp_getapplock @Resource = {}, @LockMode = N'Exclusive', @LockOwner = N'Transaction', \
-@LockTimeout = {};
-IF @rc < 0 THROW {ERROR_LOCKED}, N'another load of this target is in its transaction', 1;
-",
-            params.text(&plan.lock),
-            plan.lock_timeout_ms,
-        ));
+        sql.push_str(&lock(plan, &mut params));
         sql.push_str(&compare_and_set(state, &target, &mut params));
         sql.push_str(&net::staged_rows(table, sent, &mut params));
         sql.push_str(&empty(plan));
@@ -51,12 +44,7 @@ IF @rc < 0 THROW {ERROR_LOCKED}, N'another load of this target is in its transac
         }
     }
     if let Some(step) = state.step {
-        let place = |row: u64| i64::try_from(row).unwrap_or(i64::MAX);
-        sql.push_str(&format!(
-            "SET @after = {};\nSET @to = {};\n",
-            params.int(place(step.after)),
-            params.int(place(step.to))
-        ));
+        sql.push_str(&place(step, &mut params));
     }
     let is_last = state.step.is_none_or(Step::is_last);
     sql.push_str(&match extent {
@@ -89,13 +77,36 @@ UPDATE s SET {}, {object} FROM [icesync].[load_state] AS s WHERE s.[target] = {t
         sql.push_str("COMMIT TRANSACTION;\nSET LOCK_TIMEOUT -1;\n");
     }
     sql.push_str(
-        "SELECT @inserted AS inserted, @updated AS updated, @deleted AS deleted, @unchanged AS unchanged, @target_only AS \
-target_only;",
+        "SELECT @inserted AS inserted, @updated AS updated, @deleted AS deleted, @unchanged AS unchanged, \
+@target_only AS target_only;",
     );
     params.into_statement(sql)
 }
 
-/// Stops unless the target still is the object that the load was prepared for, with the columns and indexes that it had.
+/// The rows of a step.
+fn place(step: Step, params: &mut Params) -> String {
+    let place = |row: u64| i64::try_from(row).unwrap_or(i64::MAX);
+    format!(
+        "SET @after = {};\nSET @to = {};\n",
+        params.int(place(step.after)),
+        params.int(place(step.to))
+    )
+}
+
+/// Takes the lock that one load transaction of the target holds.
+fn lock(plan: &MergePlan, params: &mut Params) -> String {
+    format!(
+        "EXEC @rc = sp_getapplock @Resource = {}, @LockMode = N'Exclusive', @LockOwner = N'Transaction', \
+@LockTimeout = {};
+IF @rc < 0 THROW {ERROR_LOCKED}, N'another load of this target is in its transaction', 1;
+",
+        params.text(&plan.lock),
+        plan.lock_timeout_ms,
+    )
+}
+
+/// Stops unless the target still is the object that the load was prepared for, with the columns and indexes that it
+/// had.
 pub(super) fn same_object(plan: &MergePlan, state: &StateChange, params: &mut Params) -> String {
     let Some(object) = &state.object else {
         return String::new();
@@ -356,8 +367,8 @@ DROP TABLE #actions;
 }
 
 /// Deletes first: a row that goes may hold a value of a unique index that another row now takes. But where rows of the
-/// table refer to each other, they come last: another row may have referred to the one that goes. So may an update refer
-/// to a row that is inserted.
+/// table refer to each other, they come last: another row may have referred to the one that goes. So may an update
+/// refer to a row that is inserted.
 fn update_insert(plan: &MergePlan, net: &str, extent: Extent) -> String {
     let target = TableIdent(&plan.target);
     let operation = Ident(&plan.operation);

@@ -80,8 +80,8 @@ SET LOCK_TIMEOUT -1;",
     params.into_statement(sql)
 }
 
-/// Stops where an upsert would take the row of another key, because the target takes keys for equal that the source does
-/// not. A whole snapshot has the other key, too, and two staged keys that are equal have been refused by then.
+/// Stops where an upsert would take the row of another key, because the target takes keys for equal that the source
+/// does not. A whole snapshot has the other key, too, and two staged keys that are equal have been refused by then.
 fn other_spellings(plan: &MergePlan, net: &NetTable) -> String {
     let respelled: Vec<&MergeColumn> = plan.key_columns().filter(|c| has_equals(c.ty)).collect();
     if plan.keys_are_the_source_s || plan.whole || respelled.is_empty() {
@@ -103,9 +103,9 @@ fn other_spellings(plan: &MergePlan, net: &NetTable) -> String {
     );
     let operation = Ident(&plan.operation);
     format!(
-        "SELECT TOP (1) @example = CONCAT(N'(', {text}, N')') FROM {} AS s JOIN {} AS d ON {} WHERE s.{operation} = 'U' \
-AND NOT EXISTS (SELECT {staged} INTERSECT SELECT {kept}) AND NOT EXISTS (SELECT 1 FROM {} AS o WHERE o.{operation} = \
-'D' AND EXISTS (SELECT {gone} INTERSECT SELECT {kept}));
+        "SELECT TOP (1) @example = CONCAT(N'(', {text}, N')') FROM {} AS s JOIN {} AS d ON {} WHERE s.{operation} = \
+'U' AND NOT EXISTS (SELECT {staged} INTERSECT SELECT {kept}) AND NOT EXISTS (SELECT 1 FROM {} AS o WHERE \
+o.{operation} = 'D' AND EXISTS (SELECT {gone} INTERSECT SELECT {kept}));
 IF @example IS NOT NULL THROW {ERROR_DUPLICATE_KEY}, @example, 1;
 ",
         TableIdent(&net.name),

@@ -43,7 +43,8 @@ pub enum Extent {
     Transaction,
     /// All of it, in a transaction that is open.
     Everything,
-    /// The state, and the rows that are there; of deferred columns none. In a transaction that is open, as are the rest.
+    /// The state, and the rows that are there; of deferred columns none. In a transaction that is open, as are the
+    /// rest.
     Upserts,
     /// Then, the values of deferred columns.
     Deferred,

@@ -85,8 +85,8 @@ CONVERT(nvarchar(128), SERVERPROPERTY(N'ServerName')), N'') AS [server], DB_NAME
     )
 }
 
-/// A target and its state, in two row sets. The first has `object_id`, `create_date` and `object_type` of the object, and
-/// no row when there is none; the second has the state, and no row (or is missing) when there is none. Waits
+/// A target and its state, in two row sets. The first has `object_id`, `create_date` and `object_type` of the object,
+/// and no row when there is none; the second has the state, and no row (or is missing) when there is none. Waits
 /// `lock_timeout_ms` for a load that holds the state.
 ///
 /// A server binds the columns of a batch before it runs it, so the columns that an older build's table lacks are named
@@ -171,8 +171,8 @@ fn complete(state: &StateChange, params: &mut Params) -> String {
     let sequence = params.int(state.sequence_number);
     let mode = params.text(state.mode.name());
     format!(
-        "s.[merge_mode] = {mode}, s.[lake_table] = {lake_table}, s.[table_uuid] = {table_uuid}, s.[snapshot_id] = {snapshot}, \
-s.[sequence_number] = {sequence}, s.[pending_snapshot_id] = NULL, s.[pending_sequence_number] = NULL, \
+        "s.[merge_mode] = {mode}, s.[lake_table] = {lake_table}, s.[table_uuid] = {table_uuid}, s.[snapshot_id] = \
+{snapshot}, s.[sequence_number] = {sequence}, s.[pending_snapshot_id] = NULL, s.[pending_sequence_number] = NULL, \
 s.[pending_rows] = NULL, s.[pending_applied] = NULL"
     )
 }
@@ -205,7 +205,8 @@ pub(super) fn set_object(state: &StateChange, params: &mut Params) -> String {
     format!("s.[target_object_id] = {id}, s.[target_created] = {created}, {columns}")
 }
 
-/// Records that the columns of a target have followed in which nothing is loaded, because its lake table has no snapshot.
+/// Records that the columns of a target have followed in which nothing is loaded, because its lake table has no
+/// snapshot.
 pub fn prepare(state: &StateChange, lock_timeout_ms: u32) -> Statement {
     let mut params = Params::default();
     let target = params.text(&state.target);

@@ -74,8 +74,8 @@ pub fn put(target: &str, seen: Option<&Seen>, row: &StateRow, lock_timeout_ms: u
                 .collect();
             format!(
                 "UPDATE s SET {}, s.[merge_mode] = NULL, s.[pending_snapshot_id] = NULL, s.[pending_sequence_number] = \
-NULL, s.[pending_rows] = NULL, s.[pending_applied] = NULL FROM [icesync].[load_state] AS s WITH (UPDLOCK, ROWLOCK) WHERE \
-{found};\n{}",
+NULL, s.[pending_rows] = NULL, s.[pending_applied] = NULL FROM [icesync].[load_state] AS s WITH (UPDLOCK, ROWLOCK) \
+WHERE {found};\n{}",
                 set.join(", "),
                 moved()
             )

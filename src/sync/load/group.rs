@@ -1,5 +1,5 @@
-//! Several tables, loaded in one transaction of the target: a reader never sees the orders of one snapshot with the lines
-//! of another. [`crate::target::foreign`] argues the order of the tables and why all of them are loaded or none.
+//! Several tables, loaded in one transaction of the target: a reader never sees the orders of one snapshot with the
+//! lines of another. [`crate::target::foreign`] argues the order of the tables and why all of them are loaded or none.
 //!
 //! The load locks of all targets are taken in the order of their names, so that two such loads wait for each other and
 //! not in a circle. Then each table is made ready as if it were alone: its target follows in its columns, its rows are
@@ -183,7 +183,8 @@ impl Member<'_> {
         }
     }
 
-    /// When the target was altered last. It is altered again by this transaction, which holds a lock on it from then on.
+    /// When the target was altered last. It is altered again by this transaction, which holds a lock on it from then
+    /// on.
     fn forget_modified(&mut self) -> String {
         let change = match &mut self.part {
             Part::Filled(filled) => &mut filled.change,

@@ -456,8 +456,8 @@ changed, or more columns are to be loaded. {}",
                 )
             }
             Refusal::Appended => format!(
-                "target {target} was loaded with `merge: {{ mode: append }}`, which keeps rows that have changed or left \
-the lake since, so an upsert cannot go on from it. {}",
+                "target {target} was loaded with `merge: {{ mode: append }}`, which keeps rows that have changed or \
+left the lake since, so an upsert cannot go on from it. {}",
                 again(table, facts)
             ),
             Refusal::MoreColumns => format!(

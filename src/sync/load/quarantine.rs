@@ -64,8 +64,8 @@ impl Work<'_> {
         let (target, source) = (&self.table.target, &self.table.source);
         let message = format!(
             "target {target} has {} in quarantine, and a load of several tables in one transaction takes none out. \
-             Nothing was loaded. Run `icesync quarantine retry --table {source}`, which loads it alone, or discard them \
-             with `icesync quarantine discard`, or set `load: {{ group: none }}`",
+             Nothing was loaded. Run `icesync quarantine retry --table {source}`, which loads it alone, or discard \
+             them with `icesync quarantine discard`, or set `load: {{ group: none }}`",
             plural(rows, "row")
         );
         Error::new(Kind::Target, Disposition::Definite, message)

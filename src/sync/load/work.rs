@@ -435,8 +435,8 @@ moved; use `merge: {{ mode: upsert }}`, or `replace`"
         }
     }
 
-    /// The staging table, filled. Text of a code page is encoded here where that is possible; when a character turns out
-    /// not to be encoded here although the server may know it, the rows are sent again as Unicode.
+    /// The staging table, filled. Text of a code page is encoded here where that is possible; when a character turns
+    /// out not to be encoded here although the server may know it, the rows are sent again as Unicode.
     async fn staged(
         &self,
         links: &mut Links,
@@ -501,9 +501,9 @@ server decides"
         Ok(total)
     }
 
-    /// The outcome of a transaction. A lost reply is resolved on a new connection by looking for this transaction in the
-    /// load state. The load lock was lost with the old connection, so that connection is not kept for another load, and no
-    /// step follows.
+    /// The outcome of a transaction. A lost reply is resolved on a new connection by looking for this transaction in
+    /// the load state. The load lock was lost with the old connection, so that connection is not kept for another
+    /// load, and no step follows.
     pub async fn settled(
         &self,
         links: &mut Links,

@@ -11,11 +11,11 @@ use crate::report::{Listing, StateChangeReport, plural};
 use crate::schema::TableName;
 use crate::sync::session::{Links, Sync};
 use crate::target::state::{self, Identity, LoadState};
-use crate::target::{staging, upkeep};
+use crate::target::{quarantine, staging, upkeep};
 
 impl Sync {
-    /// Removes the load state of a table in the target database, its abandoned staging tables, and its tags in the
-    /// warehouse; without `yes` says what would follow.
+    /// Removes the load state of a table in the target database, its abandoned staging tables, its rows in quarantine,
+    /// and its tags in the warehouse; without `yes` says what would follow.
     pub async fn forget_target(
         self,
         target: TableName,
@@ -124,7 +124,7 @@ impl Sync {
     }
 }
 
-/// Removes the load state of a target and its abandoned staging tables; answers the state.
+/// Removes the load state of a target, its abandoned staging tables, and its rows in quarantine; answers the state.
 async fn remove_state(
     control: &mut Control,
     target: &TableName,
@@ -152,6 +152,16 @@ async fn remove_state(
         report.changes.push(format!(
             "remove the load state of target {target}: snapshot {} of lake table {}, loaded {}Z by run {}",
             state.sequence_number, state.lake_table, state.loaded_at, state.run_id
+        ));
+    }
+    let refused = quarantine::count(control, target).await?;
+    if refused > 0 {
+        if yes {
+            quarantine::discard_all(control, target).await?;
+        }
+        report.changes.push(format!(
+            "remove {} of target {target} from the quarantine",
+            plural(refused, "row")
         ));
     }
     if yes {
