@@ -3,7 +3,8 @@
 //! # Why nothing is lost or applied twice
 //!
 //! Rows are first copied into a staging table of this load alone, over any number of channels; nobody reads it, so
-//! a load that dies while staging has changed nothing. Then one transaction ([`merge::apply`]) takes a lock, moves
+//! a load that dies while staging has changed nothing. Their net changes are computed into another such table
+//! ([`merge::settle`]). Then one transaction ([`merge::apply`]) takes a lock, moves
 //! the target's row in `icesync.load_state` from the snapshot that the load was computed from to the one it
 //! reaches, applies the staged rows, and commits. State and rows are one commit. The state also names the target table
 //! as an object of its database (object id and creation date), and the transaction checks that the table still is that
@@ -19,8 +20,14 @@
 //!   the two commit;
 //! - a batch that reaches the server late, after its connection was given up: compare-and-set refuses it.
 //!
-//! A first load into a missing target needs no staging table: see [`fill`]. What a created target has besides columns
-//! and key: see [`create`]. A load may set aside rows that the target refuses: see [`quarantine`].
+//! A large delta is applied in several such transactions ([`merge::steps`]), deletes first. Each but the last leaves the
+//! old snapshot in the state and says how many of the net changes are applied; each compares that, and the run, with what
+//! it expects. A state like that is finished before anything else: the delta between the same two snapshots is applied
+//! again from its beginning, which gives the new snapshot from any mixture of the two (`sync/load/kind.rs`).
+//!
+//! A first load into a missing target needs no staging table: see [`fill`]. Several tables in one transaction: see
+//! [`foreign`]. What a created target has besides columns and
+//! key: see [`create`]. A load may set aside rows that the target refuses: see [`quarantine`].
 //!
 //! Staging tables of dead loads are dropped under the session lock, so none of a living load is. They are permanent
 //! tables in schema `icesync`, because the channels that fill them and the session that applies them are different
