@@ -213,8 +213,10 @@ async fn a_target_of_another_lake_table_is_named() {
 /// The load states of an older build, with a negative count as it could write one.
 #[tokio::test(flavor = "multi_thread")]
 async fn load_states_of_an_older_build_are_read_and_upgraded() {
-    older_load_state("target_object_id, target_created, loaded_columns").await;
-    older_load_state("loaded_columns").await;
+    let newest = "merge_mode, pending_snapshot_id, pending_sequence_number, pending_rows, pending_applied, \
+        loaded_columns";
+    older_load_state(&format!("target_object_id, target_created, {newest}")).await;
+    older_load_state(newest).await;
 }
 
 async fn older_load_state(lacks: &str) {

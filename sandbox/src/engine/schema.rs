@@ -116,6 +116,8 @@ pub struct ForeignKey {
     pub on_delete: ast::ReferentialAction,
     pub on_update: ast::ReferentialAction,
     pub enabled: bool,
+    /// Every row is known to satisfy it.
+    pub trusted: bool,
 }
 
 #[derive(Debug, Clone)]

@@ -68,6 +68,9 @@ const FOREIGN_KEY: &[Field<Thing>] = &[
     opt("is_not_for_replication", SqlType::Bit, |_| {
         Value::Bit(false)
     }),
+    opt("is_not_trusted", SqlType::Bit, |k| {
+        of_key(k, |key| Value::Bit(!key.trusted))
+    }),
     opt("delete_referential_action", SqlType::TinyInt, |k| {
         of_key(k, |key| Value::TinyInt(action(key.on_delete).0))
     }),

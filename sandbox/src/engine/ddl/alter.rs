@@ -84,6 +84,10 @@ fn add(
         for check in def.checks.iter_mut().skip(known) {
             check.trusted = with_check;
         }
+        let known = table.def.foreign_keys.len();
+        for key in def.foreign_keys.iter_mut().skip(known) {
+            key.trusted = with_check;
+        }
         table.def = def.into();
         if table.def.columns.len() > before {
             fill_new_columns(cx, at, table, before, stamp, added)?;
@@ -543,7 +547,10 @@ fn check_constraints(
             def.foreign_keys
                 .iter_mut()
                 .filter(|key| named(&key.name))
-                .for_each(|key| key.enabled = enable);
+                .for_each(|key| {
+                    key.enabled = enable;
+                    key.trusted = enable && (key.trusted || with_check == Some(true));
+                });
         });
         if enable && with_check == Some(true) {
             validate(cx, at, table, true)

@@ -488,6 +488,7 @@ pub(super) fn add_foreign(
         on_delete: references.on_delete,
         on_update: references.on_update,
         enabled: true,
+        trusted: true,
     });
     Ok(())
 }
