@@ -318,15 +318,29 @@ impl Writer {
 
     /// Adds a checked row. False when a unique index ignores duplicates and the row is one.
     pub fn insert(&self, cx: &mut Cx<'_>, row: Row) -> Outcome<bool> {
+        let is_placed = self.place(cx, row.clone())?;
+        if is_placed {
+            self.find_parents(cx, &row)?;
+        }
+        Ok(is_placed)
+    }
+
+    /// An inserted row has its parents, which may be rows of the same statement.
+    pub fn find_parents(&self, cx: &mut Cx<'_>, row: &Row) -> Outcome<()> {
+        if self.check_constraints {
+            self.foreign.check_child(cx, &self.def, row, "INSERT")?;
+        }
+        Ok(())
+    }
+
+    /// As [`Writer::insert`], before its parents are looked for.
+    pub fn place(&self, cx: &mut Cx<'_>, row: Row) -> Outcome<bool> {
         match self.check_unique(cx, &row, 0) {
             Err(Stop::Statement(error)) if error.number == 3604 => {
                 cx.info(SqlError { class: 0, ..error })?;
                 return Ok(false);
             }
             other => other?,
-        }
-        if self.check_constraints {
-            self.foreign.check_child(cx, &self.def, &row, "INSERT")?;
         }
         let Some(transaction) = cx.ses.transaction.as_mut() else {
             unreachable!("a writer has a transaction");
@@ -381,6 +395,12 @@ impl Writer {
 
     /// Writes new versions of claimed rows, then checks keys.
     pub fn update_all(&self, cx: &mut Cx<'_>, changes: &[(u64, Row, Row)]) -> Outcome<()> {
+        self.rewrite(cx, changes)?;
+        self.follow_updates(cx, changes)
+    }
+
+    /// As [`Writer::update_all`], before foreign keys are checked.
+    pub fn rewrite(&self, cx: &mut Cx<'_>, changes: &[(u64, Row, Row)]) -> Outcome<()> {
         for (row_id, _, new) in changes {
             let Some(transaction) = cx.ses.transaction.as_mut() else {
                 unreachable!("a writer has a transaction");
@@ -395,19 +415,37 @@ impl Writer {
             if moved || self.filters.iter().any(Option::is_some) {
                 self.check_unique(cx, new, *row_id)?;
             }
+        }
+        Ok(())
+    }
+
+    /// The foreign keys of updated rows, their own and those that refer to them.
+    pub fn follow_updates(&self, cx: &mut Cx<'_>, changes: &[(u64, Row, Row)]) -> Outcome<()> {
+        for (_, old, new) in changes {
             self.foreign.check_changed(cx, &self.def, old, new)?;
         }
         self.foreign.parents_changed(cx, self, changes)
     }
 
     pub fn delete_all(&self, cx: &mut Cx<'_>, rows: &[(u64, Row)]) -> Outcome<()> {
+        self.remove(cx, rows)?;
+        self.follow_deletes(cx, rows)
+    }
+
+    /// The foreign keys that refer to deleted rows.
+    pub fn follow_deletes(&self, cx: &mut Cx<'_>, rows: &[(u64, Row)]) -> Outcome<()> {
+        self.foreign.parents_deleted(cx, self, rows)
+    }
+
+    /// As [`Writer::delete_all`], before foreign keys are checked.
+    pub fn remove(&self, cx: &mut Cx<'_>, rows: &[(u64, Row)]) -> Outcome<()> {
         for (row_id, _) in rows {
             let Some(transaction) = cx.ses.transaction.as_mut() else {
                 unreachable!("a writer has a transaction");
             };
             cx.held.write_row(self.at, *row_id, None, transaction)?;
         }
-        self.foreign.parents_deleted(cx, self, rows)
+        Ok(())
     }
 
     /// Error 2627 or 2601 when another live row has a unique key of this row.

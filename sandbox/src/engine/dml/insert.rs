@@ -60,9 +60,12 @@ pub fn insert_rows(
         let row = writer.complete(cx, given)?;
         writer.check(cx, &row, "INSERT")?;
         let row: Row = Arc::from(row);
-        if writer.insert(cx, row.clone())? {
+        if writer.place(cx, row.clone())? {
             inserted.push(row);
         }
+    }
+    for row in &inserted {
+        writer.find_parents(cx, row)?;
     }
     Ok(inserted)
 }

@@ -330,23 +330,31 @@ fn act(
     Ok(())
 }
 
+/// Foreign keys are checked when all rows are as the statement leaves them.
 fn apply(cx: &mut Cx<'_>, writer: &Writer, changes: &Changes) -> Outcome<()> {
     let deleted: Vec<(u64, Row)> = changes
         .deleted
         .iter()
         .map(|(id, row, _)| (*id, row.clone()))
         .collect();
-    writer.delete_all(cx, &deleted)?;
+    writer.remove(cx, &deleted)?;
     let updated: Vec<(u64, Row, Row)> = changes
         .updated
         .iter()
         .map(|(id, old, new, _)| (*id, old.clone(), new.clone()))
         .collect();
-    writer.update_all(cx, &updated)?;
+    writer.rewrite(cx, &updated)?;
+    let mut placed = Vec::new();
     for (row, _) in &changes.inserted {
-        writer.insert(cx, row.clone())?;
+        if writer.place(cx, row.clone())? {
+            placed.push(row);
+        }
     }
-    Ok(())
+    for row in placed {
+        writer.find_parents(cx, row)?;
+    }
+    writer.follow_updates(cx, &updated)?;
+    writer.follow_deletes(cx, &deleted)
 }
 
 fn fire_all(cx: &mut Cx<'_>, writer: &Writer, bound: &Bound, changes: Changes) -> Outcome<()> {
