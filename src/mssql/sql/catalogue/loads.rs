@@ -95,7 +95,7 @@ impl Examples {
                 ("everything", Extent::Everything),
                 ("upserts", Extent::Upserts),
                 ("deferred", Extent::Deferred),
-                ("deletes", Extent::Deletes),
+                ("gone", Extent::Deletes),
             ] {
                 let plan = MergePlan {
                     deferred: match extent {
