@@ -14,7 +14,7 @@
 //! table is published without it. A load that dies leaves a table that the next one drops.
 //!
 //! *A target that is created empty* gets them before any row. Its creation is one transaction with a load state that
-//! says "nothing loaded" ([`create`]); the first load then goes on from that state. So which of them are missing is
+//! says "nothing loaded" ([`create()`]); the first load then goes on from that state. So which of them are missing is
 //! asked only of a table that icesync has created and that has no rows of a load. A load that dies between two of them
 //! leaves a target whose next load finds them by their names ([`Object::is_in`]) and makes the rest. Were they made
 //! after the rows, a state of its own would have to tell a finished target from an unfinished one. The price is that

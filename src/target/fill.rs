@@ -9,12 +9,12 @@
 //!
 //! All of it happens under the load lock of the target ([`staging::lock`]).
 //!
-//! 1. [`create`] makes the table. Its name begins as those of the target's staging tables do.
+//! 1. [`create()`] makes the table. Its name begins as those of the target's staging tables do.
 //! 2. Bulk copies fill it. Each row counts only when every copy has had all of its own acknowledged, and their sum is
 //!    what was sent.
 //! 3. [`build_key`] builds the primary key. Its name ends in the run's id, so no other constraint has it. Two rows with
 //!    one key are an error here, and the target is not touched. What else is to be copied of the source follows
-//!    ([`create`](super::create)).
+//!    ([`super::create`]).
 //! 4. [`publish`] takes the apply lock, and moves the load state if it still is the one that the load was computed
 //!    from. It counts the rows, checks that the target is still missing, transfers the table to the target's schema,
 //!    renames it, takes the run's id off the names of its constraints where the rest is free, writes its object id into

@@ -98,7 +98,7 @@ pub struct BaseTypes {
     pub found: Vec<BaseType>,
 }
 
-/// Input of [`apply`].
+/// What the statements of a load are made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MergePlan {
     pub target: TableName,
