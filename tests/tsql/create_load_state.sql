@@ -15,6 +15,11 @@ BEGIN
             [unchanged] bigint NOT NULL,
             [target_object_id] int NULL,
             [target_created] nvarchar(30) NULL,
+            [merge_mode] nvarchar(10) NULL,
+            [pending_snapshot_id] bigint NULL,
+            [pending_sequence_number] bigint NULL,
+            [pending_rows] bigint NULL,
+            [pending_applied] bigint NULL,
             [loaded_columns] nvarchar(max) NULL
         );
     END TRY
@@ -31,12 +36,12 @@ BEGIN
         IF COL_LENGTH(N'[icesync].[load_state]', N'target_object_id') IS NULL THROW;
     END CATCH;
 END;
-IF COL_LENGTH(N'[icesync].[load_state]', N'loaded_columns') IS NULL
+IF COL_LENGTH(N'[icesync].[load_state]', N'pending_applied') IS NULL
 BEGIN
     BEGIN TRY
-        ALTER TABLE [icesync].[load_state] ADD [loaded_columns] nvarchar(max) NULL;
+        ALTER TABLE [icesync].[load_state] ADD [merge_mode] nvarchar(10) NULL, [pending_snapshot_id] bigint NULL, [pending_sequence_number] bigint NULL, [pending_rows] bigint NULL, [pending_applied] bigint NULL, [loaded_columns] nvarchar(max) NULL;
     END TRY
     BEGIN CATCH
-        IF COL_LENGTH(N'[icesync].[load_state]', N'loaded_columns') IS NULL THROW;
+        IF COL_LENGTH(N'[icesync].[load_state]', N'pending_applied') IS NULL THROW;
     END CATCH;
 END;

@@ -1,1 +1,1 @@
-ALTER TABLE [dbo].[every_type] ALTER COLUMN [c15] datetime2(3) NOT NULL; ALTER TABLE [dbo].[every_type] ALTER COLUMN [c15] datetime2(7) NOT NULL;
+SET XACT_ABORT ON; BEGIN TRANSACTION; ALTER TABLE [dbo].[every_type] ALTER COLUMN [c15] datetime2(3) NOT NULL; ALTER TABLE [dbo].[every_type] ALTER COLUMN [c15] datetime2(7) NOT NULL; COMMIT TRANSACTION;

@@ -1,0 +1,1 @@
+ALTER TABLE [dbo].[every_type] WITH CHECK ADD CONSTRAINT [PK_every_type_018f0000000070008000000000000001] CHECK ([a]>=(0) AND [b]<>N'it''s ;)');

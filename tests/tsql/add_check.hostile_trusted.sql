@@ -1,0 +1,1 @@
+ALTER TABLE [a]]b.c].[it's "odd"; DROP TABLE x --] WITH CHECK ADD CONSTRAINT [PK_it's "odd"; DROP TABLE x --_018f0000000070008000000000000001] CHECK ([a]>=(0) AND [b]<>N'it''s ;)');

@@ -1,0 +1,1 @@
+CREATE NONCLUSTERED INDEX [訂單] ON [sales].[訂單] ([區域] DESC) INCLUDE ([modified]) WHERE ([a]>(0) AND [b] IS NOT NULL) WITH (DATA_COMPRESSION = PAGE);

@@ -1,0 +1,1 @@
+CREATE NONCLUSTERED INDEX [every_type] ON [dbo].[every_type] ([c1] DESC) INCLUDE ([c2]) WHERE ([a]>(0) AND [b] IS NOT NULL) WITH (DATA_COMPRESSION = PAGE);

@@ -1,0 +1,1 @@
+CREATE UNIQUE CLUSTERED INDEX [follows] ON [dbo].[follows] ([a] DESC);

@@ -1,0 +1,1 @@
+CREATE NONCLUSTERED INDEX [follows] ON [dbo].[follows] ([a] DESC) INCLUDE ([b]) WHERE ([a]>(0) AND [b] IS NOT NULL) WITH (DATA_COMPRESSION = PAGE);

@@ -1,0 +1,1 @@
+CREATE UNIQUE CLUSTERED INDEX [orders] ON [dbo].[orders] ([order_id] DESC);

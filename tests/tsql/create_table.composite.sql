@@ -1,7 +1,0 @@
-CREATE TABLE [sales].[訂單] (
-    [區域] nvarchar(10) COLLATE Chinese_Taiwan_Stroke_CI_AS NOT NULL,
-    [modified] datetime2(7) NOT NULL,
-    [at] datetime NOT NULL,
-    [code] varchar(20) COLLATE Chinese_Taiwan_Stroke_CI_AS NULL,
-    CONSTRAINT [UQ_訂單] UNIQUE ([區域], [at], [code])
-);

@@ -1,5 +1,0 @@
-CREATE TABLE [dbo].[follows] (
-    [a] int NOT NULL,
-    [b] int NOT NULL,
-    CONSTRAINT [PK_follows] PRIMARY KEY ([a], [b])
-);

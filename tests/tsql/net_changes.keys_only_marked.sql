@@ -1,0 +1,24 @@
+SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT 60000;
+DECLARE @staged bigint = 0, @example nvarchar(1000), @message nvarchar(2000);
+IF EXISTS (SELECT 1 FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s WHERE s.[a] IS NULL) THROW 51005, N'a staged row has NULL in its key', 1;
+SELECT TOP (1) @example = CONCAT(N'(', CONVERT(nvarchar(100), n.[a]), N', ', CONVERT(nvarchar(100), n.[b]), N')') FROM (SELECT s.[a] AS [a], s.[b] AS [b], s.[_seg] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s WHERE s.[_op_] = 'U') AS n GROUP BY n.[a], n.[b], n.[_seg] HAVING COUNT_BIG(*) > 1;
+IF @example IS NOT NULL THROW 51004, @example, 1;
+CREATE TABLE [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_net] (
+    [a] int NULL,
+    [b] int NULL,
+    [_fault] int NULL,
+    [_value] nvarchar(max) NULL,
+    [_op_] nvarchar(1) NOT NULL,
+    [_row] bigint NOT NULL
+);
+INSERT INTO [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_net] WITH (TABLOCK) ([a], [b], [_fault], [_value], [_op_], [_row]) SELECT n.[a], n.[b], n.[_fault], n.[_value], n.[_op_], ROW_NUMBER() OVER (ORDER BY n.[_op_], n.[a], n.[b]) FROM (SELECT n.[a], n.[b], n.[_fault], n.[_value], n.[_op_] FROM (SELECT s.[a] AS [a], s.[b] AS [b], CONVERT(int, NULL) AS [_fault], CONVERT(nvarchar(max), NULL) AS [_value], s.[_op_], ROW_NUMBER() OVER (PARTITION BY s.[a], s.[b] ORDER BY s.[_seg] DESC, s.[_op_] DESC) AS [_rank] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s) AS n WHERE n.[_rank] = 1) AS n;
+BEGIN TRY
+    CREATE UNIQUE CLUSTERED INDEX [net_key] ON [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_net] ([a], [b]);
+END TRY
+BEGIN CATCH
+    IF ERROR_NUMBER() NOT IN (1919, 1944, 1946) THROW;
+END CATCH;
+CREATE UNIQUE INDEX [net_row] ON [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_net] ([_row]);
+DROP TABLE [icesync].[stg_00000000000000ff_018f0000000070008000000000000001];
+SELECT COUNT_BIG(CASE WHEN s.[_op_] = 'U' THEN 1 END) AS upserts, COUNT_BIG(CASE WHEN s.[_op_] = 'D' THEN 1 END) AS deletes FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_net] AS s;
+SET LOCK_TIMEOUT -1;

@@ -1,0 +1,1 @@
+ALTER TABLE [dbo].[it's "odd"; DROP TABLE x --]]] WITH CHECK CHECK CONSTRAINT [FK_orders_customers], [k]]];

@@ -1,0 +1,3 @@
+SET LOCK_TIMEOUT 60000;
+SELECT COUNT_BIG(*) AS row_count FROM [a]]b.c].[it's "odd"; DROP TABLE x --];
+SET LOCK_TIMEOUT -1;
