@@ -171,6 +171,7 @@ async fn a_commit_that_others_built_on_is_in_the_chain() {
     // The base is removed: the log of the next version names our file, by whatever path.
     std::fs::remove_file(metadata.join("v2.metadata.json")).unwrap();
     assert!(is_in_chain(&base, &ours).await.unwrap());
+    let as_committed = std::fs::read(metadata.join("v4.metadata.json")).unwrap();
     let rewrite = |name: &str, log: &dyn Fn(&mut serde_json::Value)| {
         let path = metadata.join(name);
         let mut json: serde_json::Value =
@@ -195,6 +196,9 @@ async fn a_commit_that_others_built_on_is_in_the_chain() {
     // can be said, and nothing may be removed.
     let fourth = std::fs::read(metadata.join("v4.metadata.json")).unwrap();
     rewrite("v5.metadata.json", &|log| *log = serde_json::json!([]));
+    // Rewritten, the fourth is not what was committed.
+    assert!(!is_in_chain(&ours, &with_rows).await.unwrap());
+    std::fs::write(metadata.join("v4.metadata.json"), as_committed).unwrap();
     assert!(is_in_chain(&ours, &with_rows).await.unwrap());
     std::fs::remove_file(metadata.join("v4.metadata.json")).unwrap();
     let unknown = is_in_chain(&base, &ours).await;

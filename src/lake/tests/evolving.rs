@@ -244,7 +244,7 @@ async fn fields_that_go_on_keep_their_ids_and_new_ones_get_free_ones() {
     assert_eq!(written, ["id", "amount", "ratio", "remark", "extra"]);
     let schema = table.metadata().current_schema();
     let doc = schema.field_by_id(4).and_then(|field| field.doc.clone());
-    assert!(doc.is_some_and(|doc| doc.contains("dropped")));
+    assert!(doc.is_some_and(|doc| doc.contains("no longer read")));
     assert_eq!(schema.identifier_field_ids().collect::<Vec<_>>(), [1]);
 }
 
