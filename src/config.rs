@@ -5,15 +5,18 @@
 //! the remedy. Secrets ([`Secret`]) never print, and no error holds what a variable stands for.
 
 mod maintenance;
+mod merge;
 mod variables;
 
 pub use maintenance::Maintenance;
+pub use merge::{Merge, OnChange};
 
-use crate::change::{ChangeOptions, Clock, Isolation, MergeMode, StrategyChoice, UpsertStatement};
+use crate::change::{ChangeOptions, Clock, Isolation, StrategyChoice};
 use crate::schema::drift::DeclaredChanges;
 use crate::schema::{Fidelity, TableKind, TableName};
 use bytesize::ByteSize;
 use maintenance::RawMaintenance;
+use merge::RawMerge;
 use serde::Deserialize;
 use serde_yaml_ng::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -95,17 +98,6 @@ pub struct Table {
     pub declared: DeclaredChanges,
 }
 
-/// What happens when the other side's columns have changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnChange {
-    /// Follow every change that loses nothing, and tell of it.
-    #[default]
-    Evolve,
-    /// Stop, telling what has changed.
-    Refuse,
-}
-
 /// What happens when a writer other than icesync changed rows of a lake table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -116,20 +108,6 @@ pub enum OnForeignCommit {
     /// Stop before anything is read.
     Refuse,
 }
-
-/// How a table is loaded into the target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Merge {
-    pub mode: MergeMode,
-    pub statement: UpsertStatement,
-    /// What a load does when the lake's columns have changed since the target was last loaded.
-    pub on_schema_change: OnChange,
-    /// Net changes that one transaction applies at most; 0: all.
-    pub batch_rows: u64,
-}
-
-/// The log of a transaction is kept until it ends. A million rows of 200 bytes, updated, take about 1 GB of it.
-const BATCH_ROWS: u64 = 1_000_000;
 
 /// Why a configuration cannot be used. All of these exit with 2.
 #[derive(Debug, thiserror::Error)]
@@ -225,51 +203,6 @@ struct RawTable {
 #[serde(deny_unknown_fields, default, expecting = "`{ on_change: ... }`")]
 struct RawSchema {
     on_change: OnChange,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default, expecting = "`{ mode: ... }`")]
-struct RawMerge {
-    mode: Option<MergeMode>,
-    statement: UpsertStatement,
-    on_schema_change: OnChange,
-    batch_rows: Option<u64>,
-}
-
-impl RawMerge {
-    /// Versions of a row share its key, so a history is appended; everything else is an upsert unless it says
-    /// otherwise.
-    fn validate(self, kind: TableKind, at: &str) -> Result<Merge, Complaint> {
-        let mode = match (kind, self.mode) {
-            (TableKind::History, None | Some(MergeMode::Append)) => MergeMode::Append,
-            (TableKind::History, Some(MergeMode::Upsert | MergeMode::Replace)) => {
-                return Err((
-                    format!("{at}.merge.mode"),
-                    "a table of kind history holds many versions of a key and can only be loaded with mode \
-                        append".into(),
-                ));
-            }
-            (TableKind::Mirror, mode) => mode.unwrap_or_default(),
-        };
-        let batch_rows = match (mode, self.batch_rows) {
-            (MergeMode::Upsert, rows) => rows.unwrap_or(BATCH_ROWS),
-            (MergeMode::Append | MergeMode::Replace, None | Some(0)) => 0,
-            (MergeMode::Append | MergeMode::Replace, Some(_)) => {
-                return Err((
-                    format!("{at}.merge.batch_rows"),
-                    "applies changes in steps that can be repeated, which takes mode upsert; leave it out, or set it \
-                        to 0"
-                        .into(),
-                ));
-            }
-        };
-        Ok(Merge {
-            mode,
-            statement: self.statement,
-            on_schema_change: self.on_schema_change,
-            batch_rows,
-        })
-    }
 }
 
 /// An answer about one column only: two of them would contradict each other.
@@ -572,6 +505,7 @@ impl RawChange {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::change::{Deletes, MergeMode, SoftDeletes};
 
     fn parse(text: &str) -> Result<Config, ConfigError> {
         let lookup =
@@ -594,7 +528,11 @@ mod tests {
         assert_eq!((&table.lake, &table.target), (&table.source, &table.source));
         assert_eq!(table.kind, TableKind::Mirror);
         assert_eq!(table.change, ChangeOptions::default());
-        assert_eq!(table.merge, Merge::default());
+        let merge = Merge {
+            batch_rows: 1_000_000,
+            ..Merge::default()
+        };
+        assert_eq!(table.merge, merge);
         assert_eq!(table.merge.on_schema_change, OnChange::Evolve);
         assert_eq!(table.on_change, OnChange::Evolve);
         assert_eq!(table.declared, DeclaredChanges::default());
@@ -621,6 +559,34 @@ mod tests {
         assert_eq!(config.warehouse.target_file_bytes, 64 << 20);
         assert_eq!(config.tables[0].change.lag, Duration::from_millis(500));
         assert_eq!(config.tables[0].change.overlap, Duration::from_secs(5400));
+    }
+
+    #[test]
+    fn modes_of_loading_are_read() {
+        let merge = |table: &str| {
+            let text = format!("{HEAD}  - source: t\n{table}");
+            parse(&text).unwrap().tables[0].merge.clone()
+        };
+        let soft = |at: Option<&str>| {
+            Deletes::Soft(SoftDeletes {
+                column: "gone".into(),
+                at: at.map(str::to_owned),
+            })
+        };
+        for (option, deletes) in [
+            ("hard", Deletes::Hard),
+            ("ignore", Deletes::Ignore),
+            ("{ soft: { column: gone } }", soft(None)),
+            ("{ soft: { column: gone, at: since } }", soft(Some("since"))),
+        ] {
+            let merge = merge(&format!("    merge: {{ deletes: {option} }}\n"));
+            assert_eq!(merge.deletes, deletes, "{option}");
+        }
+        let history = merge("    kind: history\n    merge: { mode: history }\n");
+        assert_eq!(history.mode, MergeMode::History);
+        let scd2 = merge("    kind: history\n    merge: { mode: scd2, valid_from: at }\n");
+        assert_eq!(scd2.mode, MergeMode::Scd2);
+        assert_eq!(scd2.valid_from.as_deref(), Some("at"));
     }
 
     #[test]
@@ -669,6 +635,41 @@ mod tests {
                 "  - source: t\n    renames: { a: c }\n    drops: [A]\n",
                 "tables[0].drops",
                 "once",
+            ),
+            (
+                "  - source: t\n    merge: { deletes: never }\n",
+                "tables[0].merge.deletes",
+                "`hard`, `ignore` or",
+            ),
+            (
+                "  - source: t\n    merge: { deletes: { soft: { columns: gone } } }\n",
+                "tables[0].merge.deletes.soft.columns",
+                "unknown field `columns`",
+            ),
+            (
+                "  - source: t\n    merge: { deletes: { soft: { column: a, at: A } } }\n",
+                "tables[0].merge.deletes.soft.at",
+                "another column",
+            ),
+            (
+                "  - source: t\n    merge: { mode: replace, deletes: ignore }\n",
+                "tables[0].merge.deletes",
+                "mode upsert",
+            ),
+            (
+                "  - source: t\n    merge: { mode: scd2, valid_from: at }\n",
+                "tables[0].merge.mode",
+                "kind: history",
+            ),
+            (
+                "  - source: t\n    kind: history\n    merge: { mode: scd2 }\n",
+                "tables[0].merge.valid_from",
+                "_committed_at",
+            ),
+            (
+                "  - source: t\n    merge: { valid_from: at }\n",
+                "tables[0].merge.valid_from",
+                "mode scd2",
             ),
             ("  []\n", "tables", "no table is listed"),
         ] {

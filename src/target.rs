@@ -39,13 +39,19 @@
 //! collation or EXCEPT says so: a name that changed from `ab` to `AB` is a change. What a target column could not
 //! hold exactly is refused by [`inspect::check`] before anything is staged; characters that its code page lacks
 //! stop the transaction.
+//!
+//! With `deletes: soft` the row of a key that is gone is marked instead of deleted, and with `ignore` left
+//! (`mssql/sql/soft.rs`). In mode `history` the versions of a history are rows of their own, told apart by `_seq`. In
+//! mode `scd2` each has the time for which it was valid besides, which `mssql/sql/scd2.rs` argues.
 
+pub mod columns;
 pub mod evolve;
 pub mod fill;
 pub mod inspect;
 pub mod merge;
 pub mod staging;
 pub mod state;
+pub mod validity;
 
 use crate::error::{Disposition, Error, Kind};
 use crate::mssql::error::MssqlError;
@@ -117,9 +123,9 @@ give the table another name with `target:`"
     )]
     StateMoved { target: TableName },
     #[error(
-        "{target} has rows, and `merge.mode: append` would insert rows again that it has already: a whole snapshot is \
-appended only to an empty table. Nothing was loaded. Run TRUNCATE TABLE {}, then `icesync load --full`; a mirror may \
-also be loaded with `merge: {{ mode: replace }}`",
+        "{target} has rows, and this mode of loading would insert rows again that it may have already: a whole \
+snapshot is added only to an empty table. Nothing was loaded. Run TRUNCATE TABLE {}, then `icesync load --full`; a \
+mirror may also be loaded with `merge: {{ mode: replace }}`",
         TableIdent(.target)
     )]
     NotEmpty { target: TableName },
@@ -160,8 +166,8 @@ old one from the lake; if they are two keys there, give the target's key column 
     )]
     LostCharacter { target: TableName, example: String },
     #[error(
-        "{target} already has a row with the same key as a row to be appended; use merge.mode: upsert, or remove the \
-            row"
+        "{target} already has a row with the same key as a row to be added; remove the row, or, for a mirror, use \
+            merge.mode: upsert"
     )]
     KeyConflict {
         target: TableName,

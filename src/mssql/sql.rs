@@ -15,6 +15,8 @@
 //! | [`fill`] | the key and the publication of a table that a first load has filled |
 //! | [`merge`] | the one transaction of a load; `compare` has what of a value it compares |
 //! | `newest` | its choice between spellings of one key |
+//! | `soft` | deletes of an upsert that only mark rows, or do nothing |
+//! | `scd2` | the versions of a history, each with the time for which it was valid |
 //! | [`state`] | what a target has loaded |
 //! | [`variant`] | values of `sql_variant` with their base types |
 //! | [`catalogue`](mod@catalogue) | an example of each statement, for review and for Microsoft's parser |
@@ -30,6 +32,8 @@ pub mod net;
 mod newest;
 mod plan;
 pub mod read;
+mod scd2;
+mod soft;
 pub mod state;
 pub mod variant;
 

@@ -29,6 +29,7 @@
 mod columns;
 mod fill;
 mod kind;
+mod modes;
 mod plan;
 
 pub use fill::{FAIL_AFTER_FILL, FAIL_AFTER_FILL_CREATE, FAIL_AFTER_FILL_KEY};
@@ -43,13 +44,14 @@ use crate::change::{MergeMode, RunId};
 use crate::config::{OnChange, Table};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::failpoint;
-use crate::lake::{Basis, LakeTable, SnapshotInfo, SnapshotRef};
+use crate::lake::{Basis, Delta, LakeTable, SnapshotInfo, SnapshotRef};
 use crate::mssql::control::Control;
 use crate::mssql::sql::define::StagingTable;
 use crate::report::{LoadMethod, LoadReport, plural};
 use crate::schema::TableKind;
 use crate::schema::drift::SchemaChange;
-use crate::target::evolve::{self, LakeColumns};
+use crate::target::columns::LakeColumns;
+use crate::target::evolve;
 use crate::target::fill::Lost;
 use crate::target::inspect::{self, TargetTable};
 use crate::target::merge::{
@@ -58,8 +60,9 @@ use crate::target::merge::{
 use crate::target::staging::{self, Text};
 use crate::target::state::{self, LoadState, Looked, PREPARED};
 use crate::target::{TargetError, fill as filling};
-use columns::{is_keyed, lake_columns, newest};
+use columns::{lake_columns, newest};
 use kind::{Facts, LoadKind, decide};
+use modes::{is_keyed, rule, validity_of};
 use std::time::Instant;
 
 /// How long a load waits for another one of the same target.
@@ -213,7 +216,7 @@ fn decided(
     full: bool,
 ) -> Result<(Facts, LoadKind)> {
     let recorded = follow::recorded(lake, snapshot.map(|snapshot| snapshot.id))?;
-    let keyed = is_keyed(lake, &recorded);
+    let keyed = is_keyed(lake.kind(), &recorded, table.merge.mode);
     let facts = Facts::of(table, lake, snapshot, looked, keyed, full);
     match decide(&facts) {
         Ok(kind) => Ok((facts, kind)),
@@ -298,7 +301,7 @@ impl<'a> Work<'a> {
             None => lake.clone(),
         };
         let recorded = follow::recorded(lake, snapshot.map(|snapshot| snapshot.id))?;
-        let columns = lake_columns(lake, &recorded, &past.columns(), trusted(looked))?;
+        let columns = lake_columns(table, lake, &recorded, &past.columns(), trusted(looked))?;
         let before = looked.state.as_ref();
         let warning = found_otherwise(table, facts.found, before);
         Ok(Self {
@@ -360,6 +363,8 @@ impl<'a> Work<'a> {
         let options = LoadOptions {
             mode: self.table.merge.mode,
             statement: self.table.merge.statement,
+            deletes: self.table.merge.deletes.clone(),
+            valid_from: validity_of(&self.columns, self.table)?,
             newest: newest(&self.lake, &schema.columns)?,
             has_deletes: staged.deletes > 0,
             segments: parts
@@ -368,14 +373,14 @@ impl<'a> Work<'a> {
             staged_rows: staged.rows,
             held,
             whole: self.kind.is_whole(),
-            has_net: has_rows && schema.key.is_some() && self.facts.mode != MergeMode::Append,
+            has_net: has_rows && schema.key.is_some() && self.facts.mode.has_one_row_per_key(),
             batch_rows: if self.kind.may_step() {
                 self.table.merge.batch_rows
             } else {
                 0
             },
         };
-        let mut plan = merge::plan(schema, &target, &staging, &options);
+        let mut plan = merge::plan(&self.columns, &target, &staging, &options);
         let control = Links::control(&mut links.target, side, Kind::Target).await?;
         merge::learn_base_types(control, &mut plan).await?;
         merge::settle(control, &mut plan).await?;
@@ -434,7 +439,7 @@ impl<'a> Work<'a> {
                 let delta = self.lake.delta(Some(from), snapshot.id).await?;
                 self.check_basis(delta.basis, snapshot)?;
                 let both = [Operation::Upsert, Operation::Delete];
-                return Ok(parts_of(delta, &both, 0));
+                return Ok(parts_of(self.versions(delta), &both, 0));
             }
             LoadKind::Whole { since: Some(since) } => {
                 match self.lake.delta(Some(since), snapshot.id).await {
@@ -448,10 +453,18 @@ impl<'a> Work<'a> {
             }
             LoadKind::First | LoadKind::Whole { since: None } | LoadKind::Replace => {}
         }
-        let all = self.lake.delta(None, snapshot.id).await?;
+        let all = self.versions(self.lake.delta(None, snapshot.id).await?);
         let first = parts.len();
         parts.extend(parts_of(all, &[Operation::Upsert], first));
         Ok(parts)
+    }
+
+    /// The rows of a delta that the mode loads.
+    fn versions(&self, delta: Delta) -> Delta {
+        match self.facts.mode.loads_versions() {
+            true => delta.with_deletes(),
+            false => delta,
+        }
     }
 
     /// Refuses to append what may be rows that only moved; says in the log why a load of few changes may stage many.
@@ -492,10 +505,9 @@ moved; use `merge: {{ mode: upsert }}`, or `replace`"
                 self.inspected(control).await?
             }
         };
-        let LakeColumns { schema, live, .. } = &self.columns;
         let mode = self.table.merge.mode;
         self.warnings
-            .extend(inspect::check(schema, *live, &target, mode)?);
+            .extend(inspect::check(&self.columns, &target, mode)?);
         Ok(target)
     }
 
@@ -525,7 +537,7 @@ moved; use `merge: {{ mode: upsert }}`, or `replace`"
         target: TargetTable,
     ) -> Result<TargetTable> {
         if self.facts.is_prepared() {
-            self.columns.know_by_name(&target);
+            evolve::know_by_name(&mut self.columns, &target);
         }
         let (steps, _) = evolve::steps(&self.columns, &target, self.facts.full)?;
         if steps.is_empty() {
@@ -561,7 +573,7 @@ moved; use `merge: {{ mode: upsert }}`, or `replace`"
             run_id: self.run_id.to_string(),
             object: target.object().cloned(),
             modified: target.modified().to_owned(),
-            mode: self.facts.mode,
+            rule: rule(self.table),
             step: None,
         }
     }
@@ -579,7 +591,8 @@ moved; use `merge: {{ mode: upsert }}`, or `replace`"
             let control = Links::control(&mut links.target, side, Kind::Target).await?;
             let staging = staging::design(&self.columns.schema, target, self.run_id, text);
             staging::create(control, &staging, target.name()).await?;
-            let heap = Heap::staging(&staging, self.lake.lake_schema());
+            let shape = self.columns.shape(self.lake.lake_schema());
+            let heap = Heap::staging(&staging, &shape);
             let error =
                 match stage::stage(self.sync, &self.name, &self.lake, links, heap, parts).await {
                     Ok(staged) => return Ok((staging, staged)),

@@ -1,10 +1,11 @@
 //! The target's columns follow the lake's.
 //!
-//! **What is done.** A column that is new in the lake since the last load is added, NULL allowed; one that is
-//! called otherwise is renamed; one whose values no longer fit is made wider, or lets NULL in. Nothing is dropped
-//! or narrowed: a column that the source dropped stays and gets NULL in the rows that are written from then on. A
-//! target that was never loaded from this lake table is nobody's to alter: there every difference is a problem that
-//! [`check`](super::inspect::check) names.
+//! **What is done.** A column that is new in the lake since the last load is added, NULL allowed; one that is called
+//! otherwise is renamed; one whose values no longer fit is made wider, or lets NULL in. Nothing is dropped or narrowed:
+//! a column that the source dropped stays and gets NULL in the rows that are written from then on. A target that was
+//! never loaded from this lake table is nobody's to alter: there every difference is a problem that
+//! [`check`](super::inspect::check) names. Columns that only the target has, for the mode of the load, are added as
+//! well.
 //!
 //! **What can crash where.** The steps are statements of their own, each all or nothing, before anything is staged,
 //! under the load lock. (A `datetime` becomes `datetime2` in two statements; the first alone makes it `datetime2(3)`,
@@ -18,43 +19,23 @@
 //! needs no answer.
 
 use super::TargetError;
+use super::columns::LakeColumns;
 use super::inspect::{TargetColumn, TargetTable, fits};
 use crate::error::Disposition;
 use crate::mssql::control::{Class, Control};
 use crate::mssql::sql::{Statement, define};
 use crate::schema::drift::{ChangeKind, SchemaChange};
-use crate::schema::{Column, Generated, SqlType, TableName, TableSchema};
+use crate::schema::{Column, Generated, SqlType, TableName};
 
 /// How long an ALTER waits for the target, while those who come after it wait too.
 const LOCK_TIMEOUT_MS: u32 = 60_000;
 
-/// The lake's columns for a target.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LakeColumns {
-    /// Columns of the source, then those that it dropped.
-    pub schema: TableSchema,
-    /// How many the source has.
-    pub live: usize,
-    /// What each was called when the target was last loaded; none for a column that is new since.
-    /// None at all when it was not loaded from this lake table.
-    pub was: Option<Vec<Option<String>>>,
-}
-
-impl LakeColumns {
-    /// What a target is created with: without what the source dropped.
-    pub fn created(&self) -> TableSchema {
-        let mut schema = self.schema.clone();
-        schema.columns.truncate(self.live);
-        schema
-    }
-
-    /// Lets a target follow that icesync has created and not loaded yet. Such a target has no snapshot that would tell
-    /// what its columns were called, and no rows: columns are known by name.
-    pub fn know_by_name(&mut self, target: &TargetTable) {
-        let names = self.schema.columns.iter().map(|column| &column.name);
-        let known = names.map(|name| target.has_column(name).then(|| name.clone()));
-        self.was = Some(known.collect());
-    }
+/// Lets a target follow that icesync has created and not loaded yet. Such a target has no snapshot that would tell what
+/// its columns were called, and no rows: columns are known by name.
+pub fn know_by_name(columns: &mut LakeColumns, target: &TargetTable) {
+    let names = columns.schema.columns.iter().map(|column| &column.name);
+    let known = names.map(|name| target.has_column(name).then(|| name.clone()));
+    columns.was = Some(known.collect());
 }
 
 /// One change of the target.
@@ -92,7 +73,10 @@ impl Step {
             Step::Add(column) => (
                 &column.name,
                 ChangeKind::Added,
-                format!("added to the target, {} NULL", column.ty),
+                format!(
+                    "added to the target, {}",
+                    declared(column.ty, column.nullable)
+                ),
             ),
             Step::Widen {
                 column,
@@ -160,6 +144,17 @@ pub fn steps(
             // The target's owner dropped it, or it came and went since the last load.
             None => {}
         }
+    }
+    for own in &columns.own {
+        if target.has_column(&own.name) {
+            continue;
+        }
+        let added = Column {
+            nullable: own.generated != Generated::Flag,
+            ..own.clone()
+        };
+        target.columns.push(TargetColumn::planned(&added));
+        steps.push(Step::Add(added));
     }
     Ok((steps, target))
 }

@@ -1,6 +1,7 @@
 //! The target table: as it is, as it would be made, and whether it can hold what the lake has.
 
 use super::TargetError;
+use super::columns::LakeColumns;
 use crate::change::MergeMode;
 use crate::mssql::control::{Class, Control};
 use crate::mssql::describe::{self, Description, Index, Lookup};
@@ -191,6 +192,12 @@ impl TargetTable {
         self.column(name)?.ty.as_ref().ok().copied()
     }
 
+    /// A column's name as the table has it.
+    pub(super) fn name_of(&self, name: &str) -> String {
+        let column = self.column(name);
+        column.map_or_else(|| name.to_owned(), |column| column.name.clone())
+    }
+
     fn column(&self, name: &str) -> Option<&TargetColumn> {
         let exact = self.columns.iter().find(|column| column.name == name);
         exact.or_else(|| {
@@ -229,28 +236,28 @@ impl TargetColumn {
             nullable: column.nullable,
             collation: column.collation.clone(),
             generated: Generated::No,
-            has_default: false,
+            has_default: column.generated == Generated::Flag,
         }
     }
 
     pub(super) fn is_filled_by_server(&self) -> bool {
         let generated = match self.generated {
             Generated::Computed | Generated::RowStart | Generated::RowEnd => true,
-            Generated::No | Generated::Identity => false,
+            Generated::No | Generated::Identity | Generated::Flag => false,
         };
         generated || self.ty == Ok(SqlType::RowVersion)
     }
 }
 
 /// Whether the target can hold every row of the lake table, exactly. All problems are listed at once, each with its
-/// remedy; the warnings that remain are returned. Columns from `live` on, which the source dropped, are loaded only
-/// where the target has them.
+/// remedy; the warnings that remain are returned. Columns that the target does not have to have are loaded only where
+/// it has them.
 pub fn check(
-    schema: &TableSchema,
-    live: usize,
+    columns: &LakeColumns,
     target: &TargetTable,
     mode: MergeMode,
 ) -> Result<Vec<String>, TargetError> {
+    let schema = &columns.schema;
     let mut problems = Vec::new();
     let mut warnings = Vec::new();
     if target.is_memory_optimized {
@@ -262,7 +269,7 @@ pub fn check(
     for (at, column) in schema.columns.iter().enumerate() {
         let is_key = schema.key.iter().any(|key| key.columns.contains(&at));
         match target.column(&column.name) {
-            None if at >= live => {}
+            None if at >= columns.live => {}
             None => problems.push(format!(
                 "column {} is missing: run {}",
                 column.name,
@@ -272,13 +279,14 @@ pub fn check(
                 target,
                 column,
                 kept,
-                is_key,
+                (is_key, mode.has_one_row_per_key() && schema.key.is_some()),
                 mode,
                 &mut problems,
                 &mut warnings,
             ),
         }
     }
+    problems.extend(columns.own.iter().filter_map(|own| check_own(own, target)));
     for index in target
         .indexes
         .iter()
@@ -292,7 +300,9 @@ pub fn check(
     for kept in &target.columns {
         let fills_itself =
             kept.nullable || kept.has_default || kept.generated == Generated::Identity;
-        if schema.position(&kept.name).is_none() && !fills_itself && !kept.is_filled_by_server() {
+        let is_own = |own: &Column| own.name.eq_ignore_ascii_case(&kept.name);
+        let is_loaded = schema.position(&kept.name).is_some() || columns.own.iter().any(is_own);
+        if !is_loaded && !fills_itself && !kept.is_filled_by_server() {
             problems.push(format!(
                 "column {} is NOT NULL without a default and the lake table has no such column: give it a default or \
                     allow NULL",
@@ -311,11 +321,38 @@ pub fn check(
     }
 }
 
+/// What keeps a load from filling a column that only the target has.
+fn check_own(own: &Column, target: &TargetTable) -> Option<String> {
+    let name = &own.name;
+    let Some(kept) = target.column(name) else {
+        return Some(format!(
+            "column {name} is missing, which this mode of loading fills: run {}",
+            define::add_column(&target.name, own).sql
+        ));
+    };
+    let may_be_null = own.nullable && !kept.nullable;
+    let is_flag = own.generated == Generated::Flag;
+    let is_loose = is_flag && (kept.nullable || !kept.has_default);
+    if kept.ty == Ok(own.ty) && !may_be_null && !is_loose && !kept.is_filled_by_server() {
+        return None;
+    }
+    let null = match (own.nullable, is_flag) {
+        (true, _) => " NULL",
+        (false, true) => " NOT NULL DEFAULT 0",
+        (false, false) => "",
+    };
+    Some(format!(
+        "column {name}, which this mode of loading fills, has to be {}{null}: alter it, or drop it and run {}",
+        own.ty,
+        define::add_column(&target.name, own).sql
+    ))
+}
+
 fn check_column(
     target: &TargetTable,
     column: &Column,
     kept: &TargetColumn,
-    is_key: bool,
+    (is_key, is_updated): (bool, bool),
     mode: MergeMode,
     problems: &mut Vec<String>,
     warnings: &mut Vec<String>,
@@ -341,7 +378,7 @@ fn check_column(
         }
         return;
     }
-    if kept.generated == Generated::Identity && !is_key && mode != MergeMode::Append {
+    if kept.generated == Generated::Identity && !is_key && is_updated {
         problems.push(format!(
             "column {name} is an identity outside the key, which cannot be updated: make it a plain column"
         ));
@@ -386,8 +423,8 @@ fn check_key(
     warnings: &mut Vec<String>,
 ) {
     match mode {
-        MergeMode::Append => {}
-        MergeMode::Upsert | MergeMode::Replace => {
+        MergeMode::Append | MergeMode::History => {}
+        MergeMode::Upsert | MergeMode::Replace | MergeMode::Scd2 => {
             if schema.key.is_some() && !target.has_unique_key(schema) {
                 warnings.push(
                     "no unique index of the target has exactly the key's columns: loads scan the table, and nothing \
@@ -636,19 +673,70 @@ mod tests {
         }
     }
 
+    fn checked(
+        schema: &TableSchema,
+        target: &TargetTable,
+        mode: MergeMode,
+    ) -> Result<Vec<String>, TargetError> {
+        check(&LakeColumns::all(schema.clone(), 2, None), target, mode)
+    }
+
+    /// With the columns of soft deletes.
+    fn soft() -> LakeColumns {
+        let mut columns = LakeColumns::all(schema(), 2, None);
+        let own = |name: &str, ty, generated| Column {
+            id: 0,
+            name: name.into(),
+            ty,
+            nullable: generated == Generated::No,
+            collation: None,
+            generated,
+        };
+        columns.own = vec![
+            own("is_deleted", SqlType::Bit, Generated::Flag),
+            own("deleted_at", SqlType::DateTime2 { scale: 3 }, Generated::No),
+        ];
+        columns
+    }
+
+    #[test]
+    fn columns_that_only_the_target_has_are_checked() {
+        let columns = soft();
+        let mode = MergeMode::Upsert;
+        let mut target = TargetTable::planned(&columns.schema.name, &columns.created());
+        assert_eq!(check(&columns, &target, mode).unwrap(), [""; 0]);
+        target.columns[2].nullable = true;
+        target.columns[3].ty = Ok(SqlType::DateTime);
+        let error = check(&columns, &target, mode).unwrap_err().to_string();
+        for part in [
+            "column is_deleted, which this mode of loading fills, has to be bit NOT NULL DEFAULT 0",
+            "column deleted_at, which this mode of loading fills, has to be datetime2(3) NULL",
+        ] {
+            assert!(error.contains(part), "{error}");
+        }
+        target.columns.truncate(2);
+        let error = check(&columns, &target, mode).unwrap_err().to_string();
+        for part in [
+            "run ALTER TABLE [dbo].[orders] ADD [is_deleted] bit NOT NULL DEFAULT 0;",
+            "run ALTER TABLE [dbo].[orders] ADD [deleted_at] datetime2(3) NULL;",
+        ] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
     #[test]
     fn all_problems_are_told_at_once_with_remedies() {
         let schema = schema();
         let mut target = TargetTable::planned(&schema.name, &schema);
         assert_eq!(
-            check(&schema, 2, &target, MergeMode::Upsert).unwrap(),
+            checked(&schema, &target, MergeMode::Upsert).unwrap(),
             [""; 0]
         );
         target.columns[1].ty = Ok(SqlType::NVarChar { length: Some(20) });
         target.columns[1].name = "NOTE".into();
         target.columns[0].name = "order_id".into();
         target.indexes.clear();
-        let error = check(&schema, 2, &target, MergeMode::Upsert)
+        let error = checked(&schema, &target, MergeMode::Upsert)
             .unwrap_err()
             .to_string();
         for part in [
@@ -666,45 +754,42 @@ mod tests {
         let mut schema = schema();
         let mut target = TargetTable::planned(&schema.name, &schema);
         target.columns[1].nullable = false;
-        let error = check(&schema, 2, &target, MergeMode::Upsert)
+        let error = checked(&schema, &target, MergeMode::Upsert)
             .unwrap_err()
             .to_string();
         assert!(error.contains("its source may be NULL"), "{error}");
         target.columns[1].nullable = true;
         target.columns[1].generated = Generated::Computed;
         assert_eq!(
-            check(&schema, 2, &target, MergeMode::Upsert).unwrap().len(),
+            checked(&schema, &target, MergeMode::Upsert).unwrap().len(),
             1
         );
         target.indexes.clear();
         assert_eq!(
-            check(&schema, 2, &target, MergeMode::Upsert).unwrap().len(),
+            checked(&schema, &target, MergeMode::Upsert).unwrap().len(),
             2
         );
         target.columns[0].generated = Generated::Computed;
-        assert!(check(&schema, 2, &target, MergeMode::Upsert).is_err());
+        assert!(checked(&schema, &target, MergeMode::Upsert).is_err());
         target.columns[0].generated = Generated::Identity;
-        assert!(check(&schema, 2, &target, MergeMode::Upsert).is_ok());
+        assert!(checked(&schema, &target, MergeMode::Upsert).is_ok());
         // One that icesync makes is not: an identity outside the key becomes a plain column.
         schema.columns[1].generated = Generated::Identity;
         schema.columns[0].generated = Generated::Identity;
         let made = TargetTable::planned(&schema.name, &schema);
         assert_eq!(made.columns[0].generated, Generated::Identity);
-        assert_eq!(
-            check(&schema, 2, &made, MergeMode::Upsert).unwrap(),
-            [""; 0]
-        );
+        assert_eq!(checked(&schema, &made, MergeMode::Upsert).unwrap(), [""; 0]);
         target.can_alter = false;
         target.user = "loader".into();
-        let error = check(&schema, 2, &target, MergeMode::Upsert);
+        let error = checked(&schema, &target, MergeMode::Upsert);
         let error = error.unwrap_err().to_string();
         assert!(
             error.contains("run GRANT ALTER ON [dbo].[orders] TO [loader];"),
             "{error}"
         );
         target.columns[0].generated = Generated::No;
-        assert!(check(&schema, 2, &target, MergeMode::Upsert).is_ok());
+        assert!(checked(&schema, &target, MergeMode::Upsert).is_ok());
         schema.key = None;
-        assert!(check(&schema, 2, &target, MergeMode::Append).is_ok());
+        assert!(checked(&schema, &target, MergeMode::Append).is_ok());
     }
 }

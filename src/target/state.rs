@@ -2,7 +2,7 @@
 
 use super::merge::LoadCounts;
 use super::{TargetError, lock_name};
-use crate::change::MergeMode;
+use crate::change::LoadRule;
 use crate::mssql::control::{Class, Control, Record};
 use crate::mssql::error::MssqlError;
 use crate::mssql::sql::state::{OldState, StateChange, Step};
@@ -37,8 +37,8 @@ pub struct LoadState {
     pub counts: LoadCounts,
     /// The target table that was loaded; none in a state that an older build has written.
     pub object: Option<SourceObject>,
-    /// The mode of that load; none in a state that an older build has written.
-    pub mode: Option<MergeMode>,
+    /// The rule of that load; none in a state that an older build has written.
+    pub rule: Option<LoadRule>,
     /// A load that has applied some of its steps.
     pub pending: Option<Pending>,
 }
@@ -262,7 +262,7 @@ fn load_state(row: &Record) -> Result<LoadState, MssqlError> {
             }),
             (None | Some(_), None) | (None, Some(_)) => None,
         },
-        mode: row.text_opt("merge_mode")?.and_then(MergeMode::named),
+        rule: row.text_opt("merge_mode")?.and_then(LoadRule::read),
         pending: pending(row)?,
     })
 }

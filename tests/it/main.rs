@@ -14,6 +14,7 @@ mod keyed;
 mod loaded;
 mod loads;
 mod maintaining;
+mod modes;
 mod outside;
 mod planes;
 mod random;

@@ -1,11 +1,12 @@
 //! An example of every statement that icesync can emit, over the table shapes that are hard: the tests keep one
 //! file of each in `tests/tsql`, and Microsoft's parser reads them all.
 
+mod modes;
 mod shapes;
 
 use super::Statement;
 use super::bounds::{self, Count, ServerClock, TimestampBounds};
-use super::define::{self, StagingColumn, StagingTable};
+use super::define::{self, StagingTable};
 use super::describe::{describe, has_rows};
 use super::fill::{self, Publication};
 use super::merge::{self, BaseTypes, Held, MergeColumn, MergePlan, NetTable};
@@ -13,10 +14,10 @@ use super::net;
 use super::read::{self, Closed, Locking, PageCursor, Range, Until};
 use super::state::{self, OldState, StateChange, Step};
 use super::variant::{self, BaseType};
-use crate::change::{MergeMode, UpsertStatement};
+use crate::change::{Deletes, LoadRule, MergeMode, UpsertStatement};
 use crate::schema::drift::SourceObject;
 use crate::schema::{Column, Generated, SqlType, TableName, TableSchema};
-use shapes::{column, sample, shapes};
+use shapes::{column, sample, shapes, staging};
 
 /// One statement and the name of its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,6 +124,11 @@ impl Examples {
             shape,
             define::create_table(&table.name, table),
         );
+        let (flag, flagged) = modes::flagged(table);
+        let added = define::add_column(&table.name, &flag);
+        self.add("add_column", &format!("{shape}_flag"), added);
+        let filled = define::create_fill(&table.name, &flagged);
+        self.add("create_fill", &format!("{shape}_flag"), filled);
         self.columns(shape, table);
         self.fills(shape, table);
         let staging = staging(table);
@@ -281,7 +287,8 @@ impl Examples {
     }
 
     fn loads(&mut self, shape: &str, table: &TableSchema, staging: &StagingTable) {
-        for (name, plan) in load_variants(table, staging) {
+        let more = modes::loads(&merge_plan(table, staging));
+        for (name, plan) in load_variants(table, staging).into_iter().chain(more) {
             let old = (plan.held == Held::Rows).then_some(8_070_450_532_247_928_832);
             self.add(
                 "apply",
@@ -326,6 +333,12 @@ impl Examples {
             upserts: 2_000_000,
         };
         self.add("net_changes", shape, net::net_changes(&plan, &net));
+        let marked = MergePlan {
+            deletes: modes::soft(),
+            ..plan.clone()
+        };
+        let statement = net::net_changes(&marked, &net);
+        self.add("net_changes", &format!("{shape}_soft"), statement);
         let old = state_change(table, Some(8_070_450_532_247_928_832));
         for (statement, name) in [
             (UpsertStatement::Merge, "merge"),
@@ -402,30 +415,6 @@ impl Examples {
     }
 }
 
-fn staging(table: &TableSchema) -> StagingTable {
-    let key = table.key.iter().flat_map(|key| key.columns.clone());
-    let key: Vec<usize> = key.collect();
-    let columns = table.columns.iter().enumerate().map(|(at, column)| {
-        let ty = column.ty.facts().staged;
-        StagingColumn {
-            name: column.name.clone(),
-            ty,
-            collation: column.collation.clone().filter(|_| ty.is_text()),
-            nullable: !key.contains(&at),
-            base_type: (column.ty == SqlType::SqlVariant).then(|| format!("_type{}", at + 1)),
-        }
-    });
-    StagingTable {
-        name: TableName {
-            schema: define::OWN_SCHEMA.into(),
-            name: "stg_00000000000000ff_018f0000000070008000000000000001".into(),
-        },
-        columns: columns.collect(),
-        operation: "_op_".into(),
-        segment: "_seg".into(),
-    }
-}
-
 fn merge_plan(table: &TableSchema, staging: &StagingTable) -> MergePlan {
     let columns = table.columns.iter().zip(&staging.columns);
     MergePlan {
@@ -463,6 +452,8 @@ fn merge_plan(table: &TableSchema, staging: &StagingTable) -> MergePlan {
             .collect(),
         mode: MergeMode::Upsert,
         statement: UpsertStatement::Merge,
+        deletes: Deletes::Hard,
+        validity: None,
         newest: None,
         net: None,
         has_deletes: false,
@@ -495,7 +486,7 @@ fn state_change(table: &TableSchema, old: Option<i64>) -> StateChange {
             created: "2024-05-01T10:00:00.123".into(),
         }),
         modified: "2024-05-02T10:00:00.123".into(),
-        mode: MergeMode::Upsert,
+        rule: LoadRule::default(),
         step: None,
     }
 }

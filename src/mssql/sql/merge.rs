@@ -2,10 +2,10 @@
 //! counts. `target.rs` argues why nothing is lost or applied twice.
 
 use super::compare::{compared, has_equals, spelled};
-use super::net;
 use super::state::{StateChange, Step, compare_and_set, set_object};
 use super::{Ident, Params, Statement, TableIdent, list, shown};
-use crate::change::{MergeMode, UpsertStatement};
+use super::{net, scd2, soft};
+use crate::change::{Deletes, MergeMode, UpsertStatement};
 use crate::schema::types::Compare;
 
 pub use super::plan::*;
@@ -123,6 +123,9 @@ fn source(plan: &MergePlan, step: Option<Step>) -> String {
 
 /// The statements that change the target.
 fn rows(plan: &MergePlan, step: Option<Step>) -> String {
+    if let (MergeMode::Scd2, Some(validity)) = (plan.mode, &plan.validity) {
+        return scd2::rows(plan, validity);
+    }
     let target = TableIdent(&plan.target);
     let net = source(plan, step);
     let upserts = if plan.has_deletes {
@@ -144,7 +147,7 @@ IF @inserted <> @staged THROW {ERROR_STAGED_ROWS}, N'the target did not take eve
         )
     };
     let changes = match (plan.mode, plan.key.is_empty()) {
-        (MergeMode::Append, _) => insert_all(""),
+        (MergeMode::Append | MergeMode::History | MergeMode::Scd2, _) => insert_all(""),
         (MergeMode::Replace, true) => {
             format!(
                 "DELETE FROM {target};\nSET @deleted = ROWCOUNT_BIG();\n{}",
@@ -202,22 +205,42 @@ IF @example IS NOT NULL THROW {ERROR_KEY_TWICE}, @example, 1;
     )
 }
 
-/// Counts the rows that no staged row matches. Each staged row matches exactly one by now.
+/// Counts the rows that no staged row matches, without those that are known to be of keys that are gone. Each staged
+/// row matches exactly one by now.
 fn target_only(plan: &MergePlan, step: Option<Step>) -> String {
     if !plan.whole || plan.mode != MergeMode::Upsert || !step.is_none_or(Step::is_last) {
         return String::new();
     }
+    if plan.deletes == Deletes::Ignore {
+        return String::new();
+    }
+    let live = soft::live(plan).map_or_else(String::new, |live| format!(" WHERE {live}"));
     let staged = match (&plan.net, step) {
         (Some(net), Some(_)) => net.upserts.to_string(),
         (None, _) | (Some(_), None) => "@staged".to_owned(),
     };
     format!(
-        "SELECT @target_only = COUNT_BIG(*) - {staged} FROM {} AS d;\n",
+        "SELECT @target_only = COUNT_BIG(*) - {staged} FROM {} AS d{live};\n",
         TableIdent(&plan.target)
     )
 }
 
 fn upsert(plan: &MergePlan, net: &str) -> String {
+    if !plan.has_deletes || plan.deletes == Deletes::Hard {
+        return written(plan, net);
+    }
+    let kept = MergePlan {
+        has_deletes: false,
+        ..plan.clone()
+    };
+    let upserts = written(&kept, &soft::upserts(plan, net));
+    match &plan.deletes {
+        Deletes::Soft(soft) => soft::mark(plan, soft, net, &plan.same_key()) + &upserts,
+        Deletes::Hard | Deletes::Ignore => upserts,
+    }
+}
+
+fn written(plan: &MergePlan, net: &str) -> String {
     match plan.statement {
         UpsertStatement::Merge => merge(plan, net),
         UpsertStatement::UpdateInsert => update_insert(plan, net),
@@ -338,6 +361,10 @@ impl MergePlan {
     /// The SET list and the condition that something differs; none when there is nothing to set. Key columns of
     /// some types are among them: keys that are equal to the target may still be different values.
     fn update(&self) -> Option<(String, String)> {
+        soft::unmarked(self, self.values())
+    }
+
+    fn values(&self) -> Option<(String, String)> {
         let columns: Vec<&MergeColumn> = self
             .columns
             .iter()

@@ -1,7 +1,7 @@
 //! What a target has loaded: one row per target in `icesync.load_state`.
 
 use super::{ParamValue, Params, Statement, TableIdent};
-use crate::change::MergeMode;
+use crate::change::LoadRule;
 use crate::schema::TableName;
 use crate::schema::drift::SourceObject;
 
@@ -29,7 +29,7 @@ pub struct StateChange {
     pub object: Option<SourceObject>,
     /// When the target table was altered last, as the load knows it. Empty for a table that is not there yet.
     pub modified: String,
-    pub mode: MergeMode,
+    pub rule: LoadRule,
     /// None: the load is one transaction.
     pub step: Option<Step>,
 }
@@ -126,7 +126,7 @@ pub(super) fn compare_and_set(state: &StateChange, target: &str, params: &mut Pa
         let table_uuid = params.text(&state.table_uuid);
         let snapshot = params.int(state.new_snapshot);
         let sequence = params.int(state.sequence_number);
-        let mode = params.text(state.mode.name());
+        let mode = params.text(state.rule.text());
         return format!(
             "BEGIN TRY
     INSERT [icesync].[load_state] ([target], [lake_table], [table_uuid], [snapshot_id], [sequence_number], [run_id], \
@@ -166,7 +166,7 @@ fn complete(state: &StateChange, params: &mut Params) -> String {
     let table_uuid = params.text(&state.table_uuid);
     let snapshot = params.int(state.new_snapshot);
     let sequence = params.int(state.sequence_number);
-    let mode = params.text(state.mode.name());
+    let mode = params.text(state.rule.text());
     format!(
         "s.[merge_mode] = {mode}, s.[lake_table] = {lake_table}, s.[table_uuid] = {table_uuid}, s.[snapshot_id] = {snapshot}, \
 s.[sequence_number] = {sequence}, s.[pending_snapshot_id] = NULL, s.[pending_sequence_number] = NULL, \

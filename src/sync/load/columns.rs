@@ -1,20 +1,23 @@
 //! The columns of a lake table as a load brings them to its target.
 
+use super::modes::{is_keyed, shaped};
 use crate::change::Strategy;
+use crate::config::Table;
 use crate::error::Result;
 use crate::lake::LakeTable;
+use crate::schema::Column;
 use crate::schema::drift::Recorded;
-use crate::schema::{Column, TableKind};
 use crate::sync::follow::{self, Following};
 use crate::sync::protect::known;
 use crate::sync::stage::lake_error;
-use crate::target::evolve::LakeColumns;
+use crate::target::columns::LakeColumns;
 use crate::target::state::LoadState;
 use std::collections::HashMap;
 
 /// The columns to load of a lake table with the fields `columns` (position and field id). `before` is the state of the
-/// target that was loaded last; none lets no column follow. Versions of a history table have no key of their own.
+/// target that was loaded last; none lets no column follow.
 pub fn lake_columns(
+    table: &Table,
     lake: &LakeTable,
     recorded: &Recorded,
     columns: &[(usize, i32)],
@@ -30,7 +33,8 @@ pub fn lake_columns(
             lake.name()
         )));
     }
-    if !is_keyed(lake, recorded) {
+    let key = schema.key.clone();
+    if !is_keyed(lake.kind(), recorded, table.merge.mode) {
         schema.key = None;
     }
     let was = match known(lake, before) {
@@ -50,24 +54,14 @@ pub fn lake_columns(
         }
         None => None,
     };
-    Ok(LakeColumns {
-        schema,
-        live: recorded.live(),
-        was,
-    })
-}
-
-/// Whether the rows of the lake table have a key in a target.
-pub fn is_keyed(lake: &LakeTable, recorded: &Recorded) -> bool {
-    match lake.kind() {
-        TableKind::Mirror => recorded.schema.key.is_some(),
-        TableKind::History => false,
-    }
+    let all = LakeColumns::all(schema, recorded.live(), was);
+    shaped(all, table, lake.kind(), key.as_ref(), known(lake, before))
 }
 
 /// The columns that a load would bring after the next extract: those of a lake table that is yet to be created, has
 /// yet to follow its source, or stays as it is.
 pub fn columns_after(
+    table: &Table,
     found: &Recorded,
     lake: Option<&LakeTable>,
     following: Option<&Following>,
@@ -76,17 +70,20 @@ pub fn columns_after(
     match (lake, following) {
         (Some(lake), Some(following)) => {
             let fields = lake.columns_after(&following.evolution)?;
-            lake_columns(lake, &following.recorded, &fields, before)
+            lake_columns(table, lake, &following.recorded, &fields, before)
         }
         (Some(lake), None) => {
             let recorded = follow::recorded(lake, None)?;
-            lake_columns(lake, &recorded, &lake.columns(), before)
+            lake_columns(table, lake, &recorded, &lake.columns(), before)
         }
-        (None, _) => Ok(LakeColumns {
-            schema: found.schema.clone(),
-            live: found.live(),
-            was: None,
-        }),
+        (None, _) => {
+            let mut schema = found.schema.clone();
+            if !is_keyed(table.kind, found, table.merge.mode) {
+                schema.key = None;
+            }
+            let all = LakeColumns::all(schema, found.live(), None);
+            shaped(all, table, table.kind, found.schema.key.as_ref(), None)
+        }
     }
 }
 

@@ -41,13 +41,13 @@ impl Work<'_> {
         self.found(control).await?;
         let planned = TargetTable::planned(target, &schema);
         let (all, mode) = (&self.columns, self.table.merge.mode);
-        let warnings = inspect::check(&all.schema, all.live, &planned, mode)?;
+        let warnings = inspect::check(all, &planned, mode)?;
         let table = fill::name(target, self.run_id);
         fill::create(control, &table, target, &schema).await?;
         failpoint::reach(FAIL_AFTER_FILL_CREATE);
         tracing::info!("{name}: rows go straight into the table that becomes {target}");
-        let shape = self.lake.lake_schema();
-        let heap = Heap::fill(&table, fill::bulk_columns(&schema, shape), shape);
+        let shape = all.shape(self.lake.lake_schema());
+        let heap = Heap::fill(&table, fill::bulk_columns(&schema, &shape), &shape);
         let staged = stage::stage(self.sync, name, &self.lake, links, heap, parts).await;
         let control = Links::control(&mut links.target, side, Kind::Target).await?;
         let staged = match staged {

@@ -2,17 +2,19 @@
 
 use super::columns::{columns_after, newest};
 use super::kind::{Facts, Found, LoadKind, State, Unfinished, Wanted, decide};
-use crate::change::{MergeMode, RunId};
+use super::modes::{is_keyed, rule, validity_of};
+use crate::change::RunId;
 use crate::config::{OnChange, Table};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::lake::LakeTable;
 use crate::mssql::control::Control;
 use crate::mssql::sql;
 use crate::report::LoadPlan;
+use crate::schema::TableSchema;
 use crate::schema::drift::Recorded;
-use crate::schema::{TableKind, TableSchema};
 use crate::sync::follow::Following;
-use crate::target::evolve::{self, LakeColumns};
+use crate::target::columns::LakeColumns;
+use crate::target::evolve;
 use crate::target::fill::{self, Route};
 use crate::target::inspect::{self, TargetTable};
 use crate::target::merge::{self, Held, LoadOptions, StateChange};
@@ -29,18 +31,18 @@ pub async fn plan(
 ) -> Result<LoadPlan> {
     let looked = state::look(control, &table.target).await?;
     let trusted = trusted(&looked);
-    let mut columns = columns_after(found, lake, following, trusted)?;
-    if table.kind == TableKind::History {
-        columns.schema.key = None;
-    }
+    let mut columns = columns_after(table, found, lake, following, trusted)?;
+    let rule = rule(table);
+    let before = looked.state.as_ref().and_then(|state| state.rule.as_ref());
     let facts = Facts {
         state: State::of(lake, looked.state.as_ref()),
         wanted: Wanted::Newer,
         found: Found::of(&looked),
         mode: table.merge.mode,
-        loaded_as: looked.state.as_ref().and_then(|state| state.mode),
+        loaded_as: before.map(|rule| rule.mode),
+        goes_on: rule.goes_on_from(before),
         unfinished: Unfinished::of(lake, looked.state.as_ref()),
-        is_keyed: columns.schema.key.is_some(),
+        is_keyed: is_keyed(table.kind, found, table.merge.mode),
         lake: table.kind,
         full: false,
     };
@@ -51,7 +53,7 @@ pub async fn plan(
     let target = inspect::inspect(control, &table.target).await?;
     let creates_target = target.is_none();
     let (steps, target) = followed(table, &mut columns, target, &facts)?;
-    inspect::check(&columns.schema, columns.live, &target, table.merge.mode)?;
+    inspect::check(&columns, &target, table.merge.mode)?;
     let newest = lake.map_or(Ok(None), |lake| newest(lake, &columns.schema.columns))?;
     let load = (kind, &facts, newest);
     let (route, loaded) = loading(control, table, &columns, &target, &looked, load).await?;
@@ -89,13 +91,13 @@ async fn loading(
         run_id: RunId::generate().to_string(),
         object: target.object().cloned(),
         modified: target.modified().to_owned(),
-        mode: table.merge.mode,
+        rule: rule(table),
         step: None,
     };
     let load = (kind, facts, newest);
-    let through_staging = || staged(table, &columns.schema, target, load, &change);
+    let through_staging = || staged(table, columns, target, load, &change);
     if !kind.may_fill(facts) {
-        return Ok((None, through_staging()));
+        return Ok((None, through_staging()?));
     }
     let created = columns.created();
     let rights = fill::rights(control, &table.target).await?;
@@ -106,7 +108,7 @@ async fn loading(
         }
         Route::Staged(why) => {
             let route = format!("rows go through a staging table: {why}");
-            (Some(route), through_staging())
+            (Some(route), through_staging()?)
         }
     })
 }
@@ -127,15 +129,18 @@ fn filled(table: &Table, schema: &TableSchema, change: &StateChange) -> Vec<Stri
 /// The statements of a load through a staging table.
 fn staged(
     table: &Table,
-    schema: &TableSchema,
+    columns: &LakeColumns,
     target: &TargetTable,
     (kind, facts, newest): (LoadKind, &Facts, Option<usize>),
     change: &StateChange,
-) -> Vec<String> {
+) -> Result<Vec<String>> {
+    let schema = &columns.schema;
     let staging = staging::design(schema, target, RunId::generate(), Text::CodePage);
     let options = LoadOptions {
         mode: table.merge.mode,
         statement: table.merge.statement,
+        deletes: table.merge.deletes.clone(),
+        valid_from: validity_of(columns, table)?,
         newest,
         has_deletes: match kind {
             LoadKind::Delta { .. }
@@ -153,10 +158,10 @@ fn staged(
         whole: kind.is_whole(),
         has_net: kind.held(facts) != Held::None
             && schema.key.is_some()
-            && table.merge.mode != MergeMode::Append,
+            && table.merge.mode.has_one_row_per_key(),
         batch_rows: 0,
     };
-    let merge = merge::plan(schema, target, &staging, &options);
+    let merge = merge::plan(columns, target, &staging, &options);
     let created = sql::define::create_staging(&staging);
     let net = merge
         .net
@@ -164,7 +169,7 @@ fn staged(
         .map(|net| sql::net::net_changes(&merge, net));
     let apply = sql::merge::apply(&merge, change);
     let statements = [Some(created), net, Some(apply)].into_iter().flatten();
-    statements.map(|statement| statement.sql).collect()
+    Ok(statements.map(|statement| statement.sql).collect())
 }
 
 /// The target after its columns have followed, and how they do.
@@ -179,7 +184,7 @@ fn followed(
         return Ok((Vec::new(), created));
     };
     if facts.is_prepared() {
-        columns.know_by_name(&target);
+        evolve::know_by_name(columns, &target);
     }
     let (steps, target) = evolve::steps(columns, &target, false)?;
     if !steps.is_empty() && table.merge.on_schema_change == OnChange::Refuse {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::schema::Collation;
+use crate::schema::{Collation, TableSchema};
 
 fn column(id: i32, name: &str, ty: SqlType) -> Column {
     Column {
@@ -32,11 +32,8 @@ fn target(schema: &TableSchema) -> TargetTable {
 }
 
 fn lake(names: &[&str], was: &[Option<&str>]) -> LakeColumns {
-    LakeColumns {
-        schema: of(names),
-        live: names.len(),
-        was: Some(was.iter().map(|was| was.map(str::to_owned)).collect()),
-    }
+    let was = was.iter().map(|was| was.map(str::to_owned)).collect();
+    LakeColumns::all(of(names), names.len(), Some(was))
 }
 
 /// The steps as short text.
@@ -233,4 +230,27 @@ fn statements_can_be_run_by_hand() {
         error.contains("EXEC sp_rename @objname = N'[dbo].[it''s].[a]]b]', @newname = N'c''d', @objtype = N'COLUMN';"),
         "{error}"
     );
+}
+
+#[test]
+fn a_target_gets_the_columns_that_only_it_has() {
+    let mut columns = lake(&["id"], &[Some("id")]);
+    let flag = Column {
+        generated: Generated::Flag,
+        nullable: false,
+        ..column(9, "is_deleted", SqlType::Bit)
+    };
+    let at = column(10, "deleted_at", SqlType::DateTime2 { scale: 3 });
+    columns.own = vec![flag, at];
+    let have = target(&of(&["id"]));
+    let (found, then) = steps(&columns, &have, false).unwrap();
+    assert_eq!(told(&found), ["+is_deleted", "+deleted_at"]);
+    let details: Vec<String> = found.iter().map(|step| step.change().detail).collect();
+    let expected = ["bit NOT NULL", "datetime2(3) NULL"];
+    let expected = expected.map(|declared| format!("added to the target, {declared}"));
+    assert_eq!(details, expected);
+    assert_eq!(steps(&columns, &then, false).unwrap().0, []);
+    // Not one that others have made.
+    columns.was = None;
+    assert_eq!(steps(&columns, &have, false).unwrap().0, []);
 }

@@ -1,5 +1,6 @@
 //! The tables of the examples: names that need quoting, keys of several columns, a column of every type.
 
+use crate::mssql::sql::define::{OWN_SCHEMA, StagingColumn, StagingTable};
 use crate::schema::{
     Collation, Column, Generated, Key, KeyOrigin, SqlType, TableName, TableSchema,
 };
@@ -174,4 +175,29 @@ fn every_type() -> TableSchema {
         .map(|(ty, id)| column(id, &format!("c{id}"), ty, id > 1))
         .collect();
     table(("dbo", "every_type"), columns, &[0])
+}
+
+/// The staging table of a load.
+pub(super) fn staging(table: &TableSchema) -> StagingTable {
+    let key = table.key.iter().flat_map(|key| key.columns.clone());
+    let key: Vec<usize> = key.collect();
+    let columns = table.columns.iter().enumerate().map(|(at, column)| {
+        let ty = column.ty.facts().staged;
+        StagingColumn {
+            name: column.name.clone(),
+            ty,
+            collation: column.collation.clone().filter(|_| ty.is_text()),
+            nullable: !key.contains(&at),
+            base_type: (column.ty == SqlType::SqlVariant).then(|| format!("_type{}", at + 1)),
+        }
+    });
+    StagingTable {
+        name: TableName {
+            schema: OWN_SCHEMA.into(),
+            name: "stg_00000000000000ff_018f0000000070008000000000000001".into(),
+        },
+        columns: columns.collect(),
+        operation: "_op_".into(),
+        segment: "_seg".into(),
+    }
 }
