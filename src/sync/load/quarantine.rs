@@ -2,7 +2,6 @@
 
 use super::kind::Found;
 use super::work::Work;
-use crate::change::MergeMode;
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::failpoint;
 use crate::report::plural;
@@ -30,7 +29,7 @@ impl Work<'_> {
         if self.is_grouped && !records.is_empty() {
             return Err(self.not_in_a_group(records.len() as u64));
         }
-        if self.facts.mode == MergeMode::Append || !self.facts.is_keyed {
+        if !self.facts.mode.has_one_row_per_key() || !self.facts.is_keyed {
             return Ok(None);
         }
         if rows_max.is_some() {
