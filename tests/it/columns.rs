@@ -417,6 +417,26 @@ async fn a_column_that_is_loaded_again_gets_all_of_its_values() {
     }
 }
 
+/// The target's column has the values of the field that had its name before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_column_that_takes_over_a_name_is_loaded_whole() {
+    let mut world = orders("    change: { strategy: full }\n").await;
+    world
+        .source("ALTER TABLE dbo.orders ADD qty_v2 int NULL")
+        .await;
+    world
+        .source("UPDATE dbo.orders SET qty_v2 = 7 WHERE id = 2")
+        .await;
+    configure(
+        &world,
+        "    change: { strategy: full }\n    merge:\n      columns: { exclude: [qty], rename: { qty_v2: qty } }\n",
+    );
+    let run = world.run(&["--json", "sync"]).json();
+    assert_eq!(load(&run, "kind"), &json!("whole"), "{run:#}");
+    let source = "SELECT id, qty_v2, note FROM dbo.orders ORDER BY id";
+    equal(&mut world, source, VALUES).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_were_appended_get_no_more_columns() {
     let without = "    merge: { mode: append, columns: { exclude: [note] } }\n";

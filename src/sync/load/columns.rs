@@ -189,13 +189,26 @@ fn compare(
         let is_loaded = !loaded.left_out.contains(id);
         is_loaded.then(|| loaded.renamed.get(id).unwrap_or(name).clone())
     });
-    columns.was = Some(was.collect());
-    let is_included = |id: &Option<i32>| {
-        id.is_some_and(|id| then.contains_key(&id) && loaded.left_out.contains(&id))
+    let was: Vec<Option<String>> = was.collect();
+    // Names that the target's columns had from fields that are not loaded any more. Their rows have those values.
+    let given_up = then
+        .iter()
+        .filter(|(id, _)| !loaded.left_out.contains(id) && !field_ids.contains(&Some(**id)));
+    let given_up: Vec<&String> = given_up
+        .map(|(id, name)| loaded.renamed.get(id).unwrap_or(name))
+        .collect();
+    let takes_over = |at: usize| {
+        let name = &columns.schema.columns[at].name;
+        was[at].is_none() && given_up.iter().any(|old| old.eq_ignore_ascii_case(name))
     };
-    let names = field_ids.iter().zip(&columns.lake_names);
-    let included = names.filter(|(id, _)| is_included(id));
-    columns.included = included.map(|(_, name)| name.clone()).collect();
+    let is_included = |at: usize| {
+        let left_out =
+            field_ids[at].is_some_and(|id| then.contains_key(&id) && loaded.left_out.contains(&id));
+        left_out || takes_over(at)
+    };
+    let included = (0..field_ids.len()).filter(|&at| is_included(at));
+    columns.included = included.map(|at| columns.lake_names[at].clone()).collect();
+    columns.was = Some(was);
     columns.compared = if !columns.included.is_empty() {
         Compared::More
     } else if columns.loaded != *loaded {
