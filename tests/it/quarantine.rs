@@ -625,3 +625,27 @@ async fn a_plan_shows_the_statements_of_a_load_that_sets_rows_aside() {
     let texts = ["tables[0].merge.on_bad_row", "mode: upsert"];
     world.run(&["plan"]).fails_with(2, &texts);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replacement_waits_until_the_quarantine_is_empty() {
+    let mut world = world(SETS_ASIDE).await;
+    world.source("UPDATE dbo.t SET n = -1 WHERE id = 3").await;
+    aside(world.run(&["--json", "sync"]));
+    world.source("DELETE dbo.t").await;
+    world.config(&config("mode: replace, statement: update_insert"));
+    let texts = ["1 row in quarantine", "quarantine discard --table dbo.t"];
+    world.run(&["sync"]).fails_with(1, &texts);
+    let rows = "SELECT COUNT(*) FROM dbo.t";
+    assert_eq!(world.target_rows(rows).await, [["Int(20)"]]);
+    let discard = [
+        "quarantine",
+        "discard",
+        "--table",
+        "dbo.t",
+        "--all",
+        "--yes",
+    ];
+    assert_eq!(world.run(&discard).code, 0);
+    world.run(&["--json", "load"]).json();
+    assert_eq!(world.target_rows(rows).await, [["Int(0)"]]);
+}

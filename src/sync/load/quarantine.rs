@@ -30,8 +30,12 @@ impl Work<'_> {
         if self.is_grouped && !records.is_empty() {
             return Err(self.not_in_a_group(records.len() as u64));
         }
-        if self.facts.mode == MergeMode::Append || !self.facts.is_keyed {
-            return Ok(None);
+        match self.facts.mode {
+            MergeMode::Upsert => {}
+            MergeMode::Replace if !records.is_empty() => {
+                return Err(self.not_replaced(records.len() as u64));
+            }
+            MergeMode::Replace | MergeMode::Append => return Ok(None),
         }
         if rows_max.is_some() {
             quarantine::ensure(control).await?;
@@ -60,6 +64,19 @@ impl Work<'_> {
     }
 
     /// The refusal of a load that would have to take rows out of the quarantine in the transaction of several tables.
+    /// A part of the rows cannot replace those of a target, so that a replacement can set none aside, and keeps no
+    /// record of those that an upsert has set aside.
+    fn not_replaced(&self, rows: u64) -> Error {
+        let (target, source) = (&self.table.target, &self.table.source);
+        let message = format!(
+            "target {target} has {} in quarantine, which `merge.mode: replace` takes no notice of. Nothing was loaded. \
+             Run `icesync quarantine discard --table {source} --all --yes`: a replacement loads those rows again, or \
+             stops at them",
+            plural(rows, "row")
+        );
+        Error::new(Kind::Target, Disposition::Definite, message)
+    }
+
     fn not_in_a_group(&self, rows: u64) -> Error {
         let (target, source) = (&self.table.target, &self.table.source);
         let message = format!(
