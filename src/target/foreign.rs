@@ -23,8 +23,12 @@
 use super::TargetError;
 use crate::mssql::control::{Class, Control, Record};
 use crate::mssql::error::MssqlError;
-use crate::mssql::sql::{Statement, foreign};
+use crate::mssql::sql::merge::ERROR_RECREATED;
+use crate::mssql::sql::{Statement, define, foreign};
 use crate::schema::TableName;
+
+/// How long an ALTER TABLE waits for the table: whoever comes after it waits, too.
+const LOCK_TIMEOUT_MS: u32 = 60_000;
 
 /// A foreign key that the server enforces.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,8 +48,8 @@ pub struct ForeignKey {
 pub struct Order {
     /// Positions of the tables.
     pub tables: Vec<usize>,
-    /// Positions of foreign keys whose columns are deferred.
-    pub deferred: Vec<usize>,
+    /// Positions of foreign keys whose columns are deferred, and of the tables that have these columns.
+    pub deferred: Vec<(usize, usize)>,
 }
 
 /// Reads the foreign keys of a target database. One round trip.
@@ -155,7 +159,7 @@ pub fn order(tables: &[TableName], keys: &[ForeignKey]) -> Result<Order, TargetE
             .filter(|(_, child, parent)| reaches(*parent, *child, &open))
             .collect();
         let deferred = circle.iter().find(|(at, _, _)| keys[*at].is_nullable);
-        let Some(&&(deferred, _, _)) = deferred else {
+        let Some(&&(deferred, child, _)) = deferred else {
             return Err(TargetError::Circle {
                 keys: circle
                     .iter()
@@ -163,7 +167,7 @@ pub fn order(tables: &[TableName], keys: &[ForeignKey]) -> Result<Order, TargetE
                     .collect(),
             });
         };
-        order.deferred.push(deferred);
+        order.deferred.push((deferred, child));
         open.retain(|(at, _, _)| *at != deferred);
     }
     Ok(order)
@@ -217,21 +221,32 @@ pub async fn commit(control: &mut Control) -> Result<(), TargetError> {
     .await
 }
 
-/// Suspends foreign keys of a table that was looked at when it was last altered at `modified`.
-pub async fn suspend(
+/// Keeps a table, which was looked at when it was last altered at `modified`, from being altered.
+pub async fn hold(
     control: &mut Control,
     table: &TableName,
     modified: &str,
-    keys: &[&str],
 ) -> Result<(), TargetError> {
-    let statement = foreign::suspend(table, modified, keys);
-    let suspended = control.run(&statement, Class::Long).await;
-    suspended.map_err(|error| match error.number() {
-        Some(crate::mssql::sql::merge::ERROR_RECREATED) => TargetError::Recreated {
+    let held = control
+        .run(&foreign::hold(table, modified), Class::Long)
+        .await;
+    held.map_err(|error| match error.number() {
+        Some(ERROR_RECREATED) => TargetError::Recreated {
             target: table.clone(),
         },
-        Some(_) | None => TargetError::on("suspending the foreign keys of", table, error),
+        Some(_) | None => TargetError::on("locking", table, error),
     })
+}
+
+/// Suspends foreign keys of a table.
+pub async fn suspend(
+    control: &mut Control,
+    table: &TableName,
+    keys: &[&str],
+) -> Result<(), TargetError> {
+    let statement = define::alter(&foreign::suspend(table, keys), LOCK_TIMEOUT_MS);
+    let suspended = control.run(&statement, Class::Long).await;
+    suspended.map_err(|error| TargetError::on("suspending the foreign keys of", table, error))
 }
 
 /// Enables them again.
@@ -240,9 +255,8 @@ pub async fn recheck(
     table: &TableName,
     keys: &[&str],
 ) -> Result<(), TargetError> {
-    let checked = control
-        .run(&foreign::recheck(table, keys), Class::Long)
-        .await;
+    let statement = define::alter(&foreign::recheck(table, keys), LOCK_TIMEOUT_MS);
+    let checked = control.run(&statement, Class::Long).await;
     checked.map_err(|error| TargetError::on("checking the foreign keys of", table, error))
 }
 
@@ -285,7 +299,8 @@ mod tests {
         let tables: Vec<TableName> = names.split(' ').map(table).collect();
         let order = order(&tables, keys).map_err(|error| error.to_string())?;
         let names: Vec<&str> = order.tables.iter().map(|&at| &*tables[at].name).collect();
-        Ok((names.join(" "), order.deferred))
+        let deferred = order.deferred.iter().map(|(key, _)| *key).collect();
+        Ok((names.join(" "), deferred))
     }
 
     #[test]

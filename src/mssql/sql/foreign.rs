@@ -28,27 +28,33 @@ pub fn commit_group() -> Statement {
     Statement::plain("COMMIT TRANSACTION; SET LOCK_TIMEOUT -1;")
 }
 
-/// Suspends foreign keys of a table until [`recheck`], in the transaction that is open. The table must not have been
-/// altered since `modified`.
-pub fn suspend(table: &TableName, modified: &str, keys: &[&str]) -> Statement {
+/// Keeps a table from being altered, in the transaction that is open. It must not have been altered since `modified`.
+pub fn hold(table: &TableName, modified: &str) -> Statement {
     let mut params = Params::default();
     let name = params.text(TableIdent(table).to_string());
     let modified = params.text(modified);
     let table = TableIdent(table);
-    let keys = list(keys.iter().map(|key| Ident(key).to_string()), ", ");
     params.into_statement(format!(
         "DECLARE @held int;
 SELECT TOP (1) @held = 1 FROM {table} WITH (TABLOCK, HOLDLOCK);
 IF NOT EXISTS (SELECT 1 FROM sys.objects AS o WHERE o.object_id = OBJECT_ID({name}) AND CONVERT(nvarchar(30), \
-o.modify_date, 126) = {modified}) THROW {ERROR_RECREATED}, N'the target table was recreated or altered', 1;
-ALTER TABLE {table} NOCHECK CONSTRAINT {keys};"
+o.modify_date, 126) = {modified}) THROW {ERROR_RECREATED}, N'the target table was recreated or altered', 1;"
     ))
+}
+
+/// Suspends foreign keys of a table until [`recheck`].
+pub fn suspend(table: &TableName, keys: &[&str]) -> Statement {
+    constraints(table, "NOCHECK CONSTRAINT", keys)
 }
 
 /// Enables foreign keys again. Every row is checked, so that the server trusts them.
 pub fn recheck(table: &TableName, keys: &[&str]) -> Statement {
+    constraints(table, "WITH CHECK CHECK CONSTRAINT", keys)
+}
+
+fn constraints(table: &TableName, what: &str, keys: &[&str]) -> Statement {
     Statement::plain(format!(
-        "ALTER TABLE {} WITH CHECK CHECK CONSTRAINT {};",
+        "ALTER TABLE {} {what} {};",
         TableIdent(table),
         list(keys.iter().map(|key| Ident(key).to_string()), ", ")
     ))

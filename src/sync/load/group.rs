@@ -172,7 +172,10 @@ impl Member<'_> {
                 .iter()
                 .any(|name| name.eq_ignore_ascii_case(&column.name))
         });
-        let of_key: Vec<usize> = of_key.map(|(at, _)| at).collect();
+        // Two keys may share a column.
+        let deferred = &settled.plan.deferred;
+        let of_key = of_key.map(|(at, _)| at).filter(|at| !deferred.contains(at));
+        let of_key: Vec<usize> = of_key.collect();
         settled.plan.deferred.extend(of_key);
     }
 
@@ -249,22 +252,22 @@ async fn transaction(
             (order, true)
         }
     };
-    for &at in &order.deferred {
-        let key = &keys[at];
-        let child = members.iter_mut().find(|member| {
-            member.target().to_string().to_lowercase() == key.child.to_string().to_lowercase()
-        });
-        if let Some(child) = child {
-            child.defer(key);
-        }
+    for &(key, child) in &order.deferred {
+        members[child].defer(&keys[key]);
     }
     foreign::begin(control).await?;
     if suspends {
+        // All of them before the first is altered: that may count as an alteration of the tables it refers to.
         for member in members.iter_mut() {
-            let among = foreign::among(member.target(), &targets, &keys);
+            let modified = member.forget_modified();
+            if !modified.is_empty() {
+                foreign::hold(control, member.target(), &modified).await?;
+            }
+        }
+        for target in &targets {
+            let among = foreign::among(target, &targets, &keys);
             if !among.is_empty() {
-                let modified = member.forget_modified();
-                foreign::suspend(control, member.target(), &modified, &among).await?;
+                foreign::suspend(control, target, &among).await?;
             }
         }
     }

@@ -121,8 +121,9 @@ impl Examples {
             name: "it's \"odd\"; DROP TABLE x --]".into(),
         };
         let keys = ["FK_orders_customers", "k]"];
-        let suspend = foreign::suspend(&table, "2024-05-02T10:00:00.123", &keys);
-        self.add("suspend", "hostile", suspend);
+        let hold = foreign::hold(&table, "2024-05-02T10:00:00.123");
+        self.add("hold", "hostile", hold);
+        self.add("suspend", "hostile", foreign::suspend(&table, &keys));
         self.add("recheck", "hostile", foreign::recheck(&table, &keys));
     }
 }
