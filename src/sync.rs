@@ -183,15 +183,9 @@ impl Sync {
         };
         let members: Vec<Table> = group.iter().map(|&at| tables[at].clone()).collect();
         let name = |at: usize| members[at].source.to_string();
-        let broken = group.iter().position(|&at| reports[at].error.is_some());
-        if let Some(broken) = broken {
-            for (at, &report) in group.iter().enumerate() {
-                if reports[report].error.is_none() {
-                    let error = not_loaded(&name(broken), Disposition::Definite);
-                    reports[report].fail(error.on_table(name(at)));
-                }
-            }
-            return;
+        let broken = group.iter().find(|&&at| reports[at].error.is_some());
+        if let Some(&broken) = broken {
+            return fail_others(group, broken, Disposition::Definite, reports);
         }
         let mut links = Links::default();
         let mut attempts = Attempts::new();
@@ -225,13 +219,9 @@ impl Sync {
             }
             Err((table, error)) => {
                 let at = table.unwrap_or(0);
-                for (member, &report) in group.iter().enumerate() {
-                    if member != at {
-                        let error = not_loaded(&name(at), error.disposition());
-                        reports[report].fail(error.on_table(name(member)));
-                    }
-                }
+                let disposition = error.disposition();
                 reports[group[at]].fail(error.on_table(name(at)));
+                fail_others(group, group[at], disposition, reports);
             }
         }
     }
@@ -321,7 +311,7 @@ impl Sync {
                 }
             };
             if let Some(done) = &mut report.load {
-                done.in_quarantine = self.in_quarantine(table, links).await?;
+                self.count_refused(table, done, links).await;
             }
         }
         report.judge();
@@ -336,13 +326,25 @@ struct Job {
     loads: bool,
 }
 
-/// What to say of a table whose load waited for another one.
-fn not_loaded(other: &str, disposition: Disposition) -> Error {
-    let message = format!(
-        "it is loaded in one transaction with {other}, which failed. Nothing was loaded into either. Resolve that, or \
-separate them with `load: {{ group: none }}`"
-    );
-    Error::new(Kind::Target, disposition, message)
+/// Tables of a group whose load waited for one that failed have failed, too.
+fn fail_others(
+    group: &[usize],
+    failed: usize,
+    disposition: Disposition,
+    reports: &mut [TableReport],
+) {
+    let other = reports[failed].source.clone();
+    for &at in group {
+        let report = &mut reports[at];
+        if report.error.is_none() {
+            let message = format!(
+                "it is loaded in one transaction with {other}, which failed. Nothing was loaded into either. Resolve \
+that, or separate them with `load: {{ group: none }}`"
+            );
+            let error = Error::new(Kind::Target, disposition, message);
+            report.fail(error.on_table(report.source.clone()));
+        }
+    }
 }
 
 impl Action {

@@ -16,6 +16,17 @@ pub(super) fn write_warnings(out: &mut String, warnings: &[String]) {
     }
 }
 
+/// How many rows of a target are in its quarantine, if any.
+pub(super) fn write_in_quarantine(out: &mut String, rows: u64) {
+    if rows > 0 {
+        let rows = plural(rows, "row");
+        let _ = writeln!(
+            out,
+            "           {rows} in quarantine; `icesync quarantine list` shows why"
+        );
+    }
+}
+
 pub(super) fn counts(inserted: u64, updated: u64, deleted: u64) -> String {
     format!(
         "{} inserted, {} updated, {} deleted",

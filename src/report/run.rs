@@ -1,7 +1,9 @@
 //! What a run did, table by table, for `extract`, `load` and `sync`.
 
 use super::failure::ErrorReport;
-use super::format::{bytes, counts, plural, thousands, write_changes, write_warnings};
+use super::format::{
+    bytes, counts, plural, thousands, write_changes, write_in_quarantine, write_warnings,
+};
 use super::maintain::MaintenanceReport;
 use crate::change::Strategy;
 use crate::config::Table;
@@ -438,13 +440,7 @@ impl LoadReport {
                 plural(self.quarantined, "row")
             );
         }
-        if self.in_quarantine > 0 {
-            let _ = writeln!(
-                out,
-                "           {} in quarantine; `icesync quarantine list` shows why",
-                plural(self.in_quarantine, "row")
-            );
-        }
+        write_in_quarantine(out, self.in_quarantine);
     }
 
     fn write_rows(&self, out: &mut String, what: &str) {

@@ -1,7 +1,7 @@
 //! How far lake and target are, for `status`.
 
 use super::columns::ColumnsReport;
-use super::format::{plural, thousands};
+use super::format::{plural, thousands, write_in_quarantine};
 use crate::change::Checkpoint;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -125,13 +125,7 @@ impl StatusReport {
         if let Some(target) = &self.target {
             let _ = writeln!(out, "  target   {}: {}", target.table, target.text());
             target.columns.write(&mut out, "target");
-            if target.in_quarantine > 0 {
-                let _ = writeln!(
-                    out,
-                    "           {} in quarantine; `icesync quarantine list` shows why",
-                    plural(target.in_quarantine, "row")
-                );
-            }
+            write_in_quarantine(&mut out, target.in_quarantine);
         }
         out
     }

@@ -174,7 +174,7 @@ fn net_table(
             name: format!("{}_net", staging.name.name),
             ..staging.name.clone()
         },
-        row: free_name(columns, "_row", &staging.operation),
+        row: merge::free_name(columns, "_row", &staging.operation),
         is_stepped: options.is_numbered
             || options.batch_rows > 0
                 && options.staged_rows > options.batch_rows
@@ -183,19 +183,6 @@ fn net_table(
         upserts: 0,
         part: None,
     }
-}
-
-/// A name that no column of the target that is loaded has.
-pub(super) fn free_name(columns: &[merge::MergeColumn], wanted: &str, other: &str) -> String {
-    let mut name = wanted.to_owned();
-    let taken = |name: &str| {
-        name.eq_ignore_ascii_case(other)
-            || columns.iter().any(|c| c.name.eq_ignore_ascii_case(name))
-    };
-    while taken(&name) {
-        name.push('_');
-    }
-    name
 }
 
 /// Computes the net changes of what was staged; nothing to do where the plan has no table for them.

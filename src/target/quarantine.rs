@@ -260,7 +260,7 @@ pub async fn settle(
     else {
         return Err(error);
     };
-    let name = |wanted| merge::free_name(&plan.columns, wanted, &plan.operation);
+    let name = |wanted| plan.free_name(wanted);
     plan.faults = Some(Faults {
         column: name("_fault"),
         value: name("_value"),

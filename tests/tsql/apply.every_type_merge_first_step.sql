@@ -8,37 +8,33 @@
 -- @p8 bigint Some(8070450532247928832)
 -- @p9 nvarchar Some("018f0000000070008000000000000000")
 -- @p10 bigint Some(-1)
--- @p11 bigint Some(2500000)
--- @p12 bigint Some(0)
--- @p13 bigint Some(1000000)
--- @p14 nvarchar Some("[dbo].[every_type]")
+-- @p11 bigint Some(1000000)
+-- @p12 nvarchar Some("[dbo].[every_type]")
+-- @p13 bigint Some(1237579447)
+-- @p14 nvarchar Some("2024-05-02T10:00:00.123")
 -- @p15 bigint Some(1237579447)
--- @p16 nvarchar Some("2024-05-02T10:00:00.123")
--- @p17 bigint Some(1237579447)
--- @p18 nvarchar Some("2024-05-01T10:00:00.123")
--- @p19 nvarchar None
+-- @p16 nvarchar Some("2024-05-01T10:00:00.123")
+-- @p17 nvarchar None
 SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT 60000;
 DECLARE @rc int, @staged bigint = 0, @inserted bigint = 0, @updated bigint = 0, @deleted bigint = 0;
-DECLARE @unchanged bigint = 0, @target_only bigint = 0, @after bigint, @to bigint;
+DECLARE @unchanged bigint = 0, @target_only bigint = 0;
 DECLARE @example nvarchar(1000), @message nvarchar(2000);
 BEGIN TRANSACTION;
 EXEC @rc = sp_getapplock @Resource = @p2, @LockMode = N'Exclusive', @LockOwner = N'Transaction', @LockTimeout = 60000;
 IF @rc < 0 THROW 51002, N'another load of this target is in its transaction', 1;
 UPDATE s SET s.[pending_snapshot_id] = @p4, s.[pending_sequence_number] = @p5, s.[pending_rows] = @p6, s.[pending_applied] = @p7, s.[run_id] = @p3, s.[loaded_at] = SYSUTCDATETIME() FROM [icesync].[load_state] AS s WITH (UPDLOCK, ROWLOCK) WHERE s.[target] = @p1 AND s.[snapshot_id] = @p8 AND s.[run_id] = @p9 AND ISNULL(s.[pending_applied], -1) = @p10;
 IF @@ROWCOUNT <> 1 THROW 51003, N'the load state has moved', 1;
-SELECT @staged = COUNT_BIG(*) FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_net] AS s WITH (TABLOCK);
+SELECT @staged = COUNT_BIG(*) FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_net] AS s WITH (TABLOCK) WHERE (s.[_row] BETWEEN 1 AND 1000000);
 IF @staged <> @p11
 BEGIN
     SET @message = CONCAT(N'', @p11, N' rows were sent to the staging table and it holds ', @staged);
     THROW 51007, @message, 1;
 END;
 SET @staged = 0;
-SET @after = @p12;
-SET @to = @p13;
-SELECT @staged = COUNT_BIG(*) FROM (SELECT n.[c1], n.[c2], n.[c3], n.[c4], n.[c5], n.[c6], n.[c7], n.[c8], n.[c9], n.[c10], n.[c11], n.[c12], n.[c13], n.[c14], n.[c15], n.[c16], n.[c17], n.[c18], n.[c19], n.[c20], n.[c21], n.[c22], n.[c23], n.[c24], n.[c25], n.[c26], n.[c27], n.[c28], n.[c29], n.[c30], n.[c31], n.[c32], n.[c33], n.[c34], n.[c35], n.[c36], n.[c37], n.[c38], n.[_op_] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_net] AS n WHERE n.[_row] > @after AND n.[_row] <= @to) AS s WHERE s.[_op_] = 'U';
+SELECT @staged = COUNT_BIG(*) FROM (SELECT n.[c1], n.[c2], n.[c3], n.[c4], n.[c5], n.[c6], n.[c7], n.[c8], n.[c9], n.[c10], n.[c11], n.[c12], n.[c13], n.[c14], n.[c15], n.[c16], n.[c17], n.[c18], n.[c19], n.[c20], n.[c21], n.[c22], n.[c23], n.[c24], n.[c25], n.[c26], n.[c27], n.[c28], n.[c29], n.[c30], n.[c31], n.[c32], n.[c33], n.[c34], n.[c35], n.[c36], n.[c37], n.[c38], n.[_op_] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_net] AS n WHERE (n.[_row] BETWEEN 1 AND 1000000)) AS s WHERE s.[_op_] = 'U';
 CREATE TABLE #actions ([action] nvarchar(10) COLLATE DATABASE_DEFAULT NOT NULL);
 MERGE [dbo].[every_type] WITH (HOLDLOCK) AS d
-USING (SELECT n.[c1], n.[c2], n.[c3], n.[c4], n.[c5], n.[c6], n.[c7], n.[c8], n.[c9], n.[c10], n.[c11], n.[c12], n.[c13], n.[c14], n.[c15], n.[c16], n.[c17], n.[c18], n.[c19], n.[c20], n.[c21], n.[c22], n.[c23], n.[c24], n.[c25], n.[c26], n.[c27], n.[c28], n.[c29], n.[c30], n.[c31], n.[c32], n.[c33], n.[c34], n.[c35], n.[c36], n.[c37], n.[c38], n.[_op_] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_net] AS n WHERE n.[_row] > @after AND n.[_row] <= @to) AS s
+USING (SELECT n.[c1], n.[c2], n.[c3], n.[c4], n.[c5], n.[c6], n.[c7], n.[c8], n.[c9], n.[c10], n.[c11], n.[c12], n.[c13], n.[c14], n.[c15], n.[c16], n.[c17], n.[c18], n.[c19], n.[c20], n.[c21], n.[c22], n.[c23], n.[c24], n.[c25], n.[c26], n.[c27], n.[c28], n.[c29], n.[c30], n.[c31], n.[c32], n.[c33], n.[c34], n.[c35], n.[c36], n.[c37], n.[c38], n.[_op_] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_net] AS n WHERE (n.[_row] BETWEEN 1 AND 1000000)) AS s
 ON d.[c1] = s.[c1]
 WHEN MATCHED AND s.[_op_] = 'D' THEN DELETE
 WHEN MATCHED AND s.[_op_] = 'U' AND 1 = 1 THEN UPDATE SET d.[c2] = s.[c2], d.[c3] = s.[c3], d.[c4] = s.[c4], d.[c5] = s.[c5], d.[c6] = s.[c6], d.[c7] = s.[c7], d.[c8] = s.[c8], d.[c9] = s.[c9], d.[c10] = s.[c10], d.[c11] = s.[c11], d.[c12] = s.[c12], d.[c13] = s.[c13], d.[c14] = s.[c14], d.[c15] = s.[c15], d.[c16] = s.[c16], d.[c17] = s.[c17], d.[c18] = s.[c18], d.[c19] = s.[c19], d.[c20] = s.[c20], d.[c21] = s.[c21], d.[c22] = s.[c22], d.[c23] = s.[c23], d.[c24] = s.[c24], d.[c25] = s.[c25], d.[c26] = s.[c26], d.[c27] = s.[c27], d.[c28] = s.[c28], d.[c29] = s.[c29], d.[c30] = s.[c30], d.[c31] = s.[c31], d.[c32] = s.[c32], d.[c33] = s.[c33], d.[c34] = s.[c34], d.[c35] = s.[c35], d.[c36] = s.[c36], d.[c37] = s.[c37], d.[c38] = s.[c38]
@@ -46,9 +42,9 @@ WHEN NOT MATCHED BY TARGET AND s.[_op_] = 'U' THEN INSERT ([c1], [c2], [c3], [c4
 OUTPUT $action INTO #actions ([action]);
 SELECT @inserted = COUNT_BIG(CASE WHEN a.[action] = N'INSERT' THEN 1 END), @updated = COUNT_BIG(CASE WHEN a.[action] = N'UPDATE' THEN 1 END), @deleted = @deleted + COUNT_BIG(CASE WHEN a.[action] = N'DELETE' THEN 1 END) FROM #actions AS a;
 DROP TABLE #actions;
-IF NOT EXISTS (SELECT 1 FROM sys.objects AS o WHERE o.object_id = @p15 AND o.object_id = OBJECT_ID(@p14) AND CONVERT(nvarchar(30), o.modify_date, 126) = @p16) THROW 51010, N'the target table was recreated or altered', 1;
+IF NOT EXISTS (SELECT 1 FROM sys.objects AS o WHERE o.object_id = @p13 AND o.object_id = OBJECT_ID(@p12) AND CONVERT(nvarchar(30), o.modify_date, 126) = @p14) THROW 51010, N'the target table was recreated or altered', 1;
 IF @staged > @inserted + @updated SET @unchanged = @staged - @inserted - @updated;
-UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @unchanged, s.[target_object_id] = @p17, s.[target_created] = @p18, s.[loaded_columns] = @p19 FROM [icesync].[load_state] AS s WHERE s.[target] = @p1;
+UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @unchanged, s.[target_object_id] = @p15, s.[target_created] = @p16, s.[loaded_columns] = @p17 FROM [icesync].[load_state] AS s WHERE s.[target] = @p1;
 COMMIT TRANSACTION;
 SET LOCK_TIMEOUT -1;
 SELECT @inserted AS inserted, @updated AS updated, @deleted AS deleted, @unchanged AS unchanged, @target_only AS target_only;

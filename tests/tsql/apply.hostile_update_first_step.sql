@@ -8,43 +8,39 @@
 -- @p8 bigint Some(8070450532247928832)
 -- @p9 nvarchar Some("018f0000000070008000000000000000")
 -- @p10 bigint Some(-1)
--- @p11 bigint Some(2500000)
--- @p12 bigint Some(0)
--- @p13 bigint Some(1000000)
--- @p14 nvarchar Some("[a]]b.c].[it's \"odd\"; DROP TABLE x --]")
+-- @p11 bigint Some(1000000)
+-- @p12 nvarchar Some("[a]]b.c].[it's \"odd\"; DROP TABLE x --]")
+-- @p13 bigint Some(1237579447)
+-- @p14 nvarchar Some("2024-05-02T10:00:00.123")
 -- @p15 bigint Some(1237579447)
--- @p16 nvarchar Some("2024-05-02T10:00:00.123")
--- @p17 bigint Some(1237579447)
--- @p18 nvarchar Some("2024-05-01T10:00:00.123")
--- @p19 nvarchar None
+-- @p16 nvarchar Some("2024-05-01T10:00:00.123")
+-- @p17 nvarchar None
 SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT 60000;
 DECLARE @rc int, @staged bigint = 0, @inserted bigint = 0, @updated bigint = 0, @deleted bigint = 0;
-DECLARE @unchanged bigint = 0, @target_only bigint = 0, @after bigint, @to bigint;
+DECLARE @unchanged bigint = 0, @target_only bigint = 0;
 DECLARE @example nvarchar(1000), @message nvarchar(2000);
 BEGIN TRANSACTION;
 EXEC @rc = sp_getapplock @Resource = @p2, @LockMode = N'Exclusive', @LockOwner = N'Transaction', @LockTimeout = 60000;
 IF @rc < 0 THROW 51002, N'another load of this target is in its transaction', 1;
 UPDATE s SET s.[pending_snapshot_id] = @p4, s.[pending_sequence_number] = @p5, s.[pending_rows] = @p6, s.[pending_applied] = @p7, s.[run_id] = @p3, s.[loaded_at] = SYSUTCDATETIME() FROM [icesync].[load_state] AS s WITH (UPDLOCK, ROWLOCK) WHERE s.[target] = @p1 AND s.[snapshot_id] = @p8 AND s.[run_id] = @p9 AND ISNULL(s.[pending_applied], -1) = @p10;
 IF @@ROWCOUNT <> 1 THROW 51003, N'the load state has moved', 1;
-SELECT @staged = COUNT_BIG(*) FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_net] AS s WITH (TABLOCK);
+SELECT @staged = COUNT_BIG(*) FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_net] AS s WITH (TABLOCK) WHERE (s.[_row] BETWEEN 1 AND 1000000);
 IF @staged <> @p11
 BEGIN
     SET @message = CONCAT(N'', @p11, N' rows were sent to the staging table and it holds ', @staged);
     THROW 51007, @message, 1;
 END;
 SET @staged = 0;
-SET @after = @p12;
-SET @to = @p13;
-SELECT @staged = COUNT_BIG(*) FROM (SELECT n.[k]]], n.['when'], n.[[_rank]]], n.[_op], n.[_op_] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_net] AS n WHERE n.[_row] > @after AND n.[_row] <= @to) AS s WHERE s.[_op_] = 'U';
-DELETE d FROM [a]]b.c].[it's "odd"; DROP TABLE x --] AS d WITH (UPDLOCK, SERIALIZABLE) JOIN (SELECT n.[k]]], n.['when'], n.[[_rank]]], n.[_op], n.[_op_] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_net] AS n WHERE n.[_row] > @after AND n.[_row] <= @to) AS s ON d.[k]]] = s.[k]]] WHERE s.[_op_] = 'D';
+SELECT @staged = COUNT_BIG(*) FROM (SELECT n.[k]]], n.['when'], n.[[_rank]]], n.[_op], n.[_op_] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_net] AS n WHERE (n.[_row] BETWEEN 1 AND 1000000)) AS s WHERE s.[_op_] = 'U';
+DELETE d FROM [a]]b.c].[it's "odd"; DROP TABLE x --] AS d WITH (UPDLOCK, SERIALIZABLE) JOIN (SELECT n.[k]]], n.['when'], n.[[_rank]]], n.[_op], n.[_op_] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_net] AS n WHERE (n.[_row] BETWEEN 1 AND 1000000)) AS s ON d.[k]]] = s.[k]]] WHERE s.[_op_] = 'D';
 SET @deleted = @deleted + ROWCOUNT_BIG();
-UPDATE d SET d.['when'] = s.['when'], d.[[_rank]]] = s.[[_rank]]], d.[_op] = s.[_op] FROM [a]]b.c].[it's "odd"; DROP TABLE x --] AS d WITH (UPDLOCK, SERIALIZABLE) JOIN (SELECT n.[k]]], n.['when'], n.[[_rank]]], n.[_op], n.[_op_] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_net] AS n WHERE n.[_row] > @after AND n.[_row] <= @to) AS s ON d.[k]]] = s.[k]]] WHERE s.[_op_] = 'U' AND EXISTS (SELECT s.['when'], s.[[_rank]]], CONVERT(varbinary(max), s.[_op]), DATALENGTH(s.[_op]) EXCEPT SELECT d.['when'], d.[[_rank]]], CONVERT(varbinary(max), d.[_op]), DATALENGTH(d.[_op]));
+UPDATE d SET d.['when'] = s.['when'], d.[[_rank]]] = s.[[_rank]]], d.[_op] = s.[_op] FROM [a]]b.c].[it's "odd"; DROP TABLE x --] AS d WITH (UPDLOCK, SERIALIZABLE) JOIN (SELECT n.[k]]], n.['when'], n.[[_rank]]], n.[_op], n.[_op_] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_net] AS n WHERE (n.[_row] BETWEEN 1 AND 1000000)) AS s ON d.[k]]] = s.[k]]] WHERE s.[_op_] = 'U' AND EXISTS (SELECT s.['when'], s.[[_rank]]], CONVERT(varbinary(max), s.[_op]), DATALENGTH(s.[_op]) EXCEPT SELECT d.['when'], d.[[_rank]]], CONVERT(varbinary(max), d.[_op]), DATALENGTH(d.[_op]));
 SET @updated = ROWCOUNT_BIG();
-INSERT INTO [a]]b.c].[it's "odd"; DROP TABLE x --] ([k]]], ['when'], [[_rank]]], [_op]) SELECT s.[k]]], s.['when'], s.[[_rank]]], s.[_op] FROM (SELECT n.[k]]], n.['when'], n.[[_rank]]], n.[_op], n.[_op_] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_net] AS n WHERE n.[_row] > @after AND n.[_row] <= @to) AS s WHERE s.[_op_] = 'U' AND NOT EXISTS (SELECT 1 FROM [a]]b.c].[it's "odd"; DROP TABLE x --] AS d WITH (UPDLOCK, SERIALIZABLE) WHERE d.[k]]] = s.[k]]]);
+INSERT INTO [a]]b.c].[it's "odd"; DROP TABLE x --] ([k]]], ['when'], [[_rank]]], [_op]) SELECT s.[k]]], s.['when'], s.[[_rank]]], s.[_op] FROM (SELECT n.[k]]], n.['when'], n.[[_rank]]], n.[_op], n.[_op_] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_net] AS n WHERE (n.[_row] BETWEEN 1 AND 1000000)) AS s WHERE s.[_op_] = 'U' AND NOT EXISTS (SELECT 1 FROM [a]]b.c].[it's "odd"; DROP TABLE x --] AS d WITH (UPDLOCK, SERIALIZABLE) WHERE d.[k]]] = s.[k]]]);
 SET @inserted = ROWCOUNT_BIG();
-IF NOT EXISTS (SELECT 1 FROM sys.objects AS o WHERE o.object_id = @p15 AND o.object_id = OBJECT_ID(@p14) AND CONVERT(nvarchar(30), o.modify_date, 126) = @p16) THROW 51010, N'the target table was recreated or altered', 1;
+IF NOT EXISTS (SELECT 1 FROM sys.objects AS o WHERE o.object_id = @p13 AND o.object_id = OBJECT_ID(@p12) AND CONVERT(nvarchar(30), o.modify_date, 126) = @p14) THROW 51010, N'the target table was recreated or altered', 1;
 IF @staged > @inserted + @updated SET @unchanged = @staged - @inserted - @updated;
-UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @unchanged, s.[target_object_id] = @p17, s.[target_created] = @p18, s.[loaded_columns] = @p19 FROM [icesync].[load_state] AS s WHERE s.[target] = @p1;
+UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @unchanged, s.[target_object_id] = @p15, s.[target_created] = @p16, s.[loaded_columns] = @p17 FROM [icesync].[load_state] AS s WHERE s.[target] = @p1;
 COMMIT TRANSACTION;
 SET LOCK_TIMEOUT -1;
 SELECT @inserted AS inserted, @updated AS updated, @deleted AS deleted, @unchanged AS unchanged, @target_only AS target_only;

@@ -7,7 +7,7 @@
 -- @p7 nvarchar None
 SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT 60000;
 DECLARE @rc int, @staged bigint = 0, @inserted bigint = 0, @updated bigint = 0, @deleted bigint = 0;
-DECLARE @unchanged bigint = 0, @target_only bigint = 0, @after bigint, @to bigint;
+DECLARE @unchanged bigint = 0, @target_only bigint = 0;
 DECLARE @example nvarchar(1000), @message nvarchar(2000);
 DELETE d FROM [dbo].[orders] AS d WITH (UPDLOCK, SERIALIZABLE) JOIN (SELECT n.[order_id], n.[rv], n.[quantity], n.[note], n.[_op_] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_net] AS n) AS s ON d.[order_id] = s.[order_id] WHERE s.[_op_] = 'D';
 SET @deleted = @deleted + ROWCOUNT_BIG();

@@ -6,7 +6,6 @@
 
 use super::merge::{self, Extent, MergeColumn, MergePlan, NetTable};
 use super::net;
-use super::plan::ERROR_LOCKED;
 use super::state::{StateChange, compare_and_set, set_object};
 use super::{CollationName, Ident, Params, Statement, TableIdent, faults, list, variant};
 use crate::change::MergeMode;
@@ -31,17 +30,14 @@ pub fn commit_load() -> Statement {
 pub fn open_load(plan: &MergePlan, net: &NetTable, state: &StateChange) -> Statement {
     let mut params = Params::default();
     let timeout = plan.lock_timeout_ms;
-    let lock = params.text(&plan.lock);
+    let lock = merge::lock(plan, &mut params);
     let target = params.text(&state.target);
     let moved = compare_and_set(state, &target, &mut params);
-    let counted = net::staged_rows(&net.name, net.rows, &mut params);
+    let counted = net::staged_rows(&net.name, "", net.rows, &mut params);
     params.into_statement(format!(
         "SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT {timeout};
 DECLARE @rc int, @staged bigint = 0, @message nvarchar(2000);
-EXEC @rc = sp_getapplock @Resource = {lock}, @LockMode = N'Exclusive', @LockOwner = N'Transaction', @LockTimeout = \
-{timeout};
-IF @rc < 0 THROW {ERROR_LOCKED}, N'another load of this target is in its transaction', 1;
-{moved}{counted}SET LOCK_TIMEOUT -1;"
+{lock}{moved}{counted}SET LOCK_TIMEOUT -1;"
     ))
 }
 
@@ -53,7 +49,8 @@ IF @rc < 0 THROW {ERROR_LOCKED}, N'another load of this target is in its transac
 /// savepoint. A trigger that raises an error without a rollback would otherwise leave the rows. Where the error has
 /// doomed or ended the transaction, everything is taken back and `open_transactions` is 0.
 pub fn apply_part(plan: &MergePlan) -> Statement {
-    let rows = merge::rows(plan, None, Extent::Everything);
+    // What only the target has is counted once, at the end.
+    let rows = merge::rows(plan, Extent::Everything, false);
     let identity = match plan.columns.iter().any(|column| column.identity) {
         true => format!("SET IDENTITY_INSERT {} OFF;\n", TableIdent(&plan.target)),
         false => String::new(),

@@ -4,7 +4,7 @@
 use super::compare::{compared, has_equals, spelled};
 use super::net;
 use super::state::{StateChange, Step, compare_and_set, set_object};
-use super::{Ident, Params, Statement, TableIdent, list, shown};
+use super::{Ident, Params, Statement, TableIdent, list};
 use crate::change::{MergeMode, UpsertStatement};
 use crate::schema::types::Compare;
 
@@ -17,11 +17,13 @@ pub use super::plan::*;
 /// The target is looked at once more after its rows have changed: from then on this transaction holds a lock on the
 /// table, so that it stays the table that the state names.
 pub fn apply(plan: &MergePlan, state: &StateChange, extent: Extent) -> Statement {
+    let step = state.step.map(|step| plan.of_part(step.part()));
+    let plan = step.as_ref().unwrap_or(plan);
     let mut params = Params::default();
     let mut sql = format!(
         "SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT {};
 DECLARE @rc int, @staged bigint = 0, @inserted bigint = 0, @updated bigint = 0, @deleted bigint = 0;
-DECLARE @unchanged bigint = 0, @target_only bigint = 0, @after bigint, @to bigint;
+DECLARE @unchanged bigint = 0, @target_only bigint = 0;
 DECLARE @example nvarchar(1000), @message nvarchar(2000);
 ",
         plan.lock_timeout_ms,
@@ -30,32 +32,24 @@ DECLARE @example nvarchar(1000), @message nvarchar(2000);
         sql.push_str("BEGIN TRANSACTION;\n");
     }
     let target = params.text(&state.target);
-    let (table, sent) = match &plan.net {
-        Some(net) => (&net.name, net.rows),
-        None => (&plan.staging, plan.staged_rows),
+    let (table, filter, sent) = match &plan.net {
+        Some(net) => (&net.name, where_part(net, "s"), net.part_rows()),
+        None => (&plan.staging, String::new(), plan.staged_rows),
     };
     if extent.has_upserts() {
         sql.push_str(&lock(plan, &mut params));
         sql.push_str(&compare_and_set(state, &target, &mut params));
-        sql.push_str(&net::staged_rows(table, sent, &mut params));
+        sql.push_str(&net::staged_rows(table, &filter, sent, &mut params));
         sql.push_str(&empty(plan));
         if plan.net.is_none() {
             sql.push_str(&net::checks(plan, &mut params));
         }
     }
-    if let Some(step) = state.step {
-        sql.push_str(&place(step, &mut params));
-    }
     let is_last = state.step.is_none_or(Step::is_last);
     sql.push_str(&match extent {
-        Extent::Transaction | Extent::Everything | Extent::Upserts => {
-            rows(plan, state.step, extent)
-        }
+        Extent::Transaction | Extent::Everything | Extent::Upserts => rows(plan, extent, is_last),
         Extent::Deferred => deferred(plan),
-        Extent::Deletes => {
-            let count = target_only(plan, state.step, extent);
-            deletes(plan, &source(plan, state.step)) + &count
-        }
+        Extent::Deletes => deletes(plan, &source(plan)) + &target_only(plan, extent, is_last),
     });
     sql.push_str(&same_object(plan, state, &mut params));
     let object = set_object(state, &mut params);
@@ -83,18 +77,8 @@ UPDATE s SET {}, {object} FROM [icesync].[load_state] AS s WHERE s.[target] = {t
     params.into_statement(sql)
 }
 
-/// The rows of a step.
-fn place(step: Step, params: &mut Params) -> String {
-    let place = |row: u64| i64::try_from(row).unwrap_or(i64::MAX);
-    format!(
-        "SET @after = {};\nSET @to = {};\n",
-        params.int(place(step.after)),
-        params.int(place(step.to))
-    )
-}
-
 /// Takes the lock that one load transaction of the target holds.
-fn lock(plan: &MergePlan, params: &mut Params) -> String {
+pub(super) fn lock(plan: &MergePlan, params: &mut Params) -> String {
     format!(
         "EXEC @rc = sp_getapplock @Resource = {}, @LockMode = N'Exclusive', @LockOwner = N'Transaction', \
 @LockTimeout = {};
@@ -140,28 +124,28 @@ fn empty(plan: &MergePlan) -> String {
 }
 
 /// The rows that the transaction applies: a query with the target's columns and the operation.
-fn source(plan: &MergePlan, step: Option<Step>) -> String {
+fn source(plan: &MergePlan) -> String {
     let Some(net) = &plan.net else {
         return net::expression(plan);
     };
-    let row = Ident(&net.row);
-    let part = match (step, &net.part) {
-        (Some(_), _) => format!(" WHERE n.{row} > @after AND n.{row} <= @to"),
-        (None, Some(part)) => format!(" WHERE {}", part.condition(&format!("n.{row}"))),
-        (None, None) => String::new(),
-    };
     format!(
-        "SELECT {}, n.{} FROM {} AS n{part}",
+        "SELECT {}, n.{} FROM {} AS n{}",
         plan.names("n."),
         Ident(&plan.operation),
-        TableIdent(&net.name)
+        TableIdent(&net.name),
+        where_part(net, "n")
     )
 }
 
-/// The statements that change the target.
-pub(super) fn rows(plan: &MergePlan, step: Option<Step>, extent: Extent) -> String {
+fn where_part(net: &NetTable, alias: &str) -> String {
+    let condition = net.condition(alias);
+    condition.map_or_else(String::new, |condition| format!(" WHERE {condition}"))
+}
+
+/// The statements that change the target. The last of a load count what only the target has.
+pub(super) fn rows(plan: &MergePlan, extent: Extent, is_last: bool) -> String {
     let target = TableIdent(&plan.target);
-    let net = source(plan, step);
+    let net = source(plan);
     let upserts = if plan.has_deletes {
         format!(" WHERE s.{} = 'U'", Ident(&plan.operation))
     } else {
@@ -196,7 +180,7 @@ IF @inserted <> @staged THROW {ERROR_STAGED_ROWS}, N'the target did not take eve
     let body = format!(
         "{}{changes}{}",
         key_twice(plan, &net),
-        target_only(plan, step, extent)
+        target_only(plan, extent, is_last)
     );
     sql.push_str(&match plan.held {
         Held::None => insert_all(" WITH (TABLOCK)"),
@@ -220,24 +204,20 @@ fn key_twice(plan: &MergePlan, net: &str) -> String {
     }
     let name = |column: &MergeColumn| format!("s.{}", Ident(&column.name));
     let group = list(plan.key_columns().map(name), ", ");
-    let text = list(
-        plan.key_columns().map(|c| shown(c.ty, &name(c))),
-        ", N', ', ",
-    );
     format!(
-        "SELECT TOP (1) @example = CONCAT(N'(', {text}, N')') \
+        "SELECT TOP (1) @example = {} \
 FROM ({net}) AS s JOIN {} AS d WITH (UPDLOCK, SERIALIZABLE) ON {} GROUP BY {group} HAVING COUNT_BIG(*) > 1;
 IF @example IS NOT NULL THROW {ERROR_KEY_TWICE}, @example, 1;
 ",
+        plan.shown_key("s"),
         TableIdent(&plan.target),
         plan.join()
     )
 }
 
 /// Counts the rows that no staged row matches. Each staged row matches exactly one by now.
-fn target_only(plan: &MergePlan, step: Option<Step>, extent: Extent) -> String {
-    let is_last = step.is_none_or(Step::is_last) && extent.has_deletes();
-    if !plan.whole || plan.mode != MergeMode::Upsert || !is_last {
+fn target_only(plan: &MergePlan, extent: Extent, is_last: bool) -> String {
+    if !plan.whole || plan.mode != MergeMode::Upsert || !is_last || !extent.has_deletes() {
         return String::new();
     }
     let staged = match &plan.net {
@@ -287,14 +267,6 @@ SET @deleted = @deleted + ROWCOUNT_BIG();
 fn deferred(plan: &MergePlan) -> String {
     let columns = plan.deferred.iter().filter_map(|&at| plan.columns.get(at));
     let columns: Vec<&MergeColumn> = columns.collect();
-    let side = |alias: &str| {
-        list(
-            columns
-                .iter()
-                .flat_map(|c| compared(c.ty, &format!("{alias}.{}", Ident(&c.name)))),
-            ", ",
-        )
-    };
     let set = columns.iter().map(|c| {
         let name = Ident(&c.name);
         format!("d.{name} = s.{name}")
@@ -303,17 +275,24 @@ fn deferred(plan: &MergePlan) -> String {
         return String::new();
     }
     format!(
-        "UPDATE d SET {} FROM {} AS d WITH (UPDLOCK, SERIALIZABLE) JOIN ({}) AS s ON {} WHERE s.{} = 'U' AND EXISTS \
-(SELECT {} EXCEPT SELECT {});
+        "UPDATE d SET {} FROM {} AS d WITH (UPDLOCK, SERIALIZABLE) JOIN ({}) AS s ON {} WHERE s.{} = 'U' AND {};
 ",
         list(set, ", "),
         TableIdent(&plan.target),
-        source(plan, None),
+        source(plan),
         plan.join(),
         Ident(&plan.operation),
-        side("s"),
-        side("d"),
+        differ(&columns),
     )
+}
+
+/// The condition that a staged row and the target's differ in one of these columns.
+fn differ(columns: &[&MergeColumn]) -> String {
+    let side = |alias: &str| {
+        let values = |c: &&MergeColumn| compared(c.ty, &format!("{alias}.{}", Ident(&c.name)));
+        list(columns.iter().flat_map(values), ", ")
+    };
+    format!("EXISTS (SELECT {} EXCEPT SELECT {})", side("s"), side("d"))
 }
 
 fn merge(plan: &MergePlan, net: &str, extent: Extent) -> String {
@@ -373,12 +352,9 @@ fn update_insert(plan: &MergePlan, net: &str, extent: Extent) -> String {
     let target = TableIdent(&plan.target);
     let operation = Ident(&plan.operation);
     let join = plan.join();
-    let only = |what: &str| {
-        if plan.has_deletes {
-            format!("s.{operation} = '{what}' AND ")
-        } else {
-            String::new()
-        }
+    let upserts = match plan.has_deletes {
+        true => format!("s.{operation} = 'U' AND "),
+        false => String::new(),
     };
     let gone = match plan.mode == MergeMode::Upsert && extent.has_deletes() {
         true => deletes(plan, net),
@@ -388,20 +364,18 @@ fn update_insert(plan: &MergePlan, net: &str, extent: Extent) -> String {
     if let Some((set, changed)) = plan.update() {
         updates.push_str(&format!(
             "UPDATE d SET {set} FROM {target} AS d WITH (UPDLOCK, SERIALIZABLE) JOIN ({net}) AS s ON {join} WHERE \
-                {}{changed};
+                {upserts}{changed};
 SET @updated = ROWCOUNT_BIG();
-",
-            only("U")
+"
         ));
     }
     let inserts = format!(
         "INSERT INTO {target} ({}) SELECT {} FROM ({net}) AS s \
-WHERE {}NOT EXISTS (SELECT 1 FROM {target} AS d WITH (UPDLOCK, SERIALIZABLE) WHERE {join});
+WHERE {upserts}NOT EXISTS (SELECT 1 FROM {target} AS d WITH (UPDLOCK, SERIALIZABLE) WHERE {join});
 SET @inserted = ROWCOUNT_BIG();
 ",
         plan.names(""),
         plan.values("s."),
-        only("U")
     );
     match plan.references_itself {
         true => format!("{inserts}{updates}{gone}"),
@@ -439,14 +413,6 @@ impl MergePlan {
         if columns.is_empty() {
             return None;
         }
-        let side = |alias: &str| {
-            list(
-                columns
-                    .iter()
-                    .flat_map(|c| compared(c.ty, &format!("{alias}.{}", Ident(&c.name)))),
-                ", ",
-            )
-        };
         let is_deferred = |c: &MergeColumn| {
             let mut columns = self.deferred.iter().filter_map(|&at| self.columns.get(at));
             columns.any(|deferred| deferred.name == c.name)
@@ -462,7 +428,7 @@ impl MergePlan {
         );
         let compares = |c: &&MergeColumn| c.ty.facts().compare != Compare::Nothing;
         let changed = match columns.iter().all(compares) {
-            true => format!("EXISTS (SELECT {} EXCEPT SELECT {})", side("s"), side("d")),
+            true => differ(&columns),
             false => "1 = 1".to_owned(),
         };
         Some((set, changed))

@@ -14,7 +14,7 @@ use super::plan::{
     ERROR_DUPLICATE_KEY, ERROR_LOST_CHARACTER, ERROR_NULL_KEY, ERROR_STAGED_ROWS, MergeColumn,
     MergePlan, NetTable,
 };
-use super::{Ident, Params, Statement, TableIdent, faults, list, newest, shown, variant};
+use super::{Ident, Params, Statement, TableIdent, faults, list, newest, variant};
 use crate::schema::{SqlType, TableName};
 
 /// Computes the net changes of what is staged, and drops the staging table. One row: how many `upserts` and `deletes`
@@ -32,7 +32,12 @@ DECLARE @staged bigint = 0, @example nvarchar(1000), @message nvarchar(2000);
     );
     // They were counted before the attempt that found a fault, which may have removed older spellings of keys.
     if plan.faults.is_none() {
-        sql.push_str(&staged_rows(&plan.staging, plan.staged_rows, &mut params));
+        sql.push_str(&staged_rows(
+            &plan.staging,
+            "",
+            plan.staged_rows,
+            &mut params,
+        ));
     }
     sql.push_str(&checks(plan, &mut params));
     let (table, staging) = (TableIdent(&net.name), TableIdent(&plan.staging));
@@ -96,18 +101,14 @@ fn other_spellings(plan: &MergePlan, net: &NetTable) -> String {
     let staged = spelled(&|c| format!("s.{}", Ident(&c.name)));
     let kept = spelled(&|c| format!("d.{}", Ident(&c.name)));
     let gone = spelled(&|c| loaded(c, "o"));
-    let text = list(
-        plan.key_columns()
-            .map(|c| shown(c.ty, &format!("d.{}", Ident(&c.name)))),
-        ", N', ', ",
-    );
     let operation = Ident(&plan.operation);
     format!(
-        "SELECT TOP (1) @example = CONCAT(N'(', {text}, N')') FROM {} AS s JOIN {} AS d ON {} WHERE s.{operation} = \
+        "SELECT TOP (1) @example = {} FROM {} AS s JOIN {} AS d ON {} WHERE s.{operation} = \
 'U' AND NOT EXISTS (SELECT {staged} INTERSECT SELECT {kept}) AND NOT EXISTS (SELECT 1 FROM {} AS o WHERE \
 o.{operation} = 'D' AND EXISTS (SELECT {gone} INTERSECT SELECT {kept}));
 IF @example IS NOT NULL THROW {ERROR_DUPLICATE_KEY}, @example, 1;
 ",
+        plan.shown_key("d"),
         TableIdent(&net.name),
         TableIdent(&plan.target),
         plan.join(),
@@ -115,11 +116,16 @@ IF @example IS NOT NULL THROW {ERROR_DUPLICATE_KEY}, @example, 1;
     )
 }
 
-/// Stops unless the table holds as many rows as were sent to it.
-pub(super) fn staged_rows(table: &TableName, sent: u64, params: &mut Params) -> String {
+/// Stops unless the table holds as many rows as were sent to it, of those that the filter on its rows `s` leaves.
+pub(super) fn staged_rows(
+    table: &TableName,
+    filter: &str,
+    sent: u64,
+    params: &mut Params,
+) -> String {
     let sent = params.int(i64::try_from(sent).unwrap_or(i64::MAX));
     format!(
-        "SELECT @staged = COUNT_BIG(*) FROM {} AS s WITH (TABLOCK);
+        "SELECT @staged = COUNT_BIG(*) FROM {} AS s WITH (TABLOCK){filter};
 IF @staged <> {sent}
 BEGIN
     SET @message = CONCAT(N'', {sent}, N' rows were sent to the staging table and it holds ', @staged);
@@ -183,16 +189,12 @@ fn distinct_keys(plan: &MergePlan) -> String {
         plan.key_columns().map(|c| format!("n.{}", Ident(&c.name))),
         ", ",
     );
-    let text = list(
-        plan.key_columns()
-            .map(|c| shown(c.ty, &format!("n.{}", Ident(&c.name)))),
-        ", N', ', ",
-    );
     let segment = Ident(&plan.segment);
     let find = format!(
-        "SELECT TOP (1) @example = CONCAT(N'(', {text}, N')') \
+        "SELECT TOP (1) @example = {} \
 FROM (SELECT {keys}, s.{segment} FROM {staging} AS s WHERE s.{operation} = 'U') AS n \
-GROUP BY {group}, n.{segment} HAVING COUNT_BIG(*) > 1;\n"
+GROUP BY {group}, n.{segment} HAVING COUNT_BIG(*) > 1;\n",
+        plan.shown_key("n")
     );
     let mut sql = find.clone();
     if let Some(column) = &plan.newest {

@@ -7,10 +7,15 @@ pub struct Part(Vec<(u64, u64)>);
 impl Part {
     /// The numbers 1 to `rows`.
     pub fn all(rows: u64) -> Self {
-        Self(if rows == 0 {
+        Self::run(1, rows)
+    }
+
+    /// The numbers from `first` to `last`.
+    pub fn run(first: u64, last: u64) -> Self {
+        Self(if first > last {
             Vec::new()
         } else {
-            vec![(1, rows)]
+            vec![(first, last)]
         })
     }
 

@@ -1,7 +1,7 @@
 //! What a load's statements are made from.
 
 use super::part::Part;
-use super::{Ident, list};
+use super::{Ident, list, shown};
 use crate::change::{MergeMode, UpsertStatement};
 use crate::schema::{Collation, SqlType, TableName};
 
@@ -157,6 +157,19 @@ pub struct NetTable {
     pub part: Option<Part>,
 }
 
+/// A name that neither a column nor the operation has.
+pub fn free_name(columns: &[MergeColumn], wanted: &str, operation: &str) -> String {
+    let mut name = wanted.to_owned();
+    let taken = |name: &str| {
+        name.eq_ignore_ascii_case(operation)
+            || columns.iter().any(|c| c.name.eq_ignore_ascii_case(name))
+    };
+    while taken(&name) {
+        name.push('_');
+    }
+    name
+}
+
 /// Names of two columns of the table of net changes. They are NULL in a row whose values the target can keep.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Faults {
@@ -185,7 +198,39 @@ impl MergeColumn {
     }
 }
 
+impl NetTable {
+    /// The condition that row `alias` is one that a statement is about; none where all rows are.
+    pub(super) fn condition(&self, alias: &str) -> Option<String> {
+        let part = self.part.as_ref()?;
+        Some(part.condition(&format!("{alias}.{}", Ident(&self.row))))
+    }
+
+    /// How many rows a statement is about.
+    pub(super) fn part_rows(&self) -> u64 {
+        self.part.as_ref().map_or(self.rows, Part::rows)
+    }
+}
+
 impl MergePlan {
+    /// The same load, of a part of its net changes.
+    pub fn of_part(&self, part: Part) -> Self {
+        let net = self.net.clone();
+        Self {
+            net: net.map(|net| NetTable {
+                part: Some(part),
+                ..net
+            }),
+            ..self.clone()
+        }
+    }
+
+    /// A key as a message shows it.
+    pub(super) fn shown_key(&self, alias: &str) -> String {
+        let shown = |c: &MergeColumn| shown(c.ty, &format!("{alias}.{}", Ident(&c.name)));
+        let parts = list(self.key_columns().map(shown), ", N', ', ");
+        format!("CONCAT(N'(', {parts}, N')')")
+    }
+
     pub(super) fn key_columns(&self) -> impl Iterator<Item = &MergeColumn> {
         self.key.iter().filter_map(|&at| self.columns.get(at))
     }
@@ -205,17 +250,8 @@ impl MergePlan {
     }
 
     /// A name that no column has.
-    pub(super) fn free_name(&self, wanted: &str) -> String {
-        let mut name = wanted.to_owned();
-        let taken = |name: &str| {
-            self.columns
-                .iter()
-                .any(|c| c.name.eq_ignore_ascii_case(name))
-        };
-        while taken(&name) {
-            name.push('_');
-        }
-        name
+    pub fn free_name(&self, wanted: &str) -> String {
+        free_name(&self.columns, wanted, &self.operation)
     }
 
     /// The values of a new row.

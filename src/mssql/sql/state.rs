@@ -1,5 +1,6 @@
 //! What a target has loaded: one row per target in `icesync.load_state`.
 
+use super::part::Part;
 use super::{ParamValue, Params, Statement, TableIdent};
 use crate::change::MergeMode;
 use crate::schema::TableName;
@@ -57,6 +58,11 @@ pub struct Step {
 }
 
 impl Step {
+    /// Its rows, by their numbers.
+    pub(super) fn part(self) -> Part {
+        Part::run(self.after + 1, self.to)
+    }
+
     /// Whether the load is complete after it.
     pub fn is_last(self) -> bool {
         self.to >= self.rows

@@ -292,9 +292,9 @@ impl LoadKind {
         }
     }
 
-    /// The load may be applied in steps. A target whose state names no snapshot of this lake table would be between
-    /// nothing and something.
-    pub fn may_step(self) -> bool {
+    /// The load knows what has changed since a snapshot of this lake table that the state names. So it may stage
+    /// deletes, and it may be applied in steps: the target is between two snapshots then.
+    pub fn has_base(self) -> bool {
         match self {
             LoadKind::Delta { .. }
             | LoadKind::Finish { .. }

@@ -93,7 +93,7 @@ pub async fn plan(
         columns: columns::report(&columns),
         rows,
         route,
-        batch_rows: Some(table.merge.batch_rows).filter(|&rows| rows > 0 && kind.may_step()),
+        batch_rows: Some(table.merge.batch_rows).filter(|&rows| rows > 0 && kind.has_base()),
         upsert: why,
         schema_changes: steps.iter().map(evolve::Step::change).collect(),
         statements: altered.chain(loaded).collect(),
@@ -304,16 +304,7 @@ impl Loading<'_> {
             mode: self.table.merge.mode,
             statement: self.statement,
             newest: self.newest,
-            has_deletes: match self.kind {
-                LoadKind::Delta { .. }
-                | LoadKind::Finish { .. }
-                | LoadKind::Whole { since: Some(_) } => true,
-                LoadKind::Nothing
-                | LoadKind::Prepare
-                | LoadKind::First
-                | LoadKind::Whole { since: None }
-                | LoadKind::Replace => false,
-            },
+            has_deletes: self.kind.has_base(),
             segments: 1,
             staged_rows: 0,
             held: self.kind.held(self.facts),

@@ -232,7 +232,7 @@ impl<'a> Work<'a> {
             has_net: (has_rows || aside.is_some())
                 && is_keyed
                 && self.facts.mode != MergeMode::Append,
-            batch_rows: match self.kind.may_step() && !self.is_grouped && aside.is_none() {
+            batch_rows: match self.kind.has_base() && !self.is_grouped && aside.is_none() {
                 true => self.table.merge.batch_rows,
                 false => 0,
             },

@@ -16,7 +16,7 @@ const OWN: [u32; 2] = [merge::ERROR_STAGED_ROWS, merge::ERROR_KEY_TWICE];
 /// ends it, as that of a trigger does, it is opened again and the accepted parts are applied again, in their order.
 pub struct Trial<'a> {
     control: &'a mut Control,
-    plan: MergePlan,
+    plan: &'a MergePlan,
     net: NetTable,
     change: &'a StateChange,
     accepted: Vec<Part>,
@@ -28,17 +28,13 @@ pub struct Trial<'a> {
 impl<'a> Trial<'a> {
     pub fn new(
         control: &'a mut Control,
-        plan: &MergePlan,
+        plan: &'a MergePlan,
         net: NetTable,
         change: &'a StateChange,
     ) -> Self {
         Self {
             control,
-            // What only the target has is counted once, at the end.
-            plan: MergePlan {
-                whole: false,
-                ..plan.clone()
-            },
+            plan,
             net,
             change,
             accepted: Vec::new(),
@@ -48,7 +44,7 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// How often a part was applied.
+    /// How many parts were tried.
     pub fn attempts(&self) -> u64 {
         self.attempts
     }
@@ -75,6 +71,7 @@ impl<'a> Trial<'a> {
     /// row can cause is an error.
     pub async fn try_part(&mut self, part: &Part) -> Result<Option<ServerError>, TargetError> {
         self.opened().await?;
+        self.attempts += 1;
         match self.apply(part).await? {
             None => {
                 self.accepted.push(part.clone());
@@ -86,7 +83,7 @@ impl<'a> Trial<'a> {
     }
 
     async fn open(&mut self) -> Result<(), TargetError> {
-        let opened = aside::open_load(&self.plan, &self.net, self.change);
+        let opened = aside::open_load(self.plan, &self.net, self.change);
         for (statement, class) in [(aside::begin_load(), Class::Quick), (opened, Class::Long)] {
             let ran = self.control.run(&statement, class).await;
             ran.map_err(|error| self.explained(error))?;
@@ -106,14 +103,7 @@ impl<'a> Trial<'a> {
 
     /// Applies a part in the open transaction; the error that refused it.
     async fn apply(&mut self, part: &Part) -> Result<Option<ServerError>, TargetError> {
-        self.attempts += 1;
-        let plan = MergePlan {
-            net: Some(NetTable {
-                part: Some(part.clone()),
-                ..self.net.clone()
-            }),
-            ..self.plan.clone()
-        };
+        let plan = self.plan.of_part(part.clone());
         let sets = self
             .control
             .query_sets(&aside::apply_part(&plan), Class::Long)
@@ -138,7 +128,7 @@ impl<'a> Trial<'a> {
             lock,
             lock_timeout_ms,
             ..
-        } = &self.plan;
+        } = self.plan;
         explained(target, lock, *lock_timeout_ms, error)
     }
 }
