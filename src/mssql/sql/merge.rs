@@ -286,13 +286,18 @@ fn deferred(plan: &MergePlan) -> String {
     )
 }
 
-/// The condition that a staged row and the target's differ in one of these columns.
+/// The condition that a staged row and the target's differ in one of these columns. Values of some types cannot be
+/// compared: then any two rows count as different.
 fn differ(columns: &[&MergeColumn]) -> String {
     let side = |alias: &str| {
         let values = |c: &&MergeColumn| compared(c.ty, &format!("{alias}.{}", Ident(&c.name)));
         list(columns.iter().flat_map(values), ", ")
     };
-    format!("EXISTS (SELECT {} EXCEPT SELECT {})", side("s"), side("d"))
+    let compares = |c: &&MergeColumn| c.ty.facts().compare != Compare::Nothing;
+    match columns.iter().all(compares) {
+        true => format!("EXISTS (SELECT {} EXCEPT SELECT {})", side("s"), side("d")),
+        false => "1 = 1".to_owned(),
+    }
 }
 
 fn merge(plan: &MergePlan, net: &str, extent: Extent) -> String {
@@ -426,11 +431,6 @@ impl MergePlan {
             }),
             ", ",
         );
-        let compares = |c: &&MergeColumn| c.ty.facts().compare != Compare::Nothing;
-        let changed = match columns.iter().all(compares) {
-            true => differ(&columns),
-            false => "1 = 1".to_owned(),
-        };
-        Some((set, changed))
+        Some((set, differ(&columns)))
     }
 }
