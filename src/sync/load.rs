@@ -31,6 +31,7 @@ mod create;
 mod fill;
 mod group;
 mod kind;
+mod modes;
 mod plan;
 mod quarantine;
 mod work;
@@ -58,8 +59,9 @@ use crate::mssql::control::Control;
 use crate::report::{LoadMethod, LoadReport};
 use crate::target::staging;
 use crate::target::state::{self, Looked};
-use columns::{compared, is_keyed};
+use columns::compared;
 use kind::{Facts, LoadKind, Refusal, decide};
+use modes::is_keyed;
 use std::time::Instant;
 use work::Work;
 
@@ -256,7 +258,7 @@ fn decided(
     full: bool,
 ) -> Result<(Facts, LoadKind)> {
     let recorded = follow::recorded(lake, snapshot.map(|snapshot| snapshot.id))?;
-    let keyed = is_keyed(lake, &recorded);
+    let keyed = is_keyed(lake.kind(), &recorded, table.merge.mode);
     let (columns, included) = compared(table, lake, snapshot, trusted(looked))?;
     let facts = Facts::of(table, lake, snapshot, looked, (keyed, columns), full);
     match decide(&facts) {

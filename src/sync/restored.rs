@@ -96,7 +96,7 @@ mod tests {
             loaded_at: String::new(),
             counts: LoadCounts::default(),
             object,
-            mode: None,
+            rule: None,
             pending: None,
             columns: LoadedColumns::default(),
         }

@@ -3,7 +3,7 @@
 use super::columns::LoadedColumns;
 use super::merge::LoadCounts;
 use super::{TargetError, lock_name};
-use crate::change::MergeMode;
+use crate::change::LoadRule;
 use crate::mssql::control::{Class, Control, Record};
 use crate::mssql::error::MssqlError;
 use crate::mssql::sql::state::{OldState, StateChange, Step};
@@ -38,8 +38,8 @@ pub struct LoadState {
     pub counts: LoadCounts,
     /// The target table that was loaded; none in a state that an older build has written.
     pub object: Option<SourceObject>,
-    /// The mode of that load; none in a state that an older build has written.
-    pub mode: Option<MergeMode>,
+    /// The rule of that load; none in a state that an older build has written.
+    pub rule: Option<LoadRule>,
     /// A load that has applied some of its steps.
     pub pending: Option<Pending>,
     /// Which columns of the lake the last load left out or renamed.
@@ -266,7 +266,7 @@ fn load_state(row: &Record) -> Result<LoadState, MssqlError> {
             }),
             (None | Some(_), None) | (None, Some(_)) => None,
         },
-        mode: row.text_opt("merge_mode")?.and_then(MergeMode::named),
+        rule: row.text_opt("merge_mode")?.and_then(LoadRule::read),
         pending: pending(row)?,
         columns: match row.text_opt("loaded_columns")? {
             Some(text) => serde_json::from_str(text)

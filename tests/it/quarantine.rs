@@ -649,3 +649,40 @@ async fn a_replacement_waits_until_the_quarantine_is_empty() {
     world.run(&["--json", "load"]).json();
     assert_eq!(world.target_rows(rows).await, [["Int(0)"]]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_are_marked_beside_those_that_are_set_aside() {
+    for statement in ["merge", "update_insert"] {
+        let mut world = World::new(ITEMS).await;
+        world.target(CONSTRAINED).await;
+        world
+            .target("ALTER TABLE dbo.t ADD gone bit NOT NULL DEFAULT 0")
+            .await;
+        let soft = "deletes: { soft: { column: gone } }";
+        world.config(&config(&format!(
+            "{SETS_ASIDE}, {soft}, statement: {statement}"
+        )));
+        world.run(&["--json", "sync"]).json();
+        world
+            .source("DELETE dbo.t WHERE id = 2; UPDATE dbo.t SET n = -1 WHERE id = 3")
+            .await;
+        let run = aside(world.run(&["--json", "sync"]));
+        let counts = ["updated", "deleted", "quarantined"].map(|name| load(&run)[name].clone());
+        assert_eq!(counts, [json!(0), json!(1), json!(1)], "{run:#}");
+        let marked = "SELECT id FROM dbo.t WHERE gone = 1";
+        assert_eq!(world.target_rows(marked).await, [["Int(2)"]], "{statement}");
+        // A marked row is no row that only the target has.
+        let full = aside(world.run(&["--json", "load", "--full"]));
+        let warnings = load(&full)["warnings"].to_string();
+        assert!(!warnings.contains("does not have"), "{warnings}");
+        world
+            .source(
+                "UPDATE dbo.t SET n = 5 WHERE id = 3;
+                INSERT dbo.t (id, n, code, parent, note) VALUES (2, 1, N'c2', 1, N'ok')",
+            )
+            .await;
+        let good = world.run(&["--json", "sync"]).json();
+        assert_eq!(load(&good)["in_quarantine"], json!(0), "{good:#}");
+        assert!(world.target_rows(marked).await.is_empty(), "{statement}");
+    }
+}

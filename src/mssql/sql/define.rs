@@ -46,7 +46,7 @@ BEGIN
             [unchanged] bigint NOT NULL,
             [target_object_id] int NULL,
             [target_created] nvarchar(30) NULL,
-            [merge_mode] nvarchar(10) NULL,
+            [merge_mode] nvarchar(200) NULL,
             [pending_snapshot_id] bigint NULL,
             [pending_sequence_number] bigint NULL,
             [pending_rows] bigint NULL,
@@ -70,7 +70,7 @@ END;
 IF COL_LENGTH(N'[icesync].[load_state]', N'pending_applied') IS NULL
 BEGIN
     BEGIN TRY
-        ALTER TABLE [icesync].[load_state] ADD [merge_mode] nvarchar(10) NULL, [pending_snapshot_id] bigint NULL, \
+        ALTER TABLE [icesync].[load_state] ADD [merge_mode] nvarchar(200) NULL, [pending_snapshot_id] bigint NULL, \
 [pending_sequence_number] bigint NULL, [pending_rows] bigint NULL, [pending_applied] bigint NULL, \
 [loaded_columns] nvarchar(max) NULL;
     END TRY
@@ -211,11 +211,24 @@ fn target_column(column: &Column, identity: Option<Identity>) -> String {
         format!(" IDENTITY({},{})", identity.seed, identity.increment)
     });
     format!(
-        "{} {}{identity} {}",
+        "{} {}{identity} {}{}",
         Ident(&column.name),
         declared(column.ty, column.collation.as_ref()),
-        nullability(column.nullable)
+        nullability(column.nullable),
+        default(column)
     )
+}
+
+/// What the server puts into a column that is not written.
+fn default(column: &Column) -> &'static str {
+    match column.generated {
+        Generated::Flag => " DEFAULT 0",
+        Generated::No
+        | Generated::Identity
+        | Generated::Computed
+        | Generated::RowStart
+        | Generated::RowEnd => "",
+    }
 }
 
 fn nullability(nullable: bool) -> &'static str {
@@ -242,13 +255,16 @@ pub fn grant_alter(table: &TableName, user: &str) -> Statement {
     ))
 }
 
-/// Gives the target a column that the lake has.
+/// Gives the target a column. Rows that are there get NULL in it, or 0 in a flag.
 pub fn add_column(target: &TableName, column: &Column) -> Statement {
+    let nullable = column.generated != Generated::Flag;
     Statement::plain(format!(
-        "ALTER TABLE {} ADD {} {} NULL;",
+        "ALTER TABLE {} ADD {} {} {}{};",
         TableIdent(target),
         Ident(&column.name),
-        declared(column.ty, column.collation.as_ref())
+        declared(column.ty, column.collation.as_ref()),
+        nullability(nullable),
+        default(column)
     ))
 }
 

@@ -2,7 +2,7 @@
 
 use super::part::Part;
 use super::{ParamValue, Params, Statement, TableIdent};
-use crate::change::MergeMode;
+use crate::change::LoadRule;
 use crate::schema::TableName;
 use crate::schema::drift::SourceObject;
 
@@ -30,7 +30,7 @@ pub struct StateChange {
     pub object: Option<SourceObject>,
     /// When the target table was altered last, as the load knows it. Empty: not compared.
     pub modified: String,
-    pub mode: MergeMode,
+    pub rule: LoadRule,
     /// None: the load is one transaction.
     pub step: Option<Step>,
     /// Which columns the load leaves out or renames, as JSON; none where it brings all of them under their own names.
@@ -79,7 +79,7 @@ const NO_OBJECT: &str =
     "CONVERT(int, NULL) AS target_object_id, CONVERT(nvarchar(30), NULL) AS target_created";
 const PENDING_COLUMNS: &str = "s.[merge_mode], s.[pending_snapshot_id], s.[pending_sequence_number], \
 s.[pending_rows], s.[pending_applied], s.[loaded_columns]";
-const NO_PENDING: &str = "CONVERT(nvarchar(10), NULL) AS merge_mode, CONVERT(bigint, NULL) AS \
+const NO_PENDING: &str = "CONVERT(nvarchar(200), NULL) AS merge_mode, CONVERT(bigint, NULL) AS \
 pending_snapshot_id, CONVERT(bigint, NULL) AS pending_sequence_number, CONVERT(bigint, NULL) AS pending_rows, \
 CONVERT(bigint, NULL) AS pending_applied, CONVERT(nvarchar(max), NULL) AS loaded_columns";
 
@@ -135,7 +135,7 @@ pub(super) fn compare_and_set(state: &StateChange, target: &str, params: &mut Pa
         let table_uuid = params.text(&state.table_uuid);
         let snapshot = params.int(state.new_snapshot);
         let sequence = params.int(state.sequence_number);
-        let mode = params.text(state.mode.name());
+        let mode = params.text(state.rule.text());
         return format!(
             "BEGIN TRY
     INSERT [icesync].[load_state] ([target], [lake_table], [table_uuid], [snapshot_id], [sequence_number], [run_id], \
@@ -175,7 +175,7 @@ fn complete(state: &StateChange, params: &mut Params) -> String {
     let table_uuid = params.text(&state.table_uuid);
     let snapshot = params.int(state.new_snapshot);
     let sequence = params.int(state.sequence_number);
-    let mode = params.text(state.mode.name());
+    let mode = params.text(state.rule.text());
     format!(
         "s.[merge_mode] = {mode}, s.[lake_table] = {lake_table}, s.[table_uuid] = {table_uuid}, s.[snapshot_id] = \
 {snapshot}, s.[sequence_number] = {sequence}, s.[pending_snapshot_id] = NULL, s.[pending_sequence_number] = NULL, \

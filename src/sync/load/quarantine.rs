@@ -2,7 +2,6 @@
 
 use super::kind::Found;
 use super::work::Work;
-use crate::change::MergeMode;
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::failpoint;
 use crate::report::plural;
@@ -35,7 +34,9 @@ impl Work<'_> {
             MergeMode::Replace if !records.is_empty() => {
                 return Err(self.not_replaced(records.len() as u64));
             }
-            MergeMode::Replace | MergeMode::Append => return Ok(None),
+            MergeMode::Replace | MergeMode::Append | MergeMode::History | MergeMode::Scd2 => {
+                return Ok(None);
+            }
         }
         if rows_max.is_some() {
             quarantine::ensure(control).await?;
