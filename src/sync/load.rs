@@ -109,6 +109,8 @@ struct Begun<'a> {
     tags: TargetTags,
     snapshot: Option<SnapshotInfo>,
     is_locked: bool,
+    /// Rows that the quarantine had of the target.
+    in_quarantine: u64,
     /// An interrupted load that was finished.
     finished: Option<LoadReport>,
     /// None: there is nothing to do.
@@ -140,6 +142,7 @@ impl<'a> Begun<'a> {
             tags,
             snapshot,
             is_locked: false,
+            in_quarantine: looked.in_quarantine,
             finished: None,
             work: None,
         };
@@ -209,7 +212,7 @@ impl<'a> Begun<'a> {
         let mut done = match (self.finished.take(), report) {
             (Some(finished), Some(report)) => finished.and(report),
             (Some(only), None) | (None, Some(only)) => only,
-            (None, None) => nothing_to_do(self.snapshot.as_ref()),
+            (None, None) => self.nothing_to_do(),
         };
         if has_loaded {
             failpoint::reach(FAIL_AFTER_APPLY);
@@ -225,6 +228,28 @@ impl<'a> Begun<'a> {
             release(links, self.table).await;
         }
         done
+    }
+
+    fn nothing_to_do(&self) -> LoadReport {
+        let loaded = self.snapshot.as_ref();
+        LoadReport {
+            kind: LoadMethod::Nothing,
+            from_snapshot: loaded.map(|snapshot| snapshot.id),
+            snapshot_id: loaded.map(|snapshot| snapshot.id),
+            sequence_number: loaded.map(|snapshot| snapshot.sequence_number),
+            rows_staged: 0,
+            inserted: 0,
+            updated: 0,
+            deleted: 0,
+            unchanged: 0,
+            quarantined: 0,
+            in_quarantine: self.in_quarantine,
+            transactions: 0,
+            created_target: false,
+            schema_changes: Vec::new(),
+            seconds: 0.0,
+            warnings: Vec::new(),
+        }
     }
 }
 
@@ -291,26 +316,5 @@ async fn release(links: &mut Links, table: &Table) {
     if let Err(error) = staging::unlock(control, &table.target).await {
         tracing::warn!(table = %table.source, error = %error, "the load lock ends with the connection");
         links.target = None;
-    }
-}
-
-fn nothing_to_do(loaded: Option<&SnapshotInfo>) -> LoadReport {
-    LoadReport {
-        kind: LoadMethod::Nothing,
-        from_snapshot: loaded.map(|snapshot| snapshot.id),
-        snapshot_id: loaded.map(|snapshot| snapshot.id),
-        sequence_number: loaded.map(|snapshot| snapshot.sequence_number),
-        rows_staged: 0,
-        inserted: 0,
-        updated: 0,
-        deleted: 0,
-        unchanged: 0,
-        quarantined: 0,
-        in_quarantine: 0,
-        transactions: 0,
-        created_target: false,
-        schema_changes: Vec::new(),
-        seconds: 0.0,
-        warnings: Vec::new(),
     }
 }

@@ -92,6 +92,8 @@ pub struct Looked {
     pub object: Option<SourceObject>,
     /// None when nothing was ever loaded into a table of that name.
     pub state: Option<LoadState>,
+    /// Rows that the target has refused and the quarantine keeps.
+    pub in_quarantine: u64,
 }
 
 /// Creates schema `icesync` and its table of load states where they are missing, and gives the table of an older build
@@ -151,7 +153,7 @@ pub async fn look(control: &mut Control, target: &TableName) -> Result<Looked, T
     let failed = |error: MssqlError| match error.number() {
         Some(LOCK_TIMEOUT) => TargetError::Locked {
             target: target.clone(),
-            lock: "its row in icesync.load_state".to_owned(),
+            lock: "its rows in icesync.load_state and icesync.quarantine".to_owned(),
             seconds: LOOK_TIMEOUT_MS / 1000,
         },
         Some(_) | None => TargetError::on("reading the load state of", target, error),
@@ -178,7 +180,11 @@ pub async fn look(control: &mut Control, target: &TableName) -> Result<Looked, T
     }
     Ok(Looked {
         object: row(0).map(object).transpose().map_err(failed)?,
-        state: row(1).map(load_state).transpose().map_err(failed)?,
+        in_quarantine: match row(1).map(|row| row.int("in_quarantine")).transpose() {
+            Ok(rows) => rows.and_then(|rows| u64::try_from(rows).ok()).unwrap_or(0),
+            Err(error) => return Err(failed(error)),
+        },
+        state: row(2).map(load_state).transpose().map_err(failed)?,
     })
 }
 

@@ -6,7 +6,7 @@ use arrow_array::{ArrayRef, Int32Array, RecordBatch, StringArray};
 use icesync::change::{Checkpoint, RunId, Strategy};
 use icesync::lake::{CommitIntent, Warehouse, WriteMode, WriteOptions};
 use icesync::schema::mapping;
-use icesync::sync::{FAIL_AFTER_APPLY, FAIL_QUARANTINED};
+use icesync::sync::{FAIL_AFTER_APPLY, FAIL_AFTER_FILL_KEY, FAIL_QUARANTINED};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -555,6 +555,26 @@ async fn the_quarantine_of_a_dropped_target_is_emptied() {
     world.target("DROP TABLE dbo.t").await;
     let run = world.run(&["--json", "sync"]).json();
     assert_eq!(load(&run)["kind"], json!("first"), "{run:#}");
+    assert!(listed(&world).is_empty());
+    assert_eq!(world.source_rows(N).await, world.target_rows(N).await);
+}
+
+/// It says something of the target until there is a new one.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_quarantine_outlives_a_death_before_the_new_target() {
+    let mut world = world(SETS_ASIDE).await;
+    world.source("UPDATE dbo.t SET n = -1 WHERE id = 3").await;
+    aside(world.run(&["--json", "sync"]));
+    let before = listed(&world);
+    world.target("DROP TABLE dbo.t").await;
+    let mut dying = world.command(&["load"]);
+    let died = dying
+        .env("ICESYNC_FAILPOINT", FAIL_AFTER_FILL_KEY)
+        .spawn()
+        .expect("icesync starts");
+    assert_eq!(finish(died).code, -1);
+    assert_eq!(listed(&world), before);
+    world.run(&["--json", "load"]).json();
     assert!(listed(&world).is_empty());
     assert_eq!(world.source_rows(N).await, world.target_rows(N).await);
 }

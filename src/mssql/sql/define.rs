@@ -2,6 +2,7 @@
 
 use super::{CollationName, Ident, Params, Statement, TableIdent, list, typed_name};
 use crate::schema::definition::{Compression, Identity};
+use crate::schema::types::Compare;
 use crate::schema::{Collation, Column, Generated, Key, SqlType, TableName, TableSchema};
 
 /// Schema of everything that icesync keeps in a target database.
@@ -160,7 +161,9 @@ pub(super) fn key_constraint(
 ) -> Option<String> {
     let columns = schema.key_columns().map(|c| Ident(&c.name).to_string());
     let columns = list(columns, ", ");
-    let kind = match (has_primary_key(schema), storage.nonclustered_key) {
+    let bytes: u32 = schema.key_columns().map(|c| key_bytes(c.ty)).sum();
+    let is_nonclustered = storage.nonclustered_key || bytes > CLUSTERED_KEY_BYTES_MAX;
+    let kind = match (has_primary_key(schema), is_nonclustered) {
         (false, _) => "UNIQUE",
         (true, false) => "PRIMARY KEY",
         (true, true) => "PRIMARY KEY NONCLUSTERED",
@@ -169,6 +172,21 @@ pub(super) fn key_constraint(
     let compressed = compressed(storage.key);
     (!columns.is_empty())
         .then(|| format!("CONSTRAINT {} {kind} ({columns}){compressed}", Ident(&name)))
+}
+
+/// Bytes of a clustered index's key (error 1946). Other indexes may have 1700, so that a source's key may be longer.
+const CLUSTERED_KEY_BYTES_MAX: u32 = 900;
+
+/// How many bytes a column adds to the key of an index at most. Types without a length have at most 17.
+fn key_bytes(ty: SqlType) -> u32 {
+    let facts = ty.facts();
+    if let Compare::BytesAndLength(Some(bytes)) = facts.compare {
+        return bytes.into();
+    }
+    if let SqlType::Binary { length } | SqlType::VarBinary { length: Some(length) } = facts.staged {
+        return length.into();
+    }
+    17
 }
 
 /// At most 128 characters, as every name; the table's part is cut.

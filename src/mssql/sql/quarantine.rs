@@ -59,11 +59,6 @@ q.[sequence_number], q.[run_id], CONVERT(nvarchar(30), q.[quarantined_at], 126) 
     )
 }
 
-/// How many rows of a target (`rows`) are in the quarantine; no row set when there is none.
-pub fn count_quarantined(target: &str, lock_timeout_ms: u32) -> Statement {
-    look(target, lock_timeout_ms, "COUNT_BIG(*) AS [rows]", "")
-}
-
 fn look(target: &str, lock_timeout_ms: u32, columns: &str, order: &str) -> Statement {
     let mut params = Params::default();
     let target = params.text(target);
@@ -123,7 +118,10 @@ pub fn discard_rows(target: &str, ids: &[i64]) -> Statement {
 pub fn discard_all(target: &str) -> Statement {
     let mut params = Params::default();
     let target = params.text(target);
-    params.into_statement(format!(
-        "DELETE q FROM [icesync].[quarantine] AS q WHERE q.[target] = {target};"
-    ))
+    params.into_statement(discarded(&target))
+}
+
+/// As [`discard_all`], in a batch that has the target's name already.
+pub(super) fn discarded(target: &str) -> String {
+    format!("DELETE q FROM [icesync].[quarantine] AS q WHERE q.[target] = {target};")
 }

@@ -1,7 +1,7 @@
 //! What a target has loaded: one row per target in `icesync.load_state`.
 
 use super::part::Part;
-use super::{ParamValue, Params, Statement, TableIdent};
+use super::{ParamValue, Params, Statement, TableIdent, quarantine};
 use crate::change::LoadRule;
 use crate::schema::TableName;
 use crate::schema::drift::SourceObject;
@@ -35,6 +35,8 @@ pub struct StateChange {
     pub step: Option<Step>,
     /// Which columns the load leaves out or renames, as JSON; none where it brings all of them under their own names.
     pub columns: Option<String>,
+    /// The quarantine has rows of a table that is gone. They say nothing of the new one.
+    pub empties_quarantine: bool,
 }
 
 /// What tells one load state from another.
@@ -105,6 +107,12 @@ pub fn look(target: &TableName, lock_timeout_ms: u32) -> Statement {
         "SET LOCK_TIMEOUT {lock_timeout_ms};
 SELECT o.object_id, CONVERT(nvarchar(30), o.create_date, 126) AS create_date, RTRIM(o.type) AS object_type \
 FROM sys.objects AS o WHERE o.object_id = OBJECT_ID({name});
+DECLARE @rows bigint = 0;
+IF OBJECT_ID(N'[icesync].[quarantine]') IS NOT NULL
+BEGIN
+    SELECT @rows = COUNT_BIG(*) FROM [icesync].[quarantine] AS q WHERE q.[target] = {target};
+END;
+SELECT @rows AS in_quarantine;
 IF COL_LENGTH(N'[icesync].[load_state]', N'pending_applied') IS NOT NULL
 BEGIN
     EXEC sp_executesql N'SELECT {COLUMNS}, {OBJECT_COLUMNS}, {PENDING_COLUMNS} FROM [icesync].[load_state] AS s \
@@ -129,6 +137,10 @@ SET LOCK_TIMEOUT -1;"
 /// transaction. A first load has no row to lock: of two, the primary key lets one insert.
 pub(super) fn compare_and_set(state: &StateChange, target: &str, params: &mut Params) -> String {
     let moved = format!("THROW {ERROR_STATE_MOVED}, N'the load state has moved', 1;");
+    let emptied = match state.empties_quarantine {
+        true => format!("{}\n", quarantine::discarded(target)),
+        false => String::new(),
+    };
     let run_id = params.text(&state.run_id);
     let Some(old) = &state.old else {
         let lake_table = params.text(&state.lake_table);
@@ -146,7 +158,7 @@ BEGIN CATCH
     IF ERROR_NUMBER() IN (2601, 2627) {moved}
     THROW;
 END CATCH;
-"
+{emptied}"
         );
     };
     let new = match state.step.filter(|step| !step.is_last()) {
@@ -161,7 +173,7 @@ END CATCH;
 WITH (UPDLOCK, ROWLOCK) WHERE s.[target] = {target} AND s.[snapshot_id] = {snapshot} AND s.[run_id] = {run_before} \
 AND ISNULL(s.[pending_applied], -1) = {applied};
 IF @@ROWCOUNT <> 1 {moved}
-"
+{emptied}"
     )
 }
 

@@ -886,6 +886,7 @@ mod tests {
             Found::of(&Looked {
                 object,
                 state: Some(state),
+                in_quarantine: 0,
             })
         };
         let (monday, tuesday) = ("2024-05-06T10:00:00", "2024-05-07T10:00:00");
@@ -903,6 +904,7 @@ mod tests {
         let never = Looked {
             object: object(5, monday),
             state: None,
+            in_quarantine: 0,
         };
         assert_eq!(Found::of(&never), Found::There);
     }

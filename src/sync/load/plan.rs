@@ -177,6 +177,7 @@ fn state_change(
         rule: rule(table),
         step: None,
         columns: columns.loaded.text(),
+        empties_quarantine: looked.object.is_none() && looked.in_quarantine > 0,
     }
 }
 

@@ -284,7 +284,7 @@ impl<'a> Work<'a> {
             deleted: counts.deleted,
             unchanged: counts.unchanged,
             quarantined: self.quarantined,
-            in_quarantine: 0,
+            in_quarantine: self.looked.in_quarantine,
             transactions: self.transactions,
             created_target: self.is_created,
             schema_changes: self.schema_changes,
@@ -443,6 +443,8 @@ moved; use `merge: {{ mode: upsert }}`, or `replace`"
             rule: rule(self.table),
             step: None,
             columns: self.columns.loaded.text(),
+            empties_quarantine: self.facts.found == Found::Missing
+                && self.looked.in_quarantine > 0,
         }
     }
 

@@ -491,6 +491,7 @@ mod tests {
             looked: Looked {
                 object: object(1),
                 state: Some(state()),
+                in_quarantine: 0,
             },
             tags: tags(),
             is_loading: false,
@@ -770,6 +771,7 @@ mod tests {
             looked: Looked {
                 object,
                 state: None,
+                in_quarantine: 0,
             },
             ..target()
         };

@@ -34,6 +34,7 @@ impl Examples {
             let prepared = StateChange {
                 new_snapshot: state::PREPARED,
                 sequence_number: 0,
+                empties_quarantine: true,
                 ..change
             };
             self.add(

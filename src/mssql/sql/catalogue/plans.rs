@@ -109,5 +109,6 @@ pub(super) fn state_change(table: &TableSchema, old: Option<i64>) -> StateChange
         rule: LoadRule::default(),
         step: None,
         columns: None,
+        empties_quarantine: false,
     }
 }

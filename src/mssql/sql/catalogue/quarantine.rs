@@ -20,8 +20,6 @@ impl Examples {
         let target = "dbo.orders";
         let found = quarantine::quarantined(target, 10_000);
         self.add("quarantined", "", found);
-        let count = quarantine::count_quarantined(target, 10_000);
-        self.add("count_quarantined", "", count);
         self.add(
             "quarantined_row",
             "",
