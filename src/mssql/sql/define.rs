@@ -183,7 +183,11 @@ fn key_bytes(ty: SqlType) -> u32 {
     if let Compare::BytesAndLength(Some(bytes)) = facts.compare {
         return bytes.into();
     }
-    if let SqlType::Binary { length } | SqlType::VarBinary { length: Some(length) } = facts.staged {
+    if let SqlType::Binary { length }
+    | SqlType::VarBinary {
+        length: Some(length),
+    } = facts.staged
+    {
         return length.into();
     }
     17

@@ -2,6 +2,7 @@
 
 use super::kind::Found;
 use super::work::Work;
+use crate::change::MergeMode;
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::failpoint;
 use crate::report::plural;

@@ -235,7 +235,7 @@ impl<'a> Work<'a> {
             has_net: (has_rows || aside.is_some())
                 && is_keyed
                 && self.facts.mode.has_one_row_per_key(),
-            batch_rows: match self.kind.may_step() && !self.is_grouped && aside.is_none() {
+            batch_rows: match self.kind.has_base() && !self.is_grouped && aside.is_none() {
                 true => self.table.merge.batch_rows,
                 false => 0,
             },
@@ -443,8 +443,7 @@ moved; use `merge: {{ mode: upsert }}`, or `replace`"
             rule: rule(self.table),
             step: None,
             columns: self.columns.loaded.text(),
-            empties_quarantine: self.facts.found == Found::Missing
-                && self.looked.in_quarantine > 0,
+            empties_quarantine: self.facts.found == Found::Missing && self.looked.in_quarantine > 0,
         }
     }
 
