@@ -41,8 +41,8 @@
 //!   record stays right.
 //! - A load of a whole snapshot tries every row, and the deletes that are in the quarantine. The quarantine has then
 //!   what it refused.
-//! - Where the target is missing, the quarantine says nothing of it. The transaction that makes a new target empties it.
-//!   What comes next is a whole load.
+//! - Where the target is missing, the quarantine says nothing of it. The transaction that makes a new target empties
+//!   it. What comes next is a whole load.
 //!
 //! Keys are compared as the target compares them. So a key that comes back in another spelling leaves the quarantine,
 //! too.

@@ -1,6 +1,6 @@
 //! `icesync.quarantine`: rows that a target has refused, one for each target and key.
 
-use super::state::StateChange;
+use super::state::{StateChange, discarded};
 use super::{Params, Statement, list};
 
 /// A row to be kept.
@@ -119,9 +119,4 @@ pub fn discard_all(target: &str) -> Statement {
     let mut params = Params::default();
     let target = params.text(target);
     params.into_statement(discarded(&target))
-}
-
-/// As [`discard_all`], in a batch that has the target's name already.
-pub(super) fn discarded(target: &str) -> String {
-    format!("DELETE q FROM [icesync].[quarantine] AS q WHERE q.[target] = {target};")
 }

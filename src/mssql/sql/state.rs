@@ -1,7 +1,7 @@
 //! What a target has loaded: one row per target in `icesync.load_state`.
 
 use super::part::Part;
-use super::{ParamValue, Params, Statement, TableIdent, quarantine};
+use super::{ParamValue, Params, Statement, TableIdent};
 use crate::change::LoadRule;
 use crate::schema::TableName;
 use crate::schema::drift::SourceObject;
@@ -138,7 +138,7 @@ SET LOCK_TIMEOUT -1;"
 pub(super) fn compare_and_set(state: &StateChange, target: &str, params: &mut Params) -> String {
     let moved = format!("THROW {ERROR_STATE_MOVED}, N'the load state has moved', 1;");
     let emptied = match state.empties_quarantine {
-        true => format!("{}\n", quarantine::discarded(target)),
+        true => format!("{}\n", discarded(target)),
         false => String::new(),
     };
     let run_id = params.text(&state.run_id);
@@ -175,6 +175,11 @@ AND ISNULL(s.[pending_applied], -1) = {applied};
 IF @@ROWCOUNT <> 1 {moved}
 {emptied}"
     )
+}
+
+/// Removes all rows of a target from the quarantine; `target` is the parameter with its name.
+pub(super) fn discarded(target: &str) -> String {
+    format!("DELETE q FROM [icesync].[quarantine] AS q WHERE q.[target] = {target};")
 }
 
 fn row(number: u64) -> i64 {
