@@ -18,7 +18,7 @@ pub(super) type Complaint = (String, String);
 pub(super) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// A text as the file has it, perhaps with variables in it.
-#[derive(Clone, Deserialize)]
+#[derive(Deserialize)]
 #[serde(transparent)]
 pub(super) struct Text(String);
 
@@ -90,7 +90,6 @@ impl Text {
 }
 
 /// A number of bytes, alone or with a unit.
-#[derive(Clone)]
 pub(super) struct Size(Text);
 
 impl Size {
@@ -125,9 +124,10 @@ impl<'de> Deserialize<'de> for Size {
 
 /// Whether a text looks like a connection string.
 fn is_connection(text: &str) -> bool {
-    let text = text.to_lowercase();
+    let mut text = text.to_lowercase();
+    text.retain(|c| !c.is_whitespace());
     let has = |names: &[&str]| names.iter().any(|name| text.contains(name));
-    let login = ["server=", "data source=", "user id=", "uid="];
+    let login = ["server=", "datasource=", "userid=", "uid="];
     has(&["password=", "pwd=", "mssql://", "sqlserver://"]) || text.contains(';') && has(&login)
 }
 
@@ -272,6 +272,10 @@ mod tests {
             ("${LOGIN}", "at: holds a connection string (not shown)"),
             ("Server=h;Password=Ada", "at: holds a connection string"),
             ("mssql://u:Ada@h", "at: holds a connection string"),
+            (
+                "User ID = u; Password = Ada",
+                "at: holds a connection string",
+            ),
         ] {
             let complaint = Text(text.into()).duration(&lookup, "at");
             let (at, message) = complaint.expect_err(text);
