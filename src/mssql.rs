@@ -14,6 +14,7 @@ pub mod control;
 pub mod definition;
 pub mod describe;
 pub mod error;
+mod message;
 pub mod rows;
 pub mod settings;
 pub mod sql;

@@ -1,8 +1,10 @@
 //! What a command found or did, for people and for machines.
 //!
 //! Each report is the JSON document of `--json`; its field names are stable. The text form is made from the same
-//! numbers. No report holds a secret, and only those of the quarantine hold row values.
+//! numbers. No report holds a secret. Only those of the quarantine hold row values, besides watermarks, unless they
+//! were asked for ([`secret::show_values`](crate::secret::show_values)).
 
+mod checkpoint;
 mod columns;
 mod failure;
 mod format;

@@ -74,6 +74,7 @@ use crate::change::{Backfill, ChangeOptions, Checkpoint, Strategy};
 use crate::mssql::control::{Class, Control};
 use crate::mssql::sql::read;
 use crate::schema::{KeyOrigin, TableKind};
+use crate::secret::RowValue;
 use window::{Bounds, Start};
 
 /// Lag and overlap beyond this are a mistake.
@@ -178,7 +179,7 @@ async fn check_key(control: &mut Control, source: &Discovered) -> Result<(), Sou
         None => Ok(()),
         Some(row) => Err(SourceError::KeyNotUnique {
             table: table.clone(),
-            example: format!("({})", row.text("example").map_err(failed)?),
+            example: RowValue(format!("({})", row.text("example").map_err(failed)?)),
             rows: row.int("row_count").map_err(failed)?,
         }),
     }

@@ -131,7 +131,7 @@ impl Sync {
                 Error::new(
                     Kind::Lake,
                     Disposition::Ambiguous,
-                    format!("a worker ended abnormally: {error}"),
+                    format!("a worker ended abnormally: {}", guard::ended(error)),
                 )
             })?);
         }

@@ -71,6 +71,7 @@ use crate::error::{Disposition, Error, Kind};
 use crate::mssql::error::MssqlError;
 use crate::mssql::sql::TableIdent;
 use crate::schema::TableName;
+use crate::secret::RowValue;
 
 /// What failed, on which target, why, and the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -180,7 +181,10 @@ mirror may also be loaded with `merge: {{ mode: replace }}`",
         "{target} has more than one row with the key {example}, and a load changes one row for each key. Nothing was \
 loaded. Remove the extra rows, create a unique index on the key's columns, and load again"
     )]
-    KeyTwice { target: TableName, example: String },
+    KeyTwice {
+        target: TableName,
+        example: RowValue<String>,
+    },
     #[error(
         "{target} was dropped, recreated or altered while its load was being prepared. Nothing was loaded; run the \
 load again"
@@ -206,7 +210,10 @@ Nothing was loaded. \
 If they are spellings of one key of the source, run one extract with `change: {{ strategy: full }}`, which removes the \
 old one from the lake; if they are two keys there, give the target's key column the source's collation"
     )]
-    DuplicateKey { target: TableName, example: String },
+    DuplicateKey {
+        target: TableName,
+        example: RowValue<String>,
+    },
     #[error(
         "a row to be loaded into {target} has NULL in its key: a target finds rows by key; use merge.mode: append, or \
             another key"
@@ -232,7 +239,7 @@ Repair the target or the rows, or allow more. Refused are {}",
         target: TableName,
         refused: u64,
         rows_max: u64,
-        /// Keys and errors of the first ones.
+        /// Errors of the first ones, with their keys where row values are shown.
         examples: Vec<String>,
     },
     #[error(

@@ -2,7 +2,7 @@
 
 use super::columns::RawColumns;
 use super::quarantine::{self, OnBadRow};
-use super::variables::Complaint;
+use super::variables::{Complaint, Lookup, Text};
 use crate::change::{Deletes, MergeMode, SoftDeletes, UpsertStatement};
 use crate::schema::TableKind;
 use serde::Deserialize;
@@ -62,7 +62,7 @@ pub(super) struct RawMerge {
     mode: Option<MergeMode>,
     statement: Option<UpsertStatement>,
     deletes: Option<RawDeletes>,
-    valid_from: Option<String>,
+    valid_from: Option<Text>,
     on_schema_change: OnChange,
     batch_rows: Option<u64>,
     pub(super) columns: RawColumns,
@@ -71,7 +71,12 @@ pub(super) struct RawMerge {
 }
 
 impl RawMerge {
-    pub(super) fn validate(&self, kind: TableKind, at: &str) -> Result<Merge, Complaint> {
+    pub(super) fn validate(
+        &self,
+        kind: TableKind,
+        lookup: Lookup<'_>,
+        at: &str,
+    ) -> Result<Merge, Complaint> {
         let mode = mode(kind, self.mode, at)?;
         let complain =
             |key: &str, message: &str| Err((format!("{at}.merge.{key}"), message.into()));
@@ -99,7 +104,7 @@ impl RawMerge {
         let deletes = match (mode, &self.deletes) {
             (_, None) => Deletes::Hard,
             (MergeMode::Upsert, Some(deletes)) => {
-                deletes.validate(&format!("{at}.merge.deletes"))?
+                deletes.validate(lookup, &format!("{at}.merge.deletes"))?
             }
             (_, Some(_)) => {
                 return complain(
@@ -108,7 +113,11 @@ impl RawMerge {
                 );
             }
         };
-        match (mode, self.valid_from.as_deref().map(str::trim)) {
+        let valid_from = self.valid_from.as_ref();
+        let valid_from =
+            valid_from.map(|name| name.plain(lookup, &format!("{at}.merge.valid_from")));
+        let valid_from = valid_from.transpose()?;
+        match (mode, valid_from.as_deref().map(str::trim)) {
             (MergeMode::Scd2, None | Some("")) => {
                 return complain(
                     "valid_from",
@@ -125,7 +134,7 @@ impl RawMerge {
             mode,
             statement: self.statement,
             deletes,
-            valid_from: self.valid_from.clone(),
+            valid_from,
             on_schema_change: self.on_schema_change,
             batch_rows,
             quarantine,
@@ -176,8 +185,8 @@ struct RawMap {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "`{ column: ... }`")]
 struct RawSoft {
-    column: String,
-    at: Option<String>,
+    column: Text,
+    at: Option<Text>,
 }
 
 impl<'de> Deserialize<'de> for RawDeletes {
@@ -212,35 +221,32 @@ impl<'de> Visitor<'de> for Either {
 
 impl RawDeletes {
     /// `at`: where the option stands in the file.
-    fn validate(&self, at: &str) -> Result<Deletes, Complaint> {
+    fn validate(&self, lookup: Lookup<'_>, at: &str) -> Result<Deletes, Complaint> {
         let soft = match self {
             RawDeletes::Hard => return Ok(Deletes::Hard),
             RawDeletes::Ignore => return Ok(Deletes::Ignore),
             RawDeletes::Soft(soft) => soft,
         };
-        let named = [Some(&soft.column), soft.at.as_ref()];
-        if named
-            .into_iter()
-            .flatten()
-            .any(|name| name.trim().is_empty())
-        {
+        let column = soft.column.plain(lookup, &format!("{at}.soft.column"))?;
+        let since = soft.at.as_ref();
+        let since = since.map(|name| name.plain(lookup, &format!("{at}.soft.at")));
+        let since = since.transpose()?;
+        let is_empty = |name: &String| name.trim().is_empty();
+        if is_empty(&column) || since.as_ref().is_some_and(is_empty) {
             return Err((
                 format!("{at}.soft"),
                 "must name columns of the target, such as `column: is_deleted, at: deleted_at`"
                     .into(),
             ));
         }
-        let same = |name: &String| name.eq_ignore_ascii_case(&soft.column);
-        if soft.at.as_ref().is_some_and(same) {
+        let same = |name: &String| name.eq_ignore_ascii_case(&column);
+        if since.as_ref().is_some_and(same) {
             return Err((
                 format!("{at}.soft.at"),
                 "must be another column than `column`: one marks the row, the other says when it was marked"
                     .into(),
             ));
         }
-        Ok(Deletes::Soft(SoftDeletes {
-            column: soft.column.clone(),
-            at: soft.at.clone(),
-        }))
+        Ok(Deletes::Soft(SoftDeletes { column, at: since }))
     }
 }

@@ -3,6 +3,7 @@
 use crate::change::RunId;
 use crate::error::{Disposition, Error, Kind};
 use crate::schema::TableName;
+use crate::secret::{self, JsonProblem, RowValue};
 use parquet::errors::ParquetError;
 
 /// A failure of the warehouse. Messages name the file or the table and end with what to do.
@@ -124,7 +125,7 @@ pub enum LakeError {
     PropertyCorrupt {
         table: TableName,
         property: &'static str,
-        source: serde_json::Error,
+        source: JsonProblem,
     },
 
     #[error(
@@ -436,6 +437,11 @@ impl LakeError {
                     },
                 },
             },
+            ParquetError::ArrowError(text) => LakeError::Parquet {
+                action,
+                path,
+                source: ParquetError::ArrowError(RowValue(text).to_string()),
+            },
             source => LakeError::Parquet {
                 action,
                 path,
@@ -448,7 +454,10 @@ impl LakeError {
         what: impl Into<String>,
     ) -> impl FnOnce(arrow_schema::ArrowError) -> Self {
         let what = what.into();
-        move |source| LakeError::Arrow { what, source }
+        move |source| LakeError::Arrow {
+            what,
+            source: secret::arrow_error(source),
+        }
     }
 }
 

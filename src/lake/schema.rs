@@ -135,7 +135,7 @@ pub(in crate::lake) fn kept_with_ids(
     serde_json::to_string(&kept).map_err(|source| LakeError::PropertyCorrupt {
         table: table.clone(),
         property: SCHEMA_PROPERTY,
-        source,
+        source: source.into(),
     })
 }
 
@@ -144,7 +144,7 @@ impl Kept {
         serde_json::from_str(text).map_err(|source| LakeError::PropertyCorrupt {
             table: table.clone(),
             property: SCHEMA_PROPERTY,
-            source,
+            source: source.into(),
         })
     }
 
@@ -315,7 +315,7 @@ fn names(table: &TableName, metadata: &TableMetadata) -> Result<Option<Arc<HashM
         serde_json::from_str(text).map_err(|source| LakeError::PropertyCorrupt {
             table: table.clone(),
             property,
-            source,
+            source: source.into(),
         })?;
     let mut names = HashMap::new();
     for field in mapping.fields() {

@@ -6,7 +6,10 @@
 //! reply that never came may have been a commit (`in_doubt`).
 
 use crate::error::{Disposition, Error, Kind};
+use crate::secret::RowValue;
 use std::fmt;
+
+pub use super::message::ServerMessage;
 
 /// An error message of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +18,7 @@ pub struct ServerError {
     /// Severity: 11 to 16 are the statement's fault, 20 and above close the session.
     pub class: u8,
     pub state: u8,
-    pub message: String,
+    pub message: ServerMessage,
     /// Procedure or trigger that raised it, where there is one.
     pub procedure: Option<String>,
     pub line: u32,
@@ -69,7 +72,7 @@ pub struct LostCharacter {
     pub code_page: u32,
     pub character: char,
     /// The beginning of the text.
-    pub text: String,
+    pub text: RowValue<String>,
     /// The server does not have it either.
     pub is_certain: bool,
 }
@@ -295,7 +298,7 @@ mod tests {
             number,
             class: 16,
             state: 1,
-            message: "m".into(),
+            message: ServerMessage::new(number, "m"),
             procedure: None,
             line: 1,
             statement: "SELECT 1".into(),

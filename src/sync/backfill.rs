@@ -23,7 +23,7 @@
 //! is read again, with a warning.
 
 use super::watch::Watch;
-use super::{Observer, Phase, Sync, pump};
+use super::{Observer, Phase, Sync, guard, pump};
 use crate::change::{Backfill, BackfillRange, Checkpoint, RunId};
 use crate::config::Table;
 use crate::error::{Disposition, Error, Kind, Result};
@@ -270,7 +270,8 @@ impl RangesRead {
             }
             Ok(Err(error)) => Some(error),
             Err(error) => {
-                let message = format!("a reader of a range ended abnormally: {error}");
+                let why = guard::ended(error);
+                let message = format!("a reader of a range ended abnormally: {why}");
                 Some(Error::new(Kind::Source, Disposition::Transient, message))
             }
         }

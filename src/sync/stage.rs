@@ -7,7 +7,7 @@
 //! channel has had all of its own acknowledged and their sum is what was fed; until then nothing uses them, and the
 //! next load drops the heap.
 
-use super::{Links, Phase, Sync};
+use super::{Links, Phase, Sync, guard};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::lake::{BatchStream, Delta, LakeTable, Segment};
 use crate::mssql::bulk::{BulkColumn, BulkOptions};
@@ -225,7 +225,8 @@ impl Lanes {
                 }
                 Ok(Err(error)) => failure = failure.or(Some(error)),
                 Err(error) => {
-                    let message = format!("a bulk copy ended abnormally: {error}");
+                    let why = guard::ended(error);
+                    let message = format!("a bulk copy ended abnormally: {why}");
                     let error = Error::new(Kind::Target, Disposition::Transient, message);
                     failure = failure.or(Some(error));
                 }

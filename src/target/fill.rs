@@ -66,6 +66,7 @@ use crate::mssql::sql::{Statement, fill};
 use crate::schema::{
     Collation, Column, Generated, LakeSchema, Role, SqlType, TableName, TableSchema,
 };
+use crate::secret::{RowValue, values_are_shown};
 
 pub use crate::mssql::sql::fill::Publication;
 
@@ -267,8 +268,14 @@ pub async fn build_key(
     let target = filling.target.clone();
     match error.number() {
         Some(DUPLICATE_KEY) => {
-            let example = repeated(control, filling.fill, filling.schema).await;
-            Err(TargetError::DuplicateKey { target, example })
+            let example = match values_are_shown() {
+                true => repeated(control, filling.fill, filling.schema).await,
+                false => String::new(),
+            };
+            Err(TargetError::DuplicateKey {
+                target,
+                example: RowValue(example),
+            })
         }
         Some(ERROR_NULL_KEY) => Err(TargetError::NullKey { target }),
         Some(_) | None => Err(TargetError::on("building the key of", &target, error)),
@@ -341,6 +348,7 @@ pub async fn publish(
 mod tests {
     use super::*;
     use crate::error::Kind;
+    use crate::secret::NOT_SHOWN;
 
     const ALL: Rights = Rights {
         own: true,
@@ -426,17 +434,17 @@ mod tests {
                 column: "city".into(),
                 code_page: 1252,
                 character: 'Ł',
-                text: "Łódź".into(),
+                text: RowValue("Łódź".into()),
                 is_certain,
             };
             MssqlError::LostCharacter(lost).on(Kind::Target)
         };
-        let said = "city: Łódź (character U+0141 is not in code page 1252)";
+        let said = format!("city: {NOT_SHOWN} (character U+0141 is not in code page 1252)");
         match lost(&error(true), &target()) {
             Some(Lost::Surely(error)) => {
                 let message = error.to_string();
                 assert!(
-                    message.contains(said) && message.contains("dbo.t"),
+                    message.contains(&said) && message.contains("dbo.t"),
                     "{message}"
                 );
                 assert!(matches!(error, TargetError::LostCharacter { .. }));

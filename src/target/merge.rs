@@ -11,6 +11,7 @@ use crate::mssql::sql::state::ERROR_STATE_MOVED;
 use crate::mssql::sql::variant::{self, BaseType};
 use crate::mssql::sql::{merge, net};
 use crate::schema::{Collation, KeyOrigin, TableName, TableSchema};
+use crate::secret::RowValue;
 
 use crate::change::{Deletes, MergeMode, SoftDeletes, UpsertStatement};
 pub use crate::mssql::sql::merge::{Extent, Held, MergePlan, NetTable};
@@ -357,10 +358,12 @@ pub(super) fn explained(
     error: MssqlError,
 ) -> TargetError {
     let target = target.clone();
-    let example = match &error {
-        MssqlError::Server(server) => server.message.clone(),
-        _ => String::new(),
+    let (example, whole) = match &error {
+        MssqlError::Server(server) => (server.message.to_string(), server.message.whole()),
+        _ => (String::new(), ""),
     };
+    // The message is the key.
+    let key = || RowValue(whole.to_owned());
     match error.number() {
         Some(merge::ERROR_LOCKED) => TargetError::Locked {
             target,
@@ -369,9 +372,15 @@ pub(super) fn explained(
         },
         Some(ERROR_STATE_MOVED) => TargetError::StateMoved { target },
         Some(merge::ERROR_NOT_EMPTY) => TargetError::NotEmpty { target },
-        Some(merge::ERROR_KEY_TWICE) => TargetError::KeyTwice { target, example },
+        Some(merge::ERROR_KEY_TWICE) => TargetError::KeyTwice {
+            target,
+            example: key(),
+        },
         Some(merge::ERROR_RECREATED) => TargetError::Recreated { target },
-        Some(merge::ERROR_DUPLICATE_KEY) => TargetError::DuplicateKey { target, example },
+        Some(merge::ERROR_DUPLICATE_KEY) => TargetError::DuplicateKey {
+            target,
+            example: key(),
+        },
         Some(merge::ERROR_STAGED_ROWS) => TargetError::StagedRows { target, example },
         Some(merge::ERROR_NULL_KEY) => TargetError::NullKey { target },
         Some(CONSTRAINT) => TargetError::Constraint {

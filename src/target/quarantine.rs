@@ -57,12 +57,13 @@ pub use key::Values;
 use super::TargetError;
 use super::merge::{self, Applied, LoadCounts, MergePlan, StateChange, explained};
 use crate::mssql::control::{Cell, Class, Control, Record};
-use crate::mssql::error::{MssqlError, ServerError};
+use crate::mssql::error::{MssqlError, ServerError, ServerMessage};
 use crate::mssql::sql::merge::{ERROR_LOST_CHARACTER, Faults, NetTable};
 use crate::mssql::sql::part::Part;
 use crate::mssql::sql::quarantine::Refused;
 use crate::mssql::sql::{Statement, aside, define, quarantine};
 use crate::schema::TableName;
+use crate::secret::{JsonProblem, values_are_shown};
 use refusal::is_by_a_row;
 use search::Search;
 use std::collections::BTreeMap;
@@ -195,7 +196,10 @@ pub async fn values(
     };
     let text = row.text("row").map_err(failed)?;
     let values = serde_json::from_str(text);
-    let values = values.map_err(|error| failed(MssqlError::Shape(error.to_string())))?;
+    let values = values.map_err(|error| {
+        let problem = JsonProblem::from(error);
+        failed(MssqlError::Shape(problem.to_string()))
+    })?;
     Ok(Some(values))
 }
 
@@ -401,12 +405,17 @@ impl Why {
     fn of(error: &ServerError) -> Self {
         Self {
             number: error.number,
-            message: error.message.chars().take(MESSAGE_CHARACTERS).collect(),
+            message: error
+                .message
+                .whole()
+                .chars()
+                .take(MESSAGE_CHARACTERS)
+                .collect(),
         }
     }
 }
 
-/// The first refused rows, for an error.
+/// The first refused rows, for an error. Their keys are read only to be shown.
 async fn examples(
     control: &mut Control,
     plan: &MergePlan,
@@ -415,11 +424,18 @@ async fn examples(
 ) -> Result<Vec<String>, TargetError> {
     let mut examples = Vec::new();
     for (&row, why) in refused.iter().take(EXAMPLES) {
-        let kept = refused_row(control, plan, net, row, why).await?;
-        examples.push(format!(
-            "{} (error {}: {})",
-            kept.key, kept.error_number, kept.error_message
-        ));
+        let error = format!(
+            "error {}: {}",
+            why.number,
+            ServerMessage::new(why.number, &why.message)
+        );
+        examples.push(match values_are_shown() {
+            true => {
+                let kept = refused_row(control, plan, net, row, why).await?;
+                format!("{} ({error})", kept.key)
+            }
+            false => error,
+        });
     }
     Ok(examples)
 }

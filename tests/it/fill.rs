@@ -375,8 +375,11 @@ INSERT dbo.orders (id, code) VALUES (1, N'résumé'), (1, N'other')",
         .await;
     let extracted = world.run(&["--json", "extract"]);
     assert_eq!(extracted.code, 0, "{extracted:#?}");
+    let unasked = world.run(&["load"]);
+    unasked.fails_with(1, &["dbo.orders", "collation compares keys: (not shown"]);
+    assert!(!format!("{unasked:?}").contains("(1, r"), "{unasked:#?}");
     world
-        .run(&["load"])
+        .run(&["--show-values", "load"])
         .fails_with(1, &["dbo.orders", "as its collation compares keys: (1, r"]);
     assert!(is_missing(&mut world).await);
     world.source("DELETE dbo.orders WHERE id = 1").await;

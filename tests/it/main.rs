@@ -24,6 +24,7 @@ mod quarantine;
 mod random;
 mod ranges;
 mod recreated;
+mod secrets;
 mod staggered;
 mod state;
 mod steps;

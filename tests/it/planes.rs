@@ -14,6 +14,7 @@ use icesync::schema::mapping::lake_schema;
 use icesync::schema::{
     Column, Fidelity, Generated, LakeSchema, Role, SqlType, TableKind, TableName, TableSchema,
 };
+use icesync::secret::NOT_SHOWN;
 use icesync_sandbox::session::{
     BulkTarget, ColumnMeta, Event, Login, Param, Server, Session, Sink, SqlError,
     TransactionRequest,
@@ -880,7 +881,7 @@ async fn a_value_that_does_not_fit_names_its_row_and_nothing_is_committed() {
         .unwrap_err();
     let message = error.to_string();
     assert!(
-        message.contains(&name) && message.contains("id=0") && message.contains("NULL"),
+        message.contains(&name) && message.contains(NOT_SHOWN) && message.contains("NULL"),
         "{message}"
     );
     assert!(channel.is_broken());

@@ -19,6 +19,7 @@ use crate::lake::{LakeTable, Standing};
 use crate::report::{Listing, StateChangeReport};
 use crate::schema::drift::SourceObject;
 use crate::schema::{TableKind, TableName};
+use crate::secret::JsonProblem;
 use crate::sync::load::lake_table;
 use crate::sync::protect;
 use crate::sync::session::{Links, Sync};
@@ -76,7 +77,7 @@ struct TargetState {
 #[derive(Debug, thiserror::Error)]
 pub enum BadStateFile {
     #[error("it is not a file that `icesync state export` wrote")]
-    Syntax(#[source] serde_json::Error),
+    Syntax(#[source] JsonProblem),
     #[error(
         "it has version {0}, and this build reads up to {VERSION}: it was written by a newer icesync"
     )]
@@ -91,11 +92,12 @@ impl StateFile {
         struct Versioned {
             version: u32,
         }
-        let versioned: Versioned = serde_json::from_str(text).map_err(BadStateFile::Syntax)?;
+        let syntax = |error: serde_json::Error| BadStateFile::Syntax(error.into());
+        let versioned: Versioned = serde_json::from_str(text).map_err(syntax)?;
         if versioned.version > VERSION {
             return Err(BadStateFile::Newer(versioned.version));
         }
-        serde_json::from_str(text).map_err(BadStateFile::Syntax)
+        serde_json::from_str(text).map_err(syntax)
     }
 
     fn of(&self, table: &Table) -> Result<&TableState> {

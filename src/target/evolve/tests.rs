@@ -256,7 +256,7 @@ fn statements_can_be_run_by_hand() {
 
 #[test]
 fn a_target_that_others_use_is_named_with_the_wait_and_the_way_out() {
-    use crate::mssql::error::ServerError;
+    use crate::mssql::error::{ServerError, ServerMessage};
     let name: TableName = "dbo.orders".parse().unwrap();
     let statement = Step::Add(column(2, "note", SqlType::Int)).statement(&name);
     let refused = |number| {
@@ -264,7 +264,7 @@ fn a_target_that_others_use_is_named_with_the_wait_and_the_way_out() {
             number,
             class: 16,
             state: 1,
-            message: "Lock request time out period exceeded.".into(),
+            message: ServerMessage::new(number, "Lock request time out period exceeded."),
             procedure: None,
             line: 1,
             statement: String::new(),
