@@ -11,7 +11,7 @@ use crate::lake::store::Store;
 use crate::schema::TableName;
 use futures::{StreamExt, TryStreamExt, stream};
 use iceberg::spec::{DataContentType, ManifestFile, ManifestList, TableMetadata};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZero;
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -148,11 +148,24 @@ impl Files {
         self.deletes_of_many.iter().map(|&at| &self.deletes[at])
     }
 
+    /// The data files by path. Of one that is listed more than once, the entry that the fewest deletes apply to.
     pub(in crate::lake) fn by_path(&self) -> HashMap<&str, &Arc<LiveFile>> {
-        self.data
-            .iter()
-            .map(|live| (live.file.file_path(), live))
-            .collect()
+        let mut files: HashMap<&str, &Arc<LiveFile>> = HashMap::with_capacity(self.data.len());
+        for live in &self.data {
+            let known = files.entry(live.file.file_path()).or_insert(live);
+            if known.sequence_number < live.sequence_number {
+                *known = live;
+            }
+        }
+        files
+    }
+
+    /// Paths of the data files that are listed more than once, as where another engine repeated a commit. A reader
+    /// gets their rows as often.
+    pub(in crate::lake) fn repeated(&self) -> HashSet<&str> {
+        let mut known = HashSet::with_capacity(self.data.len());
+        let paths = self.data.iter().map(|live| live.file.file_path());
+        paths.filter(|&path| !known.insert(path)).collect()
     }
 
     /// Rows of the data files, deleted ones included.

@@ -309,7 +309,13 @@ async fn doubled(directory: &Path) -> (LakeTable, i64) {
     let alien = [row(1, "alien", 1)];
     let made = commit(&mut table, WriteMode::Append, &alien, &[], false).await;
     let id = made.snapshot_id.unwrap();
-    super::ancestry::republish(&mut table, |metadata| {
+    as_foreign(&mut table, id).await;
+    (table, id)
+}
+
+/// Makes a snapshot one of another engine.
+async fn as_foreign(table: &mut LakeTable, id: i64) {
+    super::ancestry::republish(table, |metadata| {
         let snapshots = metadata["snapshots"].as_array_mut().unwrap().iter_mut();
         for snapshot in snapshots.filter(|one| one["snapshot-id"] == serde_json::json!(id)) {
             let summary = snapshot["summary"].as_object_mut().unwrap();
@@ -317,7 +323,43 @@ async fn doubled(directory: &Path) -> (LakeTable, i64) {
         }
     })
     .await;
-    (table, id)
+}
+
+#[tokio::test]
+async fn a_whole_read_replaces_a_file_that_another_engine_has_listed_twice() {
+    for deleted in [&[][..], &[3]] {
+        let directory = tempfile::tempdir().unwrap();
+        let (_, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+        let first = rows(0..10, "a");
+        let prepared = prepare(&table, WriteMode::Upsert, &first, &[], false).await;
+        let listed = prepared.plan.added_data.clone();
+        commit_prepared(&mut table, prepared).await;
+        if !deleted.is_empty() {
+            commit(&mut table, WriteMode::Upsert, &[], deleted, false).await;
+        }
+        // The same file again. A delete that came in between does not apply to this entry.
+        let mut again = prepare(&table, WriteMode::Append, &first, &[], false).await;
+        again.plan.added_data = listed;
+        let twice = commit_prepared(&mut table, again).await;
+        let twice = twice.snapshot_id.unwrap();
+        as_foreign(&mut table, twice).await;
+        let (gone, mut ours) = (deleted.len(), first.clone());
+        ours.retain(|row| !deleted.contains(&row.0));
+        assert_eq!(read(&table, None).await.len(), 20 - gone);
+
+        let prepared = refresh(&table, &ours, |_| ()).await;
+        let expected = (0, ours.len() as u64, gone as u64, 0);
+        assert_eq!(counts(&prepared), expected, "{deleted:?}");
+        let made = commit_prepared(&mut table, prepared).await;
+        assert_eq!(read(&table, None).await, ours, "{deleted:?}");
+        assert_eq!(table.current_rows().await.unwrap(), ours.len() as u64);
+        let mut target: Model = first.into_iter().map(|row| (row.0, row)).collect();
+        super::deltas::apply_delta(&table, Some(twice), made.snapshot_id.unwrap(), &mut target)
+            .await;
+        assert_eq!(target.into_values().collect::<Vec<_>>(), ours);
+        let prepared = refresh(&table, &ours, |_| ()).await;
+        assert!(prepared.is_empty(), "{deleted:?}");
+    }
 }
 
 #[tokio::test]
