@@ -55,7 +55,11 @@ impl Warehouse {
             return Ok(None);
         };
         let recorded = table.metadata().location().to_owned();
-        if self.store.is_same_place(&recorded, table.location()).await? {
+        if self
+            .store
+            .is_same_place(&recorded, table.location())
+            .await?
+        {
             table.location = Store::spelled(&recorded);
             return Ok(Some(table));
         }

@@ -91,6 +91,13 @@ impl Files {
                         });
                     }
                     DataContentType::Data => files.data.push(live.clone()),
+                    DataContentType::PositionDeletes if !live.file.is_parquet() => {
+                        return Err(LakeError::UnsupportedDeletes {
+                            table: table.clone(),
+                            path: live.file.file_path().to_owned(),
+                            what: "deletion vectors or other deletes that are no Parquet file",
+                        });
+                    }
                     DataContentType::PositionDeletes => files.deletes.push(live.clone()),
                     DataContentType::EqualityDeletes => {
                         return Err(LakeError::UnsupportedDeletes {
@@ -103,25 +110,17 @@ impl Files {
             }
         }
         drop(read);
-        files.index_deletes(table)?;
+        files.index_deletes();
         Ok(files)
     }
 
-    fn index_deletes(&mut self, table: &TableName) -> Result<()> {
+    fn index_deletes(&mut self) {
         for (at, delete) in self.deletes.iter().enumerate() {
-            if !delete.file.is_parquet() {
-                return Err(LakeError::UnsupportedDeletes {
-                    table: table.clone(),
-                    path: delete.file.file_path().to_owned(),
-                    what: "deletion vectors or other deletes that are no Parquet file",
-                });
-            }
             match delete.file.target() {
                 Some(path) => self.deletes_of.entry(path.clone()).or_default().push(at),
                 None => self.deletes_of_many.push(at),
             }
         }
-        Ok(())
     }
 
     /// The delete files that apply to a data file.

@@ -458,10 +458,7 @@ async fn what_is_committed_through_a_link_has_the_names_of_the_place_itself() {
         let changed = [row(id, "b", 2)];
         commit(&mut linked, WriteMode::Upsert, &changed, &[], false).await;
     }
-    linked
-        .compact(&super::maintaining::full())
-        .await
-        .unwrap();
+    linked.compact(&super::maintaining::full()).await.unwrap();
     commit(&mut linked, WriteMode::Upsert, &[], &[9], false).await;
     let expired = linked.expire(&super::expiring::newest(1)).await.unwrap();
     assert!(expired.files > 0, "{expired:?}");

@@ -314,7 +314,7 @@ async fn doubled(directory: &Path) -> (LakeTable, i64) {
 }
 
 /// Makes a snapshot one of another engine.
-async fn as_foreign(table: &mut LakeTable, id: i64) {
+pub(super) async fn as_foreign(table: &mut LakeTable, id: i64) {
     super::ancestry::republish(table, |metadata| {
         let snapshots = metadata["snapshots"].as_array_mut().unwrap().iter_mut();
         for snapshot in snapshots.filter(|one| one["snapshot-id"] == serde_json::json!(id)) {
