@@ -89,9 +89,9 @@ pub struct Segment {
     pub(in crate::lake) reading: Reading,
     fields: Arc<Vec<usize>>,
     key: Arc<Vec<usize>>,
-    /// The later end, whose deletes apply to `added`.
+    /// The later end, whose deletes apply to `added`. Once the segment is complete, it has no other files.
     pub(in crate::lake) until: Arc<Files>,
-    /// The earlier end, whose deletes apply to `removed`.
+    /// The earlier end, whose deletes apply to `removed`. Once the segment is complete, it has no other files.
     pub(in crate::lake) since: Arc<Files>,
     added: Vec<Arc<LiveFile>>,
     removed: Vec<Arc<LiveFile>>,
@@ -288,6 +288,9 @@ impl LakeTable {
             if let (TableKind::History, Basis::Ends, Some(from)) = (self.kind(), basis, from) {
                 self.only_new_versions(&mut segment, from, to).await?;
             }
+            // Segments are many where a target lags behind many compactions, and a snapshot may have many files.
+            segment.until = Arc::new(segment.until.only(&segment.added));
+            segment.since = Arc::new(segment.since.only(&segment.removed));
             delta.segments.push(segment);
         }
         Ok(delta)

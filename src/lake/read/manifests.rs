@@ -123,6 +123,22 @@ impl Files {
         }
     }
 
+    /// Some of the data files, and the delete files that apply to them: what reading their rows takes.
+    pub(in crate::lake) fn only(&self, data: &[Arc<LiveFile>]) -> Self {
+        let mut only = Self {
+            data: data.to_vec(),
+            ..Self::default()
+        };
+        let mut known = HashSet::new();
+        for delete in data.iter().flat_map(|live| self.deletes_for(live)) {
+            if known.insert(delete.file.file_path()) {
+                only.deletes.push(delete.clone());
+            }
+        }
+        only.index_deletes();
+        only
+    }
+
     /// The delete files that apply to a data file.
     pub(in crate::lake) fn deletes_for<'a>(
         &'a self,
