@@ -152,6 +152,18 @@ impl LakeTable {
         Ok(past)
     }
 
+    /// The same with the types of a snapshot, where those are wider: a table that was rolled back to before a column was
+    /// widened is compared with rows that were written since.
+    #[must_use]
+    pub fn as_wide_as(mut self, snapshot_id: i64) -> Self {
+        let snapshot = self.metadata().snapshot_by_id(snapshot_id);
+        let schema = snapshot.and_then(|snapshot| snapshot.schema_id());
+        if let Some(schema) = schema.and_then(|id| self.metadata().schema_by_id(id)) {
+            self.shape = Arc::new(self.shape.as_wide_as(schema));
+        }
+        self
+    }
+
     /// What a property that evolves with the schema was when a snapshot was committed.
     pub fn property_as_of(&self, name: &str, snapshot_id: i64) -> Option<&str> {
         let past = self.past_schema(snapshot_id);
