@@ -378,6 +378,13 @@ impl LakeTable {
             .and_then(|id| self.sequence_number(id))
     }
 
+    /// Sequence number of the newest snapshot that a target has loaded, or was about to load, according to its tags.
+    pub fn newest_by_tag(&self, target: &TargetTags) -> Option<i64> {
+        let tagged = self.tagged(target);
+        let tagged = tagged.loaded.into_iter().chain(tagged.loading);
+        tagged.filter_map(|id| self.sequence_number(id)).max()
+    }
+
     /// Whether other engines see this version: a run that died after its commit leaves a hint that names an older one.
     pub async fn is_settled(&self) -> Result<bool> {
         self.catalog.is_settled(&self.name, &self.version).await

@@ -313,6 +313,7 @@ impl Examples {
             counts: [3, 2, 1, 0],
             object: Some(object.clone()),
             columns: None,
+            rule: Some("upsert".into()),
         };
         self.add("forget", shape, upkeep::forget(&seen, 60_000));
         self.add(
@@ -320,10 +321,8 @@ impl Examples {
             shape,
             upkeep::adopt(target, &seen, &object, 60_000),
         );
-        for (variant, seen) in [("first", None), ("again", Some(&seen))] {
-            let statement = upkeep::put(&target.to_string(), seen, &row, 60_000);
-            self.add("put", &format!("{shape}_{variant}"), statement);
-        }
+        let put = upkeep::put(&target.to_string(), &row, 60_000);
+        self.add("put", shape, put);
         self.add("row_count", shape, upkeep::row_count(target, 60_000));
     }
 
