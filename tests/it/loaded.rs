@@ -221,7 +221,8 @@ fn roll_back_to_first(world: &World) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_load_goes_back_to_before_a_column_was_widened() {
-    let setup = "CREATE TABLE dbo.orders (id int NOT NULL PRIMARY KEY, name int NULL, rv rowversion)
+    let setup =
+        "CREATE TABLE dbo.orders (id int NOT NULL PRIMARY KEY, name int NULL, rv rowversion)
 GO
 INSERT dbo.orders (id, name) VALUES (1, 1), (2, 2), (3, 3)";
     let mut world = World::new(setup).await;

@@ -163,10 +163,8 @@ async fn what_loses_no_information_is_repaired() {
     assert!(findings(&world).is_empty());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_target_that_was_replaced_is_adopted_only_when_it_is_asked_for() {
-    let mut world = world("").await;
-    world.run(&["--json", "sync"]).json();
+/// Puts a copy in the place of the target.
+async fn replace_target(world: &mut World) {
     for statement in [
         "CREATE TABLE dbo.copied (id int NOT NULL PRIMARY KEY, name nvarchar(20) NULL, rv binary(8) NULL)",
         "INSERT dbo.copied (id, name, rv) SELECT id, name, rv FROM dbo.orders",
@@ -175,6 +173,43 @@ async fn a_target_that_was_replaced_is_adopted_only_when_it_is_asked_for() {
     ] {
         world.target(statement).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_state_whose_snapshot_has_expired_is_not_adopted() {
+    let mut world = world("").await;
+    world.run(&["--json", "sync"]).json();
+    replace_target(&mut world).await;
+    update(&mut world, "second", 20).await;
+    world.run(&["--json", "extract"]).json();
+    publish(&world, |metadata| {
+        let refs = metadata["refs"].as_object_mut().expect("references");
+        refs.retain(|name, _| name == "main");
+    });
+    expire(&world);
+    let found = findings(&world);
+    has(&found, &["recreated after snapshot 1", "compares the whole snapshot"]);
+    assert!(!found.iter().any(|text| text.contains("--adopt")), "{found:#?}");
+    let states = world.target_rows(STATES).await;
+    world.run(&["state", "repair", "--adopt"]).fails_with(
+        1,
+        &[
+            "still names the table that was loaded",
+            "is not in lake table dbo.orders",
+        ],
+    );
+    assert_eq!(world.target_rows(STATES).await, states);
+    let next = world.run(&["--json", "load"]).json();
+    assert_eq!(load(&next)["kind"], json!("whole"), "{next:#}");
+    assert_eq!(load(&next)["updated"], json!(20));
+    assert_equal(&mut world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_was_replaced_is_adopted_only_when_it_is_asked_for() {
+    let mut world = world("").await;
+    world.run(&["--json", "sync"]).json();
+    replace_target(&mut world).await;
     has(
         &findings(&world),
         &["recreated after snapshot 1", "state repair --adopt"],
@@ -495,7 +530,11 @@ async fn a_load_state_that_the_target_has_stays() {
     assert_equal(&mut world).await;
 
     let states = world.target_rows(STATES).await;
-    let other = ["has a load state", "state reset --target", "snapshot 1, as the file says"];
+    let other = [
+        "has a load state",
+        "state reset --target",
+        "snapshot 1, as the file says",
+    ];
     world.run(&IMPORT_TARGET).fails_with(1, &other);
     assert_eq!(world.target_rows(STATES).await, states);
     // Where the state was removed after such a load, a tag tells of it.
@@ -562,9 +601,10 @@ async fn a_restored_target_keeps_the_load_state_of_its_backup() {
     world.run(&["--json", "sync"]).json();
     assert_eq!(world.run(&EXPORT).code, 0);
     restore(&mut world, &first).await;
-    world
-        .run(&IMPORT_TARGET)
-        .fails_with(1, &["has a load state", "snapshot 1 of lake table dbo.orders"]);
+    world.run(&IMPORT_TARGET).fails_with(
+        1,
+        &["has a load state", "snapshot 1 of lake table dbo.orders"],
+    );
     let report = world.run(&["--json", "load"]).json();
     assert_eq!(load(&report)["updated"], json!(20), "{report:#}");
     assert_equal(&mut world).await;

@@ -469,7 +469,10 @@ async fn a_table_that_was_rolled_back_is_compared_with_rows_of_wider_columns() {
     let delta = past.delta(Some(second), first).await.unwrap();
     let mut found: [Vec<i64>; 2] = [Vec::new(), Vec::new()];
     for segment in &delta.segments {
-        for (at, mut stream) in [segment.upserts(), segment.deletes()].into_iter().enumerate() {
+        for (at, mut stream) in [segment.upserts(), segment.deletes()]
+            .into_iter()
+            .enumerate()
+        {
             while let Some(batch) = stream.try_next().await.unwrap() {
                 found[at].extend(batch.column(0).as_primitive::<Int64Type>().values());
             }
