@@ -250,6 +250,36 @@ async fn a_clock_that_is_ahead_makes_no_file_old() {
     assert_eq!(read(&table, None).await.len(), 2);
 }
 
+#[tokio::test]
+async fn a_clock_that_is_ahead_makes_no_snapshot_old() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+    of_commits(&mut table, 4).await;
+    let all = ids(&table);
+    // One is beside the others, one at the head of a branch with those before it.
+    super::ancestry::roll_back(&mut table, all[2]).await;
+    of_commits(&mut table, 1).await;
+    super::ancestry::republish(&mut table, |metadata| {
+        let day = 86_400_000;
+        metadata["refs"]["audit"] = serde_json::json!({
+            "snapshot-id": all[1], "type": "branch", "max-snapshot-age-ms": day,
+        });
+    })
+    .await;
+    let before = ids(&table);
+    let ahead = std::time::SystemTime::now() + 30 * DAY;
+    let options = ExpireOptions {
+        dry_run: true,
+        ..newest(100)
+    };
+    // By that clock alone all would go that nothing names.
+    let told = table.expire_at(&options, ahead).await.unwrap();
+    assert_eq!((told.snapshots, told.snapshots_kept), (3, 2));
+    let done = table.expire_at(&newest(100), ahead).await.unwrap();
+    assert_eq!((done.snapshots, done.snapshots_kept), (0, 5));
+    assert_eq!(ids(&table), before);
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Upsert(Vec<i64>, Vec<i64>),
