@@ -297,7 +297,10 @@ async fn a_range_whose_list_is_damaged_is_read_again() {
         let run = world.run(&["--json", "extract"]);
         resumed(&run, 1, what);
         let warnings = extract(&run.json())["warnings"].to_string();
-        assert!(warnings.contains("the range is read again"), "{what}: {warnings}");
+        assert!(
+            warnings.contains("the range is read again"),
+            "{what}: {warnings}"
+        );
         swept(&world);
         one_result(&world, what).await;
     }

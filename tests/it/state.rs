@@ -188,8 +188,14 @@ async fn a_load_state_whose_snapshot_has_expired_is_not_adopted() {
     });
     expire(&world);
     let found = findings(&world);
-    has(&found, &["recreated after snapshot 1", "compares the whole snapshot"]);
-    assert!(!found.iter().any(|text| text.contains("--adopt")), "{found:#?}");
+    has(
+        &found,
+        &["recreated after snapshot 1", "compares the whole snapshot"],
+    );
+    assert!(
+        !found.iter().any(|text| text.contains("--adopt")),
+        "{found:#?}"
+    );
     let states = world.target_rows(STATES).await;
     world.run(&["state", "repair", "--adopt"]).fails_with(
         1,
