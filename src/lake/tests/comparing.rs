@@ -1,6 +1,9 @@
 //! Whole reads and histories: what the table has is not written again, what vanished goes.
 
 use super::*;
+use crate::change::Watermark;
+use crate::schema::drift::Recorded;
+use crate::schema::{Column, Generated, SqlType, TableSchema};
 
 /// A write whose rows are all that the source has.
 async fn refresh(
@@ -262,6 +265,58 @@ async fn versions_are_compared_up_to_the_highest_watermark_and_within_one_read()
     assert_eq!(counts(&prepared), (2, 0, 0, 16));
     commit_prepared(&mut table, prepared).await;
     assert_eq!(table.current_rows().await.unwrap(), 22);
+}
+
+#[tokio::test]
+async fn rows_above_the_highest_value_of_a_renamed_column_are_not_looked_up() {
+    let column = |id: i32, name: &str, ty| Column {
+        id,
+        name: name.to_owned(),
+        ty,
+        nullable: true,
+        collation: None,
+        generated: Generated::No,
+    };
+    // The lake calls the column that is followed otherwise than the source.
+    let source = TableSchema {
+        name: name(),
+        columns: vec![
+            column(1, "id", SqlType::BigInt),
+            column(2, "name", SqlType::NVarChar { length: None }),
+            column(3, "amount", SqlType::Int),
+        ],
+        key: None,
+    };
+    let mut recorded = Recorded::new(source, None);
+    recorded.renamed.insert("amount".into(), "version".into());
+    let recorded = serde_json::to_string(&recorded).unwrap();
+    let properties = BTreeMap::from([(SOURCE_SCHEMA_PROPERTY.to_owned(), recorded)]);
+    let directory = tempfile::tempdir().unwrap();
+    let warehouse = Warehouse::open(directory.path().to_str().unwrap()).await;
+    let warehouse = warehouse.unwrap();
+    let mut table = warehouse
+        .create(&name(), &history_schema(), TableKind::History, properties)
+        .await
+        .unwrap();
+    let first: Vec<Row> = (0..20).map(|id| row(id, "a", 5)).collect();
+    let prepared = prepare(&table, WriteMode::Append, &first, &[], false).await;
+    let mut run = intent(&table, RunId::generate());
+    run.checkpoint.watermark = Some(Watermark {
+        column: "Version".into(),
+        ty: SqlType::Int,
+        text: "5".into(),
+    });
+    table.commit(prepared, run).await.unwrap();
+    for (amount, looks) in [(6, false), (5, true)] {
+        let mut options = WriteOptions::new(WriteMode::Append, RunId::generate());
+        options.reread = Reread::UpTo(2);
+        let mut writer = table.writer(options).await.unwrap();
+        let again: Vec<Row> = (0..20).map(|id| row(id, "a", amount)).collect();
+        writer.write(batch(&again)).await.unwrap();
+        let prepared = writer.finish().await.unwrap();
+        assert_eq!(prepared.lookup().files > 0, looks, "{amount}");
+        assert_eq!(prepared.is_empty(), looks, "{amount}");
+    }
 }
 
 async fn keyless(directory: &Path) -> LakeTable {
