@@ -150,7 +150,7 @@ impl LakeTable {
                 return Ok(done);
             }
             let before = self.clone();
-            let change = Change::expire(expired.iter().copied().collect());
+            let change = Change::expire(self, &expired);
             if self.publish(change, None, None).await? {
                 failpoint::reach(FAIL_AFTER_EXPIRE);
                 return Ok(self.with_files(done, &before, &expired).await);

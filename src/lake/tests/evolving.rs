@@ -484,3 +484,46 @@ async fn a_table_that_was_rolled_back_is_compared_with_rows_of_wider_columns() {
     let same = later.clone().as_wide_as(first);
     assert_eq!(same.lake_schema(), later.lake_schema());
 }
+
+#[tokio::test]
+async fn what_was_kept_of_a_schema_goes_with_its_last_snapshot() {
+    use super::expiring::{newest, tag};
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = narrow_table(directory.path()).await;
+    let first = commit_rows(&mut table, narrow_rows(&[1, 2])).await;
+    let first = first.snapshot_id.unwrap();
+    table.evolve(&wide()).await.unwrap();
+    let rows = wide_rows(&table, &[2]);
+    commit_rows(&mut table, rows).await;
+    let before = content(&table, None).await;
+    let kept = [RECORD, SCHEMA_PROPERTY].map(|name| format!("{name}.0"));
+    let schemas = |table: &LakeTable| table.metadata().schemas_iter().count();
+    tag(&mut table, "audit", first).await;
+    // Another snapshot, so that there is one to expire.
+    let rows = wide_rows(&table, &[2]);
+    commit_rows(&mut table, rows).await;
+    assert_eq!(table.expire(&newest(1)).await.unwrap().snapshots, 1);
+    assert_eq!(table.as_of(first).unwrap().lake_schema(), &narrow());
+    assert_eq!(schemas(&table), 2);
+    super::ancestry::republish(&mut table, |metadata| {
+        metadata["refs"].as_object_mut().unwrap().remove("audit");
+    })
+    .await;
+    assert!(kept.iter().all(|name| table.property(name).is_some()));
+    assert_eq!(table.expire(&newest(1)).await.unwrap().snapshots, 1);
+    assert!(kept.iter().all(|name| table.property(name).is_none()));
+    assert_eq!(schemas(&table), 1);
+    assert_eq!(table.property(RECORD), Some("new"));
+    assert_eq!(content(&table, None).await, before);
+    // The next schema is one of its own.
+    let drop = Evolution {
+        live: 4,
+        was: (0..6).map(Some).collect(),
+        properties: HashMap::from([(RECORD.to_owned(), "dropped".to_owned())]),
+        ..wide()
+    };
+    table.evolve(&drop).await.unwrap();
+    assert_eq!(schemas(&table), 2);
+    let current = table.current_snapshot_id().unwrap();
+    assert_eq!(table.property_as_of(RECORD, current), Some("new"));
+}
