@@ -261,6 +261,17 @@ restored or copied from an older state. \
     },
 
     #[error(
+        "the list `{path}` of files that an interrupted read of {table} has finished is damaged, so it is not known \
+        which files that read still needs. `icesync extract` reads its range again and ends the list; `icesync state \
+        reset` gives up the interrupted read"
+    )]
+    ListDamaged {
+        table: TableName,
+        path: String,
+        source: Box<iceberg::Error>,
+    },
+
+    #[error(
         "rows for {table} do not fit its lake schema at column `{column}`: expected {expected}, found {found}"
     )]
     BatchMismatch {
@@ -355,6 +366,7 @@ impl LakeError {
             | LakeError::LoadedSnapshotGone { .. }
             | LakeError::UnsupportedDeletes { .. }
             | LakeError::UnsupportedFile { .. }
+            | LakeError::ListDamaged { .. }
             | LakeError::BatchMismatch { .. }
             | LakeError::NullInRequired { .. }
             | LakeError::NoKey { .. }

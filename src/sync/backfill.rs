@@ -18,7 +18,8 @@
 //! given up leaves its lists to the ledger that takes its place, and the commit that ends that one removes them. The
 //! commit of a read in one stream removes those of the ledger that it found, which it ends.
 //!
-//! **Files that vanish.** A range of a ledger counts as read only while its files exist with their recorded sizes.
+//! **Files that vanish.** A range of a ledger counts as read only while its files exist with their recorded sizes, and
+//! their list with all of its rows.
 //! That is looked at when the ledger is taken up and again right before the final commit; a range that lost a file
 //! is read again, with a warning.
 
@@ -204,7 +205,9 @@ async fn take_up(request: &Request<'_>, lake: &LakeTable) -> Result<RangesRead> 
             read.stale.push(done.files.clone());
             continue;
         };
-        match lake.unpark(&done.files).await? {
+        let part = lake.unpark(&done.files).await?;
+        // A list that was cut off may read as a shorter one.
+        match part.filter(|part| part.rows() == done.rows) {
             Some(part) => {
                 ledger.done.push(done.clone());
                 read.rows += part.rows();
@@ -213,8 +216,8 @@ async fn take_up(request: &Request<'_>, lake: &LakeTable) -> Result<RangesRead> 
             }
             None => {
                 let warning = format!(
-                    "files of range {} of {}, which an earlier run had read, are gone from the warehouse; the range is \
-                        read again",
+                    "files of range {} of {}, which an earlier run had read, are gone from the warehouse, or their \
+                        list is damaged; the range is read again",
                     done.range + 1,
                     request.split.ranges()
                 );

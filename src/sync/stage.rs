@@ -343,8 +343,9 @@ fn staged_batch(
         .map_err(|error| lake_error(format!("rows of the lake do not have its schema: {error}")))
 }
 
-/// The values in the types that the staging columns take. Another engine may have widened a column of the lake table
-/// (int to long, float to double). What icesync wrote there still fits; a value that does not is refused.
+/// The values in the types that the staging columns take. A column of the lake table may be wider (int to long, float
+/// to double), where another engine has widened it, or where the lake went back to before the source's column was
+/// widened. What icesync wrote for that source still fits; a value that does not is refused.
 fn narrowed(columns: &[BulkColumn], batch: RecordBatch) -> Result<RecordBatch> {
     let wider = |column: &&BulkColumn| {
         let have = batch
@@ -368,8 +369,9 @@ fn narrowed(columns: &[BulkColumn], batch: RecordBatch) -> Result<RecordBatch> {
     for (at, name, ty) in wider {
         let failed = || {
             lake_error(format!(
-                "column {name} of the lake table was widened by another engine and holds a value that its type in the \
-                 source does not have. Nothing was loaded. Remove the value, or widen the column of the source"
+                "column {name} of the lake table is wider than that of the source, and holds a value that the source's \
+                 column does not take. Nothing was loaded. Remove the value, or widen the column of the source. If the \
+                 lake table was rolled back, `merge: {{ mode: replace }}` loads it whole"
             ))
         };
         let checked = CastOptions {

@@ -10,6 +10,7 @@ use crate::mssql::sql::state::{OldState, StateChange, Step};
 use crate::mssql::sql::{define, state};
 use crate::schema::TableName;
 use crate::schema::drift::SourceObject;
+use serde::{Deserialize, Serialize};
 
 pub use crate::mssql::sql::state::PREPARED;
 
@@ -122,7 +123,7 @@ pub async fn ensure_schema(control: &mut Control) -> Result<(), TargetError> {
 }
 
 /// A target database as its server calls it: the same for every way to connect to it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     pub server: String,
     pub database: String,

@@ -90,14 +90,12 @@ pub async fn forget(
     done.map_err(|error| explained("removing the load state of", target, error))
 }
 
-/// Puts a state in the place of `before`.
+/// Puts a state in place where there is none.
 pub async fn put(
     control: &mut Control,
     target: &TableName,
-    before: Option<&LoadState>,
     state: &LoadState,
 ) -> Result<(), TargetError> {
-    let before = before.map(|before| seen(target, before));
     let counts = &state.counts;
     let row = StateRow {
         lake_table: state.lake_table.clone(),
@@ -116,7 +114,7 @@ pub async fn put(
         columns: state.columns.text(),
         rule: state.rule.as_ref().map(LoadRule::text),
     };
-    let statement = upkeep::put(&target.to_string(), before.as_ref(), &row, LOCK_TIMEOUT_MS);
+    let statement = upkeep::put(&target.to_string(), &row, LOCK_TIMEOUT_MS);
     let done = control.run(&statement, Class::Quick).await;
     done.map_err(|error| explained("setting the load state of", target, error))
 }

@@ -327,10 +327,8 @@ impl Examples {
             shape,
             upkeep::adopt(target, &seen, &object, 60_000),
         );
-        for (variant, seen) in [("first", None), ("again", Some(&seen))] {
-            let statement = upkeep::put(&target.to_string(), seen, &row, 60_000);
-            self.add("put", &format!("{shape}_{variant}"), statement);
-        }
+        let put = upkeep::put(&target.to_string(), &row, 60_000);
+        self.add("put", shape, put);
         self.add("row_count", shape, upkeep::row_count(target, 60_000));
     }
 

@@ -1,7 +1,7 @@
 //! Load states outside of loads: listed, forgotten, put in place, given another table. And the rows of a target.
 //!
 //! Each statement that writes is one transaction. It changes a state only if that is still the one that was looked at,
-//! by snapshot and run, and stops with [`ERROR_STATE_MOVED`] otherwise.
+//! by snapshot and run, and puts one only where there is none; it stops with [`ERROR_STATE_MOVED`] otherwise.
 
 use super::merge::ERROR_RECREATED;
 use super::state::ERROR_STATE_MOVED;
@@ -62,29 +62,13 @@ pub fn forget(seen: &Seen, lock_timeout_ms: u32) -> Statement {
     )
 }
 
-/// Puts a state in place of the one that was looked at. No load is between two of its steps then.
-pub fn put(target: &str, seen: Option<&Seen>, row: &StateRow, lock_timeout_ms: u32) -> Statement {
+/// Puts a state in place where there is none.
+pub fn put(target: &str, row: &StateRow, lock_timeout_ms: u32) -> Statement {
     let mut params = Params::default();
     let values = values(row, &mut params);
-    let body = match seen {
-        Some(seen) => {
-            let found = found(seen, &mut params);
-            let set = COLUMNS.iter().zip(&values);
-            let set: Vec<String> = set
-                .map(|(column, value)| format!("s.{column} = {value}"))
-                .collect();
-            format!(
-                "UPDATE s SET {}, s.[pending_snapshot_id] = NULL, s.[pending_sequence_number] = NULL, \
-s.[pending_rows] = NULL, s.[pending_applied] = NULL FROM [icesync].[load_state] AS s WITH (UPDLOCK, ROWLOCK) \
-WHERE {found};\n{}",
-                set.join(", "),
-                moved()
-            )
-        }
-        None => {
-            let target = params.text(target);
-            format!(
-                "BEGIN TRY
+    let target = params.text(target);
+    let body = format!(
+        "BEGIN TRY
     INSERT [icesync].[load_state] ([target], {}) VALUES ({target}, {});
 END TRY
 BEGIN CATCH
@@ -92,11 +76,9 @@ BEGIN CATCH
     THROW;
 END CATCH;
 ",
-                COLUMNS.join(", "),
-                values.join(", ")
-            )
-        }
-    };
+        COLUMNS.join(", "),
+        values.join(", ")
+    );
     transaction(params, lock_timeout_ms, &body)
 }
 

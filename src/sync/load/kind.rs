@@ -323,15 +323,15 @@ impl LoadKind {
     /// The load knows what has changed since a snapshot of this lake table that the state names. So it may stage
     /// deletes, and it may be applied in steps: the target is between two snapshots then.
     pub fn has_base(self) -> bool {
+        self.base().is_some()
+    }
+
+    /// The snapshot since which the load knows what has changed.
+    pub fn base(self) -> Option<i64> {
         match self {
-            LoadKind::Delta { .. }
-            | LoadKind::Finish { .. }
-            | LoadKind::Whole { since: Some(_) } => true,
-            LoadKind::Nothing
-            | LoadKind::Prepare
-            | LoadKind::First
-            | LoadKind::Whole { since: None }
-            | LoadKind::Replace => false,
+            LoadKind::Delta { from } | LoadKind::Finish { from, .. } => Some(from),
+            LoadKind::Whole { since } => since,
+            LoadKind::Nothing | LoadKind::Prepare | LoadKind::First | LoadKind::Replace => None,
         }
     }
 

@@ -105,7 +105,8 @@ impl Ready<'_> {
 pub(super) struct Work<'a> {
     pub sync: &'a Sync,
     pub table: &'a Table,
-    /// As it was when the snapshot was committed: its columns may have changed since.
+    /// As it was when the snapshot was committed: its columns may have changed since. They are as wide as those of the
+    /// snapshot that it is compared with.
     pub lake: LakeTable,
     pub columns: LakeColumns,
     /// None: the lake table has no rows yet.
@@ -141,6 +142,10 @@ impl<'a> Work<'a> {
         let past = match &snapshot {
             Some(snapshot) => lake.as_of(snapshot.id)?,
             None => lake.clone(),
+        };
+        let past = match kind.base() {
+            Some(from) => past.as_wide_as(from),
+            None => past,
         };
         let columns = to_load(table, lake, snapshot.as_ref(), trusted(&looked))?;
         let before = looked.state.as_ref();

@@ -269,7 +269,7 @@ impl Findings<'_> {
     }
 
     fn load_state(&mut self, lake: &Known<LakeFacts>, target: &TargetFacts, state: &LoadState) {
-        self.object(target, state);
+        self.object(lake, target, state);
         let name = &self.table.target;
         let old = state.sequence_number;
         let lake = match lake {
@@ -338,8 +338,11 @@ impl Findings<'_> {
     }
 
     /// Whether the target is the table that was loaded.
-    fn object(&mut self, target: &TargetFacts, state: &LoadState) {
+    fn object(&mut self, lake: &Known<LakeFacts>, target: &TargetFacts, state: &LoadState) {
         let name = &self.table.target;
+        let is_known = lake.found().is_some_and(|lake| {
+            state.table_uuid == lake.uuid && lake.snapshots.contains_key(&state.snapshot_id)
+        });
         let (old, what) = match (state.sequence_number, state.loaded()) {
             (old, Some(_)) => (old, format!("snapshot {old} was loaded into it")),
             (old, None) => (old, "icesync created it".to_owned()),
@@ -352,11 +355,13 @@ impl Findings<'_> {
             }
             (Some(found), Some(recorded)) if found != recorded => {
                 let message = format!("target {name} was recreated after {what}");
-                let adopt = self.command("state repair --adopt");
-                let remedy = format!(
-                    "The next load compares the whole snapshot with it. If it has exactly the rows of snapshot {old}: \
-                     {adopt}"
-                );
+                let mut remedy = "The next load compares the whole snapshot with it".to_owned();
+                if is_known {
+                    let adopt = self.command("state repair --adopt");
+                    remedy.push_str(&format!(
+                        ". If it has exactly the rows of snapshot {old}: {adopt}"
+                    ));
+                }
                 self.add(Severity::Error, message, remedy);
             }
             (Some(_), None) => {
