@@ -1,17 +1,17 @@
-//! Loads against a model: random tables, configurations and steps, and after each run the target is compared with what a
-//! simple model of it says.
+//! Loads against a model: random tables, configurations and steps, and after each run the target is compared with what
+//! a simple model of it says.
 //!
 //! A schedule is made from its seed alone. Its steps change the source, change, drop, recreate or restore the target,
-//! and run `extract`, `sync`, `load`, `load --full`, `load --snapshot` or `quarantine retry`. In schedules that have runs
-//! of their own, some of these die or lose a connection. The model ([`target`]) knows which states a target may be in
-//! after each commit of a run, and the run must leave one of them: the last one if it came to its end. At the end
+//! and run `extract`, `sync`, `load`, `load --full`, `load --snapshot` or `quarantine retry`. In schedules that have
+//! runs of their own, some of these die or lose a connection. The model ([`target`]) knows which states a target may be
+//! in after each commit of a run, and the run must leave one of them: the last one if it came to its end. At the end
 //! source, lake and target are the same, and `icesync state verify` finds nothing.
 //!
 //! The other schedules share their runs with those of their class, which run the same commands: starting the program
 //! takes longer than loading a small table.
 //!
-//! `ICESYNC_MODEL_SCHEDULES` says how many (500), `ICESYNC_MODEL_SEED` where to begin. A failure prints the schedule's own
-//! seed and everything that happened; that seed with `ICESYNC_MODEL_SCHEDULES=1` replays it alone.
+//! `ICESYNC_MODEL_SCHEDULES` says how many (500), `ICESYNC_MODEL_SEED` where to begin. A failure prints the schedule's
+//! own seed and everything that happened; that seed with `ICESYNC_MODEL_SCHEDULES=1` replays it alone.
 //!
 //! To add a mode of loading: [`table::Mode`] with its configuration, what it makes of a target in
 //! [`target::Forecast`], and what remains of the rows at the end in [`play`].
@@ -28,6 +28,7 @@ mod target;
 
 use crate::harness::Server;
 use crate::random::{Rng, number};
+use play::Tally;
 use schedule::Schedule;
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -46,10 +47,29 @@ const FAILURES_MAX: usize = 10;
 /// whatever seeds it begins with.
 const KEPT: [u64; 0] = [];
 
+/// What so many schedules meet, or the test proves less than it says.
+const MANY: usize = 400;
+const MET: [&str; 13] = [
+    "nothing",
+    "prepare",
+    "first",
+    "delta",
+    "whole",
+    "replace",
+    "a group",
+    "a death",
+    "a refusal",
+    "a restore",
+    "a dropped table",
+    "rows set aside",
+    "a target between two steps",
+];
+
 #[derive(Default)]
-struct Tally {
-    played: usize,
+struct Played {
+    schedules: usize,
     failures: Vec<String>,
+    met: Tally,
 }
 
 #[test]
@@ -57,26 +77,29 @@ fn every_schedule_of_loads_ends_as_the_model_says() {
     let clock = Instant::now();
     let first = number("ICESYNC_MODEL_SEED", SEED);
     let jobs = Mutex::new(jobs(first, number("ICESYNC_MODEL_SCHEDULES", SCHEDULES)));
-    let tally = Mutex::new(Tally::default());
+    let played = Mutex::new(Played::default());
     std::thread::scope(|scope| {
         for _ in 0..WORKERS {
-            scope.spawn(|| work(&jobs, &tally));
+            scope.spawn(|| work(&jobs, &played));
         }
     });
-    let tally = tally.into_inner().expect("no worker panics");
+    let played = played.into_inner().expect("no worker panics");
     println!(
-        "{} schedules of loads, from seed {first}: {:.0} s",
-        tally.played,
-        clock.elapsed().as_secs_f64()
+        "{} schedules of loads, from seed {first}: {:.0} s; {:?}",
+        played.schedules,
+        clock.elapsed().as_secs_f64(),
+        played.met
     );
-    let shown: Vec<&str> = tally.failures.iter().map(String::as_str).collect();
-    assert!(
-        shown.is_empty(),
-        "{} schedules failed\n{}",
-        shown.len(),
-        shown[..shown.len().min(FAILURES_MAX)].join("\n")
-    );
-    assert!(tally.played > 0, "no schedule was played");
+    let failures = &played.failures;
+    let shown = &failures[..failures.len().min(FAILURES_MAX)];
+    let count = failures.len();
+    assert!(count == 0, "{count} schedules failed\n{}", shown.join("\n"));
+    assert!(played.schedules > 0, "no schedule was played");
+    let is_met = |what: &str| played.met.contains_key(what);
+    if played.schedules >= MANY {
+        let missed: Vec<_> = MET.into_iter().filter(|what| !is_met(what)).collect();
+        assert!(missed.is_empty(), "no schedule has met {missed:?}");
+    }
 }
 
 /// Schedules that are played together. The large jobs come first.
@@ -101,14 +124,14 @@ fn jobs(first: u64, count: u64) -> VecDeque<Vec<Schedule>> {
 }
 
 /// Plays jobs until there are none, or too many have failed.
-fn work(jobs: &Mutex<VecDeque<Vec<Schedule>>>, tally: &Mutex<Tally>) {
+fn work(jobs: &Mutex<VecDeque<Vec<Schedule>>>, done: &Mutex<Played>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .expect("a runtime");
     let server = Server::own();
     loop {
-        if tally.lock().expect("a tally").failures.len() >= FAILURES_MAX {
+        if done.lock().expect("a tally").failures.len() >= FAILURES_MAX {
             return;
         }
         let Some(schedules) = jobs.lock().expect("jobs").pop_front() else {
@@ -120,11 +143,16 @@ fn work(jobs: &Mutex<VecDeque<Vec<Schedule>>>, tally: &Mutex<Tally>) {
             .map(|schedule| format!("{:#x}", schedule.seed))
             .collect();
         let played = AssertUnwindSafe(|| runtime.block_on(play::all(server, schedules)));
-        let failures = catch_unwind(played)
-            .unwrap_or_else(|panic| vec![format!("== {}: {}", seeds.join(", "), said(&*panic))]);
-        let mut tally = tally.lock().expect("a tally");
-        tally.played += count;
-        tally.failures.extend(failures);
+        let (failures, met) = catch_unwind(played).unwrap_or_else(|panic| {
+            let failure = format!("== {}: {}", seeds.join(", "), said(&*panic));
+            (vec![failure], Tally::new())
+        });
+        let mut done = done.lock().expect("a tally");
+        done.schedules += count;
+        done.failures.extend(failures);
+        for (what, count) in met {
+            *done.met.entry(what).or_default() += count;
+        }
     }
 }
 

@@ -170,14 +170,11 @@ fn is_parent(tables: &[Table], at: usize) -> bool {
 
 fn dropped(rng: &mut Rng, tables: &[Table], at: usize) -> Event {
     let table = &tables[at];
+    // One that a load creates would have a key, or one that does not mind case.
     let appends_rows = !table.is_keyed() && !table.is_history;
-    let is_recreated = (appends_rows || rng.chance(40)) && !is_parent(tables, at);
-    if !is_recreated {
-        return match appends_rows {
-            // Another one would get a key, and take one version of each row.
-            true => Event::Empty(at),
-            false => Event::Drop(at),
-        };
+    let is_particular = appends_rows || table.is_cased;
+    if is_parent(tables, at) || !is_particular && rng.chance(60) {
+        return Event::Drop(at);
     }
     let is_plain = table.parents().is_empty() && !table.has_twins();
     let count = match is_plain && rng.chance(50) {
@@ -254,10 +251,11 @@ impl Table {
         let columns: Vec<usize> = columns.collect();
         let literal = |at: usize| match self.columns[at].ty {
             Type::Number if is_alone => number.to_string(),
-            Type::Number => (number % 4).to_string(),
+            Type::Number if number < FOREIGN => (number % 4).to_string(),
+            Type::Number => number.to_string(),
             _ if is_alone => self.spelled(rng, number),
             _ => {
-                let letter = if number % 3 == 0 { "x" } else { "y" };
+                let letter = if number.is_multiple_of(3) { "x" } else { "y" };
                 match self.varies() && rng.chance(30) {
                     true => format!("N'{}'", letter.to_uppercase()),
                     false => format!("N'{letter}'"),
@@ -267,8 +265,8 @@ impl Table {
         columns.into_iter().map(literal).collect()
     }
 
-    /// Keys are spelled in several ways. Not where a load has steps: which of two spellings that are gone comes first is
-    /// not told.
+    /// Keys are spelled in several ways. Not where a load has steps: which of two spellings that are gone comes first
+    /// is not told.
     fn varies(&self) -> bool {
         self.batch_rows == 0
     }
@@ -333,9 +331,11 @@ impl Table {
 
     /// A row of others in the target, which refuses none.
     fn foreign_row(&self, rng: &mut Rng) -> String {
-        let number = match rng.chance(60) {
-            true => FOREIGN + rng.below(5),
-            false => 1 + rng.below(8),
+        // A spelling that the lake does not have would be a key of its own there.
+        let is_number = self.columns[0].ty == Type::Number && self.key.len() == 1;
+        let number = match is_number && rng.chance(40) {
+            true => 1 + rng.below(8),
+            false => FOREIGN + rng.below(5),
         };
         let key = self.key_with(rng, number);
         let values = |column: &Column, rng: &mut Rng| match column.role {

@@ -112,6 +112,7 @@ impl Play {
                 self.foreign_keys.remove(&key);
             }
         }
+        self.met("a dropped table");
         let drop = format!("DROP TABLE dbo.{}", self.schedule.tables[at].name);
         self.target(world, &drop).await?;
         let before = &self.targets[at];
@@ -181,6 +182,7 @@ impl Play {
         if both.any(|(now, then)| !now.exists || now.generation != then.generation) {
             return Ok(());
         }
+        self.met("a restore");
         let tables = self.schedule.tables.clone();
         let keys = self.known_keys();
         for ((child, _), name, _) in &keys {

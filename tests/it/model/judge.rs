@@ -169,15 +169,20 @@ impl Play {
         let mut finals = Vec::new();
         for (&at, forecast) in group.iter().zip(&forecasts) {
             let name = &self.schedule.tables[at].name;
-            let place = match ran.entry(name) {
-                Some(entry) => self.ended(at, forecast, &fails, (ran, entry), &found[at]),
-                None => self.died(forecast, &fails, step, &found[at]),
+            let place = match (ran.entry(name), &ran.report) {
+                (Some(entry), _) => self.ended(at, forecast, &fails, (ran, entry), &found[at]),
+                (None, Some(report)) => Err(format!("it is not reported: {report:#}")),
+                (None, None) => self.died(forecast, &fails, step, &found[at]),
             };
             let place = place.map_err(|what| format!("dbo.{name}: {what}"))?;
-            if forecast.has_rows() {
+            if forecast.has_rows() && forecast.fails.is_none() {
                 finals.push(place + 1 == forecast.stages.len());
             }
             self.targets[at] = forecast.stages[place].clone();
+            self.count(at, forecast, ran);
+        }
+        if group.len() > 1 {
+            self.met("a group");
         }
         if group.len() > 1 && finals.contains(&true) && finals.contains(&false) {
             return Err(format!(
@@ -185,6 +190,26 @@ impl Play {
             ));
         }
         Ok(())
+    }
+
+    /// Takes note of what has happened to a target.
+    fn count(&mut self, at: usize, forecast: &Forecast, ran: &Ran) {
+        let state = self.targets[at].state.as_ref();
+        let is_between = state.is_some_and(|state| state.pending.is_some());
+        for (is_met, what) in [
+            (ran.report.is_none(), "a death"),
+            (ran.is_disturbed, "a lost connection"),
+            (forecast.fails.is_some(), "a refusal"),
+            (forecast.counts[4] > 0, "rows set aside"),
+            (is_between, "a target between two steps"),
+        ] {
+            if is_met {
+                self.met(what);
+            }
+        }
+        if let Some(kind) = forecast.kind {
+            self.met(kind);
+        }
     }
 
     /// The stage that a run which was killed has left.
@@ -197,12 +222,12 @@ impl Play {
     ) -> Outcome<usize> {
         let place = left(&forecast.stages, found)?;
         let is_last = place + 1 == forecast.stages.len();
-        if is_last && fails.is_some() && forecast.fails.is_none() && forecast.stages.len() > 1 {
+        let is_loaded = forecast.has_rows() && forecast.fails.is_none();
+        if is_last && is_loaded && fails.is_some() {
             return Err("it is loaded, although a table that it is loaded with is not".to_owned());
         }
         // Where there is one table, it is known which side of the commit the run died on.
-        let is_alone = self.schedule.tables.len() == 1 && forecast.stages.len() > 1;
-        let is_loaded = forecast.kind != Some("prepare") && forecast.fails.is_none();
+        let is_alone = self.schedule.tables.len() == 1;
         match &step.trouble {
             Trouble::Kill { is_committed, .. }
                 if is_alone && is_loaded && *is_committed != is_last =>

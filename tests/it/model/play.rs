@@ -30,7 +30,12 @@ pub struct Play {
     /// All that has happened.
     pub log: Vec<String>,
     pub failure: Option<String>,
+    /// What has happened, and how often.
+    pub tally: Tally,
 }
+
+/// How often something has happened.
+pub type Tally = BTreeMap<&'static str, usize>;
 
 /// What the target database has besides the rows of the tables.
 #[derive(Debug, Default)]
@@ -42,8 +47,8 @@ pub struct Seen {
     quarantine: BTreeMap<String, Vec<String>>,
 }
 
-/// Plays schedules whose steps run the same commands, in one world; the failures.
-pub async fn all(server: &'static Server, schedules: Vec<Schedule>) -> Vec<String> {
+/// Plays schedules whose steps run the same commands, in one world: the failures, and what has happened.
+pub async fn all(server: &'static Server, schedules: Vec<Schedule>) -> (Vec<String>, Tally) {
     let mut world = World::on(server, "SELECT 1").await;
     let steps = schedules.first().map_or(0, |first| first.steps.len());
     let mut plays: Vec<Play> = schedules.into_iter().map(Play::of).collect();
@@ -69,7 +74,12 @@ pub async fn all(server: &'static Server, schedules: Vec<Schedule>) -> Vec<Strin
     }
     let verified = super::judge::verify(&mut world, &mut plays).await;
     note_all(&mut plays, verified);
-    plays.into_iter().filter_map(Play::into_failure).collect()
+    let mut tally = Tally::new();
+    for (what, count) in plays.iter().flat_map(|play| &play.tally) {
+        *tally.entry(what).or_default() += count;
+    }
+    let failures = plays.into_iter().filter_map(Play::into_failure);
+    (failures.collect(), tally)
 }
 
 fn going(plays: &mut [Play]) -> impl Iterator<Item = &mut Play> {
@@ -166,6 +176,8 @@ fn run(
     if let Trouble::Kill { at, .. } = &trouble {
         process.env(icesync::failpoint::VARIABLE, at);
     }
+    let faults = server.faults();
+    let fired = faults.map_or(0, Faults::fired);
     if let (
         Trouble::Drop {
             text,
@@ -173,7 +185,7 @@ fn run(
             is_done,
         },
         Some(faults),
-    ) = (&trouble, server.faults())
+    ) = (&trouble, faults)
     {
         let fault = match is_done {
             true => Fault::DropAfter,
@@ -182,10 +194,11 @@ fn run(
         faults.arm_after(*skip, fault, text, 1);
     }
     let run = finish(process.spawn().expect("icesync starts"));
-    if let (Trouble::Drop { .. }, Some(faults)) = (&trouble, server.faults()) {
+    if let (Trouble::Drop { .. }, Some(faults)) = (&trouble, faults) {
         faults.clear();
     }
-    Some(Ran::of(run, &trouble))
+    let is_disturbed = faults.map_or(0, Faults::fired) > fired;
+    Some(Ran::of(run, &trouble, is_disturbed))
 }
 
 pub async fn tell(control: &mut Control, text: &str) -> Outcome {
@@ -261,6 +274,7 @@ impl Play {
             backup: None,
             log: Vec::new(),
             failure: None,
+            tally: Tally::new(),
             schedule,
         }
     }
@@ -269,6 +283,10 @@ impl Play {
         if let Err(what) = outcome {
             self.failure.get_or_insert(what);
         }
+    }
+
+    pub fn met(&mut self, what: &'static str) {
+        *self.tally.entry(what).or_default() += 1;
     }
 
     fn into_failure(self) -> Option<String> {

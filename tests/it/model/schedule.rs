@@ -78,7 +78,7 @@ pub struct Schedule {
 
 impl Schedule {
     pub fn of(seed: u64) -> Self {
-        let (alone, class) = (seed % 4 == 0, (seed / 4) % CLASSES);
+        let (alone, class) = (seed.is_multiple_of(4), (seed / 4) % CLASSES);
         let mut own = Rng::new(seed);
         let rng = &mut own;
         let family = family(rng, alone);

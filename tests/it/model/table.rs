@@ -168,7 +168,8 @@ impl Table {
                 .map(|at| Self::single(rng, name(at), is_grouped))
                 .collect(),
             Family::Chain | Family::Selfish | Family::Circle => {
-                let (replaces, version) = (rng.chance(15), rng.chance(20));
+                let replaces = rng.chance(if family == Family::Selfish { 5 } else { 15 });
+                let version = rng.chance(20);
                 let mut tables: Vec<Self> = Vec::new();
                 for at in 0..count {
                     let (parent, nullable) = match (family, at) {
