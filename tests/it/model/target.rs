@@ -382,21 +382,12 @@ impl Forecast {
         let changes = changes.chain(net.upserts.iter().map(|(key, row)| (key, Some(row))));
         for (key, row) in changes {
             if applied == pending {
-                // A table that was recreated is not the one of the state before all of its rows are there.
-                let state = self.last().state.clone().or_else(|| now.state.clone());
-                let state = state.map(|state| State {
-                    pending: Some(Pending {
-                        snapshot: terms.to,
-                        rows: total as i64,
-                        applied: applied as i64,
-                    }),
-                    ..state
-                });
-                self.stages.push(Target {
-                    rows: sorted(&rows),
-                    state,
-                    ..now.clone()
-                });
+                let place = Pending {
+                    snapshot: terms.to,
+                    rows: total as i64,
+                    applied: applied as i64,
+                };
+                self.between(&now, &rows, place);
                 pending += terms.batch_rows;
             }
             applied += 1;
@@ -432,6 +423,20 @@ impl Forecast {
             state: Some(loaded(&now, terms.to, mode)),
             quarantine,
             ..now
+        });
+    }
+
+    /// A step is committed. A table that was recreated is not the one of the state before all of its rows are there.
+    fn between(&mut self, now: &Target, rows: &BTreeMap<Key, Row>, place: Pending) {
+        let state = self.last().state.clone();
+        let state = state.map(|state| State {
+            pending: Some(place),
+            ..state
+        });
+        self.stages.push(Target {
+            rows: sorted(rows),
+            state,
+            ..now.clone()
         });
     }
 
