@@ -27,24 +27,35 @@ pub fn server() -> &'static Server {
             base,
             sandbox: None,
         },
-        Err(_) => {
-            let mut options = icesync_sandbox::SandboxOptions::default();
-            options.engine.password = PASSWORD.to_owned();
-            let sandbox = icesync_sandbox::Sandbox::start(options).expect("the stand-in starts");
-            let base = format!(
-                "Server=tcp:127.0.0.1,{};User ID=sa;Password=\"{}\";Encrypt=false",
-                sandbox.addr.port(),
-                PASSWORD.replace('"', "\"\"")
-            );
-            Server {
-                base,
-                sandbox: Some(sandbox),
-            }
-        }
+        Err(_) => Server::stand_in(),
     })
 }
 
 impl Server {
+    fn stand_in() -> Self {
+        let mut options = icesync_sandbox::SandboxOptions::default();
+        options.engine.password = PASSWORD.to_owned();
+        let sandbox = icesync_sandbox::Sandbox::start(options).expect("the stand-in starts");
+        let base = format!(
+            "Server=tcp:127.0.0.1,{};User ID=sa;Password=\"{}\";Encrypt=false",
+            sandbox.addr.port(),
+            PASSWORD.replace('"', "\"\"")
+        );
+        Self {
+            base,
+            sandbox: Some(sandbox),
+        }
+    }
+
+    /// A stand-in that no other test talks to, so that its faults can be set on any statement. Over a real server it is
+    /// that one.
+    pub fn own() -> &'static Self {
+        match std::env::var("ICESYNC_TEST_MSSQL") {
+            Ok(_) => server(),
+            Err(_) => Box::leak(Box::new(Self::stand_in())),
+        }
+    }
+
     /// The stand-in's engine; none over a real server.
     pub fn engine(&self) -> Option<&Arc<icesync_sandbox::engine::Engine>> {
         self.sandbox.as_ref().map(|sandbox| &sandbox.engine)
@@ -93,6 +104,7 @@ impl Server {
 /// One test's world.
 pub struct World {
     pub dir: TempDir,
+    server: &'static Server,
     pub source: Control,
     pub target: Control,
     pub source_db: String,
@@ -134,6 +146,11 @@ impl Run {
 impl World {
     /// Fresh databases, and `setup` run in the source (batches separated by lines of GO).
     pub async fn new(setup: &str) -> Self {
+        Self::on(server(), setup).await
+    }
+
+    /// The same on a server.
+    pub async fn on(server: &'static Server, setup: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let stem = format!(
             "it_{}_{}",
@@ -141,7 +158,7 @@ impl World {
             NEXT.fetch_add(1, Ordering::Relaxed)
         );
         let (source_db, target_db) = (format!("{stem}_source"), format!("{stem}_target"));
-        let mut master = server().connect("master").await;
+        let mut master = server.connect("master").await;
         for database in [&source_db, &target_db] {
             sql(&mut master, &format!("CREATE DATABASE [{database}]")).await;
             sql(
@@ -150,13 +167,14 @@ impl World {
             )
             .await;
         }
-        let mut source = server().connect(&source_db).await;
+        let mut source = server.connect(&source_db).await;
         for batch in setup.split("\nGO\n") {
             sql(&mut source, batch).await;
         }
         Self {
             dir: tempfile::tempdir().expect("a folder"),
-            target: server().connect(&target_db).await,
+            server,
+            target: server.connect(&target_db).await,
             source,
             source_db,
             target_db,
@@ -185,8 +203,8 @@ impl World {
         command
             .args(args)
             .current_dir(self.dir.path())
-            .env("ICESYNC_SOURCE", server().connection(&self.source_db))
-            .env("ICESYNC_TARGET", server().connection(&self.target_db))
+            .env("ICESYNC_SOURCE", self.server.connection(&self.source_db))
+            .env("ICESYNC_TARGET", self.server.connection(&self.target_db))
             .env_remove("ICESYNC_LOG")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -251,7 +269,8 @@ pub async fn rows(control: &mut Control, text: &str) -> Vec<Vec<String>> {
         .collect()
 }
 
-fn show(cell: &Cell) -> String {
+/// A cell as the tests compare it.
+pub fn show(cell: &Cell) -> String {
     match cell {
         Cell::Null => "NULL".into(),
         other => format!("{other:?}"),

@@ -17,6 +17,7 @@ mod keyed;
 mod loaded;
 mod loads;
 mod maintaining;
+mod model;
 mod modes;
 mod outside;
 mod planes;
