@@ -8,10 +8,12 @@ mod columns;
 mod maintenance;
 mod merge;
 mod quarantine;
+mod retry;
 mod variables;
 
 pub use maintenance::Maintenance;
 pub use merge::{Merge, OnChange};
+pub use retry::Retry;
 
 use crate::change::{ChangeOptions, Clock, Cycles, Isolation, StrategyChoice};
 use crate::schema::columns::ColumnChoice;
@@ -60,6 +62,7 @@ pub struct Config {
     pub target: Option<Database>,
     pub maintenance: Maintenance,
     pub load: LoadOptions,
+    pub retry: Retry,
     /// In the order of the file; never empty.
     pub tables: Vec<Table>,
 }
@@ -170,6 +173,8 @@ struct RawConfig {
     maintenance: RawMaintenance,
     #[serde(default)]
     load: LoadOptions,
+    #[serde(default)]
+    retry: Retry,
     tables: Vec<RawTable>,
 }
 
@@ -366,6 +371,7 @@ impl RawConfig {
             target: self.target.map(|raw| raw.validate("target")).transpose()?,
             maintenance: self.maintenance.validate()?,
             load: self.load,
+            retry: self.retry.validate()?,
             tables,
         })
     }

@@ -12,12 +12,15 @@
 //! 5. Commit rows and checkpoint in one metadata file, compare-and-set on the checkpoint that step 1 read. (All or
 //!    nothing.)
 //!
+//! A signal cuts steps 1, 2 and the reading of step 4, see [`super::stop`]. What was read to its end is committed.
+//!
 //! A window that turns out to hold nothing new is not committed and does not move the checkpoint: the next run
 //! closes a longer window over the same beginning, so nothing between the two can be skipped.
 
 use super::backfill::{self, RangesRead};
 use super::follow::{self, Following, mapping_error};
 use super::standing::{Footing, footing, foreign_meanwhile, wrote_meanwhile};
+use super::stop::{PLANNING, READING};
 use super::watch::Watch;
 use super::{Links, Phase, Sync, protect, pump, reread};
 use crate::change::{Checkpoint, RunId, Strategy};
@@ -198,7 +201,7 @@ pub(super) async fn extract(
         following,
         others_wrote,
         ..
-    } = settle(sync, table, links).await?;
+    } = sync.stop.cut(PLANNING, settle(sync, table, links)).await?;
     let mut lake = match lake {
         Some(lake) => {
             lake.settle().await;
@@ -243,7 +246,10 @@ pub(super) async fn extract(
     if nothing_new(&read.prepared, &plan, checkpoint.as_ref()) && !moved {
         read.prepared.abandon(&lake).await;
     } else {
-        let next = loads.then_some(links);
+        // After a signal no load follows.
+        let next = loads
+            .then_some(links)
+            .filter(|_| sync.stop.signal().is_none());
         extraction
             .commit(&mut lake, read, next, &mut report)
             .await?;
@@ -549,14 +555,16 @@ impl Reader<'_> {
         if self.plan.is_empty {
             return Ok((0, 0));
         }
+        let stop = &self.sync.stop.clone();
         for statement in &self.plan.session {
-            channel.run(&statement.sql).await.map_err(source)?;
+            let begun = async { channel.run(&statement.sql).await.map_err(source) };
+            stop.cut(READING, begun).await?;
         }
         let mut total = (0, 0);
         let mut statement = Some(self.plan.first_page());
         while let Some(page) = statement.take() {
             let write = async |batches| self.write(batches, writer, &mut total).await;
-            let (rows, last) = pump::pump(channel, &page, decoder, write).await?;
+            let (rows, last) = pump::pump(stop, channel, &page, decoder, write).await?;
             // A short page is the last one.
             if let (Some(last), Some(page_rows)) = (last, self.plan.page_rows)
                 && rows >= page_rows
