@@ -78,8 +78,8 @@ pub enum Action {
 }
 
 impl Sync {
-    /// Runs `action` on `tables`; a table that fails does not stop the others. A server that cannot be used does, and so
-    /// does a signal: what is left is then reported as not started, or as interrupted.
+    /// Runs `action` on `tables`; a table that fails does not stop the others. A server that cannot be used does, and
+    /// so does a signal: what is left is then reported as not started, or as interrupted.
     pub async fn run(self, action: Action, tables: Vec<Table>) -> Result<RunReport> {
         self.require_sides(action)?;
         let run_id = RunId::generate();

@@ -229,9 +229,12 @@ impl MssqlError {
         throttles.then(|| asked_pause(&error.message).unwrap_or(THROTTLED_PAUSE))
     }
 
-    /// Whether a server that can be reached at all may have been given a wrong name, which no retry mends.
+    /// Whether the name of the server or of the database may be wrong, which no retry mends.
     pub fn may_be_misnamed(&self) -> bool {
-        self.number() == Some(CANNOT_OPEN_DATABASE)
+        match self {
+            MssqlError::Unreachable { reason, .. } => reason.contains(NO_ADDRESS),
+            other => other.number() == Some(CANNOT_OPEN_DATABASE),
+        }
     }
 
     /// Whether no connection could be made, and one may be made later.
@@ -280,6 +283,9 @@ const THROTTLES: [u32; 6] = [10928, 10929, 40501, 49918, 49919, 49920];
 const THROTTLED_PAUSE: Duration = Duration::from_secs(10);
 /// No pause that a text asks for is longer.
 const PAUSE_MAX: Duration = Duration::from_secs(300);
+
+/// A host without an address, in the words of the standard library.
+const NO_ADDRESS: &str = "failed to lookup address";
 
 /// The database cannot be opened: it is starting or moving, or there is none of that name.
 const CANNOT_OPEN_DATABASE: u32 = 4060;
@@ -439,6 +445,9 @@ mod tests {
         assert!(away.is_outage() && login(40613).is_outage() && login(4060).is_outage());
         assert!(!login(18456).is_outage() && !server(40613).is_outage());
         assert!(login(4060).may_be_misnamed() && !login(40613).may_be_misnamed());
+        let unknown = "failed to lookup address information: Name or service not known";
+        let unknown = MssqlError::unreachable("db:1433".into(), unknown.into());
+        assert!(unknown.may_be_misnamed() && !away.may_be_misnamed());
     }
 
     #[test]

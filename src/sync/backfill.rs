@@ -9,8 +9,9 @@
 //! still hold takes its parts and reads the other ranges. That holds for every end of a run, not only for a kill:
 //! a server that goes away, a full disk, a lost race. A run that fails while a range is being read removes the files
 //! of that range and no others. A signal ends a run in the same way, at once: ranges that are being read are given up,
-//! and those that are finished are noted before the run ends. `full` has no watermark and so no ledger: its parts stay private to the run, a failed
-//! run removes them, and once one of its ranges has failed the others are not read to their end.
+//! and those that are finished are noted before the run ends. `full` has no watermark and so no ledger: its parts stay
+//! private to the run, a failed run removes them, and once one of its ranges has failed the others are not read to
+//! their end.
 //!
 //! **Races.** Each ledger is a compare-and-set on the checkpoint that its run knows, and writes a new token. Of two
 //! runs of one table the first to finish a range goes on, and the other stops at its own next range or at its

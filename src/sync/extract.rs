@@ -246,10 +246,7 @@ pub(super) async fn extract(
     if nothing_new(&read.prepared, &plan, checkpoint.as_ref()) && !moved {
         read.prepared.abandon(&lake).await;
     } else {
-        // After a signal no load follows.
-        let next = loads
-            .then_some(links)
-            .filter(|_| sync.stop.signal().is_none());
+        let next = loads.then_some(links);
         extraction
             .commit(&mut lake, read, next, &mut report)
             .await?;
@@ -487,7 +484,8 @@ impl Extraction<'_> {
     ) -> Result<()> {
         let mut foreign = read.foreign;
         let mut intent = self.intent(read.base, self.others_wrote || !foreign.is_empty());
-        if let Some(links) = next
+        // After a signal no load follows.
+        if let Some(links) = next.filter(|_| self.sync.stop.signal().is_none())
             && let Some((loading, restored)) =
                 protect::loading(self.sync, self.table, lake, links).await
         {

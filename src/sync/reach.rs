@@ -6,8 +6,8 @@
 //! the same thirty times.
 //!
 //! **During the run** a server may go away. Then one worker tries to connect, and says so, while the others wait for it
-//! (the [`Gate`] of its side). When it succeeds, all go on with their steps. When retries are used up, the server is given
-//! up for the whole run: the tables at work fail, and those whose turn has not come are not started.
+//! (the [`Gate`] of its side). When it succeeds, all go on with their steps. When retries are used up, the server is
+//! given up for the whole run: the tables at work fail, and those whose turn has not come are not started.
 //!
 //! [`Gate`]: super::gate::Gate
 
@@ -22,9 +22,21 @@ use crate::mssql::control::Control;
 use crate::mssql::error::MssqlError;
 use crate::report::ErrorReport;
 use crate::schema::TableName;
+use futures::future::join_all;
+
+/// A server that cannot be used, and why.
+type Failure<'a> = (&'a Side, Error);
+
+/// As errors that name the side, the source first.
+fn told(mut failed: Vec<Failure<'_>>) -> Vec<Error> {
+    failed.sort_by_key(|(side, _)| side.name);
+    let told = failed.iter().map(|(side, error)| side.fails(error));
+    told.collect()
+}
 
 impl Sync {
-    /// One look at each server that a run needs. The errors, one for each server that cannot be used.
+    /// One look at each server that a run needs, again while it may help. The errors, one for each server that cannot
+    /// be used. When one of them fails for good, the other is not waited for.
     pub(super) async fn check_servers(&self, action: Action, tables: &[Table]) -> Vec<Error> {
         let (reads, loads) = match action {
             Action::Extract => (true, false),
@@ -33,10 +45,38 @@ impl Sync {
         };
         let source = self.source.as_ref().filter(|_| reads);
         let target = self.target.as_ref().filter(|_| loads);
-        let (source, target) = tokio::join!(self.check(source, tables), self.check(target, tables));
-        [source, target]
-            .into_iter()
-            .filter_map(Result::err)
+        let mut sides: Vec<&Side> = [source, target].into_iter().flatten().collect();
+        let mut attempts = self.attempts().at_first_contact();
+        loop {
+            let mut failed = self.looks(&sides, tables).await;
+            sides = failed.iter().map(|(side, _)| *side).collect();
+            let passes = |(_, error): &Failure<'_>| error.disposition() == Disposition::Transient;
+            if failed.is_empty() || !failed.iter().all(passes) {
+                return told(failed);
+            }
+            // A name that may be wrong is not waited for long, whatever the other side says.
+            let is_named = |(_, error): &Failure<'_>| {
+                !server_error(error).is_some_and(MssqlError::may_be_misnamed)
+            };
+            failed.sort_by_key(is_named);
+            let (side, error) = failed.remove(0);
+            let names: Vec<&str> = sides.iter().map(|side| side.name).collect();
+            if let Err(error) = attempts.after(error, &names.join(", ")).await {
+                failed.push((side, error));
+                return told(failed);
+            }
+        }
+    }
+
+    /// One look at each of some servers, side by side.
+    async fn looks<'a>(&self, sides: &[&'a Side], tables: &[Table]) -> Vec<Failure<'a>> {
+        let looks = sides
+            .iter()
+            .map(|side| self.stop.cut(CONNECTING, look(side, tables)));
+        let looked = join_all(looks).await;
+        let looked = sides.iter().zip(looked);
+        looked
+            .filter_map(|(side, looked)| Some((*side, looked.err()?)))
             .collect()
     }
 
@@ -55,17 +95,6 @@ impl Sync {
         let (first, second) = tokio::join!(connect(sides[0]), connect(sides[1]));
         let failed = [first, second].into_iter().flatten();
         failed.map(|error| ErrorReport::of(&error)).collect()
-    }
-
-    async fn check(&self, side: Option<&Side>, tables: &[Table]) -> Result<()> {
-        let Some(side) = side else { return Ok(()) };
-        let mut attempts = self.attempts().at_first_contact();
-        loop {
-            let looked = self.stop.cut(CONNECTING, look(side, tables)).await;
-            let Err(error) = looked else { return Ok(()) };
-            let again = attempts.after(error, side.name).await;
-            again.map_err(|error| side.fails(&error))?;
-        }
     }
 
     /// Waits before a step is tried again, or gives the error back when it must not be.
@@ -181,13 +210,13 @@ fn refusal(access: &Access, tables: usize) -> Option<String> {
     } = access;
     Some(match (*lacks)? {
         Lack::EveryTable => format!(
-            "login {login} may read none of the {tables} tables in database {database}, or they are not there. Check the \
-             database in the connection, and GRANT SELECT and VIEW DEFINITION on the tables or their schemas to the \
-             login's user"
+            "login {login} may read none of the {tables} tables in database {database}, or they are not there. Check \
+             the database in the connection, and GRANT SELECT and VIEW DEFINITION on the tables or their schemas to \
+             the login's user"
         ),
         Lack::CreateTable => format!(
-            "login {login} may not create tables in database {database}, and a load copies its rows into a table of its \
-             own. GRANT CREATE TABLE to the login's user"
+            "login {login} may not create tables in database {database}, and a load copies its rows into a table of \
+             its own. GRANT CREATE TABLE to the login's user"
         ),
         Lack::OwnSchema => format!(
             "login {login} may not create tables in schema icesync of database {database}, where a load keeps its own. \

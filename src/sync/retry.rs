@@ -19,8 +19,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 const PAUSE_FIRST: Duration = Duration::from_millis(400);
-/// A database that does not open may be starting or moving. When nothing else was heard of the server yet, its name is
-/// more likely wrong, and is not tried for longer.
+/// A database that does not open may be starting or moving, and a host without an address may get one. When nothing
+/// else was heard of the server yet, the name is more likely wrong, and is not tried for longer.
 const MISNAMED_MAX: Duration = Duration::from_secs(15);
 
 /// Attempts at one step.
@@ -67,7 +67,8 @@ impl<'a> Attempts<'a> {
             false => self.options.max_elapsed,
         };
         if self.made >= self.options.attempts && since.elapsed() >= elapsed_max {
-            return Err(if misnamed { error.for_good() } else { error });
+            let is_refused = misnamed && server.is_some_and(|server| server.number().is_some());
+            return Err(if is_refused { error.for_good() } else { error });
         }
         let asked = server.and_then(MssqlError::pause).unwrap_or_default();
         let pause = pause_after(self.made, self.options.max_pause, random()).max(asked);

@@ -12,21 +12,21 @@
 //! - **The preparation of a load** (staging, net changes, a table that is filled): whatever is in the target by then is
 //!   what a death at this point leaves, which `load.rs` argues step by step. Its tables are dropped before the run ends
 //!   ([`super::leftover`]).
-//! - **Statements of an open transaction** whose commit is a statement of its own (a group, a load that sets rows aside):
-//!   the session is closed, and the server rolls back.
+//! - **Statements of an open transaction** whose commit is a statement of its own (a group, a load that sets rows
+//!   aside): the session is closed, and the server rolls back.
 //! - **A transaction that is one batch with its commit**: see below.
 //!
 //! What is not cut: everything that writes to the lake, from the end of a read to the end of its commit, because that
 //! takes moments, while reading the rows again may take hours (an extract's commit is finished or not begun); a COMMIT;
-//! statements with a time limit; tags and locks that are given back.
+//! the look at the outcome of one; tags that are set, and locks that are given back.
 //!
 //! # Statements that may commit
 //!
-//! A signal never comes between a commit that was sent and the handling of its reply. A COMMIT that stands alone
-//! is waited for. A batch that works for minutes and ends in its commit ([`Effect::MayCommit`]) cannot be waited for: it
-//! is cut by closing its session, upon which the server rolls it back, unless it had committed already. Which of the two
-//! happened is not guessed. The lost reply is handled as any other: the load state is read on a new connection, once the
-//! lost transaction has ended. So a load that was cut is reported as loaded, or as rolled back.
+//! A signal never comes between a commit that was sent and the handling of its reply. A COMMIT that stands alone is
+//! waited for. A batch that works for minutes and ends in its commit ([`Effect::MayCommit`]) cannot be waited for: it
+//! is cut by closing its session, upon which the server rolls it back, unless it had committed already. Which of the
+//! two happened is not guessed. The lost reply is handled as any other: the load state is read on a new
+//! connection, once the lost transaction has ended. So a load that was cut is reported as loaded, or as rolled back.
 //!
 //! [`Effect::MayCommit`]: crate::mssql::control::Effect::MayCommit
 

@@ -12,8 +12,8 @@ GO
 INSERT dbo.t (id, n) SELECT TOP (6000) ROW_NUMBER() OVER (ORDER BY (SELECT 1)), 1
 FROM sys.all_columns a CROSS JOIN sys.all_columns b";
 
-/// A change of the table's definition comes between the fence and the first looks. It waits for the fence, and each look
-/// would wait for it: the table would be frozen for everyone.
+/// A change of the table's definition comes between the fence and the first looks. It waits for the fence, and each
+/// look would wait for it: the table would be frozen for everyone.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fence_is_let_go_when_a_change_of_the_table_waits_for_it() {
     let mut world = World::new(ROWS).await;
@@ -25,7 +25,8 @@ async fn a_fence_is_let_go_when_a_change_of_the_table_waits_for_it() {
     );
     let mut other = server().connect(&world.source_db).await;
     let truncated = tokio::spawn(async move { sql(&mut other, "TRUNCATE TABLE dbo.t").await });
-    let waiting = "SELECT COUNT(*) FROM sys.dm_exec_requests WHERE wait_type = N'LCK_M_SCH_M' AND database_id = DB_ID()";
+    let waiting = "SELECT COUNT(*) FROM sys.dm_exec_requests WHERE wait_type = N'LCK_M_SCH_M' AND database_id = \
+        DB_ID()";
     let deadline = Instant::now() + Duration::from_secs(30);
     while world.source_rows(waiting).await != [["Int(1)"]] {
         assert!(Instant::now() < deadline, "it does not wait for the fence");
@@ -77,5 +78,4 @@ INSERT dbo.t (id, n) VALUES (1, 1), (2, 2)",
         sql(&mut holder, "ROLLBACK TRANSACTION").await;
     }
     keyless.run(&["--json", "extract"]).json();
-    altered.run(&["--json", "extract"]).json();
 }

@@ -1035,7 +1035,8 @@ async fn a_lost_reply_is_what_its_class_says() {
     assert!(channel.is_broken());
 }
 
-/// Whether an answer is late, or comes from a server that gives up the session: the effect alone decides what that means.
+/// Whether an answer is late, or comes from a server that gives up the session: the effect alone decides what that
+/// means.
 #[tokio::test(flavor = "multi_thread")]
 async fn only_what_may_commit_is_ambiguous() {
     let running = start();

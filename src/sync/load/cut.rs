@@ -17,7 +17,7 @@ impl Work<'_> {
         })
     }
 
-    /// What to say of a load whose transaction was cut, and that is not loaded: whether that step was committed is known.
+    /// What to say of a load whose transaction was cut, and that is not loaded. `committed`: that step of it was.
     pub(super) fn was_cut(&self, step: Option<Step>, committed: Option<LoadCounts>) -> Error {
         let is_begun = committed.is_some() || step.is_some_and(|step| step.after > 0);
         self.sync.stop.error(match is_begun {
