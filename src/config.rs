@@ -557,7 +557,7 @@ impl RawChange {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::change::UpsertStatement;
+    use crate::change::{Deletes, MergeMode, SoftDeletes, UpsertStatement};
     use crate::schema::columns::Which;
 
     fn parse(text: &str) -> Result<Config, ConfigError> {
@@ -598,7 +598,7 @@ mod tests {
         let merge = |merge: &str| {
             let config =
                 parse(&format!("{HEAD}  - source: t\n    merge: {{ {merge} }}\n")).unwrap();
-            config.tables[0].merge
+            config.tables[0].merge.clone()
         };
         let usual = merge("on_bad_row: quarantine");
         assert_eq!((usual.quarantine, usual.batch_rows), (Some(100), 0));
@@ -659,6 +659,34 @@ mod tests {
             "{HEAD}  - source: t\n    columns: {{ exclude: [] }}\n"
         ));
         assert!(nothing.unwrap().tables[0].columns.is_everything());
+    }
+
+    #[test]
+    fn modes_of_loading_are_read() {
+        let merge = |table: &str| {
+            let text = format!("{HEAD}  - source: t\n{table}");
+            parse(&text).unwrap().tables[0].merge.clone()
+        };
+        let soft = |at: Option<&str>| {
+            Deletes::Soft(SoftDeletes {
+                column: "gone".into(),
+                at: at.map(str::to_owned),
+            })
+        };
+        for (option, deletes) in [
+            ("hard", Deletes::Hard),
+            ("ignore", Deletes::Ignore),
+            ("{ soft: { column: gone } }", soft(None)),
+            ("{ soft: { column: gone, at: since } }", soft(Some("since"))),
+        ] {
+            let merge = merge(&format!("    merge: {{ deletes: {option} }}\n"));
+            assert_eq!(merge.deletes, deletes, "{option}");
+        }
+        let history = merge("    kind: history\n    merge: { mode: history }\n");
+        assert_eq!(history.mode, MergeMode::History);
+        let scd2 = merge("    kind: history\n    merge: { mode: scd2, valid_from: at }\n");
+        assert_eq!(scd2.mode, MergeMode::Scd2);
+        assert_eq!(scd2.valid_from.as_deref(), Some("at"));
     }
 
     #[test]
@@ -753,11 +781,56 @@ mod tests {
                 "tables[0].columns.drop",
                 "unknown field `drop`",
             ),
+            (
+                "  - source: t\n    merge: { deletes: never }\n",
+                "tables[0].merge.deletes",
+                "`hard`, `ignore` or",
+            ),
+            (
+                "  - source: t\n    merge: { deletes: { soft: { columns: gone } } }\n",
+                "tables[0].merge.deletes.soft.columns",
+                "unknown field `columns`",
+            ),
+            (
+                "  - source: t\n    merge: { deletes: { soft: { column: a, at: A } } }\n",
+                "tables[0].merge.deletes.soft.at",
+                "another column",
+            ),
+            (
+                "  - source: t\n    merge: { mode: replace, deletes: ignore }\n",
+                "tables[0].merge.deletes",
+                "mode upsert",
+            ),
+            (
+                "  - source: t\n    merge: { mode: scd2, valid_from: at }\n",
+                "tables[0].merge.mode",
+                "kind: history",
+            ),
+            (
+                "  - source: t\n    kind: history\n    merge: { mode: scd2 }\n",
+                "tables[0].merge.valid_from",
+                "_committed_at",
+            ),
+            (
+                "  - source: t\n    merge: { valid_from: at }\n",
+                "tables[0].merge.valid_from",
+                "mode scd2",
+            ),
             ("  []\n", "tables", "no table is listed"),
             (
                 "  - source: t\n    merge: { mode: replace, on_bad_row: quarantine }\n",
                 "tables[0].merge.on_bad_row",
                 "mode: upsert",
+            ),
+            (
+                "  - source: t\n    kind: history\n    merge: { mode: history, on_bad_row: quarantine }\n",
+                "tables[0].merge.on_bad_row",
+                "on_bad_row: stop",
+            ),
+            (
+                "  - source: t\n    kind: history\n    merge: { mode: history, batch_rows: 10 }\n",
+                "tables[0].merge.batch_rows",
+                "mode upsert",
             ),
             (
                 "  - source: t\n    merge: { max_bad_rows: 5 }\n",

@@ -48,6 +48,10 @@
 //! collation or EXCEPT says so: a name that changed from `ab` to `AB` is a change. What a target column could not
 //! hold exactly is refused by [`inspect::check`] before anything is staged; characters that its code page lacks
 //! stop the transaction.
+//!
+//! With `deletes: soft` the row of a key that is gone is marked instead of deleted, and with `ignore` left
+//! (`mssql/sql/soft.rs`). In mode `history` the versions of a history are rows of their own, told apart by `_seq`. In
+//! mode `scd2` each has the time for which it was valid besides, which `mssql/sql/scd2.rs` argues.
 
 pub mod columns;
 pub mod create;
@@ -60,6 +64,8 @@ pub mod quarantine;
 pub mod staging;
 pub mod state;
 pub mod upkeep;
+pub mod upsert;
+pub mod validity;
 
 use crate::error::{Disposition, Error, Kind};
 use crate::mssql::error::MssqlError;
@@ -164,9 +170,9 @@ again"
     )]
     StateChanged { target: TableName },
     #[error(
-        "{target} has rows, and `merge.mode: append` would insert rows again that it has already: a whole snapshot is \
-appended only to an empty table. Nothing was loaded. Run TRUNCATE TABLE {}, then `icesync load --full`; a mirror may \
-also be loaded with `merge: {{ mode: replace }}`",
+        "{target} has rows, and this mode of loading would insert rows again that it may have already: a whole \
+snapshot is added only to an empty table. Nothing was loaded. Run TRUNCATE TABLE {}, then `icesync load --full`; a \
+mirror may also be loaded with `merge: {{ mode: replace }}`",
         TableIdent(.target)
     )]
     NotEmpty { target: TableName },
@@ -249,8 +255,8 @@ Nothing was loaded; run the load again"
         source: Box<MssqlError>,
     },
     #[error(
-        "{target} already has a row with the same key as a row to be appended; use merge.mode: upsert, or remove the \
-            row"
+        "{target} already has a row with the same key as a row to be added; remove the row, or, for a mirror, use \
+            merge.mode: upsert"
     )]
     KeyConflict {
         target: TableName,

@@ -225,7 +225,7 @@ tables:
     kind: mirror
     fidelity: exact
     change: { strategy: timestamp, column: at, lag: 5s, overlap: 1h, clock: utc, isolation: auto, page_rows: 0 }
-    merge: { mode: upsert, statement: merge, on_schema_change: evolve }
+    merge: { mode: upsert, statement: merge, deletes: { soft: { column: gone, at: since } }, on_schema_change: evolve }
     schema: { on_change: evolve }
     on_foreign_commit: warn
     renames: { a: b }

@@ -159,8 +159,8 @@ pub enum LakeError {
     CommitOutdated { table: TableName, reason: String },
 
     #[error(
-        "another writer moved rows of {table} with a key that it has twice, while this run was comparing them; nothing \
-        was written: run again"
+        "another writer moved rows of {table} that no key tells apart, while this run was comparing them; nothing was \
+        written: run again"
     )]
     RowsMoved { table: TableName },
 
@@ -275,7 +275,10 @@ restored or copied from an older state. \
     )]
     NullInRequired { table: TableName, column: String },
 
-    #[error("{table} has no key, so rows cannot be {what}: configure a key or use kind history")]
+    #[error(
+        "{table} has no key, so rows cannot be {what}: configure a key, use kind history, or mirror the table with \
+        strategy full and merge.mode replace"
+    )]
     NoKey {
         table: TableName,
         what: &'static str,

@@ -18,6 +18,8 @@
 //! | [`fill`] | the key and the publication of a table that a first load has filled |
 //! | [`merge`] | the one transaction of a load; `compare` has what of a value it compares |
 //! | `newest` | its choice between spellings of one key |
+//! | `soft` | deletes of an upsert that only mark rows, or do nothing |
+//! | `scd2` | the versions of a history, each with the time for which it was valid |
 //! | [`aside`] | the transaction of a load that sets rows aside; `faults` marks values that cannot be converted |
 //! | [`quarantine`] | the rows that were set aside |
 //! | [`state`] | what a target has loaded |
@@ -45,6 +47,8 @@ pub mod part;
 mod plan;
 pub mod quarantine;
 pub mod read;
+mod scd2;
+mod soft;
 pub mod state;
 pub mod upkeep;
 pub mod variant;

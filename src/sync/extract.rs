@@ -23,7 +23,7 @@ use super::standing::{Footing, footing, foreign_meanwhile, wrote_meanwhile};
 use super::stop::{PLANNING, READING};
 use super::watch::Watch;
 use super::{Links, Phase, Sync, protect, pump, reread};
-use crate::change::{Checkpoint, RunId, Strategy};
+use crate::change::{Checkpoint, MergeMode, RunId, Strategy, StrategyChoice};
 use crate::config::{OnForeignCommit, Table};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::failpoint;
@@ -77,7 +77,7 @@ pub(super) async fn settle(sync: &Sync, table: &Table, links: &mut Links) -> Res
         .await?
         .with_key(table.key.as_deref().unwrap_or_default())?;
     let schema = discovered.schema.clone();
-    if table.kind == TableKind::Mirror && schema.key.is_none() {
+    if table.kind == TableKind::Mirror && schema.key.is_none() && !is_replaced(table) {
         return Err(no_key());
     }
     let (definition, undefined) = match table.create.any() {
@@ -157,19 +157,25 @@ async fn check_unmoved(lake: &LakeTable, table: &Table, plan: &ExtractPlan) -> R
     Err(Error::new(Kind::Lake, Disposition::Transient, message))
 }
 
+/// Whether a table is read whole and loaded whole each time, which takes no key.
+fn is_replaced(table: &Table) -> bool {
+    table.change.strategy == StrategyChoice::Full && table.merge.mode == MergeMode::Replace
+}
+
 fn no_key() -> Error {
     let message = "the table has no primary key and no unique index without NULLs, and a mirror needs to know which \
-        row a change \
-                   replaces; name the columns with `key: [...]`, or keep every version with `kind: history`";
+        row a change replaces. Name the columns with `key: [...]`; mirror the table by replacement, with `change: { \
+        strategy: full }` and `merge: { mode: replace }`; or keep every version with `kind: history`";
     Error::new(Kind::Source, Disposition::Definite, message)
 }
 
-/// What a whole read that may miss rows leaves undone. Refused for a history, which would keep what was met twice.
+/// What a whole read that may miss rows leaves undone. Refused where a row that was met twice would be kept twice: for
+/// a history, and for a mirror without a key.
 fn missing_rows(plan: &ExtractPlan, kind: TableKind) -> Result<Option<String>> {
     if !misses_rows(plan) {
         return Ok(None);
     }
-    if kind == TableKind::Mirror {
+    if kind == TableKind::Mirror && plan.table().key.is_some() {
         return Ok(Some(
             "rows that this read did not meet stay in the lake, because without row versions it may have missed them. \
              Turn on ALLOW_SNAPSHOT_ISOLATION, or set `isolation: table_lock`, for reads that see deletes"
@@ -177,8 +183,8 @@ fn missing_rows(plan: &ExtractPlan, kind: TableKind) -> Result<Option<String>> {
         ));
     }
     let message = "a whole read at READ COMMITTED without row versions may meet a row twice or not at all, and a \
-        history would keep that. Nothing was read. Turn on ALLOW_SNAPSHOT_ISOLATION or READ_COMMITTED_SNAPSHOT, or set \
-        `isolation: table_lock`";
+        history, or a mirror without a key, would keep that. Nothing was read. Turn on ALLOW_SNAPSHOT_ISOLATION or \
+        READ_COMMITTED_SNAPSHOT, or set `isolation: table_lock`";
     Err(Error::new(Kind::Source, Disposition::Definite, message))
 }
 

@@ -35,6 +35,7 @@ mod cut;
 mod fill;
 mod group;
 mod kind;
+mod modes;
 mod plan;
 mod quarantine;
 mod work;
@@ -63,8 +64,9 @@ use crate::mssql::control::Control;
 use crate::report::{LoadMethod, LoadReport};
 use crate::target::staging;
 use crate::target::state::{self, Looked};
-use columns::{compared, is_keyed};
+use columns::compared;
 use kind::{Facts, LoadKind, Refusal, decide};
+use modes::is_keyed;
 use std::time::Instant;
 use work::Work;
 
@@ -115,6 +117,8 @@ struct Begun<'a> {
     tags: TargetTags,
     snapshot: Option<SnapshotInfo>,
     is_locked: bool,
+    /// Rows that the quarantine had of the target.
+    in_quarantine: u64,
     /// An interrupted load that was finished.
     finished: Option<LoadReport>,
     /// None: there is nothing to do.
@@ -146,6 +150,7 @@ impl<'a> Begun<'a> {
             tags,
             snapshot,
             is_locked: false,
+            in_quarantine: looked.in_quarantine,
             finished: None,
             work: None,
         };
@@ -216,7 +221,7 @@ impl<'a> Begun<'a> {
         let mut done = match (self.finished.take(), report) {
             (Some(finished), Some(report)) => finished.and(report),
             (Some(only), None) | (None, Some(only)) => only,
-            (None, None) => nothing_to_do(self.snapshot.as_ref()),
+            (None, None) => self.nothing_to_do(),
         };
         if has_loaded {
             failpoint::reach(FAIL_AFTER_APPLY);
@@ -232,6 +237,28 @@ impl<'a> Begun<'a> {
             release(links, self.table).await;
         }
         done
+    }
+
+    fn nothing_to_do(&self) -> LoadReport {
+        let loaded = self.snapshot.as_ref();
+        LoadReport {
+            kind: LoadMethod::Nothing,
+            from_snapshot: loaded.map(|snapshot| snapshot.id),
+            snapshot_id: loaded.map(|snapshot| snapshot.id),
+            sequence_number: loaded.map(|snapshot| snapshot.sequence_number),
+            rows_staged: 0,
+            inserted: 0,
+            updated: 0,
+            deleted: 0,
+            unchanged: 0,
+            quarantined: 0,
+            in_quarantine: self.in_quarantine,
+            transactions: 0,
+            created_target: false,
+            schema_changes: Vec::new(),
+            seconds: 0.0,
+            warnings: Vec::new(),
+        }
     }
 }
 
@@ -265,7 +292,7 @@ fn decided(
     full: bool,
 ) -> Result<(Facts, LoadKind)> {
     let recorded = follow::recorded(lake, snapshot.map(|snapshot| snapshot.id))?;
-    let keyed = is_keyed(lake, &recorded);
+    let keyed = is_keyed(lake.kind(), &recorded, table.merge.mode);
     let (columns, included) = compared(table, lake, snapshot, trusted(looked))?;
     let facts = Facts::of(table, lake, snapshot, looked, (keyed, columns), full);
     match decide(&facts) {
@@ -298,26 +325,5 @@ async fn release(links: &mut Links, table: &Table) {
     if let Err(error) = staging::unlock(control, &table.target).await {
         tracing::warn!(table = %table.source, error = %error, "the load lock ends with the connection");
         links.target = None;
-    }
-}
-
-fn nothing_to_do(loaded: Option<&SnapshotInfo>) -> LoadReport {
-    LoadReport {
-        kind: LoadMethod::Nothing,
-        from_snapshot: loaded.map(|snapshot| snapshot.id),
-        snapshot_id: loaded.map(|snapshot| snapshot.id),
-        sequence_number: loaded.map(|snapshot| snapshot.sequence_number),
-        rows_staged: 0,
-        inserted: 0,
-        updated: 0,
-        deleted: 0,
-        unchanged: 0,
-        quarantined: 0,
-        in_quarantine: 0,
-        transactions: 0,
-        created_target: false,
-        schema_changes: Vec::new(),
-        seconds: 0.0,
-        warnings: Vec::new(),
     }
 }

@@ -12,7 +12,6 @@ use crate::report::{
     BetweenStatus, ErrorReport, LakeStatus, Listing, PlanReport, SnapshotsReport, StatusReport,
     TargetStanding, TargetStatus,
 };
-use crate::target::quarantine;
 use crate::target::state::{self, LoadState, Looked};
 
 impl Sync {
@@ -42,8 +41,7 @@ impl Sync {
                 Some(side) => {
                     let control = Links::control(&mut links.target, side, Kind::Target).await?;
                     let looked = state::look(control, &table.target).await?;
-                    let in_quarantine = quarantine::count(control, &table.target).await?;
-                    Some(target_status(&looked, table, lake.as_ref(), in_quarantine))
+                    Some(target_status(&looked, table, lake.as_ref()))
                 }
                 None => None,
             };
@@ -185,12 +183,7 @@ async fn lake_status(table: &Table, lake: Option<&LakeTable>) -> Result<LakeStat
     })
 }
 
-fn target_status(
-    looked: &Looked,
-    table: &Table,
-    lake: Option<&LakeTable>,
-    in_quarantine: u64,
-) -> TargetStatus {
+fn target_status(looked: &Looked, table: &Table, lake: Option<&LakeTable>) -> TargetStatus {
     let loaded = looked.state.as_ref();
     let loaded = loaded.filter(|state| state.loaded().is_some());
     let standing = match (Found::of(looked), State::of(lake, looked.state.as_ref())) {
@@ -218,7 +211,7 @@ fn target_status(
                 rows_applied: pending.applied,
             }),
         columns: load::chosen(table, lake),
-        in_quarantine,
+        in_quarantine: looked.in_quarantine,
     }
 }
 

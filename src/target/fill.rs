@@ -63,7 +63,9 @@ use crate::mssql::sql::define::{self, OWN_SCHEMA, Storage};
 use crate::mssql::sql::merge::ERROR_NULL_KEY;
 use crate::mssql::sql::state::StateChange;
 use crate::mssql::sql::{Statement, fill};
-use crate::schema::{Collation, Column, LakeSchema, Role, SqlType, TableName, TableSchema};
+use crate::schema::{
+    Collation, Column, Generated, LakeSchema, Role, SqlType, TableName, TableSchema,
+};
 
 pub use crate::mssql::sql::fill::Publication;
 
@@ -187,9 +189,14 @@ pub async fn abandon(
     dropped.map_err(|error| TargetError::on("dropping an unfinished copy of", target, error))
 }
 
-/// Which columns of the lake table's record batches fill the table. The table has passed [`route`].
+/// Which columns of record batches fill the table: the batches have the lake table's fields, then a column of 0 where
+/// the table has a flag, because bulk copies that keep NULLs let no default count. The table has passed [`route`].
 pub fn bulk_columns(schema: &TableSchema, shape: &LakeSchema) -> Vec<BulkColumn> {
     let position = |source, role| staging::position(shape, source, role);
+    let flag = |column: &Column| {
+        let is_flag = column.generated == Generated::Flag;
+        is_flag.then_some(shape.fields.len())
+    };
     let columns = schema.columns.iter().enumerate();
     columns
         .filter_map(|(source, column)| {
@@ -198,7 +205,7 @@ pub fn bulk_columns(schema: &TableSchema, shape: &LakeSchema) -> Vec<BulkColumn>
                 ty: landed(column.ty, column.collation.as_ref())?,
                 collation: column.collation.clone(),
                 nullable: column.nullable,
-                value: position(source, Role::Value)?,
+                value: position(source, Role::Value).or_else(|| flag(column))?,
                 ticks: position(source, Role::Ticks),
                 offset: position(source, Role::Offset),
             })
@@ -232,10 +239,7 @@ pub fn lost(error: &crate::error::Error, target: &TableName) -> Option<Lost> {
 
 /// What builds the key of a filled table; none without a key.
 pub fn key(filling: Filling<'_>, mode: MergeMode) -> Option<Statement> {
-    let rejects_null = match mode {
-        MergeMode::Upsert | MergeMode::Replace => true,
-        MergeMode::Append => false,
-    };
+    let rejects_null = mode.has_one_row_per_key();
     let Filling {
         fill,
         target,
@@ -337,7 +341,6 @@ pub async fn publish(
 mod tests {
     use super::*;
     use crate::error::Kind;
-    use crate::schema::Generated;
 
     const ALL: Rights = Rights {
         own: true,

@@ -1,6 +1,8 @@
 //! The transaction that applies a staged load. `target.rs` argues its protocol.
 
+use super::columns::LakeColumns;
 use super::inspect::TargetTable;
+use super::validity::{self, ValidFrom};
 use super::{TargetError, lock_name};
 use crate::mssql::control::{Class, Control, Record};
 use crate::mssql::error::MssqlError;
@@ -10,7 +12,7 @@ use crate::mssql::sql::variant::{self, BaseType};
 use crate::mssql::sql::{merge, net};
 use crate::schema::{Collation, KeyOrigin, TableName, TableSchema};
 
-use crate::change::{MergeMode, UpsertStatement};
+use crate::change::{Deletes, MergeMode, SoftDeletes, UpsertStatement};
 pub use crate::mssql::sql::merge::{Extent, Held, MergePlan, NetTable};
 pub use crate::mssql::sql::state::{OldState, StateChange, Step};
 
@@ -75,10 +77,13 @@ pub struct Applied {
 }
 
 /// How a load is applied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LoadOptions {
     pub mode: MergeMode,
     pub statement: UpsertStatement,
+    pub deletes: Deletes,
+    /// Of `scd2`.
+    pub valid_from: Option<ValidFrom>,
     /// Position of a column whose greater value is in the newer of two rows that had one key at the source.
     pub newest: Option<usize>,
     /// Whether deletes may have been staged.
@@ -101,11 +106,12 @@ pub struct LoadOptions {
 /// The transaction for a staged load. The target has passed [`inspect::check`](super::inspect::check) with the same
 /// mode.
 pub fn plan(
-    schema: &TableSchema,
+    lake: &LakeColumns,
     target: &TargetTable,
     staging: &StagingTable,
     options: &LoadOptions,
 ) -> MergePlan {
+    let schema = &lake.schema;
     let mut columns = Vec::new();
     let mut key = vec![None; schema.key.as_ref().map_or(0, |key| key.columns.len())];
     for (at, column) in schema.columns.iter().enumerate() {
@@ -143,6 +149,10 @@ pub fn plan(
         key: key.into_iter().flatten().collect(),
         mode: options.mode,
         statement: options.statement,
+        deletes: named(&options.deletes, target),
+        validity: options
+            .valid_from
+            .and_then(|from| validity::plan(lake, target, staging, from)),
         newest: options
             .newest
             .filter(|_| keys_are_the_source_s(schema, target))
@@ -182,6 +192,18 @@ fn net_table(
         rows: 0,
         upserts: 0,
         part: None,
+    }
+}
+
+/// The columns of soft deletes as the target writes their names.
+fn named(deletes: &Deletes, target: &TargetTable) -> Deletes {
+    match deletes {
+        Deletes::Soft(soft) => Deletes::Soft(SoftDeletes {
+            column: target.name_of(&soft.column),
+            at: soft.at.as_ref().map(|at| target.name_of(at)),
+        }),
+        Deletes::Hard => Deletes::Hard,
+        Deletes::Ignore => Deletes::Ignore,
     }
 }
 
@@ -304,7 +326,7 @@ pub async fn apply(
         .query_sets(&merge::apply(plan, state, extent), class)
         .await
         .map_err(|error| match error.number() {
-            Some(2601 | 2627) if plan.mode == MergeMode::Append => TargetError::KeyConflict {
+            Some(2601 | 2627) if !plan.mode.has_one_row_per_key() => TargetError::KeyConflict {
                 target: plan.target.clone(),
                 source: Box::new(error),
             },

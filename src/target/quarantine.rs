@@ -41,7 +41,8 @@
 //!   record stays right.
 //! - A load of a whole snapshot tries every row, and the deletes that are in the quarantine. The quarantine has then
 //!   what it refused.
-//! - Where the target is missing, the quarantine says nothing of it and is emptied. What comes next is a whole load.
+//! - Where the target is missing, the quarantine says nothing of it. The transaction that makes a new target empties
+//!   it. What comes next is a whole load.
 //!
 //! Keys are compared as the target compares them. So a key that comes back in another spelling leaves the quarantine,
 //! too.
@@ -159,15 +160,6 @@ pub async fn records(
     let rows = looked(control, target, &statement).await?;
     let records: Result<_, MssqlError> = rows.iter().map(Quarantined::read).collect();
     records.map_err(|error| TargetError::on(LOOKING, target, error))
-}
-
-/// How many rows of a target are in the quarantine. One round trip; changes nothing.
-pub async fn count(control: &mut Control, target: &TableName) -> Result<u64, TargetError> {
-    let statement = quarantine::count_quarantined(&target.to_string(), LOOK_TIMEOUT_MS);
-    let rows = looked(control, target, &statement).await?;
-    let count = rows.first().map_or(Ok(0), |row| row.int("rows"));
-    let count = count.map_err(|error| TargetError::on(LOOKING, target, error))?;
-    Ok(u64::try_from(count).unwrap_or(0))
 }
 
 const LOOKING: &str = "looking into the quarantine of";

@@ -7,6 +7,7 @@
 use super::TargetError;
 use super::staging::prefix;
 use super::state::LoadState;
+use crate::change::LoadRule;
 use crate::mssql::control::{Class, Control, Record};
 use crate::mssql::error::MssqlError;
 use crate::mssql::sql::define;
@@ -114,6 +115,7 @@ pub async fn put(
         ],
         object: state.object.clone(),
         columns: state.columns.text(),
+        rule: state.rule.as_ref().map(LoadRule::text),
     };
     let statement = upkeep::put(&target.to_string(), before.as_ref(), &row, LOCK_TIMEOUT_MS);
     let done = control.run(&statement, WAITING).await;

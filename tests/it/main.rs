@@ -19,6 +19,7 @@ mod loaded;
 mod loads;
 mod locks;
 mod maintaining;
+mod modes;
 mod outside;
 mod own;
 mod planes;

@@ -38,7 +38,8 @@
 //! refused ([`LakeError::NotAncestor`]). It is refused as well when B is known not to descend from A, because rows
 //! that were loaded may have left the history.
 //!
-//! Versions `D` of a history say that a key is gone. They are no rows, so no segment upserts them.
+//! Versions `D` of a history say that a key is gone. They are no rows, so no segment upserts them, unless the delta is
+//! asked to ([`Delta::with_deletes`]).
 //!
 //! **From nothing** there is one segment, whose upserts are all live rows of B.
 
@@ -104,6 +105,17 @@ pub struct Segment {
     op: Option<usize>,
     /// Keys of the upserts that were streamed; none when there is nothing to delete.
     pub(in crate::lake) given: Option<Arc<Given>>,
+}
+
+impl Delta {
+    /// The same with the versions of a history that say that a key is gone among the upserts.
+    #[must_use]
+    pub fn with_deletes(mut self) -> Self {
+        for segment in &mut self.segments {
+            segment.op = None;
+        }
+        self
+    }
 }
 
 impl Segment {

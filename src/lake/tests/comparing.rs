@@ -241,7 +241,22 @@ async fn a_history_has_each_version_once_and_says_what_vanished() {
         assert_eq!([count(4, "R"), count(5, "R"), count(28, "R")], [1, 3, 2]);
         assert_eq!([count(4, "D"), count(28, "D"), count(29, "D")], [0, 1, 1]);
         assert_eq!(ops.values().sum::<i32>(), 35);
+        // A load gets them only where it asks for them.
+        let to = table.current_snapshot_id().unwrap();
+        let plain = table.delta(None, to).await.unwrap();
+        let all = table.delta(None, to).await.unwrap().with_deletes();
+        assert_eq!((loaded(plain).await, loaded(all).await), (33, 35));
     }
+}
+
+/// How many rows a delta upserts.
+async fn loaded(delta: Delta) -> usize {
+    let mut rows = 0;
+    for segment in &delta.segments {
+        let batches: Vec<RecordBatch> = segment.upserts().try_collect().await.unwrap();
+        rows += batches.iter().map(RecordBatch::num_rows).sum::<usize>();
+    }
+    rows
 }
 
 #[tokio::test]
@@ -299,6 +314,45 @@ async fn without_a_key_equal_rows_are_counted() {
         let prepared = refresh(&table, &now[5..], tune).await;
         assert_eq!(counts(&prepared), (0, 0, 0, 18), "{reread:?}");
     }
+}
+
+/// What a whole read brings is then exactly what a mirror has: each row as often as the source.
+#[tokio::test]
+async fn a_mirror_without_a_key_has_each_row_as_often_as_the_source() {
+    let directory = tempfile::tempdir().unwrap();
+    let folder = directory.path().to_str().unwrap();
+    let warehouse = Warehouse::open(folder).await.unwrap();
+    let mut schema = schema();
+    schema.key.clear();
+    let name = name();
+    let made = warehouse.create(&name, &schema, TableKind::Mirror, BTreeMap::new());
+    let mut table = made.await.unwrap();
+    let mut now = rows(0..10, "a");
+    now.extend(rows(0..10, "a"));
+    now.extend([(3, None, None), (3, None, None)]);
+    let prepared = refresh(&table, &now, small).await;
+    assert_eq!(counts(&prepared), (22, 0, 0, 0));
+    commit_prepared(&mut table, prepared).await;
+    let prepared = refresh(&table, &now, small).await;
+    assert_eq!(counts(&prepared), (0, 0, 0, 22));
+    assert!(prepared.is_empty());
+    // One copy of two goes, both of another, a third copy comes, and a new row.
+    now.remove(0);
+    now.retain(|row| row.0 != 5);
+    now.extend([row(7, "a", 0), row(7, "b", 0)]);
+    let prepared = refresh(&table, &now, small).await;
+    assert_eq!(counts(&prepared), (2, 0, 3, 19));
+    commit_prepared(&mut table, prepared).await;
+    now.sort();
+    assert_eq!(read(&table, None).await, now);
+    assert_eq!(table.current_rows().await.unwrap(), 21);
+    // Nothing is left of an emptied source.
+    let prepared = refresh(&table, &[], small).await;
+    assert_eq!(counts(&prepared), (0, 0, 21, 0));
+    commit_prepared(&mut table, prepared).await;
+    assert!(read(&table, None).await.is_empty());
+    let prepared = refresh(&table, &now, small).await;
+    assert_eq!(counts(&prepared), (21, 0, 0, 0));
 }
 
 /// A table in which another engine has given key 1 a second row; its snapshot.

@@ -3,6 +3,7 @@
 
 mod creation;
 mod loads;
+mod modes;
 mod plans;
 mod quarantine;
 mod shapes;
@@ -136,6 +137,11 @@ impl Examples {
         self.add("first_look", shape, read::first_look(table, 1_000, 60_000));
         self.ranges(shape, table);
         self.pages(shape, table);
+        let (flag, flagged) = modes::flagged(table);
+        let added = define::add_column(&table.name, &flag);
+        self.add("add_column", &format!("{shape}_flag"), added);
+        let filled = define::create_fill(&table.name, &flagged, &Storage::default());
+        self.add("create_fill", &format!("{shape}_flag"), filled);
         self.columns(shape, table);
         self.fills(shape, table);
         let staging = staging(table);
@@ -320,6 +326,7 @@ impl Examples {
             counts: [3, 2, 1, 0],
             object: Some(object.clone()),
             columns: None,
+            rule: Some("upsert".into()),
         };
         self.add("forget", shape, upkeep::forget(&seen, 60_000));
         self.add(

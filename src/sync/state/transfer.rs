@@ -12,7 +12,7 @@
 use super::LOCK_TIMEOUT_MS;
 use super::facts::named;
 use super::reset::{described, given_up};
-use crate::change::{Checkpoint, MergeMode, RunId};
+use crate::change::{Checkpoint, LoadRule, MergeMode, RunId};
 use crate::config::Table;
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::lake::{LakeTable, Standing};
@@ -67,6 +67,9 @@ struct TargetState {
     object: Option<SourceObject>,
     #[serde(default)]
     columns: LoadedColumns,
+    /// As the load state keeps it.
+    #[serde(default)]
+    rule: Option<String>,
 }
 
 /// Why a file cannot be used.
@@ -379,7 +382,7 @@ fn after_import(table: &Table, state: &LoadState, looked: &Looked) -> Vec<String
         )];
     }
     let first = match table.merge.mode {
-        MergeMode::Upsert | MergeMode::Append => {
+        MergeMode::Upsert | MergeMode::Append | MergeMode::History | MergeMode::Scd2 => {
             format!("the next load applies what has changed since snapshot {number}")
         }
         MergeMode::Replace => "the next load replaces all rows".to_owned(),
@@ -409,6 +412,7 @@ impl TargetState {
             unchanged: counts.unchanged,
             object: state.object,
             columns: state.columns,
+            rule: state.rule.as_ref().map(LoadRule::text),
         }
     }
 
@@ -427,7 +431,7 @@ impl TargetState {
                 unchanged: self.unchanged,
             },
             object: self.object.clone(),
-            mode: None,
+            rule: self.rule.as_deref().and_then(LoadRule::read),
             pending: None,
             columns: self.columns.clone(),
         }
@@ -467,7 +471,7 @@ mod tests {
                 id: 7,
                 created: "2024-05-06T10:00:00".to_owned(),
             }),
-            mode: None,
+            rule: LoadRule::read("upsert deletes=soft"),
             pending: None,
             columns: LoadedColumns::default(),
         };

@@ -310,7 +310,9 @@ impl Findings<'_> {
             };
             let remedy = match self.table.merge.mode {
                 MergeMode::Replace => "The next load replaces all rows".to_owned(),
-                MergeMode::Upsert | MergeMode::Append => self.again(),
+                MergeMode::Upsert | MergeMode::Append | MergeMode::History | MergeMode::Scd2 => {
+                    self.again()
+                }
             };
             return self.add(Severity::Error, message, remedy);
         };
@@ -372,11 +374,13 @@ impl Findings<'_> {
     fn again(&self) -> String {
         let full = self.command("load --full");
         match self.table.merge.mode {
-            MergeMode::Append => format!("Empty the target with TRUNCATE TABLE. {full}"),
+            MergeMode::Append | MergeMode::History => {
+                format!("Empty the target with TRUNCATE TABLE. {full}")
+            }
             MergeMode::Upsert => format!(
                 "{full}. Rows that only the target has stay; `merge: {{ mode: replace }}` removes them"
             ),
-            MergeMode::Replace => full,
+            MergeMode::Replace | MergeMode::Scd2 => full,
         }
     }
 }
@@ -454,7 +458,7 @@ mod tests {
             loaded_at: String::new(),
             counts: LoadCounts::default(),
             object: object(1),
-            mode: None,
+            rule: None,
             pending: None,
             columns: LoadedColumns::default(),
         }
@@ -487,6 +491,7 @@ mod tests {
             looked: Looked {
                 object: object(1),
                 state: Some(state()),
+                in_quarantine: 0,
             },
             tags: tags(),
             is_loading: false,
@@ -766,6 +771,7 @@ mod tests {
             looked: Looked {
                 object,
                 state: None,
+                in_quarantine: 0,
             },
             ..target()
         };
