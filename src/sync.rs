@@ -227,7 +227,10 @@ impl Sync {
         if let Err(error) = self.stop.check(BEFORE_LOAD) {
             return end_loads(group, &error, reports);
         }
-        let broken = group.iter().find(|&&at| !reports[at].is_done());
+        let has_failed = |at: &&usize| reports[**at].error.is_some();
+        let not_done = |at: &&usize| !reports[**at].is_done();
+        let broken = group.iter().find(has_failed);
+        let broken = broken.or_else(|| group.iter().find(not_done));
         if let Some(&broken) = broken {
             return fail_others(group, broken, Disposition::Definite, reports);
         }
@@ -416,7 +419,7 @@ fn fail_others(
     let other = reports[failed].source.clone();
     for &at in group {
         let report = &mut reports[at];
-        if report.error.is_none() {
+        if report.is_done() {
             let message = format!(
                 "it is loaded in one transaction with {other}, which failed. Nothing was loaded into either. Resolve \
 that, or separate them with `load: {{ group: none }}`"
