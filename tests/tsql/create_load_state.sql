@@ -15,7 +15,7 @@ BEGIN
             [unchanged] bigint NOT NULL,
             [target_object_id] int NULL,
             [target_created] nvarchar(30) NULL,
-            [merge_mode] nvarchar(10) NULL,
+            [merge_mode] nvarchar(200) NULL,
             [pending_snapshot_id] bigint NULL,
             [pending_sequence_number] bigint NULL,
             [pending_rows] bigint NULL,
@@ -39,7 +39,7 @@ END;
 IF COL_LENGTH(N'[icesync].[load_state]', N'pending_applied') IS NULL
 BEGIN
     BEGIN TRY
-        ALTER TABLE [icesync].[load_state] ADD [merge_mode] nvarchar(10) NULL, [pending_snapshot_id] bigint NULL, [pending_sequence_number] bigint NULL, [pending_rows] bigint NULL, [pending_applied] bigint NULL, [loaded_columns] nvarchar(max) NULL;
+        ALTER TABLE [icesync].[load_state] ADD [merge_mode] nvarchar(200) NULL, [pending_snapshot_id] bigint NULL, [pending_sequence_number] bigint NULL, [pending_rows] bigint NULL, [pending_applied] bigint NULL, [loaded_columns] nvarchar(max) NULL;
     END TRY
     BEGIN CATCH
         IF COL_LENGTH(N'[icesync].[load_state]', N'pending_applied') IS NULL THROW;
