@@ -11,6 +11,7 @@ mod progress;
 mod quarantine;
 mod relocate;
 mod request;
+mod signals;
 mod snapshots;
 mod state;
 mod status;
@@ -34,7 +35,8 @@ use std::process::ExitCode;
 #[command(name = "icesync", version, max_term_width = 110)]
 #[command(
     after_help = "Exit codes: 0 done; 1 failed; 2 usage or configuration; 3 some tables failed; \
-        4 done, and rows are in quarantine; 75 transient and out of retries."
+        4 done, and rows are in quarantine; 75 transient and out of retries; \
+        130 and 143 ended early by Ctrl-C and SIGTERM."
 )]
 struct Cli {
     /// Configuration file

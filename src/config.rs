@@ -13,6 +13,7 @@ mod maintenance;
 mod merge;
 mod quarantine;
 mod reader;
+mod retry;
 mod tables;
 mod variables;
 mod yaml;
@@ -20,6 +21,7 @@ mod yaml;
 pub use crate::secret::Secret;
 pub use maintenance::Maintenance;
 pub use merge::{Merge, OnChange};
+pub use retry::Retry;
 pub use tables::{OnForeignCommit, Table};
 
 use crate::change::Cycles;
@@ -31,6 +33,7 @@ use serde::Deserialize;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use retry::RawRetry;
 use tables::RawTable;
 use variables::{Complaint, Lookup, Size, Text};
 
@@ -42,6 +45,7 @@ pub struct Config {
     pub target: Option<Database>,
     pub maintenance: Maintenance,
     pub load: LoadOptions,
+    pub retry: Retry,
     /// In the order of the file; never empty.
     pub tables: Vec<Table>,
 }
@@ -137,6 +141,8 @@ struct RawConfig {
     maintenance: RawMaintenance,
     #[serde(default)]
     load: LoadOptions,
+    #[serde(default)]
+    retry: RawRetry,
     tables: Vec<RawTable>,
 }
 
@@ -248,6 +254,7 @@ impl RawConfig {
             target: database(self.target, "target")?,
             maintenance: self.maintenance.validate(lookup)?,
             load: self.load,
+            retry: self.retry.validate(lookup)?,
             tables,
         })
     }

@@ -8,6 +8,7 @@
 //! Both take the same [`settings::Connection`] and report the same [`error::MssqlError`]. Nothing outside this
 //! module names either driver.
 
+pub mod access;
 pub mod bulk;
 pub mod channel;
 pub mod control;

@@ -13,6 +13,7 @@ mod maintain;
 mod plan;
 mod quarantine;
 mod run;
+mod signal;
 mod snapshots;
 mod state;
 mod status;
@@ -25,6 +26,7 @@ pub use maintain::{MaintainReport, MaintenanceReport, RelocateReport};
 pub use plan::{LoadPlan, PlanReport, RowEstimate};
 pub use quarantine::{DiscardReport, QuarantineReport, QuarantinedRow};
 pub use run::{ExtractReport, LoadMethod, LoadReport, Outcome, RunReport, TableReport};
+pub use signal::Signal;
 pub use snapshots::SnapshotsReport;
 pub use state::{
     Finding, LakeState, LoadedState, RepairReport, Severity, StateChangeReport, StateReport,

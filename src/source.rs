@@ -47,6 +47,14 @@
 //! so a watermark's next window brings them; `full` has no next window. That level is therefore used only when it
 //! is asked for, with a warning. NOLOCK and READPAST are never used.
 //!
+//! # Locks
+//!
+//! No wait of a read is without a bound: each session of the source has a LOCK_TIMEOUT before it touches a table. A
+//! lock that makes others wait (a fence's, a sequence's, `table_lock`'s) is held by a statement, or by a transaction
+//! whose every step has a bound of its own. A queue for a table is served in its order, so a request that waits keeps
+//! waiting whoever comes later and is not compatible with it: what waits for a lock on a whole table gives up soon
+//! ([`plan::TABLE_TIMEOUT_MS`]).
+//!
 //! # Round trips
 //!
 //! One for discovery, one for the bounds, one for the read; a window that is known to be empty is not read.
@@ -68,7 +76,7 @@ pub use cuts::{Split, fingerprint};
 pub use definition::definition;
 pub use discover::{Discovered, discover};
 pub use error::SourceError;
-pub use plan::ExtractPlan;
+pub use plan::{ExtractPlan, LOOK_TIMEOUT_MS};
 
 use crate::change::{Backfill, ChangeOptions, Checkpoint, Strategy};
 use crate::mssql::control::{Class, Control};
@@ -172,7 +180,10 @@ async fn check_key(control: &mut Control, source: &Discovered) -> Result<(), Sou
     let table = &source.schema.name;
     let failed = |error| SourceError::on("checking the key of", table, error);
     let sets = control
-        .query_sets(&read::duplicate_key(&source.schema), Class::Long)
+        .query_sets(
+            &read::duplicate_key(&source.schema, isolation::LOCK_TIMEOUT_MS),
+            Class::LONG,
+        )
         .await
         .map_err(failed)?;
     match sets.first().and_then(|rows| rows.first()) {

@@ -92,7 +92,7 @@ pub enum Lookup {
 /// Asks the catalog. One round trip.
 pub async fn look_up(control: &mut Control, table: &TableName) -> Result<Lookup, MssqlError> {
     let sets = control
-        .query_sets(&describe::describe(table), Class::Quick)
+        .query_sets(&describe::describe(table), Class::QUICK)
         .await?;
     let mut sets = sets.into_iter();
     let mut next = || sets.next().unwrap_or_default();

@@ -8,6 +8,7 @@
 //!
 //! | module | statements |
 //! |---|---|
+//! | [`access`] | what the login may do |
 //! | [`describe`] | what a table looks like |
 //! | [`definition`] | what it has besides columns and key |
 //! | [`bounds`] | how far a window may reach |
@@ -26,6 +27,7 @@
 //! | [`variant`] | values of `sql_variant` with their base types |
 //! | [`catalogue`](mod@catalogue) | an example of each statement, for review and for Microsoft's parser |
 
+pub mod access;
 pub mod aside;
 pub mod bounds;
 pub mod catalogue;

@@ -95,7 +95,7 @@ pub(super) fn choose(
 
 fn snapshot(why: &str) -> Reading {
     Reading {
-        session: vec![read::begin_snapshot()],
+        session: vec![read::begin_snapshot(LOCK_TIMEOUT_MS)],
         finish: vec![read::end_transaction()],
         locking: Locking::None,
         sees_one_state: true,

@@ -2,7 +2,7 @@
 
 use super::discover::Discovered;
 use super::error::SourceError;
-use super::isolation::Reading;
+use super::isolation::{LOCK_TIMEOUT_MS, Reading};
 use super::window::{Bounds, Start, watermark};
 use crate::change::{ChangeOptions, Clock, Window};
 use crate::mssql::control::{Class, Control, Record};
@@ -51,7 +51,7 @@ pub(super) async fn bounds(
     } else {
         Count::Nothing
     };
-    let statement = bounds::timestamp(&TimestampBounds {
+    let asked = TimestampBounds {
         table,
         column,
         clock: match options.clock {
@@ -63,10 +63,11 @@ pub(super) async fn bounds(
         overlap_ms: ms(options.overlap) + rounding_ms(column.ty),
         last: start.last().map(|last| last.text.as_str()),
         count,
-    });
+    };
+    let statement = bounds::timestamp(&asked, LOCK_TIMEOUT_MS);
     let failed = |error| SourceError::on("asking for the time bounds of", table, error);
     let sets = control
-        .query_sets(&statement, Class::Long)
+        .query_sets(&statement, Class::LONG)
         .await
         .map_err(failed)?;
     let answer = answer(&sets).map_err(failed)?;

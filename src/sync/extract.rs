@@ -12,12 +12,15 @@
 //! 5. Commit rows and checkpoint in one metadata file, compare-and-set on the checkpoint that step 1 read. (All or
 //!    nothing.)
 //!
+//! A signal cuts steps 1, 2 and the reading of step 4, see [`super::stop`]. What was read to its end is committed.
+//!
 //! A window that turns out to hold nothing new is not committed and does not move the checkpoint: the next run
 //! closes a longer window over the same beginning, so nothing between the two can be skipped.
 
 use super::backfill::{self, RangesRead};
 use super::follow::{self, Following, mapping_error};
 use super::standing::{Footing, footing, foreign_meanwhile, wrote_meanwhile};
+use super::stop::{PLANNING, READING};
 use super::watch::Watch;
 use super::{Links, Phase, Sync, protect, pump, reread};
 use crate::change::{Checkpoint, MergeMode, RunId, Strategy, StrategyChoice};
@@ -204,7 +207,7 @@ pub(super) async fn extract(
         following,
         others_wrote,
         ..
-    } = settle(sync, table, links).await?;
+    } = sync.stop.cut(PLANNING, settle(sync, table, links)).await?;
     let mut lake = match lake {
         Some(lake) => {
             lake.settle().await;
@@ -487,7 +490,8 @@ impl Extraction<'_> {
     ) -> Result<()> {
         let mut foreign = read.foreign;
         let mut intent = self.intent(read.base, self.others_wrote || !foreign.is_empty());
-        if let Some(links) = next
+        // After a signal no load follows.
+        if let Some(links) = next.filter(|_| self.sync.stop.signal().is_none())
             && let Some((loading, restored)) =
                 protect::loading(self.sync, self.table, lake, links).await
         {
@@ -555,14 +559,16 @@ impl Reader<'_> {
         if self.plan.is_empty {
             return Ok((0, 0));
         }
+        let stop = &self.sync.stop.clone();
         for statement in &self.plan.session {
-            channel.run(&statement.sql).await.map_err(source)?;
+            let begun = async { channel.run(&statement.sql).await.map_err(source) };
+            stop.cut(READING, begun).await?;
         }
         let mut total = (0, 0);
         let mut statement = Some(self.plan.first_page());
         while let Some(page) = statement.take() {
             let write = async |batches| self.write(batches, writer, &mut total).await;
-            let (rows, last) = pump::pump(channel, &page, decoder, write).await?;
+            let (rows, last) = pump::pump(stop, channel, &page, decoder, write).await?;
             // A short page is the last one.
             if let (Some(last), Some(page_rows)) = (last, self.plan.page_rows)
                 && rows >= page_rows

@@ -24,10 +24,14 @@
 //! 6. Tag the loaded snapshot in the lake, unless a tag names it since step 1 ([`TargetTags`] argues that).
 //!    (Missing tag: the next load sets it, whether or not it has anything else to do.)
 //!
+//! A signal cuts the wait for the lock and steps 2 to 4, and ends step 5 as [`super::stop`] argues. The tables that are
+//! left are dropped before the run ends ([`super::leftover`]).
+//!
 //! A lake table without a snapshot has no rows to load. Its target is created, or follows in its columns.
 
 mod columns;
 mod create;
+mod cut;
 mod fill;
 mod group;
 mod kind;
@@ -49,6 +53,7 @@ use super::follow;
 use super::protect::{known, tags, unprotected};
 use super::restored::Restored;
 use super::stage::lake_error;
+use super::stop::{BEFORE_LOAD, PREPARING};
 use super::{Links, Phase, Sync};
 use crate::change::RunId;
 use crate::config::Table;
@@ -94,7 +99,10 @@ pub(super) async fn load(
     let clock = Instant::now();
     let mut begun = Begun::begin(sync, run_id, table, wanted, full, links).await?;
     let report = match begun.work.take() {
-        Some(work) => Some(work.ready(links).await?.apply(links).await?),
+        Some(work) => {
+            let ready = sync.stop.cut(PREPARING, work.ready(links)).await?;
+            Some(ready.apply(links).await?)
+        }
         None => None,
     };
     let mut report = begun.end(report, links).await;
@@ -149,7 +157,7 @@ impl<'a> Begun<'a> {
         if begun.decided(&looked, full)?.1 == LoadKind::Nothing {
             return Ok(begun);
         }
-        let mut looked = lock(control, table).await?;
+        let mut looked = sync.stop.cut(BEFORE_LOAD, lock(control, table)).await?;
         begun.is_locked = true;
         let (mut facts, mut kind) = begun.decided(&looked, full)?;
         if kind != LoadKind::Nothing {
@@ -169,7 +177,8 @@ impl<'a> Begun<'a> {
                 run_id,
             )?;
             begun.keep(loaded, to).await;
-            begun.finished = Some(work.ready(links).await?.apply(links).await?);
+            let ready = sync.stop.cut(PREPARING, work.ready(links)).await?;
+            begun.finished = Some(ready.apply(links).await?);
             let control = Links::control(&mut links.target, side, Kind::Target).await?;
             looked = state::look(control, &table.target).await?;
             (facts, kind) = begun.decided(&looked, full)?;

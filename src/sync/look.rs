@@ -17,7 +17,11 @@ use crate::target::state::{self, LoadState, Looked};
 impl Sync {
     /// What the next run would do to each table.
     pub async fn plan(self, tables: Vec<Table>) -> Result<Listing<PlanReport>> {
-        self.source_side()?;
+        let source = self.source_side()?;
+        let unusable = self.connects([Some(source), self.target.as_ref()]).await;
+        if !unusable.is_empty() {
+            return Ok(Listing::failed(unusable));
+        }
         self.each(tables, async |table, links| {
             let settled = settle(&self, table, links).await?;
             self.plan_of(table, settled, links).await
@@ -27,6 +31,10 @@ impl Sync {
 
     /// How far each table is, in the lake and in the target.
     pub async fn status(self, tables: Vec<Table>) -> Result<Listing<StatusReport>> {
+        let unusable = self.connects([None, self.target.as_ref()]).await;
+        if !unusable.is_empty() {
+            return Ok(Listing::failed(unusable));
+        }
         self.each(tables, async |table, links| {
             let lake = self.warehouse.table(&table.lake).await?;
             let target = match &self.target {

@@ -269,7 +269,7 @@ pub async fn take(
 ) -> Result<(), TargetError> {
     let statement = step.statement(target);
     let altered = control
-        .run(&define::alter(&statement, LOCK_TIMEOUT_MS), Class::Long)
+        .run(&define::alter(&statement, LOCK_TIMEOUT_MS), Class::LONG)
         .await;
     altered.map_err(|error| not_altered(target, &statement, error))
 }
@@ -287,7 +287,7 @@ fn not_altered(target: &TableName, statement: &Statement, error: MssqlError) -> 
             statement: statement.by_hand(),
             source: Box::new(error),
         },
-        (_, Disposition::Transient | Disposition::Ambiguous) => {
+        (_, Disposition::Transient | Disposition::Ambiguous | Disposition::Interrupted) => {
             TargetError::on("altering", target, error)
         }
     }

@@ -174,7 +174,7 @@ pub async fn create(control: &mut Control, filling: Filling<'_>) -> Result<(), T
         define::create_schema(&target.schema),
         define::create_fill(filling.fill, filling.schema, filling.storage),
     ] {
-        let ran = control.run(&statement, Class::Quick).await;
+        let ran = control.run(&statement, Class::QUICK).await;
         ran.map_err(|error| TargetError::on("creating the table to fill for", target, error))?;
     }
     Ok(())
@@ -186,7 +186,7 @@ pub async fn abandon(
     fill: &TableName,
     target: &TableName,
 ) -> Result<(), TargetError> {
-    let dropped = control.run(&define::drop_table(fill), Class::Quick).await;
+    let dropped = control.run(&define::drop_table(fill), Class::QUICK).await;
     dropped.map_err(|error| TargetError::on("dropping an unfinished copy of", target, error))
 }
 
@@ -262,7 +262,7 @@ pub async fn build_key(
     let Some(statement) = key(filling, mode) else {
         return Ok(());
     };
-    let Err(error) = control.run(&statement, Class::Long).await else {
+    let Err(error) = control.run(&statement, Class::LONG).await else {
         return Ok(());
     };
     let target = filling.target.clone();
@@ -285,7 +285,7 @@ pub async fn build_key(
 /// A key that is there more than once, for a message: the server's own text depends on its language.
 async fn repeated(control: &mut Control, fill: &TableName, schema: &TableSchema) -> String {
     let statement = fill::repeated_key(fill, schema);
-    let sets = control.query_sets(&statement, Class::Long).await;
+    let sets = control.query_sets(&statement, Class::LONG).await;
     let sets = sets.unwrap_or_default();
     let row = sets.first().and_then(|rows| rows.first());
     let text = row.and_then(|row: &Record| row.text("example").ok());
@@ -325,8 +325,8 @@ pub async fn publish(
 ) -> Result<Applied, TargetError> {
     let target = &publication.target;
     let class = match extent {
-        Extent::Transaction => Class::Commit,
-        Extent::Everything | Extent::Upserts | Extent::Deferred | Extent::Deletes => Class::Long,
+        Extent::Transaction => Class::COMMIT,
+        Extent::Everything | Extent::Upserts | Extent::Deferred | Extent::Deletes => Class::LONG,
     };
     let sets = control
         .query_sets(&fill::publish(publication, state, extent), class)

@@ -214,7 +214,7 @@ pub async fn settle(control: &mut Control, plan: &mut MergePlan) -> Result<(), T
         return Ok(());
     };
     let sets = control
-        .query_sets(&net::net_changes(plan, &table), Class::Long)
+        .query_sets(&net::net_changes(plan, &table), Class::LONG)
         .await
         .map_err(|error| explained(&plan.target, &plan.lock, plan.lock_timeout_ms, error))?;
     let row = sets.last().and_then(|rows| rows.first());
@@ -277,7 +277,7 @@ pub async fn learn_base_types(
         };
         let statement = variant::staged_types(&plan.staging, &types.staged);
         let sets = control
-            .query_sets(&statement, Class::Long)
+            .query_sets(&statement, Class::LONG)
             .await
             .map_err(failed)?;
         let mut problems = Vec::new();
@@ -320,8 +320,8 @@ pub async fn apply(
     extent: Extent,
 ) -> Result<Applied, TargetError> {
     let class = match extent {
-        Extent::Transaction => Class::Commit,
-        Extent::Everything | Extent::Upserts | Extent::Deferred | Extent::Deletes => Class::Long,
+        Extent::Transaction => Class::COMMIT,
+        Extent::Everything | Extent::Upserts | Extent::Deferred | Extent::Deletes => Class::LONG,
     };
     let sets = control
         .query_sets(&merge::apply(plan, state, extent), class)

@@ -143,7 +143,7 @@ impl Aside {
 /// Creates the table of the quarantine where it is missing. Schema `icesync` is there.
 pub async fn ensure(control: &mut Control) -> Result<(), TargetError> {
     let created = control
-        .run(&quarantine::create_quarantine(), Class::Quick)
+        .run(&quarantine::create_quarantine(), Class::QUICK)
         .await;
     created.map_err(|source| TargetError::Server {
         doing: "creating the quarantine in",
@@ -170,7 +170,7 @@ async fn looked(
     target: &TableName,
     statement: &Statement,
 ) -> Result<Vec<Record>, TargetError> {
-    let sets = control.query_sets(statement, Class::Quick).await;
+    let sets = control.query_sets(statement, Class::QUICK).await;
     let sets = sets.map_err(|error| match error.number() {
         Some(LOCK_TIMEOUT) => TargetError::Locked {
             target: target.clone(),
@@ -231,7 +231,7 @@ async fn run(
     target: &TableName,
     statement: &Statement,
 ) -> Result<(), TargetError> {
-    let ran = control.run(statement, Class::Long).await;
+    let ran = control.run(statement, Class::LONG).await;
     ran.map_err(|error| TargetError::on("changing the quarantine of", target, error))
 }
 
@@ -266,7 +266,7 @@ pub async fn settle(
     let net = net_of(plan)?;
     let failed = |error| TargetError::on("looking for values that do not fit", &plan.target, error);
     let faulty = aside::faulty_rows(plan, &net, rows_max + WAITING_MAX);
-    let rows = control.query_sets(&faulty, Class::Long).await;
+    let rows = control.query_sets(&faulty, Class::LONG).await;
     let rows = rows.map_err(failed)?.into_iter().next();
     let fault = |record: &Record| {
         let at = usize::try_from(record.int("column_number")?).unwrap_or(0);
@@ -354,7 +354,7 @@ pub async fn prepare(
 
 /// Ends the transaction of a prepared load. A lost reply is ambiguous.
 pub async fn commit(control: &mut Control, target: &TableName) -> Result<(), TargetError> {
-    let committed = control.run(&aside::commit_load(), Class::Commit).await;
+    let committed = control.run(&aside::commit_load(), Class::COMMIT).await;
     committed.map_err(|error| TargetError::on("committing the load of", target, error))
 }
 
@@ -450,7 +450,7 @@ async fn refused_row(
 ) -> Result<Refused, TargetError> {
     let failed = |error| TargetError::on("reading a refused row of", &plan.target, error);
     let statement = aside::row_text(plan, net, row);
-    let sets = control.query_sets(&statement, Class::Long).await;
+    let sets = control.query_sets(&statement, Class::LONG).await;
     let sets = sets.map_err(failed)?;
     let record = sets.first().and_then(|rows| rows.first());
     let record = record.ok_or_else(|| failed(MssqlError::Shape("no row".into())))?;
@@ -500,7 +500,7 @@ async fn add_deletes(
             ..net.clone()
         };
         let statement = aside::add_deletes(plan, &net, &keys);
-        let sets = control.query_sets(&statement, Class::Long).await;
+        let sets = control.query_sets(&statement, Class::LONG).await;
         let sets = sets.map_err(failed)?;
         let row = sets.last().and_then(|rows| rows.first());
         let count = row.map_or(Ok(0), |row| row.int("added")).map_err(failed)?;
@@ -566,7 +566,7 @@ async fn close(
         counts.unchanged,
     ];
     let statement = aside::close_load(plan, net, change, counts);
-    let sets = control.query_sets(&statement, Class::Long).await;
+    let sets = control.query_sets(&statement, Class::LONG).await;
     let sets = sets.map_err(failed)?;
     let row = sets.last().and_then(|rows| rows.first());
     let count = row.map_or(Ok(0), |row| row.int("target_only"));

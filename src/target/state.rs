@@ -113,11 +113,11 @@ pub async fn ensure_schema(control: &mut Control) -> Result<(), TargetError> {
         },
     };
     control
-        .run(&define::create_schema(define::OWN_SCHEMA), Class::Quick)
+        .run(&define::create_schema(define::OWN_SCHEMA), Class::QUICK)
         .await
         .map_err(denied)?;
     control
-        .run(&define::create_load_state(), Class::Quick)
+        .run(&define::create_load_state(), Class::QUICK)
         .await
         .map_err(denied)
 }
@@ -160,7 +160,7 @@ pub async fn look(control: &mut Control, target: &TableName) -> Result<Looked, T
         Some(_) | None => TargetError::on("reading the load state of", target, error),
     };
     let sets = control
-        .query_sets(&state::look(target, LOOK_TIMEOUT_MS), Class::Quick)
+        .query_sets(&state::look(target, LOOK_TIMEOUT_MS), Class::QUICK)
         .await
         .map_err(failed)?;
     let object = |row: &Record| {
@@ -196,8 +196,9 @@ pub async fn prepare(
     target: &TableName,
     change: &StateChange,
 ) -> Result<(), TargetError> {
+    let class = Class::QUICK.waiting(LOCK_TIMEOUT_MS);
     let prepared = control
-        .run(&state::prepare(change, LOCK_TIMEOUT_MS), Class::Quick)
+        .run(&state::prepare(change, LOCK_TIMEOUT_MS), class)
         .await;
     prepared.map_err(|error| match error.number() {
         Some(state::ERROR_STATE_MOVED) => TargetError::StateMoved {
@@ -218,7 +219,7 @@ pub async fn resolve(
     let lock = lock_name("apply", target);
     let statement = state::settled_state(&target.to_string(), &lock, SETTLE_TIMEOUT_MS);
     let sets = control
-        .query_sets(&statement, Class::Long)
+        .query_sets(&statement, Class::LONG)
         .await
         .map_err(failed)?;
     let mut sets = sets.into_iter();

@@ -191,11 +191,7 @@ impl World {
 
     /// Writes icesync.yaml with these table entries (YAML list items, two spaces in).
     pub fn config(&self, tables: &str) {
-        let text = format!(
-            "source: {{ connection: \"${{ICESYNC_SOURCE}}\" }}\nwarehouse: {{ location: ./warehouse }}\n\
-             target: {{ connection: \"${{ICESYNC_TARGET}}\" }}\ntables:\n{tables}"
-        );
-        std::fs::write(self.path("icesync.yaml"), text).expect("written");
+        std::fs::write(self.path("icesync.yaml"), config(tables)).expect("written");
     }
 
     pub fn command(&self, args: &[&str]) -> Command {
@@ -243,6 +239,18 @@ impl World {
     }
 }
 
+/// A configuration with these table entries. A server that stays away is not outlasted, unless they say so.
+pub fn config(tables: &str) -> String {
+    let retry = match tables.contains("retry:") {
+        true => "",
+        false => "retry: { max_elapsed: 0s }\n",
+    };
+    format!(
+        "source: {{ connection: \"${{ICESYNC_SOURCE}}\" }}\nwarehouse: {{ location: ./warehouse }}\n\
+         target: {{ connection: \"${{ICESYNC_TARGET}}\" }}\n{retry}tables:\n{tables}"
+    )
+}
+
 pub fn finish(child: Child) -> Run {
     let output = child.wait_with_output().expect("icesync ends");
     Run {
@@ -253,7 +261,7 @@ pub fn finish(child: Child) -> Run {
 }
 
 pub async fn sql(control: &mut Control, text: &str) {
-    if let Err(error) = control.run(&Statement::plain(text), Class::Long).await {
+    if let Err(error) = control.run(&Statement::plain(text), Class::LONG).await {
         panic!("{error:?}\n{text}");
     }
 }

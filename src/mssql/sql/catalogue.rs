@@ -9,6 +9,7 @@ mod quarantine;
 mod shapes;
 
 use super::Statement;
+use super::access;
 use super::bounds::{self, Count, ServerClock, TimestampBounds};
 use super::define::{self, Storage};
 use super::describe::{describe, has_rows};
@@ -68,8 +69,14 @@ impl Examples {
             schema: define::OWN_SCHEMA.into(),
             name: run.into(),
         };
+        self.add("target_access", "", access::target_access());
+        self.add(
+            "source_access",
+            "",
+            access::source_access(&[&staging, &staging]),
+        );
         self.add("rowversion", "", bounds::rowversion());
-        self.add("begin_snapshot", "", read::begin_snapshot());
+        self.add("begin_snapshot", "", read::begin_snapshot(60_000));
         self.add(
             "begin_read_committed",
             "",
@@ -125,9 +132,9 @@ impl Examples {
             &format!("{shape}_locked"),
             read::all(table, Locking::Table),
         );
-        self.add("duplicate_key", shape, read::duplicate_key(table));
-        self.add("fence", shape, read::fence(table, 60_000));
-        self.add("first_look", shape, read::first_look(table));
+        self.add("duplicate_key", shape, read::duplicate_key(table, 60_000));
+        self.add("fence", shape, read::fence(table, 10_000));
+        self.add("first_look", shape, read::first_look(table, 1_000, 60_000));
         self.ranges(shape, table);
         self.pages(shape, table);
         let (flag, flagged) = modes::flagged(table);
@@ -366,7 +373,7 @@ impl Examples {
                     last,
                     count,
                 };
-                self.add("timestamp", &variant, bounds::timestamp(&bounds));
+                self.add("timestamp", &variant, bounds::timestamp(&bounds, 60_000));
             }
         }
         for ty in [

@@ -7,6 +7,7 @@ use crate::error::{Disposition, Error, Kind, Result};
 use crate::failpoint;
 use crate::report::plural;
 use crate::sync::Links;
+use crate::sync::stop::APPLYING;
 use crate::target::TargetError;
 use crate::target::fill::{self, Lost};
 use crate::target::merge::{Applied, MergePlan, StateChange};
@@ -57,7 +58,12 @@ impl Work<'_> {
     ) -> Result<Applied> {
         let side = self.sync.target_side()?;
         let control = Links::control(&mut links.target, side, Kind::Target).await?;
-        let prepared = quarantine::prepare(control, plan, change, aside, faults).await?;
+        let preparing = quarantine::prepare(control, plan, change, aside, faults);
+        let prepared = self
+            .sync
+            .stop
+            .cut(APPLYING, async { Ok::<_, Error>(preparing.await?) });
+        let prepared = prepared.await?;
         self.quarantined = prepared.refused;
         failpoint::reach(FAIL_QUARANTINED);
         let committed = quarantine::commit(control, &self.table.target).await;

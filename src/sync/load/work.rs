@@ -502,9 +502,11 @@ server decides"
         let side = self.sync.target_side()?;
         let mut total = Applied::default();
         for &step in steps {
+            self.may_begin(step)?;
             change.step = step;
             let control = Links::control(&mut links.target, side, Kind::Target).await?;
-            let applied = merge::apply(control, plan, &change, Extent::Transaction).await;
+            let applied = merge::apply(control, plan, &change, Extent::Transaction);
+            let applied = self.unless_cut(applied).await;
             total = total.and(self.settled(links, applied, &change).await?);
             if let Some(step) = step.filter(|step| !step.is_last()) {
                 change.old = Some(OldState {
@@ -532,10 +534,12 @@ server decides"
             Err(error) if error.disposition() == Disposition::Ambiguous => error,
             other => return Ok(other?),
         };
-        tracing::warn!(
-            "{}: the reply to the load's commit was lost; looking for its outcome",
-            self.name
-        );
+        let stop = &self.sync.stop;
+        let what = match stop.signal() {
+            Some(_) => "the transaction of the load was cut off",
+            None => "the reply to the load's commit was lost",
+        };
+        tracing::warn!("{}: {what}; looking for its outcome", self.name);
         links.target = None;
         let control = Links::control(&mut links.target, side, Kind::Target).await?;
         let resolved = state::resolve(control, &self.table.target, change).await?;
@@ -546,6 +550,7 @@ server decides"
                 counts,
                 target_only: 0,
             }),
+            Some(_) | None if stop.signal().is_some() => Err(self.was_cut(change.step, resolved)),
             Some(_) | None => Err(Error::new(
                 Kind::Target,
                 Disposition::Transient,

@@ -84,7 +84,7 @@ impl<'a> Trial<'a> {
 
     async fn open(&mut self) -> Result<(), TargetError> {
         let opened = aside::open_load(self.plan, &self.net, self.change);
-        for (statement, class) in [(aside::begin_load(), Class::Quick), (opened, Class::Long)] {
+        for (statement, class) in [(aside::begin_load(), Class::QUICK), (opened, Class::LONG)] {
             let ran = self.control.run(&statement, class).await;
             ran.map_err(|error| self.explained(error))?;
         }
@@ -106,7 +106,7 @@ impl<'a> Trial<'a> {
         let plan = self.plan.of_part(part.clone());
         let sets = self
             .control
-            .query_sets(&aside::apply_part(&plan), Class::Long)
+            .query_sets(&aside::apply_part(&plan), Class::LONG)
             .await
             .map_err(|error| self.explained(error))?;
         // Whatever triggers of the target return comes before.

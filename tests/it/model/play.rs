@@ -202,7 +202,7 @@ fn run(
 }
 
 pub async fn tell(control: &mut Control, text: &str) -> Outcome {
-    let told = control.run(&Statement::plain(text), Class::Long).await;
+    let told = control.run(&Statement::plain(text), Class::LONG).await;
     told.map_err(|error| format!("{error:?}\n{text}"))
 }
 
