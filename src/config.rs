@@ -29,11 +29,11 @@ use crate::schema::TableName;
 use bytesize::ByteSize;
 use maintenance::RawMaintenance;
 use reader::{Misread, Reader};
+use retry::RawRetry;
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use retry::RawRetry;
 use tables::RawTable;
 use variables::{Complaint, Lookup, Size, Text};
 

@@ -38,10 +38,11 @@ impl RawRetry {
     pub(super) fn validate(self, lookup: Lookup<'_>) -> Result<Retry, Complaint> {
         let refuse = |key: &str, message: &str| Err((format!("retry.{key}"), message.to_owned()));
         let usual = Retry::default();
-        let time = |key: &str, text: Option<Text>, usual: Duration| -> Result<Duration, Complaint> {
-            let text = text.map(|text| text.duration(lookup, &format!("retry.{key}")));
-            Ok(text.transpose()?.unwrap_or(usual))
-        };
+        let time =
+            |key: &str, text: Option<Text>, usual: Duration| -> Result<Duration, Complaint> {
+                let text = text.map(|text| text.duration(lookup, &format!("retry.{key}")));
+                Ok(text.transpose()?.unwrap_or(usual))
+            };
         let max_elapsed = time("max_elapsed", self.max_elapsed, usual.max_elapsed)?;
         if max_elapsed > Duration::from_secs(86_400) {
             return refuse("max_elapsed", "must be at most 1 day");

@@ -229,7 +229,7 @@ impl MssqlError {
             return None;
         };
         let throttles = THROTTLES.contains(&error.number);
-        throttles.then(|| asked_pause(&error.message).unwrap_or(THROTTLED_PAUSE))
+        throttles.then(|| asked_pause(error.message.whole()).unwrap_or(THROTTLED_PAUSE))
     }
 
     /// Whether the name of the server or of the database may be wrong, which no retry mends.
@@ -414,7 +414,7 @@ mod tests {
             let MssqlError::Server(mut error) = server(number) else {
                 return None;
             };
-            message.clone_into(&mut error.message);
+            error.message = ServerMessage::new(number, message);
             MssqlError::Server(error).pause()
         };
         let busy =

@@ -117,7 +117,7 @@ pub(super) fn server_error(error: &Error) -> Option<&MssqlError> {
 mod tests {
     use super::*;
     use crate::error::Kind;
-    use crate::mssql::error::ServerError;
+    use crate::mssql::error::{ServerError, ServerMessage};
     use crate::report::Signal;
     use crate::sync::Phase;
     use crate::target::TargetError;
@@ -147,7 +147,7 @@ mod tests {
                 number,
                 class: 16,
                 state: 1,
-                message: message.into(),
+                message: ServerMessage::new(number, message),
                 procedure: None,
                 line: 1,
                 statement: String::new(),
