@@ -12,6 +12,7 @@
 //! - between the two nothing is remembered outside lake and target.
 
 mod backfill;
+mod begin;
 mod extract;
 mod follow;
 mod guard;
@@ -32,7 +33,7 @@ mod state;
 mod watch;
 
 pub use backfill::{FAIL_AFTER_RANGE, FAIL_BEFORE_RANGES};
-pub use extract::FAIL_AFTER_EVOLVE;
+pub use begin::FAIL_AFTER_EVOLVE;
 pub use load::{
     FAIL_AFTER_ALTER, FAIL_AFTER_APPLY, FAIL_AFTER_CREATE, FAIL_AFTER_FILL, FAIL_AFTER_FILL_CREATE,
     FAIL_AFTER_FILL_KEY, FAIL_AFTER_NET, FAIL_AFTER_STAGING, FAIL_BETWEEN_STEPS, FAIL_QUARANTINED,

@@ -1,7 +1,8 @@
 //! Other engines that write to a lake table between two runs: what they do to its metadata is done here by hand
 //! (tests/interop/spark/ has Spark itself do it).
 
-use crate::harness::World;
+use crate::harness::{World, finish};
+use icesync::lake::FAIL_AFTER_DATA_FILES;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -45,6 +46,18 @@ fn commit(table: &Path, change: impl FnOnce(&mut Value)) {
     )
     .unwrap();
     std::fs::write(folder.join("version-hint.text"), next.to_string()).unwrap();
+}
+
+/// Raises the watermark in a checkpoint, so that the server has not reached it: as after a restore of the source.
+pub fn raise_watermark(table: &Path, by: u64) {
+    commit(table, |metadata| {
+        let property = &mut metadata["properties"]["icesync.checkpoint"];
+        let mut checkpoint: Value = serde_json::from_str(property.as_str().unwrap()).unwrap();
+        let text = checkpoint["watermark"]["text"].as_str().unwrap();
+        let mark = u64::from_str_radix(text.trim_start_matches("0x"), 16).unwrap() + by;
+        checkpoint["watermark"]["text"] = json!(format!("0x{mark:016X}"));
+        *property = json!(checkpoint.to_string());
+    });
 }
 
 fn current(metadata: &Value) -> i64 {
@@ -145,6 +158,47 @@ async fn a_rollback_is_still_noticed_after_a_run_that_died() {
     assert_eq!(extract_of(&again)["full_read"], json!(true), "{again}");
     world.run(&["--json", "load", "--full"]).json();
     assert_eq!(world.source_rows(ROWS).await, world.target_rows(ROWS).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whole_read_that_died_is_not_forgotten_when_the_server_passes_the_watermark() {
+    let mut world = World::new(ITEMS).await;
+    world.config("  - source: dbo.items\n    change: { strategy: rowversion }\n");
+    world.run(&["--json", "extract"]).json();
+    raise_watermark(&world.lake("dbo", "items"), 50);
+    world
+        .source("UPDATE dbo.items SET name = N'eins' WHERE id = 1")
+        .await;
+    let mut killed = world.command(&["extract"]);
+    killed.env("ICESYNC_FAILPOINT", FAIL_AFTER_DATA_FILES);
+    let killed = finish(killed.spawn().unwrap());
+    assert_ne!(killed.code, 0, "{killed:#?}");
+
+    let shown = world.run(&["--json", "state", "show"]).json();
+    let exported = world.run(&["state", "export"]).json();
+    for checkpoint in [
+        &shown["tables"][0]["lake"]["checkpoint"],
+        &exported["tables"][0]["checkpoint"],
+    ] {
+        assert_eq!(checkpoint["strategy"], json!("rowversion"));
+        assert_eq!(checkpoint["watermark"], Value::Null);
+    }
+    let verified = world.run(&["--json", "state", "verify"]).json_any();
+    let told = "the checkpoint has no watermark: the next extract reads the whole table";
+    assert!(verified.to_string().contains(told), "{verified:#}");
+    let status = world.run(&["status"]);
+    let told = "followed by rowversion, from the beginning: the next extract reads the whole table";
+    assert!(status.stdout.contains(told), "{status:#?}");
+
+    let changes = "UPDATE dbo.items SET name = N'zwei' WHERE id = 2; ".repeat(60);
+    world.source(&changes).await;
+    let again = world.run(&["--json", "extract"]).json();
+    assert_eq!(extract_of(&again)["full_read"], json!(true), "{again}");
+    assert_eq!(extract_of(&again)["updated"], json!(2), "{again}");
+    world.run(&["--json", "load"]).json();
+    assert_eq!(world.source_rows(ROWS).await, world.target_rows(ROWS).await);
+    let idle = world.run(&["--json", "extract"]).json();
+    assert_eq!(extract_of(&idle)["full_read"], json!(false));
 }
 
 #[tokio::test(flavor = "multi_thread")]
