@@ -100,6 +100,10 @@ pub struct Checkpoint {
     /// later one could take for good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watermark: Option<Watermark>,
+    /// The run that last read the whole table, this one or an earlier one. Between two checkpoints that name the same run
+    /// only windows were read. None in those of older builds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole_read: Option<RunId>,
     /// A read of the whole table that is under way; there is no watermark then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backfill: Option<Backfill>,
@@ -118,6 +122,7 @@ impl Checkpoint {
             run_id,
             strategy,
             watermark,
+            whole_read: None,
             backfill: None,
             snapshot_id: None,
             committed_at: Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true),

@@ -480,14 +480,15 @@ impl Extraction<'_> {
 
     /// What the commit means: the checkpoint that it writes, and the one that it was computed from.
     fn intent(&self, base: Option<RunId>, others_wrote: bool) -> CommitIntent {
+        let plan = self.plan;
+        let before = self.checkpoint.and_then(|known| known.whole_read);
         CommitIntent {
             run_id: self.run_id,
             base_checkpoint: base,
-            checkpoint: Checkpoint::reached(
-                self.run_id,
-                self.plan.strategy,
-                self.plan.window.upper.clone(),
-            ),
+            checkpoint: Checkpoint {
+                whole_read: plan.full_read.then_some(self.run_id).or(before),
+                ..Checkpoint::reached(self.run_id, plan.strategy, plan.window.upper.clone())
+            },
             summary: BTreeMap::new(),
             foreign_rows: others_wrote,
             loading: None,

@@ -6,9 +6,9 @@
 //!
 //! - **A mirror** is read whole. That makes it equal to its source whatever it holds.
 //! - **A history table** must not get rows twice. It goes on from the checkpoint of the newest run that is still on
-//!   `main`: the rows up to that watermark are there, and no later ones. Where there is no such checkpoint to go on
-//!   from, or a column was left out then that is read now, it is read whole and compared. Versions that the source has
-//!   overwritten since are lost, and the report says so.
+//!   `main`: the rows up to that watermark are there, and no later ones. Where there is no such checkpoint, or the
+//!   whole table was read after it, the table is read whole and compared: what a whole read brings may be in no window
+//!   from that watermark on. Versions that the source has overwritten since are lost, and the report says so.
 //!
 //! Nothing is written for it. The commit at the end of the run is compare-and-set on the token that the table has,
 //! so a run that began before the rollback cannot commit after this one; and if this run dies, the next one finds
@@ -17,7 +17,6 @@
 //! Rows that others added or deleted after the checkpoint stay: incremental reads do not compare them with the
 //! source. They are named in a warning, or refused (`on_foreign_commit`).
 
-use super::follow;
 use crate::change::{Checkpoint, Strategy};
 use crate::config::{OnForeignCommit, Table};
 use crate::error::{Disposition, Error, Kind, Result};
@@ -101,8 +100,10 @@ async fn earlier(
     let found = run.as_ref().and_then(|run| {
         let earlier = run.checkpoint.as_ref()?;
         let (then, now) = (earlier.watermark.as_ref()?, checkpoint.watermark.as_ref()?);
-        let same = earlier.strategy == checkpoint.strategy
-            && (&then.column, then.ty) == (&now.column, now.ty);
+        let same = earlier.whole_read.is_some()
+            && earlier.whole_read == checkpoint.whole_read
+            // It may have been renamed.
+            && then.column == now.column;
         same.then(|| (run.id, then.clone()))
     });
     let Some((id, watermark)) = found else {
@@ -112,15 +113,6 @@ async fn earlier(
              source has overwritten or deleted since are lost"
         ));
     };
-    let then = follow::recorded(lake, Some(id))?;
-    let included = then.included_in(&follow::recorded(lake, None)?);
-    if !included.is_empty() {
-        checkpoint.watermark = None;
-        return Ok(format!(
-            "{moved}. Snapshot {id} does not have column {}, which was left out then. Reading the whole table again",
-            included.join(", ")
-        ));
-    }
     let mut said = format!(
         "{moved}. Reading again from {watermark}, the checkpoint of snapshot {id}. Versions that the source has \
          overwritten or deleted since then are lost"

@@ -48,15 +48,23 @@ fn commit(table: &Path, change: impl FnOnce(&mut Value)) {
     std::fs::write(folder.join("version-hint.text"), next.to_string()).unwrap();
 }
 
+/// Changes the checkpoint in a table property or in a snapshot's summary.
+fn change_checkpoint(of: &mut Value, change: impl FnOnce(&mut Value)) {
+    let text = &mut of["icesync.checkpoint"];
+    let mut checkpoint = serde_json::from_str(text.as_str().unwrap()).unwrap();
+    change(&mut checkpoint);
+    *text = json!(checkpoint.to_string());
+}
+
 /// Raises the watermark in a checkpoint, so that the server has not reached it: as after a restore of the source.
 pub fn raise_watermark(table: &Path, by: u64) {
     commit(table, |metadata| {
-        let property = &mut metadata["properties"]["icesync.checkpoint"];
-        let mut checkpoint: Value = serde_json::from_str(property.as_str().unwrap()).unwrap();
-        let text = checkpoint["watermark"]["text"].as_str().unwrap();
-        let mark = u64::from_str_radix(text.trim_start_matches("0x"), 16).unwrap() + by;
-        checkpoint["watermark"]["text"] = json!(format!("0x{mark:016X}"));
-        *property = json!(checkpoint.to_string());
+        change_checkpoint(&mut metadata["properties"], |checkpoint| {
+            let text = &mut checkpoint["watermark"]["text"];
+            let mark = text.as_str().unwrap().trim_start_matches("0x");
+            let mark = u64::from_str_radix(mark, 16).unwrap() + by;
+            *text = json!(format!("0x{mark:016X}"));
+        });
     });
 }
 
@@ -230,8 +238,8 @@ async fn a_history_that_was_rolled_back_to_before_a_column_was_included_is_read_
         set_main(metadata, second)
     });
     let again = world.run(&["--json", "extract"]).json();
-    let told = format!("Snapshot {second} does not have column name");
-    assert!(warnings(extract_of(&again)).contains(&told), "{again}");
+    let told = "Reading the whole table again";
+    assert!(warnings(extract_of(&again)).contains(told), "{again}");
     assert_eq!(extract_of(&again)["inserted"], json!(4), "{again}");
     world.run(&["--json", "load"]).json();
     let named = "SELECT id, name FROM dbo.items WHERE name IS NOT NULL ORDER BY id";
@@ -239,6 +247,70 @@ async fn a_history_that_was_rolled_back_to_before_a_column_was_included_is_read_
         world.source_rows(ROWS).await,
         world.target_rows(named).await
     );
+}
+
+/// A version that only a whole read has found is above no watermark.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_that_was_rolled_back_to_before_a_whole_read_is_read_whole() {
+    let mut world = World::new(
+        "CREATE TABLE dbo.items (id int NOT NULL PRIMARY KEY, name nvarchar(40) NULL, changed datetime2(3) NOT NULL)
+GO
+INSERT dbo.items VALUES (1, N'one', '2020-01-01'), (2, N'two', '2020-01-01')",
+    )
+    .await;
+    world.config(
+        "  - source: dbo.items\n    kind: history\n    change: { strategy: timestamp, column: changed, clock: utc }\n",
+    );
+    world.run(&["--json", "extract"]).json();
+    let table = world.lake("dbo", "items");
+    let first = current(&newest(&table).2);
+    world
+        .source("UPDATE dbo.items SET name = N'eins' WHERE id = 1")
+        .await;
+    let reset = ["state", "reset", "--table", "dbo.items", "--yes"];
+    assert_eq!(world.run(&reset).code, 0);
+    let whole = world.run(&["--json", "extract"]).json();
+    assert_eq!(extract_of(&whole)["inserted"], json!(1), "{whole}");
+    commit(&table, |metadata| set_main(metadata, first));
+    let again = world.run(&["--json", "extract"]).json();
+    let told = "Reading the whole table again";
+    assert!(warnings(extract_of(&again)).contains(told), "{again}");
+    assert_eq!(extract_of(&again)["inserted"], json!(1), "{again}");
+    world.run(&["--json", "load"]).json();
+    let versions =
+        "SELECT COUNT(*), SUM(CASE WHEN name = N'eins' THEN 1 ELSE 0 END) FROM dbo.items";
+    assert_eq!(world.target_rows(versions).await, [["Int(3)", "Int(1)"]]);
+}
+
+/// Older builds did not note whole reads.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_of_an_older_build_is_read_whole_after_a_rollback_and_not_before() {
+    let config = "  - source: dbo.items\n    kind: history\n    change: { strategy: rowversion }\n";
+    let (mut world, first, _) = filled_twice(config).await;
+    let table = world.lake("dbo", "items");
+    commit(&table, |metadata| {
+        let as_older = |checkpoint: &mut Value| {
+            let noted = checkpoint.as_object_mut().unwrap().remove("whole_read");
+            assert!(noted.is_some());
+        };
+        change_checkpoint(&mut metadata["properties"], as_older);
+        for snapshot in metadata["snapshots"].as_array_mut().unwrap() {
+            change_checkpoint(&mut snapshot["summary"], as_older);
+        }
+    });
+    world
+        .source("UPDATE dbo.items SET name = N'drei' WHERE id = 3")
+        .await;
+    let upgraded = world.run(&["--json", "extract"]).json();
+    assert_eq!(
+        extract_of(&upgraded)["full_read"],
+        json!(false),
+        "{upgraded}"
+    );
+    commit(&table, |metadata| set_main(metadata, first));
+    let again = world.run(&["--json", "extract"]).json();
+    assert_eq!(extract_of(&again)["full_read"], json!(true), "{again}");
+    assert_eq!(extract_of(&again)["inserted"], json!(3), "{again}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -102,13 +102,6 @@ impl Recorded {
         other.object.is_some() && self.object == other.object
     }
 
-    /// Columns of `now` that were left out when this was recorded.
-    pub fn included_in(&self, now: &Recorded) -> Vec<String> {
-        let columns = now.schema.columns.iter();
-        let included = columns.filter(|column| self.as_left_out(now, column).is_some());
-        included.map(|column| now.shown(column)).collect()
-    }
-
     /// The source's columns, then the dropped ones: what the lake's fields refer to by position.
     pub fn whole(&self) -> TableSchema {
         let mut whole = self.schema.clone();

@@ -488,7 +488,10 @@ fn a_view_is_another_source_when_it_is_altered_or_takes_a_place() {
         });
         view
     };
-    let (first, second) = (altered("2026-01-01T00:00:00"), altered("2026-01-02T00:00:00"));
+    let (first, second) = (
+        altered("2026-01-01T00:00:00"),
+        altered("2026-01-02T00:00:00"),
+    );
     for (before, now) in [
         (&columns, &first),
         (&first, &columns),
@@ -547,7 +550,6 @@ fn what_is_left_out_and_read_again_is_told_from_what_is_new() {
         assert!(!again.at_source);
         assert_eq!(names(&again.recorded), ["id", "a", "b", "b__dropped_1"]);
         assert_eq!(again.was, [Some(0), Some(1), None, Some(2)]);
-        assert_eq!(drift.recorded.included_in(&again.recorded), ["b"]);
 
         let first = followed(&some, &all);
         assert_eq!(first.included, ["b"]);
@@ -556,7 +558,6 @@ fn what_is_left_out_and_read_again_is_told_from_what_is_new() {
         let added = followed(&before, &all);
         assert_eq!(told(&added), [("b", ChangeKind::Added)]);
         assert!(added.at_source && added.included.is_empty());
-        assert_eq!(before.included_in(&added.recorded), [""; 0]);
     }
 }
 
