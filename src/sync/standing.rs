@@ -48,7 +48,7 @@ pub(super) async fn footing(lake: &LakeTable, table: &Table) -> Result<Footing> 
     let moved = match lake.standing(since).await? {
         Standing::Kept { foreign } => {
             if !foreign.is_empty() {
-                warnings.push(foreign_commits(&foreign, table, since)?);
+                warnings.push(foreign_commits(&foreign, table, listed(lake, since))?);
             }
             return Ok(Footing {
                 checkpoint: Some(checkpoint),
@@ -69,10 +69,13 @@ pub(super) async fn footing(lake: &LakeTable, table: &Table) -> Result<Footing> 
         ),
     };
     if table.on_foreign_commit == OnForeignCommit::Refuse {
+        let undo = match listed(lake, since) {
+            Some(id) => format!("Set main to snapshot {id} again, or set"),
+            None => "Set".to_owned(),
+        };
         return Err(refused(format!(
-            "{moved}. `on_foreign_commit: refuse` stops the run. Set main to snapshot {} again, or set \
-             `on_foreign_commit: warn` to read again what is missing",
-            said(since)
+            "{moved}. `on_foreign_commit: refuse` stops the run. {undo} `on_foreign_commit: warn` to read again what \
+             is missing"
         )));
     }
     let empty = lake.current_snapshot_id().is_none();
@@ -127,30 +130,41 @@ async fn earlier(
     Ok(said)
 }
 
-/// The warning about commits of other writers, or the refusal.
-fn foreign_commits(foreign: &[ForeignCommit], table: &Table, since: Option<i64>) -> Result<String> {
+/// A snapshot that `main` can be set to: none where the table had no rows, or does not list it any more.
+fn listed(lake: &LakeTable, snapshot: Option<i64>) -> Option<i64> {
+    snapshot.filter(|&id| lake.has_snapshot(id))
+}
+
+/// The warning about commits of other writers, or the refusal. `before` is the snapshot to roll back to.
+fn foreign_commits(
+    foreign: &[ForeignCommit],
+    table: &Table,
+    before: Option<i64>,
+) -> Result<String> {
     let what = format!(
         "another writer changed rows of lake table {} after icesync's last commit: {}",
         table.lake,
         named(foreign)
     );
-    let undo = match since {
-        Some(since) => format!("roll main back to snapshot {since}"),
-        None => "delete those rows".to_owned(),
-    };
+    let undo = before.map(|id| format!("roll main back to snapshot {id}"));
+    let to_undo = undo.as_ref().map(|undo| format!(". To undo the change, {undo}"));
+    let to_undo = to_undo.unwrap_or_default();
     match table.on_foreign_commit {
         OnForeignCommit::Warn => Ok(match table.kind {
             TableKind::Mirror => format!(
                 "{what}. Incremental reads do not compare these rows with the source; a full read (`change: {{ \
-                 strategy: full }}`) replaces them. To undo the change, {undo}"
+                 strategy: full }}`) replaces them{to_undo}"
             ),
-            TableKind::History => format!(
-                "{what}. A history keeps these rows, and its target gets them. To undo the change, {undo}"
-            ),
+            TableKind::History => {
+                format!("{what}. A history keeps these rows, and its target gets them{to_undo}")
+            }
         }),
-        OnForeignCommit::Refuse => Err(refused(format!(
-            "{what}. `on_foreign_commit: refuse` stops the run. To go on, {undo}, or set `on_foreign_commit: warn`"
-        ))),
+        OnForeignCommit::Refuse => {
+            let undo = undo.map(|undo| format!("{undo}, or ")).unwrap_or_default();
+            Err(refused(format!(
+                "{what}. `on_foreign_commit: refuse` stops the run. To go on, {undo}set `on_foreign_commit: warn`"
+            )))
+        }
     }
 }
 

@@ -357,7 +357,17 @@ async fn commits_of_other_writers_are_told_until_the_next_commit_or_refused() {
     commit(&table, |metadata| set_main(metadata, second));
     world.run(&["--json", "extract"]).json();
 
-    commit(&table, |metadata| set_main(metadata, 4711));
+    // A snapshot that is not listed any more is none to roll back to.
+    commit(&table, |metadata| {
+        set_main(metadata, 4711);
+        let snapshots = metadata["snapshots"].as_array_mut().unwrap();
+        snapshots.retain(|one| one["snapshot-id"] == json!(4711));
+        metadata["snapshot-log"] = json!([]);
+    });
+    let refused = world.run(&["extract"]);
+    refused.fails_with(1, &[told, "To go on, set `on_foreign_commit: warn`"]);
+    assert!(!refused.stderr.contains("roll main back"), "{refused:#?}");
+
     world.config("  - source: dbo.items\n");
     world
         .source("UPDATE dbo.items SET name = N'vier' WHERE id = 4")
@@ -366,6 +376,33 @@ async fn commits_of_other_writers_are_told_until_the_next_commit_or_refused() {
     assert!(report.to_string().contains(told), "{report}");
     let report = world.run(&["--json", "extract"]).json();
     assert_eq!(warnings(extract_of(&report)), "[]");
+}
+
+/// Deleting the rows of another writer is one more commit of another writer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_was_empty_before_another_writer_came_is_gone_on_from_as_the_message_says() {
+    let world = World::new(
+        "CREATE TABLE dbo.items (id int NOT NULL PRIMARY KEY, name nvarchar(40) NULL, rv rowversion NOT NULL)",
+    )
+    .await;
+    let rowversion = "  - source: dbo.items\n    change: { strategy: rowversion }\n";
+    world.config(&format!("{rowversion}    on_foreign_commit: refuse\n"));
+    world.run(&["--json", "extract"]).json();
+    commit(&world.lake("dbo", "items"), |metadata| {
+        metadata["snapshots"] = json!([{
+            "snapshot-id": 4711, "sequence-number": 1, "timestamp-ms": metadata["last-updated-ms"],
+            "manifest-list": "file:///elsewhere/snap.avro",
+            "summary": { "operation": "append", "added-records": "2" }, "schema-id": 0
+        }]);
+        metadata["last-sequence-number"] = json!(1);
+        set_main(metadata, 4711);
+    });
+    let refused = world.run(&["extract"]);
+    refused.fails_with(1, &["snapshot 4711", "To go on, set `on_foreign_commit: warn`"]);
+    assert!(!refused.stderr.contains("delete"), "{refused:#?}");
+    world.config(rowversion);
+    let gone_on = world.run(&["--json", "extract"]).json();
+    assert!(warnings(extract_of(&gone_on)).contains("snapshot 4711"), "{gone_on}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -407,8 +444,13 @@ async fn a_compaction_with_expiry_is_no_rollback() {
         metadata["snapshot-log"] = json!([]);
         set_main(metadata, 4713);
     });
-    let report = world.run(&["--json", "extract"]).json();
     let told = format!("removed snapshot {last} and its successors");
+    world.config("  - source: dbo.items\n    on_foreign_commit: refuse\n");
+    let refused = world.run(&["extract"]);
+    refused.fails_with(1, &[&told, "Set `on_foreign_commit: warn`"]);
+    assert!(!refused.stderr.contains("Set main"), "{refused:#?}");
+    world.config("  - source: dbo.items\n");
+    let report = world.run(&["--json", "extract"]).json();
     assert!(warnings(extract_of(&report)).contains(&told), "{report}");
     assert_eq!(extract_of(&report)["full_read"], json!(true));
     assert_ne!(last, second);
