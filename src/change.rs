@@ -99,10 +99,16 @@ pub struct Checkpoint {
     /// The run that committed it: also the compare-and-set token.
     pub run_id: RunId,
     pub strategy: Strategy,
-    /// Upper bound of the last window; the next one starts here.
+    /// Upper bound of the last window; the next one starts here. None: the next run reads the whole table. So it is
+    /// from the moment when a whole read begins until one is committed: a run that dies in between leaves no bound that
+    /// a later one could take for good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watermark: Option<Watermark>,
-    /// A first read of the whole table that is under way; the fields above stay what they were before it.
+    /// The run that last read the whole table, this one or an earlier one. Between two checkpoints that name the same
+    /// run only windows were read. None in those of older builds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole_read: Option<RunId>,
+    /// A read of the whole table that is under way; there is no watermark then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backfill: Option<Backfill>,
     /// The snapshot committed with it; filled in by the commit.
@@ -120,21 +126,31 @@ impl Checkpoint {
             run_id,
             strategy,
             watermark,
+            whole_read: None,
             backfill: None,
             snapshot_id: None,
             committed_at: Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true),
         }
     }
 
-    /// The checkpoint of a whole read under way: where `before` stands, and what is read since. `token` is new with
-    /// each range, so that of two runs that read the same ranges one stops.
+    /// The checkpoint of a whole read under way: what is read since `before`. `token` is new with each range, so that
+    /// of two runs that read the same ranges one stops.
     pub fn reading(token: RunId, before: Option<&Checkpoint>, ledger: Backfill) -> Self {
-        let strategy = before.map_or(ledger.strategy, |before| before.strategy);
-        let watermark = before.and_then(|before| before.watermark.clone());
+        let reached = Self::reached(token, ledger.strategy, None);
         Self {
             backfill: Some(ledger),
             snapshot_id: before.and_then(|before| before.snapshot_id),
-            ..Self::reached(token, strategy, watermark)
+            ..reached
+        }
+    }
+
+    /// The checkpoint from which a read of the whole table begins: where `self` stands, without a watermark and with a
+    /// token of its own.
+    pub fn without_watermark(&self, strategy: Strategy) -> Self {
+        Self {
+            backfill: self.backfill.clone(),
+            snapshot_id: self.snapshot_id,
+            ..Self::reached(RunId::generate(), strategy, None)
         }
     }
 

@@ -14,6 +14,7 @@
 //! The servers are looked at once before the first table ([`reach`]). A signal ends a run before its end ([`Stop`]).
 
 mod backfill;
+mod begin;
 mod extract;
 mod follow;
 mod gate;
@@ -38,7 +39,7 @@ mod stop;
 mod watch;
 
 pub use backfill::{FAIL_AFTER_RANGE, FAIL_BEFORE_RANGES, FAIL_FENCED};
-pub use extract::FAIL_AFTER_EVOLVE;
+pub use begin::FAIL_AFTER_EVOLVE;
 pub use load::{
     FAIL_AFTER_ALTER, FAIL_AFTER_APPLY, FAIL_AFTER_CREATE, FAIL_AFTER_FILL, FAIL_AFTER_FILL_CREATE,
     FAIL_AFTER_FILL_KEY, FAIL_AFTER_NET, FAIL_AFTER_STAGING, FAIL_BETWEEN_STEPS, FAIL_QUARANTINED,

@@ -50,5 +50,54 @@ pub(in crate::lake) fn parse_checkpoint(table: &TableName, text: &str) -> Result
             known: CHECKPOINT_VERSION,
         });
     }
-    serde_json::from_str(text).map_err(corrupt)
+    let mut checkpoint: Checkpoint = serde_json::from_str(text).map_err(corrupt)?;
+    // Older builds kept the watermark from before a whole read in the checkpoint of its ledger. If the ledger fits
+    // no more, that watermark may be one that the read was to replace.
+    if checkpoint.backfill.is_some() {
+        checkpoint.watermark = None;
+    }
+    Ok(checkpoint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::{Backfill, RunId, Strategy, Watermark};
+    use crate::schema::SqlType;
+
+    fn at(text: &str) -> Watermark {
+        Watermark {
+            column: "rv".to_owned(),
+            ty: SqlType::RowVersion,
+            text: text.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_ledger_of_an_older_build_is_taken_without_the_watermark_beside_it() {
+        let ledger = Backfill {
+            schema: "shape".to_owned(),
+            strategy: Strategy::RowVersion,
+            watermark: at("0x0000000000000384"),
+            column: "id".to_owned(),
+            cuts: vec!["5".to_owned()],
+            done: Vec::new(),
+            stale: Vec::new(),
+        };
+        let table = "dbo.t".parse().unwrap();
+        let read = |checkpoint: &Checkpoint| {
+            let text = checkpoint_text(&table, checkpoint).unwrap();
+            parse_checkpoint(&table, &text).unwrap()
+        };
+        let before = at("0x00000000000003E8");
+        let before = Checkpoint::reached(RunId::generate(), Strategy::RowVersion, Some(before));
+        assert_eq!(read(&before), before);
+        let now = Checkpoint::reading(RunId::generate(), Some(&before), ledger);
+        assert_eq!(now.watermark, None);
+        let older = Checkpoint {
+            watermark: before.watermark,
+            ..now.clone()
+        };
+        assert_eq!(read(&older), now);
+    }
 }

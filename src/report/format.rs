@@ -1,5 +1,6 @@
 //! Numbers and lines that several reports write alike.
 
+use crate::change::{Checkpoint, Strategy};
 use crate::schema::drift::SchemaChange;
 use std::fmt::Write as _;
 
@@ -24,6 +25,22 @@ pub(super) fn write_in_quarantine(out: &mut String, rows: u64) {
             out,
             "           {rows} in quarantine; `icesync quarantine list` shows why"
         );
+    }
+}
+
+/// Where the next extract begins, to follow the strategy of a checkpoint; nothing where a read in ranges goes on.
+pub(super) fn next_extract(checkpoint: &Checkpoint) -> String {
+    match (&checkpoint.watermark, checkpoint.strategy) {
+        (Some(mark), _) => format!(", {} up to {mark}", mark.column),
+        (None, Strategy::Timestamp | Strategy::Sequence | Strategy::RowVersion)
+            if checkpoint.backfill.is_none() =>
+        {
+            ", from the beginning: the next extract reads the whole table".to_owned()
+        }
+        (
+            None,
+            Strategy::Full | Strategy::Timestamp | Strategy::Sequence | Strategy::RowVersion,
+        ) => String::new(),
     }
 }
 

@@ -1,8 +1,8 @@
 //! What icesync remembers of a table, and what was done to that, for `state`.
 
 use super::failure::ErrorReport;
-use super::format::thousands;
-use crate::change::{Checkpoint, Strategy};
+use super::format::{next_extract, thousands};
+use crate::change::Checkpoint;
 use crate::lake::LoadTag;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -217,16 +217,12 @@ impl LakeState {
     }
 
     fn write_checkpoint(&self, out: &mut String, checkpoint: &Checkpoint) {
-        let _ = write!(out, "  checkpoint  {}", checkpoint.strategy);
-        match (&checkpoint.watermark, checkpoint.strategy) {
-            (Some(mark), _) => {
-                let _ = write!(out, ", {} up to {mark}", mark.column);
-            }
-            (None, Strategy::Full) => {}
-            (None, Strategy::Timestamp | Strategy::Sequence | Strategy::RowVersion) => {
-                out.push_str(", from the beginning: the next extract reads the whole table");
-            }
-        }
+        let _ = write!(
+            out,
+            "  checkpoint  {}{}",
+            checkpoint.strategy,
+            next_extract(checkpoint)
+        );
         match (checkpoint.snapshot_id, self.checkpoint_sequence_number) {
             (Some(id), Some(number)) => {
                 let _ = write!(out, "; snapshot {number} (id {id})");

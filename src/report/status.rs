@@ -1,7 +1,7 @@
 //! How far lake and target are, for `status`.
 
 use super::columns::ColumnsReport;
-use super::format::{plural, thousands, write_in_quarantine};
+use super::format::{next_extract, plural, thousands, write_in_quarantine};
 use crate::change::Checkpoint;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -101,11 +101,7 @@ impl StatusReport {
             }
         }
         if let Some(checkpoint) = &lake.checkpoint {
-            let at = checkpoint
-                .watermark
-                .as_ref()
-                .map(|mark| format!(", {} up to {mark}", mark.column))
-                .unwrap_or_default();
+            let at = next_extract(checkpoint);
             let _ = writeln!(
                 out,
                 "           followed by {}{at}; committed {}",

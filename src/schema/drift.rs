@@ -24,7 +24,7 @@
 mod recorded;
 mod widen;
 
-pub use recorded::{Recorded, SourceObject};
+pub use recorded::{Recorded, SourceObject, SourceView};
 
 use super::mapping::{self, MappingError};
 use super::{Column, Fidelity, SqlType, TableKind, TableSchema};

@@ -34,6 +34,8 @@ pub struct Discovered {
 pub struct Facts {
     pub database: String,
     pub object: SourceObject,
+    /// Another one when the table or view is altered.
+    pub modified: String,
     pub is_view: bool,
     pub is_memory_optimized: bool,
     pub allows_snapshot: bool,
@@ -92,6 +94,7 @@ fn discovered(description: Description, choice: &ColumnChoice) -> Result<Discove
         facts: Facts {
             database: description.database,
             object: description.object,
+            modified: description.modified,
             is_view: description.is_view,
             is_memory_optimized: description.is_memory_optimized,
             allows_snapshot: description.allows_snapshot,
@@ -396,6 +399,7 @@ pub(super) mod tests {
                     id: 1,
                     created: "2026-01-01T00:00:00".into(),
                 },
+                modified: "2026-01-01T00:00:00".into(),
                 is_view: false,
                 is_memory_optimized: false,
                 allows_snapshot: true,

@@ -6,11 +6,13 @@
 //! 2. Close the window: the upper bound is taken from the server before the first row is read. (Nothing.)
 //! 3. Create the lake table when it is missing: metadata without a snapshot or a checkpoint. (An empty table, which
 //!    the next run fills.) Or let it follow the source's columns: metadata with a new schema. (The rows it had,
-//!    which the next run goes on with.)
+//!    which the next run goes on with.) If the whole table is to be read, take the watermark from its checkpoint. (A
+//!    table that the next run reads whole, too, also when the source has passed the old watermark by then: rows that
+//!    changed below it are in no window.)
 //! 4. Stream rows into data files; look keys up and write position deletes. (Files that no metadata names.) A read that
 //!    another run makes useless, because it has moved the checkpoint meanwhile, ends here ([`Watch`]).
-//! 5. Commit rows and checkpoint in one metadata file, compare-and-set on the checkpoint that step 1 read. (All or
-//!    nothing.)
+//! 5. Commit rows and checkpoint in one metadata file, compare-and-set on the checkpoint that step 1 read or step 3
+//!    left. (All or nothing.)
 //!
 //! A signal cuts steps 1, 2 and the reading of step 4, see [`super::stop`]. What was read to its end is committed.
 //!
@@ -22,11 +24,10 @@ use super::follow::{self, Following, mapping_error};
 use super::standing::{Footing, footing, foreign_meanwhile, wrote_meanwhile};
 use super::stop::{PLANNING, READING};
 use super::watch::Watch;
-use super::{Links, Phase, Sync, protect, pump, reread};
+use super::{Links, Phase, Sync, begin, protect, pump, reread};
 use crate::change::{Checkpoint, MergeMode, RunId, Strategy, StrategyChoice};
 use crate::config::{OnForeignCommit, Table};
 use crate::error::{Disposition, Error, Kind, Result};
-use crate::failpoint;
 use crate::lake::{
     CommitIntent, ForeignCommit, LakeTable, Op, PreparedCommit, Reread, TableWriter, WriteMode,
     WriteOptions,
@@ -44,9 +45,6 @@ use arrow_array::RecordBatch;
 use std::collections::BTreeMap;
 use std::time::Instant;
 use tokio::sync::mpsc;
-
-/// Failpoint: the lake table has followed its source's schema, no row is read yet.
-pub const FAIL_AFTER_EVOLVE: &str = "extract.after_evolve";
 
 /// What an extract has settled before it reads the first row.
 pub(super) struct Settled {
@@ -143,20 +141,6 @@ async fn check_unchanged(control: &mut Control, table: &Table, found: &Recorded)
     Err(Error::new(Kind::Source, Disposition::Transient, message))
 }
 
-/// The lake table once more, after its columns were changed: that took the newest version of it, and the plan was made
-/// on the one before.
-async fn check_unmoved(lake: &LakeTable, table: &Table, plan: &ExtractPlan) -> Result<()> {
-    let now = footing(lake, table).await?.warnings;
-    if now.iter().all(|warning| plan.warnings.contains(warning)) {
-        return Ok(());
-    }
-    let message = format!(
-        "another writer changed lake table {} while the run was starting. Nothing was read; retrying",
-        table.lake
-    );
-    Err(Error::new(Kind::Lake, Disposition::Transient, message))
-}
-
 /// Whether a table is read whole and loaded whole each time, which takes no key.
 fn is_replaced(table: &Table) -> bool {
     table.change.strategy == StrategyChoice::Full && table.merge.mode == MergeMode::Replace
@@ -216,19 +200,17 @@ pub(super) async fn extract(
         None => follow::create(&sync.warehouse, table, &found, definition.as_ref()).await?,
     };
     let mut warnings = plan.warnings.clone();
-    let mut schema_changes = Vec::new();
-    if let Some(following) = following {
-        evolve(&mut lake, table, &plan, &following).await?;
-        schema_changes = following.changes;
-        warnings.extend(following.warnings);
-    }
     warnings.extend(missing_rows(&plan, table.kind)?);
+    let (schema_changes, followed) = begin::evolve(&mut lake, table, &plan, following).await?;
+    warnings.extend(followed);
+    let begun = begin::whole_read(&mut lake, table, &plan, checkpoint.as_ref()).await?;
     let extraction = Extraction {
         sync,
         table,
         schema: &schema,
         plan: &plan,
-        checkpoint: checkpoint.as_ref(),
+        found: checkpoint.as_ref(),
+        checkpoint: begun.as_ref().or(checkpoint.as_ref()),
         run_id,
         options: write_options(sync, run_id, table, &lake, &plan),
         others_wrote,
@@ -249,7 +231,7 @@ pub(super) async fn extract(
     // After a whole read the checkpoint stands for what the table is now, whoever made it so.
     let known = lake.checkpoint()?.and_then(|known| known.snapshot_id);
     let moved = plan.full_read && known != lake.current_snapshot_id();
-    if nothing_new(&read.prepared, &plan, checkpoint.as_ref()) && !moved {
+    if nothing_new(&read.prepared, &plan, extraction.checkpoint) && !moved {
         read.prepared.abandon(&lake).await;
     } else {
         let next = loads.then_some(links);
@@ -259,21 +241,6 @@ pub(super) async fn extract(
     }
     report.seconds = clock.elapsed().as_secs_f64();
     Ok(report)
-}
-
-/// Step 3 for a table that is there: it follows the source's columns.
-async fn evolve(
-    lake: &mut LakeTable,
-    table: &Table,
-    plan: &ExtractPlan,
-    following: &Following,
-) -> Result<()> {
-    lake.evolve(&following.evolution).await?;
-    for change in &following.changes {
-        tracing::info!("{}: lake table {}: {change}", table.source, table.lake);
-    }
-    failpoint::reach(FAIL_AFTER_EVOLVE);
-    check_unmoved(lake, table, plan).await
 }
 
 /// Whether the run found nothing that the lake does not have. A first run always commits, so that its checkpoint is
@@ -363,6 +330,9 @@ struct Extraction<'a> {
     table: &'a Table,
     schema: &'a TableSchema,
     plan: &'a ExtractPlan,
+    /// As step 1 read it.
+    found: Option<&'a Checkpoint>,
+    /// As step 3 left it.
     checkpoint: Option<&'a Checkpoint>,
     run_id: RunId,
     options: WriteOptions,
@@ -451,8 +421,7 @@ impl Extraction<'_> {
 
     /// The report of what was read, while nothing of it is committed.
     fn report(&self, read: &Read) -> ExtractReport {
-        let known = self.checkpoint.and_then(|known| known.watermark.as_ref());
-        let watermark = known.map(ToString::to_string);
+        let watermark = |known: Option<&Checkpoint>| Some(known?.watermark.as_ref()?.to_string());
         ExtractReport {
             strategy: self.plan.strategy,
             full_read: self.plan.full_read,
@@ -471,8 +440,8 @@ impl Extraction<'_> {
             lookup: read.prepared.lookup(),
             snapshot_id: None,
             sequence_number: None,
-            watermark_before: watermark.clone(),
-            watermark_after: watermark,
+            watermark_before: watermark(self.found),
+            watermark_after: watermark(self.checkpoint),
             truncated: read.truncated,
             schema_changes: Vec::new(),
             seconds: 0.0,
@@ -521,14 +490,15 @@ impl Extraction<'_> {
 
     /// What the commit means: the checkpoint that it writes, and the one that it was computed from.
     fn intent(&self, base: Option<RunId>, others_wrote: bool) -> CommitIntent {
+        let plan = self.plan;
+        let before = self.checkpoint.and_then(|known| known.whole_read);
         CommitIntent {
             run_id: self.run_id,
             base_checkpoint: base,
-            checkpoint: Checkpoint::reached(
-                self.run_id,
-                self.plan.strategy,
-                self.plan.window.upper.clone(),
-            ),
+            checkpoint: Checkpoint {
+                whole_read: plan.full_read.then_some(self.run_id).or(before),
+                ..Checkpoint::reached(self.run_id, plan.strategy, plan.window.upper.clone())
+            },
             summary: BTreeMap::new(),
             foreign_rows: others_wrote,
             loading: None,

@@ -13,7 +13,7 @@ use crate::lake::{
 };
 use crate::report::ColumnsReport;
 use crate::schema::definition::{Definition, Unreadable};
-use crate::schema::drift::{self, Drift, Recorded, SchemaChange};
+use crate::schema::drift::{self, Drift, Recorded, SchemaChange, SourceView};
 use crate::schema::{
     LakeField, LakeSchema, LakeType, Role, SqlType, TableKind, TableSchema, mapping,
 };
@@ -44,7 +44,12 @@ pub(super) fn mapping_error(error: mapping::MappingError) -> Error {
 /// What the lake is to have of the source, under the names that it has in the lake. The columns' ids say which column
 /// is which only in a table: a view counts its columns anew whenever it is altered.
 pub(super) fn found(discovered: &Discovered) -> Recorded {
-    let object = (!discovered.facts.is_view).then(|| discovered.facts.object.clone());
+    let facts = &discovered.facts;
+    let object = (!facts.is_view).then(|| facts.object.clone());
+    let view = facts.is_view.then(|| SourceView {
+        id: facts.object.id,
+        modified: facts.modified.clone(),
+    });
     let mut schema = discovered.schema.clone();
     let mut renamed = BTreeMap::new();
     for (column, name) in schema.columns.iter_mut().zip(&discovered.lake_names) {
@@ -54,6 +59,7 @@ pub(super) fn found(discovered: &Discovered) -> Recorded {
         }
     }
     Recorded {
+        view,
         left_out: discovered.left_out.clone(),
         renamed,
         ..Recorded::new(schema, object)
@@ -299,9 +305,9 @@ fn got_digits(before: &Recorded, drift: &Drift) -> Option<String> {
 }
 
 /// Changes the checkpoint where the watermark's column is another one now; answers whether it did. A watermark
-/// means nothing for another column, nor for the rows of another table, nor for a column that was left out until now:
-/// then the whole table is read again, and compared with what the lake has. The checkpoint's new token stops runs that
-/// still follow the column under its old name, or do not read the new one.
+/// means nothing for another column, nor for the rows of another table or view, nor for a column that was left out
+/// until now: then the whole table is read again, and compared with what the lake has. The checkpoint's new token stops
+/// runs that still follow the column under its old name, or do not read the new one.
 fn follow_checkpoint(
     before: &Recorded,
     drift: &Drift,
@@ -320,9 +326,11 @@ fn follow_checkpoint(
     match (mark, now) {
         _ if recreated => {
             read_again(checkpoint);
-            warnings.push(
-                "the source table was dropped and recreated. Reading all of it again".to_owned(),
-            );
+            let what = match &drift.recorded.view {
+                Some(_) => "the source is a view that was created or altered since the last run",
+                None => "the source table was dropped and recreated",
+            };
+            warnings.push(format!("{what}. Reading all of it again"));
         }
         // Also where there is no watermark: ranges that were read may lack the column.
         _ if !drift.included.is_empty() => {

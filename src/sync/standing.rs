@@ -6,9 +6,9 @@
 //!
 //! - **A mirror** is read whole. That makes it equal to its source whatever it holds.
 //! - **A history table** must not get rows twice. It goes on from the checkpoint of the newest run that is still on
-//!   `main`: the rows up to that watermark are there, and no later ones. Where there is no such checkpoint to go on
-//!   from, or a column was left out then that is read now, it is read whole and compared. Versions that the source has
-//!   overwritten since are lost, and the report says so.
+//!   `main`: the rows up to that watermark are there, and no later ones. Where there is no such checkpoint, or the
+//!   whole table was read after it, the table is read whole and compared: what a whole read brings may be in no window
+//!   from that watermark on. Versions that the source has overwritten since are lost, and the report says so.
 //!
 //! Nothing is written for it. The commit at the end of the run is compare-and-set on the token that the table has,
 //! so a run that began before the rollback cannot commit after this one; and if this run dies, the next one finds
@@ -17,7 +17,6 @@
 //! Rows that others added or deleted after the checkpoint stay: incremental reads do not compare them with the
 //! source. They are named in a warning, or refused (`on_foreign_commit`).
 
-use super::follow;
 use crate::change::{Checkpoint, Strategy};
 use crate::config::{OnForeignCommit, Table};
 use crate::error::{Disposition, Error, Kind, Result};
@@ -49,7 +48,7 @@ pub(super) async fn footing(lake: &LakeTable, table: &Table) -> Result<Footing> 
     let moved = match lake.standing(since).await? {
         Standing::Kept { foreign } => {
             if !foreign.is_empty() {
-                warnings.push(foreign_commits(&foreign, table, since)?);
+                warnings.push(foreign_commits(&foreign, table, listed(lake, since))?);
             }
             return Ok(Footing {
                 checkpoint: Some(checkpoint),
@@ -70,10 +69,13 @@ pub(super) async fn footing(lake: &LakeTable, table: &Table) -> Result<Footing> 
         ),
     };
     if table.on_foreign_commit == OnForeignCommit::Refuse {
+        let undo = match listed(lake, since) {
+            Some(id) => format!("Set main to snapshot {id} again, or set"),
+            None => "Set".to_owned(),
+        };
         return Err(refused(format!(
-            "{moved}. `on_foreign_commit: refuse` stops the run. Set main to snapshot {} again, or set \
-             `on_foreign_commit: warn` to read again what is missing",
-            said(since)
+            "{moved}. `on_foreign_commit: refuse` stops the run. {undo} `on_foreign_commit: warn` to read again what \
+             is missing"
         )));
     }
     let empty = lake.current_snapshot_id().is_none();
@@ -101,8 +103,10 @@ async fn earlier(
     let found = run.as_ref().and_then(|run| {
         let earlier = run.checkpoint.as_ref()?;
         let (then, now) = (earlier.watermark.as_ref()?, checkpoint.watermark.as_ref()?);
-        let same = earlier.strategy == checkpoint.strategy
-            && (&then.column, then.ty) == (&now.column, now.ty);
+        let same = earlier.whole_read.is_some()
+            && earlier.whole_read == checkpoint.whole_read
+            // It may have been renamed.
+            && then.column == now.column;
         same.then(|| (run.id, then.clone()))
     });
     let Some((id, watermark)) = found else {
@@ -112,15 +116,6 @@ async fn earlier(
              source has overwritten or deleted since are lost"
         ));
     };
-    let then = follow::recorded(lake, Some(id))?;
-    let included = then.included_in(&follow::recorded(lake, None)?);
-    if !included.is_empty() {
-        checkpoint.watermark = None;
-        return Ok(format!(
-            "{moved}. Snapshot {id} does not have column {}, which was left out then. Reading the whole table again",
-            included.join(", ")
-        ));
-    }
     let mut said = format!(
         "{moved}. Reading again from {watermark}, the checkpoint of snapshot {id}. Versions that the source has \
          overwritten or deleted since then are lost"
@@ -135,30 +130,43 @@ async fn earlier(
     Ok(said)
 }
 
-/// The warning about commits of other writers, or the refusal.
-fn foreign_commits(foreign: &[ForeignCommit], table: &Table, since: Option<i64>) -> Result<String> {
+/// A snapshot that `main` can be set to: none where the table had no rows, or does not list it any more.
+fn listed(lake: &LakeTable, snapshot: Option<i64>) -> Option<i64> {
+    snapshot.filter(|&id| lake.has_snapshot(id))
+}
+
+/// The warning about commits of other writers, or the refusal. `before` is the snapshot to roll back to.
+fn foreign_commits(
+    foreign: &[ForeignCommit],
+    table: &Table,
+    before: Option<i64>,
+) -> Result<String> {
     let what = format!(
         "another writer changed rows of lake table {} after icesync's last commit: {}",
         table.lake,
         named(foreign)
     );
-    let undo = match since {
-        Some(since) => format!("roll main back to snapshot {since}"),
-        None => "delete those rows".to_owned(),
-    };
+    let undo = before.map(|id| format!("roll main back to snapshot {id}"));
+    let to_undo = undo
+        .as_ref()
+        .map(|undo| format!(". To undo the change, {undo}"));
+    let to_undo = to_undo.unwrap_or_default();
     match table.on_foreign_commit {
         OnForeignCommit::Warn => Ok(match table.kind {
             TableKind::Mirror => format!(
                 "{what}. Incremental reads do not compare these rows with the source; a full read (`change: {{ \
-                 strategy: full }}`) replaces them. To undo the change, {undo}"
+                 strategy: full }}`) replaces them{to_undo}"
             ),
-            TableKind::History => format!(
-                "{what}. A history keeps these rows, and its target gets them. To undo the change, {undo}"
-            ),
+            TableKind::History => {
+                format!("{what}. A history keeps these rows, and its target gets them{to_undo}")
+            }
         }),
-        OnForeignCommit::Refuse => Err(refused(format!(
-            "{what}. `on_foreign_commit: refuse` stops the run. To go on, {undo}, or set `on_foreign_commit: warn`"
-        ))),
+        OnForeignCommit::Refuse => {
+            let undo = undo.map(|undo| format!("{undo}, or ")).unwrap_or_default();
+            Err(refused(format!(
+                "{what}. `on_foreign_commit: refuse` stops the run. To go on, {undo}set `on_foreign_commit: warn`"
+            )))
+        }
     }
 }
 

@@ -311,6 +311,54 @@ async fn a_table_made_anew_asks_whether_a_column_was_renamed() {
     }
 }
 
+/// Each step shows one more row that is older than the watermark.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_that_takes_the_place_of_a_table_or_is_altered_is_read_whole() {
+    let mut world = World::new(
+        "CREATE TABLE dbo.orders (id int NOT NULL PRIMARY KEY, qty int NULL, changed datetime2(3) NOT NULL)
+GO
+CREATE TABLE dbo.everything (id int NOT NULL PRIMARY KEY, qty int NULL, changed datetime2(3) NOT NULL)
+GO
+INSERT dbo.orders VALUES (1, 10, '2020-01-01')
+GO
+INSERT dbo.everything VALUES (1, 10, '2020-01-01'), (2, 20, '2020-01-01'), (3, 30, '2020-01-01'),
+    (4, 40, '2020-01-01')",
+    )
+    .await;
+    world.config(
+        "  - source: dbo.orders\n    key: [id]\n    change: { strategy: timestamp, column: changed, lag: 0s, \
+         overlap: 0s, clock: utc }\n",
+    );
+    world.run(&["--json", "sync"]).json();
+    for (step, told) in [
+        (
+            "DROP TABLE dbo.orders
+GO
+CREATE VIEW dbo.orders AS SELECT id, qty, changed FROM dbo.everything WHERE id < 3",
+            "a view that was created or altered",
+        ),
+        (
+            "ALTER VIEW dbo.orders AS SELECT id, qty, changed FROM dbo.everything WHERE id < 4",
+            "a view that was created or altered",
+        ),
+        (
+            "DROP VIEW dbo.orders
+GO
+EXEC sp_rename N'dbo.everything', N'orders'",
+            "dropped and recreated",
+        ),
+    ] {
+        batches(&mut world, step).await;
+        let run = world.run(&["--json", "sync"]).json();
+        assert_eq!(extract(&run, "full_read"), &json!(true), "{step}: {run:#}");
+        let warnings = extract(&run, "warnings").to_string();
+        assert!(warnings.contains(told), "{step}: {run:#}");
+        equal(&mut world, "SELECT id, qty FROM dbo.orders ORDER BY id").await;
+        let idle = world.run(&["--json", "sync"]).json();
+        assert_eq!(extract(&idle, "full_read"), &json!(false), "{idle:#}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_followed_is_refused_before_a_row_is_read() {
     let unfollowable: [(&str, &[&str]); 4] = [

@@ -1,7 +1,8 @@
 //! Other engines that write to a lake table between two runs: what they do to its metadata is done here by hand
 //! (tests/interop/spark/ has Spark itself do it).
 
-use crate::harness::World;
+use crate::harness::{World, finish};
+use icesync::lake::FAIL_AFTER_DATA_FILES;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -45,6 +46,26 @@ fn commit(table: &Path, change: impl FnOnce(&mut Value)) {
     )
     .unwrap();
     std::fs::write(folder.join("version-hint.text"), next.to_string()).unwrap();
+}
+
+/// Changes the checkpoint in a table property or in a snapshot's summary.
+fn change_checkpoint(of: &mut Value, change: impl FnOnce(&mut Value)) {
+    let text = &mut of["icesync.checkpoint"];
+    let mut checkpoint = serde_json::from_str(text.as_str().unwrap()).unwrap();
+    change(&mut checkpoint);
+    *text = json!(checkpoint.to_string());
+}
+
+/// Raises the watermark in a checkpoint, so that the server has not reached it: as after a restore of the source.
+pub fn raise_watermark(table: &Path, by: u64) {
+    commit(table, |metadata| {
+        change_checkpoint(&mut metadata["properties"], |checkpoint| {
+            let text = &mut checkpoint["watermark"]["text"];
+            let mark = text.as_str().unwrap().trim_start_matches("0x");
+            let mark = u64::from_str_radix(mark, 16).unwrap() + by;
+            *text = json!(format!("0x{mark:016X}"));
+        });
+    });
 }
 
 fn current(metadata: &Value) -> i64 {
@@ -148,6 +169,47 @@ async fn a_rollback_is_still_noticed_after_a_run_that_died() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_whole_read_that_died_is_not_forgotten_when_the_server_passes_the_watermark() {
+    let mut world = World::new(ITEMS).await;
+    world.config("  - source: dbo.items\n    change: { strategy: rowversion }\n");
+    world.run(&["--json", "extract"]).json();
+    raise_watermark(&world.lake("dbo", "items"), 50);
+    world
+        .source("UPDATE dbo.items SET name = N'eins' WHERE id = 1")
+        .await;
+    let mut killed = world.command(&["extract"]);
+    killed.env("ICESYNC_FAILPOINT", FAIL_AFTER_DATA_FILES);
+    let killed = finish(killed.spawn().unwrap());
+    assert_ne!(killed.code, 0, "{killed:#?}");
+
+    let shown = world.run(&["--json", "state", "show"]).json();
+    let exported = world.run(&["state", "export"]).json();
+    for checkpoint in [
+        &shown["tables"][0]["lake"]["checkpoint"],
+        &exported["tables"][0]["checkpoint"],
+    ] {
+        assert_eq!(checkpoint["strategy"], json!("rowversion"));
+        assert_eq!(checkpoint["watermark"], Value::Null);
+    }
+    let verified = world.run(&["--json", "state", "verify"]).json_any();
+    let told = "the checkpoint has no watermark: the next extract reads the whole table";
+    assert!(verified.to_string().contains(told), "{verified:#}");
+    let status = world.run(&["status"]);
+    let told = "followed by rowversion, from the beginning: the next extract reads the whole table";
+    assert!(status.stdout.contains(told), "{status:#?}");
+
+    let changes = "UPDATE dbo.items SET name = N'zwei' WHERE id = 2; ".repeat(60);
+    world.source(&changes).await;
+    let again = world.run(&["--json", "extract"]).json();
+    assert_eq!(extract_of(&again)["full_read"], json!(true), "{again}");
+    assert_eq!(extract_of(&again)["updated"], json!(2), "{again}");
+    world.run(&["--json", "load"]).json();
+    assert_eq!(world.source_rows(ROWS).await, world.target_rows(ROWS).await);
+    let idle = world.run(&["--json", "extract"]).json();
+    assert_eq!(extract_of(&idle)["full_read"], json!(false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_history_goes_on_from_the_checkpoint_that_main_was_rolled_back_to() {
     let config = "  - source: dbo.items\n    kind: history\n    change: { strategy: rowversion }\n";
     let (mut world, first, _) = filled_twice(config).await;
@@ -176,8 +238,8 @@ async fn a_history_that_was_rolled_back_to_before_a_column_was_included_is_read_
         set_main(metadata, second)
     });
     let again = world.run(&["--json", "extract"]).json();
-    let told = format!("Snapshot {second} does not have column name");
-    assert!(warnings(extract_of(&again)).contains(&told), "{again}");
+    let told = "Reading the whole table again";
+    assert!(warnings(extract_of(&again)).contains(told), "{again}");
     assert_eq!(extract_of(&again)["inserted"], json!(4), "{again}");
     world.run(&["--json", "load"]).json();
     let named = "SELECT id, name FROM dbo.items WHERE name IS NOT NULL ORDER BY id";
@@ -185,6 +247,70 @@ async fn a_history_that_was_rolled_back_to_before_a_column_was_included_is_read_
         world.source_rows(ROWS).await,
         world.target_rows(named).await
     );
+}
+
+/// A version that only a whole read has found is above no watermark.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_that_was_rolled_back_to_before_a_whole_read_is_read_whole() {
+    let mut world = World::new(
+        "CREATE TABLE dbo.items (id int NOT NULL PRIMARY KEY, name nvarchar(40) NULL, changed datetime2(3) NOT NULL)
+GO
+INSERT dbo.items VALUES (1, N'one', '2020-01-01'), (2, N'two', '2020-01-01')",
+    )
+    .await;
+    world.config(
+        "  - source: dbo.items\n    kind: history\n    change: { strategy: timestamp, column: changed, clock: utc }\n",
+    );
+    world.run(&["--json", "extract"]).json();
+    let table = world.lake("dbo", "items");
+    let first = current(&newest(&table).2);
+    world
+        .source("UPDATE dbo.items SET name = N'eins' WHERE id = 1")
+        .await;
+    let reset = ["state", "reset", "--table", "dbo.items", "--yes"];
+    assert_eq!(world.run(&reset).code, 0);
+    let whole = world.run(&["--json", "extract"]).json();
+    assert_eq!(extract_of(&whole)["inserted"], json!(1), "{whole}");
+    commit(&table, |metadata| set_main(metadata, first));
+    let again = world.run(&["--json", "extract"]).json();
+    let told = "Reading the whole table again";
+    assert!(warnings(extract_of(&again)).contains(told), "{again}");
+    assert_eq!(extract_of(&again)["inserted"], json!(1), "{again}");
+    world.run(&["--json", "load"]).json();
+    let versions =
+        "SELECT COUNT(*), SUM(CASE WHEN name = N'eins' THEN 1 ELSE 0 END) FROM dbo.items";
+    assert_eq!(world.target_rows(versions).await, [["Int(3)", "Int(1)"]]);
+}
+
+/// Older builds did not note whole reads.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_of_an_older_build_is_read_whole_after_a_rollback_and_not_before() {
+    let config = "  - source: dbo.items\n    kind: history\n    change: { strategy: rowversion }\n";
+    let (mut world, first, _) = filled_twice(config).await;
+    let table = world.lake("dbo", "items");
+    commit(&table, |metadata| {
+        let as_older = |checkpoint: &mut Value| {
+            let noted = checkpoint.as_object_mut().unwrap().remove("whole_read");
+            assert!(noted.is_some());
+        };
+        change_checkpoint(&mut metadata["properties"], as_older);
+        for snapshot in metadata["snapshots"].as_array_mut().unwrap() {
+            change_checkpoint(&mut snapshot["summary"], as_older);
+        }
+    });
+    world
+        .source("UPDATE dbo.items SET name = N'drei' WHERE id = 3")
+        .await;
+    let upgraded = world.run(&["--json", "extract"]).json();
+    assert_eq!(
+        extract_of(&upgraded)["full_read"],
+        json!(false),
+        "{upgraded}"
+    );
+    commit(&table, |metadata| set_main(metadata, first));
+    let again = world.run(&["--json", "extract"]).json();
+    assert_eq!(extract_of(&again)["full_read"], json!(true), "{again}");
+    assert_eq!(extract_of(&again)["inserted"], json!(3), "{again}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -231,7 +357,17 @@ async fn commits_of_other_writers_are_told_until_the_next_commit_or_refused() {
     commit(&table, |metadata| set_main(metadata, second));
     world.run(&["--json", "extract"]).json();
 
-    commit(&table, |metadata| set_main(metadata, 4711));
+    // A snapshot that is not listed any more is none to roll back to.
+    commit(&table, |metadata| {
+        set_main(metadata, 4711);
+        let snapshots = metadata["snapshots"].as_array_mut().unwrap();
+        snapshots.retain(|one| one["snapshot-id"] == json!(4711));
+        metadata["snapshot-log"] = json!([]);
+    });
+    let refused = world.run(&["extract"]);
+    refused.fails_with(1, &[told, "To go on, set `on_foreign_commit: warn`"]);
+    assert!(!refused.stderr.contains("roll main back"), "{refused:#?}");
+
     world.config("  - source: dbo.items\n");
     world
         .source("UPDATE dbo.items SET name = N'vier' WHERE id = 4")
@@ -240,6 +376,39 @@ async fn commits_of_other_writers_are_told_until_the_next_commit_or_refused() {
     assert!(report.to_string().contains(told), "{report}");
     let report = world.run(&["--json", "extract"]).json();
     assert_eq!(warnings(extract_of(&report)), "[]");
+}
+
+/// Deleting the rows of another writer is one more commit of another writer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_was_empty_before_another_writer_came_is_gone_on_from_as_the_message_says() {
+    let world = World::new(
+        "CREATE TABLE dbo.items (id int NOT NULL PRIMARY KEY, name nvarchar(40) NULL, rv rowversion NOT NULL)",
+    )
+    .await;
+    let rowversion = "  - source: dbo.items\n    change: { strategy: rowversion }\n";
+    world.config(&format!("{rowversion}    on_foreign_commit: refuse\n"));
+    world.run(&["--json", "extract"]).json();
+    commit(&world.lake("dbo", "items"), |metadata| {
+        metadata["snapshots"] = json!([{
+            "snapshot-id": 4711, "sequence-number": 1, "timestamp-ms": metadata["last-updated-ms"],
+            "manifest-list": "file:///elsewhere/snap.avro",
+            "summary": { "operation": "append", "added-records": "2" }, "schema-id": 0
+        }]);
+        metadata["last-sequence-number"] = json!(1);
+        set_main(metadata, 4711);
+    });
+    let refused = world.run(&["extract"]);
+    refused.fails_with(
+        1,
+        &["snapshot 4711", "To go on, set `on_foreign_commit: warn`"],
+    );
+    assert!(!refused.stderr.contains("delete"), "{refused:#?}");
+    world.config(rowversion);
+    let gone_on = world.run(&["--json", "extract"]).json();
+    assert!(
+        warnings(extract_of(&gone_on)).contains("snapshot 4711"),
+        "{gone_on}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -281,8 +450,13 @@ async fn a_compaction_with_expiry_is_no_rollback() {
         metadata["snapshot-log"] = json!([]);
         set_main(metadata, 4713);
     });
-    let report = world.run(&["--json", "extract"]).json();
     let told = format!("removed snapshot {last} and its successors");
+    world.config("  - source: dbo.items\n    on_foreign_commit: refuse\n");
+    let refused = world.run(&["extract"]);
+    refused.fails_with(1, &[&told, "Set `on_foreign_commit: warn`"]);
+    assert!(!refused.stderr.contains("Set main"), "{refused:#?}");
+    world.config("  - source: dbo.items\n");
+    let report = world.run(&["--json", "extract"]).json();
     assert!(warnings(extract_of(&report)).contains(&told), "{report}");
     assert_eq!(extract_of(&report)["full_read"], json!(true));
     assert_ne!(last, second);

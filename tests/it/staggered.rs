@@ -1,8 +1,10 @@
 //! A large first read that overlaps with another, or that is cut short: finished ranges survive whatever ends the run,
 //! and no run deletes files that another one commits.
 
+use crate::engines::raise_watermark;
 use crate::harness::{Run, World, finish, server};
 use crate::outside::{lake_rows, lake_table, nothing_is_left, nothing_is_missing, swept};
+use icesync::lake::FAIL_AFTER_DATA_FILES;
 use icesync::sync::{FAIL_AFTER_RANGE, FAIL_BEFORE_RANGES};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -304,6 +306,36 @@ async fn a_range_whose_list_is_damaged_is_read_again() {
         swept(&world);
         one_result(&world, what).await;
     }
+}
+
+/// The watermark was worth nothing. The server passes it later, and the ranges that were read do not fit any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whole_read_that_died_is_not_forgotten_when_its_ranges_are_given_up() {
+    let mut world = world("rowversion").await;
+    world.run(&["--json", "sync"]).json();
+    let changed = |which: &str| {
+        format!(
+            "UPDATE dbo.t SET n = n + 100000, payload = CONCAT(N'row ', n + 100000) WHERE id {which}"
+        )
+    };
+    world.source(&changed("= 2")).await;
+    let from_the_watermark = Held::at(&world, FAIL_AFTER_DATA_FILES, 1);
+    raise_watermark(&world.lake("dbo", "t"), 1000);
+    world.source(&changed("= 1")).await;
+    let died = Held::after(&world, 3).end(End::Killed);
+    assert_eq!(died.code, -1, "{died:#?}");
+    stopped_by_another(&from_the_watermark.end(End::Released));
+    let shown = world.run(&["--json", "state", "show"]).json();
+    let checkpoint = &shown["tables"][0]["lake"]["checkpoint"];
+    let ranges = checkpoint["backfill"]["done"].as_array().map(Vec::len);
+    assert_eq!(ranges, Some(3), "{shown:#}");
+    assert_eq!(checkpoint["watermark"], Value::Null, "{shown:#}");
+
+    world.source("ALTER TABLE dbo.t ADD extra int NULL").await;
+    world.source(&changed("> 4000")).await;
+    let whole = world.run(&["--json", "extract"]).json();
+    assert_eq!(extract(&whole)["full_read"], json!(true), "{whole:#}");
+    assert_eq!(extract(&whole)["ranges_resumed"], json!(0), "{whole:#}");
     loads(&mut world).await;
 }
 

@@ -14,6 +14,14 @@ pub struct SourceObject {
     pub created: String,
 }
 
+/// A view as an object of its database: another one when the view is altered or recreated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceView {
+    pub id: i64,
+    /// As the catalog says it; survives backup and restore.
+    pub modified: String,
+}
+
 /// What a lake table holds, in the words of its source; kept as JSON in a table property.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recorded {
@@ -23,6 +31,9 @@ pub struct Recorded {
     /// The object whose column ids these are; none when ids say nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<SourceObject>,
+    /// The view that the source is; older builds did not record it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub view: Option<SourceView>,
     /// Columns that are no longer read, under their names in the lake.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dropped: Vec<Column>,
@@ -40,6 +51,7 @@ impl Recorded {
         Self {
             schema,
             object,
+            view: None,
             dropped: Vec::new(),
             left_out: Vec::new(),
             renamed: BTreeMap::new(),
@@ -90,13 +102,6 @@ impl Recorded {
         other.object.is_some() && self.object == other.object
     }
 
-    /// Columns of `now` that were left out when this was recorded.
-    pub fn included_in(&self, now: &Recorded) -> Vec<String> {
-        let columns = now.schema.columns.iter();
-        let included = columns.filter(|column| self.as_left_out(now, column).is_some());
-        included.map(|column| now.shown(column)).collect()
-    }
-
     /// The source's columns, then the dropped ones: what the lake's fields refer to by position.
     pub fn whole(&self) -> TableSchema {
         let mut whole = self.schema.clone();
@@ -104,10 +109,12 @@ impl Recorded {
         whole
     }
 
-    /// Whether `found` is a table that was recreated since this was recorded.
+    /// Whether the rows of `found` are others than those of the source that was recorded: a recreated table, a table in
+    /// the place of a view or a view in the place of a table, a view that was altered. A view that an older build
+    /// recorded is taken for the same, because its record does not say.
     pub fn was_recreated(&self, found: &Recorded) -> bool {
-        let objects = self.object.as_ref().zip(found.object.as_ref());
-        objects.is_some_and(|(before, now)| before != now)
+        let views = self.view.as_ref().zip(found.view.as_ref());
+        self.object != found.object || views.is_some_and(|(before, now)| before != now)
     }
 
     /// How many columns the source has; those from here on in [`Recorded::whole`] are dropped.

@@ -53,6 +53,9 @@ pub(in crate::lake) async fn read_found(
     found: &[(u64, u32)],
     mut each: impl FnMut(Match),
 ) -> Result<()> {
+    if found.is_empty() {
+        return Ok(());
+    }
     let rows: Positions = found.iter().map(|&(row, _)| row).collect();
     let mut numbers = found.iter().copied().peekable();
     let each = |row: RowRead| {
