@@ -182,6 +182,32 @@ async fn a_target_gets_the_columns_of_soft_deletes() {
     world.run(&["load", "--full"]).fails_with(1, &texts);
 }
 
+/// Their values stay in the lake, and none of them is a mark.
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_that_the_source_has_dropped_mark_no_row() {
+    for (ty, value) in [("bit", "1"), ("int", "7"), ("datetime2(3)", "'2024-01-01'")] {
+        let mut world = World::new(&format!(
+            "CREATE TABLE dbo.items (id int NOT NULL PRIMARY KEY, active {ty} NULL, other {ty} NULL)
+GO
+INSERT dbo.items (id, active, other) VALUES (1, {value}, {value}), (2, {value}, NULL)"
+        ))
+        .await;
+        merge(&world, SOFT);
+        world.run(&["--json", "extract"]).json();
+        for column in ["active", "other"] {
+            let drop = format!("ALTER TABLE dbo.items DROP COLUMN {column}");
+            world.source(&drop).await;
+        }
+        world.source("INSERT dbo.items (id) VALUES (3)").await;
+        let first = sync(&world);
+        assert_eq!(load(&first)["kind"], json!("first"), "{first:#}");
+        let marks = "SELECT id, CONVERT(int, is_deleted), CONVERT(nvarchar(30), deleted_at, 121) FROM dbo.items \
+            ORDER BY id";
+        let none = ["1", "2", "3"].map(|id| [id, "0", "NULL"]);
+        assert_eq!(rows(&mut world, marks).await, none, "{ty}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_loaded_with_other_deletes_is_not_taken_for_the_lake() {
     let mut world = World::new(ITEMS).await;
