@@ -123,9 +123,21 @@ was loaded. Set `load: {{ cycles: recheck }}`, which suspends and rechecks them,
     )]
     Circle { keys: Vec<String> },
     #[error(
+        "{child} keeps rows whose key has left the lake, and {parent}, to which they refer, deletes them. By foreign \
+key {key} the server would delete or change the rows that are kept. Nothing was loaded. Let {parent} keep its rows, \
+too (`merge: {{ deletes: {{ soft: ... }} }}` or `ignore`), or make the key one with ON DELETE NO ACTION, or disable it"
+    )]
+    KeptRows {
+        key: String,
+        child: TableName,
+        parent: TableName,
+    },
+    #[error(
         "a row to be loaded into {target} violates a constraint of it, or a row that is to be deleted is referred to \
-by another table. Nothing was loaded. Correct the row at the source or drop the constraint; tables that refer to each \
-other are loaded together unless `load: {{ group: none }}` or --table separates them"
+by another table. Nothing was loaded. Correct the row at the source or drop the constraint. A table that keeps rows \
+whose key has left the lake (soft or ignored deletes, append, history, scd2) cannot refer to one that deletes them: \
+let that one keep them, too, or disable the foreign key. Tables that refer to each other are loaded together \
+unless `load: {{ group: none }}` or --table separates them"
     )]
     Constraint {
         target: TableName,
@@ -302,6 +314,7 @@ impl TargetError {
             | TargetError::Alter { .. }
             | TargetError::IsView(_)
             | TargetError::Circle { .. }
+            | TargetError::KeptRows { .. }
             | TargetError::Constraint { .. }
             | TargetError::NotATable { .. }
             | TargetError::StateMoved { .. }
