@@ -57,6 +57,7 @@ pub mod columns;
 pub mod create;
 pub mod evolve;
 pub mod fill;
+mod fits;
 pub mod foreign;
 pub mod inspect;
 pub mod merge;
@@ -84,7 +85,7 @@ pub enum TargetError {
         source: Box<MssqlError>,
     },
     #[error(
-        "cannot create schema icesync and its tables in the target database, or add columns to icesync.load_state; \
+        "cannot create schema icesync and its tables in the target database, or alter icesync.load_state; \
 create the schema with CREATE SCHEMA icesync AUTHORIZATION the login's user, and GRANT CREATE TABLE TO that user"
     )]
     MayNotCreate {

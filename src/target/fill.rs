@@ -416,6 +416,7 @@ mod tests {
     fn a_column_that_only_the_target_has_gets_no_value_of_the_lake() {
         use crate::change::SoftDeletes;
         use crate::schema::{Fidelity, TableKind, mapping::lake_schema};
+        use crate::target::columns::OwnColumn;
         use crate::target::validity::soft_columns;
         let mut schema = table(SqlType::Int, 0);
         let dropped = |id, name: &str, ty| Column {
@@ -431,10 +432,14 @@ mod tests {
         schema.columns.extend(dropped);
         let shape = lake_schema(&schema, TableKind::Mirror, Fidelity::Exact).unwrap();
         let mut columns = LakeColumns::all(schema, 1, None);
-        columns.own = soft_columns(&SoftDeletes {
+        let own = soft_columns(&SoftDeletes {
             column: "is_deleted".into(),
             at: Some("deleted_at".into()),
         });
+        let own = own
+            .into_iter()
+            .map(|column| OwnColumn { column, was: None });
+        columns.own = own.collect();
         let bulk = bulk_columns(&columns, &shape);
         let found: Vec<_> = bulk
             .iter()
