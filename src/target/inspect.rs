@@ -320,7 +320,7 @@ OFF",
             ));
         }
     }
-    check_key(schema, target, mode, &mut warnings);
+    check_key(schema, target, mode, &mut problems, &mut warnings);
     if problems.is_empty() {
         Ok(warnings)
     } else {
@@ -485,8 +485,13 @@ fn check_key(
     schema: &TableSchema,
     target: &TargetTable,
     mode: MergeMode,
+    problems: &mut Vec<String>,
     warnings: &mut Vec<String>,
 ) {
+    if mode == MergeMode::Scd2 {
+        let keys = schema.key_columns();
+        problems.extend(keys.filter_map(|column| compared_otherwise(column, target)));
+    }
     match mode {
         MergeMode::Append | MergeMode::History => {}
         MergeMode::Upsert | MergeMode::Replace | MergeMode::Scd2 => {
@@ -499,6 +504,23 @@ fn check_key(
             }
         }
     }
+}
+
+/// What lets the target take two keys of the source for one, or one for two. A load that finds rows by their key stops
+/// where it meets that (`mssql/sql/net.rs`), and one that chains versions does not see it.
+fn compared_otherwise(column: &Column, target: &TargetTable) -> Option<String> {
+    let kept = target.column(&column.name)?;
+    let ty = kept.ty.as_ref().ok()?;
+    let (theirs, ours) = (kept.collation.as_ref()?, column.collation.as_ref()?);
+    let is_same =
+        theirs.name == ours.name && ty.is_code_page_text() == column.ty.is_code_page_text();
+    (!is_same).then(|| {
+        format!(
+            "key column {} is {ty} with collation {} and its source {} with collation {}, so that it may take two \
+                keys for one: declare it like its source, and run `icesync load --full`",
+            kept.name, theirs.name, column.ty, ours.name
+        )
+    })
 }
 
 #[cfg(test)]
@@ -653,6 +675,38 @@ mod tests {
         let mut renamed = whole;
         renamed.columns[2].name = "gone".into();
         assert_eq!(check(&columns, &renamed, mode).unwrap(), [""; 0]);
+    }
+
+    /// Two keys of the source would be chained as one.
+    #[test]
+    fn keys_of_versions_are_compared_as_at_the_source() {
+        let text = |name: &str| {
+            Some(Collation {
+                name: name.into(),
+                code_page: 1252,
+            })
+        };
+        let mut schema = schema();
+        schema.columns[0].ty = SqlType::VarChar { length: Some(9) };
+        schema.columns[0].collation = text("Latin1_General_CS_AS");
+        let mut target = TargetTable::planned(&schema.name, &schema);
+        assert!(checked(&schema, &target, MergeMode::Scd2).is_ok());
+        target.columns[0].collation = text("Latin1_General_CI_AS");
+        let error = checked(&schema, &target, MergeMode::Scd2)
+            .unwrap_err()
+            .to_string();
+        for part in [
+            "key column id",
+            "Latin1_General_CI_AS",
+            "Latin1_General_CS_AS",
+            "--full",
+        ] {
+            assert!(error.contains(part), "{error}");
+        }
+        assert!(checked(&schema, &target, MergeMode::Upsert).is_ok());
+        target.columns[0].collation = text("Latin1_General_CS_AS");
+        target.columns[0].ty = Ok(SqlType::NVarChar { length: Some(9) });
+        assert!(checked(&schema, &target, MergeMode::Scd2).is_err());
     }
 
     #[test]

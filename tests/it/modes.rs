@@ -711,6 +711,34 @@ async fn a_column_of_validity_that_is_gone_is_filled_by_a_whole_load() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn keys_that_a_target_takes_for_one_are_not_chained() {
+    let mut world = World::new(
+        "CREATE TABLE dbo.items (code nvarchar(20) COLLATE Latin1_General_CS_AS NOT NULL PRIMARY KEY, at date NOT NULL)
+GO
+INSERT dbo.items VALUES (N'a', '2024-01-01'), (N'A', '2024-02-01')",
+    )
+    .await;
+    world
+        .target(
+            "CREATE TABLE dbo.items (code nvarchar(20) COLLATE Latin1_General_CI_AS NOT NULL, at date NULL, _seq \
+                bigint NOT NULL, valid_from date NOT NULL, valid_to date NULL, is_current bit NOT NULL DEFAULT 0, \
+                _deleted bit NOT NULL DEFAULT 0, PRIMARY KEY (code, _seq))",
+        )
+        .await;
+    history(&world, "mode: scd2, valid_from: at");
+    let texts = [
+        "key column code",
+        "Latin1_General_CI_AS",
+        "Latin1_General_CS_AS",
+    ];
+    world.run(&["sync"]).fails_with(1, &texts);
+    world.target("DROP TABLE dbo.items").await;
+    world.run(&["--json", "load"]).json();
+    let current = "SELECT code FROM dbo.items WHERE is_current = 1 ORDER BY at";
+    assert_eq!(rows(&mut world, current).await, [["a"], ["A"]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn times_of_validity_follow_the_type_of_their_column() {
     for was in ["datetime2(6)", "datetime"] {
         let mut world = World::new(&TIMED.replace("datetime2(6)", was)).await;
