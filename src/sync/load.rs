@@ -283,7 +283,7 @@ fn decided(
     full: bool,
 ) -> Result<(Facts, LoadKind)> {
     let recorded = follow::recorded(lake, snapshot.map(|snapshot| snapshot.id))?;
-    let keyed = is_keyed(lake.kind(), &recorded, table.merge.mode);
+    let keyed = is_keyed(table, lake.kind(), &recorded);
     let choice = chosen_for(table, lake, snapshot, trusted(looked))?;
     let facts = Facts::of(table, lake, snapshot, looked, (keyed, &choice), full);
     match decide(&facts) {

@@ -805,6 +805,43 @@ async fn versions_are_valid_from_a_field_whatever_it_is_called() {
     assert_eq!(again["outcome"], json!("unchanged"), "{again:#}");
 }
 
+/// The lake counts rows whose key it cannot tell from others.
+#[tokio::test(flavor = "multi_thread")]
+async fn versions_have_a_key_that_the_lake_compares() {
+    for (ty, option) in [("float", ""), ("datetime2(7)", "fidelity: standard")] {
+        let world = World::new(&format!(
+            "CREATE TABLE dbo.items (k {ty} NOT NULL PRIMARY KEY, at date NULL)"
+        ))
+        .await;
+        let scd2 = "merge: { mode: scd2, valid_from: at }";
+        let options: Vec<&str> = ["kind: history", scd2, option]
+            .into_iter()
+            .filter(|option| !option.is_empty())
+            .collect();
+        config(&world, &options);
+        world
+            .run(&["sync"])
+            .fails_with(1, &["needs a key", "mode: history"]);
+        // Exact, it is one.
+        if ty != "float" {
+            config(&world, &["kind: history", "lake: dbo.exact", scd2]);
+            sync(&world);
+        }
+    }
+    // The source's name is not the lake's.
+    let world = World::new(TIMED).await;
+    config(
+        &world,
+        &[
+            "kind: history",
+            "columns: { rename: { changed_at: changed } }",
+            "merge: { mode: scd2, valid_from: changed_at }",
+        ],
+    );
+    let texts = ["column changed_at of the source is called changed"];
+    world.run(&["sync"]).fails_with(1, &texts);
+}
+
 /// Everything that a target has of the versions, in their order.
 const CHAINS: &str = "SELECT id, name, CONVERT(nvarchar(30), changed_at, 121), CONVERT(int, _seq), \
     CONVERT(nvarchar(30), valid_from, 121), CONVERT(nvarchar(30), valid_to, 121), CONVERT(int, is_current), \

@@ -78,7 +78,7 @@ pub fn columns_after(
         (None, _) => {
             let ids = (0..found.live()).zip(1..).collect::<Vec<_>>();
             let key = found.schema.key.clone();
-            let key = key.filter(|_| is_keyed(table.kind, found, table.merge.mode));
+            let key = key.filter(|_| is_keyed(table, table.kind, found));
             let chosen = select(found, &ids, &[], key, &table.target_columns);
             let columns = chosen.map_err(|problem| refused(table, &problem))?;
             shaped(
@@ -175,7 +175,7 @@ fn lake_columns(
         )));
     }
     let key = recorded.schema.key.clone();
-    let key = key.filter(|_| is_keyed(lake.kind(), recorded, table.merge.mode));
+    let key = key.filter(|_| is_keyed(table, lake.kind(), recorded));
     let newest = newest.map_or_else(Vec::new, |newest| named(newest.recorded, newest.ids));
     let selected = select(recorded, ids, &newest, key, &table.target_columns);
     let mut columns = selected.map_err(|problem| refused(table, &problem))?;

@@ -544,7 +544,10 @@ fn no_key(table: &Table, facts: &Facts) -> String {
             "Set `key`, or use `merge: { mode: append }` or `replace`. A table that has no key is mirrored with \
              `change: { strategy: full }` and `merge: { mode: replace }`"
         }
-        TableKind::History => "Set `key`, or use `merge: { mode: history }` or `append`",
+        TableKind::History => {
+            "Set `key`, or use `merge: { mode: history }` or `append`. Numbers of type real or float are no key, nor \
+             are times of which `fidelity: standard` cuts off a digit: the lake does not tell them apart"
+        }
     };
     format!(
         "target {target} cannot be loaded with `merge.mode: {mode}`, which needs a key: lake table {lake} has none. \

@@ -5,20 +5,29 @@ use crate::change::{Deletes, LoadRule, MergeMode, TimeField};
 use crate::config::Table;
 use crate::error::Result;
 use crate::schema::drift::Recorded;
-use crate::schema::mapping::COMMITTED_AT;
+use crate::schema::mapping::{COMMITTED_AT, lake_schema};
 use crate::schema::{Column, Key, Role, TableKind};
+use crate::sync::follow::keeps_keys_apart;
 use crate::sync::stage::lake_error;
 use crate::target::columns::{LakeColumns, OwnColumn};
 use crate::target::state::LoadState;
 use crate::target::validity::{self, ValidFrom};
 
-/// Whether rows of the lake table have a key in a target. Versions of a row share its key.
-pub fn is_keyed(kind: TableKind, recorded: &Recorded, mode: MergeMode) -> bool {
-    let is_kept = match kind {
-        TableKind::Mirror => true,
-        TableKind::History => mode == MergeMode::Scd2,
-    };
-    is_kept && recorded.schema.key.is_some()
+/// Whether rows of the lake table have a key in a target. Versions of a row share its key, and only a lake that tells
+/// keys apart as the source does knows which are of one row.
+pub fn is_keyed(table: &Table, kind: TableKind, recorded: &Recorded) -> bool {
+    let schema = &recorded.schema;
+    match (kind, table.merge.mode) {
+        (TableKind::Mirror, _) => schema.key.is_some(),
+        (TableKind::History, MergeMode::Scd2) => {
+            let shape = lake_schema(schema, kind, table.fidelity);
+            shape.is_ok_and(|shape| !shape.key.is_empty() && keeps_keys_apart(schema, &shape))
+        }
+        (
+            TableKind::History,
+            MergeMode::Upsert | MergeMode::Append | MergeMode::Replace | MergeMode::History,
+        ) => false,
+    }
 }
 
 /// The columns of the source as the table's mode loads them. `key` is the source's, `before` the state of the target
@@ -118,9 +127,18 @@ pub fn valid_from(columns: &LakeColumns, table: &Table) -> Result<ValidFrom> {
     let at = columns.lake_position(name).filter(|at| *at < columns.live);
     let Some((at, column)) = at.and_then(|at| Some((at, columns.schema.columns.get(at)?))) else {
         let is_left_out = columns.left_out.iter().any(|left| left == name);
-        let problem = match is_left_out {
-            true => format!("column {name} of lake table {} is not loaded", table.lake),
-            false => format!("lake table {} has no column {name}", table.lake),
+        let sources = columns.source_names.iter().zip(&columns.lake_names);
+        let mut sources = sources.take(columns.live);
+        let renamed = sources.find(|(source, _)| source.eq_ignore_ascii_case(name));
+        let problem = match (is_left_out, renamed) {
+            (true, _) => format!("column {name} of lake table {} is not loaded", table.lake),
+            (false, None) => format!("lake table {} has no column {name}", table.lake),
+            (false, Some((_, lake))) => {
+                format!(
+                    "column {name} of the source is called {lake} in lake table {}",
+                    table.lake
+                )
+            }
         };
         return Err(lake_error(format!(
             "{problem}, and `merge.valid_from` names it. Name a column that is loaded, with the time of a change, or \

@@ -46,7 +46,7 @@ pub async fn plan(
     let looked = state::look(control, &table.target).await?;
     let trusted = trusted(&looked);
     let mut columns = columns_after(table, extracted.found, lake, extracted.following, trusted)?;
-    let is_keyed = is_keyed(table.kind, extracted.found, table.merge.mode);
+    let is_keyed = is_keyed(table, table.kind, extracted.found);
     let choice = Choice::of(table, &columns)?;
     let facts = Facts::upcoming(table, lake, &looked, (is_keyed, &choice));
     let kind = decide(&facts).map_err(|refusal| {
