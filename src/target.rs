@@ -184,8 +184,8 @@ again"
     StateChanged { target: TableName },
     #[error(
         "{target} has rows, and this mode of loading would insert rows again that it may have already: a whole \
-snapshot is added only to an empty table. Nothing was loaded. Run TRUNCATE TABLE {}, then `icesync load --full`; a \
-mirror may also be loaded with `merge: {{ mode: replace }}`",
+snapshot is added only to an empty table. Nothing was loaded. In mode scd2, run `icesync load --full`, which replaces \
+the rows. Otherwise run TRUNCATE TABLE {} first; a mirror may also be loaded with `merge: {{ mode: replace }}`",
         TableIdent(.target)
     )]
     NotEmpty { target: TableName },

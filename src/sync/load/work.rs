@@ -600,10 +600,15 @@ fn found_otherwise(table: &Table, found: Found, before: Option<&LoadState>) -> O
             "target {target} is missing although snapshot {number} was loaded into it. It is created again and loaded \
 with the whole snapshot"
         )),
-        Found::Recreated => Some(format!(
-            "target {target} was recreated after snapshot {number} was loaded into it. The whole snapshot is loaded \
-and compared with the rows that it has"
-        )),
+        Found::Recreated => {
+            let how = match table.merge.mode.has_one_row_per_key() {
+                true => "is loaded and compared with the rows that it has",
+                false => "is loaded, which takes an empty table",
+            };
+            Some(format!(
+                "target {target} was recreated after snapshot {number} was loaded into it. The whole snapshot {how}"
+            ))
+        }
     }
 }
 
