@@ -5,7 +5,7 @@
 
 mod rule;
 
-pub use rule::{DeleteRule, Deletes, LoadRule, SoftDeletes};
+pub use rule::{DeleteRule, Deletes, LoadRule, Marks, SoftDeletes, TimeField};
 
 use crate::schema::SqlType;
 use chrono::{SecondsFormat, Utc};

@@ -57,6 +57,7 @@ pub mod columns;
 pub mod create;
 pub mod evolve;
 pub mod fill;
+mod fits;
 pub mod foreign;
 pub mod inspect;
 pub mod merge;
@@ -85,7 +86,7 @@ pub enum TargetError {
         source: Box<MssqlError>,
     },
     #[error(
-        "cannot create schema icesync and its tables in the target database, or add columns to icesync.load_state; \
+        "cannot create schema icesync and its tables in the target database, or alter icesync.load_state; \
 create the schema with CREATE SCHEMA icesync AUTHORIZATION the login's user, and GRANT CREATE TABLE TO that user"
     )]
     MayNotCreate {
@@ -124,9 +125,21 @@ was loaded. Set `load: {{ cycles: recheck }}`, which suspends and rechecks them,
     )]
     Circle { keys: Vec<String> },
     #[error(
+        "{child} keeps rows whose key has left the lake, and {parent}, to which they refer, deletes them. By foreign \
+key {key} the server would delete or change the rows that are kept. Nothing was loaded. Let {parent} keep its rows, \
+too (`merge: {{ deletes: {{ soft: ... }} }}` or `ignore`), or make the key one with ON DELETE NO ACTION, or disable it"
+    )]
+    KeptRows {
+        key: String,
+        child: TableName,
+        parent: TableName,
+    },
+    #[error(
         "a row to be loaded into {target} violates a constraint of it, or a row that is to be deleted is referred to \
-by another table. Nothing was loaded. Correct the row at the source or drop the constraint; tables that refer to each \
-other are loaded together unless `load: {{ group: none }}` or --table separates them"
+by another table. Nothing was loaded. Correct the row at the source or drop the constraint. A table that keeps rows \
+whose key has left the lake (soft or ignored deletes, append, history, scd2) cannot refer to one that deletes them: \
+let that one keep them, too, or disable the foreign key. Tables that refer to each other are loaded together \
+unless `load: {{ group: none }}` or --table separates them"
     )]
     Constraint {
         target: TableName,
@@ -172,8 +185,8 @@ again"
     StateChanged { target: TableName },
     #[error(
         "{target} has rows, and this mode of loading would insert rows again that it may have already: a whole \
-snapshot is added only to an empty table. Nothing was loaded. Run TRUNCATE TABLE {}, then `icesync load --full`; a \
-mirror may also be loaded with `merge: {{ mode: replace }}`",
+snapshot is added only to an empty table. Nothing was loaded. In mode scd2, run `icesync load --full`, which replaces \
+the rows. Otherwise run TRUNCATE TABLE {} first; a mirror may also be loaded with `merge: {{ mode: replace }}`",
         TableIdent(.target)
     )]
     NotEmpty { target: TableName },
@@ -309,6 +322,7 @@ impl TargetError {
             | TargetError::Alter { .. }
             | TargetError::IsView(_)
             | TargetError::Circle { .. }
+            | TargetError::KeptRows { .. }
             | TargetError::Constraint { .. }
             | TargetError::NotATable { .. }
             | TargetError::StateMoved { .. }

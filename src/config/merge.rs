@@ -53,6 +53,17 @@ impl Default for Merge {
     }
 }
 
+impl Merge {
+    /// Whether the target keeps rows whose key has left the lake.
+    pub fn keeps_rows(&self) -> bool {
+        match self.mode {
+            MergeMode::Upsert => self.deletes != Deletes::Hard,
+            MergeMode::Replace => false,
+            MergeMode::Append | MergeMode::History | MergeMode::Scd2 => true,
+        }
+    }
+}
+
 /// The log of a transaction is kept until it ends. A million rows of 200 bytes, updated, take about 1 GB of it.
 const BATCH_ROWS: u64 = 1_000_000;
 

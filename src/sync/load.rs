@@ -64,7 +64,7 @@ use crate::mssql::control::Control;
 use crate::report::{LoadMethod, LoadReport};
 use crate::target::staging;
 use crate::target::state::{self, Looked};
-use columns::compared;
+use columns::chosen_for;
 use kind::{Facts, LoadKind, Refusal, decide};
 use modes::is_keyed;
 use std::time::Instant;
@@ -292,14 +292,14 @@ fn decided(
     full: bool,
 ) -> Result<(Facts, LoadKind)> {
     let recorded = follow::recorded(lake, snapshot.map(|snapshot| snapshot.id))?;
-    let keyed = is_keyed(lake.kind(), &recorded, table.merge.mode);
-    let (columns, included) = compared(table, lake, snapshot, trusted(looked))?;
-    let facts = Facts::of(table, lake, snapshot, looked, (keyed, columns), full);
+    let keyed = is_keyed(table, lake.kind(), &recorded);
+    let choice = chosen_for(table, lake, snapshot, trusted(looked))?;
+    let facts = Facts::of(table, lake, snapshot, looked, (keyed, &choice), full);
     match decide(&facts) {
         Ok(kind) => Ok((facts, kind)),
         Err(refusal) => {
             let state = looked.state.as_ref();
-            let mut message = refusal.message(table, &facts, state, snapshot, &included);
+            let mut message = refusal.message(table, &facts, state, snapshot, &choice.included);
             if let (Refusal::Expired, Some(restored)) = (refusal, Restored::of(lake, tags, looked))
             {
                 message = restored.refusal(table, &message);

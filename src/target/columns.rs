@@ -40,8 +40,8 @@ impl LoadedColumns {
     }
 }
 
-/// The columns that a load brings, compared with those that the last load of the same lake table brought.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// The columns that a load fills, compared with those that the last load of the same lake table filled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Compared {
     #[default]
     Same,
@@ -49,6 +49,15 @@ pub enum Compared {
     Otherwise,
     /// Some that the last load left out: the rows that are loaded lack their values.
     More,
+}
+
+/// A column that only the target has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnColumn {
+    pub column: Column,
+    /// What it was called when a load filled it last; none where no load has. Values that are not in the lake are in it
+    /// then.
+    pub was: Option<String>,
 }
 
 /// The lake's columns for a target.
@@ -64,6 +73,8 @@ pub struct LakeColumns {
     pub was: Option<Vec<Option<String>>>,
     /// The position of each among the columns of the source that the lake table has; none for a column of a history.
     pub places: Vec<Option<usize>>,
+    /// The id of each one's field in the lake, where it has one.
+    pub fields: Vec<Option<i32>>,
     /// What the lake calls each.
     pub lake_names: Vec<String>,
     /// What the source calls each.
@@ -78,7 +89,7 @@ pub struct LakeColumns {
     /// The columns that the last load left out and this one brings, by their names in the lake.
     pub included: Vec<String>,
     /// Columns that the target has for the mode of the load alone. The lake has no values for them.
-    pub own: Vec<Column>,
+    pub own: Vec<OwnColumn>,
     /// Columns of a history in `schema`, by their role, from `history_at` on.
     history: Vec<Role>,
     history_at: usize,
@@ -92,6 +103,7 @@ impl LakeColumns {
             live,
             was,
             places: (0..names.len()).map(Some).collect(),
+            fields: vec![None; names.len()],
             recorded_names: vec![None; names.len()],
             source_names: names.clone(),
             lake_names: names,
@@ -116,7 +128,8 @@ impl LakeColumns {
                 column.generated = Generated::No;
             }
         }
-        schema.columns.extend(self.own.iter().cloned());
+        let own = self.own.iter().map(|own| own.column.clone());
+        schema.columns.extend(own);
         schema
     }
 
@@ -142,6 +155,7 @@ impl LakeColumns {
         }
         let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
         self.places.splice(at..at, vec![None; names.len()]);
+        self.fields.splice(at..at, vec![None; names.len()]);
         self.recorded_names.splice(at..at, vec![None; names.len()]);
         self.lake_names.splice(at..at, names.iter().cloned());
         self.source_names.splice(at..at, names);
@@ -193,6 +207,12 @@ impl LakeColumns {
         exact.or_else(|| self.lake_names.iter().position(same))
     }
 
+    /// Whether a column is called so, which may be one that only the target has.
+    pub fn has(&self, name: &str) -> bool {
+        let mut own = self.own.iter().map(|own| &own.column.name);
+        self.schema.position(name).is_some() || own.any(|own| own.eq_ignore_ascii_case(name))
+    }
+
     /// The name of a column of a history, or of one that only the target has, that another column has, too.
     pub fn name_taken(&self) -> Option<&str> {
         let (before, rest) = self.schema.columns.split_at(self.history_at);
@@ -200,7 +220,8 @@ impl LakeColumns {
         let source = || before.iter().chain(after);
         let is_taken =
             |column: &&Column| source().any(|other| other.name.eq_ignore_ascii_case(&column.name));
-        let taken = history.iter().chain(&self.own).find(is_taken);
+        let own = self.own.iter().map(|own| &own.column);
+        let taken = history.iter().chain(own).find(is_taken);
         taken.map(|column| column.name.as_str())
     }
 
@@ -287,7 +308,10 @@ mod tests {
         let lake = lake_schema(&all.schema, TableKind::History, Fidelity::Exact).unwrap();
         assert_eq!(all.shape(&lake), lake);
         all.with_history(&[Role::Seq], &[Role::Op, Role::CommittedAt], true, &[0]);
-        all.own = vec![history_column(9, Role::CommittedAt).unwrap()];
+        all.own = vec![OwnColumn {
+            column: history_column(9, Role::CommittedAt).unwrap(),
+            was: None,
+        }];
         let found = names(&all.schema.columns);
         assert_eq!(found, ["id", "at", "_seq", "_op", "_committed_at", "gone"]);
         assert_eq!(

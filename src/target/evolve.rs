@@ -4,8 +4,12 @@
 //! otherwise is renamed; one whose values no longer fit is made wider, or lets NULL in. Nothing is dropped or narrowed:
 //! a column that the source dropped stays and gets NULL in the rows that are written from then on. A target that was
 //! never loaded from this lake table is nobody's to alter: there every difference is a problem that
-//! [`check`](super::inspect::check) names. Columns that only the target has, for the mode of the load, are added as
-//! well.
+//! [`check`](super::inspect::check) names.
+//!
+//! **Columns that only the target has**, for the mode of the load, follow as well. But what earlier loads have put into
+//! such a column is not in the lake, and a column that was added in its place would say what is not so: that no row is
+//! marked, say. So one that is missing, though it was filled, is added only by a load that writes every row of the
+//! target; otherwise `check` refuses.
 //!
 //! **What can crash where.** The steps are statements of their own, each all or nothing, before anything is staged,
 //! under the load lock. (A `datetime` becomes `datetime2` in two statements; the first alone makes it `datetime2(3)`,
@@ -20,7 +24,8 @@
 
 use super::TargetError;
 use super::columns::LakeColumns;
-use super::inspect::{TargetColumn, TargetTable, fits};
+use super::fits::fits;
+use super::inspect::{TargetColumn, TargetTable};
 use crate::error::Disposition;
 use crate::mssql::control::{Class, Control};
 use crate::mssql::error::MssqlError;
@@ -120,72 +125,114 @@ fn declared(ty: SqlType, nullable: bool) -> String {
     format!("{ty} {}", if nullable { "NULL" } else { "NOT NULL" })
 }
 
-/// What the target lacks, and the target as it then is. With `full`, every row will be written: no old value has to
-/// be told from another.
+/// Which rows of the target a load writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// Those that have changed in the lake.
+    Changed,
+    /// Those of a whole snapshot. There may be others.
+    Snapshot,
+    /// All that the target then has.
+    All,
+}
+
+/// What the target lacks, and the target as it then is.
 pub fn steps(
     columns: &LakeColumns,
     target: &TargetTable,
-    full: bool,
+    written: Written,
 ) -> Result<(Vec<Step>, TargetTable), TargetError> {
     let mut target = target.clone();
     let mut steps = Vec::new();
-    let Some(was) = &columns.was else {
-        return Ok((steps, target));
+    let of_lake = || {
+        columns
+            .schema
+            .columns
+            .iter()
+            .zip(columns.was.iter().flatten())
     };
-    let renamed = columns.schema.columns.iter().zip(was);
-    let renamed = renamed.filter_map(|(column, was)| Some((was.as_deref()?, &*column.name)));
-    let stuck = rename(columns, renamed.collect(), &mut target, &mut steps);
-    if !stuck.is_empty() && !full {
+    let renamed = of_lake().filter_map(|(column, was)| Some((was.as_deref()?, &*column.name)));
+    let own = columns.own.iter();
+    let own = own.filter_map(|own| Some((own.was.as_deref()?, &*own.column.name)));
+    let left = rename(
+        columns,
+        renamed.chain(own).collect(),
+        &mut target,
+        &mut steps,
+    );
+    let is_left = |column: &Column| left.iter().any(|(_, new)| *new == column.name);
+    let stuck = of_lake().filter(|(column, _)| is_left(column));
+    let stuck: Vec<String> = stuck
+        .filter_map(|(column, was)| Some(two_columns(was.as_deref()?, &column.name)))
+        .collect();
+    // No old value has to be told from another where every row will be written.
+    if !stuck.is_empty() && written == Written::Changed {
         return Err(TargetError::Unfit {
             target: target.name().clone(),
             problems: stuck,
         });
     }
-    for (at, (column, was)) in columns.schema.columns.iter().zip(was).enumerate() {
+    for (at, (column, was)) in of_lake().enumerate() {
         match target.column_mut(&column.name) {
             Some(kept) => steps.extend(widen(column, kept)),
-            None if was.is_none() && at < columns.live => {
-                let added = Column {
+            None if was.is_none() && at < columns.live => add(
+                Column {
                     nullable: true,
                     generated: Generated::No,
                     ..column.clone()
-                };
-                target.columns.push(TargetColumn::planned(&added));
-                steps.push(Step::Add(added));
-            }
+                },
+                &mut target,
+                &mut steps,
+            ),
             // The target's owner dropped it, or it came and went since the last load.
             None => {}
         }
     }
     for own in &columns.own {
-        if target.has_column(&own.name) {
-            continue;
+        let column = &own.column;
+        let is_filled = own.was.is_some();
+        match target.column_mut(&column.name) {
+            Some(kept) if is_filled && !is_left(column) => steps.extend(widen(column, kept)),
+            None if is_filled && written == Written::All || !is_filled && columns.was.is_some() => {
+                let added = Column {
+                    nullable: column.generated != Generated::Flag,
+                    ..column.clone()
+                };
+                add(added, &mut target, &mut steps);
+            }
+            Some(_) | None => {}
         }
-        let added = Column {
-            nullable: own.generated != Generated::Flag,
-            ..own.clone()
-        };
-        target.columns.push(TargetColumn::planned(&added));
-        steps.push(Step::Add(added));
     }
     Ok((steps, target))
 }
 
+fn add(column: Column, target: &mut TargetTable, steps: &mut Vec<Step>) {
+    target.columns.push(TargetColumn::planned(&column));
+    steps.push(Step::Add(column));
+}
+
+fn two_columns(old: &str, new: &str) -> String {
+    format!(
+        "column {old} is called {new} now, and the target has columns of both names, so it is not known which one has \
+            its values: `icesync load --full` writes every row under the new names"
+    )
+}
+
 /// Renames what can be renamed, in passes, so that a name is free before another column takes it; answers what is
 /// left over.
-fn rename(
+fn rename<'a>(
     columns: &LakeColumns,
-    mut pending: Vec<(&str, &str)>,
+    mut pending: Vec<(&'a str, &'a str)>,
     target: &mut TargetTable,
     steps: &mut Vec<Step>,
-) -> Vec<String> {
+) -> Vec<(&'a str, &'a str)> {
     pending.retain(|(old, new)| !old.eq_ignore_ascii_case(new));
     loop {
         let at_first = target.clone();
         let olds: Vec<&str> = pending.iter().map(|(old, _)| *old).collect();
         let is_settled = |old: &str, new: &str| {
             let will_leave = olds.iter().any(|other| other.eq_ignore_ascii_case(new));
-            let old_is_another = columns.schema.position(old).is_some();
+            let old_is_another = columns.has(old);
             match (at_first.has_column(old), at_first.has_column(new)) {
                 (true, true) => old_is_another && !will_leave,
                 (false, true) | (false, false) => true,
@@ -208,16 +255,9 @@ fn rename(
             !is_settled(old, new)
         });
         if pending.len() == before {
-            break;
+            return pending;
         }
     }
-    let stuck = pending.iter().map(|(old, new)| {
-        format!(
-            "column {old} is called {new} now, and the target has columns of both names, so it is not known which one \
-                has its values: `icesync load --full` writes every row under the new names"
-        )
-    });
-    stuck.collect()
 }
 
 /// Makes a column of the target take every value of the lake's, where every value that it has stays as it is.

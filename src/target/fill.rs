@@ -53,6 +53,7 @@
 //! which has none yet. (Documentation: "Prerequisites for minimal logging in bulk import", "ALTER SCHEMA",
 //! "sp_rename".)
 
+use super::columns::LakeColumns;
 use super::merge::{Applied, Extent};
 use super::{TargetError, create, lock_name, merge, staging};
 use crate::change::{MergeMode, RunId};
@@ -190,25 +191,31 @@ pub async fn abandon(
     dropped.map_err(|error| TargetError::on("dropping an unfinished copy of", target, error))
 }
 
-/// Which columns of record batches fill the table: the batches have the lake table's fields, then a column of 0 where
-/// the table has a flag, because bulk copies that keep NULLs let no default count. The table has passed [`route`].
-pub fn bulk_columns(schema: &TableSchema, shape: &LakeSchema) -> Vec<BulkColumn> {
-    let position = |source, role| staging::position(shape, source, role);
+/// Which columns of record batches fill the table that `columns` create: the batches have the fields of `shape`, then a
+/// column of 0 where the table has a flag, because bulk copies that keep NULLs let no default count. The table has
+/// passed [`route`].
+pub fn bulk_columns(columns: &LakeColumns, shape: &LakeSchema) -> Vec<BulkColumn> {
+    let created = columns.created();
+    // From `live` on the table has its own columns, and the shape those that the source has dropped.
+    let position = |at, role| {
+        let place = (at < columns.live).then(|| staging::position(shape, at, role));
+        place.flatten()
+    };
     let flag = |column: &Column| {
         let is_flag = column.generated == Generated::Flag;
         is_flag.then_some(shape.fields.len())
     };
-    let columns = schema.columns.iter().enumerate();
-    columns
-        .filter_map(|(source, column)| {
+    let filled = created.columns.iter().enumerate();
+    filled
+        .filter_map(|(at, column)| {
             Some(BulkColumn {
                 name: column.name.clone(),
                 ty: landed(column.ty, column.collation.as_ref())?,
                 collation: column.collation.clone(),
                 nullable: column.nullable,
-                value: position(source, Role::Value).or_else(|| flag(column))?,
-                ticks: position(source, Role::Ticks),
-                offset: position(source, Role::Offset),
+                value: position(at, Role::Value).or_else(|| flag(column))?,
+                ticks: position(at, Role::Ticks),
+                offset: position(at, Role::Offset),
             })
         })
         .collect()
@@ -410,6 +417,44 @@ mod tests {
             why,
             "column c is varchar(10) in code page 437, which the server has to convert"
         );
+    }
+
+    /// The source has dropped two columns, and the target has two of its own in their places.
+    #[test]
+    fn a_column_that_only_the_target_has_gets_no_value_of_the_lake() {
+        use crate::change::SoftDeletes;
+        use crate::schema::{Fidelity, TableKind, mapping::lake_schema};
+        use crate::target::columns::OwnColumn;
+        use crate::target::validity::soft_columns;
+        let mut schema = table(SqlType::Int, 0);
+        let dropped = |id, name: &str, ty| Column {
+            id,
+            name: name.into(),
+            ty,
+            ..schema.columns[0].clone()
+        };
+        let dropped = [
+            dropped(2, "active", SqlType::Bit),
+            dropped(3, "at", SqlType::DateTime2 { scale: 7 }),
+        ];
+        schema.columns.extend(dropped);
+        let shape = lake_schema(&schema, TableKind::Mirror, Fidelity::Exact).unwrap();
+        let mut columns = LakeColumns::all(schema, 1, None);
+        let own = soft_columns(&SoftDeletes {
+            column: "is_deleted".into(),
+            at: Some("deleted_at".into()),
+        });
+        let own = own
+            .into_iter()
+            .map(|column| OwnColumn { column, was: None });
+        columns.own = own.collect();
+        let bulk = bulk_columns(&columns, &shape);
+        let found: Vec<_> = bulk
+            .iter()
+            .map(|column| (&*column.name, column.value, column.ticks))
+            .collect();
+        let flag = shape.fields.len();
+        assert_eq!(found, [("c", 0, None), ("is_deleted", flag, None)]);
     }
 
     #[test]

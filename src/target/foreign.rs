@@ -13,6 +13,9 @@
 //! - *recheck*: foreign keys among the tables are suspended (NOCHECK), and enabled again with a check of every row,
 //!   within the transaction. That takes the ALTER permission on the tables, and locks them for everyone until it ends.
 //!
+//! Where a table keeps rows whose key has left the lake and its parent does not, the parent's deletes may meet them.
+//! The server then refuses the delete, or, as the key says, deletes or changes the kept rows: such a key is refused.
+//!
 //! # Why the rows are in all tables or in none
 //!
 //! One session opens the transaction, runs the parts of each table's load in it, and commits. Each part compares and
@@ -41,6 +44,9 @@ pub struct ForeignKey {
     pub columns: Vec<String>,
     /// All of them allow NULL.
     pub is_nullable: bool,
+    /// A delete of a row of the parent deletes or changes those that refer to it (`ON DELETE CASCADE`, `SET NULL`, `SET
+    /// DEFAULT`).
+    pub acts_on_delete: bool,
 }
 
 /// An order of tables, parents first.
@@ -85,6 +91,7 @@ fn add_column(keys: &mut Vec<(i64, ForeignKey)>, row: &Record) -> Result<(), Mss
             parent: table("parent_schema", "parent")?,
             columns: Vec::new(),
             is_nullable: true,
+            acts_on_delete: row.int("on_delete")? != 0,
         };
         keys.push((id, key));
     }
@@ -128,6 +135,29 @@ pub fn connected(tables: &[TableName], keys: &[ForeignKey]) -> Vec<Vec<usize>> {
     groups
         .filter(|members: &Vec<usize>| members.len() > 1)
         .collect()
+}
+
+/// Refuses a foreign key by which the server itself would delete or change rows that are to be kept. `keeps` says of
+/// each table whether a load keeps rows whose key has left the lake. Answers the child's position with the error.
+pub fn check_kept(
+    tables: &[TableName],
+    keeps: &[bool],
+    keys: &[ForeignKey],
+) -> Result<(), (usize, TargetError)> {
+    for key in keys.iter().filter(|key| key.acts_on_delete) {
+        let ends = ends(key, tables);
+        if let Some((child, parent)) =
+            ends.filter(|(child, parent)| keeps[*child] && !keeps[*parent])
+        {
+            let error = TargetError::KeptRows {
+                key: key.name.clone(),
+                child: tables[child].clone(),
+                parent: tables[parent].clone(),
+            };
+            return Err((child, error));
+        }
+    }
+    Ok(())
 }
 
 /// Whether a foreign key of another of the tables refers to this one.
@@ -292,6 +322,7 @@ mod tests {
             parent: table(parent),
             columns: vec!["c".into()],
             is_nullable,
+            acts_on_delete: false,
         }
     }
 
@@ -337,6 +368,35 @@ mod tests {
         let error = ordered("a b d", &closed).unwrap_err();
         assert!(error.contains("a_b, b_a"), "{error}");
         assert!(error.contains("cycles: recheck"), "{error}");
+    }
+
+    #[test]
+    fn a_key_takes_no_row_that_is_to_be_kept() {
+        let tables: Vec<TableName> = "line invoice".split(' ').map(table).collect();
+        let refused = |keeps: [bool; 2], acts_on_delete| {
+            let key = ForeignKey {
+                acts_on_delete,
+                ..key("Line", "invoice", true)
+            };
+            check_kept(&tables, &keeps, &[key])
+                .err()
+                .map(|(child, error)| {
+                    assert_eq!(child, 0);
+                    error.to_string()
+                })
+        };
+        let error = refused([true, false], true).unwrap();
+        for part in ["Line_invoice", "dbo.line", "dbo.invoice", "NO ACTION"] {
+            assert!(error.contains(part), "{error}");
+        }
+        for (keeps, acts_on_delete) in [
+            ([true, false], false),
+            ([true, true], true),
+            ([false, true], true),
+            ([false, false], true),
+        ] {
+            assert_eq!(refused(keeps, acts_on_delete), None, "{keeps:?}");
+        }
     }
 
     #[test]

@@ -1,16 +1,14 @@
 //! The target table: as it is, as it would be made, and whether it can hold what the lake has.
 
 use super::TargetError;
-use super::columns::LakeColumns;
+use super::columns::{LakeColumns, OwnColumn};
+use super::fits::fits;
 use crate::change::MergeMode;
 use crate::mssql::control::Control;
 use crate::mssql::describe::{self, Description, Index, Lookup};
 use crate::mssql::sql::{self, define};
 use crate::schema::drift::SourceObject;
 use crate::schema::{Collation, Column, Generated, SqlType, TableName, TableSchema};
-
-/// Windows code page number of UTF-8.
-const UTF_8: u32 = 65001;
 
 /// A target table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -297,7 +295,8 @@ pub fn check(
             ),
         }
     }
-    problems.extend(columns.own.iter().filter_map(|own| check_own(own, target)));
+    let own = columns.own.iter();
+    problems.extend(own.filter_map(|own| check_own(own, columns, target, mode)));
     for index in target
         .indexes
         .iter()
@@ -312,8 +311,7 @@ OFF",
     for kept in &target.columns {
         let fills_itself =
             kept.nullable || kept.has_default || kept.generated == Generated::Identity;
-        let is_own = |own: &Column| own.name.eq_ignore_ascii_case(&kept.name);
-        let is_loaded = schema.position(&kept.name).is_some() || columns.own.iter().any(is_own);
+        let is_loaded = columns.has(&kept.name);
         if !is_loaded && !fills_itself && !kept.is_filled_by_server() {
             problems.push(format!(
                 "column {} is NOT NULL without a default and no column of the lake table is loaded into it: give it a \
@@ -322,7 +320,7 @@ OFF",
             ));
         }
     }
-    check_key(schema, target, mode, &mut warnings);
+    check_key(schema, target, mode, &mut problems, &mut warnings);
     if problems.is_empty() {
         Ok(warnings)
     } else {
@@ -342,30 +340,78 @@ fn shown(name: &str, in_lake: Option<&str>) -> String {
 }
 
 /// What keeps a load from filling a column that only the target has.
-fn check_own(own: &Column, target: &TargetTable) -> Option<String> {
-    let name = &own.name;
-    let Some(kept) = target.column(name) else {
-        return Some(format!(
-            "column {name} is missing, which this mode of loading fills: run {}",
-            define::add_column(&target.name, own).sql
-        ));
+fn check_own(
+    own: &OwnColumn,
+    columns: &LakeColumns,
+    target: &TargetTable,
+    mode: MergeMode,
+) -> Option<String> {
+    let OwnColumn { column, was } = own;
+    let name = &column.name;
+    let kept = target.column(name);
+    let is_old = |was: &&String| target.has_column(was) && !columns.has(was);
+    if let Some(old) = was.as_ref().filter(is_old) {
+        let filled =
+            format!("column {old}, which earlier loads have filled, is to be called {name}");
+        let rename = define::rename_column(&target.name, old, name);
+        return Some(match kept {
+            None => format!("{filled}: run {}", rename.by_hand()),
+            Some(_) => format!(
+                "{filled}, and the target has columns of both names: give another name to the one that icesync did not \
+                    fill, or drop it"
+            ),
+        });
+    }
+    let add = define::add_column(&target.name, column).sql;
+    let Some(kept) = kept else {
+        return Some(match was {
+            Some(was) => lost(was, column, mode),
+            None => {
+                format!("column {name} is missing, which this mode of loading fills: run {add}")
+            }
+        });
     };
-    let may_be_null = own.nullable && !kept.nullable;
-    let is_flag = own.generated == Generated::Flag;
+    let may_be_null = column.nullable && !kept.nullable;
+    let is_flag = column.generated == Generated::Flag;
     let is_loose = is_flag && (kept.nullable || !kept.has_default);
-    if kept.ty == Ok(own.ty) && !may_be_null && !is_loose && !kept.is_filled_by_server() {
+    let holds = |ty: &SqlType| *ty == column.ty || !is_flag && fits((column.ty, None), (*ty, None));
+    let holds = kept.ty.as_ref().is_ok_and(holds);
+    if holds && !may_be_null && !is_loose && !kept.is_filled_by_server() {
         return None;
     }
-    let null = match (own.nullable, is_flag) {
+    let null = match (column.nullable, is_flag) {
         (true, _) => " NULL",
         (false, true) => " NOT NULL DEFAULT 0",
         (false, false) => "",
     };
+    let or_drop = match was {
+        Some(_) => String::new(),
+        None => format!(", or drop it and run {add}"),
+    };
     Some(format!(
-        "column {name}, which this mode of loading fills, has to be {}{null}: alter it, or drop it and run {}",
-        own.ty,
-        define::add_column(&target.name, own).sql
+        "column {name}, which this mode of loading fills, has to be {}{null}: alter it{or_drop}",
+        column.ty
     ))
+}
+
+/// What to do about a column that is gone with what earlier loads have filled into it.
+fn lost(was: &str, column: &Column, mode: MergeMode) -> String {
+    let remedy = match column.generated {
+        _ if mode == MergeMode::Scd2 => "`icesync load --full` fills it anew",
+        Generated::Flag => {
+            "nothing tells any more which rows were marked as deleted, and `merge: { mode: replace }`, once, removes \
+             them"
+        }
+        Generated::No
+        | Generated::Identity
+        | Generated::Computed
+        | Generated::RowStart
+        | Generated::RowEnd => "load once without `at` in `merge.deletes`",
+    };
+    format!(
+        "column {was}, which earlier loads have filled, is missing. If it was renamed, give it its name back. If it \
+            was dropped, {remedy}"
+    )
 }
 
 fn check_column(
@@ -439,8 +485,13 @@ fn check_key(
     schema: &TableSchema,
     target: &TargetTable,
     mode: MergeMode,
+    problems: &mut Vec<String>,
     warnings: &mut Vec<String>,
 ) {
+    if mode == MergeMode::Scd2 {
+        let keys = schema.key_columns();
+        problems.extend(keys.filter_map(|column| compared_otherwise(column, target)));
+    }
     match mode {
         MergeMode::Append | MergeMode::History => {}
         MergeMode::Upsert | MergeMode::Replace | MergeMode::Scd2 => {
@@ -455,220 +506,27 @@ fn check_key(
     }
 }
 
-/// Whether every value of the source type is a value of the target type, unchanged.
-pub(super) fn fits(
-    (from, from_collation): (SqlType, Option<&Collation>),
-    (to, to_collation): (SqlType, Option<&Collation>),
-) -> bool {
-    use SqlType as T;
-    match from {
-        T::Bit | T::TinyInt | T::SmallInt | T::Int | T::BigInt => integer_fits(from, to),
-        T::Decimal { precision, scale } | T::Numeric { precision, scale } => {
-            decimal_holds(to, precision - scale.min(precision), scale)
-        }
-        T::Money => to == T::Money || decimal_holds(to, 15, 4),
-        T::SmallMoney => matches!(to, T::SmallMoney | T::Money) || decimal_holds(to, 6, 4),
-        T::Real => matches!(to, T::Real | T::Float),
-        T::Float => to == T::Float,
-        T::Date => matches!(to, T::Date | T::DateTime2 { .. }),
-        T::Time { scale } => matches!(to, T::Time { scale: kept } if kept >= scale),
-        T::DateTime => to == T::DateTime || matches!(to, T::DateTime2 { scale } if scale >= 3),
-        T::SmallDateTime => {
-            matches!(to, T::SmallDateTime | T::DateTime | T::DateTime2 { .. })
-        }
-        T::DateTime2 { scale } => matches!(to, T::DateTime2 { scale: kept } if kept >= scale),
-        T::DateTimeOffset { scale } => {
-            matches!(to, T::DateTimeOffset { scale: kept } if kept >= scale)
-        }
-        T::Char { length } => {
-            // A wider char would pad the value.
-            let same_length = matches!(to, T::Char { length: kept } if kept == length);
-            let pages = (page(from_collation), page(to_collation));
-            (same_length && pages.0 == pages.1)
-                || text_fits(Some(length), from_collation, to, to_collation)
-        }
-        T::VarChar { length } => text_fits(length, from_collation, to, to_collation),
-        T::Text => text_fits(None, from_collation, to, to_collation),
-        T::NChar { length } => {
-            matches!(to, T::NChar { length: kept } if kept == length)
-                || national_fits(Some(length), to, to_collation)
-        }
-        T::NVarChar { length } => national_fits(length, to, to_collation),
-        T::NText => national_fits(None, to, to_collation),
-        T::Binary { length } => {
-            matches!(to, T::Binary { length: kept } if kept == length)
-                || binary_holds(to, Some(length))
-        }
-        T::RowVersion => to == T::Binary { length: 8 } || binary_holds(to, Some(8)),
-        T::VarBinary { length } => binary_holds(to, length),
-        T::Image => binary_holds(to, None),
-        T::UniqueIdentifier
-        | T::SqlVariant
-        | T::HierarchyId
-        | T::Geometry
-        | T::Geography
-        | T::Vector { .. } => to == from,
-        T::Xml | T::Json => to == from || to == T::NVarChar { length: None },
-    }
-}
-
-fn integer_fits(from: SqlType, to: SqlType) -> bool {
-    // By rank, with the digits that the longest number has.
-    const RANKS: [(SqlType, u8); 5] = [
-        (SqlType::Bit, 1),
-        (SqlType::TinyInt, 3),
-        (SqlType::SmallInt, 5),
-        (SqlType::Int, 10),
-        (SqlType::BigInt, 19),
-    ];
-    let rank = |ty| {
-        let mut ranks = RANKS.iter().enumerate();
-        ranks.find_map(|(rank, &(ranked, digits))| (ranked == ty).then_some((rank, digits)))
-    };
-    let Some((from_rank, digits)) = rank(from) else {
-        return false;
-    };
-    rank(to).is_some_and(|(to_rank, _)| to_rank >= from_rank) || decimal_holds(to, digits, 0)
-}
-
-fn decimal_holds(to: SqlType, integer_digits: u8, scale: u8) -> bool {
-    matches!(
-        to,
-        SqlType::Decimal { precision, scale: kept } | SqlType::Numeric { precision, scale: kept }
-            if kept >= scale && precision.saturating_sub(kept) >= integer_digits
-    )
-}
-
-fn binary_holds(to: SqlType, length: Option<u16>) -> bool {
-    to == SqlType::Image || matches!(to, SqlType::VarBinary { length: kept } if holds(kept, length))
-}
-
-/// `None` is `max`.
-fn holds(kept: Option<u16>, needed: Option<u16>) -> bool {
-    match (kept, needed) {
-        (None, _) => true,
-        (Some(_), None) => false,
-        (Some(kept), Some(needed)) => kept >= needed,
-    }
-}
-
-fn page(collation: Option<&Collation>) -> Option<u32> {
-    collation.map(|collation| collation.code_page)
-}
-
-/// Text of a code page, `length` bytes. As Unicode it has at most as many UTF-16 units; as UTF-8 at most three
-/// bytes for each.
-fn text_fits(
-    length: Option<u16>,
-    from: Option<&Collation>,
-    to: SqlType,
-    to_collation: Option<&Collation>,
-) -> bool {
-    let same_page = page(from) == page(to_collation);
-    let in_code_page = |kept: Option<u16>| {
-        if same_page {
-            holds(kept, length)
-        } else {
-            page(to_collation) == Some(UTF_8) && holds(kept, length.and_then(|n| n.checked_mul(3)))
-        }
-    };
-    to == SqlType::NText
-        || (to == SqlType::Text && in_code_page(None))
-        || matches!(to, SqlType::VarChar { length: kept } if in_code_page(kept))
-        || matches!(to, SqlType::NVarChar { length: kept } if holds(kept, length))
-}
-
-/// Unicode text, `length` UTF-16 units.
-fn national_fits(length: Option<u16>, to: SqlType, to_collation: Option<&Collation>) -> bool {
-    let in_utf8 = |kept: Option<u16>| {
-        page(to_collation) == Some(UTF_8) && holds(kept, length.and_then(|n| n.checked_mul(3)))
-    };
-    to == SqlType::NText
-        || matches!(to, SqlType::NVarChar { length: kept } if holds(kept, length))
-        || matches!(to, SqlType::VarChar { length: kept } if in_utf8(kept))
+/// What lets the target take two keys of the source for one, or one for two. A load that finds rows by their key stops
+/// where it meets that (`mssql/sql/net.rs`), and one that chains versions does not see it.
+fn compared_otherwise(column: &Column, target: &TargetTable) -> Option<String> {
+    let kept = target.column(&column.name)?;
+    let ty = kept.ty.as_ref().ok()?;
+    let (theirs, ours) = (kept.collation.as_ref()?, column.collation.as_ref()?);
+    let is_same =
+        theirs.name == ours.name && ty.is_code_page_text() == column.ty.is_code_page_text();
+    (!is_same).then(|| {
+        format!(
+            "key column {} is {ty} with collation {} and its source {} with collation {}, so that it may take two \
+                keys for one: declare it like its source, and run `icesync load --full`",
+            kept.name, theirs.name, column.ty, ours.name
+        )
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::schema::{Key, KeyOrigin};
-
-    fn collation(code_page: u32) -> Collation {
-        Collation {
-            name: "Latin1_General_CI_AS".into(),
-            code_page,
-        }
-    }
-
-    fn fits_in(from: SqlType, to: SqlType) -> bool {
-        let page = collation(1252);
-        fits((from, Some(&page)), (to, Some(&page)))
-    }
-
-    #[test]
-    fn wider_fits_and_narrower_or_other_does_not() {
-        use SqlType as T;
-        let decimal = |precision, scale| T::Decimal { precision, scale };
-        for (from, to) in [
-            (T::Bit, T::TinyInt),
-            (T::Int, T::BigInt),
-            (T::BigInt, decimal(19, 0)),
-            (decimal(18, 4), decimal(20, 5)),
-            (T::Money, decimal(19, 4)),
-            (T::Real, T::Float),
-            (T::DateTime, T::DateTime2 { scale: 3 }),
-            (T::DateTime2 { scale: 3 }, T::DateTime2 { scale: 7 }),
-            (
-                T::VarChar { length: Some(10) },
-                T::NVarChar { length: Some(10) },
-            ),
-            (
-                T::NVarChar { length: Some(10) },
-                T::NVarChar { length: None },
-            ),
-            (T::RowVersion, T::Binary { length: 8 }),
-            (T::Image, T::VarBinary { length: None }),
-            (T::Xml, T::NVarChar { length: None }),
-        ] {
-            assert!(fits_in(from, to), "{from} into {to}");
-        }
-        for (from, to) in [
-            (T::BigInt, T::Int),
-            (T::Int, decimal(9, 0)),
-            (decimal(20, 5), decimal(20, 4)),
-            (decimal(20, 4), decimal(20, 5)),
-            (T::Float, T::Real),
-            (T::DateTime2 { scale: 7 }, T::DateTime),
-            (T::DateTime2 { scale: 0 }, T::DateTime),
-            (
-                T::NVarChar { length: Some(11) },
-                T::NVarChar { length: Some(10) },
-            ),
-            (
-                T::NVarChar { length: None },
-                T::NVarChar { length: Some(4000) },
-            ),
-            (T::NVarChar { length: Some(5) }, T::VarChar { length: None }),
-            (T::VarChar { length: Some(5) }, T::Char { length: 5 }),
-            (T::Char { length: 5 }, T::Char { length: 6 }),
-            (T::Int, T::NVarChar { length: None }),
-            (T::Geometry, T::Geography),
-        ] {
-            assert!(!fits_in(from, to), "{from} into {to}");
-        }
-    }
-
-    #[test]
-    fn text_of_another_code_page_fits_only_utf_8_with_room() {
-        let (big5, utf8) = (collation(950), collation(UTF_8));
-        let varchar = |length| SqlType::VarChar {
-            length: Some(length),
-        };
-        let from = (varchar(10), Some(&big5));
-        assert!(!fits(from, (varchar(10), Some(&collation(1252)))));
-        assert!(!fits(from, (varchar(29), Some(&utf8))));
-        assert!(fits(from, (varchar(30), Some(&utf8))));
-    }
 
     fn schema() -> TableSchema {
         let column = |id: i32, name: &str, ty, nullable| Column {
@@ -733,10 +591,12 @@ mod tests {
             collation: None,
             generated,
         };
-        columns.own = vec![
+        columns.own = [
             own("is_deleted", SqlType::Bit, Generated::Flag),
             own("deleted_at", SqlType::DateTime2 { scale: 3 }, Generated::No),
-        ];
+        ]
+        .map(|column| OwnColumn { column, was: None })
+        .into();
         columns
     }
 
@@ -763,6 +623,90 @@ mod tests {
         ] {
             assert!(error.contains(part), "{error}");
         }
+    }
+
+    /// What earlier loads have filled is in no other place.
+    #[test]
+    fn a_column_that_is_gone_with_its_marks_is_not_added_again() {
+        let mut columns = soft();
+        let mode = MergeMode::Upsert;
+        let whole = TargetTable::planned(&columns.schema.name, &columns.created());
+        let refused = |columns: &LakeColumns, target: &TargetTable, mode| {
+            check(columns, target, mode).unwrap_err().to_string()
+        };
+        for own in &mut columns.own {
+            own.was = Some(own.column.name.clone());
+        }
+        let mut target = whole.clone();
+        target.columns.truncate(2);
+        let error = refused(&columns, &target, mode);
+        for part in [
+            "column is_deleted, which earlier loads have filled, is missing",
+            "mode: replace",
+            "column deleted_at, which earlier loads have filled, is missing",
+            "without `at`",
+        ] {
+            assert!(error.contains(part), "{error}");
+        }
+        assert!(!error.contains("ADD"), "{error}");
+        let error = refused(&columns, &target, MergeMode::Scd2);
+        assert!(
+            error.contains("`icesync load --full` fills it anew"),
+            "{error}"
+        );
+        // It is to have another name, which a column of the target's owner may have.
+        columns.own[0].column.name = "gone".into();
+        let error = refused(&columns, &whole, mode);
+        assert!(
+            error.contains("is to be called gone: run EXEC sp_rename"),
+            "{error}"
+        );
+        let mut both = whole.clone();
+        both.columns.push(TargetColumn {
+            name: "gone".into(),
+            ..whole.columns[2].clone()
+        });
+        let error = refused(&columns, &both, mode);
+        assert!(
+            error.contains("the target has columns of both names"),
+            "{error}"
+        );
+        // The rename was done.
+        let mut renamed = whole;
+        renamed.columns[2].name = "gone".into();
+        assert_eq!(check(&columns, &renamed, mode).unwrap(), [""; 0]);
+    }
+
+    /// Two keys of the source would be chained as one.
+    #[test]
+    fn keys_of_versions_are_compared_as_at_the_source() {
+        let text = |name: &str| {
+            Some(Collation {
+                name: name.into(),
+                code_page: 1252,
+            })
+        };
+        let mut schema = schema();
+        schema.columns[0].ty = SqlType::VarChar { length: Some(9) };
+        schema.columns[0].collation = text("Latin1_General_CS_AS");
+        let mut target = TargetTable::planned(&schema.name, &schema);
+        assert!(checked(&schema, &target, MergeMode::Scd2).is_ok());
+        target.columns[0].collation = text("Latin1_General_CI_AS");
+        let error = checked(&schema, &target, MergeMode::Scd2)
+            .unwrap_err()
+            .to_string();
+        for part in [
+            "key column id",
+            "Latin1_General_CI_AS",
+            "Latin1_General_CS_AS",
+            "--full",
+        ] {
+            assert!(error.contains(part), "{error}");
+        }
+        assert!(checked(&schema, &target, MergeMode::Upsert).is_ok());
+        target.columns[0].collation = text("Latin1_General_CS_AS");
+        target.columns[0].ty = Ok(SqlType::NVarChar { length: Some(9) });
+        assert!(checked(&schema, &target, MergeMode::Scd2).is_err());
     }
 
     #[test]

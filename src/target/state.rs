@@ -255,6 +255,11 @@ fn pending(row: &Record) -> Result<Option<Pending>, MssqlError> {
     })
 }
 
+fn rule(text: &str) -> Result<LoadRule, MssqlError> {
+    let unknown = || MssqlError::Shape(format!("merge_mode: a newer icesync has written {text}"));
+    LoadRule::read(text).ok_or_else(unknown)
+}
+
 fn load_state(row: &Record) -> Result<LoadState, MssqlError> {
     Ok(LoadState {
         lake_table: row.text("lake_table")?.to_owned(),
@@ -274,7 +279,7 @@ fn load_state(row: &Record) -> Result<LoadState, MssqlError> {
             }),
             (None | Some(_), None) | (None, Some(_)) => None,
         },
-        rule: row.text_opt("merge_mode")?.and_then(LoadRule::read),
+        rule: row.text_opt("merge_mode")?.map(rule).transpose()?,
         pending: pending(row)?,
         columns: match row.text_opt("loaded_columns")? {
             Some(text) => serde_json::from_str(text)

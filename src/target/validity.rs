@@ -102,7 +102,8 @@ pub(super) fn plan(
             ValidFrom::Commit => None,
             ValidFrom::Column(at, _) => Some(staged(at)?),
         },
-        ty: from.ty(),
+        // Of rows that are there as well.
+        ty: target.ty(VALID_FROM).unwrap_or_else(|| from.ty()),
         from: target.name_of(VALID_FROM),
         to: target.name_of(VALID_TO),
         current: target.name_of(IS_CURRENT),

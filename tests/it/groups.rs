@@ -410,6 +410,54 @@ INSERT dbo.p VALUES (1, 1), (2, 2); INSERT dbo.c VALUES (1, 1), (2, 2)",
     }
 }
 
+/// A table with marks refers to one that deletes rows.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_foreign_key_takes_rows_that_are_kept() {
+    let table = |name: &str, merge: &str| {
+        format!(
+            "  - source: dbo.{name}\n    change: {{ strategy: full }}\n    merge: {{ {merge} }}\n"
+        )
+    };
+    let soft = table("c", "deletes: { soft: { column: gone } }");
+    let lines = "SELECT id, CONVERT(int, gone) FROM dbo.c ORDER BY id";
+    let kept = [["Int(1)", "Int(0)"], ["Int(2)", "Int(1)"]];
+    for action in ["ON DELETE CASCADE", "ON DELETE NO ACTION"] {
+        let mut world = World::new(
+            "CREATE TABLE dbo.p (id int NOT NULL PRIMARY KEY);
+CREATE TABLE dbo.c (id int NOT NULL PRIMARY KEY, p int NOT NULL);
+INSERT dbo.p VALUES (1), (2); INSERT dbo.c VALUES (1, 1), (2, 2)",
+        )
+        .await;
+        for batch in [
+            "CREATE TABLE dbo.p (id int NOT NULL PRIMARY KEY)".to_owned(),
+            "CREATE TABLE dbo.c (id int NOT NULL PRIMARY KEY, p int NOT NULL, gone bit NOT NULL DEFAULT 0)".to_owned(),
+            format!("ALTER TABLE dbo.c ADD CONSTRAINT of_p FOREIGN KEY (p) REFERENCES dbo.p (id) {action}"),
+        ] {
+            world.target(&batch).await;
+        }
+        world.config(&format!("{soft}{}", table("p", "deletes: hard")));
+        let gone = "DELETE dbo.c WHERE id = 2; DELETE dbo.p WHERE id = 2";
+        if action == "ON DELETE CASCADE" {
+            let texts = ["dbo.c", "dbo.p", "of_p", "NO ACTION"];
+            world.run(&["sync"]).fails_with(1, &texts);
+            assert!(world.target_rows(lines).await.is_empty());
+            world.config(&format!("{soft}{}", table("p", "deletes: ignore")));
+            world.run(&["--json", "sync"]).json();
+            world.source(gone).await;
+        } else {
+            world.run(&["--json", "sync"]).json();
+            world.source(gone).await;
+            let texts = ["of_p", "keeps rows whose key has left the lake", "disable"];
+            world.run(&["sync"]).fails_with(1, &texts);
+            world
+                .target("ALTER TABLE dbo.c NOCHECK CONSTRAINT of_p")
+                .await;
+        }
+        world.run(&["--json", "sync"]).json();
+        assert_eq!(world.target_rows(lines).await, kept, "{action}");
+    }
+}
+
 /// Of both tables, each row's key, what it refers to and whether it is marked.
 async fn marks(world: &mut World) -> [[[i32; 3]; 3]; 2] {
     let mut found = [[[-1; 3]; 3]; 2];

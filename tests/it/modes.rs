@@ -182,6 +182,32 @@ async fn a_target_gets_the_columns_of_soft_deletes() {
     world.run(&["load", "--full"]).fails_with(1, &texts);
 }
 
+/// Their values stay in the lake, and none of them is a mark.
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_that_the_source_has_dropped_mark_no_row() {
+    for (ty, value) in [("bit", "1"), ("int", "7"), ("datetime2(3)", "'2024-01-01'")] {
+        let mut world = World::new(&format!(
+            "CREATE TABLE dbo.items (id int NOT NULL PRIMARY KEY, active {ty} NULL, other {ty} NULL)
+GO
+INSERT dbo.items (id, active, other) VALUES (1, {value}, {value}), (2, {value}, NULL)"
+        ))
+        .await;
+        merge(&world, SOFT);
+        world.run(&["--json", "extract"]).json();
+        for column in ["active", "other"] {
+            let drop = format!("ALTER TABLE dbo.items DROP COLUMN {column}");
+            world.source(&drop).await;
+        }
+        world.source("INSERT dbo.items (id) VALUES (3)").await;
+        let first = sync(&world);
+        assert_eq!(load(&first)["kind"], json!("first"), "{first:#}");
+        let marks = "SELECT id, CONVERT(int, is_deleted), CONVERT(nvarchar(30), deleted_at, 121) FROM dbo.items \
+            ORDER BY id";
+        let none = ["1", "2", "3"].map(|id| [id, "0", "NULL"]);
+        assert_eq!(rows(&mut world, marks).await, none, "{ty}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_loaded_with_other_deletes_is_not_taken_for_the_lake() {
     let mut world = World::new(ITEMS).await;
@@ -195,7 +221,10 @@ async fn a_target_loaded_with_other_deletes_is_not_taken_for_the_lake() {
     let names = "SELECT id, name FROM dbo.items ORDER BY id";
     let kept = [["1", "z"], ["2", "b"], ["3", "c"], ["4", "d"]];
     assert_eq!(rows(&mut world, names).await, kept);
-    // The row that was kept would stay for good.
+    // The row that was kept would stay for good. It is told at once, not with the next change.
+    merge(&world, "deletes: hard");
+    let texts = ["deletes: ignore", "load --full"];
+    world.run(&["load"]).fails_with(1, &texts);
     world.source("DELETE dbo.items WHERE id = 3").await;
     for options in ["deletes: hard", SOFT] {
         merge(&world, options);
@@ -224,13 +253,118 @@ async fn a_target_loaded_with_other_deletes_is_not_taken_for_the_lake() {
     sync(&world);
     merge(&world, "deletes: hard");
     world.source("INSERT dbo.items VALUES (1, N'y')").await;
-    let texts = ["dbo.items", "deletes: soft", "marked as deleted"];
+    let texts = [
+        "dbo.items",
+        "deletes: soft",
+        "marked as deleted",
+        "may stay",
+    ];
     world.run(&["sync"]).fails_with(1, &texts);
     world.target("DELETE dbo.items WHERE is_deleted = 1").await;
     world.run(&["--json", "load", "--full"]).json();
     let end = "SELECT id, name, CONVERT(int, is_deleted) FROM dbo.items ORDER BY id";
     let expected = [["1", "y", "0"], ["4", "d", "0"]];
     assert_eq!(rows(&mut world, end).await, expected);
+}
+
+const NAMED: &str =
+    "SELECT COUNT(*) FROM sys.columns WHERE object_id = OBJECT_ID(N'dbo.items') AND name = ";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn marks_stay_whatever_their_columns_are_called() {
+    let mut world = World::new(ITEMS).await;
+    merge(&world, "deletes: hard");
+    sync(&world);
+    // The columns come at once, not with the next change.
+    merge(&world, SOFT);
+    let run = world.run(&["--json", "load"]).json();
+    assert_eq!(load(&run)["kind"], json!("whole"), "{run:#}");
+    world.source("DELETE dbo.items WHERE id = 2").await;
+    let run = sync(&world);
+    assert_eq!(load(&run)["kind"], json!("delta"), "{run:#}");
+    let gone = "deletes: { soft: { column: gone, at: deleted_at } }";
+    merge(&world, &format!("{gone}, on_schema_change: refuse"));
+    let rename = "EXEC sp_rename @objname = N'[dbo].[items].[is_deleted]', @newname = N'gone'";
+    world.run(&["load"]).fails_with(1, &[rename]);
+    merge(&world, gone);
+    world
+        .source("UPDATE dbo.items SET name = N'z' WHERE id = 1")
+        .await;
+    let run = sync(&world);
+    let changes = load(&run)["schema_changes"].as_array().map(Vec::len);
+    assert_eq!(changes, Some(1), "{run:#}");
+    let marks = "SELECT id, CONVERT(int, gone), CASE WHEN deleted_at IS NULL THEN 0 ELSE 1 END FROM dbo.items ORDER BY \
+        id";
+    let marked = [
+        ["1", "0", "0"],
+        ["2", "1", "1"],
+        ["3", "0", "0"],
+        ["4", "0", "0"],
+    ];
+    assert_eq!(rows(&mut world, marks).await, marked);
+    let again = world.run(&["--json", "load"]).json();
+    assert_eq!(again["outcome"], json!("unchanged"), "{again:#}");
+    // Another one is not made in its place.
+    world
+        .target("EXEC sp_rename N'dbo.items.gone', N'mark', N'COLUMN'")
+        .await;
+    world
+        .source("UPDATE dbo.items SET name = N'y' WHERE id = 1")
+        .await;
+    world.run(&["--json", "extract"]).json();
+    let texts = [
+        "column gone, which earlier loads have filled, is missing",
+        "mode: replace",
+    ];
+    for args in [&["load"][..], &["load", "--full"]] {
+        world.run(args).fails_with(1, &texts);
+    }
+    let named = format!("{NAMED}N'gone'");
+    assert_eq!(rows(&mut world, &named).await, [["0"]]);
+    // The configuration follows its owner, who has another column of the old name by now.
+    world
+        .target("ALTER TABLE dbo.items ADD gone int NULL")
+        .await;
+    merge(
+        &world,
+        "deletes: { soft: { column: mark, at: deleted_at } }",
+    );
+    let texts = ["column gone, which earlier loads have filled", "both names"];
+    world.run(&["load"]).fails_with(1, &texts);
+    world.target("ALTER TABLE dbo.items DROP COLUMN gone").await;
+    world.run(&["--json", "load"]).json();
+    let marks = "SELECT id FROM dbo.items WHERE mark = 1 AND deleted_at IS NOT NULL";
+    assert_eq!(rows(&mut world, marks).await, [["2"]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn marks_of_an_earlier_time_are_taken_off_rows_that_are_back() {
+    for between in ["mode: replace", "deletes: hard"] {
+        let mut world = World::new(ITEMS).await;
+        merge(&world, SOFT);
+        sync(&world);
+        world.source("DELETE dbo.items WHERE id IN (2, 3)").await;
+        sync(&world);
+        merge(&world, between);
+        world.source("INSERT dbo.items VALUES (2, N'b')").await;
+        world.run(&["--json", "extract"]).json();
+        world.run(&["--json", "load", "--full"]).json();
+        let stale = "SELECT id FROM dbo.items WHERE is_deleted = 1 AND id = 2";
+        assert_eq!(rows(&mut world, stale).await, [["2"]], "{between}");
+        merge(&world, SOFT);
+        let run = world.run(&["--json", "load"]).json();
+        assert_eq!(load(&run)["kind"], json!("whole"), "{run:#}");
+        let mut expected = vec![["1", "a", "0", "0"], ["2", "b", "0", "0"]];
+        if between == "deletes: hard" {
+            // Of a key that is still gone.
+            expected.push(["3", "c", "1", "1"]);
+        }
+        expected.push(["4", "d", "0", "0"]);
+        assert_eq!(rows(&mut world, MARKS).await, expected, "{between}");
+        world.source("DELETE dbo.items WHERE id = 4").await;
+        let run = sync(&world);
+        assert_eq!(load(&run)["kind"], json!("delta"), "{run:#}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -481,10 +615,11 @@ async fn versions_are_valid_from_one_change_to_the_next() {
     let full = world.run(&["--json", "load", "--full"]).json();
     assert_eq!(load(&full)["kind"], json!("replace"), "{full:#}");
     assert_eq!(rows(&mut world, CHAINS).await, before);
-    // Other times are other rows.
+    // Other times are other rows, whether there is something to load or not.
     history(&world, "mode: scd2, valid_from: _committed_at");
-    world.source("DELETE dbo.items WHERE id = 3").await;
     let texts = ["valid_from: changed_at", "load --full"];
+    world.run(&["load"]).fails_with(1, &texts);
+    world.source("DELETE dbo.items WHERE id = 3").await;
     world.run(&["sync"]).fails_with(1, &texts);
     world.run(&["--json", "load", "--full"]).json();
     assert_eq!(validity(&mut world, 3).await, ["y ? ? 0 1"]);
@@ -519,6 +654,192 @@ INSERT dbo.items (code, at, n) VALUES (N'É1', '2024-01-01', 1), (N'ab', '2024-0
     sync(&world);
     let current = "SELECT code FROM dbo.items WHERE is_current = 1";
     assert_eq!(rows(&mut world, current).await, [["ab"]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_of_validity_that_is_gone_is_filled_by_a_whole_load() {
+    let mut world = World::new(TIMED).await;
+    history(&world, "mode: scd2, valid_from: changed_at");
+    sync(&world);
+    world.source("DELETE dbo.items WHERE id = 2").await;
+    sync(&world);
+    world
+        .source("INSERT dbo.items VALUES (2, N'x', '2024-01-01')")
+        .await;
+    sync(&world);
+    let mut expected = vec!["x 2024-01-01 ? 0 1", "x ? - 1 0"];
+    assert_eq!(validity(&mut world, 2).await, expected);
+    for (column, name, then) in [
+        ("_deleted", "y", "y ? - 1 0"),
+        ("is_current", "z", "z ? - 1 0"),
+    ] {
+        world
+            .target(&format!(
+                "EXEC sp_rename N'dbo.items.{column}', N'old{column}', N'COLUMN'"
+            ))
+            .await;
+        world
+            .source(&format!(
+                "UPDATE dbo.items SET name = N'{name}' WHERE id = 2"
+            ))
+            .await;
+        let missing = format!("column {column}, which earlier loads have filled, is missing");
+        let texts = [&*missing, "load --full"];
+        world.run(&["sync"]).fails_with(1, &texts);
+        let named = format!("{NAMED}N'{column}'");
+        assert_eq!(rows(&mut world, &named).await, [["0"]]);
+        let full = world.run(&["--json", "load", "--full"]).json();
+        assert_eq!(load(&full)["kind"], json!("replace"), "{full:#}");
+        let ended = match name {
+            "y" => "x ? ? 0 0",
+            _ => "y ? ? 0 0",
+        };
+        expected.pop();
+        expected.extend([ended, then]);
+        assert_eq!(validity(&mut world, 2).await, expected, "{column}");
+    }
+    // What others have changed is put right where a version is looked at again.
+    world
+        .target("UPDATE dbo.items SET is_current = 0 WHERE id = 1")
+        .await;
+    world
+        .source("UPDATE dbo.items SET name = N'b', changed_at = '2023-12-01' WHERE id = 1")
+        .await;
+    sync(&world);
+    let late = ["b 2023-12-01 2024-01-01 0 0", "a 2024-01-01 - 1 0"];
+    assert_eq!(validity(&mut world, 1).await, late);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_a_target_takes_for_one_are_not_chained() {
+    let mut world = World::new(
+        "CREATE TABLE dbo.items (code nvarchar(20) COLLATE Latin1_General_CS_AS NOT NULL PRIMARY KEY, at date NOT NULL)
+GO
+INSERT dbo.items VALUES (N'a', '2024-01-01'), (N'A', '2024-02-01')",
+    )
+    .await;
+    world
+        .target(
+            "CREATE TABLE dbo.items (code nvarchar(20) COLLATE Latin1_General_CI_AS NOT NULL, at date NULL, _seq \
+                bigint NOT NULL, valid_from date NOT NULL, valid_to date NULL, is_current bit NOT NULL DEFAULT 0, \
+                _deleted bit NOT NULL DEFAULT 0, PRIMARY KEY (code, _seq))",
+        )
+        .await;
+    history(&world, "mode: scd2, valid_from: at");
+    let texts = [
+        "key column code",
+        "Latin1_General_CI_AS",
+        "Latin1_General_CS_AS",
+    ];
+    world.run(&["sync"]).fails_with(1, &texts);
+    world.target("DROP TABLE dbo.items").await;
+    world.run(&["--json", "load"]).json();
+    let current = "SELECT code FROM dbo.items WHERE is_current = 1 ORDER BY at";
+    assert_eq!(rows(&mut world, current).await, [["a"], ["A"]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn times_of_validity_follow_the_type_of_their_column() {
+    for was in ["datetime2(6)", "datetime"] {
+        let mut world = World::new(&TIMED.replace("datetime2(6)", was)).await;
+        history(&world, "mode: scd2, valid_from: changed_at");
+        sync(&world);
+        world
+            .source("UPDATE dbo.items SET name = N'b', changed_at = '2024-02-01 00:00:00.003' WHERE id = 1")
+            .await;
+        sync(&world);
+        world
+            .source("ALTER TABLE dbo.items ALTER COLUMN changed_at datetime2(7) NULL")
+            .await;
+        world
+            .source("UPDATE dbo.items SET name = N'c', changed_at = '2024-03-01 00:00:00.1234567' WHERE id = 1")
+            .await;
+        sync(&world);
+        let scales = "SELECT name, CONVERT(int, scale) FROM sys.columns WHERE object_id = OBJECT_ID(N'dbo.items') AND \
+            name LIKE N'valid%' ORDER BY name";
+        let seven = [["valid_from", "7"], ["valid_to", "7"]];
+        assert_eq!(rows(&mut world, scales).await, seven, "{was}");
+        let chains = rows(&mut world, CHAINS).await;
+        world.run(&["--json", "load", "--full"]).json();
+        assert_eq!(rows(&mut world, CHAINS).await, chains, "{was}");
+        let current = "SELECT name, CONVERT(nvarchar(30), valid_from, 121) FROM dbo.items WHERE id = 1 AND \
+            is_current = 1";
+        let expected = [["c", "2024-03-01 00:00:00.1234567"]];
+        assert_eq!(rows(&mut world, current).await, expected, "{was}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn versions_are_valid_from_a_field_whatever_it_is_called() {
+    let mut world = World::new(TIMED).await;
+    history(&world, "mode: scd2, valid_from: changed_at");
+    sync(&world);
+    world
+        .source("EXEC sp_rename N'dbo.items.changed_at', N'touched_at', N'COLUMN'")
+        .await;
+    world
+        .source("UPDATE dbo.items SET name = N'b', touched_at = '2024-02-01' WHERE id = 1")
+        .await;
+    history(&world, "mode: scd2, valid_from: touched_at");
+    let run = sync(&world);
+    assert_eq!(load(&run)["kind"], json!("delta"), "{run:#}");
+    let two = ["a 2024-01-01 2024-02-01 0 0", "b 2024-02-01 - 1 0"];
+    assert_eq!(validity(&mut world, 1).await, two);
+    // Another one gets its name.
+    for change in [
+        "EXEC sp_rename N'dbo.items.touched_at', N'old_at', N'COLUMN'",
+        "ALTER TABLE dbo.items ADD touched_at datetime2(6) NULL",
+        "UPDATE dbo.items SET name = N'c', touched_at = '2024-01-15' WHERE id = 1",
+    ] {
+        world.source(change).await;
+    }
+    let texts = [
+        "valid_from: touched_at",
+        "another one of that name",
+        "load --full",
+    ];
+    world.run(&["sync"]).fails_with(1, &texts);
+    assert_eq!(validity(&mut world, 1).await, two);
+    world.run(&["--json", "load", "--full"]).json();
+    let again = sync(&world);
+    assert_eq!(again["outcome"], json!("unchanged"), "{again:#}");
+}
+
+/// The lake counts rows whose key it cannot tell from others.
+#[tokio::test(flavor = "multi_thread")]
+async fn versions_have_a_key_that_the_lake_compares() {
+    for (ty, option) in [("float", ""), ("datetime2(7)", "fidelity: standard")] {
+        let world = World::new(&format!(
+            "CREATE TABLE dbo.items (k {ty} NOT NULL PRIMARY KEY, at date NULL)"
+        ))
+        .await;
+        let scd2 = "merge: { mode: scd2, valid_from: at }";
+        let options: Vec<&str> = ["kind: history", scd2, option]
+            .into_iter()
+            .filter(|option| !option.is_empty())
+            .collect();
+        config(&world, &options);
+        world
+            .run(&["sync"])
+            .fails_with(1, &["needs a key", "mode: history"]);
+        // Exact, it is one.
+        if ty != "float" {
+            config(&world, &["kind: history", "lake: dbo.exact", scd2]);
+            sync(&world);
+        }
+    }
+    // The source's name is not the lake's.
+    let world = World::new(TIMED).await;
+    config(
+        &world,
+        &[
+            "kind: history",
+            "columns: { rename: { changed_at: changed } }",
+            "merge: { mode: scd2, valid_from: changed_at }",
+        ],
+    );
+    let texts = ["column changed_at of the source is called changed"];
+    world.run(&["sync"]).fails_with(1, &texts);
 }
 
 /// Everything that a target has of the versions, in their order.

@@ -182,6 +182,9 @@ async fn a_recreated_target_is_appended_to_only_when_it_is_empty() {
             world.target("DROP TABLE dbo.orders").await;
         }
         let again = world.run(&["--json", "load"]).json();
+        if config == APPEND {
+            warns(&again, &["recreated", "takes an empty table"]);
+        }
         let expected = if config == HISTORY { 101 } else { 100 };
         assert_eq!(counts(&again), [expected, 0, 0, 0]);
     }
@@ -242,6 +245,39 @@ async fn older_load_state(lacks: &str) {
         s.target_object_id AND CONVERT(nvarchar(30), o.create_date, 126) = s.target_created \
         WHERE o.object_id = OBJECT_ID(N'dbo.orders')";
     assert_eq!(world.target_rows(known).await, [["Int(1)"]]);
+}
+
+/// The column was made for a mode's name alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rule_of_a_load_fits_the_load_states_of_an_older_build() {
+    let mut world = loaded(PLAIN).await;
+    world
+        .target("ALTER TABLE icesync.load_state ALTER COLUMN merge_mode nvarchar(10) NULL")
+        .await;
+    let soft = "merge: { deletes: { soft: { column: is_deleted, at: deleted_at } } }";
+    world.config(&format!("{PLAIN}    {soft}\n"));
+    world.run(&["--json", "load"]).json();
+    let rule = world.target_rows("SELECT merge_mode FROM icesync.load_state");
+    let rule = rule.await;
+    assert!(rule[0][0].contains("is_deleted"), "{rule:?}");
+    change(&mut world).await;
+    let next = world.run(&["--json", "sync"]).json();
+    assert_eq!(load(&next)["kind"], json!("delta"));
+    assert_equal(&mut world).await;
+}
+
+/// It may have rows that this build cannot go on from.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_load_state_of_a_newer_build_is_refused() {
+    let mut world = loaded(PLAIN).await;
+    world
+        .target("UPDATE icesync.load_state SET merge_mode = N'upsert {\"order\":\"newest\"}'")
+        .await;
+    change(&mut world).await;
+    world.run(&["--json", "extract"]).json();
+    world
+        .run(&["load"])
+        .fails_with(1, &["dbo.orders", "a newer icesync"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -207,6 +207,25 @@ async fn another_mode_does_not_go_on_between_steps() {
     assert_equal(&mut world, "after a replacement").await;
 }
 
+/// Rows that no step has reached lack the values of a column that is taken in, also where nothing else has changed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_that_is_taken_in_between_steps_is_loaded_into_every_row() {
+    for then in ["", "again", "full"] {
+        let mut world = world("batch_rows: 30, columns: { exclude: [code] }").await;
+        world.config(&config("batch_rows: 30"));
+        dies(&world, &["load"], &format!("{FAIL_BETWEEN_STEPS}:2"));
+        if then == "again" {
+            world.source(CHANGE).await;
+        }
+        let args: &[&str] = match then {
+            "full" => &["--json", "load", "--full"],
+            _ => &["--json", "sync"],
+        };
+        world.run(args).json();
+        assert_equal(&mut world, then).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_that_was_dropped_between_steps_is_loaded_again() {
     let mut world = world("batch_rows: 30").await;

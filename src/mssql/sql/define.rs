@@ -26,8 +26,8 @@ END;"
     ))
 }
 
-/// Creates the table of load states unless it is there, and adds the columns that an older build's table lacks; safe
-/// against another session doing the same at the same time.
+/// Creates the table of load states unless it is there, and gives that of an older build the columns that it lacks, and
+/// their width; safe against another session doing the same at the same time.
 pub fn create_load_state() -> Statement {
     Statement::plain(
         "IF OBJECT_ID(N'[icesync].[load_state]') IS NULL
@@ -47,7 +47,7 @@ BEGIN
             [unchanged] bigint NOT NULL,
             [target_object_id] int NULL,
             [target_created] nvarchar(30) NULL,
-            [merge_mode] nvarchar(200) NULL,
+            [merge_mode] nvarchar(2000) NULL,
             [pending_snapshot_id] bigint NULL,
             [pending_sequence_number] bigint NULL,
             [pending_rows] bigint NULL,
@@ -71,12 +71,21 @@ END;
 IF COL_LENGTH(N'[icesync].[load_state]', N'pending_applied') IS NULL
 BEGIN
     BEGIN TRY
-        ALTER TABLE [icesync].[load_state] ADD [merge_mode] nvarchar(200) NULL, [pending_snapshot_id] bigint NULL, \
+        ALTER TABLE [icesync].[load_state] ADD [merge_mode] nvarchar(2000) NULL, [pending_snapshot_id] bigint NULL, \
 [pending_sequence_number] bigint NULL, [pending_rows] bigint NULL, [pending_applied] bigint NULL, \
 [loaded_columns] nvarchar(max) NULL;
     END TRY
     BEGIN CATCH
         IF COL_LENGTH(N'[icesync].[load_state]', N'pending_applied') IS NULL THROW;
+    END CATCH;
+END;
+IF COL_LENGTH(N'[icesync].[load_state]', N'merge_mode') BETWEEN 1 AND 3999
+BEGIN
+    BEGIN TRY
+        ALTER TABLE [icesync].[load_state] ALTER COLUMN [merge_mode] nvarchar(2000) NULL;
+    END TRY
+    BEGIN CATCH
+        IF COL_LENGTH(N'[icesync].[load_state]', N'merge_mode') BETWEEN 1 AND 3999 THROW;
     END CATCH;
 END;",
     )
@@ -432,4 +441,26 @@ pub fn release_session_lock(resource: &str) -> Statement {
     params.into_statement(format!(
         "EXEC sp_releaseapplock @Resource = {resource}, @LockOwner = N'Session';"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::{Deletes, LoadRule, SoftDeletes};
+
+    /// JSON writes a control character as six characters.
+    #[test]
+    fn the_longest_rule_of_a_load_fits_its_column() {
+        let name = "\u{1}".repeat(128);
+        let rule = LoadRule {
+            deletes: Deletes::Soft(SoftDeletes {
+                column: name.clone(),
+                at: Some(name),
+            }),
+            ..LoadRule::default()
+        };
+        assert!(rule.text().encode_utf16().count() <= 2000);
+        let sql = create_load_state().sql;
+        assert_eq!(sql.matches("[merge_mode] nvarchar(2000) NULL").count(), 3);
+    }
 }

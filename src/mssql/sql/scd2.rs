@@ -257,10 +257,11 @@ ROWS UNBOUNDED PRECEDING) AS [version]
             ..
         } = self.validity;
         let (to, current, deleted) = (Ident(to), Ident(current), Ident(deleted));
+        let is_current = "CONVERT(bit, CASE WHEN v.[ends] IS NULL THEN 1 ELSE 0 END)";
         format!(
-            "UPDATE d SET d.{to} = v.[ends], d.{current} = CASE WHEN v.[ends] IS NULL THEN 1 ELSE 0 END, \
-d.{deleted} = v.[is_deleted] FROM {} AS d WITH (UPDLOCK, SERIALIZABLE) JOIN #versions AS v ON {} AND d.{} = v.[seq] \
-WHERE v.[is_new] = 0 AND EXISTS (SELECT v.[ends], v.[is_deleted] EXCEPT SELECT d.{to}, d.{deleted});
+            "UPDATE d SET d.{to} = v.[ends], d.{current} = {is_current}, d.{deleted} = v.[is_deleted] FROM {} AS d \
+WITH (UPDLOCK, SERIALIZABLE) JOIN #versions AS v ON {} AND d.{} = v.[seq] WHERE v.[is_new] = 0 AND EXISTS (SELECT \
+v.[ends], {is_current}, v.[is_deleted] EXCEPT SELECT d.{to}, d.{current}, d.{deleted});
 SET @updated = ROWCOUNT_BIG();
 ",
             TableIdent(&self.plan.target),

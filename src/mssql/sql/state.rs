@@ -81,7 +81,7 @@ const NO_OBJECT: &str =
     "CONVERT(int, NULL) AS target_object_id, CONVERT(nvarchar(30), NULL) AS target_created";
 const PENDING_COLUMNS: &str = "s.[merge_mode], s.[pending_snapshot_id], s.[pending_sequence_number], \
 s.[pending_rows], s.[pending_applied], s.[loaded_columns]";
-const NO_PENDING: &str = "CONVERT(nvarchar(200), NULL) AS merge_mode, CONVERT(bigint, NULL) AS \
+const NO_PENDING: &str = "CONVERT(nvarchar(2000), NULL) AS merge_mode, CONVERT(bigint, NULL) AS \
 pending_snapshot_id, CONVERT(bigint, NULL) AS pending_sequence_number, CONVERT(bigint, NULL) AS pending_rows, \
 CONVERT(bigint, NULL) AS pending_applied, CONVERT(nvarchar(max), NULL) AS loaded_columns";
 
@@ -218,14 +218,18 @@ pub(super) fn set_columns(state: &StateChange, params: &mut Params) -> String {
     format!("s.[loaded_columns] = {columns}")
 }
 
-/// What a state records of the target table, as the end of a SET list.
+/// What a state records of the target table, as the end of a SET list. Between two steps it keeps the columns of the
+/// load before: rows that no step has reached have those.
 pub(super) fn set_object(state: &StateChange, params: &mut Params) -> String {
     let id = state.object.as_ref().map(|object| object.id);
     let id = params.push(ParamValue::Int(id));
     let created = state.object.as_ref().map(|object| &*object.created);
     let created = params.text_or_null(created);
-    let columns = set_columns(state, params);
-    format!("s.[target_object_id] = {id}, s.[target_created] = {created}, {columns}")
+    let columns = match state.step.is_none_or(Step::is_last) {
+        true => format!(", {}", set_columns(state, params)),
+        false => String::new(),
+    };
+    format!("s.[target_object_id] = {id}, s.[target_created] = {created}{columns}")
 }
 
 /// Records that the columns of a target have followed in which nothing is loaded, because its lake table has no

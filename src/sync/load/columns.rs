@@ -1,7 +1,7 @@
 //! The columns of a lake table as a load brings them to its target.
 
-use super::modes::{is_keyed, shaped};
-use crate::change::Strategy;
+use super::modes::{is_keyed, rule, shaped, time_field};
+use crate::change::{LoadRule, MergeMode, Strategy};
 use crate::config::Table;
 use crate::error::{Error, Result};
 use crate::lake::{LakeTable, SnapshotInfo};
@@ -78,28 +78,56 @@ pub fn columns_after(
         (None, _) => {
             let ids = (0..found.live()).zip(1..).collect::<Vec<_>>();
             let key = found.schema.key.clone();
-            let key = key.filter(|_| is_keyed(table.kind, found, table.merge.mode));
+            let key = key.filter(|_| is_keyed(table, table.kind, found));
             let chosen = select(found, &ids, &[], key, &table.target_columns);
             let columns = chosen.map_err(|problem| refused(table, &problem))?;
-            shaped(columns, table, table.kind, found.schema.key.as_ref(), None)
+            shaped(
+                columns,
+                table,
+                table.kind,
+                found.schema.key.as_ref(),
+                before,
+            )
         }
     }
 }
 
-/// How the columns to load compare with those that were loaded last, and the names in the lake of those that are loaded
-/// again.
-pub fn compared(
+/// What the decision about a load depends on beside the snapshots and the target.
+pub struct Choice {
+    /// How the columns to load compare with those that were loaded last.
+    pub compared: Compared,
+    /// The names in the lake of those that are loaded again.
+    pub included: Vec<String>,
+    pub rule: LoadRule,
+}
+
+impl Choice {
+    pub fn of(table: &Table, columns: &LakeColumns) -> Result<Self> {
+        Ok(Self {
+            compared: columns.compared,
+            included: columns.included.clone(),
+            rule: rule(table, time_field(columns, table)?),
+        })
+    }
+}
+
+/// Chooses for a snapshot. Looks at its columns only where they matter.
+pub fn chosen_for(
     table: &Table,
     lake: &LakeTable,
     snapshot: Option<&SnapshotInfo>,
     before: Option<&LoadState>,
-) -> Result<(Compared, Vec<String>)> {
+) -> Result<Choice> {
     let was_everything = before.is_none_or(|state| state.columns.is_everything());
-    if table.target_columns.is_everything() && was_everything {
-        return Ok((Compared::Same, Vec::new()));
+    let is_everything = table.target_columns.is_everything() && was_everything;
+    if is_everything && table.merge.mode != MergeMode::Scd2 {
+        return Ok(Choice {
+            compared: Compared::Same,
+            included: Vec::new(),
+            rule: rule(table, None),
+        });
     }
-    let columns = to_load(table, lake, snapshot, before)?;
-    Ok((columns.compared, columns.included))
+    Choice::of(table, &to_load(table, lake, snapshot, before)?)
 }
 
 /// The columns of the lake that a target does not get as they are.
@@ -147,25 +175,22 @@ fn lake_columns(
         )));
     }
     let key = recorded.schema.key.clone();
-    let key = key.filter(|_| is_keyed(lake.kind(), recorded, table.merge.mode));
+    let key = key.filter(|_| is_keyed(table, lake.kind(), recorded));
     let newest = newest.map_or_else(Vec::new, |newest| named(newest.recorded, newest.ids));
     let selected = select(recorded, ids, &newest, key, &table.target_columns);
     let mut columns = selected.map_err(|problem| refused(table, &problem))?;
-    let id = |place: &Option<usize>| Some(ids.iter().find(|(at, _)| Some(*at) == *place)?.1);
-    let field_ids: Vec<Option<i32>> = columns.places.iter().map(id).collect();
     if let Some(state) = before.filter(|state| state.table_uuid == lake.uuid().to_string()) {
         let recorded = |id: &Option<i32>| state.columns.renamed.get(id.as_ref()?).cloned();
-        columns.recorded_names = field_ids.iter().map(recorded).collect();
+        columns.recorded_names = columns.fields.iter().map(recorded).collect();
     }
-    let known = known(lake, before);
-    if let Some(state) = known {
+    if let Some(state) = known(lake, before) {
         let then = follow::recorded(lake, Some(state.snapshot_id))?;
         let then = named(&then, &lake.as_of(state.snapshot_id)?.columns());
         let then: HashMap<i32, String> = then.into_iter().collect();
-        compare(&mut columns, &field_ids, &then, &state.columns);
+        compare(&mut columns, &then, &state.columns);
     }
     let key = recorded.schema.key.as_ref();
-    shaped(columns, table, lake.kind(), key, known)
+    shaped(columns, table, lake.kind(), key, before)
 }
 
 /// Field id and name of each column.
@@ -177,12 +202,8 @@ fn named(recorded: &Recorded, ids: &[(usize, i32)]) -> Vec<(i32, String)> {
 
 /// Says what the columns were called in the target, and how they compare, given the names that the lake's columns had
 /// in the snapshot that was loaded last.
-fn compare(
-    columns: &mut LakeColumns,
-    field_ids: &[Option<i32>],
-    then: &HashMap<i32, String>,
-    loaded: &LoadedColumns,
-) {
+fn compare(columns: &mut LakeColumns, then: &HashMap<i32, String>, loaded: &LoadedColumns) {
+    let field_ids = &columns.fields;
     let was = field_ids.iter().map(|id| {
         let id = id.as_ref()?;
         let name = then.get(id)?;
@@ -292,11 +313,12 @@ fn select(
         key,
         ..whole.clone()
     };
-    let lake_names = before.iter().map(|(_, name)| (*name).to_owned()).collect();
     let mut all = LakeColumns::all(schema, live, None);
     all.source_names = places.iter().map(source).collect();
-    all.lake_names = lake_names;
+    all.lake_names = before.iter().map(|(_, name)| (*name).to_owned()).collect();
     all.left_out = left_out_names.collect();
+    let field = |id: i32| (id > NO_FIELD).then_some(id);
+    all.fields = before.iter().map(|(id, _)| field(*id)).collect();
     all.places = places.into_iter().map(Some).collect();
     all.loaded = loaded;
     Ok(all)
@@ -383,7 +405,8 @@ mod tests {
     #[test]
     fn all_columns_are_loaded_under_their_own_names() {
         let all = chosen(Which::All, &[], &[]).unwrap();
-        let expected = LakeColumns::all(recorded().whole(), 3, None);
+        let mut expected = LakeColumns::all(recorded().whole(), 3, None);
+        expected.fields = IDS.map(|(_, id)| Some(id)).into();
         assert_eq!(all, expected);
         assert!(all.loaded.is_everything());
     }
@@ -460,11 +483,9 @@ mod tests {
     fn what_the_last_load_left_out_is_loaded_for_every_row() {
         let then = [(1, "qty"), (2, "note"), (3, "id")];
         let then: HashMap<i32, String> = then.map(|(id, name)| (id, name.to_owned())).into();
-        let ids = IDS.map(|(_, id)| Some(id));
         let compared = |which, rename: &[(&str, &str)], loaded: &LoadedColumns| {
             let mut columns = chosen(which, rename, &[]).unwrap();
-            let ids: Vec<Option<i32>> = columns.places.iter().map(|at| ids[at.unwrap()]).collect();
-            compare(&mut columns, &ids, &then, loaded);
+            compare(&mut columns, &then, loaded);
             columns
         };
         let all = LoadedColumns::default();

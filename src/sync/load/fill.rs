@@ -57,7 +57,7 @@ impl Work<'_> {
         failpoint::reach(FAIL_AFTER_FILL_CREATE);
         tracing::info!("{name}: rows go straight into the table that becomes {target}");
         let shape = all.shape(self.lake.lake_schema());
-        let heap = Heap::fill(&table, fill::bulk_columns(&schema, &shape), &shape);
+        let heap = Heap::fill(&table, fill::bulk_columns(all, &shape), &shape);
         let staged = stage::stage(self.sync, name, &self.lake, links, heap, parts).await;
         let control = Links::control(&mut links.target, side, Kind::Target).await?;
         let staged = match staged {

@@ -91,7 +91,7 @@ pub async fn load_group(
             }),
         }
     }
-    transaction(sync, &mut members, links).await?;
+    transaction(sync, tables, &mut members, links).await?;
     for member in members {
         let at = member.at;
         reports[at] = Some(member.report());
@@ -225,9 +225,21 @@ impl Member<'_> {
     }
 }
 
+/// Refuses foreign keys that would take rows which a load keeps, also of tables that have nothing to load now.
+fn check_kept(tables: &[Table], keys: &[ForeignKey]) -> std::result::Result<(), Failed> {
+    let targets: Vec<TableName> = tables.iter().map(|table| table.target.clone()).collect();
+    let keeps: Vec<bool> = tables
+        .iter()
+        .map(|table| table.merge.keeps_rows())
+        .collect();
+    let checked = foreign::check_kept(&targets, &keeps, keys);
+    checked.map_err(|(child, error)| Failed::at(child)(error.into()))
+}
+
 /// All of them or none.
 async fn transaction(
     sync: &Sync,
+    tables: &[Table],
     members: &mut [Member<'_>],
     links: &mut Links,
 ) -> std::result::Result<(), Failed> {
@@ -258,6 +270,7 @@ async fn opened(
         .map(|member| member.target().clone())
         .collect();
     let keys = foreign::read(control).await?;
+    check_kept(tables, &keys)?;
     let (order, suspends) = match (foreign::order(&targets, &keys), sync.load.cycles) {
         (Ok(order), Cycles::Defer) => (order, false),
         (Ok(order), Cycles::Recheck) if order.deferred.is_empty() => (order, false),

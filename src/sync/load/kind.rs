@@ -20,14 +20,20 @@
 //! Keys in quarantine are excepted. Of them O has an earlier row or none, and the quarantine has the row of L, or says
 //! that L has none (`target/quarantine.rs`).
 //!
-//! The statements differ, so the state names the rule of the load: mode, deletes, and what versions are valid from. A
-//! load goes on from a state by another rule only where the other statement holds afterwards
-//! ([`LoadRule::goes_on_from`]). An upsert does not go on from what was appended. It goes on with deletes of another
-//! kind only from `hard`, which leaves no row behind that the other kind would have to find; what was marked or left
-//! stays otherwise, and nothing tells it from rows of the target's own.
+//! The statements differ, so the state names the rule of the load ([`LoadRule`]). A load goes on from a state by
+//! another rule only where the statement of its own rule holds afterwards ([`LoadRule::goes_on_from`]). An upsert does
+//! not go on from what was appended. It goes on with deletes of another kind only from `hard`, which leaves no row
+//! behind that the other kind would have to find; what was marked or left stays otherwise, and nothing tells it from
+//! rows of the target's own. Versions that are valid from one field do not go on with another. A load that does not go
+//! on is refused even where it has nothing to apply: whoever has changed the configuration learns of it at once.
 //!
-//! All of them hold for the columns that the load brought, which the state names ([`LoadedColumns`]). If more of them
-//! are to be loaded, rows that are the same in L and W lack values: then every row is loaded, or the load is refused.
+//! All of them hold for the columns that the load filled. The state names those of the lake ([`LoadedColumns`]), and
+//! the rule those of the marks ([`LoadRule::marks_from`]). Where both say the same, nothing follows from it. If there
+//! are fewer, or others have new names, the target follows with the next load, which may have no rows. If more are to
+//! be filled, rows that are the same in L and W lack values: then every row is loaded, or the load is refused. An
+//! upsert that begins to mark rows is such a load. The target may have marks from an earlier time in those columns, and
+//! they are taken off all rows of W. Between two steps the state keeps rule and columns of the load before, because
+//! rows that no step has reached have those.
 //!
 //! Rows that others write to the target are not covered; see [`LoadKind::Whole`]. If the target is another object than
 //! O, or missing, the state says nothing about it. A state of an older build names no object and is trusted. Object id
@@ -54,7 +60,9 @@
 //!   and nothing is guessed.
 //! - [`Finish`](LoadKind::Finish), upsert only. A load from L to P was interrupted between two of its steps: some keys
 //!   that differ between L and P have their row of P, the others have their row of L. What changed from L to P is
-//!   applied in full, to rows of either snapshot, which gives P. Then the load is decided anew.
+//!   applied in full, to rows of either snapshot, which gives P. If more columns are to be filled than the state says,
+//!   all rows of P are staged and compared instead, and the keys of L that P lacks are deleted. Then the load is
+//!   decided anew.
 //! - [`Whole`](LoadKind::Whole), upsert only. The target may have any rows. Every row of W is staged and compared, so
 //!   each key of W gets its row. Keys of L that W lacks are staged as deletes where the lake still lists L. Rows with
 //!   other keys may be the target's own. They stay, and the transaction counts them for the report.
@@ -65,16 +73,17 @@
 //!
 //! A refusal stands where no kind is right: see [`Refusal`]. Each message names a way out.
 //!
-//! [`LoadRule::goes_on_from`]: crate::change::LoadRule::goes_on_from
 //! [`LoadedColumns`]: crate::target::columns::LoadedColumns
 
-use super::modes::rule;
-use crate::change::{DeleteRule, LoadRule, MergeMode};
+use super::columns::Choice;
+use crate::change::{DeleteRule, LoadRule, Marks, MergeMode};
 use crate::config::Table;
 use crate::lake::{LakeTable, SnapshotInfo};
 use crate::mssql::sql::TableIdent;
 use crate::schema::TableKind;
+use crate::schema::mapping::COMMITTED_AT;
 use crate::target::columns::Compared;
+use crate::target::evolve::Written;
 use crate::target::merge::Held;
 use crate::target::state::{LoadState, Looked};
 
@@ -90,10 +99,12 @@ pub enum LoadKind {
     Delta {
         from: i64,
     },
-    /// What a load that was interrupted between two of its steps has to apply, from its first step on.
+    /// What a load that was interrupted between two of its steps has to apply, from its first step on. `whole`: it is
+    /// every row of the snapshot.
     Finish {
         from: i64,
         to: i64,
+        whole: bool,
     },
     /// The whole snapshot, compared with what the target has; and the keys that are gone since a snapshot.
     Whole {
@@ -159,7 +170,7 @@ pub struct Facts {
     /// The rows of the lake table have a key in the target.
     pub is_keyed: bool,
     pub lake: TableKind,
-    /// The columns to load, compared with those that the target has of the snapshot that was loaded.
+    /// The columns to fill, compared with those that the load of that snapshot has filled.
     pub columns: Compared,
     /// `--full`
     pub full: bool,
@@ -219,20 +230,22 @@ pub fn decide(facts: &Facts) -> Result<LoadKind, Refusal> {
             },
         ) => (snapshot, is_listed),
     };
+    let is_replaced = facts.mode == MergeMode::Replace;
+    let is_known = facts.found == Found::There && !facts.full;
+    if is_known && !facts.goes_on && !is_replaced {
+        return Err(Refusal::OtherRule);
+    }
     let unfinished = facts
         .unfinished
-        .filter(|_| facts.found == Found::There && facts.mode != MergeMode::Replace);
+        .filter(|_| facts.found == Found::There && !is_replaced);
     match unfinished {
-        Some(_) if !facts.goes_on && !facts.full => return Err(Refusal::OtherRule),
         Some(unfinished)
-            if facts.mode == MergeMode::Upsert
-                && is_listed
-                && unfinished.is_listed
-                && facts.columns != Compared::More =>
+            if facts.mode == MergeMode::Upsert && is_listed && unfinished.is_listed =>
         {
             return Ok(LoadKind::Finish {
                 from: snapshot,
                 to: unfinished.snapshot,
+                whole: facts.columns == Compared::More,
             });
         }
         Some(_) if !facts.full => return Err(Refusal::Unfinished),
@@ -244,9 +257,7 @@ pub fn decide(facts: &Facts) -> Result<LoadKind, Refusal> {
     let was_replaced =
         facts.unfinished.is_none() && matches!(facts.loaded_as, None | Some(MergeMode::Replace));
     match (facts.wanted, facts.columns) {
-        (Wanted::Same, Compared::Same) if facts.mode == MergeMode::Replace && !was_replaced => {
-            Ok(LoadKind::Replace)
-        }
+        (Wanted::Same, Compared::Same) if is_replaced && !was_replaced => Ok(LoadKind::Replace),
         (Wanted::NoSnapshot, _) | (Wanted::Same, Compared::Same) => Ok(LoadKind::Nothing),
         (Wanted::Older, _) => Err(Refusal::Older),
         (Wanted::Same | Wanted::Newer | Wanted::RolledBack, _) => {
@@ -259,7 +270,6 @@ pub fn decide(facts: &Facts) -> Result<LoadKind, Refusal> {
 fn onward(facts: &Facts, from: i64, is_listed: bool) -> Result<LoadKind, Refusal> {
     match (facts.mode, facts.columns) {
         (MergeMode::Replace, _) => Ok(LoadKind::Replace),
-        _ if !facts.goes_on => Err(Refusal::OtherRule),
         _ if !is_listed => Err(Refusal::Expired),
         (MergeMode::Upsert, Compared::More) => Ok(whole(facts, Some(from))),
         (MergeMode::Append | MergeMode::History | MergeMode::Scd2, Compared::More) => {
@@ -339,10 +349,17 @@ impl LoadKind {
     pub fn is_whole(self) -> bool {
         match self {
             LoadKind::First | LoadKind::Whole { .. } | LoadKind::Replace => true,
-            LoadKind::Nothing
-            | LoadKind::Prepare
-            | LoadKind::Delta { .. }
-            | LoadKind::Finish { .. } => false,
+            LoadKind::Finish { whole, .. } => whole,
+            LoadKind::Nothing | LoadKind::Prepare | LoadKind::Delta { .. } => false,
+        }
+    }
+
+    /// Which rows of the target the load writes.
+    pub fn written(self, facts: &Facts) -> Written {
+        match (self, facts.full) {
+            (LoadKind::Replace, _) => Written::All,
+            (_, true) => Written::Snapshot,
+            (_, false) => Written::Changed,
         }
     }
 }
@@ -359,29 +376,50 @@ impl Facts {
         lake: &LakeTable,
         snapshot: Option<&SnapshotInfo>,
         looked: &Looked,
-        (is_keyed, columns): (bool, Compared),
+        (is_keyed, choice): (bool, &Choice),
         full: bool,
     ) -> Self {
-        let state = State::of(Some(lake), looked.state.as_ref());
-        let before = looked.state.as_ref().and_then(|state| state.rule.as_ref());
+        let facts = Self::upcoming(table, Some(lake), looked, (is_keyed, choice));
         Self {
-            state,
-            wanted: match (snapshot, state, &looked.state) {
+            wanted: match (snapshot, facts.state, &looked.state) {
                 (None, _, _) => Wanted::NoSnapshot,
                 (Some(snapshot), State::Here { .. }, Some(loaded)) => {
                     compared(lake, snapshot, loaded)
                 }
                 (Some(_), _, _) => Wanted::Newer,
             },
-            found: Found::of(looked),
-            mode: table.merge.mode,
-            loaded_as: before.map(|rule| rule.mode),
-            goes_on: rule(table).goes_on_from(before),
-            unfinished: Unfinished::of(Some(lake), looked.state.as_ref()),
-            is_keyed,
             lake: lake.kind(),
-            columns,
             full,
+            ..facts
+        }
+    }
+
+    /// The same of a snapshot that is yet to be made, perhaps with the lake table.
+    pub fn upcoming(
+        table: &Table,
+        lake: Option<&LakeTable>,
+        looked: &Looked,
+        (is_keyed, choice): (bool, &Choice),
+    ) -> Self {
+        let state = looked.state.as_ref();
+        let before = state.and_then(|state| state.rule.as_ref());
+        let marks = match choice.rule.marks_from(before) {
+            Marks::Same => Compared::Same,
+            Marks::Renamed => Compared::Otherwise,
+            Marks::Begun => Compared::More,
+        };
+        Self {
+            state: State::of(lake, state),
+            wanted: Wanted::Newer,
+            found: Found::of(looked),
+            mode: choice.rule.mode,
+            loaded_as: before.map(|rule| rule.mode),
+            goes_on: choice.rule.goes_on_from(before),
+            unfinished: Unfinished::of(lake, state),
+            is_keyed,
+            lake: table.kind,
+            columns: choice.compared.max(marks),
+            full: false,
         }
     }
 }
@@ -478,7 +516,7 @@ or the lake table was restored or copied from an older state. {}",
                 format!(
                     "target {target} is between snapshots {old} and {new} of lake table {lake}: a load was interrupted \
 between two of its steps, and it cannot be finished, because one of the two has left the lake or `merge.mode` has \
-changed, or more columns are to be loaded. {}",
+changed. {}",
                     again(table, facts)
                 )
             }
@@ -506,7 +544,10 @@ fn no_key(table: &Table, facts: &Facts) -> String {
             "Set `key`, or use `merge: { mode: append }` or `replace`. A table that has no key is mirrored with \
              `change: { strategy: full }` and `merge: { mode: replace }`"
         }
-        TableKind::History => "Set `key`, or use `merge: { mode: history }` or `append`",
+        TableKind::History => {
+            "Set `key`, or use `merge: { mode: history }` or `append`. Numbers of type real or float are no key, nor \
+             are times of which `fidelity: standard` cuts off a digit: the lake does not tell them apart"
+        }
     };
     format!(
         "target {target} cannot be loaded with `merge.mode: {mode}`, which needs a key: lake table {lake} has none. \
@@ -526,26 +567,34 @@ fn other_rule(table: &Table, facts: &Facts, before: Option<&LoadRule>) -> String
             loaded("mode: append"),
             again(table, facts)
         ),
-        (MergeMode::Upsert, MergeMode::Upsert) if before.deletes == DeleteRule::Soft => format!(
-            "{}, so it has rows of keys that have left the lake, marked as deleted. With other `deletes` a load would \
-neither remove them nor take their marks off. Delete the rows that are marked, drop the columns of the marks, and run \
-`icesync load --full`",
-            loaded("deletes: soft")
-        ),
+        (MergeMode::Upsert, MergeMode::Upsert) if before.deletes.rule() == DeleteRule::Soft => {
+            format!(
+                "{}, so it has rows of keys that have left the lake, marked as deleted. With other `deletes` a load \
+would neither remove them nor take their marks off. Delete the rows that are marked, and run `icesync load --full`. \
+The columns of the marks may stay",
+                loaded("deletes: soft")
+            )
+        }
         (MergeMode::Upsert, MergeMode::Upsert) => format!(
             "{}, so it may have rows of keys that have left the lake, which nothing tells from rows that only the \
 target has. {}",
             loaded("deletes: ignore"),
             again(table, facts)
         ),
-        (MergeMode::Scd2, MergeMode::Scd2) => format!(
-            "{}, and `merge.valid_from` names another column. {}",
-            loaded(&format!(
-                "mode: scd2, valid_from: {}",
-                before.valid_from.as_deref().unwrap_or_default()
-            )),
-            again(table, facts)
-        ),
+        (MergeMode::Scd2, MergeMode::Scd2) => {
+            let column = before.valid_from.as_ref().map(|time| &*time.column);
+            let column = column.unwrap_or(COMMITTED_AT);
+            let now = table.merge.valid_from.as_deref();
+            let other = match now.is_some_and(|now| now.eq_ignore_ascii_case(column)) {
+                true => format!("column {column} is another one of that name now"),
+                false => "`merge.valid_from` names another column".to_owned(),
+            };
+            format!(
+                "{}, and {other}. {}",
+                loaded(&format!("mode: scd2, valid_from: {column}")),
+                again(table, facts)
+            )
+        }
         (_, now) => format!(
             "{}, which leaves other rows than `{}`. Drop the table and load again, which creates it for this mode",
             loaded(&format!("mode: {mode}")),
@@ -621,7 +670,8 @@ mod tests {
     ];
     const COLUMNS: [Compared; 3] = [Compared::Same, Compared::Otherwise, Compared::More];
 
-    /// The whole space of inputs.
+    /// The whole space of inputs. `lake` is for messages alone, and the mode of the last load matters only to
+    /// `replace`.
     fn every() -> Vec<Facts> {
         let mut all = Vec::new();
         for state in STATES {
@@ -633,7 +683,7 @@ mod tests {
                             wanted,
                             found,
                             mode,
-                            loaded_as: None,
+                            loaded_as: Some(MergeMode::Upsert),
                             goes_on: true,
                             unfinished: None,
                             is_keyed: true,
@@ -646,18 +696,22 @@ mod tests {
                 }
             }
         }
-        assert_eq!(all.len(), 5 * 5 * 3 * 5 * 3 * 8 * 6 * 3 * 2);
+        assert_eq!(all.len(), 5 * 5 * 3 * (4 + 3) * 3 * 4 * 3 * 2);
         all
     }
 
-    /// The same facts with each mode of the last load, and each end that it may have had.
+    /// The same facts with the modes of the last load, and each end that it may have had.
     fn with_history(facts: Facts) -> Vec<Facts> {
         let unfinished = |is_listed| Unfinished {
             snapshot: 8,
             is_listed,
         };
+        let mut modes = vec![facts.loaded_as];
+        if facts.mode == MergeMode::Replace {
+            modes.extend([None, Some(MergeMode::Replace)]);
+        }
         let mut all = Vec::new();
-        for loaded_as in MODES.map(Some).into_iter().chain([None]) {
+        for loaded_as in modes {
             for unfinished in [None, Some(unfinished(true)), Some(unfinished(false))] {
                 for goes_on in [true, false] {
                     all.push(Facts {
@@ -674,14 +728,10 @@ mod tests {
 
     fn variants(facts: Facts) -> impl Iterator<Item = Facts> {
         COLUMNS.into_iter().flat_map(move |columns| {
-            (0..8).map(move |bits| Facts {
+            (0..4).map(move |bits| Facts {
                 is_keyed: bits & 1 == 0,
-                lake: match bits & 2 {
-                    0 => TableKind::Mirror,
-                    _ => TableKind::History,
-                },
                 columns,
-                full: bits & 4 != 0,
+                full: bits & 2 != 0,
                 ..facts
             })
         })
@@ -715,6 +765,7 @@ mod tests {
                         && facts.wanted == Wanted::Same
                         && facts.found == Found::There
                         && facts.columns == Compared::Same
+                        && (facts.goes_on || facts.mode == MergeMode::Replace)
                         && !facts.full;
                     assert!(is_loaded || !has_rows, "{said}");
                 }
@@ -745,7 +796,7 @@ mod tests {
                         "{said}"
                     );
                 }
-                LoadKind::Finish { from, to } => {
+                LoadKind::Finish { from, to, whole } => {
                     let listed = State::Here {
                         snapshot: from,
                         is_listed: true,
@@ -759,6 +810,7 @@ mod tests {
                     };
                     assert_eq!(facts.unfinished, Some(reached), "{said}");
                     assert!(facts.goes_on || facts.full, "{said}");
+                    assert_eq!(whole, facts.columns == Compared::More, "{said}");
                 }
                 LoadKind::Whole { since } => {
                     assert!(facts.mode == MergeMode::Upsert && facts.is_keyed, "{said}");
@@ -824,7 +876,6 @@ mod tests {
             let is_between = facts.unfinished.is_some() && facts.mode != MergeMode::Replace;
             let can_finish = facts.mode == MergeMode::Upsert
                 && !gone
-                && facts.columns != Compared::More
                 && facts
                     .unfinished
                     .is_some_and(|unfinished| unfinished.is_listed);
@@ -833,7 +884,7 @@ mod tests {
                 Some(Refusal::NoKey)
             } else if known && facts.state == State::Elsewhere {
                 Some(Refusal::OtherLakeTable)
-            } else if known && here && is_between && !facts.goes_on {
+            } else if known && here && facts.mode != MergeMode::Replace && !facts.goes_on {
                 Some(Refusal::OtherRule)
             } else if there && has_rows && here && is_between && can_finish {
                 None
@@ -841,9 +892,6 @@ mod tests {
                 Some(Refusal::Unfinished)
             } else if known && here && facts.wanted == Wanted::Older {
                 Some(Refusal::Older)
-            } else if known && here && changes && facts.mode != MergeMode::Replace && !facts.goes_on
-            {
-                Some(Refusal::OtherRule)
             } else if known && gone && changes && facts.mode != MergeMode::Replace {
                 Some(Refusal::Expired)
             } else if known

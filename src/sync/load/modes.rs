@@ -1,28 +1,37 @@
 //! What a mode of loading makes of the lake's columns: columns of a history that the target gets, the key of its rows,
 //! and columns that only the target has.
 
-use crate::change::{Deletes, LoadRule, MergeMode};
+use crate::change::{Deletes, LoadRule, MergeMode, TimeField};
 use crate::config::Table;
 use crate::error::Result;
 use crate::schema::drift::Recorded;
-use crate::schema::mapping::COMMITTED_AT;
-use crate::schema::{Key, Role, TableKind};
+use crate::schema::mapping::{COMMITTED_AT, lake_schema};
+use crate::schema::{Column, Key, Role, TableKind};
+use crate::sync::follow::keeps_keys_apart;
 use crate::sync::stage::lake_error;
-use crate::target::columns::LakeColumns;
+use crate::target::columns::{LakeColumns, OwnColumn};
 use crate::target::state::LoadState;
 use crate::target::validity::{self, ValidFrom};
 
-/// Whether rows of the lake table have a key in a target. Versions of a row share its key.
-pub fn is_keyed(kind: TableKind, recorded: &Recorded, mode: MergeMode) -> bool {
-    let is_kept = match kind {
-        TableKind::Mirror => true,
-        TableKind::History => mode == MergeMode::Scd2,
-    };
-    is_kept && recorded.schema.key.is_some()
+/// Whether rows of the lake table have a key in a target. Versions of a row share its key, and only a lake that tells
+/// keys apart as the source does knows which are of one row.
+pub fn is_keyed(table: &Table, kind: TableKind, recorded: &Recorded) -> bool {
+    let schema = &recorded.schema;
+    match (kind, table.merge.mode) {
+        (TableKind::Mirror, _) => schema.key.is_some(),
+        (TableKind::History, MergeMode::Scd2) => {
+            let shape = lake_schema(schema, kind, table.fidelity);
+            shape.is_ok_and(|shape| !shape.key.is_empty() && keeps_keys_apart(schema, &shape))
+        }
+        (
+            TableKind::History,
+            MergeMode::Upsert | MergeMode::Append | MergeMode::Replace | MergeMode::History,
+        ) => false,
+    }
 }
 
-/// The columns of the source as the table's mode loads them. `key` is the source's, `before` the state of a target that
-/// was loaded from this lake table.
+/// The columns of the source as the table's mode loads them. `key` is the source's, `before` the state of the target
+/// that is there.
 pub fn shaped(
     mut columns: LakeColumns,
     table: &Table,
@@ -39,10 +48,9 @@ pub fn shaped(
             mode.name()
         )));
     }
-    let was = |mode| {
-        let rule = before.and_then(|state| state.rule.as_ref());
-        rule.is_some_and(|rule| rule.mode == mode)
-    };
+    let before = before.filter(|state| state.loaded().is_some());
+    let before = before.and_then(|state| state.rule.as_ref());
+    let was = |mode| before.is_some_and(|rule| rule.mode == mode);
     // A history finds no row by its key, so that columns of the key may be left out.
     let key = key.iter().flat_map(|key| &key.columns);
     let key: Vec<usize> = key.filter_map(|at| columns.position(*at)).collect();
@@ -50,7 +58,11 @@ pub fn shaped(
         MergeMode::Append | MergeMode::Replace => {}
         MergeMode::Upsert => {
             if let Deletes::Soft(soft) = &table.merge.deletes {
-                columns.own = validity::soft_columns(soft);
+                let filled = match before.map(|rule| &rule.deletes) {
+                    Some(Deletes::Soft(soft)) => validity::soft_columns(soft),
+                    Some(Deletes::Hard | Deletes::Ignore) | None => Vec::new(),
+                };
+                columns.own = own(validity::soft_columns(soft), &filled);
             }
         }
         MergeMode::History => {
@@ -58,7 +70,14 @@ pub fn shaped(
             columns.with_history(&kept, &[], was(mode), &key);
         }
         MergeMode::Scd2 => {
-            columns.own = validity::columns(valid_from(&columns, table)?.ty());
+            let versions = validity::columns(valid_from(&columns, table)?.ty());
+            let is_filled = was(mode);
+            let filled = if is_filled {
+                versions.clone()
+            } else {
+                Vec::new()
+            };
+            columns.own = own(versions, &filled);
             let staged = [Role::Op, Role::CommittedAt];
             columns.with_history(&[Role::Seq], &staged, was(mode), &key);
         }
@@ -67,6 +86,16 @@ pub fn shaped(
         None => Ok(columns),
         Some(name) => Err(taken(table, name)),
     }
+}
+
+/// Columns that only the target has. `filled` are those that the last load has filled.
+fn own(columns: Vec<Column>, filled: &[Column]) -> Vec<OwnColumn> {
+    let columns = columns.into_iter().map(|column| {
+        let was = filled.iter().find(|filled| filled.id == column.id);
+        let was = was.map(|was| was.name.clone());
+        OwnColumn { column, was }
+    });
+    columns.collect()
 }
 
 fn taken(table: &Table, column: &str) -> crate::error::Error {
@@ -98,9 +127,18 @@ pub fn valid_from(columns: &LakeColumns, table: &Table) -> Result<ValidFrom> {
     let at = columns.lake_position(name).filter(|at| *at < columns.live);
     let Some((at, column)) = at.and_then(|at| Some((at, columns.schema.columns.get(at)?))) else {
         let is_left_out = columns.left_out.iter().any(|left| left == name);
-        let problem = match is_left_out {
-            true => format!("column {name} of lake table {} is not loaded", table.lake),
-            false => format!("lake table {} has no column {name}", table.lake),
+        let sources = columns.source_names.iter().zip(&columns.lake_names);
+        let mut sources = sources.take(columns.live);
+        let renamed = sources.find(|(source, _)| source.eq_ignore_ascii_case(name));
+        let problem = match (is_left_out, renamed) {
+            (true, _) => format!("column {name} of lake table {} is not loaded", table.lake),
+            (false, None) => format!("lake table {} has no column {name}", table.lake),
+            (false, Some((_, lake))) => {
+                format!(
+                    "column {name} of the source is called {lake} in lake table {}",
+                    table.lake
+                )
+            }
         };
         return Err(lake_error(format!(
             "{problem}, and `merge.valid_from` names it. Name a column that is loaded, with the time of a change, or \
@@ -125,12 +163,23 @@ pub fn validity_of(columns: &LakeColumns, table: &Table) -> Result<Option<ValidF
     }
 }
 
+/// The field of the lake that versions are valid from; none where that is the time of their commit, and in other modes.
+pub fn time_field(columns: &LakeColumns, table: &Table) -> Result<Option<TimeField>> {
+    let Some(ValidFrom::Column(at, _)) = validity_of(columns, table)? else {
+        return Ok(None);
+    };
+    let field = columns.fields.get(at).copied().flatten();
+    let column = columns.lake_names.get(at).cloned();
+    Ok(field
+        .zip(column)
+        .map(|(field, column)| TimeField { field, column }))
+}
+
 /// The rule by which a table is loaded.
-pub fn rule(table: &Table) -> LoadRule {
-    let merge = &table.merge;
+pub fn rule(table: &Table, valid_from: Option<TimeField>) -> LoadRule {
     LoadRule {
-        mode: merge.mode,
-        deletes: merge.deletes.rule(),
-        valid_from: merge.valid_from.clone(),
+        mode: table.merge.mode,
+        deletes: table.merge.deletes.clone(),
+        valid_from,
     }
 }

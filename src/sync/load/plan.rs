@@ -1,10 +1,10 @@
 //! What the next load would do; changes nothing.
 
-use super::columns::{self, columns_after, newest};
+use super::columns::{self, Choice, columns_after, newest};
 use super::create::{design, recorded};
-use super::kind::{Facts, Found, LoadKind, State, Unfinished, Wanted, decide, trusted};
-use super::modes::{is_keyed, rule, validity_of};
-use crate::change::{RunId, Strategy, UpsertStatement};
+use super::kind::{Facts, LoadKind, State, decide, trusted};
+use super::modes::{is_keyed, validity_of};
+use crate::change::{LoadRule, RunId, Strategy, UpsertStatement};
 use crate::config::{OnChange, Table};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::lake::{LakeTable, SnapshotInfo, SnapshotRef};
@@ -15,9 +15,9 @@ use crate::schema::TableSchema;
 use crate::schema::definition::Definition;
 use crate::schema::drift::Recorded;
 use crate::sync::follow::Following;
-use crate::target::columns::{Compared, LakeColumns};
+use crate::target::columns::LakeColumns;
 use crate::target::create::{self, Design, Object};
-use crate::target::evolve;
+use crate::target::evolve::{self, Written};
 use crate::target::fill::{self, Filling, Route};
 use crate::target::inspect::{self, TargetTable};
 use crate::target::merge::{self, Extent, Held, LoadOptions, MergePlan, StateChange};
@@ -46,8 +46,9 @@ pub async fn plan(
     let looked = state::look(control, &table.target).await?;
     let trusted = trusted(&looked);
     let mut columns = columns_after(table, extracted.found, lake, extracted.following, trusted)?;
-    let is_keyed = is_keyed(table.kind, extracted.found, table.merge.mode);
-    let facts = facts(table, lake, &looked, (is_keyed, columns.compared));
+    let is_keyed = is_keyed(table, table.kind, extracted.found);
+    let choice = Choice::of(table, &columns)?;
+    let facts = Facts::upcoming(table, lake, &looked, (is_keyed, &choice));
     let kind = decide(&facts).map_err(|refusal| {
         let state = looked.state.as_ref();
         let message = refusal.message(table, &facts, state, None, &columns.included);
@@ -58,7 +59,8 @@ pub async fn plan(
     let design = designed(table, lake, extracted, &columns);
     let design = to_create(control, table, target.as_ref(), &facts, design).await?;
     let creates_target = target.is_none();
-    let (steps, target) = followed(table, &mut columns, target, &facts)?;
+    let written = kind.written(&facts);
+    let (steps, target) = followed(table, &mut columns, target, (&facts, written))?;
     inspect::check(&columns, &target, table.merge.mode)?;
     let target = match design.filtered() {
         Some(index) => target.with_filtered_index(index),
@@ -72,7 +74,7 @@ pub async fn plan(
         columns: &columns,
         target: &target,
         design: &design,
-        change: state_change(table, &columns, &target, &looked),
+        change: state_change(table, (&columns, choice.rule), &target, &looked),
         kind,
         facts: &facts,
         statement,
@@ -98,28 +100,6 @@ pub async fn plan(
         statements: altered.chain(loaded).collect(),
         warnings: design.warnings,
     })
-}
-
-fn facts(
-    table: &Table,
-    lake: Option<&LakeTable>,
-    looked: &Looked,
-    (is_keyed, columns): (bool, Compared),
-) -> Facts {
-    let before = looked.state.as_ref().and_then(|state| state.rule.as_ref());
-    Facts {
-        state: State::of(lake, looked.state.as_ref()),
-        wanted: Wanted::Newer,
-        found: Found::of(looked),
-        mode: table.merge.mode,
-        loaded_as: before.map(|rule| rule.mode),
-        goes_on: rule(table).goes_on_from(before),
-        unfinished: Unfinished::of(lake, looked.state.as_ref()),
-        is_keyed,
-        lake: table.kind,
-        columns,
-        full: false,
-    }
 }
 
 /// What a missing target would be created with.
@@ -160,7 +140,7 @@ async fn to_create(
 
 fn state_change(
     table: &Table,
-    columns: &LakeColumns,
+    (columns, rule): (&LakeColumns, LoadRule),
     target: &TargetTable,
     looked: &Looked,
 ) -> StateChange {
@@ -174,7 +154,7 @@ fn state_change(
         run_id: RunId::generate().to_string(),
         object: target.object().cloned(),
         modified: target.modified().to_owned(),
-        rule: rule(table),
+        rule,
         step: None,
         columns: columns.loaded.text(),
         empties_quarantine: looked.object.is_none() && looked.in_quarantine > 0,
@@ -375,7 +355,7 @@ fn followed(
     table: &Table,
     columns: &mut LakeColumns,
     target: Option<TargetTable>,
-    facts: &Facts,
+    (facts, written): (&Facts, Written),
 ) -> Result<(Vec<evolve::Step>, TargetTable)> {
     let Some(target) = target else {
         let created = TargetTable::planned(&table.target, &columns.created());
@@ -384,7 +364,7 @@ fn followed(
     if facts.is_prepared() {
         evolve::know_by_name(columns, &target);
     }
-    let (steps, target) = evolve::steps(columns, &target, false)?;
+    let (steps, target) = evolve::steps(columns, &target, written)?;
     if !steps.is_empty() && table.merge.on_schema_change == OnChange::Refuse {
         return Err(evolve::refused(target.name(), &steps).into());
     }

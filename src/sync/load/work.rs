@@ -2,8 +2,8 @@
 
 use super::columns::{newest, to_load};
 use super::kind::{Facts, Found, LoadKind, trusted};
-use super::modes::{rule, validity_of};
-use crate::change::{MergeMode, RunId};
+use super::modes::{rule, time_field, validity_of};
+use crate::change::{LoadRule, MergeMode, RunId};
 use crate::config::{OnChange, Table};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::failpoint;
@@ -109,6 +109,7 @@ pub(super) struct Work<'a> {
     /// snapshot that it is compared with.
     pub lake: LakeTable,
     pub columns: LakeColumns,
+    pub rule: LoadRule,
     /// None: the lake table has no rows yet.
     pub snapshot: Option<SnapshotInfo>,
     /// The target and its state as they were when the kind was decided.
@@ -156,11 +157,13 @@ impl<'a> Work<'a> {
         );
         let restored = Restored::of(lake, tags, &looked).filter(|_| goes_on);
         let restored = restored.map(|restored| restored.warning(table));
+        let rule = rule(table, time_field(&columns, table)?);
         Ok(Self {
             sync,
             table,
             lake: past,
             columns,
+            rule,
             snapshot,
             looked,
             facts,
@@ -273,8 +276,8 @@ impl<'a> Work<'a> {
                 LoadKind::Nothing => LoadMethod::Nothing,
                 LoadKind::Prepare => LoadMethod::Prepare,
                 LoadKind::First => LoadMethod::First,
-                LoadKind::Delta { .. } | LoadKind::Finish { .. } => LoadMethod::Delta,
-                LoadKind::Whole { .. } => LoadMethod::Whole,
+                LoadKind::Delta { .. } | LoadKind::Finish { whole: false, .. } => LoadMethod::Delta,
+                LoadKind::Whole { .. } | LoadKind::Finish { whole: true, .. } => LoadMethod::Whole,
                 LoadKind::Replace => LoadMethod::Replace,
             },
             from_snapshot: self.before().and_then(LoadState::loaded),
@@ -303,13 +306,21 @@ impl<'a> Work<'a> {
         let mut parts = Vec::new();
         match self.kind {
             LoadKind::Nothing | LoadKind::Prepare => return Ok(parts),
-            LoadKind::Delta { from } | LoadKind::Finish { from, .. } => {
+            LoadKind::Delta { from }
+            | LoadKind::Finish {
+                from, whole: false, ..
+            } => {
                 let delta = self.lake.delta(Some(from), snapshot.id).await?;
                 self.check_basis(delta.basis, snapshot)?;
                 let both = [Operation::Upsert, Operation::Delete];
                 return Ok(parts_of(self.versions(delta), &both, 0));
             }
-            LoadKind::Whole { since: Some(since) } => {
+            LoadKind::Whole { since: Some(since) }
+            | LoadKind::Finish {
+                from: since,
+                whole: true,
+                ..
+            } => {
                 match self.lake.delta(Some(since), snapshot.id).await {
                     Ok(delta) => parts.extend(parts_of(delta, &[Operation::Delete], 0)),
                     // The transaction counts what is left.
@@ -405,7 +416,7 @@ moved; use `merge: {{ mode: upsert }}`, or `replace`"
         if self.facts.is_prepared() {
             evolve::know_by_name(&mut self.columns, &target);
         }
-        let (steps, _) = evolve::steps(&self.columns, &target, self.facts.full)?;
+        let (steps, _) = evolve::steps(&self.columns, &target, self.kind.written(&self.facts))?;
         if steps.is_empty() {
             return Ok(target);
         }
@@ -445,7 +456,7 @@ moved; use `merge: {{ mode: upsert }}`, or `replace`"
             run_id: self.run_id.to_string(),
             object: target.object().cloned(),
             modified: target.modified().to_owned(),
-            rule: rule(self.table),
+            rule: self.rule.clone(),
             step: None,
             columns: self.columns.loaded.text(),
             empties_quarantine: self.facts.found == Found::Missing && self.looked.in_quarantine > 0,
@@ -599,10 +610,15 @@ fn found_otherwise(table: &Table, found: Found, before: Option<&LoadState>) -> O
             "target {target} is missing although snapshot {number} was loaded into it. It is created again and loaded \
 with the whole snapshot"
         )),
-        Found::Recreated => Some(format!(
-            "target {target} was recreated after snapshot {number} was loaded into it. The whole snapshot is loaded \
-and compared with the rows that it has"
-        )),
+        Found::Recreated => {
+            let how = match table.merge.mode.has_one_row_per_key() {
+                true => "is loaded and compared with the rows that it has",
+                false => "is loaded, which takes an empty table",
+            };
+            Some(format!(
+                "target {target} was recreated after snapshot {number} was loaded into it. The whole snapshot {how}"
+            ))
+        }
     }
 }
 

@@ -175,9 +175,13 @@ fn next_load(table: &Table, state: Option<&LoadState>) -> Vec<String> {
             }
             follows
         }
-        MergeMode::Append | MergeMode::History | MergeMode::Scd2 => vec![format!(
+        MergeMode::Append | MergeMode::History => vec![format!(
             "the next load adds the whole snapshot, and only to an empty table: run TRUNCATE TABLE {} before it",
             TableIdent(target)
+        )],
+        MergeMode::Scd2 => vec![format!(
+            "the next load adds the whole snapshot, and only to an empty table; `icesync load --full` replaces the \
+             rows of target {target}"
         )],
         MergeMode::Replace => vec![format!(
             "the next load replaces all rows of target {target} with those of the snapshot"

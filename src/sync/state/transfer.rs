@@ -542,7 +542,7 @@ mod tests {
                 id: 7,
                 created: "2024-05-06T10:00:00".to_owned(),
             }),
-            rule: LoadRule::read("upsert deletes=soft"),
+            rule: LoadRule::read(r#"upsert {"deletes":"ignore"}"#),
             pending: None,
             columns: LoadedColumns::default(),
         };

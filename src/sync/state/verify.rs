@@ -355,7 +355,14 @@ impl Findings<'_> {
             }
             (Some(found), Some(recorded)) if found != recorded => {
                 let message = format!("target {name} was recreated after {what}");
-                let mut remedy = "The next load compares the whole snapshot with it".to_owned();
+                let next = match self.table.merge.mode.has_one_row_per_key() {
+                    true => "compares the whole snapshot with it".to_owned(),
+                    false => format!(
+                        "loads the whole snapshot if the target is empty. {}",
+                        self.again()
+                    ),
+                };
+                let mut remedy = format!("The next load {next}");
                 if is_known {
                     let adopt = self.command("state repair --adopt");
                     remedy.push_str(&format!(
@@ -808,6 +815,20 @@ mod tests {
             assert_eq!(found.len(), 1, "{found:#?}");
             assert_eq!(found[0].severity, severity);
             assert!(found[0].message.contains(message), "{found:#?}");
+        }
+    }
+
+    /// Rows cannot be told from those to load.
+    #[test]
+    fn a_recreated_target_that_is_appended_to_has_to_be_empty() {
+        for (mode, remedy) in [("upsert", "compares"), ("append", "TRUNCATE TABLE")] {
+            let mut recreated = target();
+            recreated.looked.object = object(2);
+            let found = findings(&table(mode), &both(lake(), recreated));
+            assert_eq!(found.len(), 1, "{found:#?}");
+            let text = format!("{found:?}");
+            assert!(text.contains(remedy), "{mode}: {text}");
+            assert_eq!(text.contains("compares"), mode == "upsert", "{text}");
         }
     }
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::schema::{Collation, TableSchema};
+use crate::target::columns::OwnColumn;
 
 fn column(id: i32, name: &str, ty: SqlType) -> Column {
     Column {
@@ -80,10 +81,10 @@ fn from_wherever_a_dead_load_stopped_the_target_ends_as_the_lake() {
     for (have, names, was, expected) in cases {
         let lake = lake(names, was);
         let mut at = target(&of(have));
-        let (all, end) = steps(&lake, &at, false).unwrap();
+        let (all, end) = steps(&lake, &at, Written::Changed).unwrap();
         assert_eq!(told(&all), *expected, "{have:?} {names:?}");
         for done in 0..=all.len() {
-            let (left, reached) = steps(&lake, &at, false).unwrap();
+            let (left, reached) = steps(&lake, &at, Written::Changed).unwrap();
             assert_eq!(told(&left), expected[done..], "{have:?} {names:?}");
             assert_eq!(reached, end);
             match all.get(done) {
@@ -101,19 +102,21 @@ fn from_wherever_a_dead_load_stopped_the_target_ends_as_the_lake() {
 fn where_two_columns_could_hold_the_values_nothing_is_guessed() {
     let exchanged = lake(&["id", "b", "a"], &[Some("id"), Some("a"), Some("b")]);
     let both = target(&of(&["id", "a", "b"]));
-    let refusal = steps(&exchanged, &both, false).unwrap_err().to_string();
+    let refusal = steps(&exchanged, &both, Written::Changed)
+        .unwrap_err()
+        .to_string();
     assert!(refusal.contains("column a is called b"), "{refusal}");
     assert!(refusal.contains("load --full"), "{refusal}");
     assert_eq!(
-        steps(&exchanged, &both, true).unwrap(),
+        steps(&exchanged, &both, Written::Snapshot).unwrap(),
         (Vec::new(), both.clone())
     );
     // Somebody else's column has the new name already.
     let renamed = lake(&["id", "b"], &[Some("id"), Some("a")]);
-    assert!(steps(&renamed, &both, false).is_err());
+    assert!(steps(&renamed, &both, Written::Changed).is_err());
     // One of a chain that the target's owner dropped is not filled with the next one's values.
     let chain = lake(&["id", "b", "c"], &[Some("id"), Some("a"), Some("b")]);
-    let (steps, _) = steps(&chain, &target(&of(&["id", "a"])), false).unwrap();
+    let (steps, _) = steps(&chain, &target(&of(&["id", "a"])), Written::Changed).unwrap();
     assert_eq!(told(&steps), ["a>b"]);
 }
 
@@ -122,14 +125,14 @@ fn what_was_never_loaded_or_is_dropped_is_left_alone() {
     let mut columns = lake(&["id", "a", "b"], &[Some("id"), None, None]);
     columns.live = 2;
     let have = target(&of(&["id"]));
-    let (found, _) = steps(&columns, &have, false).unwrap();
+    let (found, _) = steps(&columns, &have, Written::Changed).unwrap();
     assert_eq!(told(&found), ["+a"]);
     assert_eq!(columns.created().columns.len(), 2);
     columns.was = None;
-    assert_eq!(steps(&columns, &have, false).unwrap().0, []);
+    assert_eq!(steps(&columns, &have, Written::Changed).unwrap().0, []);
     // A column that the target's owner dropped stays dropped.
     let known = lake(&["id", "a"], &[Some("id"), Some("a")]);
-    assert_eq!(steps(&known, &have, false).unwrap().0, []);
+    assert_eq!(steps(&known, &have, Written::Changed).unwrap().0, []);
 }
 
 /// Such a target has no rows, so a column that cannot be told is added.
@@ -149,7 +152,7 @@ fn a_target_that_is_only_prepared_is_known_by_its_names() {
     ] {
         let have = target(&of(have));
         know_by_name(&mut columns, &have);
-        let (found, _) = steps(&columns, &have, false).unwrap();
+        let (found, _) = steps(&columns, &have, Written::Changed).unwrap();
         assert_eq!(told(&found), expected);
     }
 }
@@ -182,7 +185,7 @@ fn a_column_is_widened_only_where_nothing_it_has_changes() {
         let mut table = target(&of(&["id", "a"]));
         table.columns[1].ty = Ok(have);
         table.columns[1].collation = collation("French_CS_AS");
-        let (found, after) = steps(&lake, &table, false).unwrap();
+        let (found, after) = steps(&lake, &table, Written::Changed).unwrap();
         match expected {
             None => assert_eq!(found, [], "{have} {want}"),
             Some(ty) => {
@@ -194,7 +197,7 @@ fn a_column_is_widened_only_where_nothing_it_has_changes() {
                 let sql = found[0].statement(table.name()).sql;
                 assert!(!sql.contains("Latin1"), "{sql}");
                 assert_eq!(sql.contains("COLLATE French_CS_AS"), ty.is_text(), "{sql}");
-                assert_eq!(steps(&lake, &after, false).unwrap().0, []);
+                assert_eq!(steps(&lake, &after, Written::Changed).unwrap().0, []);
             }
         }
     }
@@ -202,7 +205,7 @@ fn a_column_is_widened_only_where_nothing_it_has_changes() {
     let mut strict = target(&of(&["id", "a"]));
     strict.columns[1].nullable = false;
     strict.columns[1].ty = Ok(SqlType::BigInt);
-    let (found, _) = steps(&lake, &strict, false).unwrap();
+    let (found, _) = steps(&lake, &strict, Written::Changed).unwrap();
     assert_eq!(
         found[0].statement(strict.name()).sql,
         "ALTER TABLE [dbo].[t] ALTER COLUMN [a] bigint NULL;"
@@ -231,11 +234,11 @@ fn a_datetime_becomes_datetime2_by_way_of_the_digits_that_it_is_shown_with() {
         lake.schema.columns[1].ty = SqlType::DateTime2 { scale };
         let mut table = target(&of(&["id", "a"]));
         table.columns[1].ty = Ok(SqlType::DateTime);
-        let (found, _) = steps(&lake, &table, false).unwrap();
+        let (found, _) = steps(&lake, &table, Written::Changed).unwrap();
         assert_eq!(found[0].statement(table.name()).sql, expected);
         // A run that died between the two statements.
         table.columns[1].ty = Ok(SqlType::DateTime2 { scale: 3 });
-        let (found, _) = steps(&lake, &table, false).unwrap();
+        let (found, _) = steps(&lake, &table, Written::Changed).unwrap();
         assert_eq!(found.len(), usize::from(scale == 7));
     }
 }
@@ -286,25 +289,118 @@ fn a_target_that_others_use_is_named_with_the_wait_and_the_way_out() {
     assert!(matches!(refused(1205), TargetError::Server { .. }));
 }
 
-#[test]
-fn a_target_gets_the_columns_that_only_it_has() {
+/// The columns of marks, which an earlier load has filled under these names.
+fn marked(names: [&str; 2], was: [Option<&str>; 2]) -> LakeColumns {
     let mut columns = lake(&["id"], &[Some("id")]);
     let flag = Column {
         generated: Generated::Flag,
         nullable: false,
-        ..column(9, "is_deleted", SqlType::Bit)
+        ..column(9, names[0], SqlType::Bit)
     };
-    let at = column(10, "deleted_at", SqlType::DateTime2 { scale: 3 });
-    columns.own = vec![flag, at];
+    let at = column(10, names[1], SqlType::DateTime2 { scale: 3 });
+    let own = [flag, at].into_iter().zip(was);
+    columns.own = own
+        .map(|(column, was)| OwnColumn {
+            column,
+            was: was.map(str::to_owned),
+        })
+        .collect();
+    columns
+}
+
+#[test]
+fn a_target_gets_the_columns_that_only_it_has() {
+    let mut columns = marked(["is_deleted", "deleted_at"], [None; 2]);
     let have = target(&of(&["id"]));
-    let (found, then) = steps(&columns, &have, false).unwrap();
+    let (found, then) = steps(&columns, &have, Written::Changed).unwrap();
     assert_eq!(told(&found), ["+is_deleted", "+deleted_at"]);
     let details: Vec<String> = found.iter().map(|step| step.change().detail).collect();
     let expected = ["bit NOT NULL", "datetime2(3) NULL"];
     let expected = expected.map(|declared| format!("added to the target, {declared}"));
     assert_eq!(details, expected);
-    assert_eq!(steps(&columns, &then, false).unwrap().0, []);
+    assert_eq!(steps(&columns, &then, Written::Changed).unwrap().0, []);
     // Not one that others have made.
     columns.was = None;
-    assert_eq!(steps(&columns, &have, false).unwrap().0, []);
+    assert_eq!(steps(&columns, &have, Written::Changed).unwrap().0, []);
+}
+
+/// Wherever a dead load stopped.
+#[test]
+fn marks_follow_their_columns_to_other_names() {
+    let first = marked(["is_deleted", "deleted_at"], [None; 2]);
+    let have = target(&first.created());
+    for (names, expected) in [
+        (["gone", "deleted_at"], &["is_deleted>gone"][..]),
+        (
+            ["gone", "is_deleted"],
+            &["is_deleted>gone", "deleted_at>is_deleted"],
+        ),
+        (["IS_DELETED", "deleted_at"], &[]),
+    ] {
+        let mut columns = marked(names, [Some("is_deleted"), Some("deleted_at")]);
+        let mut at = have.clone();
+        for done in 0..=expected.len() {
+            let (left, _) = steps(&columns, &at, Written::Changed).unwrap();
+            assert_eq!(told(&left), expected[done..], "{names:?}");
+            if let Some(Step::Rename { from, to }) = left.first() {
+                at.column_mut(from).unwrap().name.clone_from(to);
+            }
+        }
+        // Also where the snapshot that was loaded is gone.
+        columns.was = None;
+        let (found, _) = steps(&columns, &have, Written::Snapshot).unwrap();
+        assert_eq!(told(&found), expected, "{names:?}");
+    }
+}
+
+#[test]
+fn a_column_is_not_added_in_place_of_one_with_marks() {
+    let columns = marked(
+        ["gone", "deleted_at"],
+        [Some("is_deleted"), Some("deleted_at")],
+    );
+    let lost = target(&of(&["id", "deleted_at"]));
+    for written in [Written::Changed, Written::Snapshot] {
+        let (found, _) = steps(&columns, &lost, written).unwrap();
+        assert_eq!(told(&found), [""; 0], "{written:?}");
+    }
+    let (found, _) = steps(&columns, &lost, Written::All).unwrap();
+    assert_eq!(told(&found), ["+gone"]);
+    // One of both names is another one's, and is left as it is.
+    let first = marked(["is_deleted", "deleted_at"], [None; 2]);
+    let mut both = target(&first.created());
+    both.columns
+        .push(TargetColumn::planned(&column(11, "gone", SqlType::TinyInt)));
+    let (found, _) = steps(&columns, &both, Written::Changed).unwrap();
+    assert_eq!(told(&found), [""; 0]);
+}
+
+#[test]
+fn columns_that_only_the_target_has_are_widened() {
+    let ty = SqlType::DateTime2 { scale: 7 };
+    let mut columns = lake(&["id"], &[Some("id")]);
+    columns.own = crate::target::validity::columns(ty)
+        .into_iter()
+        .map(|column| OwnColumn {
+            was: Some(column.name.clone()),
+            column,
+        })
+        .collect();
+    let mut have = target(&columns.created());
+    for at in [1, 2] {
+        have.columns[at].ty = Ok(SqlType::DateTime);
+    }
+    let (found, then) = steps(&columns, &have, Written::Changed).unwrap();
+    assert_eq!(
+        told(&found),
+        ["valid_from:datetime2(7)", "valid_to:datetime2(7)"]
+    );
+    let sql = found[0].statement(have.name()).sql;
+    assert!(sql.contains("[valid_from] datetime2(3) NOT NULL;"), "{sql}");
+    assert_eq!(steps(&columns, &then, Written::Changed).unwrap().0, []);
+    // One that no load has filled is its owner's.
+    for own in &mut columns.own {
+        own.was = None;
+    }
+    assert_eq!(steps(&columns, &have, Written::Changed).unwrap().0, []);
 }
