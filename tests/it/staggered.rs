@@ -272,7 +272,7 @@ async fn runs_without_a_ledger_give_one_result_wherever_they_meet_and_whoever_is
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_range_whose_list_is_damaged_is_read_again() {
-    let mut world = world("rowversion").await;
+    let world = world("rowversion").await;
     for what in ["empty", "cut off", "without its files"] {
         if world.warehouse().exists() {
             std::fs::remove_dir_all(world.warehouse()).expect("removed");

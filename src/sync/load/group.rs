@@ -250,7 +250,7 @@ async fn transaction(
     let control = Links::control(&mut links.target, side, Kind::Target).await?;
     // Dropped, it is rolled back; the commit is not dropped.
     sync.stop
-        .cut(APPLYING, opened(sync, members, control))
+        .cut(APPLYING, opened(sync, tables, members, control))
         .await?;
     let committed = foreign::commit(control).await.map(|()| Applied::default());
     if let Some(first) = members.first() {
@@ -262,6 +262,7 @@ async fn transaction(
 /// The transaction, up to its commit.
 async fn opened(
     sync: &Sync,
+    tables: &[Table],
     members: &mut [Member<'_>],
     control: &mut Control,
 ) -> std::result::Result<(), Failed> {

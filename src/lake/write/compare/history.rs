@@ -4,6 +4,7 @@ use crate::lake::error::{LakeError, Result};
 use crate::lake::keys::lookup::Lookup;
 use crate::lake::read::datafile::{OpenFile, Wanted};
 use crate::lake::read::deletes::{DeleteIndex, Positions, PositionsByPath};
+use crate::lake::read::entries::Described;
 use crate::lake::read::manifests::LiveFile;
 use crate::lake::write::compare::chunk::{Chunk, Equality};
 use crate::lake::write::compare::found::{Match, find, read_found};
