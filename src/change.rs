@@ -95,13 +95,13 @@ pub struct Checkpoint {
     /// The run that committed it: also the compare-and-set token.
     pub run_id: RunId,
     pub strategy: Strategy,
-    /// Upper bound of the last window; the next one starts here. None: the next run reads the whole table. So it is from
-    /// the moment when a whole read begins until one is committed: a run that dies in between leaves no bound that a
-    /// later one could take for good.
+    /// Upper bound of the last window; the next one starts here. None: the next run reads the whole table. So it is
+    /// from the moment when a whole read begins until one is committed: a run that dies in between leaves no bound that
+    /// a later one could take for good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watermark: Option<Watermark>,
-    /// The run that last read the whole table, this one or an earlier one. Between two checkpoints that name the same run
-    /// only windows were read. None in those of older builds.
+    /// The run that last read the whole table, this one or an earlier one. Between two checkpoints that name the same
+    /// run only windows were read. None in those of older builds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub whole_read: Option<RunId>,
     /// A read of the whole table that is under way; there is no watermark then.
@@ -129,8 +129,8 @@ impl Checkpoint {
         }
     }
 
-    /// The checkpoint of a whole read under way: what is read since `before`. `token` is new with each range, so that of
-    /// two runs that read the same ranges one stops.
+    /// The checkpoint of a whole read under way: what is read since `before`. `token` is new with each range, so that
+    /// of two runs that read the same ranges one stops.
     pub fn reading(token: RunId, before: Option<&Checkpoint>, ledger: Backfill) -> Self {
         let reached = Self::reached(token, ledger.strategy, None);
         Self {
@@ -140,8 +140,8 @@ impl Checkpoint {
         }
     }
 
-    /// The checkpoint of a read in one piece that takes the whole table, of this strategy: where `self` stands, without a
-    /// watermark and with a token of its own.
+    /// The checkpoint from which a read of the whole table begins: where `self` stands, without a watermark and with a
+    /// token of its own.
     pub fn without_watermark(&self, strategy: Strategy) -> Self {
         Self {
             backfill: self.backfill.clone(),

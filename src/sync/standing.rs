@@ -147,7 +147,9 @@ fn foreign_commits(
         named(foreign)
     );
     let undo = before.map(|id| format!("roll main back to snapshot {id}"));
-    let to_undo = undo.as_ref().map(|undo| format!(". To undo the change, {undo}"));
+    let to_undo = undo
+        .as_ref()
+        .map(|undo| format!(". To undo the change, {undo}"));
     let to_undo = to_undo.unwrap_or_default();
     match table.on_foreign_commit {
         OnForeignCommit::Warn => Ok(match table.kind {

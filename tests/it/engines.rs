@@ -398,11 +398,17 @@ async fn a_table_that_was_empty_before_another_writer_came_is_gone_on_from_as_th
         set_main(metadata, 4711);
     });
     let refused = world.run(&["extract"]);
-    refused.fails_with(1, &["snapshot 4711", "To go on, set `on_foreign_commit: warn`"]);
+    refused.fails_with(
+        1,
+        &["snapshot 4711", "To go on, set `on_foreign_commit: warn`"],
+    );
     assert!(!refused.stderr.contains("delete"), "{refused:#?}");
     world.config(rowversion);
     let gone_on = world.run(&["--json", "extract"]).json();
-    assert!(warnings(extract_of(&gone_on)).contains("snapshot 4711"), "{gone_on}");
+    assert!(
+        warnings(extract_of(&gone_on)).contains("snapshot 4711"),
+        "{gone_on}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

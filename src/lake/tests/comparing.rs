@@ -1,6 +1,7 @@
 //! Whole reads and histories: what the table has is not written again, what vanished goes.
 
 use super::*;
+use parquet::file::reader::{FileReader, SerializedFileReader};
 
 /// A write whose rows are all that the source has.
 async fn refresh(
@@ -242,6 +243,34 @@ async fn a_history_has_each_version_once_and_says_what_vanished() {
         assert_eq!([count(4, "D"), count(28, "D"), count(29, "D")], [0, 1, 1]);
         assert_eq!(ops.values().sum::<i32>(), 35);
     }
+}
+
+/// A key that changes often has many versions, and each read of it would read them all. Their texts are destroyed here.
+#[tokio::test]
+async fn of_the_versions_of_a_key_only_the_latest_is_read_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = fresh(directory.path(), TableKind::History).await;
+    let mut older = Vec::new();
+    for text in ["a", "b", "c"] {
+        older = files_in(&table, "data");
+        let prepared = refresh(&table, &[row(1, text, 0)], |_| {}).await;
+        assert_eq!(counts(&prepared), (1, 0, 0, 0), "{text}");
+        commit_prepared(&mut table, prepared).await;
+    }
+    assert_eq!(older.len(), 2);
+    for path in older {
+        let file = std::fs::File::open(&path).unwrap();
+        let reader = SerializedFileReader::new(file).unwrap();
+        let (start, length) = reader.metadata().row_group(0).column(1).byte_range();
+        let (start, length) = (start as usize, length as usize);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[start..start + length].fill(0xff);
+        std::fs::write(&path, bytes).unwrap();
+    }
+    let same = refresh(&table, &[row(1, "c", 0)], |_| {}).await;
+    assert_eq!(counts(&same), (0, 0, 0, 1));
+    let back = refresh(&table, &[row(1, "a", 0)], |_| {}).await;
+    assert_eq!(counts(&back), (1, 0, 0, 0));
 }
 
 #[tokio::test]

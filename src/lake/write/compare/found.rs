@@ -11,7 +11,7 @@ use crate::lake::write::context::Context;
 use crate::lake::write::options::Op;
 use crate::schema::Role;
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Int32Type, Int64Type};
+use arrow_array::types::Int32Type;
 use arrow_array::{Array, ArrayRef, Int32Array};
 use futures::TryStreamExt;
 use std::sync::Arc;
@@ -27,8 +27,6 @@ pub(in crate::lake) struct Match {
 pub(in crate::lake) struct RowRead {
     pub(in crate::lake) position: u64,
     pub(in crate::lake) hash: u128,
-    /// `_seq` of a history.
-    pub(in crate::lake) seq: i64,
     /// `_op` of a history is `D`.
     pub(in crate::lake) deleted: bool,
 }
@@ -53,6 +51,9 @@ pub(in crate::lake) async fn read_found(
     found: &[(u64, u32)],
     mut each: impl FnMut(Match),
 ) -> Result<()> {
+    if found.is_empty() {
+        return Ok(());
+    }
     let rows: Positions = found.iter().map(|&(row, _)| row).collect();
     let mut numbers = found.iter().copied().peekable();
     let each = |row: RowRead| {
@@ -76,8 +77,7 @@ pub(in crate::lake) async fn read_rows(
     let shape = context.shape();
     let mut fields = shape.source_fields();
     let values = fields.len();
-    let (seq, op) = (shape.position_of(Role::Seq), shape.position_of(Role::Op));
-    fields.extend(seq.into_iter().chain(op));
+    fields.extend(shape.position_of(Role::Op));
     let pages = matches!(wanted, Wanted::Only(_));
     let open = OpenFile::open(context.store(), shape.clone(), file, pages).await?;
     let mut rows = open.read(&fields, wanted)?;
@@ -86,16 +86,12 @@ pub(in crate::lake) async fn read_rows(
         hashes.clear();
         let source = with_ticks(shape, &fields[..values], &batch.columns()[..values]);
         equality.hash(&source, &mut hashes)?;
-        let mut own = batch.columns()[values..].iter();
-        let seq = seq.and_then(|_| own.next());
-        let seq = seq.and_then(|column| column.as_primitive_opt::<Int64Type>());
-        let op = op.and_then(|_| own.next());
+        let op = batch.columns().get(values);
         let op = op.and_then(|column| column.as_string_opt::<i32>());
         for (row, (&position, &hash)) in positions.iter().zip(&hashes).enumerate() {
             each(RowRead {
                 position,
                 hash,
-                seq: seq.map_or(0, |seq| seq.value(row)),
                 deleted: op
                     .is_some_and(|op| op.is_valid(row) && op.value(row) == Op::Delete.code()),
             });

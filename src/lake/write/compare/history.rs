@@ -4,6 +4,7 @@ use crate::lake::error::{LakeError, Result};
 use crate::lake::keys::lookup::Lookup;
 use crate::lake::read::datafile::{OpenFile, Wanted};
 use crate::lake::read::deletes::{DeleteIndex, Positions, PositionsByPath};
+use crate::lake::read::entries::Described;
 use crate::lake::read::manifests::LiveFile;
 use crate::lake::write::compare::chunk::{Chunk, Equality};
 use crate::lake::write::compare::found::{Match, find, read_found};
@@ -20,11 +21,22 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use twox_hash::XxHash3_64;
 
-/// The latest version of a key that the table has.
-#[derive(Debug, Clone, Copy, Default)]
+/// Where the table has the latest version of a key.
+#[derive(Debug, Clone, Copy)]
 struct Latest {
     seq: i64,
-    same: bool,
+    /// Of the files that were looked at.
+    file: usize,
+    row: u64,
+}
+
+/// The latest versions of keys. A key may have any number of versions, so all that is read of the others is which is
+/// the latest.
+struct Versions {
+    /// By number of the key.
+    latest: Vec<Option<Latest>>,
+    /// Files that were looked at.
+    files: usize,
 }
 
 /// The latest version of a key that a whole read did not meet.
@@ -34,6 +46,63 @@ struct Vanished {
     file: usize,
     row: u64,
     deleted: bool,
+}
+
+impl Versions {
+    fn of(keys: usize) -> Self {
+        Self {
+            latest: vec![None; keys],
+            files: 0,
+        }
+    }
+
+    /// Looks at the rows that a file has of the keys: positions ascending, each with the number of its key.
+    async fn look_at(
+        &mut self,
+        context: &Context,
+        file: &impl Described,
+        found: &[(u64, u32)],
+    ) -> Result<()> {
+        let at = self.files;
+        self.files += 1;
+        if found.is_empty() {
+            return Ok(());
+        }
+        let shape = context.shape();
+        let seq = shape.position_of(Role::Seq);
+        let fields = [seq.ok_or_else(|| not_a_history(context))?];
+        let rows: Positions = found.iter().map(|&(row, _)| row).collect();
+        let open = OpenFile::open(context.store(), shape.clone(), file, true).await?;
+        let mut read = open.read(&fields, &Wanted::Only(&rows))?;
+        let mut numbers = found.iter().copied().peekable();
+        while let Some((batch, positions)) = read.try_next().await? {
+            let seqs = batch.column(0).as_primitive_opt::<Int64Type>();
+            let seqs = seqs.ok_or_else(|| not_a_history(context))?;
+            for (&row, &seq) in positions.iter().zip(seqs.values()) {
+                while numbers.next_if(|&(found, _)| found < row).is_some() {}
+                let Some((_, number)) = numbers.next_if(|&(found, _)| found == row) else {
+                    continue;
+                };
+                let latest = &mut self.latest[number as usize];
+                if latest.is_none_or(|known| seq >= known.seq) {
+                    *latest = Some(Latest { seq, file: at, row });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows of the latest versions in each file that was looked at, as [`Versions::look_at`] takes them.
+    fn by_file(self) -> Vec<Vec<(u64, u32)>> {
+        let mut rows = vec![Vec::new(); self.files];
+        for (number, latest) in (0..).zip(self.latest) {
+            if let Some(latest) = latest {
+                rows[latest.file].push((latest.row, number));
+            }
+        }
+        rows.iter_mut().for_each(|rows| rows.sort_unstable());
+        rows
+    }
 }
 
 /// Whether each row of the chunk is the same as the version of its key before it.
@@ -63,35 +132,38 @@ pub(super) async fn known_versions(
         encoder,
         &chunk.keys,
     )?;
-    let first: Vec<usize> = (0..chunk.keys.len()).map(|at| chunk.first(at)).collect();
-    let mut latest = vec![Latest::default(); chunk.keys.len()];
-    let mut note = |Match { number, row }: Match| {
-        let latest = &mut latest[number];
-        if row.seq >= latest.seq {
-            latest.seq = row.seq;
-            latest.same = !row.deleted && row.hash == chunk.hashes[first[number]];
-        }
-    };
+    let mut versions = Versions::of(chunk.keys.len());
+    let mut looked_at = Vec::new();
     let mut live = LiveRows::of(&lookup, context.store(), &base)?;
     while let Some(found) = live.next(&mut replaced.index).await? {
         let file = &found.data.file;
-        read_found(context, equality, file, &found.rows, &mut note).await?;
+        versions.look_at(context, file, &found.rows).await?;
         if context.notes_vanished() {
             let seen = seen.entry(file.file_path().to_owned()).or_default();
             seen.extend(found.rows.iter().map(|&(row, _)| row));
         }
+        looked_at.push(found.data);
     }
     replaced.stats.add(live.stats());
     drop(live);
     if context.tracked {
         for own in files.complete() {
             let found = find(&mut lookup, &own.file).await?;
-            read_found(context, equality, &own.file, &found, &mut note).await?;
+            versions.look_at(context, &own.file, &found).await?;
         }
     }
     replaced.stats.add(lookup.stats);
-    for (latest, &first) in latest.iter().zip(&first) {
-        known[first] = latest.same;
+    let mut note = |Match { number, row }: Match| {
+        let first = chunk.first(number);
+        known[first] = !row.deleted && row.hash == chunk.hashes[first];
+    };
+    let latest = versions.by_file();
+    let (in_base, in_own) = latest.split_at(looked_at.len());
+    for (data, rows) in looked_at.iter().zip(in_base) {
+        read_found(context, equality, &data.file, rows, &mut note).await?;
+    }
+    for (own, rows) in files.complete().iter().zip(in_own) {
+        read_found(context, equality, &own.file, rows, &mut note).await?;
     }
     for (&row, &before) in &chunk.repeats {
         known[row as usize] = chunk.hashes[row as usize] == chunk.hashes[before as usize];
