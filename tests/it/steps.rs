@@ -6,6 +6,8 @@ use icesync::sync::{FAIL_AFTER_NET, FAIL_AFTER_STAGING, FAIL_BETWEEN_STEPS};
 use icesync_sandbox::tds::Fault;
 use serde_json::{Value, json};
 
+const TABLE: &str =
+    "CREATE TABLE dbo.events (id int NOT NULL PRIMARY KEY, code nvarchar(20) NOT NULL, n int NOT NULL)";
 const ROWS: &str = "SELECT id, code, n FROM dbo.events ORDER BY id";
 /// Each load brings inserts, updates and deletes.
 const CHANGE: &str = "UPDATE dbo.events SET n = n + 1 WHERE id % 3 = 0;
@@ -19,10 +21,10 @@ fn config(merge: &str) -> String {
 /// 300 rows, loaded.
 async fn world(merge: &str) -> World {
     let world = World::new(
-        "CREATE TABLE dbo.events (id int NOT NULL PRIMARY KEY, code nvarchar(20) NOT NULL, n int NOT NULL)
+        &format!("{TABLE}
 GO
 INSERT dbo.events (id, code, n) SELECT TOP (300) ROW_NUMBER() OVER (ORDER BY (SELECT 1)), N'first', 0
-FROM sys.all_columns a CROSS JOIN sys.all_columns b",
+FROM sys.all_columns a CROSS JOIN sys.all_columns b"),
     )
     .await;
     world.config(&config(merge));
@@ -216,6 +218,28 @@ async fn a_target_that_was_dropped_between_steps_is_loaded_again() {
     let run = world.run(&["--json", "sync"]).json();
     assert_eq!(load(&run)["kind"], json!("first"), "{run:#}");
     assert_equal(&mut world, "after a first load").await;
+}
+
+/// Rows that no step has reached are not those of the snapshot before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recreated_target_is_loaded_whole_again_after_a_death_between_steps() {
+    let mut world = world("batch_rows: 30").await;
+    world.target("DROP TABLE dbo.events").await;
+    world.target(TABLE).await;
+    world
+        .target("INSERT dbo.events (id, code, n) VALUES (8, N'other', 7)")
+        .await;
+    dies(&world, &["load"], &format!("{FAIL_BETWEEN_STEPS}:2"));
+    let status = world.run(&["--json", "status"]).json();
+    let standing = &status["tables"][0]["target"]["standing"];
+    assert_eq!(*standing, json!("recreated"), "{status:#}");
+    let run = world.run(&["--json", "load"]).json();
+    assert_eq!(load(&run)["kind"], json!("whole"), "{run:#}");
+    assert_equal(&mut world, "after a whole load").await;
+    world.source(CHANGE).await;
+    let run = world.run(&["--json", "sync"]).json();
+    assert_eq!(load(&run)["kind"], json!("delta"), "{run:#}");
+    assert_equal(&mut world, "after a delta").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

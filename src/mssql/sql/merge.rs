@@ -52,7 +52,12 @@ DECLARE @example nvarchar(1000), @message nvarchar(2000);
         Extent::Deletes => deletes(plan, &source(plan)) + &target_only(plan, extent, is_last),
     });
     sql.push_str(&same_object(plan, state, &mut params));
-    let object = set_object(state, &mut params);
+    // Between two steps the state keeps the table and the columns of the load before: rows that no step has reached are
+    // not of this load.
+    let object = match is_last {
+        true => format!(", {}", set_object(state, &mut params)),
+        false => String::new(),
+    };
     let is_first = extent.has_upserts() && state.step.is_none_or(|step| step.after == 0);
     let counted = ["inserted", "updated", "deleted", "unchanged"].map(|name| match is_first {
         true => format!("s.[{name}] = @{name}"),
@@ -60,7 +65,7 @@ DECLARE @example nvarchar(1000), @message nvarchar(2000);
     });
     sql.push_str(&format!(
         "IF @staged > @inserted + @updated SET @unchanged = @staged - @inserted - @updated;
-UPDATE s SET {}, {object} FROM [icesync].[load_state] AS s WHERE s.[target] = {target};
+UPDATE s SET {}{object} FROM [icesync].[load_state] AS s WHERE s.[target] = {target};
 ",
         list(counted, ", ")
     ));

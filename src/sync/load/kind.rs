@@ -33,6 +33,11 @@
 //! O, or missing, the state says nothing about it. A state of an older build names no object and is trusted. Object id
 //! and creation date survive a restore of the database.
 //!
+//! A load in steps commits rows before it commits the state of its snapshot P. Until its last step the state names L and
+//! P, and of the target what it named before: object and columns are those of L. If the target is still O, each key
+//! that differs between L and P has its row of L or that of P. If it is another table, nothing is known of its rows, as
+//! before the load.
+//!
 //! # The kinds, and why each one is right
 //!
 //! Let W be the snapshot to load. A row of it that the target refuses is put into quarantine instead, where that is
