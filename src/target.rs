@@ -125,8 +125,8 @@ was loaded. Set `load: {{ cycles: recheck }}`, which suspends and rechecks them,
     Circle { keys: Vec<String> },
     #[error(
         "a row to be loaded into {target} violates a constraint of it, or a row that is to be deleted is referred to \
-by another table. Nothing was loaded. Correct the row at the source or drop the constraint; tables that refer to each \
-other are loaded together unless `load: {{ group: none }}` or --table separates them"
+by another table. The transaction was rolled back. Correct the row at the source or drop the constraint; tables \
+that refer to each other are loaded together unless `load: {{ group: none }}` or --table separates them"
     )]
     Constraint {
         target: TableName,
