@@ -2,7 +2,9 @@
 //! allow.
 
 use crate::harness::{World, finish, rows, server};
+use crate::own::Own;
 use icesync::sync::FAIL_AFTER_NET;
+use icesync_sandbox::session::SqlError;
 use icesync_sandbox::tds::Fault;
 use serde_json::{Value, json};
 
@@ -245,6 +247,47 @@ async fn a_group_is_loaded_whole_or_not_at_all() {
     assert!(faults.fired() > fired, "the reply was not dropped");
     run.json();
     assert_equal(&mut world, "after a lost reply").await;
+}
+
+/// Tables whose foreign keys are not known are not loaded one by one: a child might come before its parent.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_loaded_while_foreign_keys_are_not_known() {
+    let tables = "CREATE TABLE dbo.p (id int NOT NULL PRIMARY KEY);
+        CREATE TABLE dbo.c (id int NOT NULL PRIMARY KEY, p int NOT NULL REFERENCES dbo.p (id))";
+    let own = Own::new(&[
+        tables,
+        "INSERT dbo.p VALUES (1); INSERT dbo.c VALUES (1, 1)",
+    ])
+    .await;
+    own.sql("target", tables).await;
+    own.config(
+        "  - source: dbo.c\n    change: { strategy: full }\n  - source: dbo.p\n    change: { strategy: full }\n",
+    );
+    let faults = &own.sandbox.faults;
+    let reading = "SELECT f.object_id AS key_id";
+    let lasting = SqlError {
+        number: 8134,
+        state: 1,
+        class: 16,
+        line: 1,
+        message: "Divide by zero error encountered.".to_owned(),
+    };
+    faults.arm(Fault::Error(lasting), reading, 1);
+    let refused = own.run(&["--json", "sync"]);
+    refused.fails_with(1, &["8134", "reading the foreign keys"]);
+    let refused = refused.json_any();
+    for table in refused["tables"].as_array().expect("tables") {
+        assert_eq!(table["extract"]["sequence_number"], json!(1), "{refused:#}");
+        assert_eq!(table["load"], Value::Null, "{refused:#}");
+    }
+    let fired = faults.fired();
+    faults.arm(Fault::DropBefore, reading, 1);
+    let run = own.run(&["--json", "load"]);
+    assert_eq!(faults.fired(), fired + 1);
+    assert_eq!(run.stderr.matches("trying again").count(), 1, "{run:#?}");
+    assert!(loads(&run.json()).all(|load| load["inserted"] == json!(1)));
+    let rows = own.rows("target", "SELECT id, p FROM dbo.c").await;
+    assert_eq!(rows, [["Int(1)", "Int(1)"]]);
 }
 
 /// A reader sees the invoice and its lines, or neither, at any moment.
