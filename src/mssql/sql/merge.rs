@@ -426,6 +426,11 @@ impl MergePlan {
     /// The condition that the target's row has the very key that is staged, not only one that is equal to it: a delete
     /// of `É1` must not take `é1`. Empty where equal keys are the same.
     fn same_key(&self) -> String {
+        self.spelled_alike("s", "d")
+    }
+
+    /// The condition that two rows, whose keys are equal, have the very same one. Empty where equal keys are the same.
+    pub(super) fn spelled_alike(&self, one: &str, other: &str) -> String {
         let side = |alias: &str| {
             let columns = self.key_columns().filter(|column| has_equals(column.ty));
             list(
@@ -433,9 +438,9 @@ impl MergePlan {
                 ", ",
             )
         };
-        match side("s") {
+        match side(one) {
             none if none.is_empty() => none,
-            staged => format!("EXISTS (SELECT {staged} INTERSECT SELECT {})", side("d")),
+            values => format!("EXISTS (SELECT {values} INTERSECT SELECT {})", side(other)),
         }
     }
 
