@@ -249,6 +249,43 @@ async fn a_group_is_loaded_whole_or_not_at_all() {
     assert_equal(&mut world, "after a lost reply").await;
 }
 
+/// A row that others of its table refer to goes, and they refer to a new one.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_one_table_change_what_they_refer_to() {
+    let create = "CREATE TABLE dbo.staff (id int NOT NULL PRIMARY KEY, boss int NULL REFERENCES dbo.staff (id))";
+    let rows = "SELECT id, boss FROM dbo.staff ORDER BY id";
+    for mode in ["upsert", "replace"] {
+        for statement in ["merge", "update_insert"] {
+            let mut world = World::new(create).await;
+            world.target(create).await;
+            world
+                .source("INSERT dbo.staff VALUES (1, NULL); INSERT dbo.staff VALUES (2, 1); INSERT dbo.staff VALUES (3, 2)")
+                .await;
+            world.config(&format!(
+                "  - source: dbo.staff\n    change: {{ strategy: full }}\n    merge: {{ mode: {mode}, statement: \
+                 {statement} }}\n"
+            ));
+            world.run(&["--json", "sync"]).json();
+            world
+                .source(
+                    "INSERT dbo.staff VALUES (4, NULL); UPDATE dbo.staff SET boss = 4 WHERE id = 2;
+                    DELETE dbo.staff WHERE id = 1",
+                )
+                .await;
+            let run = world.run(&["--json", "sync"]).json();
+            let load = &run["tables"][0]["load"];
+            let counts = ["inserted", "updated", "deleted", "unchanged"].map(|name| load[name].clone());
+            let unchanged = if mode == "replace" { 1 } else { 0 };
+            assert_eq!(counts, [json!(1), json!(1), json!(1), json!(unchanged)], "{run:#}");
+            assert_eq!(
+                world.source_rows(rows).await,
+                world.target_rows(rows).await,
+                "{mode} {statement}"
+            );
+        }
+    }
+}
+
 /// Tables whose foreign keys are not known are not loaded one by one: a child might come before its parent.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_loaded_while_foreign_keys_are_not_known() {

@@ -180,8 +180,13 @@ IF @inserted <> @staged THROW {ERROR_STAGED_ROWS}, N'the target did not take eve
                 insert_all("")
             )
         }
+        // In the order of `update_insert`.
         (MergeMode::Replace, false) if extent.has_deletes() => {
-            format!("{}{}", deletes(plan, &net), upsert(plan, &net, extent))
+            let (gone, kept) = (deletes(plan, &net), upsert(plan, &net, extent));
+            match plan.references_itself {
+                true => kept + &gone,
+                false => gone + &kept,
+            }
         }
         (MergeMode::Replace, false) | (MergeMode::Upsert, _) => upsert(plan, &net, extent),
     };
