@@ -355,12 +355,26 @@ async fn a_reader_never_sees_half_of_a_group() {
     assert_equal(&mut world, "at the end").await;
 }
 
+async fn assert_circle(world: &mut World, when: &str) {
+    for rows in [
+        "SELECT * FROM dbo.team ORDER BY id",
+        "SELECT * FROM dbo.person ORDER BY id",
+    ] {
+        let (source, target) = (world.source_rows(rows).await, world.target_rows(rows).await);
+        assert_eq!(source, target, "{when}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn circles_are_deferred_or_rechecked() {
     let create = "CREATE TABLE dbo.team (id int NOT NULL PRIMARY KEY, lead_id int NULL);
         CREATE TABLE dbo.person (id int NOT NULL PRIMARY KEY, team_id int NOT NULL REFERENCES dbo.team (id));
         ALTER TABLE dbo.team ADD CONSTRAINT FK_lead FOREIGN KEY (lead_id) REFERENCES dbo.person (id)";
-    for cycles in ["defer", "recheck"] {
+    for (cycles, mode) in [
+        ("defer", "upsert"),
+        ("recheck", "upsert"),
+        ("defer", "replace"),
+    ] {
         let mut world = World::new(create).await;
         world.target(create).await;
         world
@@ -370,8 +384,8 @@ async fn circles_are_deferred_or_rechecked() {
             )
             .await;
         world.config(&format!(
-            "  - source: dbo.person\n    change: {{ strategy: full }}\n  - source: dbo.team\n    change: {{ strategy: \
-             full }}\nload: {{ cycles: {cycles} }}\n"
+            "  - source: dbo.person\n    change: {{ strategy: full }}\n    merge: {{ mode: {mode} }}\n  - source: \
+             dbo.team\n    change: {{ strategy: full }}\n    merge: {{ mode: {mode} }}\nload: {{ cycles: {cycles} }}\n"
         ));
         world.run(&["--json", "sync"]).json();
         world
@@ -394,16 +408,16 @@ async fn circles_are_deferred_or_rechecked() {
             Some([json!(1), json!(1), json!(1)]),
             "{cycles}: {run:#}"
         );
-        for rows in [
-            "SELECT * FROM dbo.team ORDER BY id",
-            "SELECT * FROM dbo.person ORDER BY id",
-        ] {
-            assert_eq!(
-                world.source_rows(rows).await,
-                world.target_rows(rows).await,
-                "{cycles}"
-            );
-        }
+        assert_circle(&mut world, cycles).await;
+        // Rows that refer to each other go.
+        world
+            .source(
+                "UPDATE dbo.team SET lead_id = 1 WHERE id = 1; UPDATE dbo.team SET lead_id = NULL WHERE id = 3;
+                DELETE dbo.person WHERE team_id = 3; DELETE dbo.team WHERE id = 3",
+            )
+            .await;
+        world.run(&["--json", "sync"]).json();
+        assert_circle(&mut world, cycles).await;
         let trusted =
             "SELECT COUNT(*) FROM sys.foreign_keys WHERE is_disabled = 0 AND is_not_trusted = 0";
         assert_eq!(world.target_rows(trusted).await, [["Int(2)"]], "{cycles}");

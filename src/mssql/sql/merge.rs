@@ -271,38 +271,53 @@ fn written(plan: &MergePlan, net: &str, extent: Extent) -> String {
 /// The rows that are gone: those that are staged so, or for a replacement those that are not staged. They are deleted,
 /// or marked, or left as they are.
 fn deletes(plan: &MergePlan, net: &str) -> String {
-    let target = TableIdent(&plan.target);
-    let join = plan.join();
-    let operation = Ident(&plan.operation);
-    let gone = match plan.mode {
-        MergeMode::Replace if !plan.key.is_empty() => {
-            format!("WHERE NOT EXISTS (SELECT 1 FROM ({net}) AS s WHERE {join})")
-        }
-        MergeMode::Upsert if plan.has_deletes => match &plan.deletes {
-            Deletes::Hard => {
-                let same = match plan.same_key() {
-                    same if same.is_empty() => same,
-                    same => format!(" AND {same}"),
-                };
-                format!("JOIN ({net}) AS s ON {join} WHERE s.{operation} = 'D'{same}")
-            }
-            Deletes::Soft(soft) => return soft::mark(plan, soft, net, &plan.same_key()),
-            Deletes::Ignore => return String::new(),
-        },
-        MergeMode::Upsert
-        | MergeMode::Append
-        | MergeMode::Replace
-        | MergeMode::History
-        | MergeMode::Scd2 => return String::new(),
+    if let (MergeMode::Upsert, true, Deletes::Soft(soft)) =
+        (plan.mode, plan.has_deletes, &plan.deletes)
+    {
+        return soft::mark(plan, soft, net, &plan.same_key());
+    }
+    let Some(gone) = gone(plan, net) else {
+        return String::new();
     };
     format!(
-        "DELETE d FROM {target} AS d WITH (UPDLOCK, SERIALIZABLE) {gone};
+        "DELETE d FROM {} AS d WITH (UPDLOCK, SERIALIZABLE) {gone};
 SET @deleted = @deleted + ROWCOUNT_BIG();
-"
+",
+        TableIdent(&plan.target)
     )
 }
 
-/// The values of deferred columns, in rows that have been inserted or updated without them.
+/// What follows the target (`d`) in a FROM clause to leave the rows that are deleted, with a WHERE clause at its end;
+/// none where no row is.
+fn gone(plan: &MergePlan, net: &str) -> Option<String> {
+    let join = plan.join();
+    match (plan.mode, &plan.deletes) {
+        (MergeMode::Replace, _) if !plan.key.is_empty() => Some(format!(
+            "WHERE NOT EXISTS (SELECT 1 FROM ({net}) AS s WHERE {join})"
+        )),
+        (MergeMode::Upsert, Deletes::Hard) if plan.has_deletes => {
+            let same = match plan.same_key() {
+                same if same.is_empty() => same,
+                same => format!(" AND {same}"),
+            };
+            let operation = Ident(&plan.operation);
+            Some(format!(
+                "JOIN ({net}) AS s ON {join} WHERE s.{operation} = 'D'{same}"
+            ))
+        }
+        (
+            MergeMode::Upsert
+            | MergeMode::Append
+            | MergeMode::Replace
+            | MergeMode::History
+            | MergeMode::Scd2,
+            _,
+        ) => None,
+    }
+}
+
+/// The values of deferred columns, in rows that have been inserted or updated without them; and NULL in rows that are
+/// to be deleted, so that those which they refer to may go first.
 fn deferred(plan: &MergePlan) -> String {
     let columns = plan.deferred.iter().filter_map(|&at| plan.columns.get(at));
     let columns: Vec<&MergeColumn> = columns.collect();
@@ -313,9 +328,20 @@ fn deferred(plan: &MergePlan) -> String {
     if columns.is_empty() {
         return String::new();
     }
+    let released = gone(plan, &source(plan)).map(|gone| {
+        let names = columns.iter().map(|c| format!("d.{}", Ident(&c.name)));
+        let names: Vec<String> = names.collect();
+        format!(
+            "UPDATE d SET {} FROM {} AS d WITH (UPDLOCK, SERIALIZABLE) {gone} AND ({});\n",
+            list(names.iter().map(|name| format!("{name} = NULL")), ", "),
+            TableIdent(&plan.target),
+            list(names.iter().map(|name| format!("{name} IS NOT NULL")), " OR "),
+        )
+    });
     format!(
-        "UPDATE d SET {} FROM {} AS d WITH (UPDLOCK, SERIALIZABLE) JOIN ({}) AS s ON {} WHERE s.{} = 'U' AND {};
+        "{}UPDATE d SET {} FROM {} AS d WITH (UPDLOCK, SERIALIZABLE) JOIN ({}) AS s ON {} WHERE s.{} = 'U' AND {};
 ",
+        released.unwrap_or_default(),
         list(set, ", "),
         TableIdent(&plan.target),
         source(plan),
