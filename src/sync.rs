@@ -121,7 +121,10 @@ impl Sync {
             .iter()
             .map(|table| table.source.to_string())
             .collect();
-        let groups = self.groups(action, tables).await;
+        let (groups, unknown) = match self.groups(action, tables).await {
+            Ok(groups) => (groups, None),
+            Err(error) => (vec![(0..tables.len()).collect()], Some(error)),
+        };
         let is_grouped = |at: usize| groups.iter().any(|group| group.contains(&at));
         let jobs = tables.iter().enumerate().map(|(at, table)| Job {
             table: table.clone(),
@@ -130,8 +133,13 @@ impl Sync {
         let mut reports = self.work(action, run_id, jobs.collect()).await?;
         reports.sort_by_key(|report| order.iter().position(|name| *name == report.source));
         for group in &groups {
-            self.group(action, run_id, group, tables, &mut reports)
-                .await;
+            match &unknown {
+                Some(error) => end_loads(group, error, &mut reports),
+                None => {
+                    self.group(action, run_id, group, tables, &mut reports)
+                        .await;
+                }
+            }
         }
         Ok(reports)
     }
@@ -180,34 +188,37 @@ impl Sync {
         Ok(reports)
     }
 
-    /// Positions of the tables that are loaded together. Where the foreign keys of the target cannot be read, none are:
-    /// the loads tell why.
-    async fn groups(&self, action: Action, tables: &[Table]) -> Vec<Vec<usize>> {
+    /// Positions of the tables that are loaded together. While the foreign keys of the target are not known, none can
+    /// be loaded: a child might come before its parent.
+    async fn groups(&self, action: Action, tables: &[Table]) -> Result<Vec<Vec<usize>>> {
         let loads = match action {
             // What is in quarantine is loaded again table by table.
             Action::Extract | Action::Retry => false,
             Action::Load { .. } | Action::Sync => self.target.is_some(),
         };
         if !loads || tables.len() < 2 {
-            return Vec::new();
+            return Ok(Vec::new());
         }
         match self.load.group {
-            Group::None => return Vec::new(),
-            Group::All => return vec![(0..tables.len()).collect()],
+            Group::None => return Ok(Vec::new()),
+            Group::All => return Ok(vec![(0..tables.len()).collect()]),
             Group::Auto => {}
         }
-        let keys = async {
-            let mut control = None;
-            let side = self.target_side()?;
-            let control = Links::control(&mut control, side, Kind::Target).await?;
-            Ok::<_, Error>(foreign::read(control).await?)
+        let side = self.target_side()?;
+        let mut attempts = self.attempts();
+        let keys = loop {
+            let read = async {
+                let mut control = None;
+                let control = Links::control(&mut control, side, Kind::Target).await?;
+                Ok::<_, Error>(foreign::read(control).await?)
+            };
+            match self.stop.cut(BEFORE_LOAD, read).await {
+                Ok(keys) => break keys,
+                Err(error) => self.again(&mut attempts, error, side.name).await?,
+            }
         };
-        let keys = keys.await.unwrap_or_else(|error| {
-            tracing::debug!("the foreign keys of the target are not known: {error}");
-            Vec::new()
-        });
         let targets: Vec<TableName> = tables.iter().map(|table| table.target.clone()).collect();
-        foreign::connected(&targets, &keys)
+        Ok(foreign::connected(&targets, &keys))
     }
 
     /// Loads the tables of a group, whose extracts are done.
@@ -399,7 +410,7 @@ struct Job {
     loads: bool,
 }
 
-/// A signal came before the load of a group, or in it. What failed before it stays so.
+/// The load of a group has not begun, or a signal has ended it. What failed before stays so.
 fn end_loads(group: &[usize], error: &Error, reports: &mut [TableReport]) {
     for &at in group {
         let report = &mut reports[at];

@@ -164,24 +164,15 @@ impl<'a> Begun<'a> {
             staging::drop_orphans(control, &table.target).await?;
         }
         if let LoadKind::Finish { to, .. } = kind {
-            let between = snapshot_with(&begun.lake, to)?;
-            let loaded = begun.loaded(&looked);
-            let decision = (facts, kind, &begun.tags);
-            let work = Work::new(
-                sync,
-                table,
-                &begun.lake,
-                Some(between),
-                looked,
-                decision,
-                run_id,
-            )?;
-            begun.keep(loaded, to).await;
-            let ready = sync.stop.cut(PREPARING, work.ready(links)).await?;
-            begun.finished = Some(ready.apply(links).await?);
-            let control = Links::control(&mut links.target, side, Kind::Target).await?;
-            looked = state::look(control, &table.target).await?;
+            let refused;
+            let decision = (facts, kind);
+            (looked, refused) = begun
+                .finish(sync, looked, decision, to, run_id, links)
+                .await?;
             (facts, kind) = begun.decided(&looked, full)?;
+            if let (Some(error), LoadKind::Finish { .. }) = (refused, kind) {
+                kind = facts.past(begun.snapshot_id()).ok_or(error)?;
+            }
         }
         if kind == LoadKind::Nothing {
             return Ok(begun);
@@ -189,11 +180,61 @@ impl<'a> Begun<'a> {
         let loaded = begun.loaded(&looked);
         let (snapshot, decision) = (begun.snapshot.clone(), (facts, kind, &begun.tags));
         let work = Work::new(sync, table, &begun.lake, snapshot, looked, decision, run_id)?;
-        if let Some(snapshot) = begun.snapshot.as_ref().map(|snapshot| snapshot.id) {
+        if let Some(snapshot) = begun.snapshot_id() {
             begun.keep(loaded, snapshot).await;
         }
         begun.work = Some(work);
         Ok(begun)
+    }
+
+    /// Finishes a load that was interrupted between two of its steps, and looks again; with the reason where that is
+    /// refused for good and this load may go past it.
+    async fn finish(
+        &mut self,
+        sync: &'a Sync,
+        looked: Looked,
+        (facts, kind): (Facts, LoadKind),
+        to: i64,
+        run_id: RunId,
+        links: &mut Links,
+    ) -> Result<(Looked, Option<Error>)> {
+        let (table, side) = (self.table, sync.target_side()?);
+        let between = Some(snapshot_with(&self.lake, to)?);
+        let loaded = self.loaded(&looked);
+        let decision = (facts, kind, &self.tags);
+        let work = Work::new(sync, table, &self.lake, between, looked, decision, run_id)?;
+        self.keep(loaded, to).await;
+        let finished = async {
+            let ready = sync.stop.cut(PREPARING, work.ready(links)).await?;
+            ready.apply(links).await
+        };
+        let error = match finished.await {
+            Ok(finished) => {
+                self.finished = Some(finished);
+                let control = Links::control(&mut links.target, side, Kind::Target).await?;
+                return Ok((state::look(control, &table.target).await?, None));
+            }
+            Err(error) => error,
+        };
+        let is_definite = error.disposition() == Disposition::Definite;
+        if !is_definite || facts.past(self.snapshot_id()).is_none() {
+            return Err(error);
+        }
+        tracing::warn!(
+            "{}: an interrupted load cannot be finished, so this one goes past its snapshot: {}",
+            table.source,
+            error.report()
+        );
+        // The load lock ends with the connection.
+        links.target = None;
+        let control = Links::control(&mut links.target, side, Kind::Target).await?;
+        let looked = sync.stop.cut(BEFORE_LOAD, lock(control, table)).await?;
+        staging::drop_orphans(control, &table.target).await?;
+        Ok((looked, Some(error)))
+    }
+
+    fn snapshot_id(&self) -> Option<i64> {
+        self.snapshot.as_ref().map(|snapshot| snapshot.id)
     }
 
     /// The snapshot that the target has, if the lake has it still.

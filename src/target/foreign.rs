@@ -9,7 +9,8 @@
 //! Where tables refer to each other in a circle, no order will do, and one of two ways is configured (`load.cycles`):
 //!
 //! - *defer*: the columns of one foreign key of the circle get NULL in new rows and keep their values in others. They
-//!   get their values once the parent's rows are there. All columns of the key must allow NULL;
+//!   get their values once the parent's rows are there, and NULL in rows that are to be deleted. All columns of the key
+//!   must allow NULL;
 //! - *recheck*: foreign keys among the tables are suspended (NOCHECK), and enabled again with a check of every row,
 //!   within the transaction. That takes the ALTER permission on the tables, and locks them for everyone until it ends.
 //!

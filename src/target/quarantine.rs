@@ -45,7 +45,8 @@
 //!   it. What comes next is a whole load.
 //!
 //! Keys are compared as the target compares them. So a key that comes back in another spelling leaves the quarantine,
-//! too.
+//! too. And the row that the target has of a key in the quarantine may have the key in an earlier spelling, so a delete
+//! of that key takes the row as it is spelled there.
 
 mod key;
 mod refusal;
@@ -307,6 +308,9 @@ pub async fn prepare(
     if plan.whole && aside.has_deletes() {
         net.rows += add_deletes(control, plan, &net, aside).await?;
     }
+    if plan.has_deletes {
+        respell_deletes(control, plan, &net, aside).await?;
+    }
     let rows = Part::all(net.rows).without(faults.iter().map(|fault| fault.row));
     let mut refused: BTreeMap<u64, Why> = faults
         .into_iter()
@@ -507,6 +511,24 @@ async fn add_deletes(
         added += u64::try_from(count).unwrap_or(0);
     }
     Ok(added)
+}
+
+/// Lets deletes of keys in the quarantine take the rows that the target has of them.
+async fn respell_deletes(
+    control: &mut Control,
+    plan: &MergePlan,
+    net: &NetTable,
+    aside: &Aside,
+) -> Result<(), TargetError> {
+    for keys in keys(plan, aside.records.iter()) {
+        if let Some(statement) = aside::respell_deletes(plan, net, &keys) {
+            let respelled = control.run(&statement, Class::LONG).await;
+            respelled.map_err(|error| {
+                TargetError::on("comparing keys in quarantine of", &plan.target, error)
+            })?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes from the quarantine what the load decides anew.

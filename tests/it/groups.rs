@@ -2,7 +2,9 @@
 //! allow.
 
 use crate::harness::{World, finish, rows, server};
+use crate::own::Own;
 use icesync::sync::FAIL_AFTER_NET;
+use icesync_sandbox::session::SqlError;
 use icesync_sandbox::tds::Fault;
 use serde_json::{Value, json};
 
@@ -247,6 +249,130 @@ async fn a_group_is_loaded_whole_or_not_at_all() {
     assert_equal(&mut world, "after a lost reply").await;
 }
 
+/// A row that others of its table refer to goes, and they refer to a new one.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_one_table_change_what_they_refer_to() {
+    let create = "CREATE TABLE dbo.staff (id int NOT NULL PRIMARY KEY, boss int NULL REFERENCES dbo.staff (id))";
+    let rows = "SELECT id, boss FROM dbo.staff ORDER BY id";
+    for mode in ["upsert", "replace"] {
+        for statement in ["merge", "update_insert"] {
+            let mut world = World::new(create).await;
+            world.target(create).await;
+            world
+                .source("INSERT dbo.staff VALUES (1, NULL); INSERT dbo.staff VALUES (2, 1); INSERT dbo.staff VALUES (3, 2)")
+                .await;
+            world.config(&format!(
+                "  - source: dbo.staff\n    change: {{ strategy: full }}\n    merge: {{ mode: {mode}, statement: \
+                 {statement} }}\n"
+            ));
+            world.run(&["--json", "sync"]).json();
+            world
+                .source(
+                    "INSERT dbo.staff VALUES (4, NULL); UPDATE dbo.staff SET boss = 4 WHERE id = 2;
+                    DELETE dbo.staff WHERE id = 1",
+                )
+                .await;
+            let run = world.run(&["--json", "sync"]).json();
+            let load = &run["tables"][0]["load"];
+            let counts =
+                ["inserted", "updated", "deleted", "unchanged"].map(|name| load[name].clone());
+            let unchanged = if mode == "replace" { 1 } else { 0 };
+            assert_eq!(
+                counts,
+                [json!(1), json!(1), json!(1), json!(unchanged)],
+                "{run:#}"
+            );
+            assert_eq!(
+                world.source_rows(rows).await,
+                world.target_rows(rows).await,
+                "{mode} {statement}"
+            );
+        }
+    }
+}
+
+/// A table refers to itself, and to another one in a circle.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_gets_deferred_values_is_counted_once() {
+    let create = "CREATE TABLE dbo.team (id int NOT NULL PRIMARY KEY, within int NULL REFERENCES dbo.team (id), lead_id \
+         int NULL);
+        CREATE TABLE dbo.person (id int NOT NULL PRIMARY KEY, team_id int NOT NULL REFERENCES dbo.team (id));
+        ALTER TABLE dbo.team ADD CONSTRAINT FK_lead FOREIGN KEY (lead_id) REFERENCES dbo.person (id)";
+    for statement in ["merge", "update_insert"] {
+        let mut world = World::new(create).await;
+        world.target(create).await;
+        world
+            .source(
+                "INSERT dbo.team VALUES (1, NULL, NULL), (2, NULL, NULL); INSERT dbo.person VALUES (1, 1);
+                UPDATE dbo.team SET lead_id = 1 WHERE id = 1",
+            )
+            .await;
+        let tables = ["person", "team"].map(|name| {
+            format!(
+                "  - source: dbo.{name}\n    change: {{ strategy: full }}\n    merge: {{ statement: {statement} }}\n"
+            )
+        });
+        world.config(&tables.concat());
+        world.run(&["--json", "sync"]).json();
+        world
+            .source(
+                "INSERT dbo.team VALUES (3, 1, NULL), (4, 1, NULL); INSERT dbo.person VALUES (3, 3), (4, 4);
+                UPDATE dbo.team SET lead_id = id WHERE id >= 3; UPDATE dbo.team SET within = 3 WHERE id = 2",
+            )
+            .await;
+        let run = world.run(&["--json", "sync"]).json();
+        let load = &run["tables"][1]["load"];
+        let counts = ["inserted", "updated", "deleted", "unchanged"].map(|name| load[name].clone());
+        assert_eq!(
+            counts,
+            [json!(2), json!(1), json!(0), json!(0)],
+            "{statement}: {run:#}"
+        );
+        assert_circle(&mut world, statement).await;
+    }
+}
+
+/// Tables whose foreign keys are not known are not loaded one by one: a child might come before its parent.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_loaded_while_foreign_keys_are_not_known() {
+    let tables = "CREATE TABLE dbo.p (id int NOT NULL PRIMARY KEY);
+        CREATE TABLE dbo.c (id int NOT NULL PRIMARY KEY, p int NOT NULL REFERENCES dbo.p (id))";
+    let own = Own::new(&[
+        tables,
+        "INSERT dbo.p VALUES (1); INSERT dbo.c VALUES (1, 1)",
+    ])
+    .await;
+    own.sql("target", tables).await;
+    own.config(
+        "  - source: dbo.c\n    change: { strategy: full }\n  - source: dbo.p\n    change: { strategy: full }\n",
+    );
+    let faults = &own.sandbox.faults;
+    let reading = "SELECT f.object_id AS key_id";
+    let lasting = SqlError {
+        number: 8134,
+        state: 1,
+        class: 16,
+        line: 1,
+        message: "Divide by zero error encountered.".to_owned(),
+    };
+    faults.arm(Fault::Error(lasting), reading, 1);
+    let refused = own.run(&["--json", "sync"]);
+    refused.fails_with(1, &["8134", "reading the foreign keys"]);
+    let refused = refused.json_any();
+    for table in refused["tables"].as_array().expect("tables") {
+        assert_eq!(table["extract"]["sequence_number"], json!(1), "{refused:#}");
+        assert_eq!(table["load"], Value::Null, "{refused:#}");
+    }
+    let fired = faults.fired();
+    faults.arm(Fault::DropBefore, reading, 1);
+    let run = own.run(&["--json", "load"]);
+    assert_eq!(faults.fired(), fired + 1);
+    assert_eq!(run.stderr.matches("trying again").count(), 1, "{run:#?}");
+    assert!(loads(&run.json()).all(|load| load["inserted"] == json!(1)));
+    let rows = own.rows("target", "SELECT id, p FROM dbo.c").await;
+    assert_eq!(rows, [["Int(1)", "Int(1)"]]);
+}
+
 /// A reader sees the invoice and its lines, or neither, at any moment.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_never_sees_half_of_a_group() {
@@ -275,12 +401,26 @@ async fn a_reader_never_sees_half_of_a_group() {
     assert_equal(&mut world, "at the end").await;
 }
 
+async fn assert_circle(world: &mut World, when: &str) {
+    for rows in [
+        "SELECT * FROM dbo.team ORDER BY id",
+        "SELECT * FROM dbo.person ORDER BY id",
+    ] {
+        let (source, target) = (world.source_rows(rows).await, world.target_rows(rows).await);
+        assert_eq!(source, target, "{when}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn circles_are_deferred_or_rechecked() {
     let create = "CREATE TABLE dbo.team (id int NOT NULL PRIMARY KEY, lead_id int NULL);
         CREATE TABLE dbo.person (id int NOT NULL PRIMARY KEY, team_id int NOT NULL REFERENCES dbo.team (id));
         ALTER TABLE dbo.team ADD CONSTRAINT FK_lead FOREIGN KEY (lead_id) REFERENCES dbo.person (id)";
-    for cycles in ["defer", "recheck"] {
+    for (cycles, mode) in [
+        ("defer", "upsert"),
+        ("recheck", "upsert"),
+        ("defer", "replace"),
+    ] {
         let mut world = World::new(create).await;
         world.target(create).await;
         world
@@ -290,8 +430,8 @@ async fn circles_are_deferred_or_rechecked() {
             )
             .await;
         world.config(&format!(
-            "  - source: dbo.person\n    change: {{ strategy: full }}\n  - source: dbo.team\n    change: {{ strategy: \
-             full }}\nload: {{ cycles: {cycles} }}\n"
+            "  - source: dbo.person\n    change: {{ strategy: full }}\n    merge: {{ mode: {mode} }}\n  - source: \
+             dbo.team\n    change: {{ strategy: full }}\n    merge: {{ mode: {mode} }}\nload: {{ cycles: {cycles} }}\n"
         ));
         world.run(&["--json", "sync"]).json();
         world
@@ -314,16 +454,16 @@ async fn circles_are_deferred_or_rechecked() {
             Some([json!(1), json!(1), json!(1)]),
             "{cycles}: {run:#}"
         );
-        for rows in [
-            "SELECT * FROM dbo.team ORDER BY id",
-            "SELECT * FROM dbo.person ORDER BY id",
-        ] {
-            assert_eq!(
-                world.source_rows(rows).await,
-                world.target_rows(rows).await,
-                "{cycles}"
-            );
-        }
+        assert_circle(&mut world, cycles).await;
+        // Rows that refer to each other go.
+        world
+            .source(
+                "UPDATE dbo.team SET lead_id = 1 WHERE id = 1; UPDATE dbo.team SET lead_id = NULL WHERE id = 3;
+                DELETE dbo.person WHERE team_id = 3; DELETE dbo.team WHERE id = 3",
+            )
+            .await;
+        world.run(&["--json", "sync"]).json();
+        assert_circle(&mut world, cycles).await;
         let trusted =
             "SELECT COUNT(*) FROM sys.foreign_keys WHERE is_disabled = 0 AND is_not_trusted = 0";
         assert_eq!(world.target_rows(trusted).await, [["Int(2)"]], "{cycles}");

@@ -526,6 +526,59 @@ INSERT dbo.t VALUES (N'a, b', '2024-05-01 10:00:00.1234567', 12.3456, 0.1, 0x00F
     assert_eq!(world.source_rows(rows).await, world.target_rows(rows).await);
 }
 
+/// The target has the row of a refused key under the spelling that it had before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delete_takes_the_row_of_a_refused_key_in_its_older_spelling() {
+    for (merge, full) in [
+        ("statement: merge", false),
+        ("statement: update_insert", false),
+        ("statement: merge", true),
+        ("deletes: { soft: { column: gone } }", false),
+    ] {
+        let columns =
+            "code nvarchar(20) COLLATE Latin1_General_CI_AS NOT NULL PRIMARY KEY, n int NOT NULL";
+        let mut world = World::new(&format!(
+            "CREATE TABLE dbo.t ({columns})\nGO\nINSERT dbo.t VALUES (N'k1', 1), (N'k2', 1)"
+        ))
+        .await;
+        let gone = match merge.contains("soft") {
+            true => ", gone bit NOT NULL DEFAULT 0",
+            false => "",
+        };
+        world
+            .target(&format!(
+                "CREATE TABLE dbo.t ({columns} CONSTRAINT positive CHECK (n > 0){gone})"
+            ))
+            .await;
+        world.config(&config(&format!("{SETS_ASIDE}, {merge}")));
+        world.run(&["--json", "sync"]).json();
+        world
+            .source("UPDATE dbo.t SET code = N'K1', n = -1 WHERE code = N'k1'")
+            .await;
+        aside(world.run(&["--json", "sync"]));
+        assert_eq!(listed(&world), keys(&[("K1", 547)]), "{merge}");
+        let spelled = "SELECT code FROM dbo.t WHERE code = N'k1'";
+        assert_eq!(world.target_rows(spelled).await.len(), 1, "{merge}");
+        world
+            .source("DELETE dbo.t WHERE code = N'K1'; UPDATE dbo.t SET n = 2 WHERE code = N'k2'")
+            .await;
+        let run = if full {
+            world.run(&["--json", "extract"]).json();
+            world.run(&["--json", "load", "--full"]).json()
+        } else {
+            world.run(&["--json", "sync"]).json()
+        };
+        assert_eq!(load(&run)["deleted"], json!(1), "{merge}: {run:#}");
+        assert_eq!(load(&run)["warnings"], json!([]), "{merge}: {run:#}");
+        assert!(listed(&world).is_empty(), "{merge}");
+        let live = match gone {
+            "" => "SELECT COUNT(*) FROM dbo.t",
+            _ => "SELECT COUNT(*) FROM dbo.t WHERE gone = 0",
+        };
+        assert_eq!(world.target_rows(live).await, [["Int(1)"]], "{merge}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_quarantine_is_kept_right_when_rows_may_not_be_set_aside_any_more() {
     let mut world = world(SETS_ASIDE).await;

@@ -6,6 +6,7 @@ use icesync::sync::{FAIL_AFTER_NET, FAIL_AFTER_STAGING, FAIL_BETWEEN_STEPS};
 use icesync_sandbox::tds::Fault;
 use serde_json::{Value, json};
 
+const TABLE: &str = "CREATE TABLE dbo.events (id int NOT NULL PRIMARY KEY, code nvarchar(20) NOT NULL, n int NOT NULL)";
 const ROWS: &str = "SELECT id, code, n FROM dbo.events ORDER BY id";
 /// Each load brings inserts, updates and deletes.
 const CHANGE: &str = "UPDATE dbo.events SET n = n + 1 WHERE id % 3 = 0;
@@ -19,10 +20,10 @@ fn config(merge: &str) -> String {
 /// 300 rows, loaded.
 async fn world(merge: &str) -> World {
     let world = World::new(
-        "CREATE TABLE dbo.events (id int NOT NULL PRIMARY KEY, code nvarchar(20) NOT NULL, n int NOT NULL)
+        &format!("{TABLE}
 GO
 INSERT dbo.events (id, code, n) SELECT TOP (300) ROW_NUMBER() OVER (ORDER BY (SELECT 1)), N'first', 0
-FROM sys.all_columns a CROSS JOIN sys.all_columns b",
+FROM sys.all_columns a CROSS JOIN sys.all_columns b"),
     )
     .await;
     world.config(&config(merge));
@@ -235,6 +236,103 @@ async fn a_target_that_was_dropped_between_steps_is_loaded_again() {
     let run = world.run(&["--json", "sync"]).json();
     assert_eq!(load(&run)["kind"], json!("first"), "{run:#}");
     assert_equal(&mut world, "after a first load").await;
+}
+
+/// Rows that no step has reached are not those of the snapshot before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recreated_target_is_loaded_whole_again_after_a_death_between_steps() {
+    let mut world = world("batch_rows: 30").await;
+    world.target("DROP TABLE dbo.events").await;
+    world.target(TABLE).await;
+    world
+        .target("INSERT dbo.events (id, code, n) VALUES (8, N'other', 7)")
+        .await;
+    dies(&world, &["load"], &format!("{FAIL_BETWEEN_STEPS}:2"));
+    let status = world.run(&["--json", "status"]).json();
+    let standing = &status["tables"][0]["target"]["standing"];
+    assert_eq!(*standing, json!("recreated"), "{status:#}");
+    let run = world.run(&["--json", "load"]).json();
+    assert_eq!(load(&run)["kind"], json!("whole"), "{run:#}");
+    assert_equal(&mut world, "after a whole load").await;
+    world.source(CHANGE).await;
+    let run = world.run(&["--json", "sync"]).json();
+    assert_eq!(load(&run)["kind"], json!("delta"), "{run:#}");
+    assert_equal(&mut world, "after a delta").await;
+}
+
+/// Changes of rows that a later snapshot takes back, among them rows that only the one between has.
+const BACK: &str = "UPDATE dbo.events SET n = 0; DELETE dbo.events WHERE id BETWEEN 1001 AND 1100;
+    UPDATE dbo.events SET n = 2 WHERE id = 4";
+
+/// The target refuses a row in a later step. Once it is corrected at the source, the load goes past the snapshot that
+/// has it: rows of that snapshot which are in the target become those of the newest one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_is_refused_in_a_later_step_is_corrected_at_the_source() {
+    for full in [false, true] {
+        let mut world = world("batch_rows: 30").await;
+        world
+            .target("ALTER TABLE dbo.events ADD CONSTRAINT small CHECK (n < 100)")
+            .await;
+        world.source(CHANGE).await;
+        world
+            .source("UPDATE dbo.events SET n = 500 WHERE id = 1291")
+            .await;
+        let refused = world.run(&["--json", "sync"]).json_any();
+        let error = refused["tables"][0]["error"].to_string();
+        assert!(error.contains("was rolled back"), "{error}");
+        assert!(!error.contains("Nothing was loaded"), "{error}");
+        // Some of the rows that only this snapshot has are there.
+        let early = "SELECT COUNT(*) FROM dbo.events WHERE id BETWEEN 1001 AND 1100";
+        assert_eq!(world.target_rows(early).await, [["Int(20)"]]);
+        world
+            .run(&["load"])
+            .fails_with(1, &["violates a constraint"]);
+        world.source(BACK).await;
+        let run = if full {
+            world.run(&["--json", "extract"]).json();
+            world.run(&["--json", "load", "--full"]).json()
+        } else {
+            world.run(&["--json", "sync"]).json()
+        };
+        let kind = if full { "whole" } else { "delta" };
+        assert_eq!(load(&run)["kind"], json!(kind), "{run:#}");
+        assert_eq!(load(&run)["transactions"], json!(1), "{run:#}");
+        let warnings = load(&run)["warnings"].to_string();
+        assert!(
+            warnings.contains("was between snapshots 1 and 2"),
+            "{warnings}"
+        );
+        assert!(!warnings.contains("were left"), "{warnings}");
+        assert_equal(&mut world, kind).await;
+        world
+            .source("UPDATE dbo.events SET n = n + 1 WHERE id % 3 = 1")
+            .await;
+        let next = world.run(&["--json", "sync"]).json();
+        assert_eq!(load(&next)["warnings"], json!([]), "{next:#}");
+        assert_equal(&mut world, "after the next load").await;
+    }
+}
+
+/// The table was recreated, and a load of it died when rows had come that the next snapshot has no more.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_an_interrupted_whole_load_leave_a_recreated_target() {
+    let mut world = world("batch_rows: 30").await;
+    world.target("DROP TABLE dbo.events").await;
+    world.target(TABLE).await;
+    world
+        .target("INSERT dbo.events (id, code, n) VALUES (8, N'other', 7)")
+        .await;
+    world.source(CHANGE).await;
+    // 30 deletes and 330 rows in 12 steps; the last two have only rows that the second snapshot has brought.
+    dies(&world, &["sync"], &format!("{FAIL_BETWEEN_STEPS}:11"));
+    let early = "SELECT COUNT(*) FROM dbo.events WHERE id > 1000";
+    assert_eq!(world.target_rows(early).await, [["Int(30)"]]);
+    world.source("DELETE dbo.events WHERE id > 1000").await;
+    let run = world.run(&["--json", "sync"]).json();
+    assert_eq!(load(&run)["kind"], json!("whole"), "{run:#}");
+    let warnings = load(&run)["warnings"].to_string();
+    assert!(!warnings.contains("were left"), "{warnings}");
+    assert_equal(&mut world, "after a whole load").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -179,6 +179,44 @@ SELECT ROWCOUNT_BIG() AS added;"
     ))
 }
 
+/// Gives a delete of a key that is in the quarantine (an id, and the key's values as text) the spelling that the key
+/// has in the target: the row there is of an earlier snapshot. None where equal keys are the same.
+///
+/// At most one delete of those with equal keys takes the row.
+pub fn respell_deletes(
+    plan: &MergePlan,
+    net: &NetTable,
+    keys: &[(i64, Vec<String>)],
+) -> Option<Statement> {
+    let same = plan.spelled_alike("o", "d");
+    if same.is_empty() {
+        return None;
+    }
+    let mut params = Params::default();
+    let (table, operation, row) = (
+        TableIdent(&net.name),
+        Ident(&plan.operation),
+        Ident(&net.row),
+    );
+    let pairs = |one: &str, other: &str, separator: &str| {
+        let columns = plan.key_columns().map(|column| {
+            let name = Ident(&column.name);
+            format!("{one}.{name} = {other}.{name}")
+        });
+        list(columns, separator)
+    };
+    let keys = keys_table(plan, keys, &mut params);
+    Some(params.into_statement(format!(
+        "UPDATE s SET {} FROM {table} AS s JOIN {} AS d ON {} JOIN ({keys}) AS k ON {} WHERE s.{operation} = 'D' AND \
+NOT EXISTS (SELECT 1 FROM {table} AS o WHERE o.{operation} = 'D' AND {} AND (o.{row} < s.{row} OR {same}));",
+        pairs("s", "d", ", "),
+        TableIdent(&plan.target),
+        plan.join(),
+        equal_keys(plan),
+        pairs("o", "d", " AND "),
+    )))
+}
+
 /// Removes from the quarantine what it has of keys (an id in the quarantine, and the key's values as text) that are
 /// among the net changes.
 pub fn clear_loaded(

@@ -52,7 +52,12 @@ DECLARE @example nvarchar(1000), @message nvarchar(2000);
         Extent::Deletes => deletes(plan, &source(plan)) + &target_only(plan, extent, is_last),
     });
     sql.push_str(&same_object(plan, state, &mut params));
-    let object = set_object(state, &mut params);
+    // Between two steps the state keeps the table and the columns of the load before: rows that no step has reached are
+    // not of this load.
+    let object = match is_last {
+        true => format!(", {}", set_object(state, &mut params)),
+        false => String::new(),
+    };
     let is_first = extent.has_upserts() && state.step.is_none_or(|step| step.after == 0);
     let counted = ["inserted", "updated", "deleted", "unchanged"].map(|name| match is_first {
         true => format!("s.[{name}] = @{name}"),
@@ -60,7 +65,7 @@ DECLARE @example nvarchar(1000), @message nvarchar(2000);
     });
     sql.push_str(&format!(
         "IF @staged > @inserted + @updated SET @unchanged = @staged - @inserted - @updated;
-UPDATE s SET {}, {object} FROM [icesync].[load_state] AS s WHERE s.[target] = {target};
+UPDATE s SET {}{object} FROM [icesync].[load_state] AS s WHERE s.[target] = {target};
 ",
         list(counted, ", ")
     ));
@@ -175,8 +180,13 @@ IF @inserted <> @staged THROW {ERROR_STAGED_ROWS}, N'the target did not take eve
                 insert_all("")
             )
         }
+        // In the order of `update_insert`.
         (MergeMode::Replace, false) if extent.has_deletes() => {
-            format!("{}{}", deletes(plan, &net), upsert(plan, &net, extent))
+            let (gone, kept) = (deletes(plan, &net), upsert(plan, &net, extent));
+            match plan.references_itself {
+                true => kept + &gone,
+                false => gone + &kept,
+            }
         }
         (MergeMode::Replace, false) | (MergeMode::Upsert, _) => upsert(plan, &net, extent),
     };
@@ -261,38 +271,53 @@ fn written(plan: &MergePlan, net: &str, extent: Extent) -> String {
 /// The rows that are gone: those that are staged so, or for a replacement those that are not staged. They are deleted,
 /// or marked, or left as they are.
 fn deletes(plan: &MergePlan, net: &str) -> String {
-    let target = TableIdent(&plan.target);
-    let join = plan.join();
-    let operation = Ident(&plan.operation);
-    let gone = match plan.mode {
-        MergeMode::Replace if !plan.key.is_empty() => {
-            format!("WHERE NOT EXISTS (SELECT 1 FROM ({net}) AS s WHERE {join})")
-        }
-        MergeMode::Upsert if plan.has_deletes => match &plan.deletes {
-            Deletes::Hard => {
-                let same = match plan.same_key() {
-                    same if same.is_empty() => same,
-                    same => format!(" AND {same}"),
-                };
-                format!("JOIN ({net}) AS s ON {join} WHERE s.{operation} = 'D'{same}")
-            }
-            Deletes::Soft(soft) => return soft::mark(plan, soft, net, &plan.same_key()),
-            Deletes::Ignore => return String::new(),
-        },
-        MergeMode::Upsert
-        | MergeMode::Append
-        | MergeMode::Replace
-        | MergeMode::History
-        | MergeMode::Scd2 => return String::new(),
+    if let (MergeMode::Upsert, true, Deletes::Soft(soft)) =
+        (plan.mode, plan.has_deletes, &plan.deletes)
+    {
+        return soft::mark(plan, soft, net, &plan.same_key());
+    }
+    let Some(gone) = gone(plan, net) else {
+        return String::new();
     };
     format!(
-        "DELETE d FROM {target} AS d WITH (UPDLOCK, SERIALIZABLE) {gone};
+        "DELETE d FROM {} AS d WITH (UPDLOCK, SERIALIZABLE) {gone};
 SET @deleted = @deleted + ROWCOUNT_BIG();
-"
+",
+        TableIdent(&plan.target)
     )
 }
 
-/// The values of deferred columns, in rows that have been inserted or updated without them.
+/// What follows the target (`d`) in a FROM clause to leave the rows that are deleted, with a WHERE clause at its end;
+/// none where no row is.
+fn gone(plan: &MergePlan, net: &str) -> Option<String> {
+    let join = plan.join();
+    match (plan.mode, &plan.deletes) {
+        (MergeMode::Replace, _) if !plan.key.is_empty() => Some(format!(
+            "WHERE NOT EXISTS (SELECT 1 FROM ({net}) AS s WHERE {join})"
+        )),
+        (MergeMode::Upsert, Deletes::Hard) if plan.has_deletes => {
+            let same = match plan.same_key() {
+                same if same.is_empty() => same,
+                same => format!(" AND {same}"),
+            };
+            let operation = Ident(&plan.operation);
+            Some(format!(
+                "JOIN ({net}) AS s ON {join} WHERE s.{operation} = 'D'{same}"
+            ))
+        }
+        (
+            MergeMode::Upsert
+            | MergeMode::Append
+            | MergeMode::Replace
+            | MergeMode::History
+            | MergeMode::Scd2,
+            _,
+        ) => None,
+    }
+}
+
+/// The values of deferred columns, in rows that have been inserted or updated without them; and NULL in rows that are
+/// to be deleted, so that those which they refer to may go first.
 fn deferred(plan: &MergePlan) -> String {
     let columns = plan.deferred.iter().filter_map(|&at| plan.columns.get(at));
     let columns: Vec<&MergeColumn> = columns.collect();
@@ -303,9 +328,23 @@ fn deferred(plan: &MergePlan) -> String {
     if columns.is_empty() {
         return String::new();
     }
+    let released = gone(plan, &source(plan)).map(|gone| {
+        let names = columns.iter().map(|c| format!("d.{}", Ident(&c.name)));
+        let names: Vec<String> = names.collect();
+        format!(
+            "UPDATE d SET {} FROM {} AS d WITH (UPDLOCK, SERIALIZABLE) {gone} AND ({});\n",
+            list(names.iter().map(|name| format!("{name} = NULL")), ", "),
+            TableIdent(&plan.target),
+            list(
+                names.iter().map(|name| format!("{name} IS NOT NULL")),
+                " OR "
+            ),
+        )
+    });
     format!(
-        "UPDATE d SET {} FROM {} AS d WITH (UPDLOCK, SERIALIZABLE) JOIN ({}) AS s ON {} WHERE s.{} = 'U' AND {};
+        "{}UPDATE d SET {} FROM {} AS d WITH (UPDLOCK, SERIALIZABLE) JOIN ({}) AS s ON {} WHERE s.{} = 'U' AND {};
 ",
+        released.unwrap_or_default(),
         list(set, ", "),
         TableIdent(&plan.target),
         source(plan),
@@ -394,14 +433,18 @@ fn update_insert(plan: &MergePlan, net: &str, extent: Extent) -> String {
         true => deletes(plan, net),
         false => String::new(),
     };
-    let mut updates = String::new();
+    // Rows that have just been inserted lack the values of deferred columns, and are not counted as updated.
+    let counts_first = plan.references_itself && !plan.deferred.is_empty();
+    let (mut counted, mut updates) = (String::new(), String::new());
     if let Some((set, changed)) = plan.update() {
-        updates.push_str(&format!(
-            "UPDATE d SET {set} FROM {target} AS d WITH (UPDLOCK, SERIALIZABLE) JOIN ({net}) AS s ON {join} WHERE \
-                {upserts}{changed};
-SET @updated = ROWCOUNT_BIG();
-"
-        ));
+        let rows = format!(
+            "FROM {target} AS d WITH (UPDLOCK, SERIALIZABLE) JOIN ({net}) AS s ON {join} WHERE {upserts}{changed};\n"
+        );
+        updates = format!("UPDATE d SET {set} {rows}");
+        match counts_first {
+            true => counted = format!("SELECT @updated = COUNT_BIG(*) {rows}"),
+            false => updates.push_str("SET @updated = ROWCOUNT_BIG();\n"),
+        }
     }
     let inserts = format!(
         "INSERT INTO {target} ({}) SELECT {} FROM ({net}) AS s \
@@ -412,7 +455,7 @@ SET @inserted = ROWCOUNT_BIG();
         plan.values("s."),
     );
     match plan.references_itself {
-        true => format!("{inserts}{updates}{gone}"),
+        true => format!("{counted}{inserts}{updates}{gone}"),
         false => format!("{gone}{updates}{inserts}"),
     }
 }
@@ -421,6 +464,11 @@ impl MergePlan {
     /// The condition that the target's row has the very key that is staged, not only one that is equal to it: a delete
     /// of `É1` must not take `é1`. Empty where equal keys are the same.
     fn same_key(&self) -> String {
+        self.spelled_alike("s", "d")
+    }
+
+    /// The condition that two rows, whose keys are equal, have the very same one. Empty where equal keys are the same.
+    pub(super) fn spelled_alike(&self, one: &str, other: &str) -> String {
         let side = |alias: &str| {
             let columns = self.key_columns().filter(|column| has_equals(column.ty));
             list(
@@ -428,9 +476,9 @@ impl MergePlan {
                 ", ",
             )
         };
-        match side("s") {
+        match side(one) {
             none if none.is_empty() => none,
-            staged => format!("EXISTS (SELECT {staged} INTERSECT SELECT {})", side("d")),
+            values => format!("EXISTS (SELECT {values} INTERSECT SELECT {})", side(other)),
         }
     }
 

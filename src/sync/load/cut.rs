@@ -1,11 +1,13 @@
-//! Where a signal may end the transactions of a load; [`crate::sync::stop`] argues it.
+//! How the transactions of a load end: with a reply, without one, or at a signal ([`crate::sync::stop`] argues where).
 
 use super::work::Work;
-use crate::error::{Error, Result};
+use crate::error::{Disposition, Error, Kind, Result};
 use crate::mssql::error::MssqlError;
+use crate::sync::Links;
 use crate::sync::stop::{APPLYING, BEFORE_LOAD, BETWEEN_STEPS};
 use crate::target::TargetError;
-use crate::target::merge::{Applied, LoadCounts, Step};
+use crate::target::merge::{Applied, LoadCounts, StateChange, Step};
+use crate::target::state;
 
 impl Work<'_> {
     /// Refuses to begin another transaction once a signal came.
@@ -44,4 +46,48 @@ impl Work<'_> {
             }),
         }
     }
+
+    /// The outcome of a transaction. A lost reply is resolved on a new connection by looking for this transaction in
+    /// the load state. The load lock was lost with the old connection, so that connection is not kept for another
+    /// load, and no step follows.
+    pub(super) async fn settled(
+        &self,
+        links: &mut Links,
+        applied: std::result::Result<Applied, TargetError>,
+        change: &StateChange,
+    ) -> Result<Applied> {
+        let side = self.sync.target_side()?;
+        let lost = match applied {
+            Err(error) if error.disposition() == Disposition::Ambiguous => error,
+            other => return Ok(other?),
+        };
+        let stop = &self.sync.stop;
+        let what = match stop.signal() {
+            Some(_) => "the transaction of the load was cut off",
+            None => "the reply to the load's commit was lost",
+        };
+        tracing::warn!("{}: {what}; looking for its outcome", self.name);
+        links.target = None;
+        let control = Links::control(&mut links.target, side, Kind::Target).await?;
+        let resolved = state::resolve(control, &self.table.target, change).await?;
+        links.target = None;
+        let is_last = change.step.is_none_or(Step::is_last);
+        match resolved {
+            Some(counts) if is_last => Ok(Applied {
+                counts,
+                target_only: 0,
+            }),
+            Some(_) | None if stop.signal().is_some() => Err(self.was_cut(change.step, resolved)),
+            Some(_) | None => Err(Error::new(
+                Kind::Target,
+                Disposition::Transient,
+                NotApplied(lost),
+            )),
+        }
+    }
 }
+
+/// A load whose outcome was unknown and turned out not to have been applied.
+#[derive(Debug, thiserror::Error)]
+#[error("the load was not applied, or not all of it")]
+struct NotApplied(#[source] TargetError);

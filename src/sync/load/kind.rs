@@ -39,6 +39,11 @@
 //! O, or missing, the state says nothing about it. A state of an older build names no object and is trusted. Object id
 //! and creation date survive a restore of the database.
 //!
+//! A load in steps commits rows before it commits the state of its snapshot P. Until its last step the state names L
+//! and P, and of the target what it named before: object and columns are those of L. If the target is still O, each
+//! key that differs between L and P has its row of L or that of P. If it is another table, nothing is known of its
+//! rows, as before the load.
+//!
 //! # The kinds, and why each one is right
 //!
 //! Let W be the snapshot to load. A row of it that the target refuses is put into quarantine instead, where that is
@@ -63,8 +68,15 @@
 //!   applied in full, to rows of either snapshot, which gives P. If more columns are to be filled than the state says,
 //!   all rows of P are staged and compared instead, and the keys of L that P lacks are deleted. Then the load is
 //!   decided anew.
+//!
+//!   The target may refuse a row of P for good. If W is another snapshot, the load goes past P then
+//!   ([`Facts::past`]): what changed from L to P and what changed from P to W is staged, the later change of a key
+//!   wins, and keys that are in neither have the same row in L, P and W. That gives W. With `--full`, every row of W
+//!   is staged, and the keys that left the lake from L to P and from P to W are staged as deletes. Either is one
+//!   transaction: a state between two of its steps would have to name P as well as W.
 //! - [`Whole`](LoadKind::Whole), upsert only. The target may have any rows. Every row of W is staged and compared, so
-//!   each key of W gets its row. Keys of L that W lacks are staged as deletes where the lake still lists L. Rows with
+//!   each key of W gets its row. Keys of L that W lacks are staged as deletes where the lake still lists L, and so are
+//!   those of a P that the target is between L and, in one transaction as above. Rows with
 //!   other keys may be the target's own. They stay, and the transaction counts them for the report.
 //! - [`Replace`](LoadKind::Replace), replace, and scd2 with `--full`. Every row of W is staged, and rows of the target
 //!   that it does not have are deleted. The target is W, whatever it held.
@@ -345,6 +357,24 @@ impl LoadKind {
         }
     }
 
+    /// The snapshot that an interrupted load was to reach, if this one goes past it to `wanted`: the target may have
+    /// rows of it.
+    pub fn through(self, facts: &Facts, wanted: Option<i64>) -> Option<i64> {
+        let between = facts.unfinished.filter(|unfinished| unfinished.is_listed)?;
+        match self {
+            LoadKind::Delta { from } | LoadKind::Whole { since: Some(from) } => {
+                let ends = [Some(from), wanted];
+                (!ends.contains(&Some(between.snapshot))).then_some(between.snapshot)
+            }
+            LoadKind::Nothing
+            | LoadKind::Prepare
+            | LoadKind::First
+            | LoadKind::Finish { .. }
+            | LoadKind::Whole { since: None }
+            | LoadKind::Replace => None,
+        }
+    }
+
     /// Every row of the snapshot is staged.
     pub fn is_whole(self) -> bool {
         match self {
@@ -368,6 +398,18 @@ impl Facts {
     /// The target is one that icesync has created and not loaded yet.
     pub fn is_prepared(&self) -> bool {
         self.state == State::Prepared && self.found == Found::There
+    }
+
+    /// What a load to `wanted` does when the interrupted one before it cannot be finished; none where it cannot go past
+    /// that one's snapshot.
+    pub fn past(&self, wanted: Option<i64>) -> Option<LoadKind> {
+        let unfinished = None;
+        let kind = decide(&Self {
+            unfinished,
+            ..*self
+        });
+        kind.ok()
+            .filter(|kind| kind.through(self, wanted).is_some())
     }
 
     /// `snapshot` is the one to load; none where the lake table has none.

@@ -5,7 +5,7 @@ use super::kind::{Facts, Found, LoadKind, trusted};
 use super::modes::{rule, time_field, validity_of};
 use crate::change::{LoadRule, MergeMode, RunId};
 use crate::config::{OnChange, Table};
-use crate::error::{Disposition, Error, Kind, Result};
+use crate::error::{Kind, Result};
 use crate::failpoint;
 use crate::lake::{Basis, Delta, LakeTable, SnapshotInfo, TargetTags};
 use crate::mssql::control::Control;
@@ -116,6 +116,8 @@ pub(super) struct Work<'a> {
     pub looked: Looked,
     pub facts: Facts,
     pub kind: LoadKind,
+    /// A snapshot of which the target may have rows besides those of the one that the state names.
+    pub through: Option<i64>,
     pub run_id: RunId,
     pub name: String,
     pub is_created: bool,
@@ -144,13 +146,13 @@ impl<'a> Work<'a> {
             Some(snapshot) => lake.as_of(snapshot.id)?,
             None => lake.clone(),
         };
-        let past = match kind.base() {
-            Some(from) => past.as_wide_as(from),
-            None => past,
-        };
+        let through = kind.through(&facts, snapshot.as_ref().map(|snapshot| snapshot.id));
+        let compared = kind.base().into_iter().chain(through);
+        let past = compared.fold(past, LakeTable::as_wide_as);
         let columns = to_load(table, lake, snapshot.as_ref(), trusted(&looked))?;
         let before = looked.state.as_ref();
         let warning = found_otherwise(table, facts.found, before);
+        let passed = through.and_then(|_| went_past(table, before));
         let goes_on = matches!(
             kind,
             LoadKind::Delta { .. } | LoadKind::Finish { .. } | LoadKind::Replace
@@ -168,6 +170,7 @@ impl<'a> Work<'a> {
             looked,
             facts,
             kind,
+            through,
             run_id,
             name: table.source.to_string(),
             is_created: false,
@@ -176,7 +179,7 @@ impl<'a> Work<'a> {
             transactions: 1,
             is_grouped: false,
             schema_changes: Vec::new(),
-            warnings: warning.into_iter().chain(restored).collect(),
+            warnings: [warning, passed, restored].into_iter().flatten().collect(),
         })
     }
 
@@ -243,7 +246,7 @@ impl<'a> Work<'a> {
             has_net: (has_rows || aside.is_some())
                 && is_keyed
                 && self.facts.mode.has_one_row_per_key(),
-            batch_rows: match self.kind.has_base() && !self.is_grouped && aside.is_none() {
+            batch_rows: match self.may_be_stepped() && aside.is_none() {
                 true => self.table.merge.batch_rows,
                 false => 0,
             },
@@ -310,10 +313,14 @@ impl<'a> Work<'a> {
             | LoadKind::Finish {
                 from, whole: false, ..
             } => {
-                let delta = self.lake.delta(Some(from), snapshot.id).await?;
-                self.check_basis(delta.basis, snapshot)?;
-                let both = [Operation::Upsert, Operation::Delete];
-                return Ok(parts_of(self.versions(delta), &both, 0));
+                for (from, to) in self.ranges(from, snapshot.id) {
+                    let delta = self.lake.delta(Some(from), to).await?;
+                    self.check_basis(delta.basis, snapshot)?;
+                    let both = [Operation::Upsert, Operation::Delete];
+                    let first = parts.len();
+                    parts.extend(parts_of(self.versions(delta), &both, first));
+                }
+                return Ok(parts);
             }
             LoadKind::Whole { since: Some(since) }
             | LoadKind::Finish {
@@ -321,13 +328,17 @@ impl<'a> Work<'a> {
                 whole: true,
                 ..
             } => {
-                match self.lake.delta(Some(since), snapshot.id).await {
-                    Ok(delta) => parts.extend(parts_of(delta, &[Operation::Delete], 0)),
-                    // The transaction counts what is left.
-                    Err(error) => tracing::warn!(
-                        "{}: rows that left the lake since the last load are not known and stay in the target: {error}",
-                        self.name
-                    ),
+                for (from, to) in self.ranges(since, snapshot.id) {
+                    let first = parts.len();
+                    match self.lake.delta(Some(from), to).await {
+                        Ok(delta) => parts.extend(parts_of(delta, &[Operation::Delete], first)),
+                        // The transaction counts what is left.
+                        Err(error) => tracing::warn!(
+                            "{}: rows that left the lake since the last load are not known and stay in the target: \
+{error}",
+                            self.name
+                        ),
+                    }
                 }
             }
             LoadKind::First | LoadKind::Whole { since: None } | LoadKind::Replace => {}
@@ -336,6 +347,19 @@ impl<'a> Work<'a> {
         let first = parts.len();
         parts.extend(parts_of(all, &[Operation::Upsert], first));
         Ok(parts)
+    }
+
+    /// The ranges of snapshots whose changes lead from one to another, in order.
+    fn ranges(&self, from: i64, to: i64) -> Vec<(i64, i64)> {
+        match self.through {
+            Some(through) => vec![(from, through), (through, to)],
+            None => vec![(from, to)],
+        }
+    }
+
+    /// A target between two of the steps has rows of two snapshots, which the state names.
+    fn may_be_stepped(&self) -> bool {
+        self.kind.has_base() && !self.is_grouped && self.through.is_none()
     }
 
     /// The rows of a delta that the mode loads.
@@ -530,45 +554,6 @@ server decides"
         }
         Ok(total)
     }
-
-    /// The outcome of a transaction. A lost reply is resolved on a new connection by looking for this transaction in
-    /// the load state. The load lock was lost with the old connection, so that connection is not kept for another
-    /// load, and no step follows.
-    pub async fn settled(
-        &self,
-        links: &mut Links,
-        applied: std::result::Result<Applied, TargetError>,
-        change: &StateChange,
-    ) -> Result<Applied> {
-        let side = self.sync.target_side()?;
-        let lost = match applied {
-            Err(error) if error.disposition() == Disposition::Ambiguous => error,
-            other => return Ok(other?),
-        };
-        let stop = &self.sync.stop;
-        let what = match stop.signal() {
-            Some(_) => "the transaction of the load was cut off",
-            None => "the reply to the load's commit was lost",
-        };
-        tracing::warn!("{}: {what}; looking for its outcome", self.name);
-        links.target = None;
-        let control = Links::control(&mut links.target, side, Kind::Target).await?;
-        let resolved = state::resolve(control, &self.table.target, change).await?;
-        links.target = None;
-        let is_last = change.step.is_none_or(Step::is_last);
-        match resolved {
-            Some(counts) if is_last => Ok(Applied {
-                counts,
-                target_only: 0,
-            }),
-            Some(_) | None if stop.signal().is_some() => Err(self.was_cut(change.step, resolved)),
-            Some(_) | None => Err(Error::new(
-                Kind::Target,
-                Disposition::Transient,
-                NotApplied(lost),
-            )),
-        }
-    }
 }
 
 /// Step 4 of a staged load.
@@ -622,7 +607,13 @@ with the whole snapshot"
     }
 }
 
-/// A load whose outcome was unknown and turned out not to have been applied.
-#[derive(Debug, thiserror::Error)]
-#[error("the load was not applied, or not all of it")]
-struct NotApplied(#[source] TargetError);
+/// What to say of an interrupted load that this one does not finish.
+fn went_past(table: &Table, before: Option<&LoadState>) -> Option<String> {
+    let before = before?;
+    let pending = before.pending.as_ref()?;
+    Some(format!(
+        "target {} was between snapshots {} and {}, because a load was interrupted between two of its steps. That load \
+was not finished: this one applies in one transaction what has changed since",
+        table.target, before.sequence_number, pending.sequence_number
+    ))
+}

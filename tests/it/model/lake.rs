@@ -209,7 +209,8 @@ impl Lake {
             .collect())
     }
 
-    fn segment(&self, since: i64, until: i64) -> Segment {
+    /// The same as one part.
+    pub fn segment(&self, since: i64, until: i64) -> Segment {
         let (before, after) = (self.entries(since), self.entries(until));
         let without = |entries: &[Entry], others: &[Entry]| {
             let alone = entries.iter().filter(|entry| !others.contains(entry));

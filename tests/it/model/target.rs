@@ -187,7 +187,7 @@ impl Forecast {
         let mut forecast = Self::none(before);
         let mut finished = None;
         loop {
-            let kind = match decide(forecast.last(), lake, request) {
+            let mut kind = match decide(forecast.last(), lake, request) {
                 Ok(kind) => kind,
                 Err(refusal) => {
                     forecast.fails = Some(refusal);
@@ -195,12 +195,17 @@ impl Forecast {
                 }
             };
             if let Kind::Finish(_, to) = kind {
+                let counts = forecast.counts;
                 forecast.apply(table, lake, kind, request, to)?;
-                finished = Some(lake.number(to));
-                match forecast.fails {
-                    Some(_) => return Ok(forecast),
-                    None => continue,
+                if forecast.fails.is_none() {
+                    finished = Some(lake.number(to));
+                    continue;
                 }
+                match past(forecast.last(), lake, request) {
+                    Some(past) => kind = past,
+                    None => return Ok(forecast),
+                }
+                (forecast.fails, forecast.counts) = (None, counts);
             }
             forecast.kind = Some(match (kind, finished) {
                 (Kind::Nothing, Some(_)) => "delta",
@@ -281,12 +286,28 @@ impl Forecast {
             // Where the rows go through a staging table, it is created first.
             self.prepare();
         }
+        let through = before.state.as_ref().and_then(|state| state.pending);
+        let through = through.filter(|_| request.mode == Mode::Upsert);
+        let through = kind.through(through, to);
         let segments = match kind {
             Kind::Delta(from) | Kind::Finish(from, _) | Kind::Whole(from) => {
-                lake.delta(from, to)?
+                let mut segments = lake.delta(from, through.unwrap_or(to))?;
+                if let Some(between) = through {
+                    // The snapshot to load may be the older one.
+                    let rest = lake.delta(between, to);
+                    segments.extend(rest.unwrap_or_else(|_| vec![lake.segment(between, to)]));
+                }
+                segments
             }
             Kind::Nothing | Kind::Prepare | Kind::First | Kind::Replace => Vec::new(),
         };
+        if let (Some(from), Some(between)) = (kind.from(), through) {
+            let (from, between) = (lake.number(from), lake.number(between));
+            let name = &table.name;
+            self.warnings.push(format!(
+                "target dbo.{name} was between snapshots {from} and {between}"
+            ));
+        }
         let now = Target {
             exists: true,
             generation: before.generation + u32::from(!before.exists),
@@ -307,6 +328,7 @@ impl Forecast {
         let is_stepped = matches!(kind, Kind::Delta(_) | Kind::Finish(_, _) | Kind::Whole(_))
             && request.mode == Mode::Upsert
             && table.batch_rows > 0
+            && through.is_none()
             && !request.is_grouped
             && !request.references_itself;
         let terms = Terms {
@@ -533,7 +555,34 @@ fn decide(now: &Target, lake: &Lake, request: &Request) -> Result<Kind, String> 
     })
 }
 
+/// What a load does when the interrupted one before it cannot be finished: it goes past that one's snapshot.
+fn past(now: &Target, lake: &Lake, request: &Request) -> Option<Kind> {
+    let mut now = now.clone();
+    let pending = now.state.as_mut()?.pending.take();
+    let Wanted::Snapshot(wanted) = request.wanted else {
+        return None;
+    };
+    let kind = decide(&now, lake, request).ok()?;
+    kind.through(pending, wanted).map(|_| kind)
+}
+
 impl Kind {
+    /// The snapshot since which it knows what has changed.
+    fn from(self) -> Option<i64> {
+        match self {
+            Kind::Delta(from) | Kind::Finish(from, _) | Kind::Whole(from) => Some(from),
+            Kind::Nothing | Kind::Prepare | Kind::First | Kind::Replace => None,
+        }
+    }
+
+    /// The snapshot of an interrupted load that it does not finish.
+    fn through(self, pending: Option<Pending>, to: i64) -> Option<i64> {
+        let between = pending?.snapshot;
+        let is_end = between == to || self.from() == Some(between);
+        let goes_on = matches!(self, Kind::Delta(_) | Kind::Whole(_));
+        (goes_on && !is_end).then_some(between)
+    }
+
     fn name(self) -> &'static str {
         match self {
             Kind::Nothing => "nothing",

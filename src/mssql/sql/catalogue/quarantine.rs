@@ -121,6 +121,9 @@ impl Examples {
         let values: Vec<String> = strict.key.iter().map(|at| format!("value {at}")).collect();
         let keys = [(7, values.clone()), (8, values)];
         self.add("add_deletes", shape, aside::add_deletes(strict, net, &keys));
+        if let Some(respelled) = aside::respell_deletes(strict, net, &keys) {
+            self.add("respell_deletes", shape, respelled);
+        }
         let cleared = aside::clear_loaded(strict, net, &change.target, &keys);
         self.add("clear_loaded", shape, cleared);
         let refused = Refused {
