@@ -69,6 +69,7 @@ pub fn connect(engine: &Arc<Engine>) -> Client {
         database: "shop",
         app_name: "test",
         host_name: "here",
+        read_only: false,
     };
     Client(engine.login(login).unwrap())
 }
