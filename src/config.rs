@@ -4,6 +4,7 @@
 //! after parsing, so that a password may hold any character, and an error names the file, the path inside it and
 //! the remedy. Secrets ([`Secret`]) never print, and no error holds what a variable stands for.
 
+mod accept;
 mod columns;
 mod maintenance;
 mod merge;
@@ -13,11 +14,12 @@ mod variables;
 pub use maintenance::Maintenance;
 pub use merge::{Merge, OnChange};
 
-use crate::change::{ChangeOptions, Clock, Cycles, Isolation, StrategyChoice};
+use crate::change::{Accept, ChangeOptions, Clock, Cycles, Isolation, StrategyChoice};
 use crate::schema::columns::ColumnChoice;
 use crate::schema::definition::CreateOptions;
 use crate::schema::drift::DeclaredChanges;
 use crate::schema::{Fidelity, TableKind, TableName};
+use accept::{Accepted, accept};
 use bytesize::ByteSize;
 use columns::RawColumns;
 use maintenance::RawMaintenance;
@@ -232,6 +234,8 @@ struct RawTable {
     schema: RawSchema,
     #[serde(default)]
     on_foreign_commit: OnForeignCommit,
+    #[serde(default)]
+    accept: Vec<Accepted>,
     #[serde(default)]
     renames: BTreeMap<String, String>,
     #[serde(default)]
@@ -480,7 +484,10 @@ impl RawTable {
         Ok(Table {
             lake: other("lake", &self.lake)?,
             target: other("target", &self.target)?,
-            change: self.change.validate(&format!("{at}.change"))?,
+            change: ChangeOptions {
+                accept: accept(&self.accept, at)?,
+                ..self.change.validate(&format!("{at}.change"))?
+            },
             source,
             key: self.key,
             kind: self.kind,
@@ -544,6 +551,7 @@ impl RawChange {
             isolation: self.isolation,
             page_rows: self.page_rows,
             range_rows: self.range_rows,
+            accept: Accept::default(),
         })
     }
 }

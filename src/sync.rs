@@ -26,9 +26,11 @@ mod reread;
 mod restored;
 mod retry;
 mod session;
+mod settle;
 mod stage;
 mod standing;
 mod state;
+mod unseen;
 mod watch;
 
 pub use backfill::{FAIL_AFTER_RANGE, FAIL_BEFORE_RANGES};
@@ -101,6 +103,7 @@ impl Sync {
             seconds: clock.elapsed().as_secs_f64(),
             outcome: RunReport::outcome_of(&reports),
             tables: reports,
+            warnings: sync.notices(),
         })
     }
 

@@ -8,6 +8,7 @@
 //!
 //! | module | statements |
 //! |---|---|
+//! | [`environment`] | what server, database and login are |
 //! | [`describe`] | what a table looks like |
 //! | [`definition`] | what it has besides columns and key |
 //! | [`bounds`] | how far a window may reach |
@@ -33,6 +34,7 @@ pub mod define;
 pub mod definition;
 pub mod describe;
 pub mod enclosed;
+pub mod environment;
 mod faults;
 pub mod fill;
 pub mod foreign;

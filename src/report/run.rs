@@ -23,6 +23,9 @@ pub struct RunReport {
     pub seconds: f64,
     pub outcome: Outcome,
     pub tables: Vec<TableReport>,
+    /// What concerns the source as a whole.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// How a run, or a table of it, ended.
@@ -230,6 +233,9 @@ impl RunReport {
         let mut out = String::new();
         for table in &self.tables {
             table.write_text(&mut out);
+        }
+        for warning in &self.warnings {
+            let _ = writeln!(out, "warning: {warning}");
         }
         let failed = self
             .tables

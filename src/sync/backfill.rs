@@ -22,6 +22,7 @@
 //! That is looked at when the ledger is taken up and again right before the final commit; a range that lost a file
 //! is read again, with a warning.
 
+use super::unseen::Unseen;
 use super::watch::Watch;
 use super::{Observer, Phase, Sync, pump};
 use crate::change::{Backfill, BackfillRange, Checkpoint, RunId};
@@ -51,6 +52,8 @@ pub(super) struct RangesRead {
     pub parked: Vec<Parked>,
     pub rows: u64,
     pub truncated: u64,
+    /// See [`Unseen::counts`]; of the ranges that this run has read.
+    pub unseen: (u64, u64),
     /// Token that the final commit is computed from.
     pub base: Option<RunId>,
     /// Ranges that an earlier run had read.
@@ -107,6 +110,7 @@ struct Shared {
     split: Split,
     queue: Mutex<VecDeque<usize>>,
     rows: AtomicU64,
+    unseen: Unseen,
     /// None under a ledger.
     watch: Option<Watch>,
 }
@@ -144,6 +148,7 @@ pub(super) async fn read(
         split: request.split.clone(),
         queue: Mutex::new(queue),
         rows: AtomicU64::new(read.rows),
+        unseen: Unseen::new(request.plan, &lake.batch_schema())?,
         watch: match read.ledger {
             Some(_) => None,
             None => Some(Watch::new(lake, read.base, request.began)),
@@ -167,6 +172,7 @@ pub(super) async fn read(
     }
     let Some(error) = failure else {
         read.rows = shared.rows.load(Ordering::Relaxed);
+        read.unseen = shared.unseen.counts();
         return Ok(read);
     };
     for part in read.private {
@@ -184,6 +190,7 @@ async fn take_up(request: &Request<'_>, lake: &LakeTable) -> Result<RangesRead> 
         warnings: Vec::new(),
         rows: 0,
         truncated: 0,
+        unseen: (0, 0),
         base: request.checkpoint.map(|checkpoint| checkpoint.run_id),
         resumed: 0,
         ledger: plan.resumable_bound().map(|watermark| Backfill {
@@ -192,6 +199,7 @@ async fn take_up(request: &Request<'_>, lake: &LakeTable) -> Result<RangesRead> 
             watermark,
             column: request.schema.columns[request.split.column].name.clone(),
             cuts: request.split.cuts.clone(),
+            origin: plan.origin.clone(),
             done: Vec::new(),
             stale: Vec::new(),
         }),
@@ -392,6 +400,7 @@ impl Shared {
             channel.run(&statement.sql).await.map_err(source)?;
         }
         let statement = self.plan.key_range(&self.split, range);
+        let shape = self.lake.batch_schema();
         let write = async |mut batches: mpsc::Receiver<RecordBatch>| -> Result<()> {
             while let Some(batch) = batches.recv().await {
                 if let Some(watch) = watch.as_mut() {
@@ -400,6 +409,7 @@ impl Shared {
                 let read = batch.num_rows() as u64;
                 let rows = self.rows.fetch_add(read, Ordering::Relaxed) + read;
                 self.observer.phase(&self.name, Phase::Read, rows);
+                self.unseen.count(&shape, &batch);
                 writer.write(batch).await?;
             }
             Ok(())

@@ -103,9 +103,9 @@ async fn earlier(
         let (then, now) = (earlier.watermark.as_ref()?, checkpoint.watermark.as_ref()?);
         let same = earlier.strategy == checkpoint.strategy
             && (&then.column, then.ty) == (&now.column, now.ty);
-        same.then(|| (run.id, then.clone()))
+        same.then(|| (run.id, then.clone(), earlier.origin.clone()))
     });
-    let Some((id, watermark)) = found else {
+    let Some((id, watermark, origin)) = found else {
         checkpoint.watermark = None;
         return Ok(format!(
             "{moved}. Reading the whole table again: versions that are on main are not repeated, and those that the \
@@ -132,6 +132,7 @@ async fn earlier(
         said.push_str(&foreign_commits(&foreign, table, Some(id))?);
     }
     checkpoint.watermark = Some(watermark);
+    checkpoint.origin = origin;
     Ok(said)
 }
 

@@ -10,7 +10,8 @@ mod shapes;
 use super::Statement;
 use super::bounds::{self, Count, ServerClock, TimestampBounds};
 use super::define::{self, Storage};
-use super::describe::{describe, has_rows};
+use super::describe::{describe, describe_source, has_rows};
+use super::environment;
 use super::fill::{self, Publication};
 use super::merge::Extent;
 use super::read::{self, Closed, Locking, PageCursor, Range, Until};
@@ -67,7 +68,11 @@ impl Examples {
             schema: define::OWN_SCHEMA.into(),
             name: run.into(),
         };
-        self.add("rowversion", "", bounds::rowversion());
+        self.add("environment", "", environment::environment());
+        for (variant, sees_transactions) in [("", true), ("blind", false)] {
+            let statement = bounds::rowversion(sees_transactions);
+            self.add("rowversion", variant, statement);
+        }
         self.add("begin_snapshot", "", read::begin_snapshot());
         self.add(
             "begin_read_committed",
@@ -114,6 +119,8 @@ impl Examples {
 
     fn of_table(&mut self, shape: &str, table: &TableSchema) {
         self.add("describe", shape, describe(&table.name));
+        let statement = describe_source(&table.name);
+        self.add("describe_source", shape, statement);
         self.add("has_rows", shape, has_rows(&table.name));
         self.add("look", shape, state::look(&table.name, 10_000));
         let user = "it's [odd]";
@@ -360,6 +367,7 @@ impl Examples {
                     overlap_ms: 300_000,
                     last,
                     count,
+                    sees_transactions: clock != ServerClock::Utc,
                 };
                 self.add("timestamp", &variant, bounds::timestamp(&bounds));
             }
