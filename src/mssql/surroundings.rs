@@ -11,7 +11,7 @@ use crate::schema::TableName;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Surroundings {
     /// Columns that are masked for this login unless it holds UNMASK on the database. Of a view, columns of the tables
-    /// that it refers to.
+    /// that it refers to; where that is not known, of all tables.
     pub masked: Vec<String>,
     /// Security policies that filter rows.
     pub policies: Vec<String>,

@@ -98,6 +98,12 @@ pub enum SourceError {
     )]
     Masked { table: TableName, columns: String },
     #[error(
+        "{table} may show masked values: columns of its database are masked for this login ({columns}), and what the \
+            view refers to cannot be seen. Nothing was read. Grant VIEW DEFINITION on the view, or UNMASK, or accept \
+            masked values with `accept: [masked]`"
+    )]
+    MaskedBehind { table: TableName, columns: String },
+    #[error(
         "security policy {policy} filters the rows of {table}, and only those that it shows to this login would be \
             read. Nothing was read. Use a login to which the policy shows all rows and set `accept: [row_security]`, \
             which also accepts that rows are hidden"
@@ -187,6 +193,7 @@ impl SourceError {
             | SourceError::NoIsolation { .. }
             | SourceError::NoIsolationEither { .. }
             | SourceError::Masked { .. }
+            | SourceError::MaskedBehind { .. }
             | SourceError::RowSecurity { .. }
             | SourceError::Isolation { .. } => Disposition::Definite,
         }

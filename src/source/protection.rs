@@ -16,13 +16,28 @@ use crate::change::{Accept, Origin};
 pub(super) fn check(source: &Discovered, accept: Accept) -> Result<Vec<String>, SourceError> {
     let table = &source.schema.name;
     let mut warnings = Vec::new();
+    let is_opaque = is_opaque(source);
+    if is_opaque {
+        warnings.push(
+            "what the view refers to cannot be seen without VIEW DEFINITION on it, and neither can masks and security \
+                policies behind it"
+                .to_owned(),
+        );
+    }
     let masked = masked(source);
     match (masked.is_empty(), accept.masked) {
         (true, _) => {}
+        (false, true) if is_opaque => {}
         (false, true) => warnings.push(format!(
             "column {} is masked for this login: lake and target get masked values (`accept: [masked]`)",
             masked.join(", ")
         )),
+        (false, false) if is_opaque => {
+            return Err(SourceError::MaskedBehind {
+                table: table.clone(),
+                columns: masked.join(", "),
+            });
+        }
         (false, false) => {
             return Err(SourceError::Masked {
                 table: table.clone(),
@@ -45,6 +60,12 @@ pub(super) fn check(source: &Discovered, accept: Accept) -> Result<Vec<String>, 
         }
     }
     Ok(warnings)
+}
+
+/// Whether it is a view that does not show what it refers to.
+fn is_opaque(source: &Discovered) -> bool {
+    let view = source.surroundings.view.as_ref();
+    view.is_some_and(|view| view.references.is_none())
 }
 
 /// The masked columns that are read. Those of a view may have other names there.
@@ -87,6 +108,7 @@ pub(super) fn moved(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mssql::surroundings::View;
     use crate::schema::SqlType;
     use crate::source::discover::tests::{column, table};
 
@@ -130,6 +152,23 @@ mod tests {
         );
         source.schema.columns.pop();
         assert!(check(&source, Accept::default()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn masks_behind_a_view_that_does_not_show_its_tables_are_refused() {
+        let mut source = source();
+        source.facts.is_view = true;
+        source.surroundings.view = Some(View {
+            definition: None,
+            references: None,
+        });
+        let warnings = check(&source, Accept::default()).unwrap();
+        assert!(warnings[0].contains("VIEW DEFINITION"), "{warnings:?}");
+        masking(&mut source, false);
+        let refusal = check(&source, Accept::default()).unwrap_err().to_string();
+        for part in ["dbo.orders may show", "(Card, left_out)", "UNMASK"] {
+            assert!(refusal.contains(part), "{refusal}");
+        }
     }
 
     #[test]

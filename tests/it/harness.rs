@@ -134,6 +134,15 @@ impl Run {
 impl World {
     /// Fresh databases, and `setup` run in the source (batches separated by lines of GO).
     pub async fn new(setup: &str) -> Self {
+        Self::create(setup, true).await
+    }
+
+    /// As [`World::new`], with databases as SQL Server creates them: without SNAPSHOT and READ_COMMITTED_SNAPSHOT.
+    pub async fn boxed(setup: &str) -> Self {
+        Self::create(setup, false).await
+    }
+
+    async fn create(setup: &str, allow_snapshot: bool) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let stem = format!(
             "it_{}_{}",
@@ -144,11 +153,13 @@ impl World {
         let mut master = server().connect("master").await;
         for database in [&source_db, &target_db] {
             sql(&mut master, &format!("CREATE DATABASE [{database}]")).await;
-            sql(
-                &mut master,
-                &format!("ALTER DATABASE [{database}] SET ALLOW_SNAPSHOT_ISOLATION ON"),
-            )
-            .await;
+            if allow_snapshot {
+                sql(
+                    &mut master,
+                    &format!("ALTER DATABASE [{database}] SET ALLOW_SNAPSHOT_ISOLATION ON"),
+                )
+                .await;
+            }
         }
         let mut source = server().connect(&source_db).await;
         for batch in setup.split("\nGO\n") {

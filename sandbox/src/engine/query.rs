@@ -78,23 +78,19 @@ fn lock_all(cx: &mut Cx<'_>, plan: &Plan) -> Outcome<bool> {
 /// locks a row only while it reads it.
 fn walks(cx: &Cx<'_>, plan: &Plan) -> bool {
     let mut plan = plan;
-    loop {
-        match &plan.node {
-            Node::Filter { input, .. }
-            | Node::Project { input, .. }
-            | Node::Permute { input, .. } => plan = input,
-            Node::Scan(scan) => {
-                let permanent = cx
-                    .held
-                    .table(scan.table)
-                    .is_ok_and(|table| table.def.lifetime == Lifetime::Permanent);
-                return permanent
-                    && scan.reading == Reading::default()
-                    && cx.ses.settings.isolation == IsolationLevel::ReadCommitted;
-            }
-            _ => return false,
-        }
+    while let Node::Filter { input, .. }
+    | Node::Project { input, .. }
+    | Node::Permute { input, .. } = &plan.node
+    {
+        plan = input;
     }
+    let Node::Scan(scan) = &plan.node else {
+        return false;
+    };
+    let table = cx.held.table(scan.table);
+    table.is_ok_and(|table| table.def.lifetime == Lifetime::Permanent)
+        && scan.reading == Reading::default()
+        && cx.ses.settings.isolation == IsolationLevel::ReadCommitted
 }
 
 impl Plan {

@@ -4,6 +4,7 @@ mod basics;
 mod bulk;
 mod catalog;
 mod concurrency;
+mod environments;
 mod errors;
 mod merge;
 mod more;

@@ -20,8 +20,9 @@ pub fn describe(table: &TableName) -> Statement {
 /// - The text of a view (`definition`, one row, NULL for a table, or where it may not be seen), and whether what it
 ///   refers to is known (`is_known`).
 /// - What a view refers to: `entity`, `is_elsewhere` (in another database), `object_type`.
-/// - Columns with a mask, of the table or of what the view refers to: `name`, and `unmasks`, whether the login may see
-///   this one. Before SQL Server 2022 no column has a permission of its own, and that is 0.
+/// - Columns with a mask, of the table or of what the view refers to, and where that is not known of all tables:
+///   `name`, and `unmasks`, whether the login may see this one. Before SQL Server 2022 no column has a permission of
+///   its own, and that is 0.
 /// - Enabled security policies that filter their rows: `name`.
 /// - The partitions of the table and its indexes: `partition_number`, `storage` (what identifies the rows' storage),
 ///   `row_count`.
@@ -34,7 +35,7 @@ pub fn describe_source(table: &TableName) -> Statement {
     let facts = facts(&name);
     params.into_statement(format!(
         "{facts}
-DECLARE @definition nvarchar(max), @known int = 0;
+DECLARE @definition nvarchar(max), @known int = 0, @any int = 0;
 DECLARE @refers TABLE (id int NULL, is_elsewhere int NOT NULL, entity nvarchar(600) NOT NULL);
 IF EXISTS (SELECT 1 FROM sys.views AS v WHERE v.object_id = @id)
 BEGIN
@@ -49,14 +50,15 @@ END TRY
 BEGIN CATCH
 DELETE FROM @refers;
 END CATCH;
+IF @known = 0 OR @definition IS NULL OR NOT EXISTS (SELECT 1 FROM @refers AS r) SET @any = 1;
 END;
 SELECT @definition AS definition, @known AS is_known;
 SELECT r.entity, r.is_elsewhere, RTRIM(CONVERT(nvarchar(2), o.type)) AS object_type FROM @refers AS r LEFT JOIN \
 sys.objects AS o ON o.object_id = r.id AND r.is_elsewhere = 0;
 SELECT c.name, CASE WHEN HAS_PERMS_BY_NAME(QUOTENAME(OBJECT_SCHEMA_NAME(c.object_id)) + N'.' + \
 QUOTENAME(OBJECT_NAME(c.object_id)), N'OBJECT', N'UNMASK', c.name, N'COLUMN') = 1 THEN 1 ELSE 0 END AS unmasks \
-FROM sys.masked_columns AS c WHERE c.is_masked = 1 AND (c.object_id = @id OR c.object_id IN (SELECT r.id FROM @refers \
-AS r WHERE r.is_elsewhere = 0)) ORDER BY c.column_id;
+FROM sys.masked_columns AS c WHERE c.is_masked = 1 AND (@any = 1 OR c.object_id = @id OR c.object_id IN (SELECT r.id \
+FROM @refers AS r WHERE r.is_elsewhere = 0)) ORDER BY c.column_id;
 SELECT DISTINCT s.name + N'.' + p.name AS name FROM sys.security_predicates AS f JOIN sys.security_policies AS p ON \
 p.object_id = f.object_id JOIN sys.schemas AS s ON s.schema_id = p.schema_id WHERE f.predicate_type = 0 AND \
 p.is_enabled = 1 AND (f.target_object_id = @id OR f.target_object_id IN (SELECT r.id FROM @refers AS r WHERE \

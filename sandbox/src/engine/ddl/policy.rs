@@ -132,11 +132,9 @@ pub fn filtering(cx: &Cx<'_>, at: crate::engine::schema::ObjectRef) -> Outcome<O
     );
     let statements =
         crate::sql::parse_batch(&text).map_err(crate::engine::fault::Stop::Statement)?;
-    let query = statements
-        .into_iter()
-        .find_map(|statement| match statement.kind {
-            ast::StatementKind::Select(query) => Some(*query),
-            _ => None,
-        });
-    Ok(query)
+    let mut kinds = statements.into_iter().map(|statement| statement.kind);
+    let Some(ast::StatementKind::Select(query)) = kinds.next() else {
+        return Ok(None);
+    };
+    Ok(Some(*query))
 }
