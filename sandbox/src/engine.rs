@@ -12,8 +12,9 @@
 //!
 //! # The transaction protocol
 //! One mutex guards the whole state. A statement holds it from its first read to its last write, so that statements
-//! are atomic towards each other without further argument; only a SELECT that reads row versions gives it up,
-//! between two chunks of rows.
+//! are atomic towards each other without further argument. Two kinds of SELECT give it up between two chunks of rows:
+//! one that reads row versions, and one that passes the rows of a table on at READ COMMITTED without them, as it meets
+//! them. The second waits for a writer where it is, and sees no single state (`plan::scan`).
 //!
 //! A write pushes a version stamped with its transaction; that stamp is the row's exclusive lock. Commit takes the
 //! next commit time, restamps every version the transaction wrote with it, and releases its locks, in one hold of

@@ -8,7 +8,7 @@
 //!   versions tells under `rowversion`, and a bound that lies ahead of the server's tells under the other strategies.
 //! - **A partition that is switched in.** Its rows keep the versions, times and numbers that they got in the table
 //!   where they were before. A switch exchanges the storage of the partition in all indexes at once.
-//! - **TRUNCATE TABLE**, which leaves new storage too. Empty storage brings nothing. What is inserted then is found by
+//! - **TRUNCATE TABLE**, where it leaves new storage. Empty storage brings nothing. What is inserted then is found by
 //!   windows, but the whole read that follows removes what was truncated from a mirror.
 //!
 //! Each leads to a whole read. An index that is rebuilt gets new storage as well, but only that index: storage counts

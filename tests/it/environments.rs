@@ -744,7 +744,10 @@ async fn a_transaction_that_pins_the_bound_is_named() {
         assert_eq!(warnings.len(), 1, "{run:#}");
         has(&warnings[0], &[&world.source_db, &named]);
         let text = world.run(&["sync"]).stdout;
-        assert!(text.contains(&format!("warning: database {}", world.source_db)), "{text}");
+        assert!(
+            text.contains(&format!("warning: database {}", world.source_db)),
+            "{text}"
+        );
     }
     sql(&mut writer, "COMMIT").await;
     let (report, extract) = synced(&world);

@@ -2,7 +2,7 @@
 
 use super::{Client, connect, engine};
 use crate::engine::{Engine, Options, Replica};
-use crate::session::Login;
+use crate::session::{Login, Server};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -34,12 +34,17 @@ fn a_scan_with_row_locks_meets_rows_where_they_are_when_it_comes() {
     let engine = engine();
     let (mut a, mut b, mut c) = (connect(&engine), connect(&engine), connect(&engine));
     a.ok("ALTER DATABASE shop SET READ_COMMITTED_SNAPSHOT OFF");
-    a.ok("CREATE TABLE t (id int NOT NULL PRIMARY KEY NONCLUSTERED, pos int NOT NULL);
+    a.ok(
+        "CREATE TABLE t (id int NOT NULL PRIMARY KEY NONCLUSTERED, pos int NOT NULL);
         CREATE CLUSTERED INDEX cx ON t (pos);
-        INSERT t VALUES (1, 10), (2, 20), (3, 30), (4, 40), (5, 50)");
+        INSERT t VALUES (1, 10), (2, 20), (3, 30), (4, 40), (5, 50)",
+    );
     a.ok("BEGIN TRAN; UPDATE t SET pos = 31 WHERE id = 3");
     let scan = thread::spawn(move || b.rows("SELECT id, pos FROM t"));
-    while a.rows("SELECT session_id FROM sys.dm_exec_requests WHERE wait_type = 'LCK_M_S'").is_empty() {
+    while a
+        .rows("SELECT session_id FROM sys.dm_exec_requests WHERE wait_type = 'LCK_M_S'")
+        .is_empty()
+    {
         thread::sleep(Duration::from_millis(5));
     }
     // The first is met again ahead, the last is missed behind. The fourth is taken back to where it is waited for.
@@ -117,7 +122,10 @@ fn a_view_shows_what_it_refers_to() {
     assert_eq!(a.rows(query), ["NULL|dbo|t", "NULL|NULL|u"]);
     let mut reader = reader(&engine);
     assert_eq!(reader.error(query), 229);
-    assert_eq!(reader.one("SELECT OBJECT_DEFINITION(OBJECT_ID('dbo.v'))"), "NULL");
+    assert_eq!(
+        reader.one("SELECT OBJECT_DEFINITION(OBJECT_ID('dbo.v'))"),
+        "NULL"
+    );
     a.ok("GRANT VIEW DEFINITION ON dbo.v TO reader");
     assert_eq!(reader.rows(query).len(), 2);
 }
@@ -225,10 +233,22 @@ fn in_azure_sql_a_database_has_two_numbers() {
     })
     .unwrap();
     let mut a = connect(&engine);
-    assert_eq!(a.one("SELECT CONVERT(int, SERVERPROPERTY('EngineEdition'))"), "5");
-    assert_eq!(a.one("SELECT COUNT(*) FROM sys.databases WHERE database_id = DB_ID()"), "0");
-    assert_eq!(a.one("SELECT COUNT(*) FROM sys.databases WHERE name = DB_NAME()"), "1");
-    assert_eq!(a.one("SELECT OBJECT_ID(N'sys.database_recovery_status')"), "NULL");
+    assert_eq!(
+        a.one("SELECT CONVERT(int, SERVERPROPERTY('EngineEdition'))"),
+        "5"
+    );
+    assert_eq!(
+        a.one("SELECT COUNT(*) FROM sys.databases WHERE database_id = DB_ID()"),
+        "0"
+    );
+    assert_eq!(
+        a.one("SELECT COUNT(*) FROM sys.databases WHERE name = DB_NAME()"),
+        "1"
+    );
+    assert_eq!(
+        a.one("SELECT OBJECT_ID(N'sys.database_recovery_status')"),
+        "NULL"
+    );
     assert_eq!(
         connect(&super::engine()).one(
             "SELECT CASE WHEN OBJECT_ID(N'sys.database_recovery_status') IS NULL THEN 0 ELSE 1 END"
