@@ -177,7 +177,8 @@ fn copies_of_a_database_are_not_written_to() {
     a.ok("ALTER DATABASE shop SET READ_COMMITTED_SNAPSHOT OFF");
     a.ok("CREATE TABLE t (id int NOT NULL PRIMARY KEY, v int NOT NULL); INSERT t VALUES (1, 1)");
     let facts = "SELECT CONVERT(nvarchar(20), DATABASEPROPERTYEX(N'shop', 'Updateability')), is_read_only, \
-        is_in_standby, CASE WHEN source_database_id IS NULL THEN 0 ELSE 1 END FROM sys.databases WHERE name = DB_NAME()";
+        is_in_standby, CASE WHEN source_database_id IS NULL THEN 0 ELSE 1 END FROM sys.databases WHERE name = \
+        DB_NAME()";
     assert_eq!(a.one(facts), "READ_WRITE|0|0|0");
     for (replica, expected) in [
         (Replica::Secondary, "READ_ONLY|0|0|0"),
