@@ -3,6 +3,10 @@
 //! A checkpoint is written in the same metadata commit as the rows it stands for, so a reader of the lake table always
 //! finds the two in agreement, and a run that dies leaves either both or neither.
 
+mod rule;
+
+pub use rule::{DeleteRule, Deletes, LoadRule, SoftDeletes};
+
 use crate::schema::SqlType;
 use chrono::{SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
@@ -320,6 +324,10 @@ pub enum MergeMode {
     Append,
     /// The target ends with exactly the staged rows.
     Replace,
+    /// The versions of a history are added, with the columns that the lake has beside those of the source.
+    History,
+    /// The versions of a history, each with the time for which it was valid.
+    Scd2,
 }
 
 impl MergeMode {
@@ -329,13 +337,37 @@ impl MergeMode {
             MergeMode::Upsert => "upsert",
             MergeMode::Append => "append",
             MergeMode::Replace => "replace",
+            MergeMode::History => "history",
+            MergeMode::Scd2 => "scd2",
         }
     }
 
     /// The mode of that name.
     pub fn named(name: &str) -> Option<Self> {
-        let all = [MergeMode::Upsert, MergeMode::Append, MergeMode::Replace];
+        let all = [
+            MergeMode::Upsert,
+            MergeMode::Append,
+            MergeMode::Replace,
+            MergeMode::History,
+            MergeMode::Scd2,
+        ];
         all.into_iter().find(|mode| mode.name() == name)
+    }
+
+    /// Whether the target has one row of each key, which a load finds by that key.
+    pub fn has_one_row_per_key(self) -> bool {
+        match self {
+            MergeMode::Upsert | MergeMode::Replace => true,
+            MergeMode::Append | MergeMode::History | MergeMode::Scd2 => false,
+        }
+    }
+
+    /// Whether each version of a row is loaded, also one that says that its key is gone.
+    pub fn loads_versions(self) -> bool {
+        match self {
+            MergeMode::History | MergeMode::Scd2 => true,
+            MergeMode::Upsert | MergeMode::Append | MergeMode::Replace => false,
+        }
     }
 }
 

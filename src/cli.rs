@@ -3,6 +3,7 @@
 
 mod extract;
 mod load;
+mod logs;
 mod maintain;
 mod output;
 mod plan;
@@ -10,6 +11,7 @@ mod progress;
 mod quarantine;
 mod relocate;
 mod request;
+mod signals;
 mod snapshots;
 mod state;
 mod status;
@@ -19,9 +21,11 @@ mod tables;
 use clap::{Parser, Subcommand};
 use icesync::config::Config;
 use icesync::error::Error;
+use icesync::secret;
 use output::{Output, config_error, say};
 use request::Request;
-use std::io::IsTerminal;
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::panic::PanicHookInfo;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -31,7 +35,8 @@ use std::process::ExitCode;
 #[command(name = "icesync", version, max_term_width = 110)]
 #[command(
     after_help = "Exit codes: 0 done; 1 failed; 2 usage or configuration; 3 some tables failed; \
-        4 done, and rows are in quarantine; 75 transient and out of retries."
+        4 done, and rows are in quarantine; 75 transient and out of retries; \
+        130 and 143 ended early by Ctrl-C and SIGTERM."
 )]
 struct Cli {
     /// Configuration file
@@ -49,6 +54,9 @@ struct Cli {
     /// Log more on stderr (-v: debug, -vv: trace); ICESYNC_LOG takes a filter
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     verbose: u8,
+    /// Show values of rows in messages, reports and logs: keys, and values that are refused
+    #[arg(long, global = true)]
+    show_values: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -70,7 +78,11 @@ enum Command {
 /// Runs the command line; the exit code says how it went.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_logging(cli.verbose);
+    if cli.show_values {
+        secret::show_values();
+    }
+    std::panic::set_hook(Box::new(say_panic));
+    logs::start(cli.verbose);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -89,22 +101,18 @@ pub fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
-fn start_logging(verbose: u8) {
-    let level = match verbose {
-        0 => "warn,mssql_tds=error,tiberius=off",
-        1 => "icesync=debug,warn,mssql_tds=error,tiberius=off",
-        _ => "icesync=trace,info,mssql_tds=warn,tiberius=off",
-    };
-    let filter = tracing_subscriber::EnvFilter::try_from_env("ICESYNC_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        // A log line that cannot be written is lost. The library would say so with `eprintln!`, which panics.
-        .log_internal_errors(false)
-        .init();
+/// Says where a panic happened. Rust's own message would quote what it was about, which may be a row.
+fn say_panic(panic: &PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string);
+    let text = secret::panic_text(panic.payload());
+    say(format_args!(
+        "panicked at {}: {text}",
+        place.unwrap_or_default()
+    ));
+    let trace = Backtrace::capture();
+    if trace.status() == BacktraceStatus::Captured {
+        say(trace);
+    }
 }
 
 async fn run(cli: &Cli) -> Result<u8, Error> {

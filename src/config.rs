@@ -1,58 +1,42 @@
 //! YAML and environment to a validated [`Config`].
 //!
-//! Guarantees: every key is known (a misspelt one is refused by name), `${NAME}` is replaced inside string values
-//! after parsing, so that a password may hold any character, and an error names the file, the path inside it and
-//! the remedy. Secrets ([`Secret`]) never print, and no error holds what a variable stands for.
+//! Guarantees: every key is known, `${NAME}` is replaced after the values are deserialised, so that a password may hold
+//! any character, and an error names the file, the path inside it with line and column, and the remedy. No error holds
+//! a value: one that stands in the wrong place may be a password. Errors are about the kind of thing that was found.
+//! They quote names of variables, and words that are nearly one of those that are known.
+//!
+//! A secret that is a legal value where it stands, such as a password as the name of a table, is taken for that value.
+//! A connection string is refused wherever it does not belong.
 
 mod accept;
 mod columns;
 mod maintenance;
 mod merge;
 mod quarantine;
+mod reader;
+mod retry;
+mod tables;
 mod variables;
+mod yaml;
 
+pub use crate::secret::Secret;
 pub use maintenance::Maintenance;
 pub use merge::{Merge, OnChange};
+pub use retry::Retry;
+pub use tables::{OnForeignCommit, Table};
 
-use crate::change::{Accept, ChangeOptions, Clock, Cycles, Isolation, StrategyChoice};
-use crate::schema::columns::ColumnChoice;
-use crate::schema::definition::CreateOptions;
-use crate::schema::drift::DeclaredChanges;
-use crate::schema::{Fidelity, TableKind, TableName};
-use accept::{Accepted, accept};
+use crate::change::Cycles;
+use crate::schema::TableName;
 use bytesize::ByteSize;
-use columns::RawColumns;
 use maintenance::RawMaintenance;
-use merge::RawMerge;
+use reader::{Misread, Reader};
+use retry::RawRetry;
 use serde::Deserialize;
-use serde_yaml_ng::Value;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-use variables::{Complaint, Written};
-
-/// Text that never prints: `Debug` shows dots.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a secret.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The secret itself; for the login only.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
+use tables::RawTable;
+use variables::{Complaint, Lookup, Size, Text};
 
 /// A validated configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,6 +46,7 @@ pub struct Config {
     pub target: Option<Database>,
     pub maintenance: Maintenance,
     pub load: LoadOptions,
+    pub retry: Retry,
     /// In the order of the file; never empty.
     pub tables: Vec<Table>,
 }
@@ -107,43 +92,6 @@ pub struct Warehouse {
     pub target_file_bytes: u64,
 }
 
-/// One replicated table.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Table {
-    pub source: TableName,
-    pub lake: TableName,
-    pub target: TableName,
-    /// Overrides the discovered key.
-    pub key: Option<Vec<String>>,
-    pub kind: TableKind,
-    pub fidelity: Fidelity,
-    pub change: ChangeOptions,
-    /// Which columns of the source the lake gets, and under which names.
-    pub columns: ColumnChoice,
-    pub merge: Merge,
-    /// Which columns of the lake the target gets, and under which names (`merge.columns`).
-    pub target_columns: ColumnChoice,
-    /// What a created target gets of the source's table besides columns and key.
-    pub create: CreateOptions,
-    /// What the lake table does when the source's columns change.
-    pub on_change: OnChange,
-    /// What an extract does when another writer changed the lake table.
-    pub on_foreign_commit: OnForeignCommit,
-    /// What cannot be told from the source.
-    pub declared: DeclaredChanges,
-}
-
-/// What happens when a writer other than icesync changed rows of a lake table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnForeignCommit {
-    /// Go on, and warn.
-    #[default]
-    Warn,
-    /// Stop before anything is read.
-    Refuse,
-}
-
 /// Why a configuration cannot be used. All of these exit with 2.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -154,12 +102,34 @@ pub enum ConfigError {
     },
     #[error("configuration file `{}` is not YAML: {message}", path.display())]
     Syntax { path: PathBuf, message: String },
-    #[error("configuration file `{}`, at `{at}`: {message}", path.display())]
+    #[error("configuration file `{}`, {place}: {message}", path.display())]
     Invalid {
         path: PathBuf,
-        at: String,
+        place: Place,
         message: String,
     },
+}
+
+/// A place in a configuration file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Keys and positions, such as `tables[0].change.lag`; empty for the whole file.
+    pub path: String,
+    /// From 1.
+    pub line_column: Option<(usize, usize)>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.path.as_str(), self.line_column) {
+            ("", None) => f.write_str("at its top"),
+            ("", Some((line, column))) => write!(f, "at line {line} column {column}"),
+            (path, None) => write!(f, "at `{path}`"),
+            (path, Some((line, column))) => {
+                write!(f, "at `{path}` (line {line} column {column})")
+            }
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -172,13 +142,15 @@ struct RawConfig {
     maintenance: RawMaintenance,
     #[serde(default)]
     load: LoadOptions,
+    #[serde(default)]
+    retry: RawRetry,
     tables: Vec<RawTable>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "`{ connection: ... }`")]
 struct RawDatabase {
-    connection: String,
+    connection: Text,
     #[serde(default = "default_parallel")]
     parallel_tables: usize,
     #[serde(default = "default_parallel")]
@@ -189,14 +161,15 @@ fn default_parallel() -> usize {
     4
 }
 
+const FILE_SIZE: ByteSize = ByteSize::mib(256);
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "`{ location: ... }`")]
 struct RawWarehouse {
-    location: String,
+    location: Text,
     #[serde(default)]
     catalog: CatalogKind,
-    #[serde(default = "default_file_size")]
-    target_file_size: ByteSize,
+    target_file_size: Option<Size>,
 }
 
 /// The catalogs that can be named; REST is refused until it exists.
@@ -205,107 +178,6 @@ struct RawWarehouse {
 enum CatalogKind {
     #[default]
     Filesystem,
-}
-
-fn default_file_size() -> ByteSize {
-    ByteSize::mib(256)
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "`source: schema.table`")]
-struct RawTable {
-    source: String,
-    lake: Option<String>,
-    target: Option<String>,
-    key: Option<Vec<String>>,
-    #[serde(default = "default_kind")]
-    kind: TableKind,
-    #[serde(default)]
-    fidelity: Fidelity,
-    #[serde(default)]
-    change: RawChange,
-    #[serde(default)]
-    columns: RawColumns,
-    #[serde(default)]
-    merge: RawMerge,
-    #[serde(default)]
-    create: CreateOptions,
-    #[serde(default)]
-    schema: RawSchema,
-    #[serde(default)]
-    on_foreign_commit: OnForeignCommit,
-    #[serde(default)]
-    accept: Vec<Accepted>,
-    #[serde(default)]
-    renames: BTreeMap<String, String>,
-    #[serde(default)]
-    drops: Vec<String>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default, expecting = "`{ on_change: ... }`")]
-struct RawSchema {
-    on_change: OnChange,
-}
-
-/// An answer about one column only: two of them would contradict each other.
-fn declared_changes(
-    renames: BTreeMap<String, String>,
-    drops: Vec<String>,
-    at: &str,
-) -> Result<DeclaredChanges, Complaint> {
-    let mut old = HashSet::new();
-    let mut new = HashSet::new();
-    for (from, to) in &renames {
-        if !old.insert(from.to_lowercase()) || !new.insert(to.to_lowercase()) {
-            return Err((
-                format!("{at}.renames"),
-                "must name each column once, as `old: new`".into(),
-            ));
-        }
-    }
-    if drops.iter().any(|name| !old.insert(name.to_lowercase())) {
-        return Err((
-            format!("{at}.drops"),
-            "must name each column once, and none that `renames` has".into(),
-        ));
-    }
-    Ok(DeclaredChanges { renames, drops })
-}
-
-fn default_kind() -> TableKind {
-    TableKind::Mirror
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, default, expecting = "`{ strategy: ... }`")]
-struct RawChange {
-    strategy: StrategyChoice,
-    column: Option<String>,
-    #[serde(with = "humantime_serde")]
-    lag: Duration,
-    #[serde(with = "humantime_serde")]
-    overlap: Duration,
-    clock: Clock,
-    isolation: Isolation,
-    page_rows: u64,
-    range_rows: u64,
-}
-
-impl Default for RawChange {
-    fn default() -> Self {
-        let options = ChangeOptions::default();
-        Self {
-            strategy: options.strategy,
-            column: options.column,
-            lag: options.lag,
-            overlap: options.overlap,
-            clock: options.clock,
-            isolation: options.isolation,
-            page_rows: options.page_rows,
-            range_rows: options.range_rows,
-        }
-    }
 }
 
 impl Config {
@@ -324,26 +196,36 @@ impl Config {
         text: &str,
         lookup: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, ConfigError> {
-        let value: Value = serde_yaml_ng::from_str(text).map_err(|error| ConfigError::Syntax {
+        let tree = yaml::parse(text).map_err(|message| ConfigError::Syntax {
             path: path.into(),
-            message: error.to_string(),
-        })?;
-        let written = Written::new(value, lookup);
-        let folder = path.parent().unwrap_or(Path::new(""));
-        let config = written.read::<RawConfig>().and_then(|raw| {
-            let config = raw.validate(folder);
-            config.map_err(|complaint| written.hide(complaint))
-        });
-        config.map_err(|(at, message)| ConfigError::Invalid {
-            path: path.into(),
-            at,
             message,
+        })?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let lookup: Lookup<'_> = &lookup;
+        let raw = RawConfig::deserialize(Reader {
+            node: &tree,
+            lookup,
+        });
+        let config = raw.and_then(|raw| {
+            let config = raw.validate(folder, lookup);
+            config.map_err(|(at, message)| Misread {
+                at,
+                ..Misread::new(message)
+            })
+        });
+        config.map_err(|misread| ConfigError::Invalid {
+            path: path.into(),
+            place: Place {
+                line_column: yaml::locate(text, &misread.at, misread.entry),
+                path: misread.at,
+            },
+            message: misread.message,
         })
     }
 }
 
 impl RawConfig {
-    fn validate(self, folder: &Path) -> Result<Config, Complaint> {
+    fn validate(self, folder: &Path, lookup: Lookup<'_>) -> Result<Config, Complaint> {
         if self.tables.is_empty() {
             return Err((
                 "tables".into(),
@@ -355,7 +237,7 @@ impl RawConfig {
         let mut targets = HashMap::new();
         for (index, raw) in self.tables.into_iter().enumerate() {
             let at = format!("tables[{index}]");
-            let table = raw.validate(&at)?;
+            let table = raw.validate(lookup, &at)?;
             if let Some(first) = lakes.insert(fold(&table.lake), index) {
                 return Err((at, named_twice("lake", first)));
             }
@@ -364,12 +246,16 @@ impl RawConfig {
             }
             tables.push(table);
         }
+        let database = |raw: Option<RawDatabase>, at: &str| {
+            raw.map(|raw| raw.validate(lookup, at)).transpose()
+        };
         Ok(Config {
-            source: self.source.map(|raw| raw.validate("source")).transpose()?,
-            warehouse: self.warehouse.validate(folder)?,
-            target: self.target.map(|raw| raw.validate("target")).transpose()?,
-            maintenance: self.maintenance.validate()?,
+            source: database(self.source, "source")?,
+            warehouse: self.warehouse.validate(folder, lookup)?,
+            target: database(self.target, "target")?,
+            maintenance: self.maintenance.validate(lookup)?,
             load: self.load,
+            retry: self.retry.validate(lookup)?,
             tables,
         })
     }
@@ -387,10 +273,12 @@ fn fold(name: &TableName) -> String {
 }
 
 impl RawDatabase {
-    fn validate(self, at: &str) -> Result<Database, Complaint> {
-        if self.connection.trim().is_empty() {
+    fn validate(self, lookup: Lookup<'_>, at: &str) -> Result<Database, Complaint> {
+        let place = format!("{at}.connection");
+        let connection = self.connection.secret(lookup, &place)?;
+        if connection.expose().trim().is_empty() {
             return Err((
-                format!("{at}.connection"),
+                place,
                 "is empty; write an ADO.NET connection string or mssql://user:password@host:port/database".into(),
             ));
         }
@@ -407,151 +295,44 @@ impl RawDatabase {
             ));
         }
         Ok(Database {
-            connection: Secret(self.connection),
+            connection,
             parallel_tables: self.parallel_tables,
             parallel_channels: self.parallel_channels,
         })
     }
 }
 
-/// Whether a text looks like an ADO connection string.
-fn is_connection(text: &str) -> bool {
-    let text = text.to_lowercase();
-    let names = [
-        "server=",
-        "data source=",
-        "password=",
-        "pwd=",
-        "user id=",
-        "uid=",
-    ];
-    text.contains(';') && names.iter().any(|name| text.contains(name))
-}
-
 impl RawWarehouse {
-    fn validate(self, folder: &Path) -> Result<Warehouse, Complaint> {
+    fn validate(self, folder: &Path, lookup: Lookup<'_>) -> Result<Warehouse, Complaint> {
         let CatalogKind::Filesystem = self.catalog;
-        if self.location.trim().is_empty() {
+        let place = "warehouse.location";
+        let location = self.location.plain(lookup, place)?;
+        if location.trim().is_empty() {
             return Err((
-                "warehouse.location".into(),
+                place.into(),
                 "is empty; write a folder or a file:// URI".into(),
             ));
         }
-        // Not quoted: what is no folder may be a connection string that got here by mistake.
-        let is_uri = self.location.contains("://") && !self.location.starts_with("file://");
-        if is_uri || is_connection(&self.location) {
+        // Not quoted: it may hold a key of a storage account.
+        let is_uri = location.contains("://");
+        if is_uri && !location.starts_with("file://") {
             return Err((
-                "warehouse.location".into(),
-                "is neither a folder nor a file:// URI (not shown: it may hold a password)".into(),
+                place.into(),
+                "is neither a folder nor a file:// URI (not shown: it may hold a secret)".into(),
             ));
         }
-        let bytes = self.target_file_size.as_u64();
-        if !(ByteSize::mib(1).as_u64()..=ByteSize::gib(16).as_u64()).contains(&bytes) {
-            return Err((
-                "warehouse.target_file_size".into(),
-                "must be between 1MiB and 16GiB".into(),
-            ));
+        let place = "warehouse.target_file_size";
+        let size = self.target_file_size.map(|size| size.bytes(lookup, place));
+        let size = size.transpose()?.unwrap_or(FILE_SIZE);
+        if !(ByteSize::mib(1)..=ByteSize::gib(16)).contains(&size) {
+            return Err((place.into(), "must be between 1MiB and 16GiB".into()));
         }
-        let location = if self.location.contains("://") {
-            self.location
-        } else {
-            folder.join(&self.location).to_string_lossy().into_owned()
-        };
         Ok(Warehouse {
-            location,
-            target_file_bytes: bytes,
-        })
-    }
-}
-
-impl RawTable {
-    fn validate(self, at: &str) -> Result<Table, Complaint> {
-        let name = |key: &str, text: &str| {
-            text.parse::<TableName>()
-                .map_err(|error| (format!("{at}.{key}"), error.to_string()))
-        };
-        let source = name("source", &self.source)?;
-        let other = |key: &str, text: &Option<String>| match text {
-            Some(text) => name(key, text),
-            None => Ok(source.clone()),
-        };
-        if let Some(key) = &self.key {
-            let distinct: HashSet<_> = key.iter().map(|column| column.to_lowercase()).collect();
-            if key.is_empty() || distinct.len() != key.len() {
-                return Err((format!("{at}.key"), "must list each key column once".into()));
-            }
-        }
-        Ok(Table {
-            lake: other("lake", &self.lake)?,
-            target: other("target", &self.target)?,
-            change: ChangeOptions {
-                accept: accept(&self.accept, at)?,
-                ..self.change.validate(&format!("{at}.change"))?
+            location: match is_uri {
+                true => location,
+                false => folder.join(&location).to_string_lossy().into_owned(),
             },
-            source,
-            key: self.key,
-            kind: self.kind,
-            fidelity: self.fidelity,
-            columns: self.columns.validate(&format!("{at}.columns"))?,
-            merge: self.merge.validate(self.kind, at)?,
-            target_columns: self
-                .merge
-                .columns
-                .validate(&format!("{at}.merge.columns"))?,
-            create: self.create,
-            on_change: self.schema.on_change,
-            on_foreign_commit: self.on_foreign_commit,
-            declared: declared_changes(self.renames, self.drops, at)?,
-        })
-    }
-}
-
-impl RawChange {
-    fn validate(self, at: &str) -> Result<ChangeOptions, Complaint> {
-        let day = Duration::from_secs(86_400);
-        if self.lag > 7 * day {
-            return Err((format!("{at}.lag"), "must be at most 7 days".into()));
-        }
-        if self.overlap > 366 * day {
-            return Err((format!("{at}.overlap"), "must be at most 366 days".into()));
-        }
-        if self.page_rows != 0 && !(1_000..=100_000_000).contains(&self.page_rows) {
-            return Err((
-                format!("{at}.page_rows"),
-                "must be 0 (one stream) or between 1000 and 100000000".into(),
-            ));
-        }
-        if self.range_rows != 0 && !(1_000..=1_000_000_000).contains(&self.range_rows) {
-            return Err((
-                format!("{at}.range_rows"),
-                "must be 0 (one stream) or between 1000 and 1000000000".into(),
-            ));
-        }
-        match (self.strategy, &self.column) {
-            (StrategyChoice::Timestamp | StrategyChoice::Sequence, None) => {
-                return Err((
-                    format!("{at}.column"),
-                    "is missing: this strategy follows a column; name it here".into(),
-                ));
-            }
-            (StrategyChoice::Full, Some(_)) => {
-                return Err((
-                    format!("{at}.column"),
-                    "has no use with strategy full; remove one of them".into(),
-                ));
-            }
-            _ => {}
-        }
-        Ok(ChangeOptions {
-            strategy: self.strategy,
-            column: self.column,
-            lag: self.lag,
-            overlap: self.overlap,
-            clock: self.clock,
-            isolation: self.isolation,
-            page_rows: self.page_rows,
-            range_rows: self.range_rows,
-            accept: Accept::default(),
+            target_file_bytes: size.as_u64(),
         })
     }
 }
@@ -559,12 +340,27 @@ impl RawChange {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::change::UpsertStatement;
+    use crate::change::{ChangeOptions, Clock, Deletes, MergeMode, SoftDeletes, UpsertStatement};
+    use crate::schema::TableKind;
     use crate::schema::columns::Which;
+    use crate::schema::definition::CreateOptions;
+    use crate::schema::drift::DeclaredChanges;
+    use std::time::Duration;
+
+    fn lookup(name: &str) -> Option<String> {
+        let value = match name {
+            "SOURCE" => "Server=s;Password=p{a}'\"s: #s",
+            "NUMBER" => "7",
+            "YES" => "true",
+            "WORD" => "upsert",
+            "CLOCK" => "local",
+            "NAME" => "sales",
+            _ => return None,
+        };
+        Some(value.to_owned())
+    }
 
     fn parse(text: &str) -> Result<Config, ConfigError> {
-        let lookup =
-            |name: &str| (name == "SOURCE").then(|| "Server=s;Password=p{a}'\"s: #s".to_owned());
         Config::parse(Path::new("conf/icesync.yaml"), text, lookup)
     }
 
@@ -600,7 +396,7 @@ mod tests {
         let merge = |merge: &str| {
             let config =
                 parse(&format!("{HEAD}  - source: t\n    merge: {{ {merge} }}\n")).unwrap();
-            config.tables[0].merge
+            config.tables[0].merge.clone()
         };
         let usual = merge("on_bad_row: quarantine");
         assert_eq!((usual.quarantine, usual.batch_rows), (Some(100), 0));
@@ -664,17 +460,45 @@ mod tests {
     }
 
     #[test]
+    fn modes_of_loading_are_read() {
+        let merge = |table: &str| {
+            let text = format!("{HEAD}  - source: t\n{table}");
+            parse(&text).unwrap().tables[0].merge.clone()
+        };
+        let soft = |at: Option<&str>| {
+            Deletes::Soft(SoftDeletes {
+                column: "gone".into(),
+                at: at.map(str::to_owned),
+            })
+        };
+        for (option, deletes) in [
+            ("hard", Deletes::Hard),
+            ("ignore", Deletes::Ignore),
+            ("{ soft: { column: gone } }", soft(None)),
+            ("{ soft: { column: gone, at: since } }", soft(Some("since"))),
+        ] {
+            let merge = merge(&format!("    merge: {{ deletes: {option} }}\n"));
+            assert_eq!(merge.deletes, deletes, "{option}");
+        }
+        let history = merge("    kind: history\n    merge: { mode: history }\n");
+        assert_eq!(history.mode, MergeMode::History);
+        let scd2 = merge("    kind: history\n    merge: { mode: scd2, valid_from: at }\n");
+        assert_eq!(scd2.mode, MergeMode::Scd2);
+        assert_eq!(scd2.valid_from.as_deref(), Some("at"));
+    }
+
+    #[test]
     fn every_complaint_names_file_place_and_remedy() {
         for (tables, at, says) in [
             (
                 "  - source: t\n    keys: [a]\n",
-                "tables[0].keys",
-                "unknown field `keys`",
+                "tables[0]",
+                "there is no key `keys`; known are `source`, `lake`",
             ),
             (
                 "  - source: t\n    kind: mirrored\n",
                 "tables[0].kind",
-                "`mirror`",
+                "expected one of `mirror`, `history`, found `mirrored`",
             ),
             ("  - source: a.b.c\n", "tables[0].source", "schema.table"),
             ("  - source: t\n    key: []\n", "tables[0].key", "once"),
@@ -702,13 +526,13 @@ mod tests {
             ),
             (
                 "  - source: t\n    create: { index: true }\n",
-                "tables[0].create.index",
-                "unknown field `index`",
+                "tables[0].create",
+                "there is no key `index`",
             ),
             (
                 "  - source: t\n    create: { checks: some }\n",
                 "tables[0].create.checks",
-                "a boolean",
+                "expected true or false, found text",
             ),
             (
                 "  - source: t\n    create: true\n",
@@ -752,14 +576,59 @@ mod tests {
             ),
             (
                 "  - source: t\n    columns: { drop: [a] }\n",
-                "tables[0].columns.drop",
-                "unknown field `drop`",
+                "tables[0].columns",
+                "this key is not known",
+            ),
+            (
+                "  - source: t\n    merge: { deletes: never }\n",
+                "tables[0].merge.deletes",
+                "`hard`, `ignore` or",
+            ),
+            (
+                "  - source: t\n    merge: { deletes: { soft: { columns: gone } } }\n",
+                "tables[0].merge.deletes",
+                "there is no key `columns`",
+            ),
+            (
+                "  - source: t\n    merge: { deletes: { soft: { column: a, at: A } } }\n",
+                "tables[0].merge.deletes.soft.at",
+                "another column",
+            ),
+            (
+                "  - source: t\n    merge: { mode: replace, deletes: ignore }\n",
+                "tables[0].merge.deletes",
+                "mode upsert",
+            ),
+            (
+                "  - source: t\n    merge: { mode: scd2, valid_from: at }\n",
+                "tables[0].merge.mode",
+                "kind: history",
+            ),
+            (
+                "  - source: t\n    kind: history\n    merge: { mode: scd2 }\n",
+                "tables[0].merge.valid_from",
+                "_committed_at",
+            ),
+            (
+                "  - source: t\n    merge: { valid_from: at }\n",
+                "tables[0].merge.valid_from",
+                "mode scd2",
             ),
             ("  []\n", "tables", "no table is listed"),
             (
                 "  - source: t\n    merge: { mode: replace, on_bad_row: quarantine }\n",
                 "tables[0].merge.on_bad_row",
                 "mode: upsert",
+            ),
+            (
+                "  - source: t\n    kind: history\n    merge: { mode: history, on_bad_row: quarantine }\n",
+                "tables[0].merge.on_bad_row",
+                "on_bad_row: stop",
+            ),
+            (
+                "  - source: t\n    kind: history\n    merge: { mode: history, batch_rows: 10 }\n",
+                "tables[0].merge.batch_rows",
+                "mode upsert",
             ),
             (
                 "  - source: t\n    merge: { max_bad_rows: 5 }\n",
@@ -786,6 +655,134 @@ mod tests {
         assert!(
             complaint("warehouse: { location: x, catalog: rest }\ntables: [{ source: t }]")
                 .contains("warehouse.catalog")
+        );
+    }
+
+    #[test]
+    fn variables_may_hold_more_than_text() {
+        let text = "
+source: { connection: \"${SOURCE}\", parallel_tables: \"${NUMBER}\" }
+warehouse: { location: \"${NAME}\", target_file_size: \"${NUMBER}MiB\" }
+maintenance: { auto: \"${YES}\", small_files: 9, budget: 5000, orphan_age: \"${NUMBER}d\" }
+tables:
+  - source: \"${NAME}.orders\"
+    key: [\"${NAME}_id\"]
+    change: { lag: \"${NUMBER}s\", clock: \"${CLOCK}\" }
+    merge: { mode: \"${WORD}\" }
+    renames: { old: \"${NAME}\" }
+";
+        let config = parse(text).unwrap();
+        assert_eq!(config.source.as_ref().unwrap().parallel_tables, 7);
+        assert_eq!(config.warehouse.location, "conf/sales");
+        assert_eq!(config.warehouse.target_file_bytes, 7 << 20);
+        assert_eq!(config.maintenance.budget_bytes, 5000);
+        assert_eq!(
+            config.maintenance.orphan_age,
+            Duration::from_secs(7 * 86_400)
+        );
+        let table = &config.tables[0];
+        assert_eq!(table.source.to_string(), "sales.orders");
+        assert_eq!(table.key.as_deref(), Some(&["sales_id".to_owned()][..]));
+        assert_eq!(table.change.lag, Duration::from_secs(7));
+        assert_eq!(table.change.clock, Clock::Local);
+        assert_eq!(table.merge.mode, MergeMode::Upsert);
+        assert_eq!(table.declared.renames["old"], "sales");
+    }
+
+    #[test]
+    fn a_value_in_the_wrong_place_is_told_by_its_kind() {
+        let file = "source: { connection: x }
+warehouse: { location: lake }
+tables:
+  - source: t
+";
+        for (from, to, says) in [
+            (
+                "{ connection: x }",
+                "\"${SOURCE}\"",
+                "at `source` (line 1 column 9): expected `{ connection: ... }`, found text",
+            ),
+            (
+                "{ connection: x }",
+                "[Server=s;Password=Ada]",
+                "at `source` (line 1 column 9): expected `{ connection: ... }`, found a list",
+            ),
+            (
+                "connection: x",
+                "connection: [Ada]",
+                "at `source.connection` (line 1 column 23): expected text, found a list",
+            ),
+            (
+                "connection: x",
+                "connection: x, Ada: x",
+                "at `source` (line 1 column 26): this key is not known (it is not shown",
+            ),
+            (
+                "connection: x",
+                "connection: x, connection: Ada",
+                "at `source` (line 1 column 26): a key stands here twice",
+            ),
+            (
+                "connection: x",
+                "connection: x, parallel_tables: \"${SOURCE}\"",
+                "at `source.parallel_tables` (line 1 column 43): the value of environment variable `SOURCE` is not a \
+                    whole number",
+            ),
+            (
+                "location: lake",
+                "location: \"${SOURCE}\"",
+                "at `warehouse.location` (line 2 column 24): holds a connection string (not shown)",
+            ),
+            (
+                "location: lake",
+                "location: lake, target_file_size: 5 Ada",
+                "at `warehouse.target_file_size` (line 2 column 48): is not a size, such as 64MiB",
+            ),
+            (
+                "source: t",
+                "Ada",
+                "at `tables[0]` (line 4 column 5): expected `source: schema.table`, found text",
+            ),
+            (
+                "source: t",
+                "source: t\n    kind: Ada",
+                "at `tables[0].kind` (line 5 column 11): expected one of `mirror`, `history`, found text",
+            ),
+            (
+                "source: t",
+                "source: t\n    kind: \"${SOURCE}\"",
+                "the value of environment variable `SOURCE` is not one of `mirror`, `history`",
+            ),
+            (
+                "source: t",
+                "source: t\n    renames: { Ada: 5 }",
+                "at `tables[0].renames` (line 5 column 16): expected text, found a number",
+            ),
+            (
+                "source: t",
+                "source: a.b.Ada",
+                "at `tables[0].source` (line 4 column 13): is not a table name",
+            ),
+            (
+                "source: t",
+                "lake: t",
+                "at `tables[0]` (line 4 column 5): `source` is missing",
+            ),
+            (
+                "warehouse: { location: lake }\n",
+                "",
+                "at line 1 column 1: `warehouse` is missing",
+            ),
+        ] {
+            assert!(file.contains(from), "{from}");
+            let said = complaint(&file.replace(from, to));
+            assert!(said.contains(says), "{to}: {said}");
+            assert!(!said.contains("Ada") && !said.contains("p{a}"), "{said}");
+        }
+        let said = complaint("Server=s;Password=Ada");
+        assert!(
+            said.contains("expected the keys of a configuration, found text"),
+            "{said}"
         );
     }
 }

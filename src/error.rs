@@ -16,6 +16,8 @@ pub enum Disposition {
     /// The call may or may not have taken effect (the reply to a commit was lost). Look for the run id before
     /// anything else.
     Ambiguous,
+    /// A signal ended the work before its end. Nothing is wrong with it, and the next run does the rest.
+    Interrupted,
 }
 
 /// Broad kinds, for exit codes and reports.
@@ -60,6 +62,13 @@ impl Error {
     #[must_use]
     pub fn on_table(mut self, table: impl Into<String>) -> Self {
         self.table.get_or_insert_with(|| table.into());
+        self
+    }
+
+    /// The same failure of a call that was repeated in vain: repeating it further does not help.
+    #[must_use]
+    pub fn for_good(mut self) -> Self {
+        self.disposition = Disposition::Definite;
         self
     }
 

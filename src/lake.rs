@@ -53,7 +53,7 @@ pub use maintain::relocate::Relocated;
 pub use read::delta::{Basis, Delta, Segment};
 pub use read::scan::BatchStream;
 pub use schema::SCHEMA_PROPERTY;
-pub use table::{LakeTable, RUN_PROPERTY, SnapshotInfo, SnapshotRef};
+pub use table::{LakeTable, RUN_PROPERTY, SOURCE_SCHEMA_PROPERTY, SnapshotInfo, SnapshotRef};
 pub use tags::{LoadTag, Loading, Tagged, TargetTags};
 pub use warehouse::Warehouse;
 pub use write::TableWriter;

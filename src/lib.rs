@@ -8,6 +8,7 @@
 //! | module | what is there |
 //! |---|---|
 //! | [`config`] | YAML and environment to a validated configuration; secrets |
+//! | [`secret`] | what must not be printed: secrets, and the values of rows |
 //! | [`error`] | the error of the upper modules and what to do about each ([`error::Disposition`]) |
 //! | [`schema`] | names, columns, keys; [`schema::types`] has one row for each SQL type |
 //! | [`change`] | watermark, window, checkpoint, run id: what crosses the walls |
@@ -31,6 +32,7 @@ pub mod lake;
 pub mod mssql;
 pub mod report;
 pub mod schema;
+pub mod secret;
 pub mod source;
 pub mod sync;
 pub mod target;

@@ -8,6 +8,7 @@
 //! Both take the same [`settings::Connection`] and report the same [`error::MssqlError`]. Nothing outside this
 //! module names either driver.
 
+pub mod access;
 pub mod bulk;
 pub mod channel;
 pub mod control;
@@ -15,6 +16,7 @@ pub mod definition;
 pub mod describe;
 pub mod environment;
 pub mod error;
+mod message;
 pub mod rows;
 pub mod settings;
 pub mod sql;

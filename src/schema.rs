@@ -201,6 +201,8 @@ pub enum Generated {
     #[default]
     No,
     Identity,
+    /// With 0, unless it is written: a flag that only a target has.
+    Flag,
     /// Computed, persisted or not.
     Computed,
     /// Period column of a system-versioned table.

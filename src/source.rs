@@ -78,6 +78,14 @@
 //! with the statement that turns row versions on. `isolation: read_committed` asks for row locks nevertheless; then a
 //! whole read deletes nothing from a mirror, and a history is refused.
 //!
+//! # Locks
+//!
+//! No wait of a read is without a bound: each session of the source has a LOCK_TIMEOUT before it touches a table. A
+//! lock that makes others wait (a fence's, a sequence's, `table_lock`'s) is held by a statement, or by a transaction
+//! whose every step has a bound of its own. A queue for a table is served in its order, so a request that waits keeps
+//! waiting whoever comes later and is not compatible with it: what waits for a lock on a whole table gives up soon
+//! ([`plan::TABLE_TIMEOUT_MS`]).
+//!
 //! # Round trips
 //!
 //! One for discovery, one for the bounds, one for the read; a window that is known to be empty is not read.
@@ -105,12 +113,13 @@ pub use definition::definition;
 pub use discover::{Discovered, discover};
 pub use error::SourceError;
 pub use notice::Notice;
-pub use plan::ExtractPlan;
+pub use plan::{ExtractPlan, LOOK_TIMEOUT_MS};
 
 use crate::change::{Backfill, ChangeOptions, Checkpoint, Strategy};
 use crate::mssql::control::{Class, Control};
 use crate::mssql::sql::read;
 use crate::schema::{KeyOrigin, TableKind};
+use crate::secret::RowValue;
 use auto::Choice;
 use isolation::Reading;
 use window::{Bounds, Start};
@@ -230,14 +239,17 @@ async fn check_key(control: &mut Control, source: &Discovered) -> Result<(), Sou
     let table = &source.schema.name;
     let failed = |error| SourceError::on("checking the key of", table, error);
     let sets = control
-        .query_sets(&read::duplicate_key(&source.schema), Class::Long)
+        .query_sets(
+            &read::duplicate_key(&source.schema, isolation::LOCK_TIMEOUT_MS),
+            Class::LONG,
+        )
         .await
         .map_err(failed)?;
     match sets.first().and_then(|rows| rows.first()) {
         None => Ok(()),
         Some(row) => Err(SourceError::KeyNotUnique {
             table: table.clone(),
-            example: format!("({})", row.text("example").map_err(failed)?),
+            example: RowValue(format!("({})", row.text("example").map_err(failed)?)),
             rows: row.int("row_count").map_err(failed)?,
         }),
     }

@@ -10,11 +10,15 @@
 //!   [`crate::target`]). Killed before it, a staging table lies about that the next load of the same target drops;
 //!   killed after it, the next load finds the new state.
 //! - between the two nothing is remembered outside lake and target.
+//!
+//! The servers are looked at once before the first table ([`reach`]). A signal ends a run before its end ([`Stop`]).
 
 mod backfill;
 mod extract;
 mod follow;
+mod gate;
 mod guard;
+mod leftover;
 mod load;
 mod look;
 mod maintain;
@@ -22,6 +26,7 @@ mod observer;
 mod protect;
 mod pump;
 mod quarantine;
+mod reach;
 mod reread;
 mod restored;
 mod retry;
@@ -30,10 +35,11 @@ mod settle;
 mod stage;
 mod standing;
 mod state;
+mod stop;
 mod unseen;
 mod watch;
 
-pub use backfill::{FAIL_AFTER_RANGE, FAIL_BEFORE_RANGES};
+pub use backfill::{FAIL_AFTER_RANGE, FAIL_BEFORE_RANGES, FAIL_FENCED};
 pub use extract::FAIL_AFTER_EVOLVE;
 pub use load::{
     FAIL_AFTER_ALTER, FAIL_AFTER_APPLY, FAIL_AFTER_CREATE, FAIL_AFTER_FILL, FAIL_AFTER_FILL_CREATE,
@@ -43,20 +49,21 @@ pub use maintain::Chores;
 pub use observer::{Observer, Phase};
 pub use session::Sync;
 pub use state::{BadStateFile, StateFile};
+pub use stop::Stop;
 
 use crate::change::RunId;
 use crate::config::{Group, Table};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::lake::SnapshotRef;
-use crate::report::{RunReport, TableReport};
+use crate::report::{ErrorReport, LoadReport, RunReport, TableReport};
 use crate::schema::TableName;
 use crate::target::foreign;
 use guard::caught;
-use retry::Attempts;
 use session::Links;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
+use stop::BEFORE_LOAD;
 
 /// What a run does to each table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,38 +80,62 @@ pub enum Action {
 }
 
 impl Sync {
-    /// Runs `action` on `tables`; a table that fails does not stop the others.
+    /// Runs `action` on `tables`; a table that fails does not stop the others. A server that cannot be used does, and
+    /// so does a signal: what is left is then reported as not started, or as interrupted.
     pub async fn run(self, action: Action, tables: Vec<Table>) -> Result<RunReport> {
         self.require_sides(action)?;
         let run_id = RunId::generate();
         let started_at = chrono::Utc::now();
         let clock = Instant::now();
-        let order: Vec<String> = tables
-            .iter()
-            .map(|table| table.source.to_string())
-            .collect();
-        let groups = self.groups(action, &tables).await;
-        let is_grouped = |at: usize| groups.iter().any(|group| group.contains(&at));
-        let jobs = tables.iter().enumerate().map(|(at, table)| Job {
-            table: table.clone(),
-            loads: !is_grouped(at),
-        });
         let sync = Arc::new(self);
-        let mut reports = sync.work(action, run_id, jobs.collect()).await?;
-        reports.sort_by_key(|report| order.iter().position(|name| *name == report.source));
-        for group in &groups {
-            sync.group(action, run_id, group, &tables, &mut reports)
-                .await;
-        }
+        let mut errors = sync.check_servers(action, &tables).await;
+        let reports = if errors.is_empty() {
+            let reports = sync.tables(action, run_id, &tables).await?;
+            errors = sync.lost_servers();
+            reports
+        } else {
+            tables.iter().map(TableReport::not_started).collect()
+        };
+        errors.retain(|error| error.disposition() != Disposition::Interrupted);
+        let errors: Vec<ErrorReport> = errors.iter().map(ErrorReport::of).collect();
+        let signal = sync.stop.signal();
         Ok(RunReport {
             command: action.name(),
             run_id: run_id.to_string(),
             started_at: started_at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
             seconds: clock.elapsed().as_secs_f64(),
-            outcome: RunReport::outcome_of(&reports),
+            outcome: RunReport::outcome_of(&reports, &errors, signal),
+            signal,
+            errors,
             tables: reports,
             warnings: sync.notices(),
         })
+    }
+
+    /// Works on all tables; the reports are in their order.
+    async fn tables(
+        self: &Arc<Self>,
+        action: Action,
+        run_id: RunId,
+        tables: &[Table],
+    ) -> Result<Vec<TableReport>> {
+        let order: Vec<String> = tables
+            .iter()
+            .map(|table| table.source.to_string())
+            .collect();
+        let groups = self.groups(action, tables).await;
+        let is_grouped = |at: usize| groups.iter().any(|group| group.contains(&at));
+        let jobs = tables.iter().enumerate().map(|(at, table)| Job {
+            table: table.clone(),
+            loads: !is_grouped(at),
+        });
+        let mut reports = self.work(action, run_id, jobs.collect()).await?;
+        reports.sort_by_key(|report| order.iter().position(|name| *name == report.source));
+        for group in &groups {
+            self.group(action, run_id, group, tables, &mut reports)
+                .await;
+        }
+        Ok(reports)
     }
 
     /// Works on the tables, several at once.
@@ -122,7 +153,10 @@ impl Sync {
             tasks.spawn(async move {
                 let mut links = Links::default();
                 let mut done = Vec::new();
-                while let Some(job) = queue.lock().ok().and_then(|mut queue| queue.pop_front()) {
+                let next = || queue.lock().ok().and_then(|mut queue| queue.pop_front());
+                while sync.goes_on()
+                    && let Some(job) = next()
+                {
                     done.push(sync.table(action, run_id, &job, &mut links).await);
                 }
                 done
@@ -134,10 +168,17 @@ impl Sync {
                 Error::new(
                     Kind::Lake,
                     Disposition::Ambiguous,
-                    format!("a worker ended abnormally: {error}"),
+                    format!("a worker ended abnormally: {}", guard::ended(error)),
                 )
             })?);
         }
+        let mut left = queue
+            .lock()
+            .map_or_else(|_| VecDeque::new(), |mut queue| std::mem::take(&mut *queue));
+        reports.extend(
+            left.drain(..)
+                .map(|job| TableReport::not_started(&job.table)),
+        );
         Ok(reports)
     }
 
@@ -186,12 +227,18 @@ impl Sync {
         };
         let members: Vec<Table> = group.iter().map(|&at| tables[at].clone()).collect();
         let name = |at: usize| members[at].source.to_string();
-        let broken = group.iter().find(|&&at| reports[at].error.is_some());
+        if let Err(error) = self.stop.check(BEFORE_LOAD) {
+            return end_loads(group, &error, reports);
+        }
+        let has_failed = |at: &&usize| reports[**at].error.is_some();
+        let not_done = |at: &&usize| !reports[**at].is_done();
+        let broken = group.iter().find(has_failed);
+        let broken = broken.or_else(|| group.iter().find(not_done));
         if let Some(&broken) = broken {
             return fail_others(group, broken, Disposition::Definite, reports);
         }
         let mut links = Links::default();
-        let mut attempts = Attempts::new();
+        let mut attempts = self.attempts();
         let observer = self.observer.as_ref();
         let loaded = loop {
             let load = load::load_group(self, run_id, &members, wanted, full, &mut links);
@@ -204,10 +251,14 @@ impl Sync {
             links = Links::default();
             let load::Failed { table, error } = failed;
             let at = name(table.unwrap_or(0));
-            if let Err(error) = attempts.after(error, &at, observer).await {
+            if let Err(error) = self.again(&mut attempts, error, &at).await {
                 break Err((table, error));
             }
         };
+        if self.stop.signal().is_some() && loaded.is_err() {
+            let members: Vec<&Table> = members.iter().collect();
+            self.drop_leftovers(&members).await;
+        }
         for member in &members {
             observer.finished(&member.source.to_string());
         }
@@ -219,6 +270,9 @@ impl Sync {
                     reports[at].load = Some(load);
                     reports[at].judge();
                 }
+            }
+            Err((_, error)) if error.disposition() == Disposition::Interrupted => {
+                end_loads(group, &error, reports);
             }
             Err((table, error)) => {
                 let at = table.unwrap_or(0);
@@ -274,15 +328,14 @@ impl Sync {
         report: &mut TableReport,
     ) -> Result<()> {
         let name = table.source.to_string();
-        let observer = self.observer.as_ref();
         if matches!(action, Action::Extract | Action::Sync) {
-            let mut attempts = Attempts::new();
+            let mut attempts = self.attempts();
             report.extract = loop {
                 let loads = action == Action::Sync && self.target.is_some();
                 let result = extract::extract(self, run_id, table, links, loads).await;
                 match links.guard(result) {
                     Ok(done) => break Some(done),
-                    Err(error) => attempts.after(error, &name, observer).await?,
+                    Err(error) => self.again(&mut attempts, error, &name).await?,
                 }
             };
         }
@@ -291,6 +344,7 @@ impl Sync {
             .extract
             .as_ref()
             .and_then(|done| done.sequence_number)
+            && self.stop.signal().is_none()
         {
             report.maintenance = self.maintain_lightly(run_id, table, number).await;
         }
@@ -305,20 +359,38 @@ impl Sync {
             Action::Retry => self.to_retry(table, links).await?,
         };
         if let Some((snapshot, full)) = load {
-            let mut attempts = Attempts::new();
-            report.load = loop {
-                let result = load::load(self, run_id, table, snapshot, full, links).await;
-                match links.guard(result) {
-                    Ok(done) => break Some(done),
-                    Err(error) => attempts.after(error, &name, observer).await?,
-                }
-            };
-            if let Some(done) = &mut report.load {
-                self.count_refused(table, done, links).await;
-            }
+            let mut done = self
+                .load_alone(run_id, table, (snapshot, full), links)
+                .await?;
+            self.count_refused(table, &mut done, links).await;
+            report.load = Some(done);
         }
         report.judge();
         Ok(())
+    }
+
+    /// The load of one table, tried again after failures that pass.
+    async fn load_alone(
+        &self,
+        run_id: RunId,
+        table: &Table,
+        (snapshot, full): (SnapshotRef, bool),
+        links: &mut Links,
+    ) -> Result<LoadReport> {
+        let name = table.source.to_string();
+        let mut attempts = self.attempts();
+        loop {
+            self.stop.check(BEFORE_LOAD)?;
+            let result = load::load(self, run_id, table, snapshot, full, links).await;
+            let error = match links.guard(result) {
+                Ok(done) => return Ok(done),
+                Err(error) => error,
+            };
+            if self.stop.signal().is_some() {
+                self.drop_leftovers(&[table]).await;
+            }
+            self.again(&mut attempts, error, &name).await?;
+        }
     }
 }
 
@@ -327,6 +399,17 @@ struct Job {
     table: Table,
     /// False: its load comes later, together with others.
     loads: bool,
+}
+
+/// A signal came before the load of a group, or in it. What failed before it stays so.
+fn end_loads(group: &[usize], error: &Error, reports: &mut [TableReport]) {
+    for &at in group {
+        let report = &mut reports[at];
+        if report.is_done() {
+            let ended = Error::new(error.kind(), error.disposition(), error.report());
+            report.fail(ended.on_table(report.source.clone()));
+        }
+    }
 }
 
 /// Tables of a group whose load waited for one that failed have failed, too.
@@ -339,7 +422,7 @@ fn fail_others(
     let other = reports[failed].source.clone();
     for &at in group {
         let report = &mut reports[at];
-        if report.error.is_none() {
+        if report.is_done() {
             let message = format!(
                 "it is loaded in one transaction with {other}, which failed. Nothing was loaded into either. Resolve \
 that, or separate them with `load: {{ group: none }}`"

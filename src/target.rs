@@ -48,6 +48,10 @@
 //! collation or EXCEPT says so: a name that changed from `ab` to `AB` is a change. What a target column could not
 //! hold exactly is refused by [`inspect::check`] before anything is staged; characters that its code page lacks
 //! stop the transaction.
+//!
+//! With `deletes: soft` the row of a key that is gone is marked instead of deleted, and with `ignore` left
+//! (`mssql/sql/soft.rs`). In mode `history` the versions of a history are rows of their own, told apart by `_seq`. In
+//! mode `scd2` each has the time for which it was valid besides, which `mssql/sql/scd2.rs` argues.
 
 pub mod columns;
 pub mod create;
@@ -60,11 +64,14 @@ pub mod quarantine;
 pub mod staging;
 pub mod state;
 pub mod upkeep;
+pub mod upsert;
+pub mod validity;
 
 use crate::error::{Disposition, Error, Kind};
 use crate::mssql::error::MssqlError;
 use crate::mssql::sql::TableIdent;
 use crate::schema::TableName;
+use crate::secret::RowValue;
 
 /// What failed, on which target, why, and the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -164,9 +171,9 @@ again"
     )]
     StateChanged { target: TableName },
     #[error(
-        "{target} has rows, and `merge.mode: append` would insert rows again that it has already: a whole snapshot is \
-appended only to an empty table. Nothing was loaded. Run TRUNCATE TABLE {}, then `icesync load --full`; a mirror may \
-also be loaded with `merge: {{ mode: replace }}`",
+        "{target} has rows, and this mode of loading would insert rows again that it may have already: a whole \
+snapshot is added only to an empty table. Nothing was loaded. Run TRUNCATE TABLE {}, then `icesync load --full`; a \
+mirror may also be loaded with `merge: {{ mode: replace }}`",
         TableIdent(.target)
     )]
     NotEmpty { target: TableName },
@@ -174,7 +181,10 @@ also be loaded with `merge: {{ mode: replace }}`",
         "{target} has more than one row with the key {example}, and a load changes one row for each key. Nothing was \
 loaded. Remove the extra rows, create a unique index on the key's columns, and load again"
     )]
-    KeyTwice { target: TableName, example: String },
+    KeyTwice {
+        target: TableName,
+        example: RowValue<String>,
+    },
     #[error(
         "{target} was dropped, recreated or altered while its load was being prepared. Nothing was loaded; run the \
 load again"
@@ -200,7 +210,10 @@ Nothing was loaded. \
 If they are spellings of one key of the source, run one extract with `change: {{ strategy: full }}`, which removes the \
 old one from the lake; if they are two keys there, give the target's key column the source's collation"
     )]
-    DuplicateKey { target: TableName, example: String },
+    DuplicateKey {
+        target: TableName,
+        example: RowValue<String>,
+    },
     #[error(
         "a row to be loaded into {target} has NULL in its key: a target finds rows by key; use merge.mode: append, or \
             another key"
@@ -226,7 +239,7 @@ Repair the target or the rows, or allow more. Refused are {}",
         target: TableName,
         refused: u64,
         rows_max: u64,
-        /// Keys and errors of the first ones.
+        /// Errors of the first ones, with their keys where row values are shown.
         examples: Vec<String>,
     },
     #[error(
@@ -249,8 +262,8 @@ Nothing was loaded; run the load again"
         source: Box<MssqlError>,
     },
     #[error(
-        "{target} already has a row with the same key as a row to be appended; use merge.mode: upsert, or remove the \
-            row"
+        "{target} already has a row with the same key as a row to be added; remove the row, or, for a mirror, use \
+            merge.mode: upsert"
     )]
     KeyConflict {
         target: TableName,

@@ -52,7 +52,7 @@ async fn commits(stage: &Stage, scale: &Scale, measures: &mut Measures) -> Resul
     let create = "CREATE TABLE dbo.growing (id bigint NOT NULL PRIMARY KEY, version bigint NOT NULL, quantity int NOT \
                   NULL, name nvarchar(40) NOT NULL)";
     control
-        .run(&Statement::plain(create.to_owned()), Class::Long)
+        .run(&Statement::plain(create.to_owned()), Class::LONG)
         .await?;
     fill(&mut control, rows, scale.block).await?;
     let folder = tempfile::tempdir_in(stage.folder.path())?;
@@ -78,7 +78,7 @@ async fn commits(stage: &Stage, scale: &Scale, measures: &mut Measures) -> Resul
         let change = format!(
             "DELETE FROM dbo.growing; INSERT INTO dbo.growing (id, version, quantity, name) VALUES {values};"
         );
-        control.run(&Statement::plain(change), Class::Long).await?;
+        control.run(&Statement::plain(change), Class::LONG).await?;
         let (ran, report) = extract(stage, folder.path(), tables)?;
         if report["updated"].as_u64() != Some(CHANGED) {
             return Err(format!("commit {commit} should update {CHANGED} rows: {report}").into());
@@ -127,7 +127,7 @@ async fn fill(
             "INSERT INTO dbo.growing (id, version, quantity, name) SELECT n + {first}, 1, n % 1000, N'row ' + \
              CONVERT(nvarchar(20), n) FROM dbo.numbers WHERE n < {count}"
         );
-        control.run(&Statement::plain(insert), Class::Long).await?;
+        control.run(&Statement::plain(insert), Class::LONG).await?;
         first += count;
     }
     Ok(())
@@ -245,7 +245,7 @@ async fn files(stage: &Stage, scale: &Scale, measures: &mut Measures) -> Result<
         columns.join(", "),
         values.join(", ")
     );
-    control.run(&Statement::plain(create), Class::Long).await?;
+    control.run(&Statement::plain(create), Class::LONG).await?;
     let folder = tempfile::tempdir_in(stage.folder.path())?;
     let tables = "  - source: dbo.wide\n    change: { strategy: sequence, column: version }\n";
     extract(stage, folder.path(), tables)?;
@@ -259,7 +259,7 @@ async fn files(stage: &Stage, scale: &Scale, measures: &mut Measures) -> Result<
     let one = async || {
         version += 1;
         let change = format!("UPDATE dbo.wide SET version = {version} WHERE id = 7");
-        control.run(&Statement::plain(change), Class::Quick).await?;
+        control.run(&Statement::plain(change), Class::QUICK).await?;
         let (ran, report) = extract(stage, folder.path(), tables)?;
         match report["updated"].as_u64() {
             Some(1) => Ok(ran),

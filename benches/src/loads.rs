@@ -37,7 +37,7 @@ pub async fn measure(stage: &Stage, scale: &Scale, measures: &mut Measures) -> R
             let reset = format!(
                 "{before}; IF OBJECT_ID(N'icesync.load_state') IS NOT NULL DELETE FROM icesync.load_state;"
             );
-            control.run(&Statement::plain(reset), Class::Long).await?;
+            control.run(&Statement::plain(reset), Class::LONG).await?;
             let ran = icesync(stage, folder, "load")?;
             let report: Value = serde_json::from_str(&ran.stdout)?;
             let load = &report["tables"][0]["load"];

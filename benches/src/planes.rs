@@ -304,7 +304,7 @@ async fn writing(
         declared.join(", ")
     );
     let mut control = stage.control().await?;
-    control.run(&Statement::plain(create), Class::Long).await?;
+    control.run(&Statement::plain(create), Class::LONG).await?;
     let sink = format!("[dbo].[sink_{}]", table.name);
     let block = block(stage).await?;
     let rows = scale.block * scale.times_slow;

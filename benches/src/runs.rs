@@ -153,7 +153,7 @@ async fn incremental(stage: &Stage, scale: &Scale, measures: &mut Measures) -> R
             "DELETE FROM dbo.changing; INSERT INTO dbo.changing (id, {values}, version) SELECT {id}, {values}, \
                 {version} FROM dbo.replay_mixed WHERE id < {changed};"
         );
-        control.run(&Statement::plain(change), Class::Long).await?;
+        control.run(&Statement::plain(change), Class::LONG).await?;
         let before = extract()?;
         let report = report(&before)?;
         if report["updated"].as_u64() != Some(changed) {
@@ -189,7 +189,7 @@ AS version INTO dbo.{name} FROM dbo.replay_mixed ORDER BY id; \
 ALTER TABLE dbo.{name} ALTER COLUMN version bigint NOT NULL; \
 ALTER TABLE dbo.{name} ADD CONSTRAINT pk_{name} PRIMARY KEY (id);"
     );
-    Ok(control.run(&Statement::plain(create), Class::Long).await?)
+    Ok(control.run(&Statement::plain(create), Class::LONG).await?)
 }
 
 /// Puts rows into the lake table of such a table as an extract would have, under the checkpoint that it has.
@@ -255,7 +255,7 @@ async fn many(stage: &Stage, scale: &Scale, measures: &mut Measures) -> Result<(
             "CREATE TABLE dbo.small_{at} (id int NOT NULL PRIMARY KEY, name nvarchar(20) NOT NULL, rv rowversion); \
 INSERT INTO dbo.small_{at} (id, name) VALUES (1, N'one'), (2, N'two'), (3, N'three');"
         );
-        control.run(&Statement::plain(create), Class::Quick).await?;
+        control.run(&Statement::plain(create), Class::QUICK).await?;
         tables.push_str(&format!("  - source: dbo.small_{at}\n"));
     }
     let folder = tempfile::tempdir_in(stage.folder.path())?;

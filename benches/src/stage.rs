@@ -122,13 +122,13 @@ impl Stage {
             _servers: [sandbox, proxy],
         };
         let mut control = Control::connect(&stage.connection(direct)?).await?;
-        control.run(&numbers(scale.block), Class::Long).await?;
+        control.run(&numbers(scale.block), Class::LONG).await?;
         for (name, columns, values) in TABLES {
             let sql = format!(
                 "CREATE TABLE dbo.replay_{name} ({columns}); INSERT INTO dbo.replay_{name} SELECT {values} FROM \
                     dbo.numbers;"
             );
-            control.run(&Statement::plain(sql), Class::Long).await?;
+            control.run(&Statement::plain(sql), Class::LONG).await?;
         }
         Ok(stage)
     }

@@ -58,7 +58,7 @@ impl Output {
         let code = match (error.kind(), error.disposition()) {
             (Kind::Config, _) => 2,
             (_, Disposition::Transient) => 75,
-            (_, Disposition::Definite | Disposition::Ambiguous) => 1,
+            (_, Disposition::Definite | Disposition::Ambiguous | Disposition::Interrupted) => 1,
         };
         exit_code(written, code)
     }

@@ -2,6 +2,7 @@
 
 use super::output::Output;
 use super::progress::Progress;
+use super::signals;
 use super::tables::Tables;
 use icesync::config::Config;
 use icesync::error::Error;
@@ -20,10 +21,12 @@ impl Request {
         Sync::new(&self.config, Arc::new(Progress::new())).await
     }
 
-    /// Runs `action` on the chosen tables and prints the report.
+    /// Runs `action` on the chosen tables and prints the report. SIGTERM and Ctrl-C end it early, and well.
     pub async fn run(&self, tables: &Tables, action: Action) -> Result<u8, Error> {
         let tables = tables.choose(&self.config)?;
-        let report = self.sync().await?.run(action, tables).await?;
+        let sync = self.sync().await?;
+        signals::listen(sync.stop());
+        let report = sync.run(action, tables).await?;
         Ok(self.output.finish(&report))
     }
 }

@@ -1,5 +1,6 @@
 //! `maintenance:`, which keeps the tables of the lake small.
 
+use super::variables::{Complaint, Lookup, Size, Text};
 use bytesize::ByteSize;
 use serde::Deserialize;
 use std::time::Duration;
@@ -26,31 +27,30 @@ pub struct Maintenance {
 pub(super) struct RawMaintenance {
     auto: bool,
     small_files: usize,
-    budget: ByteSize,
+    budget: Option<Size>,
     snapshots_max: usize,
-    #[serde(with = "humantime_serde")]
-    snapshot_age: Duration,
-    #[serde(with = "humantime_serde")]
-    orphan_age: Duration,
+    snapshot_age: Option<Text>,
+    orphan_age: Option<Text>,
 }
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 impl Default for RawMaintenance {
     fn default() -> Self {
-        let day = Duration::from_secs(86_400);
         Self {
             auto: true,
             small_files: 8,
-            budget: ByteSize::mib(128),
+            budget: None,
             snapshots_max: 100,
-            snapshot_age: 5 * day,
-            orphan_age: 3 * day,
+            snapshot_age: None,
+            orphan_age: None,
         }
     }
 }
 
 impl RawMaintenance {
     /// The complaint names the key and what is wrong with it.
-    pub(super) fn validate(self) -> Result<Maintenance, (String, String)> {
+    pub(super) fn validate(self, lookup: Lookup<'_>) -> Result<Maintenance, Complaint> {
         let refuse =
             |key: &str, message: &str| Err((format!("maintenance.{key}"), message.to_owned()));
         if !(2..=1000).contains(&self.small_files) {
@@ -59,8 +59,17 @@ impl RawMaintenance {
         if !(1..=100_000).contains(&self.snapshots_max) {
             return refuse("snapshots_max", "must be between 1 and 100000");
         }
+        let age = |key: &str, text: Option<Text>, days: u32| -> Result<Duration, Complaint> {
+            let text = text.map(|text| text.duration(lookup, &format!("maintenance.{key}")));
+            Ok(text.transpose()?.unwrap_or(days * DAY))
+        };
+        let snapshot_age = age("snapshot_age", self.snapshot_age, 5)?;
+        let orphan_age = age("orphan_age", self.orphan_age, 3)?;
+        let budget = self
+            .budget
+            .map(|size| size.bytes(lookup, "maintenance.budget"));
         // A run under way has files that nothing names yet.
-        if self.orphan_age < Duration::from_secs(86_400) {
+        if orphan_age < DAY {
             return refuse(
                 "orphan_age",
                 "must be at least 1 day, and longer than the longest run takes",
@@ -69,10 +78,10 @@ impl RawMaintenance {
         Ok(Maintenance {
             auto: self.auto,
             small_files: self.small_files,
-            budget_bytes: self.budget.as_u64(),
+            budget_bytes: budget.transpose()?.unwrap_or(ByteSize::mib(128)).as_u64(),
             snapshots_max: self.snapshots_max,
-            snapshot_age: self.snapshot_age,
-            orphan_age: self.orphan_age,
+            snapshot_age,
+            orphan_age,
         })
     }
 }

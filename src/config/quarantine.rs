@@ -39,6 +39,13 @@ pub(super) fn limit(
             "quarantine knows rows by their key, which takes mode upsert; set `mode: upsert`, or `on_bad_row: stop`"
                 .into(),
         )),
+        (OnBadRow::Quarantine, MergeMode::History | MergeMode::Scd2, _) => Err((
+            format!("{at}.merge.on_bad_row"),
+            format!(
+                "quarantine knows rows by their key, and mode {} loads many versions of one; set `on_bad_row: stop`",
+                mode.name()
+            ),
+        )),
         (OnBadRow::Quarantine, MergeMode::Upsert, rows) => match rows.unwrap_or(ROWS) {
             rows @ 1..=ROWS_MAX => Ok(Some(rows)),
             _ => Err((

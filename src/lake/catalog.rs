@@ -167,18 +167,22 @@ pub(in crate::lake) fn understand(
     Ok((shape, kind))
 }
 
-/// The metadata after the updates.
+/// The metadata after the updates; its log names the file of `base` so.
 ///
 /// Clocks of writers differ, and a table may have been written by one that is minutes ahead. Iceberg refuses metadata
 /// whose times go back by more than a minute, so the new version is never older than its base: its time is that of
 /// the clock or one millisecond after the base, whichever is later.
-fn next_metadata(base: &Version, updates: Vec<TableUpdate>, at: &str) -> Result<TableMetadata> {
+fn next_metadata(
+    base: &Version,
+    named: String,
+    updates: Vec<TableUpdate>,
+) -> Result<TableMetadata> {
     let now = chrono::Utc::now().timestamp_millis();
     let time = base.time_after()?;
     let adds = |update: &TableUpdate| matches!(update, TableUpdate::AddSnapshot { .. });
     let build = || {
         let previous = base.metadata.clone();
-        let mut builder = TableMetadataBuilder::new_from_metadata(previous, Some(base.uri.clone()));
+        let mut builder = TableMetadataBuilder::new_from_metadata(previous, Some(named));
         if time > now && !updates.iter().any(adds) {
             builder = at_time(builder, &base.metadata, time)?;
         }
@@ -187,7 +191,8 @@ fn next_metadata(base: &Version, updates: Vec<TableUpdate>, at: &str) -> Result<
         }
         builder.build()
     };
-    let built = build().map_err(LakeError::iceberg("build", at.to_owned()))?;
+    let at = base.metadata.location().to_owned();
+    let built = build().map_err(LakeError::iceberg("build", at))?;
     Ok(built.metadata)
 }
 

@@ -27,7 +27,7 @@ pub(in crate::lake) fn checkpoint_text(
     serde_json::to_string(checkpoint).map_err(|source| LakeError::PropertyCorrupt {
         table: table.clone(),
         property: CHECKPOINT_PROPERTY,
-        source,
+        source: source.into(),
     })
 }
 
@@ -37,10 +37,10 @@ pub(in crate::lake) fn parse_checkpoint(table: &TableName, text: &str) -> Result
     struct Versioned {
         version: u32,
     }
-    let corrupt = |source| LakeError::PropertyCorrupt {
+    let corrupt = |source: serde_json::Error| LakeError::PropertyCorrupt {
         table: table.clone(),
         property: CHECKPOINT_PROPERTY,
-        source,
+        source: source.into(),
     };
     let versioned: Versioned = serde_json::from_str(text).map_err(corrupt)?;
     if versioned.version > CHECKPOINT_VERSION {

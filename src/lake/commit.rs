@@ -60,7 +60,7 @@ use iceberg::TableUpdate;
 use iceberg::spec::{
     Schema, Snapshot, SnapshotReference, SnapshotRetention, Summary, TableMetadataBuilder,
 };
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -118,19 +118,23 @@ impl Change {
         Self::default().with_tags(moves)
     }
 
-    /// Without these snapshots.
-    pub(in crate::lake) fn expire(expired: Vec<i64>) -> Self {
+    /// A table without these snapshots, of which there is one at least, and without what only they need.
+    pub(in crate::lake) fn expire(table: &LakeTable, expired: &BTreeSet<i64>) -> Self {
         let mut change = Self::default();
-        for &snapshot_id in &expired {
+        for &snapshot_id in expired {
             change = change
                 .and(TableUpdate::RemoveStatistics { snapshot_id })
                 .and(TableUpdate::RemovePartitionStatistics { snapshot_id });
         }
-        if expired.is_empty() {
+        let snapshot_ids = expired.iter().copied().collect();
+        change = change.and(TableUpdate::RemoveSnapshots { snapshot_ids });
+        let (schema_ids, removals) = table.unused_schemas(expired);
+        if schema_ids.is_empty() {
             return change;
         }
-        let snapshot_ids = expired;
-        change.and(TableUpdate::RemoveSnapshots { snapshot_ids })
+        change
+            .and(TableUpdate::RemoveSchemas { schema_ids })
+            .and(TableUpdate::RemoveProperties { removals })
     }
 
     /// The same change, and tags that move with it.

@@ -3,6 +3,7 @@
 use crate::change::RunId;
 use crate::error::{Disposition, Error, Kind};
 use crate::schema::TableName;
+use crate::secret::{self, JsonProblem, RowValue};
 use parquet::errors::ParquetError;
 
 /// A failure of the warehouse. Messages name the file or the table and end with what to do.
@@ -124,7 +125,7 @@ pub enum LakeError {
     PropertyCorrupt {
         table: TableName,
         property: &'static str,
-        source: serde_json::Error,
+        source: JsonProblem,
     },
 
     #[error(
@@ -159,8 +160,8 @@ pub enum LakeError {
     CommitOutdated { table: TableName, reason: String },
 
     #[error(
-        "another writer moved rows of {table} with a key that it has twice, while this run was comparing them; nothing \
-        was written: run again"
+        "another writer moved rows of {table} that no key tells apart, while this run was comparing them; nothing was \
+        written: run again"
     )]
     RowsMoved { table: TableName },
 
@@ -260,6 +261,17 @@ restored or copied from an older state. \
     },
 
     #[error(
+        "the list `{path}` of files that an interrupted read of {table} has finished is damaged, so it is not known \
+        which files that read still needs. `icesync extract` reads its range again and ends the list; `icesync state \
+        reset` gives up the interrupted read"
+    )]
+    ListDamaged {
+        table: TableName,
+        path: String,
+        source: Box<iceberg::Error>,
+    },
+
+    #[error(
         "rows for {table} do not fit its lake schema at column `{column}`: expected {expected}, found {found}"
     )]
     BatchMismatch {
@@ -275,7 +287,10 @@ restored or copied from an older state. \
     )]
     NullInRequired { table: TableName, column: String },
 
-    #[error("{table} has no key, so rows cannot be {what}: configure a key or use kind history")]
+    #[error(
+        "{table} has no key, so rows cannot be {what}: configure a key, use kind history, or mirror the table with \
+        strategy full and merge.mode replace"
+    )]
     NoKey {
         table: TableName,
         what: &'static str,
@@ -351,6 +366,7 @@ impl LakeError {
             | LakeError::LoadedSnapshotGone { .. }
             | LakeError::UnsupportedDeletes { .. }
             | LakeError::UnsupportedFile { .. }
+            | LakeError::ListDamaged { .. }
             | LakeError::BatchMismatch { .. }
             | LakeError::NullInRequired { .. }
             | LakeError::NoKey { .. }
@@ -433,6 +449,11 @@ impl LakeError {
                     },
                 },
             },
+            ParquetError::ArrowError(text) => LakeError::Parquet {
+                action,
+                path,
+                source: ParquetError::ArrowError(RowValue(text).to_string()),
+            },
             source => LakeError::Parquet {
                 action,
                 path,
@@ -445,7 +466,10 @@ impl LakeError {
         what: impl Into<String>,
     ) -> impl FnOnce(arrow_schema::ArrowError) -> Self {
         let what = what.into();
-        move |source| LakeError::Arrow { what, source }
+        move |source| LakeError::Arrow {
+            what,
+            source: secret::arrow_error(source),
+        }
     }
 }
 

@@ -135,7 +135,7 @@ pub(in crate::lake) fn kept_with_ids(
     serde_json::to_string(&kept).map_err(|source| LakeError::PropertyCorrupt {
         table: table.clone(),
         property: SCHEMA_PROPERTY,
-        source,
+        source: source.into(),
     })
 }
 
@@ -144,7 +144,7 @@ impl Kept {
         serde_json::from_str(text).map_err(|source| LakeError::PropertyCorrupt {
             table: table.clone(),
             property: SCHEMA_PROPERTY,
-            source,
+            source: source.into(),
         })
     }
 
@@ -241,6 +241,20 @@ impl Shape {
         })
     }
 
+    /// The same with the types that another schema of the table has, where those are wider.
+    pub(in crate::lake) fn as_wide_as(&self, schema: &Schema) -> Self {
+        let mut wide = self.clone();
+        for (field, id) in wide.schema.fields.iter_mut().zip(&self.ids) {
+            let other = schema.field_by_id(*id).map(|other| &*other.field_type);
+            let other = other.and_then(Type::as_primitive_type).and_then(lake_type);
+            field.ty = other
+                .and_then(|other| field.ty.wider(other))
+                .unwrap_or(field.ty);
+        }
+        wide.arrow = arrow_schema(&wide.schema);
+        wide
+    }
+
     /// Positions of the fields that come from the source, in order.
     pub(in crate::lake) fn source_fields(&self) -> Vec<usize> {
         let source = |(at, field): (usize, &LakeField)| {
@@ -315,7 +329,7 @@ fn names(table: &TableName, metadata: &TableMetadata) -> Result<Option<Arc<HashM
         serde_json::from_str(text).map_err(|source| LakeError::PropertyCorrupt {
             table: table.clone(),
             property,
-            source,
+            source: source.into(),
         })?;
     let mut names = HashMap::new();
     for field in mapping.fields() {

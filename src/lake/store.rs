@@ -207,6 +207,12 @@ impl Store {
         Ok(Path::new("/").join(path.trim_start_matches('/')))
     }
 
+    /// The URI of a directory as this module writes it, for each way in which engines spell its path.
+    pub(in crate::lake) fn spelled(uri: &str) -> String {
+        let path = uri.strip_prefix("file:").unwrap_or(uri);
+        format!("{SCHEME}/{}", path.trim_matches('/'))
+    }
+
     async fn blocking<T: Send + 'static>(
         action: &'static str,
         uri: &str,
@@ -388,15 +394,12 @@ impl Store {
 
     /// Whether two URIs name one directory: by their spelling, or because a link leads from one to the other.
     pub(in crate::lake) async fn is_same_place(&self, a: &str, b: &str) -> Result<bool> {
-        let plain = |uri: &str| {
-            let path = uri.strip_prefix("file:").unwrap_or(uri);
-            format!("/{}", path.trim_matches('/'))
-        };
-        let (a, b) = (plain(a), plain(b));
+        let (a, b) = (Self::spelled(a), Self::spelled(b));
         if a == b {
             return Ok(true);
         }
-        Self::blocking("resolve", &format!("{SCHEME}{b}"), move |b| {
+        let a = Self::local(&a)?;
+        Self::blocking("resolve", &b, move |b| {
             Ok(match (std::fs::canonicalize(a), std::fs::canonicalize(b)) {
                 (Ok(a), Ok(b)) => a == b,
                 (Ok(_) | Err(_), Ok(_) | Err(_)) => false,

@@ -10,6 +10,7 @@ use crate::lake::read::manifests::Files;
 use crate::lake::schema::Shape;
 use crate::lake::store::Store;
 use crate::lake::tags::{LoadTag, Tagged, Tags, TargetTags};
+use crate::schema::drift::Recorded;
 use crate::schema::{LakeField, LakeSchema, Role, TableKind, TableName};
 use iceberg::spec::{Snapshot, TableMetadata};
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,8 @@ use std::sync::Arc;
 
 /// Entry of a snapshot's summary with the run that committed it.
 pub const RUN_PROPERTY: &str = "icesync.run-id";
+/// Table property with the columns of the source that the table was written from, as [`Recorded`].
+pub const SOURCE_SCHEMA_PROPERTY: &str = "icesync.source-schema";
 /// Table property of a history table: the last `_seq` given.
 pub(in crate::lake) const SEQ_PROPERTY: &str = "icesync.seq-high";
 
@@ -309,15 +312,18 @@ impl LakeTable {
         Ok(rows)
     }
 
-    /// The field of the column that a history table follows.
+    /// The field of the column that a history table follows, which may have another name than its column.
     fn followed_field(&self) -> Option<usize> {
         if self.kind == TableKind::Mirror {
             return None;
         }
         let followed = self.checkpoint().ok()??.watermark?.column;
-        let fields = &self.shape.schema.fields;
-        let is_followed = |field: &LakeField| field.name.eq_ignore_ascii_case(&followed);
-        fields.iter().position(is_followed)
+        let recorded = self.property(SOURCE_SCHEMA_PROPERTY)?;
+        let recorded: Recorded = serde_json::from_str(recorded).ok()?;
+        let source = recorded.source_position(&followed)?;
+        let is_followed =
+            |field: &LakeField| field.source == Some(source) && field.role == Role::Value;
+        self.shape.schema.fields.iter().position(is_followed)
     }
 
     pub(in crate::lake) async fn files(&self, snapshot_id: Option<i64>) -> Result<Files> {
@@ -376,6 +382,13 @@ impl LakeTable {
         self.tagged(target)
             .loaded
             .and_then(|id| self.sequence_number(id))
+    }
+
+    /// Sequence number of the newest snapshot that a target has loaded, or was about to load, according to its tags.
+    pub fn newest_by_tag(&self, target: &TargetTags) -> Option<i64> {
+        let tagged = self.tagged(target);
+        let tagged = tagged.loaded.into_iter().chain(tagged.loading);
+        tagged.filter_map(|id| self.sequence_number(id)).max()
     }
 
     /// Whether other engines see this version: a run that died after its commit leaves a hint that names an older one.

@@ -47,17 +47,25 @@ impl Warehouse {
 
     /// The current version of a table; none when it does not exist. Writes nothing. [`LakeError::Moved`] when the
     /// table's folder is not where its metadata says.
+    ///
+    /// Where the warehouse is reached by a link, the table's location is the one that its metadata has all the same:
+    /// files are named by it, and neither another host nor a later run needs to have the link.
     pub async fn table(&self, name: &TableName) -> Result<Option<LakeTable>> {
-        let Some(table) = self.table_wherever(name).await? else {
+        let Some(mut table) = self.table_wherever(name).await? else {
             return Ok(None);
         };
-        let recorded = table.metadata().location();
-        if self.store.is_same_place(recorded, table.location()).await? {
+        let recorded = table.metadata().location().to_owned();
+        if self
+            .store
+            .is_same_place(&recorded, table.location())
+            .await?
+        {
+            table.location = Store::spelled(&recorded);
             return Ok(Some(table));
         }
         Err(LakeError::Moved {
             table: name.clone(),
-            recorded: recorded.to_owned(),
+            recorded,
             found: table.location().to_owned(),
         })
     }

@@ -18,6 +18,7 @@ use super::channel::{Channel, Failure};
 use super::error::{ConversionError, LostCharacter, MssqlError};
 use super::sql::Statement;
 use crate::schema::{Collation, SqlType};
+use crate::secret::RowValue;
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
 use encode::{Bound, Encoder, Refusal};
@@ -303,10 +304,13 @@ impl Target {
                 });
             }
         };
-        let mut problem = format!("{problem} [row {}]", describe(batch, row, &self.key));
-        if self.key.is_empty() {
-            problem = format!("{problem}; the row has no key to name it by");
-        }
+        let problem = match self.key.is_empty() {
+            true => format!("{problem}; the row has no key to name it by"),
+            false => format!(
+                "{problem} [row {}]",
+                RowValue(describe(batch, row, &self.key))
+            ),
+        };
         MssqlError::Conversion(ConversionError {
             table: self.table.clone(),
             column: column.map_or_else(String::new, |column| column.name.clone()),

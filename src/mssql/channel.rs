@@ -7,9 +7,10 @@
 //! into an error). A response that was not read to its end leaves the channel broken, whatever the reason, also when
 //! the future that works on it is dropped.
 
-use super::error::{MssqlError, ServerError, excerpt};
+use super::error::{MssqlError, ServerError, ServerMessage, excerpt};
 use super::settings::{Connection, Encryption};
 use super::sql::{ParamValue, Statement};
+use crate::secret::panic_text;
 use futures::FutureExt;
 use mssql_tds::connection::client_context::ClientContext;
 use mssql_tds::connection::tds_client::{StatementResult, TdsClient};
@@ -223,14 +224,9 @@ fn source(connection: &Connection) -> String {
 }
 
 fn panicked(server: String, panic: &(dyn Any + Send)) -> MssqlError {
-    let text = panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "no message".into());
     MssqlError::Protocol {
         server,
-        reason: format!("the driver stopped: {text}"),
+        reason: format!("the driver stopped: {}", panic_text(panic)),
     }
 }
 
@@ -239,7 +235,7 @@ fn server_error(info: &mssql_tds::error::SqlErrorInfo, statement: String) -> Box
         number: info.number,
         class: u8::try_from(info.class).unwrap_or(u8::MAX),
         state: info.state,
-        message: info.message.clone(),
+        message: ServerMessage::new(info.number, &info.message),
         procedure: info.proc_name.clone().filter(|name| !name.is_empty()),
         line: info
             .line_number

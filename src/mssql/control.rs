@@ -4,7 +4,7 @@
 //! So no result is believed before it has been read to its end. When the end does not come (time limit, lost
 //! connection, bytes that make no sense) nobody knows where in the stream the session stands: it is closed on the
 //! spot and every later call says so. What a lost answer means depends on the statement, which the caller classes
-//! ([`Class`]).
+//! ([`Class`]). Dropping the future of a call is one way to lose its answer: the session is closed then, too.
 
 mod failure;
 mod login;
@@ -25,21 +25,56 @@ use tiberius::{Client, EncryptionLevel};
 use tokio::net::TcpStream;
 use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
 
-const QUICK_TIMEOUT: Duration = Duration::from_secs(30);
 const REDIRECTS_MAX: usize = 3;
 
-/// How long a statement may go without an answer, and what a lost answer means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Class {
-    /// Answers at once, and a repetition changes nothing that it would not change again: 30 seconds; a lost
-    /// reply is transient.
-    #[default]
-    Quick,
-    /// Works as long as the data takes, without a limit. A repetition is safe: a lost reply is transient.
-    Long,
-    /// As long, and commits what must not be done twice: a lost reply is ambiguous. So is an error that ends the
-    /// session, because a commit that waits for a secondary replica may be killed after it has become durable.
-    Commit,
+/// What a statement leaves behind when its answer is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// It commits nothing, or only what a repetition finds done. A lost answer is transient. A caller may drop the
+    /// call at any moment: that closes the session, and the server undoes what is not done.
+    Read,
+    /// It may commit what must not be done twice. A lost answer is ambiguous, and so is an error that ends the
+    /// session, because a commit that waits for a secondary replica may be killed after it has become durable. A
+    /// caller that drops the call has lost the answer, too: it has to look the outcome up before it goes on or ends.
+    MayCommit,
+}
+
+/// How long a statement may go without an answer, and its effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Class {
+    /// None: as long as the data takes.
+    pub limit: Option<Duration>,
+    pub effect: Effect,
+}
+
+impl Class {
+    /// Answers at once: 30 seconds.
+    pub const QUICK: Self = Self {
+        limit: Some(Duration::from_secs(30)),
+        effect: Effect::Read,
+    };
+    /// Works as long as the data takes.
+    pub const LONG: Self = Self {
+        limit: None,
+        effect: Effect::Read,
+    };
+    /// Works as long, and commits what must not be done twice.
+    pub const COMMIT: Self = Self {
+        limit: None,
+        effect: Effect::MayCommit,
+    };
+
+    /// For a statement that sets this LOCK_TIMEOUT: its time limit begins when the lock is there.
+    #[must_use]
+    pub const fn waiting(self, lock_timeout_ms: u32) -> Self {
+        let limit = match self.limit {
+            Some(limit) => {
+                Some(limit.saturating_add(Duration::from_millis(lock_timeout_ms as u64)))
+            }
+            None => None,
+        };
+        Self { limit, ..self }
+    }
 }
 
 type Session = Client<Compat<TcpStream>>;
@@ -82,10 +117,10 @@ impl Control {
         })
     }
 
-    /// Rows of the first result set, as [`Class::Quick`]. Every result set is read to its end first, so an error
+    /// Rows of the first result set, as [`Class::QUICK`]. Every result set is read to its end first, so an error
     /// raised after the rows is an error here.
     pub async fn query(&mut self, statement: &Statement) -> Result<Vec<Record>, MssqlError> {
-        let sets = self.query_sets(statement, Class::Quick).await?;
+        let sets = self.query_sets(statement, Class::QUICK).await?;
         Ok(sets.into_iter().next().unwrap_or_default())
     }
 
@@ -152,15 +187,11 @@ impl Control {
             statement: excerpt(&statement.sql),
             in_doubt: false,
         })?;
-        let limit = match class {
-            Class::Quick => Some(QUICK_TIMEOUT),
-            Class::Long | Class::Commit => None,
-        };
-        let outcome = match limit {
+        let outcome = match class.limit {
             Some(limit) => tokio::time::timeout(limit, work(&mut session)).await,
             None => Ok(work(&mut session).await),
         };
-        let in_doubt = class == Class::Commit;
+        let in_doubt = class.effect == Effect::MayCommit;
         match outcome {
             Ok(Ok(value)) => {
                 self.session = Some(session);
@@ -168,8 +199,7 @@ impl Control {
             }
             Ok(Err(tiberius::error::Error::Server(token))) => {
                 let error = server_error(&token, excerpt(&statement.sql));
-                // From severity 20 on the server closes the session.
-                if error.class < 20 {
+                if !error.ends_session() {
                     self.session = Some(session);
                 } else if in_doubt {
                     return Err(MssqlError::Lost {
@@ -184,7 +214,7 @@ impl Control {
             Ok(Err(error)) => Err(transport_error(&self.server, error, statement, in_doubt)),
             Err(_elapsed) => Err(MssqlError::Timeout {
                 server: self.server.clone(),
-                seconds: limit.map_or(0, |limit| limit.as_secs()),
+                seconds: class.limit.map_or(0, |limit| limit.as_secs()),
                 statement: excerpt(&statement.sql),
                 in_doubt,
             }),

@@ -16,7 +16,7 @@ pub async fn read(
     control: &mut Control,
     table: &TableName,
 ) -> Result<Option<Definition>, MssqlError> {
-    let sets = control.query_sets(&definition(table), Class::Quick).await?;
+    let sets = control.query_sets(&definition(table), Class::QUICK).await?;
     if sets.iter().any(|rows| rows.len() > ROWS_MAX) {
         return Ok(None);
     }

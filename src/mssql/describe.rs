@@ -86,7 +86,7 @@ pub enum Lookup {
 /// Asks the catalog. One round trip.
 pub async fn look_up(control: &mut Control, table: &TableName) -> Result<Lookup, MssqlError> {
     let sets = control
-        .query_sets(&describe::describe(table), Class::Quick)
+        .query_sets(&describe::describe(table), Class::QUICK)
         .await?;
     lookup(&mut sets.into_iter())
 }

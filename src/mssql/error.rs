@@ -6,7 +6,11 @@
 //! reply that never came may have been a commit (`in_doubt`).
 
 use crate::error::{Disposition, Error, Kind};
+use crate::secret::RowValue;
 use std::fmt;
+use std::time::Duration;
+
+pub use super::message::ServerMessage;
 
 /// An error message of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,12 +19,20 @@ pub struct ServerError {
     /// Severity: 11 to 16 are the statement's fault, 20 and above close the session.
     pub class: u8,
     pub state: u8,
-    pub message: String,
+    pub message: ServerMessage,
     /// Procedure or trigger that raised it, where there is one.
     pub procedure: Option<String>,
     pub line: u32,
     /// The first characters of the statement's text; never a parameter value.
     pub statement: String,
+}
+
+impl ServerError {
+    /// Whether the session is over: the server closes it from severity 20 on, and a server that moves or shuts down
+    /// gives up its sessions at a lower severity, too.
+    pub(super) fn ends_session(&self) -> bool {
+        self.class >= 20 || GIVES_UP_SESSIONS.contains(&self.number)
+    }
 }
 
 impl fmt::Display for ServerError {
@@ -69,7 +81,7 @@ pub struct LostCharacter {
     pub code_page: u32,
     pub character: char,
     /// The beginning of the text.
-    pub text: String,
+    pub text: RowValue<String>,
     /// The server does not have it either.
     pub is_certain: bool,
 }
@@ -211,6 +223,42 @@ impl MssqlError {
         }
     }
 
+    /// How long the server asks to be left alone before the next attempt.
+    pub fn pause(&self) -> Option<Duration> {
+        let (MssqlError::Login { error, .. } | MssqlError::Server(error)) = self else {
+            return None;
+        };
+        let throttles = THROTTLES.contains(&error.number);
+        throttles.then(|| asked_pause(error.message.whole()).unwrap_or(THROTTLED_PAUSE))
+    }
+
+    /// Whether the name of the server or of the database may be wrong, which no retry mends.
+    pub fn may_be_misnamed(&self) -> bool {
+        match self {
+            MssqlError::Unreachable { reason, .. } => reason.contains(NO_ADDRESS),
+            other => other.number() == Some(CANNOT_OPEN_DATABASE),
+        }
+    }
+
+    /// Whether no connection could be made, and one may be made later.
+    pub fn is_outage(&self) -> bool {
+        let connects = matches!(
+            self,
+            MssqlError::Unreachable { .. } | MssqlError::Login { .. }
+        );
+        connects && self.disposition() == Disposition::Transient
+    }
+
+    /// The answer to a statement that may commit, of a session that was closed here.
+    pub fn cut(server: String) -> Self {
+        MssqlError::Lost {
+            server,
+            reason: "the run was ended by a signal".into(),
+            statement: "the transaction of the load".into(),
+            in_doubt: true,
+        }
+    }
+
     /// As the error of the upper modules, on the side that was being talked to.
     pub fn on(self, kind: Kind) -> Error {
         let disposition = self.disposition();
@@ -219,15 +267,31 @@ impl MssqlError {
 }
 
 /// Numbers after which the server has undone the transaction and the same work may succeed at once.
-const RETRY_TRANSACTION: [u32; 11] = [
-    1204, 1205, 1222, 3960, 3961, 13535, 41301, 41302, 41305, 41325, 41839,
+const RETRY_TRANSACTION: [u32; 15] = [
+    701, 1204, 1205, 1222, 3958, 3960, 3961, 3966, 8645, 13535, 41301, 41302, 41305, 41325, 41839,
 ];
 
-/// Numbers of a connection that went away, or a server that is moving or throttling.
-const RETRY_CONNECTION: [u32; 20] = [
-    20, 64, 121, 233, 596, 976, 983, 6005, 10053, 10054, 10060, 10928, 10929, 40197, 40501, 40613,
-    49918, 49919, 49920, 17142,
+/// Numbers of a connection that went away, or a server that is starting, moving or throttling.
+const RETRY_CONNECTION: [u32; 26] = [
+    20, 64, 121, 233, 596, 976, 983, 4060, 4221, 6005, 10053, 10054, 10060, 10928, 10929, 17142,
+    40143, 40197, 40501, 40540, 40613, 42108, 42109, 49918, 49919, 49920,
 ];
+
+/// Numbers of a server that gives up its sessions, whatever the severity: the session is killed, the server shuts
+/// down or moves the database.
+const GIVES_UP_SESSIONS: [u32; 5] = [596, 6005, 40143, 40197, 40540];
+
+/// Numbers of a server that throttles. Microsoft's guidance, and some of the texts, ask for this pause.
+const THROTTLES: [u32; 6] = [10928, 10929, 40501, 49918, 49919, 49920];
+const THROTTLED_PAUSE: Duration = Duration::from_secs(10);
+/// No pause that a text asks for is longer.
+const PAUSE_MAX: Duration = Duration::from_secs(300);
+
+/// A host without an address, in the words of the standard library.
+const NO_ADDRESS: &str = "failed to lookup address";
+
+/// The database cannot be opened: it is starting or moving, or there is none of that name.
+const CANNOT_OPEN_DATABASE: u32 = 4060;
 
 fn server_disposition(number: u32) -> Disposition {
     if RETRY_TRANSACTION.contains(&number) || RETRY_CONNECTION.contains(&number) {
@@ -235,6 +299,17 @@ fn server_disposition(number: u32) -> Disposition {
     } else {
         Disposition::Definite
     }
+}
+
+/// The seconds that a text names.
+fn asked_pause(message: &str) -> Option<Duration> {
+    let words: Vec<&str> = message.split_whitespace().collect();
+    let mut pairs = words.windows(2);
+    let seconds = pairs.find_map(|pair| {
+        let names = pair[1].to_ascii_lowercase().starts_with("second");
+        pair[0].parse().ok().filter(|_| names)
+    })?;
+    Some(Duration::from_secs(seconds).min(PAUSE_MAX))
 }
 
 /// What to do about the errors that people meet most.
@@ -299,7 +374,7 @@ mod tests {
             number,
             class: 16,
             state: 1,
-            message: "m".into(),
+            message: ServerMessage::new(number, "m"),
             procedure: None,
             line: 1,
             statement: "SELECT 1".into(),
@@ -315,7 +390,7 @@ mod tests {
                 "{number}"
             );
         }
-        for number in [208, 229, 2627, 18456, 4060, 51003, 8672] {
+        for number in [208, 229, 2627, 18456, 51003, 8672] {
             assert_eq!(
                 server(number).disposition(),
                 Disposition::Definite,
@@ -335,6 +410,51 @@ mod tests {
             assert_eq!(lost.disposition(), expected);
             assert_eq!(lost.to_string().contains("not known"), in_doubt);
         }
+    }
+
+    #[test]
+    fn what_throttles_asks_for_a_pause() {
+        let pause = |number, message: &str| {
+            let MssqlError::Server(mut error) = server(number) else {
+                return None;
+            };
+            error.message = ServerMessage::new(number, message);
+            MssqlError::Server(error).pause()
+        };
+        let busy =
+            "The service is currently busy. Retry the request after 20 seconds. Incident ID: 7";
+        for (number, message, seconds) in [
+            (40501, busy, Some(20)),
+            (40501, "Le service est occupé.", Some(10)),
+            (40501, "Retry the request after 99999 seconds.", Some(300)),
+            (49918, "Not enough resources to process request.", Some(10)),
+            (10929, "Resource ID: 1. The limit is 30.", Some(10)),
+            (1205, busy, None),
+        ] {
+            let expected = seconds.map(Duration::from_secs);
+            assert_eq!(pause(number, message), expected, "{number} {message}");
+        }
+        assert_eq!(MssqlError::Stopped.pause(), None);
+    }
+
+    #[test]
+    fn only_what_hinders_a_connection_is_an_outage() {
+        let login = |number| {
+            let MssqlError::Server(error) = server(number) else {
+                return MssqlError::Stopped;
+            };
+            MssqlError::Login {
+                server: "db:1433".into(),
+                error,
+            }
+        };
+        let away = MssqlError::unreachable("db:1433".into(), "reset".into());
+        assert!(away.is_outage() && login(40613).is_outage() && login(4060).is_outage());
+        assert!(!login(18456).is_outage() && !server(40613).is_outage());
+        assert!(login(4060).may_be_misnamed() && !login(40613).may_be_misnamed());
+        let unknown = "failed to lookup address information: Name or service not known";
+        let unknown = MssqlError::unreachable("db:1433".into(), unknown.into());
+        assert!(unknown.may_be_misnamed() && !away.may_be_misnamed());
     }
 
     #[test]

@@ -6,30 +6,9 @@
 //! misspelt `Encrpyt=true` never passes in silence. No message and no `Debug` output ever repeats the string or the
 //! password.
 
+use crate::secret::{Secret, is_nearly};
 use std::fmt;
 use std::time::Duration;
-
-/// A text that is never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Hides a text.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text, for the driver only.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
 
 /// How the connection is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -416,30 +395,12 @@ fn build(settings: Settings) -> Result<Connection, ConnectionError> {
 
 /// An unknown key, if it is close to a known one: behind a misplaced `;` it is the rest of a password.
 fn printable(key: &str) -> String {
-    let folded = fold(key);
-    let close = |name: &str| distance(&folded, name) <= (name.len() / 3).min(2);
     let names = NAMES.iter().map(|(name, _)| *name).chain(OF_OTHERS);
-    if folded.len() <= 32 && names.into_iter().any(close) {
+    if is_nearly(&fold(key), names) {
         key.to_owned()
     } else {
         "(not shown)".into()
     }
-}
-
-/// How many characters are to be changed, added or removed to make one text of the other.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, a) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in b.iter().enumerate() {
-            let changed = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 fn apply(

@@ -9,6 +9,7 @@
 //! | module | statements |
 //! |---|---|
 //! | [`environment`] | what server, database and login are |
+//! | [`access`] | what the login may do |
 //! | [`describe`] | what a table looks like |
 //! | [`definition`] | what it has besides columns and key |
 //! | [`bounds`] | how far a window may reach |
@@ -18,6 +19,8 @@
 //! | [`fill`] | the key and the publication of a table that a first load has filled |
 //! | [`merge`] | the one transaction of a load; `compare` has what of a value it compares |
 //! | `newest` | its choice between spellings of one key |
+//! | `soft` | deletes of an upsert that only mark rows, or do nothing |
+//! | `scd2` | the versions of a history, each with the time for which it was valid |
 //! | [`aside`] | the transaction of a load that sets rows aside; `faults` marks values that cannot be converted |
 //! | [`quarantine`] | the rows that were set aside |
 //! | [`state`] | what a target has loaded |
@@ -25,6 +28,7 @@
 //! | [`variant`] | values of `sql_variant` with their base types |
 //! | [`catalogue`](mod@catalogue) | an example of each statement, for review and for Microsoft's parser |
 
+pub mod access;
 pub mod aside;
 pub mod bounds;
 pub mod catalogue;
@@ -45,6 +49,8 @@ pub mod part;
 mod plan;
 pub mod quarantine;
 pub mod read;
+mod scd2;
+mod soft;
 pub mod state;
 pub mod upkeep;
 pub mod variant;

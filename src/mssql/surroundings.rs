@@ -55,7 +55,7 @@ pub async fn look_up(
     table: &TableName,
 ) -> Result<(Lookup, Surroundings), MssqlError> {
     let sets = control
-        .query_sets(&describe_source(table), Class::Quick)
+        .query_sets(&describe_source(table), Class::QUICK)
         .await?;
     let mut sets = sets.into_iter();
     let lookup = describe::lookup(&mut sets)?;

@@ -20,6 +20,7 @@ impl ErrorReport {
                 Disposition::Transient => "transient",
                 Disposition::Definite => "definite",
                 Disposition::Ambiguous => "ambiguous",
+                Disposition::Interrupted => "interrupted",
             },
             message: error.report(),
         }

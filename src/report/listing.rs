@@ -17,6 +17,16 @@ pub struct Listing<T> {
 }
 
 impl<T> Listing<T> {
+    /// Of a command that could not look at any table.
+    pub fn failed(errors: Vec<ErrorReport>) -> Self {
+        Self {
+            tables: Vec::new(),
+            errors,
+            warnings: Vec::new(),
+            tables_partial: 0,
+        }
+    }
+
     /// 0, or as a run's: 1 every table failed, 3 some did, 75 all for transient reasons.
     pub fn exit_code(&self) -> u8 {
         let all_failed = self.tables.len() == self.tables_partial;

@@ -5,9 +5,10 @@ use super::format::{
     bytes, counts, plural, thousands, write_changes, write_in_quarantine, write_warnings,
 };
 use super::maintain::MaintenanceReport;
+use super::signal::Signal;
 use crate::change::Strategy;
 use crate::config::Table;
-use crate::error::{Error, Kind};
+use crate::error::{Disposition, Error, Kind};
 use crate::lake::LookupStats;
 use crate::schema::drift::SchemaChange;
 use serde::Serialize;
@@ -22,6 +23,12 @@ pub struct RunReport {
     pub started_at: String,
     pub seconds: f64,
     pub outcome: Outcome,
+    /// What has ended it before its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal: Option<Signal>,
+    /// Servers that could not be used, one error each. Tables that were to be worked on are not started.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<ErrorReport>,
     pub tables: Vec<TableReport>,
     /// What concerns the source as a whole.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -38,6 +45,10 @@ pub enum Outcome {
     Failed,
     /// Some tables failed.
     Partial,
+    /// A signal ended it before its end.
+    Interrupted,
+    /// Nothing was done for the table, because the run ended before its turn.
+    NotStarted,
 }
 
 /// What was done for one table.
@@ -74,13 +85,34 @@ impl TableReport {
             seconds: 0.0,
         }
     }
-}
 
-impl TableReport {
-    /// The table failed; what was done before stays in the report.
+    /// Of a table whose turn did not come.
+    pub fn not_started(table: &Table) -> Self {
+        Self {
+            outcome: Outcome::NotStarted,
+            ..Self::of(table)
+        }
+    }
+
+    /// The table failed, or a signal ended the work on it; what was done before stays in the report.
     pub fn fail(&mut self, error: Error) {
-        self.outcome = Outcome::Failed;
+        self.outcome = match error.disposition() {
+            Disposition::Interrupted => Outcome::Interrupted,
+            Disposition::Transient | Disposition::Definite | Disposition::Ambiguous => {
+                Outcome::Failed
+            }
+        };
         self.error = Some(ErrorReport::of(&error));
+    }
+
+    /// Whether all that was asked for is done.
+    pub fn is_done(&self) -> bool {
+        match self.outcome {
+            Outcome::Done | Outcome::Unchanged => true,
+            Outcome::Failed | Outcome::Partial | Outcome::Interrupted | Outcome::NotStarted => {
+                false
+            }
+        }
     }
 
     /// Whether anything has changed.
@@ -182,19 +214,25 @@ pub struct LoadReport {
 }
 
 impl RunReport {
-    /// The outcome of a run from those of its tables.
-    pub fn outcome_of(tables: &[TableReport]) -> Outcome {
-        let failed = tables.iter().filter(|table| table.error.is_some()).count();
-        if failed == 0 {
-            if tables
-                .iter()
-                .all(|table| table.outcome == Outcome::Unchanged)
-            {
-                Outcome::Unchanged
-            } else {
-                Outcome::Done
+    /// The outcome of a run from those of its tables, and from the servers that could not be used.
+    pub fn outcome_of(
+        tables: &[TableReport],
+        errors: &[ErrorReport],
+        signal: Option<Signal>,
+    ) -> Outcome {
+        let left = tables.iter().filter(|table| !table.is_done()).count();
+        let cut = |table: &TableReport| {
+            matches!(table.outcome, Outcome::Interrupted | Outcome::NotStarted)
+        };
+        if signal.is_some() && tables.iter().any(cut) {
+            Outcome::Interrupted
+        } else if left == 0 && errors.is_empty() {
+            let mut outcomes = tables.iter().map(|table| table.outcome);
+            match outcomes.all(|outcome| outcome == Outcome::Unchanged) {
+                true => Outcome::Unchanged,
+                false => Outcome::Done,
             }
-        } else if failed == tables.len() {
+        } else if left == tables.len() {
             Outcome::Failed
         } else {
             Outcome::Partial
@@ -202,16 +240,16 @@ impl RunReport {
     }
 
     /// The exit code: 0 done, 1 failed, 3 some tables failed, 4 done and rows of a target are in quarantine, 75 when
-    /// every failure is transient and retries are used up.
+    /// every failure is transient and retries are used up, 130 or 143 when a signal ended it.
     pub fn exit_code(&self) -> u8 {
-        let errors: Vec<_> = self
-            .tables
-            .iter()
-            .filter_map(|table| table.error.as_ref())
-            .collect();
+        if let (Outcome::Interrupted, Some(signal)) = (self.outcome, self.signal) {
+            return signal.exit_code();
+        }
+        let of_tables = self.tables.iter().filter_map(|table| table.error.as_ref());
+        let errors: Vec<_> = self.errors.iter().chain(of_tables).collect();
         if errors.is_empty() {
             if self.in_quarantine() > 0 { 4 } else { 0 }
-        } else if errors.len() < self.tables.len() {
+        } else if self.tables.iter().any(TableReport::is_done) {
             3
         } else if errors.iter().all(|error| error.kind == Kind::Config) {
             2
@@ -237,27 +275,26 @@ impl RunReport {
         for warning in &self.warnings {
             let _ = writeln!(out, "warning: {warning}");
         }
-        let failed = self
-            .tables
-            .iter()
-            .filter(|table| table.error.is_some())
-            .count();
+        for error in &self.errors {
+            let _ = writeln!(out, "{}", error.message);
+        }
+        let tables = plural(self.tables.len() as u64, "table");
+        let left = self.tables.iter().filter(|table| !table.is_done()).count();
+        let signal = self.signal.map_or("", Signal::name);
         let _ = writeln!(
             out,
             "{} {}: {} in {:.2} s (run {})",
             self.command,
             match self.outcome {
-                Outcome::Done => "done",
-                Outcome::Unchanged => "done, nothing changed",
-                Outcome::Failed | Outcome::Partial => "failed",
+                Outcome::Done => "done".to_owned(),
+                Outcome::Unchanged => "done, nothing changed".to_owned(),
+                Outcome::Interrupted => format!("ended by {signal}"),
+                Outcome::Failed | Outcome::Partial | Outcome::NotStarted => "failed".to_owned(),
             },
-            if failed == 0 {
-                plural(self.tables.len() as u64, "table")
-            } else {
-                format!(
-                    "{failed} of {} failed",
-                    plural(self.tables.len() as u64, "table")
-                )
+            match (left, self.outcome) {
+                (0, _) => tables,
+                (left, Outcome::Interrupted) => format!("{left} of {tables} not done"),
+                (left, _) => format!("{left} of {tables} failed"),
             },
             self.seconds,
             self.run_id
@@ -278,8 +315,15 @@ impl TableReport {
         if let Some(maintenance) = &self.maintenance {
             maintenance.write_text(out, false);
         }
-        if let Some(error) = &self.error {
-            let _ = writeln!(out, "  failed   {}", error.message);
+        match (&self.error, self.outcome) {
+            (Some(error), Outcome::Interrupted) => {
+                let _ = writeln!(out, "  ended    {}", error.message);
+            }
+            (Some(error), _) => {
+                let _ = writeln!(out, "  failed   {}", error.message);
+            }
+            (None, Outcome::NotStarted) => out.push_str("  not started\n"),
+            (None, _) => {}
         }
     }
 }

@@ -33,6 +33,7 @@ pub struct LakeState {
     pub uuid: Option<String>,
     pub snapshot_id: Option<i64>,
     pub sequence_number: Option<i64>,
+    #[serde(serialize_with = "super::checkpoint::serialize")]
     pub checkpoint: Option<Checkpoint>,
     /// Of the checkpoint's snapshot; none where the lake table does not list it.
     pub checkpoint_sequence_number: Option<i64>,

@@ -25,6 +25,7 @@ pub struct LakeStatus {
     pub snapshots: usize,
     pub sequence_number: Option<i64>,
     pub snapshot_id: Option<i64>,
+    #[serde(serialize_with = "super::checkpoint::serialize")]
     pub checkpoint: Option<Checkpoint>,
     /// Columns of the source that the last extract left out or renamed.
     #[serde(skip_serializing_if = "ColumnsReport::is_empty")]

@@ -41,11 +41,11 @@ use std::sync::Arc;
 pub const UTC: &str = "+00:00";
 
 /// Name of the history column that says what happened to the row.
-const OP: &str = "_op";
+pub const OP: &str = "_op";
 /// Name of the history column that orders rows.
-const SEQ: &str = "_seq";
+pub const SEQ: &str = "_seq";
 /// Name of the history column with the time of the commit.
-const COMMITTED_AT: &str = "_committed_at";
+pub const COMMITTED_AT: &str = "_committed_at";
 
 /// The Arrow type in which a lake field travels between the walls. `uuid` is 16 bytes in RFC 4122 order.
 pub fn arrow_type(ty: LakeType) -> DataType {

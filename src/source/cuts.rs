@@ -156,7 +156,7 @@ async fn by_histogram(
 ) -> Result<Vec<String>, SourceError> {
     let failed = |error| SourceError::on(ASKING, &schema.name, error);
     let sets = match control
-        .query_sets(&read::histogram(schema, column), Class::Quick)
+        .query_sets(&read::histogram(schema, column), Class::QUICK)
         .await
     {
         Ok(sets) => sets,
@@ -186,7 +186,7 @@ async fn by_extremes(
 ) -> Result<Vec<String>, SourceError> {
     let failed = |error| SourceError::on(ASKING, &schema.name, error);
     let sets = control
-        .query_sets(&read::extremes(schema, column), Class::Quick)
+        .query_sets(&read::extremes(schema, column), Class::QUICK)
         .await
         .map_err(failed)?;
     let Some(row) = sets.first().and_then(|rows| rows.first()) else {

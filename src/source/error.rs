@@ -5,6 +5,7 @@ use crate::error::{Disposition, Error, Kind};
 use crate::mssql::error::MssqlError;
 use crate::schema::columns::ChoiceError;
 use crate::schema::{TableKind, TableName};
+use crate::secret::RowValue;
 
 /// What failed, on which table, why, and the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +58,7 @@ pub enum SourceError {
     )]
     KeyNotUnique {
         table: TableName,
-        example: String,
+        example: RowValue<String>,
         rows: i64,
     },
     #[error("change.strategy {strategy} cannot be used on {table}: {why}")]

@@ -128,7 +128,7 @@ fn auto(source: &Discovered, strategy: Strategy, kind: TableKind) -> Result<Read
 
 fn snapshot(why: &str) -> Reading {
     Reading {
-        session: vec![read::begin_snapshot()],
+        session: vec![read::begin_snapshot(LOCK_TIMEOUT_MS)],
         finish: vec![read::end_transaction()],
         locking: Locking::None,
         sees_one_state: true,

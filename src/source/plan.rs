@@ -12,6 +12,12 @@ use crate::mssql::sql::Statement;
 use crate::mssql::sql::read::{self, Closed, Locking, PageCursor, Range, Until};
 use crate::schema::TableSchema;
 
+/// How long a lock on a whole table waits for the writers that are there. Writers that come later wait behind it.
+pub(super) const TABLE_TIMEOUT_MS: u32 = 10_000;
+/// How long a channel waits for its first look under a fence. Only a change of the table's definition (ALTER, TRUNCATE)
+/// that waits for the fence stands in its way, and everyone who uses the table waits behind that one.
+pub const LOOK_TIMEOUT_MS: u32 = 1_000;
+
 /// Everything that a read needs, decided and bounded; no row has been read yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExtractPlan {
@@ -131,9 +137,10 @@ impl ExtractPlan {
         read::key_range(&self.table, self.locking, split.column, lower, upper)
     }
 
-    /// Keeps writers out while [`first_look`](Self::first_look) fixes what each channel will see.
+    /// Keeps writers out while [`first_look`](Self::first_look) fixes what each channel will see. It waits for writers
+    /// for at most [`TABLE_TIMEOUT_MS`], because whoever writes next waits with it.
     pub fn fence(&self) -> Statement {
-        read::fence(&self.table, LOCK_TIMEOUT_MS)
+        read::fence(&self.table, TABLE_TIMEOUT_MS)
     }
 
     /// Ends the [`fence`](Self::fence).
@@ -141,9 +148,9 @@ impl ExtractPlan {
         read::end_transaction()
     }
 
-    /// See [`fence`](Self::fence).
+    /// See [`fence`](Self::fence). It waits for at most [`LOOK_TIMEOUT_MS`].
     pub fn first_look(&self) -> Statement {
-        read::first_look(&self.table)
+        read::first_look(&self.table, LOOK_TIMEOUT_MS, LOCK_TIMEOUT_MS)
     }
 
     fn range(&self) -> Option<Range<'_>> {

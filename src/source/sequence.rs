@@ -2,7 +2,7 @@
 
 use super::discover::Discovered;
 use super::error::SourceError;
-use super::isolation::LOCK_TIMEOUT_MS;
+use super::plan::TABLE_TIMEOUT_MS;
 use super::window::{Bounds, Start, watermark};
 use crate::change::Window;
 use crate::mssql::control::{Class, Control};
@@ -29,17 +29,17 @@ pub(super) async fn bounds(
     let table = &source.schema.name;
     let column = &source.schema.columns[column];
     let last = start.last().map(|last| last.text.as_str());
-    let statement = bounds::sequence(table, column, last, LOCK_TIMEOUT_MS);
+    let statement = bounds::sequence(table, column, last, TABLE_TIMEOUT_MS);
     let failed = |error: MssqlError| match error.number() {
         Some(1222) => SourceError::Busy {
             table: table.clone(),
-            seconds: LOCK_TIMEOUT_MS / 1000,
+            seconds: TABLE_TIMEOUT_MS / 1000,
             source: Box::new(error),
         },
         Some(_) | None => SourceError::on("asking for the highest number of", table, error),
     };
     let sets = control
-        .query_sets(&statement, Class::Long)
+        .query_sets(&statement, Class::LONG)
         .await
         .map_err(failed)?;
     let row = sets.first().and_then(|rows| rows.first());

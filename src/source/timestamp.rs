@@ -2,7 +2,7 @@
 
 use super::discover::Discovered;
 use super::error::SourceError;
-use super::isolation::Reading;
+use super::isolation::{LOCK_TIMEOUT_MS, Reading};
 use super::open::{Open, PERMISSION};
 use super::plan::unseen;
 use super::window::{Bounds, Start, watermark};
@@ -48,7 +48,7 @@ pub(super) async fn bounds(
     let column = &source.schema.columns[column];
     let count = counted(led, start, reading.count);
     let environment = &source.facts.environment;
-    let statement = bounds::timestamp(&TimestampBounds {
+    let asked = TimestampBounds {
         table,
         column,
         clock: match options.clock {
@@ -61,10 +61,11 @@ pub(super) async fn bounds(
         last: start.last().map(|last| last.text.as_str()),
         count,
         sees_transactions: environment.sees_transactions,
-    });
+    };
+    let statement = bounds::timestamp(&asked, LOCK_TIMEOUT_MS);
     let failed = |error| SourceError::on("asking for the time bounds of", table, error);
     let sets = control
-        .query_sets(&statement, Class::Long)
+        .query_sets(&statement, Class::LONG)
         .await
         .map_err(failed)?;
     let answer = answer(&sets).map_err(failed)?;

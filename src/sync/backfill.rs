@@ -8,8 +8,10 @@
 //! gets a ledger that names the list, with the bound and the cuts. A run that finds a ledger whose bound and schema
 //! still hold takes its parts and reads the other ranges. That holds for every end of a run, not only for a kill:
 //! a server that goes away, a full disk, a lost race. A run that fails while a range is being read removes the files
-//! of that range and no others. `full` has no watermark and so no ledger: its parts stay private to the run, a failed
-//! run removes them, and once one of its ranges has failed the others are not read to their end.
+//! of that range and no others. A signal ends a run in the same way, at once: ranges that are being read are given up,
+//! and those that are finished are noted before the run ends. `full` has no watermark and so no ledger: its parts stay
+//! private to the run, a failed run removes them, and once one of its ranges has failed the others are not read to
+//! their end.
 //!
 //! **Races.** Each ledger is a compare-and-set on the checkpoint that its run knows, and writes a new token. Of two
 //! runs of one table the first to finish a range goes on, and the other stops at its own next range or at its
@@ -18,13 +20,15 @@
 //! given up leaves its lists to the ledger that takes its place, and the commit that ends that one removes them. The
 //! commit of a read in one stream removes those of the ledger that it found, which it ends.
 //!
-//! **Files that vanish.** A range of a ledger counts as read only while its files exist with their recorded sizes.
+//! **Files that vanish.** A range of a ledger counts as read only while its files exist with their recorded sizes, and
+//! their list with all of its rows.
 //! That is looked at when the ledger is taken up and again right before the final commit; a range that lost a file
 //! is read again, with a warning.
 
+use super::stop::{PLANNING, READING, Stop};
 use super::unseen::Unseen;
 use super::watch::Watch;
-use super::{Observer, Phase, Sync, pump};
+use super::{Observer, Phase, Sync, guard, pump};
 use crate::change::{Backfill, BackfillRange, Checkpoint, RunId};
 use crate::config::Table;
 use crate::error::{Disposition, Error, Kind, Result};
@@ -40,7 +44,7 @@ use arrow_array::RecordBatch;
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::{JoinError, JoinSet};
 
@@ -101,6 +105,7 @@ pub(super) struct Request<'a> {
 /// What all channels share.
 struct Shared {
     observer: Arc<dyn Observer>,
+    stop: Stop,
     name: String,
     schema: TableSchema,
     fidelity: Fidelity,
@@ -121,6 +126,11 @@ struct Done {
     part: Part,
 }
 
+/// A lock was not granted in time.
+const LOCK_TIMEOUT: u32 = 1222;
+/// How long a first look may take altogether.
+const LOOK_LIMIT: Duration = Duration::from_millis(5 * source::LOOK_TIMEOUT_MS as u64);
+
 /// A data connection and, beyond a table's first, its share of the source's channels.
 type Worker = (Channel, Option<OwnedSemaphorePermit>);
 
@@ -136,9 +146,11 @@ pub(super) async fn read(
     let done: HashSet<usize> = done.map(|done| done.range).collect();
     let ranges = 0..request.split.ranges();
     let queue: VecDeque<usize> = ranges.filter(|range| !done.contains(range)).collect();
-    let workers = connect(request, control, queue.len()).await?;
+    let connecting = connect(request, control, queue.len());
+    let workers = request.sync.stop.cut(PLANNING, connecting).await?;
     let shared = Arc::new(Shared {
         observer: Arc::clone(&request.sync.observer),
+        stop: request.sync.stop.clone(),
         name: request.table.source.to_string(),
         schema: request.schema.clone(),
         fidelity: request.table.fidelity,
@@ -175,10 +187,10 @@ pub(super) async fn read(
         read.unseen = shared.unseen.counts();
         return Ok(read);
     };
-    for part in read.private {
+    for part in std::mem::take(&mut read.private) {
         part.discard(lake).await;
     }
-    Err(error)
+    Err(read.kept_by(error, request))
 }
 
 /// The parts of the ledger that the plan resumes, or none and what becomes stale.
@@ -212,7 +224,9 @@ async fn take_up(request: &Request<'_>, lake: &LakeTable) -> Result<RangesRead> 
             read.stale.push(done.files.clone());
             continue;
         };
-        match lake.unpark(&done.files).await? {
+        let part = lake.unpark(&done.files).await?;
+        // A list that was cut off may read as a shorter one.
+        match part.filter(|part| part.rows() == done.rows) {
             Some(part) => {
                 ledger.done.push(done.clone());
                 read.rows += part.rows();
@@ -221,8 +235,8 @@ async fn take_up(request: &Request<'_>, lake: &LakeTable) -> Result<RangesRead> 
             }
             None => {
                 let warning = format!(
-                    "files of range {} of {}, which an earlier run had read, are gone from the warehouse; the range is \
-                        read again",
+                    "files of range {} of {}, which an earlier run had read, are gone from the warehouse, or their \
+                        list is damaged; the range is read again",
                     done.range + 1,
                     request.split.ranges()
                 );
@@ -269,6 +283,21 @@ impl RangesRead {
         }
     }
 
+    /// The error of a read that a signal has ended, with what a ledger keeps of it.
+    fn kept_by(&self, error: Error, request: &Request<'_>) -> Error {
+        let Some(ledger) =
+            (self.ledger.as_ref()).filter(|_| error.disposition() == Disposition::Interrupted)
+        else {
+            return error;
+        };
+        let what = format!(
+            "while rows were read. {} of {} ranges are kept, and the next run reads the others",
+            ledger.done.len(),
+            request.split.ranges()
+        );
+        request.sync.stop.ended(Kind::Source, &what)
+    }
+
     /// Counts what a reader has truncated, or answers why it failed.
     fn ended(&mut self, ended: std::result::Result<Result<u64>, JoinError>) -> Option<Error> {
         match ended {
@@ -278,7 +307,8 @@ impl RangesRead {
             }
             Ok(Err(error)) => Some(error),
             Err(error) => {
-                let message = format!("a reader of a range ended abnormally: {error}");
+                let why = guard::ended(error);
+                let message = format!("a reader of a range ended abnormally: {why}");
                 Some(Error::new(Kind::Source, Disposition::Transient, message))
             }
         }
@@ -338,16 +368,54 @@ async fn connect(
                 channel.run(&statement.sql).await.map_err(failed)?;
             }
         }
-        // A failure leaves the connection in a transaction; the caller drops it.
-        let mut run = async |statement| control.run(&statement, Class::Long).await;
-        run(request.plan.fence()).await.map_err(failed)?;
-        for (channel, _) in &mut workers {
-            let look = request.plan.first_look();
-            channel.run(&look.sql).await.map_err(failed)?;
-        }
-        run(request.plan.open_fence()).await.map_err(failed)?;
+        fenced(request, control, &mut workers).await?;
     }
     Ok(workers)
+}
+
+/// Lets all channels take their first look while no writer can change the table.
+///
+/// The fence must not depend on anything that may wait for it. A change of the table's definition waits for the fence,
+/// and each channel that looks later waits for that change, which no deadlock detection sees. So a look has a short
+/// limit, on the server and here, and the fence goes when one fails, before anything else is done. A failure leaves the
+/// channels in transactions; the caller drops them.
+async fn fenced(
+    request: &Request<'_>,
+    control: &mut Control,
+    workers: &mut [Worker],
+) -> Result<()> {
+    let failed = |error: MssqlError| error.on(Kind::Source);
+    let plan = request.plan;
+    control
+        .run(&plan.fence(), Class::LONG)
+        .await
+        .map_err(failed)?;
+    failpoint::reach(FAIL_FENCED);
+    let looked = looks(plan, workers).await;
+    let opened = control.run(&plan.open_fence(), Class::QUICK).await;
+    looked?;
+    opened.map_err(failed)
+}
+
+async fn looks(plan: &ExtractPlan, workers: &mut [Worker]) -> Result<()> {
+    let look = plan.first_look();
+    for (channel, _) in workers {
+        match tokio::time::timeout(LOOK_LIMIT, channel.run(&look.sql)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) if error.number() == Some(LOCK_TIMEOUT) => {
+                let message = "the definition of the table was about to be changed while its ranges were opened. \
+                    Nothing was read, and the change was let through; retrying";
+                return Err(Error::new(Kind::Source, Disposition::Transient, message));
+            }
+            Ok(Err(error)) => return Err(error.on(Kind::Source)),
+            Err(_elapsed) => {
+                let message = "the server did not answer while the ranges of the table were opened. Nothing was read; \
+                    retrying";
+                return Err(Error::new(Kind::Source, Disposition::Transient, message));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Reads ranges until there are none left or the receiver closes. Answers how many values were truncated.
@@ -358,7 +426,9 @@ async fn work(shared: Arc<Shared>, worker: Worker, sender: mpsc::Sender<Done>) -
         .map_err(|error| error.on(Kind::Source))?;
     let next = || shared.queue.lock().ok()?.pop_front();
     let mut watch = shared.watch.clone();
-    while let Some(range) = next() {
+    while shared.stop.signal().is_none()
+        && let Some(range) = next()
+    {
         let mut writer = shared.lake.writer(shared.options.clone()).await?;
         let read = tokio::select! {
             read = shared.fill(&mut channel, &mut decoder, &mut writer, &mut watch, range) => Some(read),
@@ -381,6 +451,9 @@ async fn work(shared: Arc<Shared>, worker: Worker, sender: mpsc::Sender<Done>) -
             break;
         }
     }
+    if shared.queue.lock().is_ok_and(|queue| !queue.is_empty()) {
+        shared.stop.check(READING)?;
+    }
     Ok(decoder.truncations())
 }
 
@@ -397,7 +470,8 @@ impl Shared {
         // Under a fence the transaction that all ranges share is open already.
         let own = !self.plan.needs_fence;
         for statement in self.plan.session.iter().filter(|_| own) {
-            channel.run(&statement.sql).await.map_err(source)?;
+            let begun = async { channel.run(&statement.sql).await.map_err(source) };
+            self.stop.cut(READING, begun).await?;
         }
         let statement = self.plan.key_range(&self.split, range);
         let shape = self.lake.batch_schema();
@@ -414,7 +488,7 @@ impl Shared {
             }
             Ok(())
         };
-        pump::pump(channel, &statement, decoder, write).await?;
+        pump::pump(&self.stop, channel, &statement, decoder, write).await?;
         for statement in self.plan.finish.iter().filter(|_| own) {
             channel.run(&statement.sql).await.map_err(source)?;
         }
@@ -422,6 +496,8 @@ impl Shared {
     }
 }
 
+/// Failpoint: the fence is up, and no channel has taken its first look.
+pub const FAIL_FENCED: &str = "extract.fenced";
 /// Failpoint: what the ledger has is taken up, and no range is read yet.
 pub const FAIL_BEFORE_RANGES: &str = "extract.before_ranges";
 /// Failpoint: a range is finished (in the ledger, or private to a run that has none), others are not.

@@ -12,6 +12,8 @@
 //! 5. Commit rows and checkpoint in one metadata file, compare-and-set on the checkpoint that step 1 read. (All or
 //!    nothing.)
 //!
+//! A signal cuts steps 1, 2 and the reading of step 4, see [`super::stop`]. What was read to its end is committed.
+//!
 //! A window that turns out to hold nothing new is not committed and does not move the checkpoint: the next run
 //! closes a longer window over the same beginning, so nothing between the two can be skipped.
 
@@ -19,6 +21,7 @@ use super::backfill::{self, RangesRead};
 use super::follow::{self, Following, mapping_error};
 use super::settle::{Settled, settle};
 use super::standing::{footing, foreign_meanwhile, wrote_meanwhile};
+use super::stop::{PLANNING, READING};
 use super::unseen::Unseen;
 use super::watch::Watch;
 use super::{Links, Phase, Sync, protect, pump, reread};
@@ -58,12 +61,13 @@ async fn check_unmoved(lake: &LakeTable, table: &Table, plan: &ExtractPlan) -> R
     Err(Error::new(Kind::Lake, Disposition::Transient, message))
 }
 
-/// What a whole read that may miss rows leaves undone. Refused for a history, which would keep what was met twice.
+/// What a whole read that may miss rows leaves undone. Refused where a row that was met twice would be kept twice: for
+/// a history, and for a mirror without a key.
 fn missing_rows(plan: &ExtractPlan, kind: TableKind) -> Result<Option<String>> {
     if !misses_rows(plan) {
         return Ok(None);
     }
-    if kind == TableKind::Mirror {
+    if kind == TableKind::Mirror && plan.table().key.is_some() {
         return Ok(Some(
             "rows that this read did not meet stay in the lake, because without row versions it may have missed them. \
              Turn on ALLOW_SNAPSHOT_ISOLATION, or set `isolation: table_lock`, for reads that see deletes"
@@ -71,8 +75,8 @@ fn missing_rows(plan: &ExtractPlan, kind: TableKind) -> Result<Option<String>> {
         ));
     }
     let message = "a whole read at READ COMMITTED without row versions may meet a row twice or not at all, and a \
-        history would keep that. Nothing was read. Turn on ALLOW_SNAPSHOT_ISOLATION or READ_COMMITTED_SNAPSHOT, or set \
-        `isolation: table_lock`";
+        history, or a mirror without a key, would keep that. Nothing was read. Turn on ALLOW_SNAPSHOT_ISOLATION or \
+        READ_COMMITTED_SNAPSHOT, or set `isolation: table_lock`";
     Err(Error::new(Kind::Source, Disposition::Definite, message))
 }
 
@@ -95,7 +99,7 @@ pub(super) async fn extract(
         following,
         others_wrote,
         ..
-    } = settle(sync, table, links).await?;
+    } = sync.stop.cut(PLANNING, settle(sync, table, links)).await?;
     let mut lake = match lake {
         Some(lake) => {
             lake.settle().await;
@@ -392,7 +396,8 @@ impl Extraction<'_> {
     ) -> Result<()> {
         let mut foreign = read.foreign;
         let mut intent = self.intent(read.base, self.others_wrote || !foreign.is_empty());
-        if let Some(links) = next
+        // After a signal no load follows.
+        if let Some(links) = next.filter(|_| self.sync.stop.signal().is_none())
             && let Some((loading, restored)) =
                 protect::loading(self.sync, self.table, lake, links).await
         {
@@ -461,14 +466,16 @@ impl Reader<'_> {
         if self.plan.is_empty {
             return Ok((0, 0));
         }
+        let stop = &self.sync.stop.clone();
         for statement in &self.plan.session {
-            channel.run(&statement.sql).await.map_err(source)?;
+            let begun = async { channel.run(&statement.sql).await.map_err(source) };
+            stop.cut(READING, begun).await?;
         }
         let mut total = (0, 0);
         let mut statement = Some(self.plan.first_page());
         while let Some(page) = statement.take() {
             let write = async |batches| self.write(batches, writer, &mut total).await;
-            let (rows, last) = pump::pump(channel, &page, decoder, write).await?;
+            let (rows, last) = pump::pump(stop, channel, &page, decoder, write).await?;
             // A short page is the last one.
             if let (Some(last), Some(page_rows)) = (last, self.plan.page_rows)
                 && rows >= page_rows

@@ -8,7 +8,9 @@
 use crate::change::{Checkpoint, RunId};
 use crate::config::{OnChange, Table};
 use crate::error::{Disposition, Error, Kind, Result};
-use crate::lake::{CHECKPOINT_PROPERTY, Evolution, LakeError, LakeTable, Warehouse};
+use crate::lake::{
+    CHECKPOINT_PROPERTY, Evolution, LakeError, LakeTable, SOURCE_SCHEMA_PROPERTY, Warehouse,
+};
 use crate::report::ColumnsReport;
 use crate::schema::definition::{Definition, Unreadable};
 use crate::schema::drift::{self, Drift, Recorded, SchemaChange};
@@ -18,8 +20,6 @@ use crate::schema::{
 use crate::source::Discovered;
 use std::collections::{BTreeMap, HashMap};
 
-/// Table property: the source's schema as JSON, from which a target is rebuilt.
-const SOURCE_SCHEMA: &str = "icesync.source-schema";
 /// Table property: what else the source's table has, as JSON, where `create:` asks for any of it.
 const SOURCE_DEFINITION: &str = "icesync.source-definition";
 
@@ -76,17 +76,17 @@ pub(super) fn columns(recorded: &Recorded) -> ColumnsReport {
 pub(super) fn recorded(lake: &LakeTable, snapshot: Option<i64>) -> Result<Recorded> {
     let name = lake.name();
     let json = match snapshot {
-        Some(id) => lake.property_as_of(SOURCE_SCHEMA, id),
-        None => lake.property(SOURCE_SCHEMA),
+        Some(id) => lake.property_as_of(SOURCE_SCHEMA_PROPERTY, id),
+        None => lake.property(SOURCE_SCHEMA_PROPERTY),
     };
     let json = json.ok_or_else(|| {
         refused(format!(
-            "lake table {name} was not written by icesync: it lacks the property {SOURCE_SCHEMA}"
+            "lake table {name} was not written by icesync: it lacks the property {SOURCE_SCHEMA_PROPERTY}"
         ))
     })?;
     serde_json::from_str(json).map_err(|error| {
         refused(format!(
-            "property {SOURCE_SCHEMA} of lake table {name} cannot be read: {error}"
+            "property {SOURCE_SCHEMA_PROPERTY} of lake table {name} cannot be read: {error}"
         ))
     })
 }
@@ -95,7 +95,7 @@ pub(super) fn recorded(lake: &LakeTable, snapshot: Option<i64>) -> Result<Record
 pub(super) fn property(recorded: &Recorded) -> Result<(String, String)> {
     let json = serde_json::to_string(recorded)
         .map_err(|error| Error::new(Kind::Lake, Disposition::Definite, error))?;
-    Ok((SOURCE_SCHEMA.to_owned(), json))
+    Ok((SOURCE_SCHEMA_PROPERTY.to_owned(), json))
 }
 
 /// What the lake table keeps of its source's definition, as of a snapshot or now; none where nothing is recorded.

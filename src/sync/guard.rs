@@ -1,9 +1,10 @@
 //! A panic in the work on a table fails that table and no other.
 
 use crate::error::{Disposition, Error, Kind, Result};
+use crate::secret::panic_text;
 use futures::FutureExt;
-use std::any::Any;
 use std::panic::AssertUnwindSafe;
+use tokio::task::JoinError;
 
 /// The result of the work; an error when it panicked. What the work has borrowed may be half changed then: drop
 /// connections, and read tables again.
@@ -21,9 +22,10 @@ pub(super) async fn caught<T>(work: impl Future<Output = Result<T>>) -> Result<T
     }
 }
 
-/// What a panic said.
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("without a message")
+/// Why a task ended without a result.
+pub(super) fn ended(error: JoinError) -> String {
+    match error.try_into_panic() {
+        Ok(panic) => format!("it panicked ({})", panic_text(panic.as_ref())),
+        Err(error) => error.to_string(),
+    }
 }

@@ -24,13 +24,18 @@
 //! 6. Tag the loaded snapshot in the lake, unless a tag names it since step 1 ([`TargetTags`] argues that).
 //!    (Missing tag: the next load sets it, whether or not it has anything else to do.)
 //!
+//! A signal cuts the wait for the lock and steps 2 to 4, and ends step 5 as [`super::stop`] argues. The tables that are
+//! left are dropped before the run ends ([`super::leftover`]).
+//!
 //! A lake table without a snapshot has no rows to load. Its target is created, or follows in its columns.
 
 mod columns;
 mod create;
+mod cut;
 mod fill;
 mod group;
 mod kind;
+mod modes;
 mod plan;
 mod quarantine;
 mod work;
@@ -48,6 +53,7 @@ use super::follow;
 use super::protect::{known, tags, unprotected};
 use super::restored::Restored;
 use super::stage::lake_error;
+use super::stop::{BEFORE_LOAD, PREPARING};
 use super::{Links, Phase, Sync};
 use crate::change::RunId;
 use crate::config::Table;
@@ -58,8 +64,9 @@ use crate::mssql::control::Control;
 use crate::report::{LoadMethod, LoadReport};
 use crate::target::staging;
 use crate::target::state::{self, Looked};
-use columns::{compared, is_keyed};
+use columns::compared;
 use kind::{Facts, LoadKind, Refusal, decide};
+use modes::is_keyed;
 use std::time::Instant;
 use work::Work;
 
@@ -92,7 +99,10 @@ pub(super) async fn load(
     let clock = Instant::now();
     let mut begun = Begun::begin(sync, run_id, table, wanted, full, links).await?;
     let report = match begun.work.take() {
-        Some(work) => Some(work.ready(links).await?.apply(links).await?),
+        Some(work) => {
+            let ready = sync.stop.cut(PREPARING, work.ready(links)).await?;
+            Some(ready.apply(links).await?)
+        }
         None => None,
     };
     let mut report = begun.end(report, links).await;
@@ -107,6 +117,8 @@ struct Begun<'a> {
     tags: TargetTags,
     snapshot: Option<SnapshotInfo>,
     is_locked: bool,
+    /// Rows that the quarantine had of the target.
+    in_quarantine: u64,
     /// An interrupted load that was finished.
     finished: Option<LoadReport>,
     /// None: there is nothing to do.
@@ -138,13 +150,14 @@ impl<'a> Begun<'a> {
             tags,
             snapshot,
             is_locked: false,
+            in_quarantine: looked.in_quarantine,
             finished: None,
             work: None,
         };
         if begun.decided(&looked, full)?.1 == LoadKind::Nothing {
             return Ok(begun);
         }
-        let mut looked = lock(control, table).await?;
+        let mut looked = sync.stop.cut(BEFORE_LOAD, lock(control, table)).await?;
         begun.is_locked = true;
         let (mut facts, mut kind) = begun.decided(&looked, full)?;
         if kind != LoadKind::Nothing {
@@ -164,7 +177,8 @@ impl<'a> Begun<'a> {
                 run_id,
             )?;
             begun.keep(loaded, to).await;
-            begun.finished = Some(work.ready(links).await?.apply(links).await?);
+            let ready = sync.stop.cut(PREPARING, work.ready(links)).await?;
+            begun.finished = Some(ready.apply(links).await?);
             let control = Links::control(&mut links.target, side, Kind::Target).await?;
             looked = state::look(control, &table.target).await?;
             (facts, kind) = begun.decided(&looked, full)?;
@@ -207,7 +221,7 @@ impl<'a> Begun<'a> {
         let mut done = match (self.finished.take(), report) {
             (Some(finished), Some(report)) => finished.and(report),
             (Some(only), None) | (None, Some(only)) => only,
-            (None, None) => nothing_to_do(self.snapshot.as_ref()),
+            (None, None) => self.nothing_to_do(),
         };
         if has_loaded {
             failpoint::reach(FAIL_AFTER_APPLY);
@@ -223,6 +237,28 @@ impl<'a> Begun<'a> {
             release(links, self.table).await;
         }
         done
+    }
+
+    fn nothing_to_do(&self) -> LoadReport {
+        let loaded = self.snapshot.as_ref();
+        LoadReport {
+            kind: LoadMethod::Nothing,
+            from_snapshot: loaded.map(|snapshot| snapshot.id),
+            snapshot_id: loaded.map(|snapshot| snapshot.id),
+            sequence_number: loaded.map(|snapshot| snapshot.sequence_number),
+            rows_staged: 0,
+            inserted: 0,
+            updated: 0,
+            deleted: 0,
+            unchanged: 0,
+            quarantined: 0,
+            in_quarantine: self.in_quarantine,
+            transactions: 0,
+            created_target: false,
+            schema_changes: Vec::new(),
+            seconds: 0.0,
+            warnings: Vec::new(),
+        }
     }
 }
 
@@ -256,7 +292,7 @@ fn decided(
     full: bool,
 ) -> Result<(Facts, LoadKind)> {
     let recorded = follow::recorded(lake, snapshot.map(|snapshot| snapshot.id))?;
-    let keyed = is_keyed(lake, &recorded);
+    let keyed = is_keyed(lake.kind(), &recorded, table.merge.mode);
     let (columns, included) = compared(table, lake, snapshot, trusted(looked))?;
     let facts = Facts::of(table, lake, snapshot, looked, (keyed, columns), full);
     match decide(&facts) {
@@ -289,26 +325,5 @@ async fn release(links: &mut Links, table: &Table) {
     if let Err(error) = staging::unlock(control, &table.target).await {
         tracing::warn!(table = %table.source, error = %error, "the load lock ends with the connection");
         links.target = None;
-    }
-}
-
-fn nothing_to_do(loaded: Option<&SnapshotInfo>) -> LoadReport {
-    LoadReport {
-        kind: LoadMethod::Nothing,
-        from_snapshot: loaded.map(|snapshot| snapshot.id),
-        snapshot_id: loaded.map(|snapshot| snapshot.id),
-        sequence_number: loaded.map(|snapshot| snapshot.sequence_number),
-        rows_staged: 0,
-        inserted: 0,
-        updated: 0,
-        deleted: 0,
-        unchanged: 0,
-        quarantined: 0,
-        in_quarantine: 0,
-        transactions: 0,
-        created_target: false,
-        schema_changes: Vec::new(),
-        seconds: 0.0,
-        warnings: Vec::new(),
     }
 }

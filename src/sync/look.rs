@@ -13,13 +13,16 @@ use crate::report::{
     BetweenStatus, ErrorReport, LakeStatus, Listing, PlanReport, ServerReport, SnapshotsReport,
     StatusReport, TargetStanding, TargetStatus,
 };
-use crate::target::quarantine;
 use crate::target::state::{self, LoadState, Looked};
 
 impl Sync {
     /// What the next run would do to each table.
     pub async fn plan(self, tables: Vec<Table>) -> Result<Listing<PlanReport>> {
-        self.source_side()?;
+        let source = self.source_side()?;
+        let unusable = self.connects([Some(source), self.target.as_ref()]).await;
+        if !unusable.is_empty() {
+            return Ok(Listing::failed(unusable));
+        }
         let planned = self.each(tables, async |table, links| {
             let settled = settle(&self, table, links).await?;
             self.plan_of(table, settled, links).await
@@ -31,14 +34,17 @@ impl Sync {
 
     /// How far each table is, in the lake and in the target.
     pub async fn status(self, tables: Vec<Table>) -> Result<Listing<StatusReport>> {
+        let unusable = self.connects([None, self.target.as_ref()]).await;
+        if !unusable.is_empty() {
+            return Ok(Listing::failed(unusable));
+        }
         self.each(tables, async |table, links| {
             let lake = self.warehouse.table(&table.lake).await?;
             let target = match &self.target {
                 Some(side) => {
                     let control = Links::control(&mut links.target, side, Kind::Target).await?;
                     let looked = state::look(control, &table.target).await?;
-                    let in_quarantine = quarantine::count(control, &table.target).await?;
-                    Some(target_status(&looked, table, lake.as_ref(), in_quarantine))
+                    Some(target_status(&looked, table, lake.as_ref()))
                 }
                 None => None,
             };
@@ -194,12 +200,7 @@ async fn lake_status(table: &Table, lake: Option<&LakeTable>) -> Result<LakeStat
     })
 }
 
-fn target_status(
-    looked: &Looked,
-    table: &Table,
-    lake: Option<&LakeTable>,
-    in_quarantine: u64,
-) -> TargetStatus {
+fn target_status(looked: &Looked, table: &Table, lake: Option<&LakeTable>) -> TargetStatus {
     let loaded = looked.state.as_ref();
     let loaded = loaded.filter(|state| state.loaded().is_some());
     let standing = match (Found::of(looked), State::of(lake, looked.state.as_ref())) {
@@ -227,7 +228,7 @@ fn target_status(
                 rows_applied: pending.applied,
             }),
         columns: load::chosen(table, lake),
-        in_quarantine,
+        in_quarantine: looked.in_quarantine,
     }
 }
 

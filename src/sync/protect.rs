@@ -16,10 +16,15 @@ pub(super) fn known<'a>(lake: &LakeTable, before: Option<&'a LoadState>) -> Opti
     })
 }
 
+/// The database of a side, asked for once.
+pub(super) async fn identity<'a>(side: &'a Side, control: &mut Control) -> Result<&'a Identity> {
+    let identity = side.identity.get_or_try_init(|| state::identity(control));
+    Ok(identity.await?)
+}
+
 /// The tags of a target in its lake table.
 pub(super) async fn tags(side: &Side, table: &Table, control: &mut Control) -> Result<TargetTags> {
-    let identity = side.identity.get_or_try_init(|| state::identity(control));
-    let Identity { server, database } = identity.await?;
+    let Identity { server, database } = identity(side, control).await?;
     Ok(TargetTags::new(server, database, &table.target))
 }
 

@@ -7,7 +7,7 @@ use crate::error::{Disposition, Error, Kind, Result};
 use crate::lake::SnapshotRef;
 use crate::report::{DiscardReport, Listing, LoadReport, QuarantineReport, QuarantinedRow};
 use crate::target::quarantine::{self, Quarantined};
-use crate::target::state::{self, LoadState};
+use crate::target::state::{self, LoadState, Looked};
 
 impl Sync {
     /// The rows of each target that are in quarantine.
@@ -83,28 +83,30 @@ impl Sync {
         found.ok_or_else(|| unknown(table, key))
     }
 
-    /// How many rows of a target are in quarantine.
-    pub(super) async fn in_quarantine(&self, table: &Table, links: &mut Links) -> Result<u64> {
-        let side = self.target_side()?;
-        let control = Links::control(&mut links.target, side, Kind::Target).await?;
-        Ok(quarantine::count(control, &table.target).await?)
-    }
-
-    /// Says in the report of a load how many rows of its target are in quarantine. The load has succeeded: where they
-    /// cannot be counted, it only warns.
+    /// Says in the report of a load how many rows of its target are in quarantine now, where the quarantine had some
+    /// before or the load has put some into it. The load has succeeded: where they cannot be counted, it only warns.
     pub(super) async fn count_refused(
         &self,
         table: &Table,
         load: &mut LoadReport,
         links: &mut Links,
     ) {
-        match self.in_quarantine(table, links).await {
-            Ok(rows) => load.in_quarantine = rows,
+        if load.in_quarantine == 0 && load.quarantined == 0 {
+            return;
+        }
+        match self.looked(table, links).await {
+            Ok(looked) => load.in_quarantine = looked.in_quarantine,
             Err(error) => load.warnings.push(format!(
                 "the rows in quarantine could not be counted: {}",
                 error.report()
             )),
         }
+    }
+
+    async fn looked(&self, table: &Table, links: &mut Links) -> Result<Looked> {
+        let side = self.target_side()?;
+        let control = Links::control(&mut links.target, side, Kind::Target).await?;
+        Ok(state::look(control, &table.target).await?)
     }
 
     /// What a retry loads: the whole of the snapshot that the target holds. None where nothing is in quarantine.
@@ -118,12 +120,10 @@ impl Sync {
         table: &Table,
         links: &mut Links,
     ) -> Result<Option<(SnapshotRef, bool)>> {
-        if self.in_quarantine(table, links).await? == 0 {
+        let looked = self.looked(table, links).await?;
+        if looked.in_quarantine == 0 {
             return Ok(None);
         }
-        let side = self.target_side()?;
-        let control = Links::control(&mut links.target, side, Kind::Target).await?;
-        let looked = state::look(control, &table.target).await?;
         let Some(loaded) = looked.state.as_ref().and_then(LoadState::loaded) else {
             return Ok(Some((SnapshotRef::Latest, true)));
         };

@@ -96,7 +96,7 @@ mod tests {
             loaded_at: String::new(),
             counts: LoadCounts::default(),
             object,
-            mode: None,
+            rule: None,
             pending: None,
             columns: LoadedColumns::default(),
         }
@@ -118,6 +118,7 @@ mod tests {
             let looked = Looked {
                 object: found,
                 state: Some(state.clone()),
+                in_quarantine: 0,
             };
             let noticed = Restored::between(&looked, &state, tagged);
             assert_eq!(noticed, expected, "{looked:?}, tag {tagged}");

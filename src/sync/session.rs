@@ -1,7 +1,10 @@
 //! A configured icesync and its connections.
 
+use super::gate::Gate;
 use super::observer::Observer;
-use crate::config::{Config, Database, LoadOptions, Maintenance};
+use super::retry::Attempts;
+use super::stop::Stop;
+use crate::config::{Config, Database, LoadOptions, Maintenance, Retry};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::lake::Warehouse;
 use crate::mssql::channel::Channel;
@@ -22,13 +25,19 @@ pub struct Sync {
     pub(super) target_file_bytes: u64,
     pub(super) maintenance: Maintenance,
     pub(super) load: LoadOptions,
+    pub(super) retry: Retry,
+    pub(super) stop: Stop,
     pub(super) observer: Arc<dyn Observer>,
 }
 
 /// One side's parsed connection.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Side {
+    /// As the configuration calls it.
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
     pub(super) connection: Connection,
+    pub(super) gate: Gate,
     pub(super) parallel_tables: usize,
     /// Permits for the data connections of large tables beyond the first of each.
     pub(super) channels: Arc<Semaphore>,
@@ -70,17 +79,19 @@ impl Sync {
             source: config
                 .source
                 .as_ref()
-                .map(|side| Side::of(side, "source"))
+                .map(|side| Side::of(side, "source", Kind::Source))
                 .transpose()?,
             target: config
                 .target
                 .as_ref()
-                .map(|side| Side::of(side, "target"))
+                .map(|side| Side::of(side, "target", Kind::Target))
                 .transpose()?,
             warehouse: Arc::new(warehouse),
             target_file_bytes: config.warehouse.target_file_bytes,
             maintenance: config.maintenance,
             load: config.load,
+            retry: config.retry,
+            stop: Stop::default(),
             observer,
         })
     }
@@ -88,6 +99,16 @@ impl Sync {
     /// What the run has to say of the source once for all tables.
     pub(super) fn notices(&self) -> Vec<String> {
         self.source.as_ref().map_or_else(Vec::new, Side::notices)
+    }
+
+    /// What ends its run early.
+    pub fn stop(&self) -> Stop {
+        self.stop.clone()
+    }
+
+    /// No attempts at a step yet.
+    pub(super) fn attempts(&self) -> Attempts<'_> {
+        Attempts::new(self.retry, &self.stop, self.observer.as_ref())
     }
 
     pub(super) fn source_side(&self) -> Result<&Side> {
@@ -106,7 +127,7 @@ fn missing_side(side: &str) -> Error {
 }
 
 impl Side {
-    fn of(side: &Database, name: &str) -> Result<Self> {
+    fn of(side: &Database, name: &'static str, kind: Kind) -> Result<Self> {
         let connection = Connection::parse(side.connection.expose()).map_err(|error| {
             Error::new(
                 Kind::Config,
@@ -120,7 +141,10 @@ impl Side {
             return Err(Error::new(Kind::Config, Disposition::Definite, message));
         }
         Ok(Self {
+            name,
+            kind,
             connection,
+            gate: Gate::default(),
             parallel_tables: side.parallel_tables,
             channels: Arc::new(Semaphore::new(side.parallel_channels - 1)),
             identity: OnceCell::new(),

@@ -4,7 +4,7 @@
 use super::follow::{self, Following};
 use super::standing::{Footing, footing};
 use super::{Links, Phase, Sync};
-use crate::change::Checkpoint;
+use crate::change::{Checkpoint, MergeMode, StrategyChoice};
 use crate::config::Table;
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::lake::LakeTable;
@@ -46,7 +46,7 @@ pub(super) async fn settle(sync: &Sync, table: &Table, links: &mut Links) -> Res
         .await?
         .with_key(table.key.as_deref().unwrap_or_default())?;
     let schema = discovered.schema.clone();
-    if table.kind == TableKind::Mirror && schema.key.is_none() {
+    if table.kind == TableKind::Mirror && schema.key.is_none() && !is_replaced(table) {
         return Err(no_key());
     }
     let (definition, undefined) = match table.create.any() {
@@ -134,9 +134,14 @@ async fn check_unchanged(
     Err(Error::new(Kind::Source, Disposition::Transient, message))
 }
 
+/// Whether a table is read whole and loaded whole each time, which takes no key.
+fn is_replaced(table: &Table) -> bool {
+    table.change.strategy == StrategyChoice::Full && table.merge.mode == MergeMode::Replace
+}
+
 fn no_key() -> Error {
     let message = "the table has no primary key and no unique index without NULLs, and a mirror needs to know which \
-        row a change \
-                   replaces; name the columns with `key: [...]`, or keep every version with `kind: history`";
+        row a change replaces. Name the columns with `key: [...]`; mirror the table by replacement, with `change: { \
+        strategy: full }` and `merge: { mode: replace }`; or keep every version with `kind: history`";
     Error::new(Kind::Source, Disposition::Definite, message)
 }

@@ -7,7 +7,7 @@
 //! channel has had all of its own acknowledged and their sum is what was fed; until then nothing uses them, and the
 //! next load drops the heap.
 
-use super::{Links, Phase, Sync};
+use super::{Links, Phase, Sync, guard};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::lake::{BatchStream, Delta, LakeTable, Segment};
 use crate::mssql::bulk::{BulkColumn, BulkOptions};
@@ -16,7 +16,9 @@ use crate::mssql::sql::{self, define::StagingTable};
 use crate::schema::mapping::arrow_schema;
 use crate::schema::{LakeSchema, LakeType, SqlType, TableName};
 use crate::target::staging;
-use arrow_array::{Array, ArrayRef, Int32Array, RecordBatch, StringArray, new_null_array};
+use arrow_array::{
+    Array, ArrayRef, BooleanArray, Int32Array, RecordBatch, StringArray, new_null_array,
+};
 use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use futures::StreamExt;
@@ -35,8 +37,18 @@ pub(super) struct Heap {
     columns: Vec<BulkColumn>,
     /// Positions that name a row in errors.
     key: Vec<usize>,
-    /// Each row has its operation and segment.
-    is_marked: bool,
+    /// What the batches have beside the lake's fields.
+    extra: Extra,
+}
+
+/// Columns of a batch that follow the lake's fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extra {
+    Nothing,
+    /// The operation and the segment of each row.
+    Marks,
+    /// False in each row.
+    Flag,
 }
 
 impl Heap {
@@ -44,18 +56,24 @@ impl Heap {
     pub fn staging(staging: &StagingTable, shape: &LakeSchema) -> Self {
         let columns = staging::bulk_columns(staging, shape);
         Self {
-            is_marked: true,
+            extra: Extra::Marks,
             ..Self::fill(&staging.name, columns, shape)
         }
     }
 
     /// A table with the columns of the target.
     pub fn fill(table: &TableName, columns: Vec<BulkColumn>, shape: &LakeSchema) -> Self {
+        let fields = shape.fields.len();
+        let has_flag = columns.iter().any(|column| column.value >= fields);
         Self {
             table: sql::TableIdent(table).to_string(),
             columns,
             key: shape.key.iter().map(|key| key.field).collect(),
-            is_marked: false,
+            extra: if has_flag {
+                Extra::Flag
+            } else {
+                Extra::Nothing
+            },
         }
     }
 }
@@ -144,11 +162,11 @@ impl Lanes {
         parts: &[StagedPart],
     ) -> Result<()> {
         let side = sync.target_side()?;
-        let schema = staged_schema(shape, self.heap.is_marked);
+        let schema = staged_schema(shape, self.heap.extra);
         for part in parts {
             let mut stream = part.rows();
             while let Some(batch) = stream.next().await {
-                let batch = staged_batch(&schema, &batch?, part, self.heap.is_marked)?;
+                let batch = staged_batch(&schema, &batch?, part, self.heap.extra)?;
                 let batch = narrowed(&self.heap.columns, batch)?;
                 if batch.num_rows() == 0 {
                     continue;
@@ -207,7 +225,8 @@ impl Lanes {
                 }
                 Ok(Err(error)) => failure = failure.or(Some(error)),
                 Err(error) => {
-                    let message = format!("a bulk copy ended abnormally: {error}");
+                    let why = guard::ended(error);
+                    let message = format!("a bulk copy ended abnormally: {why}");
                     let error = Error::new(Kind::Target, Disposition::Transient, message);
                     failure = failure.or(Some(error));
                 }
@@ -275,17 +294,22 @@ pub(super) fn parts_of(delta: Delta, operations: &[Operation], first: usize) -> 
     parts
 }
 
-/// The lake's fields, then operation and segment where rows are marked, as [`staging::bulk_columns`] expects them.
-fn staged_schema(shape: &LakeSchema, is_marked: bool) -> SchemaRef {
+/// The lake's fields, then what a heap needs besides, as [`staging::bulk_columns`] and
+/// [`fill::bulk_columns`](crate::target::fill::bulk_columns) expect it.
+fn staged_schema(shape: &LakeSchema, extra: Extra) -> SchemaRef {
     let mut fields: Vec<Field> = arrow_schema(shape)
         .fields()
         .iter()
         // Deleted rows have a key and nothing else.
         .map(|field| field.as_ref().clone().with_nullable(true))
         .collect();
-    if is_marked {
-        fields.push(Field::new("operation", DataType::Utf8, false));
-        fields.push(Field::new("segment", DataType::Int32, false));
+    match extra {
+        Extra::Nothing => {}
+        Extra::Marks => {
+            fields.push(Field::new("operation", DataType::Utf8, false));
+            fields.push(Field::new("segment", DataType::Int32, false));
+        }
+        Extra::Flag => fields.push(Field::new("flag", DataType::Boolean, false)),
     }
     Arc::new(Schema::new(fields))
 }
@@ -294,29 +318,34 @@ fn staged_batch(
     schema: &SchemaRef,
     batch: &RecordBatch,
     part: &StagedPart,
-    is_marked: bool,
+    extra: Extra,
 ) -> Result<RecordBatch> {
     let rows = batch.num_rows();
-    let marks = if is_marked { 2 } else { 0 };
-    let fields = &schema.fields()[..schema.fields().len() - marks];
-    let mut columns: Vec<ArrayRef> = fields
+    let mut more: Vec<ArrayRef> = Vec::new();
+    match extra {
+        Extra::Nothing => {}
+        Extra::Marks => {
+            let letters = std::iter::repeat_n(part.operation.letter(), rows);
+            more.push(Arc::new(StringArray::from_iter_values(letters)));
+            more.push(Arc::new(Int32Array::from_value(part.number, rows)));
+        }
+        Extra::Flag => more.push(Arc::new(BooleanArray::from(vec![false; rows]))),
+    }
+    let fields = &schema.fields()[..schema.fields().len() - more.len()];
+    let columns = fields
         .iter()
         .map(|field| match batch.column_by_name(field.name()) {
             Some(column) => Arc::clone(column),
             None => new_null_array(field.data_type(), rows),
-        })
-        .collect();
-    if is_marked {
-        let letters = std::iter::repeat_n(part.operation.letter(), rows);
-        columns.push(Arc::new(StringArray::from_iter_values(letters)));
-        columns.push(Arc::new(Int32Array::from_value(part.number, rows)));
-    }
+        });
+    let columns = columns.chain(more).collect();
     RecordBatch::try_new(Arc::clone(schema), columns)
         .map_err(|error| lake_error(format!("rows of the lake do not have its schema: {error}")))
 }
 
-/// The values in the types that the staging columns take. Another engine may have widened a column of the lake table
-/// (int to long, float to double). What icesync wrote there still fits; a value that does not is refused.
+/// The values in the types that the staging columns take. A column of the lake table may be wider (int to long, float
+/// to double), where another engine has widened it, or where the lake went back to before the source's column was
+/// widened. What icesync wrote for that source still fits; a value that does not is refused.
 fn narrowed(columns: &[BulkColumn], batch: RecordBatch) -> Result<RecordBatch> {
     let wider = |column: &&BulkColumn| {
         let have = batch
@@ -340,8 +369,9 @@ fn narrowed(columns: &[BulkColumn], batch: RecordBatch) -> Result<RecordBatch> {
     for (at, name, ty) in wider {
         let failed = || {
             lake_error(format!(
-                "column {name} of the lake table was widened by another engine and holds a value that its type in the \
-                 source does not have. Nothing was loaded. Remove the value, or widen the column of the source"
+                "column {name} of the lake table is wider than that of the source, and holds a value that the source's \
+                 column does not take. Nothing was loaded. Remove the value, or widen the column of the source. If the \
+                 lake table was rolled back, `merge: {{ mode: replace }}` loads it whole"
             ))
         };
         let checked = CastOptions {

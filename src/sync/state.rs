@@ -11,8 +11,8 @@
 //! checkpoint is only ever taken from a run that committed it, with the snapshot that it committed, and only while that
 //! snapshot is on `main`. A load state that is missing costs a comparison of the whole snapshot, and keeps rows in the
 //! target that have left the lake meanwhile. One that names a snapshot which the target does not have is worse: the
-//! next load applies a delta to other rows. So nothing makes one up: `import` puts back what `export` took, `repair`
-//! names another table only with `--adopt`, and everything else removes.
+//! next load applies a delta to other rows. So nothing makes one up: `import` puts back what `export` took, where there
+//! is none, `repair` names another table only with `--adopt`, and everything else removes.
 //!
 //! **Races.** The lake is changed by compare-and-set on the checkpoint, which gets a new token, so an extract that was
 //! computed from the one before stops at its commit. The target is changed under the load lock of the table and by

@@ -401,12 +401,12 @@ pub async fn create(
     state: &StateChange,
 ) -> Result<(), TargetError> {
     let created = control
-        .run(&define::create_schema(&target.schema), Class::Quick)
+        .run(&define::create_schema(&target.schema), Class::QUICK)
         .await;
     created.map_err(|error| TargetError::on("creating the schema of", target, error))?;
     for suffix in naming.tried() {
         let create = create::create_target(target, schema, storage, suffix, state, LOCK_TIMEOUT_MS);
-        let Err(error) = control.run(&create, Class::Quick).await else {
+        let Err(error) = control.run(&create, Class::QUICK).await else {
             return Ok(());
         };
         match error.number() {
@@ -445,7 +445,7 @@ pub async fn make(
     let mut refusal = None;
     for suffix in naming.tried() {
         let statement = define::alter(&object.statement(table, suffix), LOCK_TIMEOUT_MS);
-        let Err(error) = control.run(&statement, Class::Long).await else {
+        let Err(error) = control.run(&statement, Class::LONG).await else {
             return Ok(None);
         };
         let is_taken = error.number() == Some(NAME_TAKEN);
@@ -465,7 +465,7 @@ pub async fn reseed(
     (column, is_descending): (&str, bool),
 ) -> Result<Option<String>, TargetError> {
     let statement = create::reseed(fill, column, is_descending);
-    let Err(error) = control.run(&statement, Class::Long).await else {
+    let Err(error) = control.run(&statement, Class::LONG).await else {
         return Ok(None);
     };
     let what = format!("the last value of identity column {column}");

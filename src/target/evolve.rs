@@ -1,10 +1,11 @@
 //! The target's columns follow the lake's.
 //!
-//! **What is done.** A column that is new in the lake since the last load is added, NULL allowed; one that is
-//! called otherwise is renamed; one whose values no longer fit is made wider, or lets NULL in. Nothing is dropped
-//! or narrowed: a column that the source dropped stays and gets NULL in the rows that are written from then on. A
-//! target that was never loaded from this lake table is nobody's to alter: there every difference is a problem that
-//! [`check`](super::inspect::check) names.
+//! **What is done.** A column that is new in the lake since the last load is added, NULL allowed; one that is called
+//! otherwise is renamed; one whose values no longer fit is made wider, or lets NULL in. Nothing is dropped or narrowed:
+//! a column that the source dropped stays and gets NULL in the rows that are written from then on. A target that was
+//! never loaded from this lake table is nobody's to alter: there every difference is a problem that
+//! [`check`](super::inspect::check) names. Columns that only the target has, for the mode of the load, are added as
+//! well.
 //!
 //! **What can crash where.** The steps are statements of their own, each all or nothing, before anything is staged,
 //! under the load lock. (A `datetime` becomes `datetime2` in two statements; the first alone makes it `datetime2(3)`,
@@ -84,7 +85,10 @@ impl Step {
             Step::Add(column) => (
                 &column.name,
                 ChangeKind::Added,
-                format!("added to the target, {} NULL", column.ty),
+                format!(
+                    "added to the target, {}",
+                    declared(column.ty, column.nullable)
+                ),
             ),
             Step::Widen {
                 column,
@@ -152,6 +156,17 @@ pub fn steps(
             // The target's owner dropped it, or it came and went since the last load.
             None => {}
         }
+    }
+    for own in &columns.own {
+        if target.has_column(&own.name) {
+            continue;
+        }
+        let added = Column {
+            nullable: own.generated != Generated::Flag,
+            ..own.clone()
+        };
+        target.columns.push(TargetColumn::planned(&added));
+        steps.push(Step::Add(added));
     }
     Ok((steps, target))
 }
@@ -254,7 +269,7 @@ pub async fn take(
 ) -> Result<(), TargetError> {
     let statement = step.statement(target);
     let altered = control
-        .run(&define::alter(&statement, LOCK_TIMEOUT_MS), Class::Long)
+        .run(&define::alter(&statement, LOCK_TIMEOUT_MS), Class::LONG)
         .await;
     altered.map_err(|error| not_altered(target, &statement, error))
 }
@@ -272,7 +287,7 @@ fn not_altered(target: &TableName, statement: &Statement, error: MssqlError) -> 
             statement: statement.by_hand(),
             source: Box::new(error),
         },
-        (_, Disposition::Transient | Disposition::Ambiguous) => {
+        (_, Disposition::Transient | Disposition::Ambiguous | Disposition::Interrupted) => {
             TargetError::on("altering", target, error)
         }
     }

@@ -63,7 +63,10 @@ use crate::mssql::sql::define::{self, OWN_SCHEMA, Storage};
 use crate::mssql::sql::merge::ERROR_NULL_KEY;
 use crate::mssql::sql::state::StateChange;
 use crate::mssql::sql::{Statement, fill};
-use crate::schema::{Collation, Column, LakeSchema, Role, SqlType, TableName, TableSchema};
+use crate::schema::{
+    Collation, Column, Generated, LakeSchema, Role, SqlType, TableName, TableSchema,
+};
+use crate::secret::{RowValue, values_are_shown};
 
 pub use crate::mssql::sql::fill::Publication;
 
@@ -171,7 +174,7 @@ pub async fn create(control: &mut Control, filling: Filling<'_>) -> Result<(), T
         define::create_schema(&target.schema),
         define::create_fill(filling.fill, filling.schema, filling.storage),
     ] {
-        let ran = control.run(&statement, Class::Quick).await;
+        let ran = control.run(&statement, Class::QUICK).await;
         ran.map_err(|error| TargetError::on("creating the table to fill for", target, error))?;
     }
     Ok(())
@@ -183,13 +186,18 @@ pub async fn abandon(
     fill: &TableName,
     target: &TableName,
 ) -> Result<(), TargetError> {
-    let dropped = control.run(&define::drop_table(fill), Class::Quick).await;
+    let dropped = control.run(&define::drop_table(fill), Class::QUICK).await;
     dropped.map_err(|error| TargetError::on("dropping an unfinished copy of", target, error))
 }
 
-/// Which columns of the lake table's record batches fill the table. The table has passed [`route`].
+/// Which columns of record batches fill the table: the batches have the lake table's fields, then a column of 0 where
+/// the table has a flag, because bulk copies that keep NULLs let no default count. The table has passed [`route`].
 pub fn bulk_columns(schema: &TableSchema, shape: &LakeSchema) -> Vec<BulkColumn> {
     let position = |source, role| staging::position(shape, source, role);
+    let flag = |column: &Column| {
+        let is_flag = column.generated == Generated::Flag;
+        is_flag.then_some(shape.fields.len())
+    };
     let columns = schema.columns.iter().enumerate();
     columns
         .filter_map(|(source, column)| {
@@ -198,7 +206,7 @@ pub fn bulk_columns(schema: &TableSchema, shape: &LakeSchema) -> Vec<BulkColumn>
                 ty: landed(column.ty, column.collation.as_ref())?,
                 collation: column.collation.clone(),
                 nullable: column.nullable,
-                value: position(source, Role::Value)?,
+                value: position(source, Role::Value).or_else(|| flag(column))?,
                 ticks: position(source, Role::Ticks),
                 offset: position(source, Role::Offset),
             })
@@ -232,10 +240,7 @@ pub fn lost(error: &crate::error::Error, target: &TableName) -> Option<Lost> {
 
 /// What builds the key of a filled table; none without a key.
 pub fn key(filling: Filling<'_>, mode: MergeMode) -> Option<Statement> {
-    let rejects_null = match mode {
-        MergeMode::Upsert | MergeMode::Replace => true,
-        MergeMode::Append => false,
-    };
+    let rejects_null = mode.has_one_row_per_key();
     let Filling {
         fill,
         target,
@@ -257,14 +262,20 @@ pub async fn build_key(
     let Some(statement) = key(filling, mode) else {
         return Ok(());
     };
-    let Err(error) = control.run(&statement, Class::Long).await else {
+    let Err(error) = control.run(&statement, Class::LONG).await else {
         return Ok(());
     };
     let target = filling.target.clone();
     match error.number() {
         Some(DUPLICATE_KEY) => {
-            let example = repeated(control, filling.fill, filling.schema).await;
-            Err(TargetError::DuplicateKey { target, example })
+            let example = match values_are_shown() {
+                true => repeated(control, filling.fill, filling.schema).await,
+                false => String::new(),
+            };
+            Err(TargetError::DuplicateKey {
+                target,
+                example: RowValue(example),
+            })
         }
         Some(ERROR_NULL_KEY) => Err(TargetError::NullKey { target }),
         Some(_) | None => Err(TargetError::on("building the key of", &target, error)),
@@ -274,7 +285,7 @@ pub async fn build_key(
 /// A key that is there more than once, for a message: the server's own text depends on its language.
 async fn repeated(control: &mut Control, fill: &TableName, schema: &TableSchema) -> String {
     let statement = fill::repeated_key(fill, schema);
-    let sets = control.query_sets(&statement, Class::Long).await;
+    let sets = control.query_sets(&statement, Class::LONG).await;
     let sets = sets.unwrap_or_default();
     let row = sets.first().and_then(|rows| rows.first());
     let text = row.and_then(|row: &Record| row.text("example").ok());
@@ -314,8 +325,8 @@ pub async fn publish(
 ) -> Result<Applied, TargetError> {
     let target = &publication.target;
     let class = match extent {
-        Extent::Transaction => Class::Commit,
-        Extent::Everything | Extent::Upserts | Extent::Deferred | Extent::Deletes => Class::Long,
+        Extent::Transaction => Class::COMMIT,
+        Extent::Everything | Extent::Upserts | Extent::Deferred | Extent::Deletes => Class::LONG,
     };
     let sets = control
         .query_sets(&fill::publish(publication, state, extent), class)
@@ -337,7 +348,7 @@ pub async fn publish(
 mod tests {
     use super::*;
     use crate::error::Kind;
-    use crate::schema::Generated;
+    use crate::secret::NOT_SHOWN;
 
     const ALL: Rights = Rights {
         own: true,
@@ -423,17 +434,17 @@ mod tests {
                 column: "city".into(),
                 code_page: 1252,
                 character: 'Ł',
-                text: "Łódź".into(),
+                text: RowValue("Łódź".into()),
                 is_certain,
             };
             MssqlError::LostCharacter(lost).on(Kind::Target)
         };
-        let said = "city: Łódź (character U+0141 is not in code page 1252)";
+        let said = format!("city: {NOT_SHOWN} (character U+0141 is not in code page 1252)");
         match lost(&error(true), &target()) {
             Some(Lost::Surely(error)) => {
                 let message = error.to_string();
                 assert!(
-                    message.contains(said) && message.contains("dbo.t"),
+                    message.contains(&said) && message.contains("dbo.t"),
                     "{message}"
                 );
                 assert!(matches!(error, TargetError::LostCharacter { .. }));

@@ -204,7 +204,7 @@ pub async fn begin(control: &mut Control) -> Result<(), TargetError> {
     run(
         control,
         &foreign::begin_group(),
-        Class::Quick,
+        Class::QUICK,
         "opening the transaction of",
     )
     .await
@@ -215,7 +215,7 @@ pub async fn commit(control: &mut Control) -> Result<(), TargetError> {
     run(
         control,
         &foreign::commit_group(),
-        Class::Commit,
+        Class::COMMIT,
         "committing the load of",
     )
     .await
@@ -228,7 +228,7 @@ pub async fn hold(
     modified: &str,
 ) -> Result<(), TargetError> {
     let held = control
-        .run(&foreign::hold(table, modified), Class::Long)
+        .run(&foreign::hold(table, modified), Class::LONG)
         .await;
     held.map_err(|error| match error.number() {
         Some(ERROR_RECREATED) => TargetError::Recreated {
@@ -245,7 +245,7 @@ pub async fn suspend(
     keys: &[&str],
 ) -> Result<(), TargetError> {
     let statement = define::alter(&foreign::suspend(table, keys), LOCK_TIMEOUT_MS);
-    let suspended = control.run(&statement, Class::Long).await;
+    let suspended = control.run(&statement, Class::LONG).await;
     suspended.map_err(|error| TargetError::on("suspending the foreign keys of", table, error))
 }
 
@@ -256,7 +256,7 @@ pub async fn recheck(
     keys: &[&str],
 ) -> Result<(), TargetError> {
     let statement = define::alter(&foreign::recheck(table, keys), LOCK_TIMEOUT_MS);
-    let checked = control.run(&statement, Class::Long).await;
+    let checked = control.run(&statement, Class::LONG).await;
     checked.map_err(|error| TargetError::on("checking the foreign keys of", table, error))
 }
 

@@ -2,8 +2,8 @@
 
 use super::TargetError;
 use super::columns::LakeColumns;
-use crate::change::{MergeMode, UpsertStatement};
-use crate::mssql::control::{Control, Record};
+use crate::change::MergeMode;
+use crate::mssql::control::Control;
 use crate::mssql::describe::{self, Description, Index, Lookup};
 use crate::mssql::sql::{self, define};
 use crate::schema::drift::SourceObject;
@@ -73,66 +73,6 @@ pub async fn has_rows(control: &mut Control, target: &TableName) -> Result<bool,
     let rows = control.query(&sql::describe::has_rows(target)).await;
     let rows = rows.map_err(|error| TargetError::on("looking into", target, error))?;
     Ok(!rows.is_empty())
-}
-
-/// How an upsert into a target is written, and why where that was not configured and is not MERGE. At most one round
-/// trip.
-///
-/// MERGE has known defects on tables with filtered indexes, and on those beneath indexed views. Where the login may not
-/// look for such views, there is none to consider.
-pub async fn upsert_statement(
-    control: &mut Control,
-    target: &TargetTable,
-    configured: Option<UpsertStatement>,
-    mode: MergeMode,
-) -> (UpsertStatement, Option<String>) {
-    if let Some(statement) = configured {
-        return (statement, None);
-    }
-    if mode == MergeMode::Append {
-        return (UpsertStatement::Merge, None);
-    }
-    let obstacle = match target.filtered_index() {
-        Some(index) => Some(format!("it has filtered index {index}")),
-        None if target.object.is_none() => None,
-        None => indexed_view(control, &target.name)
-            .await
-            .map(|view| format!("indexed view {view} reads it")),
-    };
-    match obstacle {
-        None => (UpsertStatement::Merge, None),
-        Some(obstacle) => {
-            let why = format!(
-                "target {} is loaded with `update_insert`, because {obstacle}, where MERGE has known defects; \
-                    `merge.statement` decides otherwise",
-                target.name
-            );
-            (UpsertStatement::UpdateInsert, Some(why))
-        }
-    }
-}
-
-/// An indexed view over a table.
-async fn indexed_view(control: &mut Control, table: &TableName) -> Option<TableName> {
-    let found = control
-        .query(&sql::definition::indexed_view(table))
-        .await
-        .and_then(|rows| {
-            let name = |row: &Record| {
-                Ok(TableName {
-                    schema: row.text("schema_name")?.to_owned(),
-                    name: row.text("view_name")?.to_owned(),
-                })
-            };
-            rows.first().map(name).transpose()
-        });
-    match found {
-        Ok(view) => view,
-        Err(error) => {
-            tracing::debug!(%table, %error, "whether an indexed view reads the target is not known");
-            None
-        }
-    }
 }
 
 impl TargetTable {
@@ -211,7 +151,7 @@ impl TargetTable {
         self
     }
 
-    fn filtered_index(&self) -> Option<&str> {
+    pub(super) fn filtered_index(&self) -> Option<&str> {
         let mut indexes = self.indexes.iter().filter(|index| index.is_filtered);
         indexes.find_map(|index| index.name.as_deref())
     }
@@ -263,6 +203,12 @@ impl TargetTable {
         self.column(name)?.ty.as_ref().ok().copied()
     }
 
+    /// A column's name as the table has it.
+    pub(super) fn name_of(&self, name: &str) -> String {
+        let column = self.column(name);
+        column.map_or_else(|| name.to_owned(), |column| column.name.clone())
+    }
+
     fn column(&self, name: &str) -> Option<&TargetColumn> {
         let exact = self.columns.iter().find(|column| column.name == name);
         exact.or_else(|| {
@@ -301,22 +247,22 @@ impl TargetColumn {
             nullable: column.nullable,
             collation: column.collation.clone(),
             generated: Generated::No,
-            has_default: false,
+            has_default: column.generated == Generated::Flag,
         }
     }
 
     pub(super) fn is_filled_by_server(&self) -> bool {
         let generated = match self.generated {
             Generated::Computed | Generated::RowStart | Generated::RowEnd => true,
-            Generated::No | Generated::Identity => false,
+            Generated::No | Generated::Identity | Generated::Flag => false,
         };
         generated || self.ty == Ok(SqlType::RowVersion)
     }
 }
 
 /// Whether the target can hold every row of the lake table, exactly. All problems are listed at once, each with its
-/// remedy; the warnings that remain are returned. Columns that are no longer read are loaded only where the target has
-/// them. A column of the target that is not loaded is left alone.
+/// remedy; the warnings that remain are returned. Columns that the target does not have to have are loaded only where
+/// it has them. A column of the target that is not loaded is left alone.
 pub fn check(
     columns: &LakeColumns,
     target: &TargetTable,
@@ -344,13 +290,14 @@ pub fn check(
                 target,
                 (column, &shown(&kept.name, columns.other_name(at))),
                 kept,
-                is_key,
+                (is_key, mode.has_one_row_per_key() && schema.key.is_some()),
                 mode,
                 &mut problems,
                 &mut warnings,
             ),
         }
     }
+    problems.extend(columns.own.iter().filter_map(|own| check_own(own, target)));
     for index in target
         .indexes
         .iter()
@@ -365,7 +312,9 @@ OFF",
     for kept in &target.columns {
         let fills_itself =
             kept.nullable || kept.has_default || kept.generated == Generated::Identity;
-        if schema.position(&kept.name).is_none() && !fills_itself && !kept.is_filled_by_server() {
+        let is_own = |own: &Column| own.name.eq_ignore_ascii_case(&kept.name);
+        let is_loaded = schema.position(&kept.name).is_some() || columns.own.iter().any(is_own);
+        if !is_loaded && !fills_itself && !kept.is_filled_by_server() {
             problems.push(format!(
                 "column {} is NOT NULL without a default and no column of the lake table is loaded into it: give it a \
                     default or allow NULL",
@@ -392,11 +341,38 @@ fn shown(name: &str, in_lake: Option<&str>) -> String {
     }
 }
 
+/// What keeps a load from filling a column that only the target has.
+fn check_own(own: &Column, target: &TargetTable) -> Option<String> {
+    let name = &own.name;
+    let Some(kept) = target.column(name) else {
+        return Some(format!(
+            "column {name} is missing, which this mode of loading fills: run {}",
+            define::add_column(&target.name, own).sql
+        ));
+    };
+    let may_be_null = own.nullable && !kept.nullable;
+    let is_flag = own.generated == Generated::Flag;
+    let is_loose = is_flag && (kept.nullable || !kept.has_default);
+    if kept.ty == Ok(own.ty) && !may_be_null && !is_loose && !kept.is_filled_by_server() {
+        return None;
+    }
+    let null = match (own.nullable, is_flag) {
+        (true, _) => " NULL",
+        (false, true) => " NOT NULL DEFAULT 0",
+        (false, false) => "",
+    };
+    Some(format!(
+        "column {name}, which this mode of loading fills, has to be {}{null}: alter it, or drop it and run {}",
+        own.ty,
+        define::add_column(&target.name, own).sql
+    ))
+}
+
 fn check_column(
     target: &TargetTable,
     (column, name): (&Column, &str),
     kept: &TargetColumn,
-    is_key: bool,
+    (is_key, is_updated): (bool, bool),
     mode: MergeMode,
     problems: &mut Vec<String>,
     warnings: &mut Vec<String>,
@@ -421,7 +397,7 @@ fn check_column(
         }
         return;
     }
-    if kept.generated == Generated::Identity && !is_key && mode != MergeMode::Append {
+    if kept.generated == Generated::Identity && !is_key && is_updated {
         problems.push(format!(
             "column {name} is an identity outside the key, which cannot be updated: make it a plain column"
         ));
@@ -466,8 +442,8 @@ fn check_key(
     warnings: &mut Vec<String>,
 ) {
     match mode {
-        MergeMode::Append => {}
-        MergeMode::Upsert | MergeMode::Replace => {
+        MergeMode::Append | MergeMode::History => {}
+        MergeMode::Upsert | MergeMode::Replace | MergeMode::Scd2 => {
             if schema.key.is_some() && !target.has_unique_key(schema) {
                 warnings.push(
                     "no unique index of the target has exactly the key's columns: loads scan the table, and nothing \
@@ -744,6 +720,49 @@ mod tests {
             error.contains("column note (remark in the lake) is missing"),
             "{error}"
         );
+    }
+
+    /// With the columns of soft deletes.
+    fn soft() -> LakeColumns {
+        let mut columns = LakeColumns::all(schema(), 2, None);
+        let own = |name: &str, ty, generated| Column {
+            id: 0,
+            name: name.into(),
+            ty,
+            nullable: generated == Generated::No,
+            collation: None,
+            generated,
+        };
+        columns.own = vec![
+            own("is_deleted", SqlType::Bit, Generated::Flag),
+            own("deleted_at", SqlType::DateTime2 { scale: 3 }, Generated::No),
+        ];
+        columns
+    }
+
+    #[test]
+    fn columns_that_only_the_target_has_are_checked() {
+        let columns = soft();
+        let mode = MergeMode::Upsert;
+        let mut target = TargetTable::planned(&columns.schema.name, &columns.created());
+        assert_eq!(check(&columns, &target, mode).unwrap(), [""; 0]);
+        target.columns[2].nullable = true;
+        target.columns[3].ty = Ok(SqlType::DateTime);
+        let error = check(&columns, &target, mode).unwrap_err().to_string();
+        for part in [
+            "column is_deleted, which this mode of loading fills, has to be bit NOT NULL DEFAULT 0",
+            "column deleted_at, which this mode of loading fills, has to be datetime2(3) NULL",
+        ] {
+            assert!(error.contains(part), "{error}");
+        }
+        target.columns.truncate(2);
+        let error = check(&columns, &target, mode).unwrap_err().to_string();
+        for part in [
+            "run ALTER TABLE [dbo].[orders] ADD [is_deleted] bit NOT NULL DEFAULT 0;",
+            "run ALTER TABLE [dbo].[orders] ADD [deleted_at] datetime2(3) NULL;",
+        ] {
+            assert!(error.contains(part), "{error}");
+        }
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The transaction that applies a staged load. `target.rs` argues its protocol.
 
+use super::columns::LakeColumns;
 use super::inspect::TargetTable;
+use super::validity::{self, ValidFrom};
 use super::{TargetError, lock_name};
 use crate::mssql::control::{Class, Control, Record};
 use crate::mssql::error::MssqlError;
@@ -9,8 +11,9 @@ use crate::mssql::sql::state::ERROR_STATE_MOVED;
 use crate::mssql::sql::variant::{self, BaseType};
 use crate::mssql::sql::{merge, net};
 use crate::schema::{Collation, KeyOrigin, TableName, TableSchema};
+use crate::secret::RowValue;
 
-use crate::change::{MergeMode, UpsertStatement};
+use crate::change::{Deletes, MergeMode, SoftDeletes, UpsertStatement};
 pub use crate::mssql::sql::merge::{Extent, Held, MergePlan, NetTable};
 pub use crate::mssql::sql::state::{OldState, StateChange, Step};
 
@@ -75,10 +78,13 @@ pub struct Applied {
 }
 
 /// How a load is applied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LoadOptions {
     pub mode: MergeMode,
     pub statement: UpsertStatement,
+    pub deletes: Deletes,
+    /// Of `scd2`.
+    pub valid_from: Option<ValidFrom>,
     /// Position of a column whose greater value is in the newer of two rows that had one key at the source.
     pub newest: Option<usize>,
     /// Whether deletes may have been staged.
@@ -101,11 +107,12 @@ pub struct LoadOptions {
 /// The transaction for a staged load. The target has passed [`inspect::check`](super::inspect::check) with the same
 /// mode.
 pub fn plan(
-    schema: &TableSchema,
+    lake: &LakeColumns,
     target: &TargetTable,
     staging: &StagingTable,
     options: &LoadOptions,
 ) -> MergePlan {
+    let schema = &lake.schema;
     let mut columns = Vec::new();
     let mut key = vec![None; schema.key.as_ref().map_or(0, |key| key.columns.len())];
     for (at, column) in schema.columns.iter().enumerate() {
@@ -143,6 +150,10 @@ pub fn plan(
         key: key.into_iter().flatten().collect(),
         mode: options.mode,
         statement: options.statement,
+        deletes: named(&options.deletes, target),
+        validity: options
+            .valid_from
+            .and_then(|from| validity::plan(lake, target, staging, from)),
         newest: options
             .newest
             .filter(|_| keys_are_the_source_s(schema, target))
@@ -185,13 +196,25 @@ fn net_table(
     }
 }
 
+/// The columns of soft deletes as the target writes their names.
+fn named(deletes: &Deletes, target: &TargetTable) -> Deletes {
+    match deletes {
+        Deletes::Soft(soft) => Deletes::Soft(SoftDeletes {
+            column: target.name_of(&soft.column),
+            at: soft.at.as_ref().map(|at| target.name_of(at)),
+        }),
+        Deletes::Hard => Deletes::Hard,
+        Deletes::Ignore => Deletes::Ignore,
+    }
+}
+
 /// Computes the net changes of what was staged; nothing to do where the plan has no table for them.
 pub async fn settle(control: &mut Control, plan: &mut MergePlan) -> Result<(), TargetError> {
     let Some(mut table) = plan.net.clone() else {
         return Ok(());
     };
     let sets = control
-        .query_sets(&net::net_changes(plan, &table), Class::Long)
+        .query_sets(&net::net_changes(plan, &table), Class::LONG)
         .await
         .map_err(|error| explained(&plan.target, &plan.lock, plan.lock_timeout_ms, error))?;
     let row = sets.last().and_then(|rows| rows.first());
@@ -254,7 +277,7 @@ pub async fn learn_base_types(
         };
         let statement = variant::staged_types(&plan.staging, &types.staged);
         let sets = control
-            .query_sets(&statement, Class::Long)
+            .query_sets(&statement, Class::LONG)
             .await
             .map_err(failed)?;
         let mut problems = Vec::new();
@@ -297,14 +320,14 @@ pub async fn apply(
     extent: Extent,
 ) -> Result<Applied, TargetError> {
     let class = match extent {
-        Extent::Transaction => Class::Commit,
-        Extent::Everything | Extent::Upserts | Extent::Deferred | Extent::Deletes => Class::Long,
+        Extent::Transaction => Class::COMMIT,
+        Extent::Everything | Extent::Upserts | Extent::Deferred | Extent::Deletes => Class::LONG,
     };
     let sets = control
         .query_sets(&merge::apply(plan, state, extent), class)
         .await
         .map_err(|error| match error.number() {
-            Some(2601 | 2627) if plan.mode == MergeMode::Append => TargetError::KeyConflict {
+            Some(2601 | 2627) if !plan.mode.has_one_row_per_key() => TargetError::KeyConflict {
                 target: plan.target.clone(),
                 source: Box::new(error),
             },
@@ -335,10 +358,12 @@ pub(super) fn explained(
     error: MssqlError,
 ) -> TargetError {
     let target = target.clone();
-    let example = match &error {
-        MssqlError::Server(server) => server.message.clone(),
-        _ => String::new(),
+    let (example, whole) = match &error {
+        MssqlError::Server(server) => (server.message.to_string(), server.message.whole()),
+        _ => (String::new(), ""),
     };
+    // The message is the key.
+    let key = || RowValue(whole.to_owned());
     match error.number() {
         Some(merge::ERROR_LOCKED) => TargetError::Locked {
             target,
@@ -347,9 +372,15 @@ pub(super) fn explained(
         },
         Some(ERROR_STATE_MOVED) => TargetError::StateMoved { target },
         Some(merge::ERROR_NOT_EMPTY) => TargetError::NotEmpty { target },
-        Some(merge::ERROR_KEY_TWICE) => TargetError::KeyTwice { target, example },
+        Some(merge::ERROR_KEY_TWICE) => TargetError::KeyTwice {
+            target,
+            example: key(),
+        },
         Some(merge::ERROR_RECREATED) => TargetError::Recreated { target },
-        Some(merge::ERROR_DUPLICATE_KEY) => TargetError::DuplicateKey { target, example },
+        Some(merge::ERROR_DUPLICATE_KEY) => TargetError::DuplicateKey {
+            target,
+            example: key(),
+        },
         Some(merge::ERROR_STAGED_ROWS) => TargetError::StagedRows { target, example },
         Some(merge::ERROR_NULL_KEY) => TargetError::NullKey { target },
         Some(CONSTRAINT) => TargetError::Constraint {

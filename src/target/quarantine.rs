@@ -41,7 +41,8 @@
 //!   record stays right.
 //! - A load of a whole snapshot tries every row, and the deletes that are in the quarantine. The quarantine has then
 //!   what it refused.
-//! - Where the target is missing, the quarantine says nothing of it and is emptied. What comes next is a whole load.
+//! - Where the target is missing, the quarantine says nothing of it. The transaction that makes a new target empties
+//!   it. What comes next is a whole load.
 //!
 //! Keys are compared as the target compares them. So a key that comes back in another spelling leaves the quarantine,
 //! too.
@@ -56,12 +57,13 @@ pub use key::Values;
 use super::TargetError;
 use super::merge::{self, Applied, LoadCounts, MergePlan, StateChange, explained};
 use crate::mssql::control::{Cell, Class, Control, Record};
-use crate::mssql::error::{MssqlError, ServerError};
+use crate::mssql::error::{MssqlError, ServerError, ServerMessage};
 use crate::mssql::sql::merge::{ERROR_LOST_CHARACTER, Faults, NetTable};
 use crate::mssql::sql::part::Part;
 use crate::mssql::sql::quarantine::Refused;
 use crate::mssql::sql::{Statement, aside, define, quarantine};
 use crate::schema::TableName;
+use crate::secret::{JsonProblem, values_are_shown};
 use refusal::is_by_a_row;
 use search::Search;
 use std::collections::BTreeMap;
@@ -141,7 +143,7 @@ impl Aside {
 /// Creates the table of the quarantine where it is missing. Schema `icesync` is there.
 pub async fn ensure(control: &mut Control) -> Result<(), TargetError> {
     let created = control
-        .run(&quarantine::create_quarantine(), Class::Quick)
+        .run(&quarantine::create_quarantine(), Class::QUICK)
         .await;
     created.map_err(|source| TargetError::Server {
         doing: "creating the quarantine in",
@@ -161,15 +163,6 @@ pub async fn records(
     records.map_err(|error| TargetError::on(LOOKING, target, error))
 }
 
-/// How many rows of a target are in the quarantine. One round trip; changes nothing.
-pub async fn count(control: &mut Control, target: &TableName) -> Result<u64, TargetError> {
-    let statement = quarantine::count_quarantined(&target.to_string(), LOOK_TIMEOUT_MS);
-    let rows = looked(control, target, &statement).await?;
-    let count = rows.first().map_or(Ok(0), |row| row.int("rows"));
-    let count = count.map_err(|error| TargetError::on(LOOKING, target, error))?;
-    Ok(u64::try_from(count).unwrap_or(0))
-}
-
 const LOOKING: &str = "looking into the quarantine of";
 
 async fn looked(
@@ -177,7 +170,7 @@ async fn looked(
     target: &TableName,
     statement: &Statement,
 ) -> Result<Vec<Record>, TargetError> {
-    let sets = control.query_sets(statement, Class::Quick).await;
+    let sets = control.query_sets(statement, Class::QUICK).await;
     let sets = sets.map_err(|error| match error.number() {
         Some(LOCK_TIMEOUT) => TargetError::Locked {
             target: target.clone(),
@@ -203,7 +196,10 @@ pub async fn values(
     };
     let text = row.text("row").map_err(failed)?;
     let values = serde_json::from_str(text);
-    let values = values.map_err(|error| failed(MssqlError::Shape(error.to_string())))?;
+    let values = values.map_err(|error| {
+        let problem = JsonProblem::from(error);
+        failed(MssqlError::Shape(problem.to_string()))
+    })?;
     Ok(Some(values))
 }
 
@@ -235,7 +231,7 @@ async fn run(
     target: &TableName,
     statement: &Statement,
 ) -> Result<(), TargetError> {
-    let ran = control.run(statement, Class::Long).await;
+    let ran = control.run(statement, Class::LONG).await;
     ran.map_err(|error| TargetError::on("changing the quarantine of", target, error))
 }
 
@@ -270,7 +266,7 @@ pub async fn settle(
     let net = net_of(plan)?;
     let failed = |error| TargetError::on("looking for values that do not fit", &plan.target, error);
     let faulty = aside::faulty_rows(plan, &net, rows_max + WAITING_MAX);
-    let rows = control.query_sets(&faulty, Class::Long).await;
+    let rows = control.query_sets(&faulty, Class::LONG).await;
     let rows = rows.map_err(failed)?.into_iter().next();
     let fault = |record: &Record| {
         let at = usize::try_from(record.int("column_number")?).unwrap_or(0);
@@ -358,7 +354,7 @@ pub async fn prepare(
 
 /// Ends the transaction of a prepared load. A lost reply is ambiguous.
 pub async fn commit(control: &mut Control, target: &TableName) -> Result<(), TargetError> {
-    let committed = control.run(&aside::commit_load(), Class::Commit).await;
+    let committed = control.run(&aside::commit_load(), Class::COMMIT).await;
     committed.map_err(|error| TargetError::on("committing the load of", target, error))
 }
 
@@ -409,12 +405,17 @@ impl Why {
     fn of(error: &ServerError) -> Self {
         Self {
             number: error.number,
-            message: error.message.chars().take(MESSAGE_CHARACTERS).collect(),
+            message: error
+                .message
+                .whole()
+                .chars()
+                .take(MESSAGE_CHARACTERS)
+                .collect(),
         }
     }
 }
 
-/// The first refused rows, for an error.
+/// The first refused rows, for an error. Their keys are read only to be shown.
 async fn examples(
     control: &mut Control,
     plan: &MergePlan,
@@ -423,11 +424,18 @@ async fn examples(
 ) -> Result<Vec<String>, TargetError> {
     let mut examples = Vec::new();
     for (&row, why) in refused.iter().take(EXAMPLES) {
-        let kept = refused_row(control, plan, net, row, why).await?;
-        examples.push(format!(
-            "{} (error {}: {})",
-            kept.key, kept.error_number, kept.error_message
-        ));
+        let error = format!(
+            "error {}: {}",
+            why.number,
+            ServerMessage::new(why.number, &why.message)
+        );
+        examples.push(match values_are_shown() {
+            true => {
+                let kept = refused_row(control, plan, net, row, why).await?;
+                format!("{} ({error})", kept.key)
+            }
+            false => error,
+        });
     }
     Ok(examples)
 }
@@ -442,7 +450,7 @@ async fn refused_row(
 ) -> Result<Refused, TargetError> {
     let failed = |error| TargetError::on("reading a refused row of", &plan.target, error);
     let statement = aside::row_text(plan, net, row);
-    let sets = control.query_sets(&statement, Class::Long).await;
+    let sets = control.query_sets(&statement, Class::LONG).await;
     let sets = sets.map_err(failed)?;
     let record = sets.first().and_then(|rows| rows.first());
     let record = record.ok_or_else(|| failed(MssqlError::Shape("no row".into())))?;
@@ -492,7 +500,7 @@ async fn add_deletes(
             ..net.clone()
         };
         let statement = aside::add_deletes(plan, &net, &keys);
-        let sets = control.query_sets(&statement, Class::Long).await;
+        let sets = control.query_sets(&statement, Class::LONG).await;
         let sets = sets.map_err(failed)?;
         let row = sets.last().and_then(|rows| rows.first());
         let count = row.map_or(Ok(0), |row| row.int("added")).map_err(failed)?;
@@ -558,7 +566,7 @@ async fn close(
         counts.unchanged,
     ];
     let statement = aside::close_load(plan, net, change, counts);
-    let sets = control.query_sets(&statement, Class::Long).await;
+    let sets = control.query_sets(&statement, Class::LONG).await;
     let sets = sets.map_err(failed)?;
     let row = sets.last().and_then(|rows| rows.first());
     let count = row.map_or(Ok(0), |row| row.int("target_only"));

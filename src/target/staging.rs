@@ -18,7 +18,7 @@ pub async fn lock(
     let failed = |error| TargetError::on("locking", target, error);
     let lock = lock_name("load", target);
     let rows = control
-        .query_sets(&define::take_session_lock(&lock, timeout_ms), Class::Long)
+        .query_sets(&define::take_session_lock(&lock, timeout_ms), Class::LONG)
         .await
         .map_err(failed)?;
     let row = rows.first().and_then(|rows| rows.first());
@@ -37,7 +37,7 @@ pub async fn lock(
 pub async fn unlock(control: &mut Control, target: &TableName) -> Result<(), TargetError> {
     let lock = lock_name("load", target);
     control
-        .run(&define::release_session_lock(&lock), Class::Quick)
+        .run(&define::release_session_lock(&lock), Class::QUICK)
         .await
         .map_err(|error| TargetError::on("unlocking", target, error))
 }
@@ -56,7 +56,7 @@ pub async fn drop_orphans(control: &mut Control, target: &TableName) -> Result<u
             name: row.text("name").map_err(failed)?.to_owned(),
         };
         control
-            .run(&define::drop_table(&table), Class::Quick)
+            .run(&define::drop_table(&table), Class::QUICK)
             .await
             .map_err(failed)?;
         dropped += 1;
@@ -71,7 +71,7 @@ pub async fn create(
     target: &TableName,
 ) -> Result<(), TargetError> {
     let statement = define::create_staging(staging);
-    let created = control.run(&statement, Class::Quick).await;
+    let created = control.run(&statement, Class::QUICK).await;
     created.map_err(|error| TargetError::on("creating a staging table for", target, error))
 }
 

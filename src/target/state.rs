@@ -3,13 +3,14 @@
 use super::columns::LoadedColumns;
 use super::merge::LoadCounts;
 use super::{TargetError, lock_name};
-use crate::change::MergeMode;
+use crate::change::LoadRule;
 use crate::mssql::control::{Class, Control, Record};
 use crate::mssql::error::MssqlError;
 use crate::mssql::sql::state::{OldState, StateChange, Step};
 use crate::mssql::sql::{define, state};
 use crate::schema::TableName;
 use crate::schema::drift::SourceObject;
+use serde::{Deserialize, Serialize};
 
 pub use crate::mssql::sql::state::PREPARED;
 
@@ -38,8 +39,8 @@ pub struct LoadState {
     pub counts: LoadCounts,
     /// The target table that was loaded; none in a state that an older build has written.
     pub object: Option<SourceObject>,
-    /// The mode of that load; none in a state that an older build has written.
-    pub mode: Option<MergeMode>,
+    /// The rule of that load; none in a state that an older build has written.
+    pub rule: Option<LoadRule>,
     /// A load that has applied some of its steps.
     pub pending: Option<Pending>,
     /// Which columns of the lake the last load left out or renamed.
@@ -92,6 +93,8 @@ pub struct Looked {
     pub object: Option<SourceObject>,
     /// None when nothing was ever loaded into a table of that name.
     pub state: Option<LoadState>,
+    /// Rows that the target has refused and the quarantine keeps.
+    pub in_quarantine: u64,
 }
 
 /// Creates schema `icesync` and its table of load states where they are missing, and gives the table of an older build
@@ -110,17 +113,17 @@ pub async fn ensure_schema(control: &mut Control) -> Result<(), TargetError> {
         },
     };
     control
-        .run(&define::create_schema(define::OWN_SCHEMA), Class::Quick)
+        .run(&define::create_schema(define::OWN_SCHEMA), Class::QUICK)
         .await
         .map_err(denied)?;
     control
-        .run(&define::create_load_state(), Class::Quick)
+        .run(&define::create_load_state(), Class::QUICK)
         .await
         .map_err(denied)
 }
 
 /// A target database as its server calls it: the same for every way to connect to it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     pub server: String,
     pub database: String,
@@ -151,13 +154,13 @@ pub async fn look(control: &mut Control, target: &TableName) -> Result<Looked, T
     let failed = |error: MssqlError| match error.number() {
         Some(LOCK_TIMEOUT) => TargetError::Locked {
             target: target.clone(),
-            lock: "its row in icesync.load_state".to_owned(),
+            lock: "its rows in icesync.load_state and icesync.quarantine".to_owned(),
             seconds: LOOK_TIMEOUT_MS / 1000,
         },
         Some(_) | None => TargetError::on("reading the load state of", target, error),
     };
     let sets = control
-        .query_sets(&state::look(target, LOOK_TIMEOUT_MS), Class::Quick)
+        .query_sets(&state::look(target, LOOK_TIMEOUT_MS), Class::QUICK)
         .await
         .map_err(failed)?;
     let object = |row: &Record| {
@@ -178,7 +181,11 @@ pub async fn look(control: &mut Control, target: &TableName) -> Result<Looked, T
     }
     Ok(Looked {
         object: row(0).map(object).transpose().map_err(failed)?,
-        state: row(1).map(load_state).transpose().map_err(failed)?,
+        in_quarantine: match row(1).map(|row| row.int("in_quarantine")).transpose() {
+            Ok(rows) => rows.and_then(|rows| u64::try_from(rows).ok()).unwrap_or(0),
+            Err(error) => return Err(failed(error)),
+        },
+        state: row(2).map(load_state).transpose().map_err(failed)?,
     })
 }
 
@@ -189,8 +196,9 @@ pub async fn prepare(
     target: &TableName,
     change: &StateChange,
 ) -> Result<(), TargetError> {
+    let class = Class::QUICK.waiting(LOCK_TIMEOUT_MS);
     let prepared = control
-        .run(&state::prepare(change, LOCK_TIMEOUT_MS), Class::Quick)
+        .run(&state::prepare(change, LOCK_TIMEOUT_MS), class)
         .await;
     prepared.map_err(|error| match error.number() {
         Some(state::ERROR_STATE_MOVED) => TargetError::StateMoved {
@@ -211,7 +219,7 @@ pub async fn resolve(
     let lock = lock_name("apply", target);
     let statement = state::settled_state(&target.to_string(), &lock, SETTLE_TIMEOUT_MS);
     let sets = control
-        .query_sets(&statement, Class::Long)
+        .query_sets(&statement, Class::LONG)
         .await
         .map_err(failed)?;
     let mut sets = sets.into_iter();
@@ -266,7 +274,7 @@ fn load_state(row: &Record) -> Result<LoadState, MssqlError> {
             }),
             (None | Some(_), None) | (None, Some(_)) => None,
         },
-        mode: row.text_opt("merge_mode")?.and_then(MergeMode::named),
+        rule: row.text_opt("merge_mode")?.and_then(LoadRule::read),
         pending: pending(row)?,
         columns: match row.text_opt("loaded_columns")? {
             Some(text) => serde_json::from_str(text)

@@ -7,6 +7,7 @@
 use super::TargetError;
 use super::staging::prefix;
 use super::state::LoadState;
+use crate::change::LoadRule;
 use crate::mssql::control::{Class, Control, Record};
 use crate::mssql::error::MssqlError;
 use crate::mssql::sql::define;
@@ -18,6 +19,7 @@ use crate::schema::drift::SourceObject;
 
 /// How long a statement waits for another transaction's locks.
 const LOCK_TIMEOUT_MS: u32 = 60_000;
+const WAITING: Class = Class::QUICK.waiting(LOCK_TIMEOUT_MS);
 
 /// The state of one target among those of a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +72,7 @@ pub async fn staging_tables(
 pub async fn count_rows(control: &mut Control, target: &TableName) -> Result<u64, TargetError> {
     let failed = |error| TargetError::on("counting the rows of", target, error);
     let statement = upkeep::row_count(target, LOCK_TIMEOUT_MS);
-    let sets = control.query_sets(&statement, Class::Long).await;
+    let sets = control.query_sets(&statement, Class::LONG).await;
     let sets = sets.map_err(failed)?;
     let row = sets.first().and_then(|rows| rows.first());
     let row = row.ok_or_else(|| failed(MssqlError::Shape("no row".into())))?;
@@ -85,18 +87,16 @@ pub async fn forget(
     state: &LoadState,
 ) -> Result<(), TargetError> {
     let statement = upkeep::forget(&seen(target, state), LOCK_TIMEOUT_MS);
-    let done = control.run(&statement, Class::Quick).await;
+    let done = control.run(&statement, WAITING).await;
     done.map_err(|error| explained("removing the load state of", target, error))
 }
 
-/// Puts a state in the place of `before`.
+/// Puts a state in place where there is none.
 pub async fn put(
     control: &mut Control,
     target: &TableName,
-    before: Option<&LoadState>,
     state: &LoadState,
 ) -> Result<(), TargetError> {
-    let before = before.map(|before| seen(target, before));
     let counts = &state.counts;
     let row = StateRow {
         lake_table: state.lake_table.clone(),
@@ -113,9 +113,10 @@ pub async fn put(
         ],
         object: state.object.clone(),
         columns: state.columns.text(),
+        rule: state.rule.as_ref().map(LoadRule::text),
     };
-    let statement = upkeep::put(&target.to_string(), before.as_ref(), &row, LOCK_TIMEOUT_MS);
-    let done = control.run(&statement, Class::Quick).await;
+    let statement = upkeep::put(&target.to_string(), &row, LOCK_TIMEOUT_MS);
+    let done = control.run(&statement, WAITING).await;
     done.map_err(|error| explained("setting the load state of", target, error))
 }
 
@@ -127,7 +128,7 @@ pub async fn adopt(
     object: &SourceObject,
 ) -> Result<(), TargetError> {
     let statement = upkeep::adopt(target, &seen(target, state), object, LOCK_TIMEOUT_MS);
-    let done = control.run(&statement, Class::Quick).await;
+    let done = control.run(&statement, WAITING).await;
     done.map_err(|error| explained("setting the load state of", target, error))
 }
 

@@ -92,7 +92,7 @@ async fn logins_and_servers() {
                 .spawn()
                 .expect("starts"),
         );
-        run.fails_with(1, &["dbo.t", "18456"]);
+        run.fails_with(1, &["source: login", "18456"]);
     }
     let missing = good.replace(&world.source_db, "no_such_database");
     let run = crate::harness::finish(
@@ -102,7 +102,7 @@ async fn logins_and_servers() {
             .spawn()
             .expect("starts"),
     );
-    run.fails_with(1, &["no_such_database"]);
+    run.fails_with(1, &["source: login", "no_such_database"]);
 
     let free = std::net::TcpListener::bind("127.0.0.1:0")
         .expect("a port")

@@ -354,3 +354,78 @@ async fn a_group_that_one_extract_fails_in_is_not_loaded() {
     let count = "SELECT COUNT(*) FROM dbo.Artist";
     assert_eq!(world.target_rows(count).await, [["Int(3)"]]);
 }
+
+/// Two tables that refer to each other, so that each is loaded in parts.
+const MARKED: &str = "CREATE TABLE dbo.p (id int NOT NULL PRIMARY KEY, c int NULL, gone bit NOT NULL DEFAULT 0)
+GO
+CREATE TABLE dbo.c (id int NOT NULL PRIMARY KEY, p int NOT NULL REFERENCES dbo.p (id), gone bit NOT NULL DEFAULT 0)
+GO
+ALTER TABLE dbo.p ADD CONSTRAINT latest FOREIGN KEY (c) REFERENCES dbo.c (id)";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_are_gone_are_marked_in_one_transaction() {
+    for statement in ["merge", "update_insert"] {
+        let mut world = World::new(
+            "CREATE TABLE dbo.p (id int NOT NULL PRIMARY KEY, c int NULL);
+CREATE TABLE dbo.c (id int NOT NULL PRIMARY KEY, p int NOT NULL);
+INSERT dbo.p VALUES (1, 1), (2, 2); INSERT dbo.c VALUES (1, 1), (2, 2)",
+        )
+        .await;
+        for batch in MARKED.split("\nGO\n") {
+            world.target(batch).await;
+        }
+        let table = |name: &str| {
+            format!(
+                "  - source: dbo.{name}\n    change: {{ strategy: full }}\n    merge: {{ deletes: {{ soft: {{ column: \
+                    gone }} }}, statement: {statement} }}\n"
+            )
+        };
+        world.config(&format!("{}{}", table("c"), table("p")));
+        world.run(&["--json", "sync"]).json();
+        world
+            .source(
+                "DELETE dbo.c WHERE id = 2; DELETE dbo.p WHERE id = 2;
+                INSERT dbo.p VALUES (3, 3); INSERT dbo.c VALUES (3, 3)",
+            )
+            .await;
+        let run = world.run(&["--json", "sync"]).json();
+        assert!(
+            loads(&run).all(|load| load["deleted"] == json!(1)),
+            "{run:#}"
+        );
+        let marked = [[1, 1, 0], [2, 2, 1], [3, 3, 0]];
+        assert_eq!(marks(&mut world).await, [marked, marked], "{statement}");
+        let full = world.run(&["--json", "load", "--full"]).json();
+        assert!(
+            loads(&full).all(|load| load["warnings"] == json!([])),
+            "{full:#}"
+        );
+        world
+            .source("INSERT dbo.p VALUES (2, NULL); INSERT dbo.c VALUES (2, 2)")
+            .await;
+        world.run(&["--json", "sync"]).json();
+        let parents = [[1, 1, 0], [2, 0, 0], [3, 3, 0]];
+        let children = [[1, 1, 0], [2, 2, 0], [3, 3, 0]];
+        assert_eq!(marks(&mut world).await, [parents, children], "{statement}");
+    }
+}
+
+/// Of both tables, each row's key, what it refers to and whether it is marked.
+async fn marks(world: &mut World) -> [[[i32; 3]; 3]; 2] {
+    let mut found = [[[-1; 3]; 3]; 2];
+    for (query, found) in [
+        "SELECT id, ISNULL(c, 0), CONVERT(int, gone) FROM dbo.p ORDER BY id",
+        "SELECT id, p, CONVERT(int, gone) FROM dbo.c ORDER BY id",
+    ]
+    .into_iter()
+    .zip(&mut found)
+    {
+        let rows = world.target_rows(query).await;
+        assert_eq!(rows.len(), 3, "{rows:?}");
+        for (cell, found) in rows.iter().flatten().zip(found.iter_mut().flatten()) {
+            let number = cell.trim_start_matches("Int(").trim_end_matches(')');
+            *found = number.parse().expect("a number");
+        }
+    }
+    found
+}

@@ -27,24 +27,35 @@ pub fn server() -> &'static Server {
             base,
             sandbox: None,
         },
-        Err(_) => {
-            let mut options = icesync_sandbox::SandboxOptions::default();
-            options.engine.password = PASSWORD.to_owned();
-            let sandbox = icesync_sandbox::Sandbox::start(options).expect("the stand-in starts");
-            let base = format!(
-                "Server=tcp:127.0.0.1,{};User ID=sa;Password=\"{}\";Encrypt=false",
-                sandbox.addr.port(),
-                PASSWORD.replace('"', "\"\"")
-            );
-            Server {
-                base,
-                sandbox: Some(sandbox),
-            }
-        }
+        Err(_) => Server::stand_in(),
     })
 }
 
 impl Server {
+    fn stand_in() -> Self {
+        let mut options = icesync_sandbox::SandboxOptions::default();
+        options.engine.password = PASSWORD.to_owned();
+        let sandbox = icesync_sandbox::Sandbox::start(options).expect("the stand-in starts");
+        let base = format!(
+            "Server=tcp:127.0.0.1,{};User ID=sa;Password=\"{}\";Encrypt=false",
+            sandbox.addr.port(),
+            PASSWORD.replace('"', "\"\"")
+        );
+        Self {
+            base,
+            sandbox: Some(sandbox),
+        }
+    }
+
+    /// A stand-in that no other test talks to, so that its faults can be set on any statement. Over a real server it is
+    /// that one.
+    pub fn own() -> &'static Self {
+        match std::env::var("ICESYNC_TEST_MSSQL") {
+            Ok(_) => server(),
+            Err(_) => Box::leak(Box::new(Self::stand_in())),
+        }
+    }
+
     /// The stand-in's engine; none over a real server.
     pub fn engine(&self) -> Option<&Arc<icesync_sandbox::engine::Engine>> {
         self.sandbox.as_ref().map(|sandbox| &sandbox.engine)
@@ -93,6 +104,7 @@ impl Server {
 /// One test's world.
 pub struct World {
     pub dir: TempDir,
+    server: &'static Server,
     pub source: Control,
     pub target: Control,
     pub source_db: String,
@@ -134,15 +146,20 @@ impl Run {
 impl World {
     /// Fresh databases, and `setup` run in the source (batches separated by lines of GO).
     pub async fn new(setup: &str) -> Self {
-        Self::create(setup, true).await
+        Self::on(server(), setup).await
     }
 
     /// As [`World::new`], with databases as SQL Server creates them: without SNAPSHOT and READ_COMMITTED_SNAPSHOT.
     pub async fn boxed(setup: &str) -> Self {
-        Self::create(setup, false).await
+        Self::create(server(), setup, false).await
     }
 
-    async fn create(setup: &str, allow_snapshot: bool) -> Self {
+    /// As [`World::new`] on a server.
+    pub async fn on(server: &'static Server, setup: &str) -> Self {
+        Self::create(server, setup, true).await
+    }
+
+    async fn create(server: &'static Server, setup: &str, allow_snapshot: bool) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let stem = format!(
             "it_{}_{}",
@@ -150,7 +167,7 @@ impl World {
             NEXT.fetch_add(1, Ordering::Relaxed)
         );
         let (source_db, target_db) = (format!("{stem}_source"), format!("{stem}_target"));
-        let mut master = server().connect("master").await;
+        let mut master = server.connect("master").await;
         for database in [&source_db, &target_db] {
             sql(&mut master, &format!("CREATE DATABASE [{database}]")).await;
             if allow_snapshot {
@@ -161,13 +178,14 @@ impl World {
                 .await;
             }
         }
-        let mut source = server().connect(&source_db).await;
+        let mut source = server.connect(&source_db).await;
         for batch in setup.split("\nGO\n") {
             sql(&mut source, batch).await;
         }
         Self {
             dir: tempfile::tempdir().expect("a folder"),
-            target: server().connect(&target_db).await,
+            server,
+            target: server.connect(&target_db).await,
             source,
             source_db,
             target_db,
@@ -184,11 +202,7 @@ impl World {
 
     /// Writes icesync.yaml with these table entries (YAML list items, two spaces in).
     pub fn config(&self, tables: &str) {
-        let text = format!(
-            "source: {{ connection: \"${{ICESYNC_SOURCE}}\" }}\nwarehouse: {{ location: ./warehouse }}\n\
-             target: {{ connection: \"${{ICESYNC_TARGET}}\" }}\ntables:\n{tables}"
-        );
-        std::fs::write(self.path("icesync.yaml"), text).expect("written");
+        std::fs::write(self.path("icesync.yaml"), config(tables)).expect("written");
     }
 
     pub fn command(&self, args: &[&str]) -> Command {
@@ -196,8 +210,8 @@ impl World {
         command
             .args(args)
             .current_dir(self.dir.path())
-            .env("ICESYNC_SOURCE", server().connection(&self.source_db))
-            .env("ICESYNC_TARGET", server().connection(&self.target_db))
+            .env("ICESYNC_SOURCE", self.server.connection(&self.source_db))
+            .env("ICESYNC_TARGET", self.server.connection(&self.target_db))
             .env_remove("ICESYNC_LOG")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -236,6 +250,18 @@ impl World {
     }
 }
 
+/// A configuration with these table entries. A server that stays away is not outlasted, unless they say so.
+pub fn config(tables: &str) -> String {
+    let retry = match tables.contains("retry:") {
+        true => "",
+        false => "retry: { max_elapsed: 0s }\n",
+    };
+    format!(
+        "source: {{ connection: \"${{ICESYNC_SOURCE}}\" }}\nwarehouse: {{ location: ./warehouse }}\n\
+         target: {{ connection: \"${{ICESYNC_TARGET}}\" }}\n{retry}tables:\n{tables}"
+    )
+}
+
 pub fn finish(child: Child) -> Run {
     let output = child.wait_with_output().expect("icesync ends");
     Run {
@@ -246,7 +272,7 @@ pub fn finish(child: Child) -> Run {
 }
 
 pub async fn sql(control: &mut Control, text: &str) {
-    if let Err(error) = control.run(&Statement::plain(text), Class::Long).await {
+    if let Err(error) = control.run(&Statement::plain(text), Class::LONG).await {
         panic!("{error:?}\n{text}");
     }
 }
@@ -262,7 +288,8 @@ pub async fn rows(control: &mut Control, text: &str) -> Vec<Vec<String>> {
         .collect()
 }
 
-fn show(cell: &Cell) -> String {
+/// A cell as the tests compare it.
+pub fn show(cell: &Cell) -> String {
     match cell {
         Cell::Null => "NULL".into(),
         other => format!("{other:?}"),

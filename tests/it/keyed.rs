@@ -53,8 +53,11 @@ NULL)")
         let rows = "SELECT k, n FROM dbo.t ORDER BY n";
         let before = world.target_rows(rows).await;
         world.source("INSERT dbo.t VALUES ('A', 3)").await;
+        let unasked = world.run(&["sync"]);
+        unasked.fails_with(1, &["dbo.t", "(not shown", "source's collation"]);
+        assert!(!format!("{unasked:?}").contains("(a)"), "{unasked:#?}");
         world
-            .run(&["sync"])
+            .run(&["load", "--show-values"])
             .fails_with(1, &["dbo.t", "(a)", "source's collation"]);
         assert_eq!(world.target_rows(rows).await, before, "{statement}");
         // Instead of the other one it is the row of its key.

@@ -5,7 +5,7 @@ use arrow_array::RecordBatch;
 use icesync::error::Disposition;
 use icesync::mssql::bulk::{BulkColumn, BulkCounts, BulkOptions};
 use icesync::mssql::channel::Channel;
-use icesync::mssql::control::{Cell, Class, Control};
+use icesync::mssql::control::{Cell, Class, Control, Effect};
 use icesync::mssql::error::MssqlError;
 use icesync::mssql::rows::{BatchLimits, Decoder, ReadCounts};
 use icesync::mssql::settings::Connection;
@@ -14,6 +14,7 @@ use icesync::schema::mapping::lake_schema;
 use icesync::schema::{
     Column, Fidelity, Generated, LakeSchema, Role, SqlType, TableKind, TableName, TableSchema,
 };
+use icesync::secret::NOT_SHOWN;
 use icesync_sandbox::session::{
     BulkTarget, ColumnMeta, Event, Login, Param, Server, Session, Sink, SqlError,
     TransactionRequest,
@@ -23,6 +24,7 @@ use icesync_sandbox::value::{Collation as WireCollation, SqlType as WireType, Va
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 const LATIN: &str = "SQL_Latin1_General_CP1_CI_AS";
@@ -880,7 +882,7 @@ async fn a_value_that_does_not_fit_names_its_row_and_nothing_is_committed() {
         .unwrap_err();
     let message = error.to_string();
     assert!(
-        message.contains(&name) && message.contains("id=0") && message.contains("NULL"),
+        message.contains(&name) && message.contains(NOT_SHOWN) && message.contains("NULL"),
         "{message}"
     );
     assert!(channel.is_broken());
@@ -918,7 +920,7 @@ async fn parameters_reach_both_planes() {
                     sql: "UPDATE t".into(),
                     params: vec![]
                 },
-                Class::Quick
+                Class::QUICK
             )
             .await
             .unwrap(),
@@ -1011,9 +1013,9 @@ async fn a_lost_reply_is_what_its_class_says() {
     let running = start();
     running.faults.arm(Fault::DropAfter, "UPDATE", 4);
     for (class, expected) in [
-        (Class::Quick, Disposition::Transient),
-        (Class::Long, Disposition::Transient),
-        (Class::Commit, Disposition::Ambiguous),
+        (Class::QUICK, Disposition::Transient),
+        (Class::LONG, Disposition::Transient),
+        (Class::COMMIT, Disposition::Ambiguous),
     ] {
         let mut control = Control::connect(&running.connection("")).await.unwrap();
         let error = control
@@ -1032,6 +1034,56 @@ async fn a_lost_reply_is_what_its_class_says() {
     let error = channel.run("UPDATE t").await.unwrap_err();
     assert_eq!(error.disposition(), Disposition::Transient, "{error}");
     assert!(channel.is_broken());
+}
+
+/// Whether an answer is late, or comes from a server that gives up the session: the effect alone decides what that
+/// means.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_may_commit_is_ambiguous() {
+    let running = start();
+    let limit = Some(Duration::from_millis(200));
+    for (effect, expected) in [
+        (Effect::Read, Disposition::Transient),
+        (Effect::MayCommit, Disposition::Ambiguous),
+    ] {
+        let refusal = |number, class| {
+            Fault::Error(SqlError {
+                number,
+                state: 1,
+                class,
+                line: 1,
+                message: "The session is over.".into(),
+            })
+        };
+        for fault in [
+            Fault::Delay(Duration::from_secs(2)),
+            refusal(596, 21),
+            refusal(40197, 16),
+        ] {
+            running.faults.arm(fault.clone(), "UPDATE", 1);
+            let mut control = Control::connect(&running.connection("")).await.unwrap();
+            let class = Class { limit, effect };
+            let error = control
+                .run(&Statement::plain("UPDATE t"), class)
+                .await
+                .unwrap_err();
+            assert_eq!(error.disposition(), expected, "{fault:?}: {error}");
+            assert!(control.is_broken(), "{fault:?}");
+        }
+        // An error that leaves the session alone is what its number says.
+        running.faults.arm(refusal(1205, 13), "UPDATE", 1);
+        let mut control = Control::connect(&running.connection("")).await.unwrap();
+        let class = Class { limit, effect };
+        let error = control
+            .run(&Statement::plain("UPDATE t"), class)
+            .await
+            .unwrap_err();
+        assert_eq!(error.disposition(), Disposition::Transient, "{error}");
+        assert!(!control.is_broken());
+    }
+    let waiting = Class::QUICK.waiting(60_000);
+    assert_eq!(waiting.limit, Some(Duration::from_secs(90)));
+    assert_eq!(Class::COMMIT.waiting(60_000), Class::COMMIT);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,7 +13,7 @@ use icesync_sandbox::value::SqlType;
 use serde_json::Value as Json;
 use std::time::Instant;
 use tables::Table;
-use values::Rng;
+pub use values::Rng;
 use witness::Rows;
 
 const SEED: u64 = 2026;
@@ -23,7 +23,8 @@ const TOGETHER: usize = 100;
 /// Of every so many tables, readers of other makers look at one.
 const READ_EVERY: usize = 30;
 
-fn number(name: &str, default: u64) -> u64 {
+/// A number from the environment.
+pub fn number(name: &str, default: u64) -> u64 {
     let text = std::env::var(name).unwrap_or_default();
     let digits = text.strip_prefix("0x");
     match digits.map_or_else(|| text.parse(), |digits| u64::from_str_radix(digits, 16)) {

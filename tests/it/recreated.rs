@@ -170,7 +170,7 @@ async fn a_recreated_target_is_appended_to_only_when_it_is_empty() {
             1,
             &[
                 "dbo.orders",
-                "append",
+                "only to an empty table",
                 "TRUNCATE TABLE [dbo].[orders]",
                 "load --full",
             ],

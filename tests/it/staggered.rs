@@ -268,6 +268,45 @@ async fn runs_without_a_ledger_give_one_result_wherever_they_meet_and_whoever_is
     two_runs_give_one_result("full").await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_whose_list_is_damaged_is_read_again() {
+    let mut world = world("rowversion").await;
+    for what in ["empty", "cut off", "without its files"] {
+        if world.warehouse().exists() {
+            std::fs::remove_dir_all(world.warehouse()).expect("removed");
+        }
+        let first = Held::after(&world, 2);
+        assert_eq!(first.end(End::Killed).code, -1, "{what}");
+        let folder = world.lake("dbo", "t").join("metadata");
+        let lists = names(&folder, |name| name.starts_with("part-"));
+        assert_eq!(lists.len(), 2, "{what}: {lists:?}");
+        let list = folder.join(lists.first().expect("a list"));
+        let bytes = std::fs::read(&list).expect("a list");
+        let length = match what {
+            "empty" => 0,
+            "cut off" => bytes.len() - 20,
+            // The marker that ends the file ends its header, too.
+            _ => {
+                let marker = &bytes[bytes.len() - 16..];
+                let found = bytes.windows(16).position(|part| part == marker);
+                found.expect("a marker") + 16
+            }
+        };
+        assert!(length < bytes.len(), "{what}");
+        std::fs::write(&list, &bytes[..length]).expect("written");
+        let run = world.run(&["--json", "extract"]);
+        resumed(&run, 1, what);
+        let warnings = extract(&run.json())["warnings"].to_string();
+        assert!(
+            warnings.contains("the range is read again"),
+            "{what}: {warnings}"
+        );
+        swept(&world);
+        one_result(&world, what).await;
+    }
+    loads(&mut world).await;
+}
+
 /// Passes connections on to the stand-in, until a client asks for the rows of some range, and counts them.
 struct Link {
     port: u16,

@@ -3,6 +3,7 @@
 
 use crate::harness::{PASSWORD, World, finish};
 use crate::loaded::{assert_equal, expire, load, metadata, publish, tags, update, world};
+use icesync::sync::FAIL_BETWEEN_STEPS;
 use serde_json::{Value, json};
 use std::net::TcpListener;
 
@@ -162,10 +163,8 @@ async fn what_loses_no_information_is_repaired() {
     assert!(findings(&world).is_empty());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_target_that_was_replaced_is_adopted_only_when_it_is_asked_for() {
-    let mut world = world("").await;
-    world.run(&["--json", "sync"]).json();
+/// Puts a copy in the place of the target.
+async fn replace_target(world: &mut World) {
     for statement in [
         "CREATE TABLE dbo.copied (id int NOT NULL PRIMARY KEY, name nvarchar(20) NULL, rv binary(8) NULL)",
         "INSERT dbo.copied (id, name, rv) SELECT id, name, rv FROM dbo.orders",
@@ -174,6 +173,49 @@ async fn a_target_that_was_replaced_is_adopted_only_when_it_is_asked_for() {
     ] {
         world.target(statement).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_state_whose_snapshot_has_expired_is_not_adopted() {
+    let mut world = world("").await;
+    world.run(&["--json", "sync"]).json();
+    replace_target(&mut world).await;
+    update(&mut world, "second", 20).await;
+    world.run(&["--json", "extract"]).json();
+    publish(&world, |metadata| {
+        let refs = metadata["refs"].as_object_mut().expect("references");
+        refs.retain(|name, _| name == "main");
+    });
+    expire(&world);
+    let found = findings(&world);
+    has(
+        &found,
+        &["recreated after snapshot 1", "compares the whole snapshot"],
+    );
+    assert!(
+        !found.iter().any(|text| text.contains("--adopt")),
+        "{found:#?}"
+    );
+    let states = world.target_rows(STATES).await;
+    world.run(&["state", "repair", "--adopt"]).fails_with(
+        1,
+        &[
+            "still names the table that was loaded",
+            "is not in lake table dbo.orders",
+        ],
+    );
+    assert_eq!(world.target_rows(STATES).await, states);
+    let next = world.run(&["--json", "load"]).json();
+    assert_eq!(load(&next)["kind"], json!("whole"), "{next:#}");
+    assert_eq!(load(&next)["updated"], json!(20));
+    assert_equal(&mut world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_was_replaced_is_adopted_only_when_it_is_asked_for() {
+    let mut world = world("").await;
+    world.run(&["--json", "sync"]).json();
+    replace_target(&mut world).await;
     has(
         &findings(&world),
         &["recreated after snapshot 1", "state repair --adopt"],
@@ -455,6 +497,89 @@ async fn a_history_takes_no_checkpoint_that_a_run_has_gone_on_from() {
     assert_eq!(extract["inserted"], json!(10));
 }
 
+const EXPORT: [&str; 4] = ["state", "export", "--file", "state.json"];
+const IMPORT_TARGET: [&str; 7] = [
+    "state",
+    "import",
+    "--all",
+    "--file",
+    "state.json",
+    "--target",
+    "--yes",
+];
+
+/// A load dies after its first step.
+fn die_between_steps(world: &World) {
+    let mut load = world.command(&["load"]);
+    load.env("ICESYNC_FAILPOINT", FAIL_BETWEEN_STEPS);
+    let died = finish(load.spawn().expect("icesync starts"));
+    assert_ne!(died.code, 0, "{died:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_state_that_the_target_has_stays() {
+    let options = "    change: { strategy: full }\n    merge: { batch_rows: 1 }\n";
+    let mut world = world(options).await;
+    world.run(&["--json", "sync"]).json();
+    assert_eq!(world.run(&EXPORT).code, 0);
+    world
+        .source("INSERT dbo.orders (id, name) VALUES (1000, N'a'), (1001, N'b'), (1002, N'c')")
+        .await;
+    world.run(&["--json", "extract"]).json();
+    die_between_steps(&world);
+    let unfinished = ["between two snapshots", "`icesync load` finishes it"];
+    world.run(&IMPORT_TARGET).fails_with(1, &unfinished);
+    world.run(&EXPORT).fails_with(1, &unfinished);
+    // What the steps have inserted leaves the source. The next load goes on from the state, which knows of them.
+    world.source("DELETE dbo.orders WHERE id >= 1000").await;
+    world.run(&["--json", "sync"]).json();
+    assert_equal(&mut world).await;
+
+    let states = world.target_rows(STATES).await;
+    let other = [
+        "has a load state",
+        "state reset --target",
+        "snapshot 1, as the file says",
+    ];
+    world.run(&IMPORT_TARGET).fails_with(1, &other);
+    assert_eq!(world.target_rows(STATES).await, states);
+    // Where the state was removed after such a load, a tag tells of it.
+    assert_eq!(world.run(&EXPORT).code, 0);
+    update(&mut world, "second", 20).await;
+    world.run(&["--json", "extract"]).json();
+    die_between_steps(&world);
+    let reset = ["state", "reset", "--all", "--target", "--yes"];
+    assert_eq!(world.run(&reset).code, 0);
+    let begun = ["a load of snapshot 4 has begun since", "icesync load"];
+    world.run(&IMPORT_TARGET).fails_with(1, &begun);
+    assert!(world.target_rows(STATES).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_state_is_put_back_with_its_mode_and_in_its_database() {
+    let mut world = world("    merge: { mode: append }\n").await;
+    world.run(&["--json", "sync"]).json();
+    assert_eq!(world.run(&EXPORT).code, 0);
+    let reset = ["state", "reset", "--all", "--target", "--yes"];
+    assert_eq!(world.run(&reset).code, 0);
+    let path = world.path("state.json");
+    let text = std::fs::read_to_string(&path).expect("a file");
+    let mut file: Value = serde_json::from_str(&text).expect("JSON");
+    file["tables"][0]["target"]["database"]["database"] = json!("elsewhere");
+    std::fs::write(&path, file.to_string()).expect("written");
+    world
+        .run(&IMPORT_TARGET)
+        .fails_with(1, &["in database elsewhere of server", "icesync load"]);
+    std::fs::write(&path, text).expect("written");
+    let done = world.run(&IMPORT_TARGET);
+    assert_eq!(done.code, 0, "{done:#?}");
+    // Rows that were appended are not what an upsert goes on from.
+    world.config("  - source: dbo.orders\n");
+    update(&mut world, "second", 20).await;
+    world.run(&["--json", "extract"]).json();
+    world.run(&["load"]).fails_with(1, &["mode: append"]);
+}
+
 /// Puts rows and load state of a target back to the first snapshot, as a restore of the database does.
 async fn restore(world: &mut World, snapshot: &str) {
     for statement in [
@@ -465,17 +590,37 @@ async fn restore(world: &mut World, snapshot: &str) {
     }
 }
 
+async fn loaded_snapshot(world: &mut World) -> String {
+    let loaded = world
+        .target_rows("SELECT CONVERT(nvarchar(20), snapshot_id) FROM icesync.load_state")
+        .await;
+    let text = loaded[0][0].trim_start_matches("Text(\"");
+    text.trim_end_matches("\")").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_target_keeps_the_load_state_of_its_backup() {
+    let mut world = world("").await;
+    world.run(&["--json", "sync"]).json();
+    let first = loaded_snapshot(&mut world).await;
+    update(&mut world, "second", 20).await;
+    world.run(&["--json", "sync"]).json();
+    assert_eq!(world.run(&EXPORT).code, 0);
+    restore(&mut world, &first).await;
+    world.run(&IMPORT_TARGET).fails_with(
+        1,
+        &["has a load state", "snapshot 1 of lake table dbo.orders"],
+    );
+    let report = world.run(&["--json", "load"]).json();
+    assert_eq!(load(&report)["updated"], json!(20), "{report:#}");
+    assert_equal(&mut world).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn loads_go_on_in_a_target_that_was_restored() {
     let mut world = world("").await;
     world.run(&["--json", "sync"]).json();
-    let first = world
-        .target_rows("SELECT CONVERT(nvarchar(20), snapshot_id) FROM icesync.load_state")
-        .await;
-    let first = first[0][0]
-        .trim_start_matches("Text(\"")
-        .trim_end_matches("\")")
-        .to_owned();
+    let first = loaded_snapshot(&mut world).await;
     for name in ["second", "third"] {
         update(&mut world, name, 20).await;
         world.run(&["--json", "sync"]).json();

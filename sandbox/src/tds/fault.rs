@@ -19,8 +19,12 @@ pub enum Fault {
     Delay(Duration),
     /// The request runs not at all and is answered by bytes that are no TDS, then the connection is lost.
     Garbage,
-    /// The request runs not at all and is answered by this error.
+    /// The request runs not at all and is answered by this error. One of severity 20 or more ends the connection.
     Error(SqlError),
+    /// The request runs, and is answered by this error as if it had not.
+    ErrorAfter(SqlError),
+    /// The request runs, its reply never comes, and the connection is lost after this time.
+    Silence(Duration),
 }
 
 #[derive(Debug)]

@@ -165,9 +165,9 @@ impl Response {
         self.packet_size = bytes;
     }
 
-    /// From now on nothing reaches the client, while work goes on.
-    pub fn mute(&mut self) {
-        self.muted = true;
+    /// Whether from now on nothing reaches the client, while work goes on.
+    pub fn mute(&mut self, muted: bool) {
+        self.muted = muted;
     }
 
     /// Why nothing more can be sent, when that is so.

@@ -236,7 +236,7 @@ impl Worker {
             None => run(self),
             Some(Fault::DropBefore) => Err(WireError::Fault("before the request")),
             Some(Fault::DropAfter) => {
-                self.response.mute();
+                self.response.mute(true);
                 run(self)?;
                 Err(WireError::Fault("after the request"))
             }
@@ -248,10 +248,29 @@ impl Worker {
                 self.response.send_raw(GARBAGE);
                 Err(WireError::Fault("garbage sent"))
             }
-            Some(Fault::Error(error)) => {
-                self.fail(Some(error));
-                Ok(())
+            Some(Fault::Error(error)) => self.fail_with(error),
+            Some(Fault::ErrorAfter(error)) => {
+                self.response.mute(true);
+                run(self)?;
+                self.response.mute(false);
+                self.fail_with(error)
             }
+            Some(Fault::Silence(time)) => {
+                self.response.mute(true);
+                run(self)?;
+                self.wait(time);
+                Err(WireError::Fault("after a silence"))
+            }
+        }
+    }
+
+    /// Answers by an error; from severity 20 on the connection ends with it, as SQL Server documents.
+    fn fail_with(&mut self, error: SqlError) -> Served {
+        let is_fatal = error.class >= 20;
+        self.fail(Some(error));
+        match is_fatal {
+            true => Err(WireError::Fault("a fatal error")),
+            false => Ok(()),
         }
     }
 

@@ -46,9 +46,9 @@
 //!    log. It does not count if the log reaches back beyond our version and names another file.
 //! 4. When even that log is too short, nobody can tell: [`LakeError::PublishUnknown`].
 //!
-//! Log entries are compared by version and time. Their paths differ where writers reach the folder by other names,
-//! as through a link. A commit that does not count leaves a file outside the chain, which is removed. The same look
-//! notices a table that was dropped and recreated.
+//! Log entries are compared by version and time. Their paths differ where other writers reach the folder by other
+//! names, as through a link; ours are those of the table's location. A commit that does not count leaves a file outside
+//! the chain, which is removed. The same look notices a table that was dropped and recreated.
 //!
 //! **Unknown outcome.** A put may fail after its file got the name (a time-out, an error of the directory's fsync).
 //! Then the file itself is read: if it holds our bytes, it is ours. If another's, we lost. If it does not exist, the
@@ -459,7 +459,7 @@ impl Catalog for Filesystem {
                 return Ok(None);
             }
         }
-        let metadata = next_metadata(base, updates, &location)?;
+        let metadata = next_metadata(base, named(base), updates)?;
         self.publish(table, &location, Some(base), &metadata).await
     }
 
@@ -502,6 +502,13 @@ fn encode(part: &str) -> String {
 fn decode(directory: &str) -> Option<String> {
     let decoded = percent_decode_str(directory).decode_utf8().ok()?;
     Some(decoded.into_owned())
+}
+
+/// A version's file by the location that the metadata has, which a link may be another name for here.
+fn named(version: &Version) -> String {
+    let name = version.uri.rsplit('/').next().unwrap_or(&version.uri);
+    let location = Store::spelled(version.metadata.location());
+    format!("{location}/metadata/{name}")
 }
 
 fn hint_uri(location: &str) -> String {

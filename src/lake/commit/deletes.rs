@@ -81,15 +81,20 @@ pub(in crate::lake) async fn plan_deletes(
         };
         let gone = index.of(store, base, live).await?;
         let mut fresh = rows - &gone;
-        plan.rows_deleted += fresh.len();
         if fresh.len() + gone.len() >= live.file.record_count() {
             plan.gone.insert(path.clone());
-            plan.gone.extend(own_deletes(base, live).map(path_of));
+            plan.gone.extend(base.own_deletes(path).map(path_of));
         } else if !fresh.is_empty() {
             let taken = taken_in(own_deletes(base, live).collect(), fresh.len(), length);
             fresh |= index.of_some(store, &taken, live).await?;
             plan.gone.extend(taken.into_iter().map(path_of));
             writes.push((path.clone(), fresh));
+        }
+    }
+    // By entry: the rows of a file that is listed twice were counted twice.
+    for live in &base.data {
+        if let Some(rows) = replaced.get(live.file.file_path()) {
+            plan.rows_deleted += (rows - &index.of(store, base, live).await?).len();
         }
     }
     Ok(writes)

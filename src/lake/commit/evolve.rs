@@ -19,8 +19,8 @@
 //!
 //! **Old snapshots** name the schema that they were written under, and Iceberg keeps it. What our properties said
 //! of it is kept too, under the property's name with `.<schema id>` behind it, so that [`LakeTable::as_of`] reads
-//! an old snapshot as it was. A column that the source dropped is marked in its field's doc: it tells readers, and
-//! makes a drop alone a schema of its own.
+//! an old snapshot as it was. Expiry takes both away with the last snapshot of the schema. A column that the source
+//! dropped is marked in its field's doc: it tells readers, and makes a drop alone a schema of its own.
 
 use crate::lake::checkpoint::CHECKPOINT_PROPERTY;
 use crate::lake::commit::Change;
@@ -29,7 +29,7 @@ use crate::lake::schema::{SCHEMA_PROPERTY, Shape, is_history, kept_with_ids, sch
 use crate::lake::table::LakeTable;
 use crate::schema::{LakeField, LakeSchema};
 use iceberg::spec::Schema;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// Doc of a field whose column the source dropped, or the configuration leaves out.
@@ -152,6 +152,18 @@ impl LakeTable {
         Ok(past)
     }
 
+    /// The same with the types of a snapshot, where those are wider: a table that was rolled back to before a column
+    /// was widened is compared with rows that were written since.
+    #[must_use]
+    pub fn as_wide_as(mut self, snapshot_id: i64) -> Self {
+        let snapshot = self.metadata().snapshot_by_id(snapshot_id);
+        let schema = snapshot.and_then(|snapshot| snapshot.schema_id());
+        if let Some(schema) = schema.and_then(|id| self.metadata().schema_by_id(id)) {
+            self.shape = Arc::new(self.shape.as_wide_as(schema));
+        }
+        self
+    }
+
     /// What a property that evolves with the schema was when a snapshot was committed.
     pub fn property_as_of(&self, name: &str, snapshot_id: i64) -> Option<&str> {
         let past = self.past_schema(snapshot_id);
@@ -168,6 +180,35 @@ impl LakeTable {
         }
         self.property(&archived(SCHEMA_PROPERTY, id))?;
         metadata.schema_by_id(id).cloned()
+    }
+
+    /// Schemas that icesync evolved and that no snapshot has any more once some are expired, and the properties that
+    /// say what they were.
+    pub(in crate::lake) fn unused_schemas(
+        &self,
+        expired: &BTreeSet<i64>,
+    ) -> (Vec<i32>, Vec<String>) {
+        let metadata = self.metadata();
+        let kept = metadata.snapshots();
+        let kept = kept.filter(|snapshot| !expired.contains(&snapshot.snapshot_id()));
+        let mut used: HashSet<i32> = kept.filter_map(|snapshot| snapshot.schema_id()).collect();
+        used.insert(metadata.current_schema_id());
+        let unused = |id: &i32| {
+            let is_ours = self.property(&archived(SCHEMA_PROPERTY, *id)).is_some();
+            is_ours && !used.contains(id)
+        };
+        let schemas = metadata.schemas_iter().map(|schema| schema.schema_id());
+        let schemas: Vec<i32> = schemas.filter(unused).collect();
+        let of_one = |name: &&String| {
+            let id = name
+                .strip_prefix("icesync.")
+                .and_then(|name| name.rsplit_once('.'));
+            let id = id.and_then(|(_, id)| id.parse().ok());
+            id.is_some_and(|id| schemas.contains(&id))
+        };
+        let properties = metadata.properties().keys().filter(of_one).cloned();
+        let properties = properties.collect();
+        (schemas, properties)
     }
 
     /// Gives every field that goes on its id, every new one the next free id.
@@ -250,7 +291,5 @@ fn archived(property: &str, schema_id: i32) -> String {
 
 fn is_same(a: &Schema, b: &Schema) -> bool {
     a.as_struct() == b.as_struct()
-        && a.identifier_field_ids()
-            .collect::<std::collections::HashSet<_>>()
-            == b.identifier_field_ids().collect()
+        && a.identifier_field_ids().collect::<HashSet<_>>() == b.identifier_field_ids().collect()
 }

@@ -83,6 +83,15 @@ async fn look_up_again(
         .written
         .replaced
         .retain(|path, _| still.contains(path.as_str()));
+    if table.shape.schema.key.is_empty() {
+        // Rows that have moved cannot be found again. Those that another writer has added stay until the next read.
+        return match lost.iter().all(|(_, rows)| rows.is_empty()) {
+            true => Ok(()),
+            false => Err(LakeError::RowsMoved {
+                table: table.name.clone(),
+            }),
+        };
+    }
     if new.is_empty() {
         return Ok(());
     }

@@ -15,7 +15,7 @@ use crate::change::RunId;
 use crate::failpoint;
 use crate::lake::error::{LakeError, Result};
 use crate::lake::keys::bounds::lowest;
-use crate::lake::maintain::group::{DEAD_SHARE, Group, Input};
+use crate::lake::maintain::group::{DEAD_SHARE, Group, Input, live_bytes};
 use crate::lake::maintain::output::Output;
 use crate::lake::maintain::sort::{Order, RUN_BYTES, Sorter};
 use crate::lake::read::datafile::{OpenFile, Wanted};
@@ -56,7 +56,8 @@ pub enum Effort {
     /// Every file that is too small or has too many deleted rows.
     Full,
     /// Files of about one size, once there are this many of them, and files with many deleted rows; no more than
-    /// `bytes_max` in one run. Merging by size rewrites a row a few times in its life, however many commits there are.
+    /// `bytes_max` are written in one run. Files of half of that, or of half the target size, are merged no further.
+    /// Merging by size rewrites a row a few times in its life, however many commits there are.
     Light { files_min: usize, bytes_max: u64 },
 }
 
@@ -312,17 +313,24 @@ fn arrival(live: &LiveFile) -> (i64, &str) {
 
 /// What a run does along the way: the files of a tier of sizes that has become full, and single files with many
 /// deleted rows; smallest first, up to `bytes_max`. Counts of deleted rows are those of the manifests.
+///
+/// Of a full tier that does not fit, those that do are merged if the file that comes of them is not small any more. Two
+/// small files always fit, and as many as fit are enough for that, so nothing stays small for good.
 fn tiered(files: &Files, target: u64, files_min: usize, bytes_max: u64) -> Vec<Vec<Arc<LiveFile>>> {
+    let small = target.min(bytes_max) / 2;
     let mut tiers: BTreeMap<u32, Vec<Arc<LiveFile>>> = BTreeMap::new();
     for live in &files.data {
         let bytes = live.file.file_size_in_bytes();
-        if bytes < target / 2 {
+        if bytes < small {
             tiers.entry(tier(bytes)).or_default().push(live.clone());
         }
     }
     let mut left = bytes_max;
     let mut picked: Vec<Vec<Arc<LiveFile>>> = Vec::new();
     for mut tier in tiers.into_values() {
+        if tier.len() < files_min.max(2) {
+            continue;
+        }
         tier.sort_by(|a, b| arrival(a).cmp(&arrival(b)));
         let mut bytes = 0;
         tier.retain(|live| {
@@ -330,7 +338,7 @@ fn tiered(files: &Files, target: u64, files_min: usize, bytes_max: u64) -> Vec<V
             bytes = if more <= left { more } else { bytes };
             more <= left
         });
-        if tier.len() >= files_min.max(2) {
+        if tier.len() >= files_min.max(2) || tier.len() > 1 && bytes >= small {
             left -= bytes;
             picked.push(tier);
         }
@@ -338,16 +346,19 @@ fn tiered(files: &Files, target: u64, files_min: usize, bytes_max: u64) -> Vec<V
     let merged: HashSet<&str> = (picked.iter().flatten())
         .map(|live| live.file.file_path())
         .collect();
-    let is_heavy = |live: &&Arc<LiveFile>| {
-        let path = live.file.file_path();
-        let deletes = files.own_deletes(path);
-        let dead: u64 = deletes.map(|delete| delete.file.record_count()).sum();
-        !merged.contains(path) && dead as f64 >= live.file.record_count() as f64 * DEAD_SHARE
+    let dead = |live: &LiveFile| -> u64 {
+        let deletes = files.own_deletes(live.file.file_path());
+        deletes.map(|delete| delete.file.record_count()).sum()
     };
-    let mut heavy: Vec<Arc<LiveFile>> = files.data.iter().filter(is_heavy).cloned().collect();
-    heavy.sort_by_key(|live| live.file.file_size_in_bytes());
-    for live in heavy {
-        let bytes = live.file.file_size_in_bytes();
+    let is_heavy = |live: &&Arc<LiveFile>| {
+        let most = live.file.record_count() as f64 * DEAD_SHARE;
+        !merged.contains(live.file.file_path()) && dead(live) as f64 >= most
+    };
+    let heavy = files.data.iter().filter(is_heavy);
+    let heavy = heavy.map(|live| (live_bytes(&live.file, dead(live)), live.clone()));
+    let mut heavy: Vec<(u64, Arc<LiveFile>)> = heavy.collect();
+    heavy.sort_by_key(|(bytes, _)| *bytes);
+    for (bytes, live) in heavy {
         if bytes > left {
             break;
         }

@@ -10,6 +10,9 @@
 //! and those younger than its `max-snapshot-age-ms`; where the branch does not say, the table's properties do. What
 //! `main` itself asks for in these two fields stays as well.
 //!
+//! Ages are by this machine's clock or by that of the file system, whichever is earlier: a machine whose clock is ahead
+//! expires nothing earlier for that.
+//!
 //! **What can crash where.** First a metadata version without the snapshots is committed, from a set that is computed
 //! anew for each attempt, so a tag that another run sets meanwhile counts. Only then files are removed. A crash in
 //! between leaves files that nothing refers to; orphan removal finds them. The newest version is read before the first
@@ -41,7 +44,7 @@ use crate::lake::table::LakeTable;
 use iceberg::spec::{ManifestFile, ManifestList, SnapshotRef};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Failpoint: the snapshots have left the metadata, their files are still there.
 pub const FAIL_AFTER_EXPIRE: &str = "maintain.after_expire";
@@ -114,9 +117,23 @@ impl LakeTable {
 
     /// Expires snapshots; see the module head.
     pub async fn expire(&mut self, options: &ExpireOptions) -> Result<Expired> {
+        self.expire_at(options, SystemTime::now()).await
+    }
+
+    /// As [`LakeTable::expire`], by this machine's clock. The earlier of that and the file system's counts.
+    pub(in crate::lake) async fn expire_at(
+        &mut self,
+        options: &ExpireOptions,
+        now: SystemTime,
+    ) -> Result<Expired> {
+        let now = match options.dry_run {
+            // Writes nothing.
+            true => now,
+            false => now.min(self.clock().await?),
+        };
         for attempt in 0..ATTEMPTS_MAX {
             self.refresh().await?;
-            let expired = self.expirable(options)?;
+            let expired = self.expirable(options, now)?;
             let done = Expired {
                 snapshots: expired.len() as u64,
                 snapshots_kept: (self.metadata().snapshots().len() - expired.len()) as u64,
@@ -133,7 +150,7 @@ impl LakeTable {
                 return Ok(done);
             }
             let before = self.clone();
-            let change = Change::expire(expired.iter().copied().collect());
+            let change = Change::expire(self, &expired);
             if self.publish(change, None, None).await? {
                 failpoint::reach(FAIL_AFTER_EXPIRE);
                 return Ok(self.with_files(done, &before, &expired).await);
@@ -181,12 +198,12 @@ impl LakeTable {
     }
 
     /// The ids of the snapshots that may go.
-    fn expirable(&self, options: &ExpireOptions) -> Result<BTreeSet<i64>> {
+    fn expirable(&self, options: &ExpireOptions, now: SystemTime) -> Result<BTreeSet<i64>> {
         let metadata = self.metadata();
         let Some(current) = self.current_snapshot_id() else {
             return Ok(BTreeSet::new());
         };
-        let now = chrono::Utc::now().timestamp_millis();
+        let now = chrono::DateTime::<chrono::Utc>::from(now).timestamp_millis();
         let oldest = |age: Duration| {
             let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
             now.saturating_sub(age)
@@ -198,7 +215,7 @@ impl LakeTable {
         for (name, reference) in &references {
             kept.insert(reference.snapshot_id);
             if reference.kind == "branch" {
-                kept.extend(self.kept_by(name, reference));
+                kept.extend(self.kept_by(name, reference, now));
             }
         }
         let line = self.line(current);
@@ -229,7 +246,7 @@ impl LakeTable {
     }
 
     /// The snapshots that a branch asks to keep, by itself or, if it is not `main`, by what holds for all branches.
-    fn kept_by(&self, name: &str, branch: &Reference) -> Vec<i64> {
+    fn kept_by(&self, name: &str, branch: &Reference, now: i64) -> Vec<i64> {
         let (mut snapshots_min, mut age_ms) = (branch.snapshots_min, branch.age_ms);
         if name != MAIN {
             snapshots_min = snapshots_min
@@ -239,7 +256,6 @@ impl LakeTable {
                 .or(self.number(BRANCH_AGE_MS))
                 .or(Some(BRANCH_AGE_MS_DEFAULT));
         }
-        let now = chrono::Utc::now().timestamp_millis();
         let oldest = age_ms.map(|age| now.saturating_sub(age));
         let line = self.line(branch.snapshot_id).into_iter().enumerate();
         let kept = line.filter(|(at, snapshot)| {

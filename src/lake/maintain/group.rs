@@ -1,6 +1,7 @@
 //! Files to be rewritten together.
 
 use crate::lake::read::deletes::Positions;
+use crate::lake::read::entries::StoredFile;
 use crate::lake::read::manifests::LiveFile;
 use std::sync::Arc;
 
@@ -27,12 +28,16 @@ pub(in crate::lake) struct Input {
     pub(in crate::lake) deleted: Positions,
 }
 
+/// About how many bytes the rows of a file take that are left of it when so many are deleted.
+pub(in crate::lake) fn live_bytes(file: &StoredFile, deleted: u64) -> u64 {
+    let rows = file.record_count().max(1);
+    let live = rows.saturating_sub(deleted);
+    (file.file_size_in_bytes() as f64 * live as f64 / rows as f64) as u64
+}
+
 impl Input {
     pub(in crate::lake) fn live_bytes(&self) -> u64 {
-        let file = &self.live.file;
-        let rows = file.record_count().max(1);
-        let live = rows.saturating_sub(self.deleted.len());
-        (file.file_size_in_bytes() as f64 * live as f64 / rows as f64) as u64
+        live_bytes(&self.live.file, self.deleted.len())
     }
 
     pub(in crate::lake) fn is_mostly_live(&self) -> bool {

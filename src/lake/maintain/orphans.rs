@@ -79,15 +79,11 @@ impl LakeTable {
         options: &OrphanOptions,
         now: SystemTime,
     ) -> Result<Orphans> {
-        let mut listed = Vec::new();
-        for directory in ["data", "metadata"] {
-            let directory = format!("{}/{directory}", self.location);
-            listed.extend(self.store.list_files(&directory).await?);
-        }
+        let listed = self.listed().await?;
         let now = match options.dry_run {
             // Writes nothing.
             true => now,
-            false => now.min(self.clock(&listed).await?),
+            false => now.min(self.clock().await?),
         };
         self.refresh().await?;
         failpoint::reach(FAIL_AFTER_LISTING);
@@ -126,12 +122,22 @@ impl LakeTable {
         Ok(orphans)
     }
 
+    /// Everything in the table's folder.
+    async fn listed(&self) -> Result<Vec<Listed>> {
+        let mut listed = Vec::new();
+        for directory in ["data", "metadata"] {
+            let directory = format!("{}/{directory}", self.location);
+            listed.extend(self.store.list_files(&directory).await?);
+        }
+        Ok(listed)
+    }
+
     /// The file system's time. On a full disk, where no file may be written, it is at least that of the newest file.
-    async fn clock(&self, listed: &[Listed]) -> Result<SystemTime> {
+    pub(in crate::lake) async fn clock(&self) -> Result<SystemTime> {
         let directory = format!("{}/metadata", self.location);
         match self.store.clock(&directory).await {
             Err(LakeError::Full { .. }) => {
-                let newest = listed.iter().map(|file| file.modified).max();
+                let newest = self.listed().await?.iter().map(|file| file.modified).max();
                 Ok(newest.unwrap_or(SystemTime::UNIX_EPOCH))
             }
             clock => clock,

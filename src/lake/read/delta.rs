@@ -26,7 +26,8 @@
 //! the later one wins.
 //!
 //! **Broken ancestry.** The cuts need every snapshot between A and B. Another engine may have expired some of them
-//! (a tag kept A), or rolled `main` back, so that B does not descend from A. Then there is one segment, from A to B:
+//! (a tag kept A), or rolled `main` back, so that B does not descend from A. Or the snapshot before a compaction has
+//! files that this build does not read, which the compaction replaced. Then there is one segment, from A to B:
 //! [`Basis::Ends`]. Its upserts may include rows that a compaction only moved.
 //!
 //! **History tables** only grow: a segment has upserts and no deletes. While ancestry holds, the rows of added files
@@ -38,7 +39,8 @@
 //! refused ([`LakeError::NotAncestor`]). It is refused as well when B is known not to descend from A, because rows
 //! that were loaded may have left the history.
 //!
-//! Versions `D` of a history say that a key is gone. They are no rows, so no segment upserts them.
+//! Versions `D` of a history say that a key is gone. They are no rows, so no segment upserts them, unless the delta is
+//! asked to ([`Delta::with_deletes`]).
 //!
 //! **From nothing** there is one segment, whose upserts are all live rows of B.
 
@@ -88,9 +90,9 @@ pub struct Segment {
     pub(in crate::lake) reading: Reading,
     fields: Arc<Vec<usize>>,
     key: Arc<Vec<usize>>,
-    /// The later end, whose deletes apply to `added`.
+    /// The later end, whose deletes apply to `added`. Once the segment is complete, it has no other files.
     pub(in crate::lake) until: Arc<Files>,
-    /// The earlier end, whose deletes apply to `removed`.
+    /// The earlier end, whose deletes apply to `removed`. Once the segment is complete, it has no other files.
     pub(in crate::lake) since: Arc<Files>,
     added: Vec<Arc<LiveFile>>,
     removed: Vec<Arc<LiveFile>>,
@@ -104,6 +106,17 @@ pub struct Segment {
     op: Option<usize>,
     /// Keys of the upserts that were streamed; none when there is nothing to delete.
     pub(in crate::lake) given: Option<Arc<Given>>,
+}
+
+impl Delta {
+    /// The same with the versions of a history that say that a key is gone among the upserts.
+    #[must_use]
+    pub fn with_deletes(mut self) -> Self {
+        for segment in &mut self.segments {
+            segment.op = None;
+        }
+        self
+    }
 }
 
 impl Segment {
@@ -206,6 +219,16 @@ fn only_rows(batch: RecordBatch, op: usize) -> Result<RecordBatch> {
 /// The earlier and the later snapshot of a segment.
 type Ends = (Option<i64>, i64);
 
+/// Whether an error says that a snapshot has files which this build does not read.
+fn is_unreadable(error: &LakeError) -> bool {
+    matches!(
+        error,
+        LakeError::UnsupportedDeletes { .. }
+            | LakeError::UnsupportedTable { .. }
+            | LakeError::UnsupportedFile { .. }
+    )
+}
+
 /// A snapshot on the way from one to another.
 struct Step {
     id: i64,
@@ -249,17 +272,37 @@ impl LakeTable {
     /// [`LakeError::LoadedSnapshotGone`] if `from` is expired.
     pub async fn delta(&self, from: Option<i64>, to: i64) -> Result<Delta> {
         let (cuts, basis) = self.cuts(from, to)?;
+        let ends = [(from, to)];
+        let unreadable = match self.delta_in(&cuts, basis, (from, to)).await {
+            Err(error) if cuts != ends && is_unreadable(&error) => error,
+            delta => return delta,
+        };
+        tracing::info!(table = %self.name, error = %unreadable, "a snapshot between the two cannot be read, so that \
+            only the two are compared");
+        self.delta_in(&ends, Basis::Ends, (from, to)).await
+    }
+
+    async fn delta_in(&self, cuts: &[Ends], basis: Basis, (from, to): Ends) -> Result<Delta> {
         let mut delta = Delta {
             segments: Vec::new(),
             basis,
             upsert_rows_estimate: 0,
             delete_rows_estimate: 0,
         };
-        for (since, until) in cuts {
+        for &(since, until) in cuts {
             let mut segment = self.segment(since, until, &mut delta).await?;
+            // What icesync did not write may not be readable, which shows in each file.
+            if until != to && self.has_foreign(from) {
+                for live in &segment.added {
+                    segment.reading.check(live).await?;
+                }
+            }
             if let (TableKind::History, Basis::Ends, Some(from)) = (self.kind(), basis, from) {
                 self.only_new_versions(&mut segment, from, to).await?;
             }
+            // Segments are many where a target lags behind many compactions, and a snapshot may have many files.
+            segment.until = Arc::new(segment.until.only(&segment.added));
+            segment.since = Arc::new(segment.since.only(&segment.removed));
             delta.segments.push(segment);
         }
         Ok(delta)

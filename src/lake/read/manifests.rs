@@ -11,7 +11,7 @@ use crate::lake::store::Store;
 use crate::schema::TableName;
 use futures::{StreamExt, TryStreamExt, stream};
 use iceberg::spec::{DataContentType, ManifestFile, ManifestList, TableMetadata};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZero;
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -91,6 +91,13 @@ impl Files {
                         });
                     }
                     DataContentType::Data => files.data.push(live.clone()),
+                    DataContentType::PositionDeletes if !live.file.is_parquet() => {
+                        return Err(LakeError::UnsupportedDeletes {
+                            table: table.clone(),
+                            path: live.file.file_path().to_owned(),
+                            what: "deletion vectors or other deletes that are no Parquet file",
+                        });
+                    }
                     DataContentType::PositionDeletes => files.deletes.push(live.clone()),
                     DataContentType::EqualityDeletes => {
                         return Err(LakeError::UnsupportedDeletes {
@@ -103,25 +110,33 @@ impl Files {
             }
         }
         drop(read);
-        files.index_deletes(table)?;
+        files.index_deletes();
         Ok(files)
     }
 
-    fn index_deletes(&mut self, table: &TableName) -> Result<()> {
+    fn index_deletes(&mut self) {
         for (at, delete) in self.deletes.iter().enumerate() {
-            if !delete.file.is_parquet() {
-                return Err(LakeError::UnsupportedDeletes {
-                    table: table.clone(),
-                    path: delete.file.file_path().to_owned(),
-                    what: "deletion vectors or other deletes that are no Parquet file",
-                });
-            }
             match delete.file.target() {
                 Some(path) => self.deletes_of.entry(path.clone()).or_default().push(at),
                 None => self.deletes_of_many.push(at),
             }
         }
-        Ok(())
+    }
+
+    /// Some of the data files, and the delete files that apply to them: what reading their rows takes.
+    pub(in crate::lake) fn only(&self, data: &[Arc<LiveFile>]) -> Self {
+        let mut only = Self {
+            data: data.to_vec(),
+            ..Self::default()
+        };
+        let mut known = HashSet::new();
+        for delete in data.iter().flat_map(|live| self.deletes_for(live)) {
+            if known.insert(delete.file.file_path()) {
+                only.deletes.push(delete.clone());
+            }
+        }
+        only.index_deletes();
+        only
     }
 
     /// The delete files that apply to a data file.
@@ -148,11 +163,24 @@ impl Files {
         self.deletes_of_many.iter().map(|&at| &self.deletes[at])
     }
 
+    /// The data files by path. Of one that is listed more than once, the entry that the fewest deletes apply to.
     pub(in crate::lake) fn by_path(&self) -> HashMap<&str, &Arc<LiveFile>> {
-        self.data
-            .iter()
-            .map(|live| (live.file.file_path(), live))
-            .collect()
+        let mut files: HashMap<&str, &Arc<LiveFile>> = HashMap::with_capacity(self.data.len());
+        for live in &self.data {
+            let known = files.entry(live.file.file_path()).or_insert(live);
+            if known.sequence_number < live.sequence_number {
+                *known = live;
+            }
+        }
+        files
+    }
+
+    /// Paths of the data files that are listed more than once, as where another engine repeated a commit. A reader
+    /// gets their rows as often.
+    pub(in crate::lake) fn repeated(&self) -> HashSet<&str> {
+        let mut known = HashSet::with_capacity(self.data.len());
+        let paths = self.data.iter().map(|live| live.file.file_path());
+        paths.filter(|&path| !known.insert(path)).collect()
     }
 
     /// Rows of the data files, deleted ones included.

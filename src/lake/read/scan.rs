@@ -65,6 +65,12 @@ impl Reading {
             .boxed()
     }
 
+    /// An error if the rows of a file cannot be read. Reads its footer, which is kept for the rows.
+    pub(in crate::lake) async fn check(&self, live: &LiveFile) -> Result<()> {
+        let open = OpenFile::open(&self.store, self.shape.clone(), &live.file, false);
+        open.await.map(drop)
+    }
+
     pub(in crate::lake) async fn rows(
         &self,
         live: &LiveFile,

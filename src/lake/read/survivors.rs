@@ -30,24 +30,35 @@ const KEYS_MAX: usize = 1_000_000;
 /// Rows by file.
 pub(in crate::lake) type Rows = Vec<(Arc<LiveFile>, Arc<Positions>)>;
 
+/// Tables of version 1 have no sequence numbers: all of them are 0.
+fn is_after(number: i64, since: i64) -> bool {
+    number == 0 || number > since
+}
+
 impl LakeTable {
     /// Whether a commit after a snapshot may have deleted one row of a key and left another, as this version tells.
     pub(in crate::lake) fn may_thin_keys(&self, basis: Basis, since: Option<i64>) -> bool {
-        let since = since.and_then(|id| self.metadata().snapshot_by_id(id));
-        let since = since.map_or(0, |snapshot| snapshot.sequence_number());
-        // Tables of version 1 have no sequence numbers: all of them are 0.
-        let is_after = |number: i64| number == 0 || number > since;
+        let number = since.and_then(|id| self.sequence_number(id)).unwrap_or(0);
         let marked = self.property(FOREIGN_ROWS_PROPERTY);
+        basis == Basis::Ends
+            || marked.is_some_and(|marked| {
+                let marked = marked.parse().ok();
+                marked.is_none_or(|marked| is_after(marked, number))
+            })
+            || self.has_foreign(since)
+    }
+
+    /// Whether the table lists a commit after a snapshot by which another engine changed rows.
+    pub(in crate::lake) fn has_foreign(&self, since: Option<i64>) -> bool {
+        let since = since.and_then(|id| self.sequence_number(id)).unwrap_or(0);
         let is_foreign = |snapshot: &Arc<iceberg::spec::Snapshot>| {
             let summary = snapshot.summary();
             let run = summary.additional_properties.get(RUN_PROPERTY);
             run.is_none()
                 && summary.operation != Operation::Replace
-                && is_after(snapshot.sequence_number())
+                && is_after(snapshot.sequence_number(), since)
         };
-        basis == Basis::Ends
-            || marked.is_some_and(|marked| marked.parse().ok().is_none_or(is_after))
-            || self.metadata().snapshots().any(is_foreign)
+        self.metadata().snapshots().any(is_foreign)
     }
 
     /// The live rows of keys that a segment deletes, in files that both of its ends have.

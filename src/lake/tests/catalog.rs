@@ -441,3 +441,47 @@ async fn a_copied_folder_is_refused_and_a_link_is_not() {
     assert_eq!(error.disposition(), Disposition::Definite);
     assert!(moved.table_wherever(&name()).await.unwrap().is_some());
 }
+
+#[tokio::test]
+async fn what_is_committed_through_a_link_has_the_names_of_the_place_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+    let rows: Vec<Row> = (0..10).map(|id| row(id, "a", 1)).collect();
+    commit(&mut table, WriteMode::Upsert, &rows, &[], false).await;
+    let [place, link, copy] = ["wh", "link", "copy"].map(|folder| directory.path().join(folder));
+    std::os::unix::fs::symlink(&place, &link).unwrap();
+    let open = async |folder: &Path| Warehouse::open(folder.to_str().unwrap()).await.unwrap();
+    let opened = async |folder: &Path| open(folder).await.table(&name()).await.unwrap().unwrap();
+    let mut linked = opened(&link).await;
+    assert_eq!(linked.location(), table.location());
+    for id in [3, 4, 4] {
+        let changed = [row(id, "b", 2)];
+        commit(&mut linked, WriteMode::Upsert, &changed, &[], false).await;
+    }
+    linked.compact(&super::maintaining::full()).await.unwrap();
+    commit(&mut linked, WriteMode::Upsert, &[], &[9], false).await;
+    let expired = linked.expire(&super::expiring::newest(1)).await.unwrap();
+    assert!(expired.files > 0, "{expired:?}");
+
+    std::fs::remove_file(&link).unwrap();
+    let mut expected = rows;
+    expected.truncate(9);
+    expected[3] = row(3, "b", 2);
+    expected[4] = row(4, "b", 2);
+    let found = opened(&place).await;
+    assert_eq!(read(&found, None).await, expected);
+    let text = |table: &LakeTable| {
+        let path = table.metadata_location().strip_prefix("file://").unwrap();
+        std::fs::read_to_string(path).unwrap()
+    };
+    assert!(!text(&found).contains("/link/"), "{}", text(&found));
+    // A copy needs neither the place nor the link.
+    super::relocating::copied(&place, &copy);
+    assert!(open(&copy).await.relocate(&name()).await.unwrap().moved);
+    std::fs::remove_dir_all(&place).unwrap();
+    let found = opened(&copy).await;
+    assert_eq!(read(&found, None).await, expected);
+    for other in ["/wh/", "/link/"] {
+        assert!(!text(&found).contains(other), "{}", text(&found));
+    }
+}

@@ -1,6 +1,9 @@
 //! Whole reads and histories: what the table has is not written again, what vanished goes.
 
 use super::*;
+use crate::change::Watermark;
+use crate::schema::drift::Recorded;
+use crate::schema::{Column, Generated, SqlType, TableSchema};
 
 /// A write whose rows are all that the source has.
 async fn refresh(
@@ -241,7 +244,22 @@ async fn a_history_has_each_version_once_and_says_what_vanished() {
         assert_eq!([count(4, "R"), count(5, "R"), count(28, "R")], [1, 3, 2]);
         assert_eq!([count(4, "D"), count(28, "D"), count(29, "D")], [0, 1, 1]);
         assert_eq!(ops.values().sum::<i32>(), 35);
+        // A load gets them only where it asks for them.
+        let to = table.current_snapshot_id().unwrap();
+        let plain = table.delta(None, to).await.unwrap();
+        let all = table.delta(None, to).await.unwrap().with_deletes();
+        assert_eq!((loaded(plain).await, loaded(all).await), (33, 35));
     }
+}
+
+/// How many rows a delta upserts.
+async fn loaded(delta: Delta) -> usize {
+    let mut rows = 0;
+    for segment in &delta.segments {
+        let batches: Vec<RecordBatch> = segment.upserts().try_collect().await.unwrap();
+        rows += batches.iter().map(RecordBatch::num_rows).sum::<usize>();
+    }
+    rows
 }
 
 #[tokio::test]
@@ -262,6 +280,58 @@ async fn versions_are_compared_up_to_the_highest_watermark_and_within_one_read()
     assert_eq!(counts(&prepared), (2, 0, 0, 16));
     commit_prepared(&mut table, prepared).await;
     assert_eq!(table.current_rows().await.unwrap(), 22);
+}
+
+#[tokio::test]
+async fn rows_above_the_highest_value_of_a_renamed_column_are_not_looked_up() {
+    let column = |id: i32, name: &str, ty| Column {
+        id,
+        name: name.to_owned(),
+        ty,
+        nullable: true,
+        collation: None,
+        generated: Generated::No,
+    };
+    // The lake calls the column that is followed otherwise than the source.
+    let source = TableSchema {
+        name: name(),
+        columns: vec![
+            column(1, "id", SqlType::BigInt),
+            column(2, "name", SqlType::NVarChar { length: None }),
+            column(3, "amount", SqlType::Int),
+        ],
+        key: None,
+    };
+    let mut recorded = Recorded::new(source, None);
+    recorded.renamed.insert("amount".into(), "version".into());
+    let recorded = serde_json::to_string(&recorded).unwrap();
+    let properties = BTreeMap::from([(SOURCE_SCHEMA_PROPERTY.to_owned(), recorded)]);
+    let directory = tempfile::tempdir().unwrap();
+    let warehouse = Warehouse::open(directory.path().to_str().unwrap()).await;
+    let warehouse = warehouse.unwrap();
+    let mut table = warehouse
+        .create(&name(), &history_schema(), TableKind::History, properties)
+        .await
+        .unwrap();
+    let first: Vec<Row> = (0..20).map(|id| row(id, "a", 5)).collect();
+    let prepared = prepare(&table, WriteMode::Append, &first, &[], false).await;
+    let mut run = intent(&table, RunId::generate());
+    run.checkpoint.watermark = Some(Watermark {
+        column: "Version".into(),
+        ty: SqlType::Int,
+        text: "5".into(),
+    });
+    table.commit(prepared, run).await.unwrap();
+    for (amount, looks) in [(6, false), (5, true)] {
+        let mut options = WriteOptions::new(WriteMode::Append, RunId::generate());
+        options.reread = Reread::UpTo(2);
+        let mut writer = table.writer(options).await.unwrap();
+        let again: Vec<Row> = (0..20).map(|id| row(id, "a", amount)).collect();
+        writer.write(batch(&again)).await.unwrap();
+        let prepared = writer.finish().await.unwrap();
+        assert_eq!(prepared.lookup().files > 0, looks, "{amount}");
+        assert_eq!(prepared.is_empty(), looks, "{amount}");
+    }
 }
 
 async fn keyless(directory: &Path) -> LakeTable {
@@ -301,6 +371,45 @@ async fn without_a_key_equal_rows_are_counted() {
     }
 }
 
+/// What a whole read brings is then exactly what a mirror has: each row as often as the source.
+#[tokio::test]
+async fn a_mirror_without_a_key_has_each_row_as_often_as_the_source() {
+    let directory = tempfile::tempdir().unwrap();
+    let folder = directory.path().to_str().unwrap();
+    let warehouse = Warehouse::open(folder).await.unwrap();
+    let mut schema = schema();
+    schema.key.clear();
+    let name = name();
+    let made = warehouse.create(&name, &schema, TableKind::Mirror, BTreeMap::new());
+    let mut table = made.await.unwrap();
+    let mut now = rows(0..10, "a");
+    now.extend(rows(0..10, "a"));
+    now.extend([(3, None, None), (3, None, None)]);
+    let prepared = refresh(&table, &now, small).await;
+    assert_eq!(counts(&prepared), (22, 0, 0, 0));
+    commit_prepared(&mut table, prepared).await;
+    let prepared = refresh(&table, &now, small).await;
+    assert_eq!(counts(&prepared), (0, 0, 0, 22));
+    assert!(prepared.is_empty());
+    // One copy of two goes, both of another, a third copy comes, and a new row.
+    now.remove(0);
+    now.retain(|row| row.0 != 5);
+    now.extend([row(7, "a", 0), row(7, "b", 0)]);
+    let prepared = refresh(&table, &now, small).await;
+    assert_eq!(counts(&prepared), (2, 0, 3, 19));
+    commit_prepared(&mut table, prepared).await;
+    now.sort();
+    assert_eq!(read(&table, None).await, now);
+    assert_eq!(table.current_rows().await.unwrap(), 21);
+    // Nothing is left of an emptied source.
+    let prepared = refresh(&table, &[], small).await;
+    assert_eq!(counts(&prepared), (0, 0, 21, 0));
+    commit_prepared(&mut table, prepared).await;
+    assert!(read(&table, None).await.is_empty());
+    let prepared = refresh(&table, &now, small).await;
+    assert_eq!(counts(&prepared), (21, 0, 0, 0));
+}
+
 /// A table in which another engine has given key 1 a second row; its snapshot.
 async fn doubled(directory: &Path) -> (LakeTable, i64) {
     let (_, mut table) = fresh(directory, TableKind::Mirror).await;
@@ -309,7 +418,13 @@ async fn doubled(directory: &Path) -> (LakeTable, i64) {
     let alien = [row(1, "alien", 1)];
     let made = commit(&mut table, WriteMode::Append, &alien, &[], false).await;
     let id = made.snapshot_id.unwrap();
-    super::ancestry::republish(&mut table, |metadata| {
+    as_foreign(&mut table, id).await;
+    (table, id)
+}
+
+/// Makes a snapshot one of another engine.
+pub(super) async fn as_foreign(table: &mut LakeTable, id: i64) {
+    super::ancestry::republish(table, |metadata| {
         let snapshots = metadata["snapshots"].as_array_mut().unwrap().iter_mut();
         for snapshot in snapshots.filter(|one| one["snapshot-id"] == serde_json::json!(id)) {
             let summary = snapshot["summary"].as_object_mut().unwrap();
@@ -317,7 +432,43 @@ async fn doubled(directory: &Path) -> (LakeTable, i64) {
         }
     })
     .await;
-    (table, id)
+}
+
+#[tokio::test]
+async fn a_whole_read_replaces_a_file_that_another_engine_has_listed_twice() {
+    for deleted in [&[][..], &[3]] {
+        let directory = tempfile::tempdir().unwrap();
+        let (_, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+        let first = rows(0..10, "a");
+        let prepared = prepare(&table, WriteMode::Upsert, &first, &[], false).await;
+        let listed = prepared.plan.added_data.clone();
+        commit_prepared(&mut table, prepared).await;
+        if !deleted.is_empty() {
+            commit(&mut table, WriteMode::Upsert, &[], deleted, false).await;
+        }
+        // The same file again. A delete that came in between does not apply to this entry.
+        let mut again = prepare(&table, WriteMode::Append, &first, &[], false).await;
+        again.plan.added_data = listed;
+        let twice = commit_prepared(&mut table, again).await;
+        let twice = twice.snapshot_id.unwrap();
+        as_foreign(&mut table, twice).await;
+        let (gone, mut ours) = (deleted.len(), first.clone());
+        ours.retain(|row| !deleted.contains(&row.0));
+        assert_eq!(read(&table, None).await.len(), 20 - gone);
+
+        let prepared = refresh(&table, &ours, |_| ()).await;
+        let expected = (0, ours.len() as u64, gone as u64, 0);
+        assert_eq!(counts(&prepared), expected, "{deleted:?}");
+        let made = commit_prepared(&mut table, prepared).await;
+        assert_eq!(read(&table, None).await, ours, "{deleted:?}");
+        assert_eq!(table.current_rows().await.unwrap(), ours.len() as u64);
+        let mut target: Model = first.into_iter().map(|row| (row.0, row)).collect();
+        super::deltas::apply_delta(&table, Some(twice), made.snapshot_id.unwrap(), &mut target)
+            .await;
+        assert_eq!(target.into_values().collect::<Vec<_>>(), ours);
+        let prepared = refresh(&table, &ours, |_| ()).await;
+        assert!(prepared.is_empty(), "{deleted:?}");
+    }
 }
 
 #[tokio::test]

@@ -212,3 +212,39 @@ proptest! {
         runtime.block_on(follow(steps));
     }
 }
+
+#[tokio::test]
+async fn a_segment_holds_the_files_that_it_reads_and_no_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+    for id in 0..6 {
+        let rows = [row(id, "a", 1), row(10 + id, "a", 1)];
+        commit(&mut table, WriteMode::Upsert, &rows, &[], false).await;
+    }
+    commit(&mut table, WriteMode::Upsert, &[], &[1], false).await;
+    let from = table.current_snapshot_id().unwrap();
+    let changed = [row(3, "b", 2), row(4, "b", 2), row(14, "b", 2)];
+    commit(&mut table, WriteMode::Upsert, &changed, &[], false).await;
+    let to = table.current_snapshot_id().unwrap();
+    let delta = table.delta(Some(from), to).await.unwrap();
+    let [segment] = delta.segments.as_slice() else {
+        panic!("{} segments", delta.segments.len());
+    };
+    // One file is new, one has lost both rows, another lost one before and is not touched.
+    let files =
+        |files: &crate::lake::read::manifests::Files| (files.data.len(), files.deletes.len());
+    assert_eq!(
+        (files(&segment.until), files(&segment.since)),
+        ((1, 0), (1, 0))
+    );
+    let mut target: Model = (0..6)
+        .flat_map(|id| [row(id, "a", 1), row(10 + id, "a", 1)])
+        .filter(|row| row.0 != 1)
+        .map(|row| (row.0, row))
+        .collect();
+    super::deltas::apply_delta(&table, Some(from), to, &mut target).await;
+    assert_eq!(
+        target.into_values().collect::<Vec<_>>(),
+        read(&table, None).await
+    );
+}

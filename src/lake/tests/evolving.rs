@@ -448,3 +448,82 @@ async fn a_history_table_evolves_with_its_own_columns() {
     assert_eq!(rows[&1][..6], cells("1 a 1 NULL U 1")[..]);
     assert_eq!(rows[&2][..6], cells("2 b 9223372036854775807 more U 2")[..]);
 }
+
+#[tokio::test]
+async fn a_table_that_was_rolled_back_is_compared_with_rows_of_wider_columns() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = narrow_table(directory.path()).await;
+    let first = commit_rows(&mut table, narrow_rows(&[1, 2, 3])).await;
+    table.evolve(&wide()).await.unwrap();
+    let big = 5_000_000_000_i64;
+    let rows = wide_rows(&table, &[2, big]);
+    let second = commit_rows(&mut table, rows).await;
+    let [first, second] = [first, second].map(|committed| committed.snapshot_id.unwrap());
+    super::ancestry::roll_back(&mut table, first).await;
+    let past = table.as_of(first).unwrap().as_wide_as(second);
+    let names = |table: &LakeTable| -> Vec<String> {
+        let fields = table.lake_schema().fields.iter();
+        fields.map(|field| field.name.clone()).collect()
+    };
+    assert_eq!(names(&past), names(&table.as_of(first).unwrap()));
+    let delta = past.delta(Some(second), first).await.unwrap();
+    let mut found: [Vec<i64>; 2] = [Vec::new(), Vec::new()];
+    for segment in &delta.segments {
+        for (at, mut stream) in [segment.upserts(), segment.deletes()]
+            .into_iter()
+            .enumerate()
+        {
+            while let Some(batch) = stream.try_next().await.unwrap() {
+                found[at].extend(batch.column(0).as_primitive::<Int64Type>().values());
+            }
+        }
+    }
+    assert_eq!(found, [vec![2], vec![big]]);
+    // The other way nothing is wider than the snapshot to load.
+    let later = table.as_of(second).unwrap();
+    let same = later.clone().as_wide_as(first);
+    assert_eq!(same.lake_schema(), later.lake_schema());
+}
+
+#[tokio::test]
+async fn what_was_kept_of_a_schema_goes_with_its_last_snapshot() {
+    use super::expiring::{newest, tag};
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = narrow_table(directory.path()).await;
+    let first = commit_rows(&mut table, narrow_rows(&[1, 2])).await;
+    let first = first.snapshot_id.unwrap();
+    table.evolve(&wide()).await.unwrap();
+    let rows = wide_rows(&table, &[2]);
+    commit_rows(&mut table, rows).await;
+    let before = content(&table, None).await;
+    let kept = [RECORD, SCHEMA_PROPERTY].map(|name| format!("{name}.0"));
+    let schemas = |table: &LakeTable| table.metadata().schemas_iter().count();
+    tag(&mut table, "audit", first).await;
+    // Another snapshot, so that there is one to expire.
+    let rows = wide_rows(&table, &[2]);
+    commit_rows(&mut table, rows).await;
+    assert_eq!(table.expire(&newest(1)).await.unwrap().snapshots, 1);
+    assert_eq!(table.as_of(first).unwrap().lake_schema(), &narrow());
+    assert_eq!(schemas(&table), 2);
+    super::ancestry::republish(&mut table, |metadata| {
+        metadata["refs"].as_object_mut().unwrap().remove("audit");
+    })
+    .await;
+    assert!(kept.iter().all(|name| table.property(name).is_some()));
+    assert_eq!(table.expire(&newest(1)).await.unwrap().snapshots, 1);
+    assert!(kept.iter().all(|name| table.property(name).is_none()));
+    assert_eq!(schemas(&table), 1);
+    assert_eq!(table.property(RECORD), Some("new"));
+    assert_eq!(content(&table, None).await, before);
+    // The next schema is one of its own.
+    let drop = Evolution {
+        live: 4,
+        was: (0..6).map(Some).collect(),
+        properties: HashMap::from([(RECORD.to_owned(), "dropped".to_owned())]),
+        ..wide()
+    };
+    table.evolve(&drop).await.unwrap();
+    assert_eq!(schemas(&table), 2);
+    let current = table.current_snapshot_id().unwrap();
+    assert_eq!(table.property_as_of(RECORD, current), Some("new"));
+}

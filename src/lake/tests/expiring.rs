@@ -223,6 +223,46 @@ async fn orphans_are_old_files_that_nothing_names() {
     assert!(table.unpark(&list).await.unwrap().is_some());
 }
 
+/// A ledger is under way whose only list cannot be read.
+#[tokio::test]
+async fn a_damaged_list_of_a_ledger_keeps_files_and_names_the_way_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+    of_commits(&mut table, 3).await;
+    let options = WriteOptions {
+        distinct_keys: true,
+        ..WriteOptions::new(WriteMode::ReplaceAll, RunId::generate())
+    };
+    let mut writer = table.writer(options).await.unwrap();
+    writer.write(batch(&[row(77, "parked", 1)])).await.unwrap();
+    let part = writer.finish_part().await.unwrap();
+    let listed = table.list_part(part).await.unwrap();
+    let list = listed.uri().to_owned();
+    let base = table.checkpoint().unwrap().unwrap();
+    let mut next = checkpoint(RunId::generate());
+    next.backfill = Some(ledger(&list));
+    table.park(listed, Some(base.run_id), next).await.unwrap();
+    age(&table);
+    std::fs::write(list.strip_prefix("file://").unwrap(), b"").unwrap();
+    let before = files_in(&table, "data").len();
+    let error = table.remove_orphans(&at_once()).await.unwrap_err();
+    let text = crate::error::Error::from(error).report();
+    for part in [list.as_str(), "icesync extract", "icesync state reset"] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert_eq!(files_in(&table, "data").len(), before);
+    assert!(table.unpark(&list).await.unwrap().is_none());
+    // Once nothing names the list, its files go.
+    let base = table.checkpoint().unwrap().unwrap();
+    let reset = checkpoint(RunId::generate());
+    table
+        .set_checkpoint(Some(base.run_id), reset, HashMap::new())
+        .await
+        .unwrap();
+    assert!(table.remove_orphans(&at_once()).await.unwrap().files >= 2);
+    assert_eq!(files_in(&table, "data").len(), before - 1);
+}
+
 #[tokio::test]
 async fn a_clock_that_is_ahead_makes_no_file_old() {
     let directory = tempfile::tempdir().unwrap();
@@ -249,6 +289,36 @@ async fn a_clock_that_is_ahead_makes_no_file_old() {
     assert_eq!((found.files, found.young), (1, 1));
     assert!(!Path::new(&lost).exists());
     assert_eq!(read(&table, None).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_ahead_makes_no_snapshot_old() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+    of_commits(&mut table, 4).await;
+    let all = ids(&table);
+    // One is beside the others, one at the head of a branch with those before it.
+    super::ancestry::roll_back(&mut table, all[2]).await;
+    of_commits(&mut table, 1).await;
+    super::ancestry::republish(&mut table, |metadata| {
+        let day = 86_400_000;
+        metadata["refs"]["audit"] = serde_json::json!({
+            "snapshot-id": all[1], "type": "branch", "max-snapshot-age-ms": day,
+        });
+    })
+    .await;
+    let before = ids(&table);
+    let ahead = std::time::SystemTime::now() + 30 * DAY;
+    let options = ExpireOptions {
+        dry_run: true,
+        ..newest(100)
+    };
+    // By that clock alone all would go that nothing names.
+    let told = table.expire_at(&options, ahead).await.unwrap();
+    assert_eq!((told.snapshots, told.snapshots_kept), (3, 2));
+    let done = table.expire_at(&newest(100), ahead).await.unwrap();
+    assert_eq!((done.snapshots, done.snapshots_kept), (0, 5));
+    assert_eq!(ids(&table), before);
 }
 
 #[derive(Debug, Clone)]

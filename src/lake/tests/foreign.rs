@@ -5,6 +5,7 @@ use super::expiring::at_once;
 use super::maintaining::full;
 use super::*;
 use crate::lake::read::avro::Container;
+use crate::lake::read::manifests::LiveFile;
 use apache_avro::types::Value;
 use apache_avro::{Codec, Reader, Schema, Writer};
 use iceberg::spec::{Manifest, ManifestContentType, ManifestFile};
@@ -709,4 +710,99 @@ async fn rows_are_counted_only_where_nothing_overlaps() {
     .await;
     let totals: Vec<_> = table.snapshots().iter().map(|at| at.rows_total).collect();
     assert_eq!(totals, [Some(10), None]);
+}
+
+/// Two files, of which another engine's commit deletes a row or to which it adds one; then a compaction. The ids of
+/// the snapshot before, of that commit and of the compaction.
+async fn compacted(directory: &Path, mode: WriteMode, rows: &[Row], gone: &[i64]) -> [i64; 3] {
+    let (_, mut table) = fresh(directory, TableKind::Mirror).await;
+    for ids in [0..5, 5..10] {
+        let rows: Vec<Row> = ids.map(|id| row(id, "a", 1)).collect();
+        commit(&mut table, WriteMode::Upsert, &rows, &[], false).await;
+    }
+    let before = table.current_snapshot_id().unwrap();
+    let theirs = commit(&mut table, mode, rows, gone, false).await;
+    let theirs = theirs.snapshot_id.unwrap();
+    assert_eq!(table.compact(&full()).await.unwrap().groups, 1);
+    super::comparing::as_foreign(&mut table, theirs).await;
+    [before, theirs, table.current_snapshot_id().unwrap()]
+}
+
+/// The only manifest of a content that a snapshot added.
+async fn added(table: &LakeTable, snapshot: i64, content: ManifestContentType) -> ManifestFile {
+    let files = table.files(Some(snapshot)).await.unwrap();
+    let is_it = |manifest: &ManifestFile| {
+        (manifest.content, manifest.added_snapshot_id) == (content, snapshot)
+    };
+    files.manifests.into_iter().find(is_it).unwrap()
+}
+
+#[tokio::test]
+async fn a_delta_passes_over_equality_deletes_that_were_compacted() {
+    let directory = tempfile::tempdir().unwrap();
+    let [before, theirs, now] = compacted(directory.path(), WriteMode::Upsert, &[], &[3]).await;
+    let table = reopened(directory.path()).await;
+    let manifest = added(&table, theirs, ManifestContentType::Deletes).await;
+    rewrite(
+        &manifest.manifest_path,
+        |_| {},
+        &[],
+        |entry| {
+            *field(file_of(entry), "content") = Value::Int(2);
+        },
+    );
+    let table = reopened(directory.path()).await;
+    let error = table.delta(Some(before), theirs).await.err().unwrap();
+    assert!(
+        matches!(error, LakeError::UnsupportedDeletes { .. }),
+        "{error}"
+    );
+    assert_eq!(
+        table.delta(Some(before), now).await.unwrap().basis,
+        Basis::Ends
+    );
+    let mut target: Model = (0..10).map(|id| (id, row(id, "a", 1))).collect();
+    super::deltas::apply_delta(&table, Some(before), now, &mut target).await;
+    let rows: Vec<Row> = target.into_values().collect();
+    assert_eq!(rows, read(&table, None).await);
+    assert_eq!(rows.len(), 9);
+}
+
+#[tokio::test]
+async fn a_delta_passes_over_files_without_field_ids_that_were_compacted() {
+    let directory = tempfile::tempdir().unwrap();
+    let rows = [row(20, "theirs", 2)];
+    let [before, theirs, now] = compacted(directory.path(), WriteMode::Append, &rows, &[]).await;
+    let table = reopened(directory.path()).await;
+    let manifest = added(&table, theirs, ManifestContentType::Data).await;
+    let files = table.files(Some(theirs)).await.unwrap();
+    let of_theirs = |live: &&Arc<LiveFile>| *live.manifest == *manifest.manifest_path;
+    let path = files.data.iter().find(of_theirs).unwrap().file.file_path();
+    let batch = batch(&rows);
+    let file = std::fs::File::create(local(path)).unwrap();
+    let mut writer = parquet::arrow::ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let bytes = std::fs::metadata(local(path)).unwrap().len();
+    rewrite(
+        &manifest.manifest_path,
+        |_| {},
+        &[],
+        |entry| {
+            *field(file_of(entry), "file_size_in_bytes") = Value::Long(bytes as i64);
+        },
+    );
+    let table = reopened(directory.path()).await;
+    let delta = table.delta(Some(before), theirs).await.unwrap();
+    let upserts = delta.segments[0].upserts();
+    let read_theirs: std::result::Result<Vec<RecordBatch>, LakeError> = upserts.try_collect().await;
+    assert!(
+        matches!(read_theirs, Err(LakeError::UnsupportedFile { .. })),
+        "{read_theirs:?}"
+    );
+    let mut target: Model = (0..10).map(|id| (id, row(id, "a", 1))).collect();
+    super::deltas::apply_delta(&table, Some(before), now, &mut target).await;
+    let found: Vec<Row> = target.into_values().collect();
+    assert_eq!(found, read(&table, None).await);
+    assert_eq!(found.len(), 11);
 }

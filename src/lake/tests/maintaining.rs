@@ -209,17 +209,70 @@ async fn more_than_memory_holds_is_sorted_through_runs() {
     );
 }
 
-#[tokio::test]
-async fn small_tiers_are_merged_and_others_left() {
-    let directory = tempfile::tempdir().unwrap();
-    let (_, mut table) = fresh(directory.path(), TableKind::Mirror).await;
-    let light = |files_min, bytes_max| CompactOptions {
+fn light(files_min: usize, bytes_max: u64) -> CompactOptions {
+    CompactOptions {
         effort: Effort::Light {
             files_min,
             bytes_max,
         },
         ..full()
-    };
+    }
+}
+
+/// The bytes of the smallest data file and of the largest.
+async fn sizes(table: &LakeTable) -> (u64, u64) {
+    let files = table.files(table.current_snapshot_id()).await.unwrap();
+    let bytes = files.data.iter().map(|live| live.file.file_size_in_bytes());
+    (bytes.clone().min().unwrap(), bytes.max().unwrap())
+}
+
+#[tokio::test]
+async fn of_a_tier_beyond_the_budget_as_much_is_merged_as_it_allows() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+    for id in 0..5 {
+        let rows = [row(id, "a", 1)];
+        commit(&mut table, WriteMode::Upsert, &rows, &[], false).await;
+    }
+    let (least, bytes) = sizes(&table).await;
+    // A file of half the budget is not small.
+    let none = table.compact(&light(2, 2 * least)).await.unwrap();
+    assert_eq!(none, Compacted::default());
+    let none = table.compact(&light(6, 3 * bytes)).await.unwrap();
+    assert_eq!(none, Compacted::default());
+    let some = table.compact(&light(5, 3 * bytes)).await.unwrap();
+    assert_eq!(
+        (some.groups, some.files_before, some.files_after),
+        (1, 3, 1)
+    );
+    assert!(some.bytes_before <= 3 * bytes, "{some:?}");
+    assert_eq!(read(&table, None).await.len(), 5);
+}
+
+#[tokio::test]
+async fn a_file_beyond_the_budget_is_purged_once_what_is_left_of_it_fits() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+    let text = || format!("{}{}", uuid::Uuid::new_v4(), uuid::Uuid::new_v4());
+    let rows: Vec<Row> = (0..1000).map(|id| row(id, &text(), 1)).collect();
+    commit(&mut table, WriteMode::Upsert, &rows, &[], false).await;
+    let budget = light(2, sizes(&table).await.1 / 2);
+    let gone: Vec<i64> = (0..600).collect();
+    commit(&mut table, WriteMode::Upsert, &[], &gone[..300], false).await;
+    assert_eq!(table.compact(&budget).await.unwrap(), Compacted::default());
+    commit(&mut table, WriteMode::Upsert, &[], &gone[300..], false).await;
+    let purged = table.compact(&budget).await.unwrap();
+    assert_eq!(
+        (purged.groups, purged.rows_purged, purged.rows),
+        (1, 600, 400)
+    );
+    assert_eq!(read(&table, None).await, rows[600..]);
+}
+
+#[tokio::test]
+async fn small_tiers_are_merged_and_others_left() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = fresh(directory.path(), TableKind::Mirror).await;
     for id in 0..5 {
         commit(
             &mut table,

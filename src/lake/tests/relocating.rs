@@ -8,7 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 
 /// Copies a warehouse, as `cp -r` does.
-fn copied(from: &Path, to: &Path) {
+pub(super) fn copied(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

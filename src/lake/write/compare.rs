@@ -6,12 +6,12 @@
 //!
 //! | table | a row is dropped when | file |
 //! |---|---|---|
-//! | mirror | the live row with its key is the same in every column from the source | `mirror` |
+//! | mirror with a key | the live row with its key is the same in every column from the source | `mirror` |
 //! | history with a key | the latest version of its key is the same | `history` |
-//! | history without a key | the table has as many equal rows as the source | `keyless` |
+//! | either without a key | the table has as many equal rows as the source | `keyless` |
 //!
 //! **A whole read** also says what is not there any more. The positions of all rows that were met again are kept
-//! (compressed bitmaps); at the end the others are deleted from a mirror, or get a version `D` in a history.
+//! (compressed bitmaps); at the end the others are deleted from a mirror, or get a version `D` in a history with a key.
 //!
 //! **Memory.** A chunk holds at most `key_rows_max` keys, each with a 128-bit hash of its row, and at most
 //! [`CHUNK_BYTES`] of rows with their encoded keys. Rows in the order of their keys touch few row groups, so such a
@@ -154,12 +154,10 @@ impl Compare {
     ) -> Result<Vec<bool>> {
         let (by, seen) = (&self.equality, &mut self.seen);
         match context.options.mode {
-            WriteMode::Append if context.compares_keys() => {
-                history::known_versions(context, by, chunk, seen, output).await
-            }
-            WriteMode::Append => {
+            WriteMode::Append | WriteMode::Refresh if !context.compares_keys() => {
                 keyless::known_copies(context, by, chunk, seen, &mut output.replaced).await
             }
+            WriteMode::Append => history::known_versions(context, by, chunk, seen, output).await,
             WriteMode::Refresh => mirror::known_rows(context, by, chunk, seen, output).await,
             WriteMode::Upsert | WriteMode::ReplaceAll => {
                 mirror::marked_rows(context, by, chunk, output).await

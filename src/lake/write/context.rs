@@ -41,7 +41,7 @@ impl Context {
         table.check_writable()?;
         let base = Arc::new(Base::of(&table));
         let keyed = !table.shape.schema.key.is_empty();
-        if options.mode == WriteMode::Refresh && !(keyed && base.snapshot_id().is_some()) {
+        if options.mode == WriteMode::Refresh && base.snapshot_id().is_none() {
             // There is nothing to compare with.
             options.mode = WriteMode::ReplaceAll;
         }

@@ -26,7 +26,7 @@ pub enum Reread {
     /// Those whose value of this field is not above the highest in the table.
     UpTo(usize),
     /// All: the whole source is read. With `vanished`, a key that is not read is gone: a mirror loses its row, a
-    /// history gets a version `D`.
+    /// history gets a version `D`. A mirror without a key loses each row that is not read.
     Everything { vanished: bool },
 }
 

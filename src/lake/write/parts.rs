@@ -30,7 +30,8 @@
 //!
 //! **Files that vanish.** A ledger can be days old when it is taken up. [`LakeTable::unpark`] answers a part only if
 //! every file has its recorded size, and the commit looks again right before it publishes
-//! ([`LakeError::FileVanished`]); the retry then reads that range again.
+//! ([`LakeError::FileVanished`]); the retry then reads that range again. A damaged list is as good as none. Only those
+//! who remove other files cannot go on without it ([`LakeError::ListDamaged`]).
 
 use crate::change::{Checkpoint, RunId, WriteCounts};
 use crate::lake::commit::Committed;
@@ -241,18 +242,24 @@ impl LakeTable {
     }
 
     /// The part that a ledger names by its list; none when the list or one of its files is gone, has another size, or
-    /// is not this table's.
+    /// is not this table's, and when the list is damaged.
     pub async fn unpark(&self, uri: &str) -> Result<Option<Parked>> {
-        let Some(files) = self.listed_files(uri).await? else {
-            return Ok(None);
+        let files = match self.listed_files(uri).await {
+            Err(error @ LakeError::ListDamaged { .. }) => {
+                tracing::debug!(error = %error, "a finished range is not taken up");
+                None
+            }
+            files => files?,
         };
+        let Some(files) = files else { return Ok(None) };
         let missing = self.store.first_missing(&files).await?;
         Ok(missing.is_none().then_some(Parked { files }))
     }
 
     /// The files in a list, whether they still exist or not; none when the list is gone, or when it or one of its files
-    /// is outside the folder of the table. The ledger is a table property, which anybody who may write to the table can
-    /// set, or copy from another table: what it names elsewhere is not taken over, and not removed.
+    /// is outside the folder of the table. [`LakeError::ListDamaged`] when it cannot be read. The ledger is a table
+    /// property, which anybody who may write to the table can set, or copy from another table: what it names elsewhere
+    /// is not taken over, and not removed.
     pub(in crate::lake) async fn listed_files(&self, uri: &str) -> Result<Option<Vec<DataFile>>> {
         if !self.is_in_folder(uri, "metadata") {
             return Ok(None);
@@ -268,7 +275,11 @@ impl LakeTable {
             metadata.default_partition_type(),
             FormatVersion::V2,
         );
-        let files = files.map_err(LakeError::iceberg("read", uri.to_owned()))?;
+        let files = files.map_err(|source| LakeError::ListDamaged {
+            table: self.name.clone(),
+            path: uri.to_owned(),
+            source: Box::new(source),
+        })?;
         let mut inside = files.iter().map(DataFile::file_path);
         let inside = inside.all(|path| self.is_in_folder(path, "data"));
         Ok(inside.then_some(files))

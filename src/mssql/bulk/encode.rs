@@ -15,6 +15,7 @@ use crate::mssql::rows::{
     EPOCH_FROM_1900, EPOCH_FROM_YEAR_1, LAST_DAY, MICROS_A_DAY, THREE_HUNDREDTHS_A_DAY, TICKS_A_DAY,
 };
 use crate::schema::SqlType;
+use crate::secret::RowValue;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     Date32Type, Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type,
@@ -405,7 +406,10 @@ impl Bound<'_> {
             .ok_or("the time of day is not within a day")?;
         match u64::try_from(tick) {
             Ok(tick @ 0..=9) => Ok(ticks + tick),
-            _ => Err(format!("its __100ns companion is {tick}, not a digit")),
+            _ => Err(format!(
+                "its __100ns companion is {}, not a digit",
+                RowValue(tick)
+            )),
         }
     }
 
@@ -428,6 +432,7 @@ impl Bound<'_> {
     ) -> Result<(), String> {
         let offset = companion(self.offset, row);
         if offset.abs() > OFFSET_MAX {
+            let offset = RowValue(offset);
             return Err(format!("its offset of {offset} minutes is beyond 14 hours"));
         }
         out.push(time_bytes(scale) + 5);
@@ -453,7 +458,12 @@ fn companion(array: Option<&Int32Array>, row: usize) -> i32 {
 }
 
 fn int(value: i32, width: u8, out: &mut Vec<u8>) -> Result<(), String> {
-    let outside = || format!("{value} is outside the column's range");
+    let outside = || {
+        format!(
+            "the value {} is outside the column's range",
+            RowValue(value)
+        )
+    };
     match width {
         1 => {
             let value = u8::try_from(value).map_err(|_| outside())?;

@@ -1,6 +1,6 @@
 //! What a failure of the driver means.
 
-use crate::mssql::error::{MssqlError, ServerError, excerpt};
+use crate::mssql::error::{MssqlError, ServerError, ServerMessage, excerpt};
 use crate::mssql::sql::Statement;
 
 pub(super) fn server_error(
@@ -11,7 +11,7 @@ pub(super) fn server_error(
         number: token.code(),
         class: token.class(),
         state: token.state(),
-        message: token.message().to_owned(),
+        message: ServerMessage::new(token.code(), token.message()),
         procedure: Some(token.procedure().to_owned()).filter(|name| !name.is_empty()),
         line: token.line(),
         statement,

@@ -350,6 +350,7 @@ impl Decoder {
 }
 
 fn arrow_error(error: arrow_schema::ArrowError) -> MssqlError {
+    let error = crate::secret::arrow_error(error);
     MssqlError::Shape(format!("rows do not make an Arrow batch: {error}"))
 }
 

@@ -7,8 +7,7 @@
 use super::merge::{self, Extent, MergeColumn, MergePlan, NetTable};
 use super::net;
 use super::state::{StateChange, compare_and_set, set_object};
-use super::{CollationName, Ident, Params, Statement, TableIdent, faults, list, variant};
-use crate::change::MergeMode;
+use super::{CollationName, Ident, Params, Statement, TableIdent, faults, list, soft, variant};
 use crate::schema::SqlType;
 use crate::schema::mapping::parameter_conversion;
 
@@ -97,9 +96,11 @@ pub fn close_load(
     });
     let counted = list(counted, ", ");
     let table = TableIdent(&net.name);
-    let target_only = match plan.whole && plan.mode == MergeMode::Upsert {
+    let live = soft::live(plan).map_or_else(String::new, |live| format!("{live} AND "));
+    let target_only = match plan.counts_target_only() {
         true => format!(
-            "SELECT @target_only = COUNT_BIG(*) FROM {} AS d WHERE NOT EXISTS (SELECT 1 FROM {table} AS s WHERE {});\n",
+            "SELECT @target_only = COUNT_BIG(*) FROM {} AS d WHERE {live}NOT EXISTS (SELECT 1 FROM {table} AS s WHERE \
+{});\n",
             TableIdent(&plan.target),
             plan.join()
         ),

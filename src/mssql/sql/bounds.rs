@@ -85,16 +85,19 @@ END;"
 /// `lower_from_last`, `lower_from_hi`, `ahead_ms` (last upper bound minus the server's now minus lag; NULL without
 /// one), `offset_minutes` (local minus UTC), `sees_transactions`, of the oldest open transaction that has written to
 /// this database `open_ms` (its age), `session_id`, `program` and `is_idle`, and `future` (values beyond it lie in the
-/// future). A second row set, when asked for, holds `null_rows` and `future_rows`, counted by an index.
-pub fn timestamp(bounds: &TimestampBounds<'_>) -> Statement {
+/// future). A second row set, when asked for, holds `null_rows` and `future_rows`, counted by an index, with waits of
+/// at most `lock_timeout_ms`.
+pub fn timestamp(bounds: &TimestampBounds<'_>, lock_timeout_ms: u32) -> Statement {
     let mut params = Params::default();
     let lag = params.int(bounds.lag_ms);
     let overlap = params.int(bounds.overlap_ms);
     let last = params.text_or_null(bounds.last);
     let ty = bounds.column.ty;
+    let wait = format!("SET LOCK_TIMEOUT {lock_timeout_ms};\n");
     let isolation = match bounds.count {
-        Count::Snapshot => "SET TRANSACTION ISOLATION LEVEL SNAPSHOT;\n",
-        Count::Nothing | Count::ReadCommitted => "",
+        Count::Snapshot => format!("SET TRANSACTION ISOLATION LEVEL SNAPSHOT;\n{wait}"),
+        Count::ReadCommitted => wait,
+        Count::Nothing => String::new(),
     };
     let wide = wide_type(bounds.column.ty);
     let now = now(bounds.column.ty, bounds.clock);

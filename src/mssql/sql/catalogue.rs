@@ -3,11 +3,13 @@
 
 mod creation;
 mod loads;
+mod modes;
 mod plans;
 mod quarantine;
 mod shapes;
 
 use super::Statement;
+use super::access;
 use super::bounds::{self, Count, ServerClock, TimestampBounds};
 use super::define::{self, Storage};
 use super::describe::{describe, describe_source, has_rows};
@@ -69,11 +71,17 @@ impl Examples {
             name: run.into(),
         };
         self.add("environment", "", environment::environment());
+        self.add("target_access", "", access::target_access());
+        self.add(
+            "source_access",
+            "",
+            access::source_access(&[&staging, &staging]),
+        );
         for (variant, sees_transactions) in [("", true), ("blind", false)] {
             let statement = bounds::rowversion(sees_transactions);
             self.add("rowversion", variant, statement);
         }
-        self.add("begin_snapshot", "", read::begin_snapshot());
+        self.add("begin_snapshot", "", read::begin_snapshot(60_000));
         self.add(
             "begin_read_committed",
             "",
@@ -131,11 +139,16 @@ impl Examples {
             &format!("{shape}_locked"),
             read::all(table, Locking::Table),
         );
-        self.add("duplicate_key", shape, read::duplicate_key(table));
-        self.add("fence", shape, read::fence(table, 60_000));
-        self.add("first_look", shape, read::first_look(table));
+        self.add("duplicate_key", shape, read::duplicate_key(table, 60_000));
+        self.add("fence", shape, read::fence(table, 10_000));
+        self.add("first_look", shape, read::first_look(table, 1_000, 60_000));
         self.ranges(shape, table);
         self.pages(shape, table);
+        let (flag, flagged) = modes::flagged(table);
+        let added = define::add_column(&table.name, &flag);
+        self.add("add_column", &format!("{shape}_flag"), added);
+        let filled = define::create_fill(&table.name, &flagged, &Storage::default());
+        self.add("create_fill", &format!("{shape}_flag"), filled);
         self.columns(shape, table);
         self.fills(shape, table);
         let staging = staging(table);
@@ -320,6 +333,7 @@ impl Examples {
             counts: [3, 2, 1, 0],
             object: Some(object.clone()),
             columns: None,
+            rule: Some("upsert".into()),
         };
         self.add("forget", shape, upkeep::forget(&seen, 60_000));
         self.add(
@@ -327,10 +341,8 @@ impl Examples {
             shape,
             upkeep::adopt(target, &seen, &object, 60_000),
         );
-        for (variant, seen) in [("first", None), ("again", Some(&seen))] {
-            let statement = upkeep::put(&target.to_string(), seen, &row, 60_000);
-            self.add("put", &format!("{shape}_{variant}"), statement);
-        }
+        let put = upkeep::put(&target.to_string(), &row, 60_000);
+        self.add("put", shape, put);
         self.add("row_count", shape, upkeep::row_count(target, 60_000));
     }
 
@@ -369,7 +381,7 @@ impl Examples {
                     count,
                     sees_transactions: clock != ServerClock::Utc,
                 };
-                self.add("timestamp", &variant, bounds::timestamp(&bounds));
+                self.add("timestamp", &variant, bounds::timestamp(&bounds, 60_000));
             }
         }
         for ty in [

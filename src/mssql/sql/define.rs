@@ -2,6 +2,7 @@
 
 use super::{CollationName, Ident, Params, Statement, TableIdent, list, typed_name};
 use crate::schema::definition::{Compression, Identity};
+use crate::schema::types::Compare;
 use crate::schema::{Collation, Column, Generated, Key, SqlType, TableName, TableSchema};
 
 /// Schema of everything that icesync keeps in a target database.
@@ -46,7 +47,7 @@ BEGIN
             [unchanged] bigint NOT NULL,
             [target_object_id] int NULL,
             [target_created] nvarchar(30) NULL,
-            [merge_mode] nvarchar(10) NULL,
+            [merge_mode] nvarchar(200) NULL,
             [pending_snapshot_id] bigint NULL,
             [pending_sequence_number] bigint NULL,
             [pending_rows] bigint NULL,
@@ -70,7 +71,7 @@ END;
 IF COL_LENGTH(N'[icesync].[load_state]', N'pending_applied') IS NULL
 BEGIN
     BEGIN TRY
-        ALTER TABLE [icesync].[load_state] ADD [merge_mode] nvarchar(10) NULL, [pending_snapshot_id] bigint NULL, \
+        ALTER TABLE [icesync].[load_state] ADD [merge_mode] nvarchar(200) NULL, [pending_snapshot_id] bigint NULL, \
 [pending_sequence_number] bigint NULL, [pending_rows] bigint NULL, [pending_applied] bigint NULL, \
 [loaded_columns] nvarchar(max) NULL;
     END TRY
@@ -160,7 +161,9 @@ pub(super) fn key_constraint(
 ) -> Option<String> {
     let columns = schema.key_columns().map(|c| Ident(&c.name).to_string());
     let columns = list(columns, ", ");
-    let kind = match (has_primary_key(schema), storage.nonclustered_key) {
+    let bytes: u32 = schema.key_columns().map(|c| key_bytes(c.ty)).sum();
+    let is_nonclustered = storage.nonclustered_key || bytes > CLUSTERED_KEY_BYTES_MAX;
+    let kind = match (has_primary_key(schema), is_nonclustered) {
         (false, _) => "UNIQUE",
         (true, false) => "PRIMARY KEY",
         (true, true) => "PRIMARY KEY NONCLUSTERED",
@@ -169,6 +172,25 @@ pub(super) fn key_constraint(
     let compressed = compressed(storage.key);
     (!columns.is_empty())
         .then(|| format!("CONSTRAINT {} {kind} ({columns}){compressed}", Ident(&name)))
+}
+
+/// Bytes of a clustered index's key (error 1946). Other indexes may have 1700, so that a source's key may be longer.
+const CLUSTERED_KEY_BYTES_MAX: u32 = 900;
+
+/// How many bytes a column adds to the key of an index at most. Types without a length have at most 17.
+fn key_bytes(ty: SqlType) -> u32 {
+    let facts = ty.facts();
+    if let Compare::BytesAndLength(Some(bytes)) = facts.compare {
+        return bytes.into();
+    }
+    if let SqlType::Binary { length }
+    | SqlType::VarBinary {
+        length: Some(length),
+    } = facts.staged
+    {
+        return length.into();
+    }
+    17
 }
 
 /// At most 128 characters, as every name; the table's part is cut.
@@ -211,11 +233,24 @@ fn target_column(column: &Column, identity: Option<Identity>) -> String {
         format!(" IDENTITY({},{})", identity.seed, identity.increment)
     });
     format!(
-        "{} {}{identity} {}",
+        "{} {}{identity} {}{}",
         Ident(&column.name),
         declared(column.ty, column.collation.as_ref()),
-        nullability(column.nullable)
+        nullability(column.nullable),
+        default(column)
     )
+}
+
+/// What the server puts into a column that is not written.
+fn default(column: &Column) -> &'static str {
+    match column.generated {
+        Generated::Flag => " DEFAULT 0",
+        Generated::No
+        | Generated::Identity
+        | Generated::Computed
+        | Generated::RowStart
+        | Generated::RowEnd => "",
+    }
 }
 
 fn nullability(nullable: bool) -> &'static str {
@@ -242,13 +277,16 @@ pub fn grant_alter(table: &TableName, user: &str) -> Statement {
     ))
 }
 
-/// Gives the target a column that the lake has.
+/// Gives the target a column. Rows that are there get NULL in it, or 0 in a flag.
 pub fn add_column(target: &TableName, column: &Column) -> Statement {
+    let nullable = column.generated != Generated::Flag;
     Statement::plain(format!(
-        "ALTER TABLE {} ADD {} {} NULL;",
+        "ALTER TABLE {} ADD {} {} {}{};",
         TableIdent(target),
         Ident(&column.name),
-        declared(column.ty, column.collation.as_ref())
+        declared(column.ty, column.collation.as_ref()),
+        nullability(nullable),
+        default(column)
     ))
 }
 

@@ -2,10 +2,10 @@
 //! counts. `target.rs` argues why nothing is lost or applied twice.
 
 use super::compare::{compared, has_equals, spelled};
-use super::net;
 use super::state::{StateChange, Step, compare_and_set, set_object};
 use super::{Ident, Params, Statement, TableIdent, list};
-use crate::change::{MergeMode, UpsertStatement};
+use super::{net, scd2, soft};
+use crate::change::{Deletes, MergeMode, UpsertStatement};
 use crate::schema::types::Compare;
 
 pub use super::plan::*;
@@ -144,6 +144,9 @@ fn where_part(net: &NetTable, alias: &str) -> String {
 
 /// The statements that change the target. The last of a load count what only the target has.
 pub(super) fn rows(plan: &MergePlan, extent: Extent, is_last: bool) -> String {
+    if let (MergeMode::Scd2, Some(validity)) = (plan.mode, &plan.validity) {
+        return scd2::rows(plan, validity);
+    }
     let target = TableIdent(&plan.target);
     let net = source(plan);
     let upserts = if plan.has_deletes {
@@ -165,7 +168,7 @@ IF @inserted <> @staged THROW {ERROR_STAGED_ROWS}, N'the target did not take eve
         )
     };
     let changes = match (plan.mode, plan.key.is_empty()) {
-        (MergeMode::Append, _) => insert_all(""),
+        (MergeMode::Append | MergeMode::History | MergeMode::Scd2, _) => insert_all(""),
         (MergeMode::Replace, true) => {
             format!(
                 "DELETE FROM {target};\nSET @deleted = ROWCOUNT_BIG();\n{}",
@@ -215,30 +218,48 @@ IF @example IS NOT NULL THROW {ERROR_KEY_TWICE}, @example, 1;
     )
 }
 
-/// Counts the rows that no staged row matches. Each staged row matches exactly one by now.
+/// Counts the rows that no staged row matches, without those that are known to be of keys that are gone. Each staged
+/// row matches exactly one by now.
 fn target_only(plan: &MergePlan, extent: Extent, is_last: bool) -> String {
-    if !plan.whole || plan.mode != MergeMode::Upsert || !is_last || !extent.has_deletes() {
+    if !plan.counts_target_only() || !is_last || !extent.has_deletes() {
         return String::new();
     }
+    let live = soft::live(plan).map_or_else(String::new, |live| format!(" WHERE {live}"));
     let staged = match &plan.net {
         Some(net) => net.upserts.to_string(),
         None if extent == Extent::Deletes => plan.staged_rows.to_string(),
         None => "@staged".to_owned(),
     };
     format!(
-        "SELECT @target_only = COUNT_BIG(*) - {staged} FROM {} AS d;\n",
+        "SELECT @target_only = COUNT_BIG(*) - {staged} FROM {} AS d{live};\n",
         TableIdent(&plan.target)
     )
 }
 
 fn upsert(plan: &MergePlan, net: &str, extent: Extent) -> String {
+    if !plan.has_deletes || plan.deletes == Deletes::Hard {
+        return written(plan, net, extent);
+    }
+    let kept = MergePlan {
+        has_deletes: false,
+        ..plan.clone()
+    };
+    let upserts = written(&kept, &soft::upserts(plan, net), extent);
+    match extent.has_deletes() {
+        true => deletes(plan, net) + &upserts,
+        false => upserts,
+    }
+}
+
+fn written(plan: &MergePlan, net: &str, extent: Extent) -> String {
     match plan.statement {
         UpsertStatement::Merge => merge(plan, net, extent),
         UpsertStatement::UpdateInsert => update_insert(plan, net, extent),
     }
 }
 
-/// The rows that are gone: those that are staged so, or for a replacement those that are not staged.
+/// The rows that are gone: those that are staged so, or for a replacement those that are not staged. They are deleted,
+/// or marked, or left as they are.
 fn deletes(plan: &MergePlan, net: &str) -> String {
     let target = TableIdent(&plan.target);
     let join = plan.join();
@@ -247,14 +268,22 @@ fn deletes(plan: &MergePlan, net: &str) -> String {
         MergeMode::Replace if !plan.key.is_empty() => {
             format!("WHERE NOT EXISTS (SELECT 1 FROM ({net}) AS s WHERE {join})")
         }
-        MergeMode::Upsert if plan.has_deletes => {
-            let same = match plan.same_key() {
-                same if same.is_empty() => same,
-                same => format!(" AND {same}"),
-            };
-            format!("JOIN ({net}) AS s ON {join} WHERE s.{operation} = 'D'{same}")
-        }
-        MergeMode::Upsert | MergeMode::Append | MergeMode::Replace => return String::new(),
+        MergeMode::Upsert if plan.has_deletes => match &plan.deletes {
+            Deletes::Hard => {
+                let same = match plan.same_key() {
+                    same if same.is_empty() => same,
+                    same => format!(" AND {same}"),
+                };
+                format!("JOIN ({net}) AS s ON {join} WHERE s.{operation} = 'D'{same}")
+            }
+            Deletes::Soft(soft) => return soft::mark(plan, soft, net, &plan.same_key()),
+            Deletes::Ignore => return String::new(),
+        },
+        MergeMode::Upsert
+        | MergeMode::Append
+        | MergeMode::Replace
+        | MergeMode::History
+        | MergeMode::Scd2 => return String::new(),
     };
     format!(
         "DELETE d FROM {target} AS d WITH (UPDLOCK, SERIALIZABLE) {gone};
@@ -408,6 +437,11 @@ impl MergePlan {
     /// The SET list and the condition that something differs; none when there is nothing to set. Key columns of
     /// some types are among them: keys that are equal to the target may still be different values.
     fn update(&self) -> Option<(String, String)> {
+        soft::unmarked(self, self.changed())
+    }
+
+    /// The same of the lake's values.
+    fn changed(&self) -> Option<(String, String)> {
         let columns: Vec<&MergeColumn> = self
             .columns
             .iter()

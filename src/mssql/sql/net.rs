@@ -14,7 +14,7 @@ use super::plan::{
     ERROR_DUPLICATE_KEY, ERROR_LOST_CHARACTER, ERROR_NULL_KEY, ERROR_STAGED_ROWS, MergeColumn,
     MergePlan, NetTable,
 };
-use super::{Ident, Params, Statement, TableIdent, faults, list, newest, variant};
+use super::{Ident, Params, Statement, TableIdent, faults, list, newest, soft, variant};
 use crate::schema::{SqlType, TableName};
 
 /// Computes the net changes of what is staged, and drops the staging table. One row: how many `upserts` and `deletes`
@@ -102,9 +102,11 @@ fn other_spellings(plan: &MergePlan, net: &NetTable) -> String {
     let kept = spelled(&|c| format!("d.{}", Ident(&c.name)));
     let gone = spelled(&|c| loaded(c, "o"));
     let operation = Ident(&plan.operation);
+    // The row of a key that is gone may be taken.
+    let live = soft::live(plan).map_or_else(String::new, |live| format!(" AND {live}"));
     format!(
         "SELECT TOP (1) @example = {} FROM {} AS s JOIN {} AS d ON {} WHERE s.{operation} = \
-'U' AND NOT EXISTS (SELECT {staged} INTERSECT SELECT {kept}) AND NOT EXISTS (SELECT 1 FROM {} AS o WHERE \
+'U'{live} AND NOT EXISTS (SELECT {staged} INTERSECT SELECT {kept}) AND NOT EXISTS (SELECT 1 FROM {} AS o WHERE \
 o.{operation} = 'D' AND EXISTS (SELECT {gone} INTERSECT SELECT {kept}));
 IF @example IS NOT NULL THROW {ERROR_DUPLICATE_KEY}, @example, 1;
 ",
@@ -147,7 +149,7 @@ pub(super) fn checks(plan: &MergePlan, params: &mut Params) -> String {
             .map(|column| format!("s.{} IS NULL", Ident(&column.staged))),
         " OR ",
     );
-    if !nullable.is_empty() && plan.compares_keys() {
+    if !nullable.is_empty() && plan.needs_keys() {
         sql.push_str(&format!(
             "IF EXISTS (SELECT 1 FROM {staging} AS s WHERE {nullable}) THROW {ERROR_NULL_KEY}, N'a staged row has NULL \
                 in its key', 1;\n"
@@ -273,7 +275,7 @@ AS s) AS l WHERE l.{last} = 1) AS n WHERE n.{rank} = 1 OR n.{kept} = 'D'"
 }
 
 /// A staged value as the target's type. `target::check` has refused whatever could lose something here.
-fn load_expression(column: &MergeColumn) -> String {
+pub(super) fn load_expression(column: &MergeColumn) -> String {
     loaded(column, "s")
 }
 

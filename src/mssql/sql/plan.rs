@@ -2,7 +2,7 @@
 
 use super::part::Part;
 use super::{Ident, list, shown};
-use crate::change::{MergeMode, UpsertStatement};
+use crate::change::{Deletes, MergeMode, UpsertStatement};
 use crate::schema::{Collation, SqlType, TableName};
 
 use super::variant::BaseType;
@@ -108,10 +108,13 @@ pub struct MergePlan {
     /// Name of the staging table's segment column.
     pub segment: String,
     pub columns: Vec<MergeColumn>,
-    /// Positions in `columns`; empty only for `Append` and `Replace`.
+    /// Positions in `columns`; empty only for `Append` and `Replace`. Of `History` and `Scd2` the last is `_seq`.
     pub key: Vec<usize>,
     pub mode: MergeMode,
     pub statement: UpsertStatement,
+    pub deletes: Deletes,
+    /// Of `Scd2`.
+    pub validity: Option<Validity>,
     /// Of staged rows whose keys the target takes for equal, the one with the greatest value in this column of the
     /// staging table counts. None: equal keys stop the load.
     pub newest: Option<String>,
@@ -139,6 +142,24 @@ pub struct MergePlan {
     /// Name of the lock that one load transaction of this target holds at a time.
     pub lock: String,
     pub lock_timeout_ms: u32,
+}
+
+/// Where the versions of a history say for how long they were valid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Validity {
+    /// Names in the staging table.
+    pub op: String,
+    pub seq: String,
+    pub committed_at: String,
+    /// The column that versions are valid from. None: they are valid from `committed_at`.
+    pub valid_from: Option<String>,
+    /// Of both times.
+    pub ty: SqlType,
+    /// Names in the target.
+    pub from: String,
+    pub to: String,
+    pub current: String,
+    pub deleted: String,
 }
 
 /// The table of a load's net changes.
@@ -237,7 +258,17 @@ impl MergePlan {
 
     /// Whether rows are matched by key, so that keys must be present and unique.
     pub(super) fn compares_keys(&self) -> bool {
-        !self.key.is_empty() && self.mode != MergeMode::Append
+        !self.key.is_empty() && self.mode.has_one_row_per_key()
+    }
+
+    /// Whether a row without a key has no place in the target.
+    pub(super) fn needs_keys(&self) -> bool {
+        self.compares_keys() || self.mode == MergeMode::Scd2
+    }
+
+    /// Whether a row of the target that a whole snapshot does not have is told from those of keys that are gone.
+    pub(super) fn counts_target_only(&self) -> bool {
+        self.whole && self.mode == MergeMode::Upsert && self.deletes != Deletes::Ignore
     }
 
     pub(super) fn names(&self, alias: &str) -> String {

@@ -1,6 +1,6 @@
 //! `icesync.quarantine`: rows that a target has refused, one for each target and key.
 
-use super::state::StateChange;
+use super::state::{StateChange, discarded};
 use super::{Params, Statement, list};
 
 /// A row to be kept.
@@ -57,11 +57,6 @@ pub fn quarantined(target: &str, lock_timeout_ms: u32) -> Statement {
 q.[sequence_number], q.[run_id], CONVERT(nvarchar(30), q.[quarantined_at], 126) AS quarantined_at",
         " ORDER BY q.[id]",
     )
-}
-
-/// How many rows of a target (`rows`) are in the quarantine; no row set when there is none.
-pub fn count_quarantined(target: &str, lock_timeout_ms: u32) -> Statement {
-    look(target, lock_timeout_ms, "COUNT_BIG(*) AS [rows]", "")
 }
 
 fn look(target: &str, lock_timeout_ms: u32, columns: &str, order: &str) -> Statement {
@@ -123,7 +118,5 @@ pub fn discard_rows(target: &str, ids: &[i64]) -> Statement {
 pub fn discard_all(target: &str) -> Statement {
     let mut params = Params::default();
     let target = params.text(target);
-    params.into_statement(format!(
-        "DELETE q FROM [icesync].[quarantine] AS q WHERE q.[target] = {target};"
-    ))
+    params.into_statement(discarded(&target))
 }

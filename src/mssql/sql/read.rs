@@ -314,10 +314,12 @@ SELECT @seen = COUNT(*) FROM (SELECT TOP (1) 1 AS one FROM {} WITH (TABLOCK, HOL
     ))
 }
 
-/// Fixes the state that a snapshot transaction sees: it is that of its first read.
-pub fn first_look(table: &TableSchema) -> Statement {
+/// Fixes the state that a snapshot transaction sees: it is that of its first read. Waits for at most `look_timeout_ms`
+/// (then error 1222), and what follows for at most `lock_timeout_ms`.
+pub fn first_look(table: &TableSchema, look_timeout_ms: u32, lock_timeout_ms: u32) -> Statement {
     Statement::plain(format!(
-        "DECLARE @seen int; SELECT @seen = COUNT(*) FROM (SELECT TOP (1) 1 AS one FROM {}) AS t;",
+        "SET LOCK_TIMEOUT {look_timeout_ms}; DECLARE @seen int; \
+SELECT @seen = COUNT(*) FROM (SELECT TOP (1) 1 AS one FROM {}) AS t; SET LOCK_TIMEOUT {lock_timeout_ms};",
         TableIdent(&table.name)
     ))
 }
@@ -332,8 +334,9 @@ fn exact_text(ty: SqlType, value: &str) -> String {
     }
 }
 
-/// Two rows with the same key, if there are any (one row: the key's columns and how many). Reads the whole table.
-pub fn duplicate_key(table: &TableSchema) -> Statement {
+/// Two rows with the same key, if there are any (one row: the key's columns and how many). Reads the whole table, and
+/// waits for each lock for at most `lock_timeout_ms`.
+pub fn duplicate_key(table: &TableSchema, lock_timeout_ms: u32) -> Statement {
     let keys = list(
         table.key_columns().map(|c| Ident(&c.name).to_string()),
         ", ",
@@ -345,15 +348,19 @@ pub fn duplicate_key(table: &TableSchema) -> Statement {
         ", N', ', ",
     );
     Statement::plain(format!(
-        "SELECT TOP (1) CONCAT(N'', {text}) AS example, COUNT_BIG(*) AS row_count FROM {} GROUP BY {keys} HAVING \
-            COUNT_BIG(*) > 1;",
+        "SET LOCK_TIMEOUT {lock_timeout_ms}; \
+SELECT TOP (1) CONCAT(N'', {text}) AS example, COUNT_BIG(*) AS row_count FROM {} GROUP BY {keys} HAVING \
+            COUNT_BIG(*) > 1; SET LOCK_TIMEOUT -1;",
         TableIdent(&table.name)
     ))
 }
 
-/// Begins a transaction that sees one state of the database throughout.
-pub fn begin_snapshot() -> Statement {
-    Statement::plain("SET TRANSACTION ISOLATION LEVEL SNAPSHOT; BEGIN TRANSACTION;")
+/// Begins a transaction that sees one state of the database throughout; waits for a table whose definition is being
+/// changed for at most `lock_timeout_ms`.
+pub fn begin_snapshot(lock_timeout_ms: u32) -> Statement {
+    Statement::plain(format!(
+        "SET TRANSACTION ISOLATION LEVEL SNAPSHOT; SET LOCK_TIMEOUT {lock_timeout_ms}; BEGIN TRANSACTION;"
+    ))
 }
 
 /// Each statement sees what was committed when it began (with row versions), or waits for writers for at most

@@ -2,7 +2,7 @@
 
 use super::part::Part;
 use super::{ParamValue, Params, Statement, TableIdent};
-use crate::change::MergeMode;
+use crate::change::LoadRule;
 use crate::schema::TableName;
 use crate::schema::drift::SourceObject;
 
@@ -30,11 +30,13 @@ pub struct StateChange {
     pub object: Option<SourceObject>,
     /// When the target table was altered last, as the load knows it. Empty: not compared.
     pub modified: String,
-    pub mode: MergeMode,
+    pub rule: LoadRule,
     /// None: the load is one transaction.
     pub step: Option<Step>,
     /// Which columns the load leaves out or renames, as JSON; none where it brings all of them under their own names.
     pub columns: Option<String>,
+    /// The quarantine has rows of a table that is gone. They say nothing of the new one.
+    pub empties_quarantine: bool,
 }
 
 /// What tells one load state from another.
@@ -79,7 +81,7 @@ const NO_OBJECT: &str =
     "CONVERT(int, NULL) AS target_object_id, CONVERT(nvarchar(30), NULL) AS target_created";
 const PENDING_COLUMNS: &str = "s.[merge_mode], s.[pending_snapshot_id], s.[pending_sequence_number], \
 s.[pending_rows], s.[pending_applied], s.[loaded_columns]";
-const NO_PENDING: &str = "CONVERT(nvarchar(10), NULL) AS merge_mode, CONVERT(bigint, NULL) AS \
+const NO_PENDING: &str = "CONVERT(nvarchar(200), NULL) AS merge_mode, CONVERT(bigint, NULL) AS \
 pending_snapshot_id, CONVERT(bigint, NULL) AS pending_sequence_number, CONVERT(bigint, NULL) AS pending_rows, \
 CONVERT(bigint, NULL) AS pending_applied, CONVERT(nvarchar(max), NULL) AS loaded_columns";
 
@@ -105,6 +107,12 @@ pub fn look(target: &TableName, lock_timeout_ms: u32) -> Statement {
         "SET LOCK_TIMEOUT {lock_timeout_ms};
 SELECT o.object_id, CONVERT(nvarchar(30), o.create_date, 126) AS create_date, RTRIM(o.type) AS object_type \
 FROM sys.objects AS o WHERE o.object_id = OBJECT_ID({name});
+DECLARE @rows bigint = 0;
+IF OBJECT_ID(N'[icesync].[quarantine]') IS NOT NULL
+BEGIN
+    SELECT @rows = COUNT_BIG(*) FROM [icesync].[quarantine] AS q WHERE q.[target] = {target};
+END;
+SELECT @rows AS in_quarantine;
 IF COL_LENGTH(N'[icesync].[load_state]', N'pending_applied') IS NOT NULL
 BEGIN
     EXEC sp_executesql N'SELECT {COLUMNS}, {OBJECT_COLUMNS}, {PENDING_COLUMNS} FROM [icesync].[load_state] AS s \
@@ -129,13 +137,17 @@ SET LOCK_TIMEOUT -1;"
 /// transaction. A first load has no row to lock: of two, the primary key lets one insert.
 pub(super) fn compare_and_set(state: &StateChange, target: &str, params: &mut Params) -> String {
     let moved = format!("THROW {ERROR_STATE_MOVED}, N'the load state has moved', 1;");
+    let emptied = match state.empties_quarantine {
+        true => format!("{}\n", discarded(target)),
+        false => String::new(),
+    };
     let run_id = params.text(&state.run_id);
     let Some(old) = &state.old else {
         let lake_table = params.text(&state.lake_table);
         let table_uuid = params.text(&state.table_uuid);
         let snapshot = params.int(state.new_snapshot);
         let sequence = params.int(state.sequence_number);
-        let mode = params.text(state.mode.name());
+        let mode = params.text(state.rule.text());
         return format!(
             "BEGIN TRY
     INSERT [icesync].[load_state] ([target], [lake_table], [table_uuid], [snapshot_id], [sequence_number], [run_id], \
@@ -146,7 +158,7 @@ BEGIN CATCH
     IF ERROR_NUMBER() IN (2601, 2627) {moved}
     THROW;
 END CATCH;
-"
+{emptied}"
         );
     };
     let new = match state.step.filter(|step| !step.is_last()) {
@@ -161,8 +173,13 @@ END CATCH;
 WITH (UPDLOCK, ROWLOCK) WHERE s.[target] = {target} AND s.[snapshot_id] = {snapshot} AND s.[run_id] = {run_before} \
 AND ISNULL(s.[pending_applied], -1) = {applied};
 IF @@ROWCOUNT <> 1 {moved}
-"
+{emptied}"
     )
+}
+
+/// Removes all rows of a target from the quarantine; `target` is the parameter with its name.
+pub(super) fn discarded(target: &str) -> String {
+    format!("DELETE q FROM [icesync].[quarantine] AS q WHERE q.[target] = {target};")
 }
 
 fn row(number: u64) -> i64 {
@@ -175,7 +192,7 @@ fn complete(state: &StateChange, params: &mut Params) -> String {
     let table_uuid = params.text(&state.table_uuid);
     let snapshot = params.int(state.new_snapshot);
     let sequence = params.int(state.sequence_number);
-    let mode = params.text(state.mode.name());
+    let mode = params.text(state.rule.text());
     format!(
         "s.[merge_mode] = {mode}, s.[lake_table] = {lake_table}, s.[table_uuid] = {table_uuid}, s.[snapshot_id] = \
 {snapshot}, s.[sequence_number] = {sequence}, s.[pending_snapshot_id] = NULL, s.[pending_sequence_number] = NULL, \

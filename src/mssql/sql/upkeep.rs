@@ -1,7 +1,7 @@
 //! Load states outside of loads: listed, forgotten, put in place, given another table. And the rows of a target.
 //!
 //! Each statement that writes is one transaction. It changes a state only if that is still the one that was looked at,
-//! by snapshot and run, and stops with [`ERROR_STATE_MOVED`] otherwise.
+//! by snapshot and run, and puts one only where there is none; it stops with [`ERROR_STATE_MOVED`] otherwise.
 
 use super::merge::ERROR_RECREATED;
 use super::state::ERROR_STATE_MOVED;
@@ -33,6 +33,8 @@ pub struct StateRow {
     pub object: Option<SourceObject>,
     /// Which columns the load left out or renamed, as JSON.
     pub columns: Option<String>,
+    /// The rule of the load, as the load state keeps it.
+    pub rule: Option<String>,
 }
 
 /// The states of all targets in the database; no row set where there is no table of them.
@@ -60,30 +62,13 @@ pub fn forget(seen: &Seen, lock_timeout_ms: u32) -> Statement {
     )
 }
 
-/// Puts a state in place of the one that was looked at. No load is between two of its steps then, and the mode of the
-/// load is not known.
-pub fn put(target: &str, seen: Option<&Seen>, row: &StateRow, lock_timeout_ms: u32) -> Statement {
+/// Puts a state in place where there is none.
+pub fn put(target: &str, row: &StateRow, lock_timeout_ms: u32) -> Statement {
     let mut params = Params::default();
     let values = values(row, &mut params);
-    let body = match seen {
-        Some(seen) => {
-            let found = found(seen, &mut params);
-            let set = COLUMNS.iter().zip(&values);
-            let set: Vec<String> = set
-                .map(|(column, value)| format!("s.{column} = {value}"))
-                .collect();
-            format!(
-                "UPDATE s SET {}, s.[merge_mode] = NULL, s.[pending_snapshot_id] = NULL, s.[pending_sequence_number] = \
-NULL, s.[pending_rows] = NULL, s.[pending_applied] = NULL FROM [icesync].[load_state] AS s WITH (UPDLOCK, ROWLOCK) \
-WHERE {found};\n{}",
-                set.join(", "),
-                moved()
-            )
-        }
-        None => {
-            let target = params.text(target);
-            format!(
-                "BEGIN TRY
+    let target = params.text(target);
+    let body = format!(
+        "BEGIN TRY
     INSERT [icesync].[load_state] ([target], {}) VALUES ({target}, {});
 END TRY
 BEGIN CATCH
@@ -91,11 +76,9 @@ BEGIN CATCH
     THROW;
 END CATCH;
 ",
-                COLUMNS.join(", "),
-                values.join(", ")
-            )
-        }
-    };
+        COLUMNS.join(", "),
+        values.join(", ")
+    );
     transaction(params, lock_timeout_ms, &body)
 }
 
@@ -132,7 +115,7 @@ SET LOCK_TIMEOUT -1;",
 }
 
 /// What a state says, in the order of [`values`].
-const COLUMNS: [&str; 13] = [
+const COLUMNS: [&str; 14] = [
     "[lake_table]",
     "[table_uuid]",
     "[snapshot_id]",
@@ -146,9 +129,10 @@ const COLUMNS: [&str; 13] = [
     "[target_object_id]",
     "[target_created]",
     "[loaded_columns]",
+    "[merge_mode]",
 ];
 
-fn values(row: &StateRow, params: &mut Params) -> [String; 13] {
+fn values(row: &StateRow, params: &mut Params) -> [String; 14] {
     let count = |at: usize| i64::try_from(row.counts[at]).unwrap_or(i64::MAX);
     let object = row.object.as_ref();
     let loaded_at = params.text(&row.loaded_at);
@@ -166,6 +150,7 @@ fn values(row: &StateRow, params: &mut Params) -> [String; 13] {
         params.push(ParamValue::Int(object.map(|object| object.id))),
         params.text_or_null(object.map(|object| &*object.created)),
         params.text_or_null(row.columns.as_deref()),
+        params.text_or_null(row.rule.as_deref()),
     ]
 }
 

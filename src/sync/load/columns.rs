@@ -1,5 +1,6 @@
 //! The columns of a lake table as a load brings them to its target.
 
+use super::modes::{is_keyed, shaped};
 use crate::change::Strategy;
 use crate::config::Table;
 use crate::error::{Error, Result};
@@ -7,7 +8,7 @@ use crate::lake::{LakeTable, SnapshotInfo};
 use crate::report::ColumnsReport;
 use crate::schema::columns::{ChoiceError, ColumnChoice};
 use crate::schema::drift::Recorded;
-use crate::schema::{Key, TableKind, TableSchema};
+use crate::schema::{Key, TableSchema};
 use crate::sync::follow::{self, Following};
 use crate::sync::protect::known;
 use crate::sync::stage::lake_error;
@@ -76,12 +77,11 @@ pub fn columns_after(
         (Some(lake), None) => to_load(table, lake, None, before),
         (None, _) => {
             let ids = (0..found.live()).zip(1..).collect::<Vec<_>>();
-            let mut key = found.schema.key.clone();
-            if table.kind == TableKind::History {
-                key = None;
-            }
+            let key = found.schema.key.clone();
+            let key = key.filter(|_| is_keyed(table.kind, found, table.merge.mode));
             let chosen = select(found, &ids, &[], key, &table.target_columns);
-            chosen.map_err(|problem| refused(table, &problem))
+            let columns = chosen.map_err(|problem| refused(table, &problem))?;
+            shaped(columns, table, table.kind, found.schema.key.as_ref(), None)
         }
     }
 }
@@ -129,7 +129,6 @@ fn refused(table: &Table, problem: &dyn std::fmt::Display) -> Error {
     ))
 }
 
-/// Versions of a history table have no key of their own.
 fn lake_columns(
     table: &Table,
     lake: &LakeTable,
@@ -148,24 +147,25 @@ fn lake_columns(
         )));
     }
     let key = recorded.schema.key.clone();
-    let key = key.filter(|_| is_keyed(lake, recorded));
+    let key = key.filter(|_| is_keyed(lake.kind(), recorded, table.merge.mode));
     let newest = newest.map_or_else(Vec::new, |newest| named(newest.recorded, newest.ids));
     let selected = select(recorded, ids, &newest, key, &table.target_columns);
     let mut columns = selected.map_err(|problem| refused(table, &problem))?;
-    let id = |place: &usize| ids.iter().find(|(at, _)| at == place).map(|(_, id)| *id);
+    let id = |place: &Option<usize>| Some(ids.iter().find(|(at, _)| Some(*at) == *place)?.1);
     let field_ids: Vec<Option<i32>> = columns.places.iter().map(id).collect();
     if let Some(state) = before.filter(|state| state.table_uuid == lake.uuid().to_string()) {
         let recorded = |id: &Option<i32>| state.columns.renamed.get(id.as_ref()?).cloned();
         columns.recorded_names = field_ids.iter().map(recorded).collect();
     }
-    let Some(state) = known(lake, before) else {
-        return Ok(columns);
-    };
-    let then = follow::recorded(lake, Some(state.snapshot_id))?;
-    let then = named(&then, &lake.as_of(state.snapshot_id)?.columns());
-    let then: HashMap<i32, String> = then.into_iter().collect();
-    compare(&mut columns, &field_ids, &then, &state.columns);
-    Ok(columns)
+    let known = known(lake, before);
+    if let Some(state) = known {
+        let then = follow::recorded(lake, Some(state.snapshot_id))?;
+        let then = named(&then, &lake.as_of(state.snapshot_id)?.columns());
+        let then: HashMap<i32, String> = then.into_iter().collect();
+        compare(&mut columns, &field_ids, &then, &state.columns);
+    }
+    let key = recorded.schema.key.as_ref();
+    shaped(columns, table, lake.kind(), key, known)
 }
 
 /// Field id and name of each column.
@@ -293,22 +293,13 @@ fn select(
         ..whole.clone()
     };
     let lake_names = before.iter().map(|(_, name)| (*name).to_owned()).collect();
-    Ok(LakeColumns {
-        source_names: places.iter().map(source).collect(),
-        lake_names,
-        left_out: left_out_names.collect(),
-        places,
-        loaded,
-        ..LakeColumns::all(schema, live, None)
-    })
-}
-
-/// Whether the rows of the lake table have a key in a target.
-pub fn is_keyed(lake: &LakeTable, recorded: &Recorded) -> bool {
-    match lake.kind() {
-        TableKind::Mirror => recorded.schema.key.is_some(),
-        TableKind::History => false,
-    }
+    let mut all = LakeColumns::all(schema, live, None);
+    all.source_names = places.iter().map(source).collect();
+    all.lake_names = lake_names;
+    all.left_out = left_out_names.collect();
+    all.places = places.into_iter().map(Some).collect();
+    all.loaded = loaded;
+    Ok(all)
 }
 
 /// Position of the column that tells which of two rows is newer. A timestamp does not: it may be older than the one
@@ -333,7 +324,7 @@ mod tests {
     use super::*;
     use crate::schema::columns::Which;
     use crate::schema::mapping::lake_schema;
-    use crate::schema::{Column, Fidelity, Generated, KeyOrigin, SqlType};
+    use crate::schema::{Column, Fidelity, Generated, KeyOrigin, SqlType, TableKind};
 
     const IDS: [(usize, i32); 4] = [(0, 1), (1, 2), (2, 3), (3, 4)];
 
@@ -401,7 +392,10 @@ mod tests {
     fn what_is_left_out_moves_the_positions_of_the_others() {
         let columns = chosen(exclude("note"), &[("qty", "quantity"), ("id", "key")], &[]).unwrap();
         assert_eq!(names(&columns), ["quantity", "key", "old"]);
-        assert_eq!((columns.live, &*columns.places), (2, &[0, 2, 3][..]));
+        assert_eq!(
+            (columns.live, &*columns.places),
+            (2, &[0, 2, 3].map(Some)[..])
+        );
         assert_eq!(columns.lake_names, ["qty", "id", "old"]);
         assert_eq!(columns.schema.key.as_ref().unwrap().columns, [1]);
         assert_eq!(columns.created().columns.len(), 2);
@@ -469,7 +463,7 @@ mod tests {
         let ids = IDS.map(|(_, id)| Some(id));
         let compared = |which, rename: &[(&str, &str)], loaded: &LoadedColumns| {
             let mut columns = chosen(which, rename, &[]).unwrap();
-            let ids: Vec<Option<i32>> = columns.places.iter().map(|at| ids[*at]).collect();
+            let ids: Vec<Option<i32>> = columns.places.iter().map(|at| ids[at.unwrap()]).collect();
             compare(&mut columns, &ids, &then, loaded);
             columns
         };

@@ -2,7 +2,7 @@
 //! [`crate::target::create`] argues when each is made.
 
 use super::work::Work;
-use crate::change::{RunId, Strategy, UpsertStatement};
+use crate::change::{DeleteRule, RunId, Strategy, UpsertStatement};
 use crate::config::Table;
 use crate::error::Result;
 use crate::failpoint;
@@ -13,9 +13,10 @@ use crate::schema::{TableKind, TableName};
 use crate::sync::follow;
 use crate::target::columns::LakeColumns;
 use crate::target::create::{self, Design, Naming, Object, Uniqueness};
-use crate::target::inspect::{self, TargetTable};
+use crate::target::inspect::TargetTable;
 use crate::target::merge::{OldState, StateChange};
 use crate::target::state::PREPARED;
+use crate::target::upsert;
 
 /// Failpoint: the target is created and has no rows; its indexes, defaults and checks are missing.
 pub const FAIL_AFTER_CREATE: &str = "load.after_create";
@@ -49,9 +50,10 @@ pub(super) fn design(
     let warnings = match definition {
         _ if !table.create.any() => Vec::new(),
         Ok(definition) => {
-            let uniqueness = uniqueness(table.kind, strategy);
+            let uniqueness = uniqueness(table.kind, strategy, table.merge.deletes.rule());
             let schema = columns.created();
-            let names = columns.source_names.iter().zip(&schema.columns);
+            let names = columns.source_names.iter().take(columns.live);
+            let names = names.zip(&schema.columns);
             let names: Vec<(&str, &str)> = names
                 .map(|(source, column)| (source.as_str(), column.name.as_str()))
                 .collect();
@@ -71,13 +73,22 @@ pub(super) fn design(
 }
 
 /// Whether a unique index of the source is one of the target, too. A whole read sees one state of the source, deletes
-/// included. A window does not: of two rows that exchanged a value, it may bring one.
-pub(super) fn uniqueness(kind: TableKind, strategy: Option<Strategy>) -> Uniqueness {
-    match (kind, strategy) {
-        (TableKind::History, _) => Uniqueness::Lost("a history has many versions of a row"),
-        (TableKind::Mirror, Some(Strategy::Full) | None) => Uniqueness::Kept,
+/// included. A window does not: of two rows that exchanged a value, it may bring one. Neither does a target that keeps
+/// rows which are gone.
+pub(super) fn uniqueness(
+    kind: TableKind,
+    strategy: Option<Strategy>,
+    deletes: DeleteRule,
+) -> Uniqueness {
+    match (kind, deletes, strategy) {
+        (TableKind::History, _, _) => Uniqueness::Lost("a history has many versions of a row"),
+        (TableKind::Mirror, DeleteRule::Soft | DeleteRule::Ignore, _) => {
+            Uniqueness::Lost("rows that have left the lake stay in the target")
+        }
+        (TableKind::Mirror, DeleteRule::Hard, Some(Strategy::Full) | None) => Uniqueness::Kept,
         (
             TableKind::Mirror,
+            DeleteRule::Hard,
             Some(Strategy::RowVersion | Strategy::Timestamp | Strategy::Sequence),
         ) => Uniqueness::Lost(
             "incremental reads see no deletes and may bring one of two rows that exchanged a value",
@@ -172,7 +183,7 @@ impl Work<'_> {
     ) -> UpsertStatement {
         let merge = &self.table.merge;
         let (statement, why) =
-            inspect::upsert_statement(control, target, merge.statement, merge.mode).await;
+            upsert::upsert_statement(control, target, merge.statement, merge.mode).await;
         if let Some(why) = why {
             tracing::info!("{}: {why}", self.name);
         }
@@ -192,11 +203,18 @@ mod tests {
             Strategy::Timestamp,
             Strategy::Sequence,
         ] {
-            let kept = uniqueness(TableKind::Mirror, Some(strategy)) == Uniqueness::Kept;
+            let of = |kind, deletes| uniqueness(kind, Some(strategy), deletes);
+            let kept = of(TableKind::Mirror, DeleteRule::Hard) == Uniqueness::Kept;
             assert_eq!(kept, strategy == Strategy::Full, "{strategy:?}");
-            let history = uniqueness(TableKind::History, Some(strategy));
-            assert_ne!(history, Uniqueness::Kept);
+            for lost in [
+                of(TableKind::History, DeleteRule::Hard),
+                of(TableKind::Mirror, DeleteRule::Soft),
+                of(TableKind::Mirror, DeleteRule::Ignore),
+            ] {
+                assert_ne!(lost, Uniqueness::Kept);
+            }
         }
-        assert_eq!(uniqueness(TableKind::Mirror, None), Uniqueness::Kept);
+        let unknown = uniqueness(TableKind::Mirror, None, DeleteRule::Hard);
+        assert_eq!(unknown, Uniqueness::Kept);
     }
 }

@@ -102,7 +102,9 @@ impl Work<'_> {
         } = filled;
         let side = self.sync.target_side()?;
         let control = Links::control(&mut links.target, side, Kind::Target).await?;
-        let published = fill::publish(control, publication, change, Extent::Transaction).await;
+        self.may_begin(None)?;
+        let published = fill::publish(control, publication, change, Extent::Transaction);
+        let published = self.unless_cut(published).await;
         self.settled(links, published, change).await
     }
 

@@ -15,6 +15,7 @@ use crate::lake::SnapshotRef;
 use crate::mssql::control::Control;
 use crate::report::LoadReport;
 use crate::schema::TableName;
+use crate::sync::stop::{APPLYING, PREPARING};
 use crate::sync::{Links, Sync};
 use crate::target::fill;
 use crate::target::foreign::{self, ForeignKey, Order};
@@ -73,7 +74,8 @@ pub async fn load_group(
             continue;
         };
         work.is_grouped = true;
-        match work.ready(links).await.map_err(Failed::at(*at))? {
+        let ready = sync.stop.cut(PREPARING, work.ready(links)).await;
+        match ready.map_err(Failed::at(*at))? {
             Ready::Done(report) => reports[*at] = Some(*report),
             Ready::Filled(work, filled) => members.push(Member {
                 at: *at,
@@ -234,6 +236,23 @@ async fn transaction(
     }
     let side = sync.target_side()?;
     let control = Links::control(&mut links.target, side, Kind::Target).await?;
+    // Dropped, it is rolled back; the commit is not dropped.
+    sync.stop
+        .cut(APPLYING, opened(sync, members, control))
+        .await?;
+    let committed = foreign::commit(control).await.map(|()| Applied::default());
+    if let Some(first) = members.first() {
+        first.work.settled(links, committed, first.change()).await?;
+    }
+    Ok(())
+}
+
+/// The transaction, up to its commit.
+async fn opened(
+    sync: &Sync,
+    members: &mut [Member<'_>],
+    control: &mut Control,
+) -> std::result::Result<(), Failed> {
     let targets: Vec<TableName> = members
         .iter()
         .map(|member| member.target().clone())
@@ -280,10 +299,6 @@ async fn transaction(
                 foreign::recheck(control, target, &among).await?;
             }
         }
-    }
-    let committed = foreign::commit(control).await.map(|()| Applied::default());
-    if let Some(first) = members.first() {
-        first.work.settled(links, committed, first.change()).await?;
     }
     Ok(())
 }

@@ -9,15 +9,25 @@
 //! Each load commits rows and state together. Let the state name snapshot L of a lake table, and the target table as
 //! object O. Then, for as long as the target is O:
 //!
-//! - *upsert, replace*: for each key of L, O has the row of L, and no key that an earlier load brought and L lacks;
-//! - *append*: O has each row that was new in a loaded snapshot, once.
+//! - *upsert, replace*: for each key of L, O has the row of L, and no key that an earlier load brought and L lacks.
+//!   With `deletes: soft`, O has the row of such a key, marked, and no row of a key of L is marked. With `deletes:
+//!   ignore`, O has the row of such a key as it was when a load last brought it;
+//! - *append*: O has each row that was new in a loaded snapshot, once;
+//! - *history*: O has each version of L, once, with the numbers and times of the lake;
+//! - *scd2*: O has each version of L, once, with the time for which it was valid as far as L says, which is a function
+//!   of the versions of its key alone (`mssql/sql/scd2.rs`).
 //!
 //! Keys in quarantine are excepted. Of them O has an earlier row or none, and the quarantine has the row of L, or says
 //! that L has none (`target/quarantine.rs`).
 //!
-//! The two statements differ, so the state names the mode, and an upsert does not go on from what was appended.
-//! Both hold for the columns that the load brought, which the state names ([`LoadedColumns`]). If more of them are to
-//! be loaded, rows that are the same in L and W lack values: then every row is loaded, or the load is refused.
+//! The statements differ, so the state names the rule of the load: mode, deletes, and what versions are valid from. A
+//! load goes on from a state by another rule only where the other statement holds afterwards
+//! ([`LoadRule::goes_on_from`]). An upsert does not go on from what was appended. It goes on with deletes of another
+//! kind only from `hard`, which leaves no row behind that the other kind would have to find; what was marked or left
+//! stays otherwise, and nothing tells it from rows of the target's own.
+//!
+//! All of them hold for the columns that the load brought, which the state names ([`LoadedColumns`]). If more of them
+//! are to be loaded, rows that are the same in L and W lack values: then every row is loaded, or the load is refused.
 //!
 //! Rows that others write to the target are not covered; see [`LoadKind::Whole`]. If the target is another object than
 //! O, or missing, the state says nothing about it. A state of an older build names no object and is trusted. Object id
@@ -34,29 +44,32 @@
 //!   so the target is created empty, or the columns of one that was created so follow. The state records "no snapshot".
 //! - [`First`](LoadKind::First). The target is missing, or nothing is known of its rows. A missing target may be filled
 //!   without staging (`target/fill.rs`), and is W then. Otherwise every row of W is staged. In upsert and replace mode
-//!   each is compared with the target's rows unless the target is empty, so each key of W
-//!   gets its row. In append mode nothing can be compared. The load is right only for an empty table; the transaction
-//!   checks that under an exclusive lock and stops otherwise.
+//!   each is compared with the target's rows unless the target is empty, so each key of W gets its row. In append,
+//!   history and scd2 mode nothing can be compared. The load is right only for an empty table; the transaction checks
+//!   that under an exclusive lock and stops otherwise.
 //! - [`Delta`](LoadKind::Delta). The target is O and holds L. What changed from L to W is applied to L, which gives W.
-//!   That holds for any two snapshots of a mirror, in both directions (`lake/read/delta.rs`). For append, the rows that
-//!   are new since L are inserted; the lake refuses a range that it cannot tell them from moved rows in. If the lake no
-//!   longer lists L, no delta exists: the load is refused and nothing is guessed.
+//!   That holds for any two snapshots of a mirror, in both directions (`lake/read/delta.rs`). For append and history,
+//!   the rows that are new since L are inserted; for scd2 they also end others of their keys. The lake refuses a range
+//!   in which it cannot tell them from moved rows. If the lake no longer lists L, no delta exists: the load is refused
+//!   and nothing is guessed.
 //! - [`Finish`](LoadKind::Finish), upsert only. A load from L to P was interrupted between two of its steps: some keys
 //!   that differ between L and P have their row of P, the others have their row of L. What changed from L to P is
 //!   applied in full, to rows of either snapshot, which gives P. Then the load is decided anew.
 //! - [`Whole`](LoadKind::Whole), upsert only. The target may have any rows. Every row of W is staged and compared, so
 //!   each key of W gets its row. Keys of L that W lacks are staged as deletes where the lake still lists L. Rows with
 //!   other keys may be the target's own. They stay, and the transaction counts them for the report.
-//! - [`Replace`](LoadKind::Replace), replace only. Every row of W is staged, and rows of the target that it does not
-//!   have are deleted. The target is W, whatever it held.
+//! - [`Replace`](LoadKind::Replace), replace, and scd2 with `--full`. Every row of W is staged, and rows of the target
+//!   that it does not have are deleted. The target is W, whatever it held.
 //!
 //! # Refusals
 //!
 //! A refusal stands where no kind is right: see [`Refusal`]. Each message names a way out.
 //!
+//! [`LoadRule::goes_on_from`]: crate::change::LoadRule::goes_on_from
 //! [`LoadedColumns`]: crate::target::columns::LoadedColumns
 
-use crate::change::MergeMode;
+use super::modes::rule;
+use crate::change::{DeleteRule, LoadRule, MergeMode};
 use crate::config::Table;
 use crate::lake::{LakeTable, SnapshotInfo};
 use crate::mssql::sql::TableIdent;
@@ -139,6 +152,8 @@ pub struct Facts {
     pub mode: MergeMode,
     /// The mode of the load that the state is from; none where an older build wrote it.
     pub loaded_as: Option<MergeMode>,
+    /// Changes since that load may be applied by the rule of this one.
+    pub goes_on: bool,
     /// The target is between two snapshots.
     pub unfinished: Option<Unfinished>,
     /// The rows of the lake table have a key in the target.
@@ -172,15 +187,15 @@ pub enum Refusal {
     Expired,
     /// A load was interrupted between two of its steps, and what it was to apply is not known any more.
     Unfinished,
-    /// An upsert does not go on from rows that were appended.
-    Appended,
-    /// Rows that were appended lack values of columns that are to be loaded now.
+    /// The target was loaded by another rule, from which this one does not go on.
+    OtherRule,
+    /// Rows that are not loaded again lack values of columns that are to be loaded now.
     MoreColumns,
 }
 
 /// The kind of load for these facts.
 pub fn decide(facts: &Facts) -> Result<LoadKind, Refusal> {
-    if facts.mode == MergeMode::Upsert && !facts.is_keyed {
+    if matches!(facts.mode, MergeMode::Upsert | MergeMode::Scd2) && !facts.is_keyed {
         return Err(Refusal::NoKey);
     }
     if facts.wanted == Wanted::NoSnapshot {
@@ -190,9 +205,11 @@ pub fn decide(facts: &Facts) -> Result<LoadKind, Refusal> {
         });
     }
     let (snapshot, is_listed) = match (facts.found, facts.state) {
-        (Found::Missing, _) | (_, State::None | State::Prepared) => return Ok(LoadKind::First),
-        (Found::Recreated, State::Elsewhere) => return Ok(whole(facts.mode, None)),
-        (Found::There, State::Elsewhere) if facts.full => return Ok(whole(facts.mode, None)),
+        (Found::Missing, _) | (_, State::Prepared) => return Ok(LoadKind::First),
+        (_, State::None) if facts.mode == MergeMode::Scd2 => return Ok(whole(facts, None)),
+        (_, State::None) => return Ok(LoadKind::First),
+        (Found::Recreated, State::Elsewhere) => return Ok(whole(facts, None)),
+        (Found::There, State::Elsewhere) if facts.full => return Ok(whole(facts, None)),
         (Found::There, State::Elsewhere) => return Err(Refusal::OtherLakeTable),
         (
             Found::There | Found::Recreated,
@@ -206,6 +223,7 @@ pub fn decide(facts: &Facts) -> Result<LoadKind, Refusal> {
         .unfinished
         .filter(|_| facts.found == Found::There && facts.mode != MergeMode::Replace);
     match unfinished {
+        Some(_) if !facts.goes_on && !facts.full => return Err(Refusal::OtherRule),
         Some(unfinished)
             if facts.mode == MergeMode::Upsert
                 && is_listed
@@ -221,7 +239,7 @@ pub fn decide(facts: &Facts) -> Result<LoadKind, Refusal> {
         Some(_) | None => {}
     }
     if facts.full || facts.found == Found::Recreated {
-        return Ok(whole(facts.mode, is_listed.then_some(snapshot)));
+        return Ok(whole(facts, is_listed.then_some(snapshot)));
     }
     let was_replaced =
         facts.unfinished.is_none() && matches!(facts.loaded_as, None | Some(MergeMode::Replace));
@@ -231,29 +249,36 @@ pub fn decide(facts: &Facts) -> Result<LoadKind, Refusal> {
         }
         (Wanted::NoSnapshot, _) | (Wanted::Same, Compared::Same) => Ok(LoadKind::Nothing),
         (Wanted::Older, _) => Err(Refusal::Older),
-        (Wanted::Same | Wanted::Newer | Wanted::RolledBack, columns) => {
-            match (facts.mode, columns) {
-                (MergeMode::Replace, _) => Ok(LoadKind::Replace),
-                (MergeMode::Upsert, _) if facts.loaded_as == Some(MergeMode::Append) => {
-                    Err(Refusal::Appended)
-                }
-                (MergeMode::Upsert | MergeMode::Append, _) if !is_listed => Err(Refusal::Expired),
-                (MergeMode::Upsert, Compared::More) => Ok(whole(facts.mode, Some(snapshot))),
-                (MergeMode::Append, Compared::More) => Err(Refusal::MoreColumns),
-                (MergeMode::Upsert | MergeMode::Append, Compared::Same | Compared::Otherwise) => {
-                    Ok(LoadKind::Delta { from: snapshot })
-                }
-            }
+        (Wanted::Same | Wanted::Newer | Wanted::RolledBack, _) => {
+            onward(facts, snapshot, is_listed)
         }
     }
 }
 
+/// What a load does that goes on from a snapshot of the same lake table.
+fn onward(facts: &Facts, from: i64, is_listed: bool) -> Result<LoadKind, Refusal> {
+    match (facts.mode, facts.columns) {
+        (MergeMode::Replace, _) => Ok(LoadKind::Replace),
+        _ if !facts.goes_on => Err(Refusal::OtherRule),
+        _ if !is_listed => Err(Refusal::Expired),
+        (MergeMode::Upsert, Compared::More) => Ok(whole(facts, Some(from))),
+        (MergeMode::Append | MergeMode::History | MergeMode::Scd2, Compared::More) => {
+            Err(Refusal::MoreColumns)
+        }
+        (
+            MergeMode::Upsert | MergeMode::Append | MergeMode::History | MergeMode::Scd2,
+            Compared::Same | Compared::Otherwise,
+        ) => Ok(LoadKind::Delta { from }),
+    }
+}
+
 /// The whole snapshot into a target that may have any rows.
-fn whole(mode: MergeMode, since: Option<i64>) -> LoadKind {
-    match mode {
+fn whole(facts: &Facts, since: Option<i64>) -> LoadKind {
+    match facts.mode {
         MergeMode::Upsert => LoadKind::Whole { since },
         MergeMode::Replace => LoadKind::Replace,
-        MergeMode::Append => LoadKind::First,
+        MergeMode::Scd2 if facts.full => LoadKind::Replace,
+        MergeMode::Append | MergeMode::History | MergeMode::Scd2 => LoadKind::First,
     }
 }
 
@@ -261,7 +286,9 @@ impl LoadKind {
     /// What the load may take for granted about the rows of the target.
     pub fn held(self, facts: &Facts) -> Held {
         match (self, facts.mode, facts.found) {
-            (LoadKind::First, MergeMode::Append, _) => Held::None,
+            (LoadKind::First, MergeMode::Append | MergeMode::History | MergeMode::Scd2, _) => {
+                Held::None
+            }
             (LoadKind::First, MergeMode::Upsert | MergeMode::Replace, _)
             | (LoadKind::Whole { .. } | LoadKind::Replace, _, Found::Recreated) => {
                 Held::PerhapsNone
@@ -282,7 +309,8 @@ impl LoadKind {
     /// [filled in](crate::target::fill) without a staging table.
     pub fn may_fill(self, facts: &Facts) -> bool {
         match self {
-            LoadKind::First => facts.found == Found::Missing,
+            // Times for which versions were valid are computed from staged rows.
+            LoadKind::First => facts.found == Found::Missing && facts.mode != MergeMode::Scd2,
             LoadKind::Nothing
             | LoadKind::Prepare
             | LoadKind::Delta { .. }
@@ -295,15 +323,15 @@ impl LoadKind {
     /// The load knows what has changed since a snapshot of this lake table that the state names. So it may stage
     /// deletes, and it may be applied in steps: the target is between two snapshots then.
     pub fn has_base(self) -> bool {
+        self.base().is_some()
+    }
+
+    /// The snapshot since which the load knows what has changed.
+    pub fn base(self) -> Option<i64> {
         match self {
-            LoadKind::Delta { .. }
-            | LoadKind::Finish { .. }
-            | LoadKind::Whole { since: Some(_) } => true,
-            LoadKind::Nothing
-            | LoadKind::Prepare
-            | LoadKind::First
-            | LoadKind::Whole { since: None }
-            | LoadKind::Replace => false,
+            LoadKind::Delta { from } | LoadKind::Finish { from, .. } => Some(from),
+            LoadKind::Whole { since } => since,
+            LoadKind::Nothing | LoadKind::Prepare | LoadKind::First | LoadKind::Replace => None,
         }
     }
 
@@ -335,6 +363,7 @@ impl Facts {
         full: bool,
     ) -> Self {
         let state = State::of(Some(lake), looked.state.as_ref());
+        let before = looked.state.as_ref().and_then(|state| state.rule.as_ref());
         Self {
             state,
             wanted: match (snapshot, state, &looked.state) {
@@ -346,7 +375,8 @@ impl Facts {
             },
             found: Found::of(looked),
             mode: table.merge.mode,
-            loaded_as: looked.state.as_ref().and_then(|state| state.mode),
+            loaded_as: before.map(|rule| rule.mode),
+            goes_on: rule(table).goes_on_from(before),
             unfinished: Unfinished::of(Some(lake), looked.state.as_ref()),
             is_keyed,
             lake: lake.kind(),
@@ -424,10 +454,7 @@ impl Refusal {
         let number = wanted.map_or(0, |snapshot| snapshot.sequence_number);
         let old = loaded.map_or(0, |state| state.sequence_number);
         match self {
-            Refusal::NoKey => format!(
-                "target {target} cannot be loaded with `merge.mode: upsert`, which needs a key: lake table {lake} has \
-none. Set `key`, or use `merge: {{ mode: append }}` or `replace`"
-            ),
+            Refusal::NoKey => no_key(table, facts),
             Refusal::OtherLakeTable => {
                 let from = loaded.map_or("", |state| &*state.lake_table);
                 let uuid = loaded.map_or("", |state| &*state.table_uuid);
@@ -455,19 +482,75 @@ changed, or more columns are to be loaded. {}",
                     again(table, facts)
                 )
             }
-            Refusal::Appended => format!(
-                "target {target} was loaded with `merge: {{ mode: append }}`, which keeps rows that have changed or \
-left the lake since, so an upsert cannot go on from it. {}",
-                again(table, facts)
-            ),
+            Refusal::OtherRule => {
+                let before = loaded.and_then(|state| state.rule.as_ref());
+                other_rule(table, facts, before)
+            }
             Refusal::MoreColumns => format!(
                 "column {} of lake table {lake} was left out when target {target} was last loaded and is to be loaded \
-now. Rows that are in the target lack its values, and `merge.mode: append` changes none. {}, or leave it out with \
-`merge: {{ columns: {{ exclude: [...] }} }}`",
+now. Rows that are in the target lack its values, and `merge.mode: {}` does not load them again. {}, or leave it out \
+with `merge: {{ columns: {{ exclude: [...] }} }}`",
                 included.join(", "),
+                facts.mode.name(),
                 again(table, facts)
             ),
         }
+    }
+}
+
+fn no_key(table: &Table, facts: &Facts) -> String {
+    let Table { target, lake, .. } = table;
+    let mode = facts.mode.name();
+    let remedy = match facts.lake {
+        TableKind::Mirror => {
+            "Set `key`, or use `merge: { mode: append }` or `replace`. A table that has no key is mirrored with \
+             `change: { strategy: full }` and `merge: { mode: replace }`"
+        }
+        TableKind::History => "Set `key`, or use `merge: { mode: history }` or `append`",
+    };
+    format!(
+        "target {target} cannot be loaded with `merge.mode: {mode}`, which needs a key: lake table {lake} has none. \
+{remedy}"
+    )
+}
+
+/// Why a load does not go on from what another rule has left, and how to begin anew.
+fn other_rule(table: &Table, facts: &Facts, before: Option<&LoadRule>) -> String {
+    let target = &table.target;
+    let before = before.cloned().unwrap_or_default();
+    let loaded = |how: &str| format!("target {target} was loaded with `merge: {{ {how} }}`");
+    let mode = before.mode.name();
+    match (before.mode, facts.mode) {
+        (MergeMode::Append, MergeMode::Upsert) => format!(
+            "{}, which keeps rows that have changed or left the lake since, so an upsert cannot go on from it. {}",
+            loaded("mode: append"),
+            again(table, facts)
+        ),
+        (MergeMode::Upsert, MergeMode::Upsert) if before.deletes == DeleteRule::Soft => format!(
+            "{}, so it has rows of keys that have left the lake, marked as deleted. With other `deletes` a load would \
+neither remove them nor take their marks off. Delete the rows that are marked, drop the columns of the marks, and run \
+`icesync load --full`",
+            loaded("deletes: soft")
+        ),
+        (MergeMode::Upsert, MergeMode::Upsert) => format!(
+            "{}, so it may have rows of keys that have left the lake, which nothing tells from rows that only the \
+target has. {}",
+            loaded("deletes: ignore"),
+            again(table, facts)
+        ),
+        (MergeMode::Scd2, MergeMode::Scd2) => format!(
+            "{}, and `merge.valid_from` names another column. {}",
+            loaded(&format!(
+                "mode: scd2, valid_from: {}",
+                before.valid_from.as_deref().unwrap_or_default()
+            )),
+            again(table, facts)
+        ),
+        (_, now) => format!(
+            "{}, which leaves other rows than `{}`. Drop the table and load again, which creates it for this mode",
+            loaded(&format!("mode: {mode}")),
+            now.name()
+        ),
     }
 }
 
@@ -478,7 +561,7 @@ fn again(table: &Table, facts: &Facts) -> String {
         TableKind::History => "",
     };
     match facts.mode {
-        MergeMode::Append => {
+        MergeMode::Append | MergeMode::History => {
             let or = if replace.is_empty() { "" } else { ", or use " };
             format!(
                 "Run TRUNCATE TABLE {}, then `icesync load --full`{or}{replace}",
@@ -489,7 +572,9 @@ fn again(table: &Table, facts: &Facts) -> String {
             "`icesync load --full` loads the whole snapshot and leaves rows that only the target has; with {replace} \
 it removes those, too"
         ),
-        MergeMode::Replace => "`icesync load --full` replaces all rows".to_owned(),
+        MergeMode::Replace | MergeMode::Scd2 => {
+            "`icesync load --full` replaces all rows".to_owned()
+        }
     }
 }
 
@@ -527,7 +612,13 @@ mod tests {
         Wanted::RolledBack,
     ];
     const FOUND: [Found; 3] = [Found::Missing, Found::There, Found::Recreated];
-    const MODES: [MergeMode; 3] = [MergeMode::Upsert, MergeMode::Append, MergeMode::Replace];
+    const MODES: [MergeMode; 5] = [
+        MergeMode::Upsert,
+        MergeMode::Append,
+        MergeMode::Replace,
+        MergeMode::History,
+        MergeMode::Scd2,
+    ];
     const COLUMNS: [Compared; 3] = [Compared::Same, Compared::Otherwise, Compared::More];
 
     /// The whole space of inputs.
@@ -543,6 +634,7 @@ mod tests {
                             found,
                             mode,
                             loaded_as: None,
+                            goes_on: true,
                             unfinished: None,
                             is_keyed: true,
                             lake: TableKind::Mirror,
@@ -554,7 +646,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(all.len(), 5 * 5 * 3 * 3 * 3 * 8 * 4 * 3);
+        assert_eq!(all.len(), 5 * 5 * 3 * 5 * 3 * 8 * 6 * 3 * 2);
         all
     }
 
@@ -567,11 +659,14 @@ mod tests {
         let mut all = Vec::new();
         for loaded_as in MODES.map(Some).into_iter().chain([None]) {
             for unfinished in [None, Some(unfinished(true)), Some(unfinished(false))] {
-                all.push(Facts {
-                    loaded_as,
-                    unfinished,
-                    ..facts
-                });
+                for goes_on in [true, false] {
+                    all.push(Facts {
+                        loaded_as,
+                        goes_on,
+                        unfinished,
+                        ..facts
+                    });
+                }
             }
         }
         all
@@ -630,7 +725,8 @@ mod tests {
                 LoadKind::First => assert!(
                     facts.found == Found::Missing
                         || !is_here && facts.state != State::Elsewhere
-                        || facts.mode == MergeMode::Append,
+                        || !facts.mode.has_one_row_per_key()
+                            && (facts.mode != MergeMode::Scd2 || !facts.full),
                     "{said}"
                 ),
                 LoadKind::Delta { from } => {
@@ -642,6 +738,7 @@ mod tests {
                     assert_eq!(facts.found, Found::There, "{said}");
                     assert!(!facts.full && facts.mode != MergeMode::Replace, "{said}");
                     assert_ne!(facts.columns, Compared::More, "{said}");
+                    assert!(facts.goes_on, "{said}");
                     assert!(
                         matches!(facts.wanted, Wanted::Newer | Wanted::RolledBack)
                             || (facts.wanted, facts.columns) == (Wanted::Same, Compared::Otherwise),
@@ -661,6 +758,7 @@ mod tests {
                         is_listed: true,
                     };
                     assert_eq!(facts.unfinished, Some(reached), "{said}");
+                    assert!(facts.goes_on || facts.full, "{said}");
                 }
                 LoadKind::Whole { since } => {
                     assert!(facts.mode == MergeMode::Upsert && facts.is_keyed, "{said}");
@@ -674,7 +772,11 @@ mod tests {
                         "{said}"
                     );
                 }
-                LoadKind::Replace => assert_eq!(facts.mode, MergeMode::Replace, "{said}"),
+                LoadKind::Replace => assert!(
+                    facts.mode == MergeMode::Replace
+                        || facts.mode == MergeMode::Scd2 && facts.is_keyed && facts.full,
+                    "{said}"
+                ),
             }
         }
     }
@@ -688,8 +790,12 @@ mod tests {
                 continue;
             };
             let held = kind.held(&facts);
-            let fills = facts.mode == MergeMode::Append && kind.is_whole();
-            assert_eq!(held == Held::None, fills, "{facts:?}: {kind:?}");
+            let adds = match facts.mode {
+                MergeMode::Append | MergeMode::History => kind.is_whole(),
+                MergeMode::Scd2 => kind == LoadKind::First,
+                MergeMode::Upsert | MergeMode::Replace => false,
+            };
+            assert_eq!(held == Held::None, adds, "{facts:?}: {kind:?}");
             let may_be_empty =
                 facts.found != Found::There || matches!(facts.state, State::None | State::Prepared);
             assert!(
@@ -722,25 +828,28 @@ mod tests {
                 && facts
                     .unfinished
                     .is_some_and(|unfinished| unfinished.is_listed);
-            let appended = facts.loaded_as == Some(MergeMode::Append);
-            let expected = if facts.mode == MergeMode::Upsert && !facts.is_keyed {
+            let by_key = matches!(facts.mode, MergeMode::Upsert | MergeMode::Scd2);
+            let expected = if by_key && !facts.is_keyed {
                 Some(Refusal::NoKey)
             } else if known && facts.state == State::Elsewhere {
                 Some(Refusal::OtherLakeTable)
+            } else if known && here && is_between && !facts.goes_on {
+                Some(Refusal::OtherRule)
             } else if there && has_rows && here && is_between && can_finish {
                 None
             } else if known && here && is_between {
                 Some(Refusal::Unfinished)
             } else if known && here && facts.wanted == Wanted::Older {
                 Some(Refusal::Older)
-            } else if known && here && changes && facts.mode == MergeMode::Upsert && appended {
-                Some(Refusal::Appended)
+            } else if known && here && changes && facts.mode != MergeMode::Replace && !facts.goes_on
+            {
+                Some(Refusal::OtherRule)
             } else if known && gone && changes && facts.mode != MergeMode::Replace {
                 Some(Refusal::Expired)
             } else if known
                 && here
                 && changes
-                && facts.mode == MergeMode::Append
+                && !matches!(facts.mode, MergeMode::Upsert | MergeMode::Replace)
                 && facts.columns == Compared::More
             {
                 Some(Refusal::MoreColumns)
@@ -770,13 +879,14 @@ mod tests {
                 loaded_at: String::new(),
                 counts: LoadCounts::default(),
                 object: recorded,
-                mode: None,
+                rule: None,
                 pending: None,
                 columns: LoadedColumns::default(),
             };
             Found::of(&Looked {
                 object,
                 state: Some(state),
+                in_quarantine: 0,
             })
         };
         let (monday, tuesday) = ("2024-05-06T10:00:00", "2024-05-07T10:00:00");
@@ -794,6 +904,7 @@ mod tests {
         let never = Looked {
             object: object(5, monday),
             state: None,
+            in_quarantine: 0,
         };
         assert_eq!(Found::of(&never), Found::There);
     }
@@ -810,6 +921,7 @@ mod tests {
             found: Found::There,
             mode: MergeMode::Upsert,
             loaded_as: Some(MergeMode::Upsert),
+            goes_on: true,
             unfinished: None,
             is_keyed: true,
             lake: TableKind::Mirror,

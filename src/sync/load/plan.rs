@@ -3,16 +3,17 @@
 use super::columns::{self, columns_after, newest};
 use super::create::{design, recorded};
 use super::kind::{Facts, Found, LoadKind, State, Unfinished, Wanted, decide, trusted};
-use crate::change::{MergeMode, RunId, Strategy, UpsertStatement};
+use super::modes::{is_keyed, rule, validity_of};
+use crate::change::{RunId, Strategy, UpsertStatement};
 use crate::config::{OnChange, Table};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::lake::{LakeTable, SnapshotInfo, SnapshotRef};
 use crate::mssql::control::Control;
 use crate::mssql::sql::{self, Statement, TableIdent, aside};
 use crate::report::{LoadPlan, RowEstimate};
+use crate::schema::TableSchema;
 use crate::schema::definition::Definition;
 use crate::schema::drift::Recorded;
-use crate::schema::{TableKind, TableSchema};
 use crate::sync::follow::Following;
 use crate::target::columns::{Compared, LakeColumns};
 use crate::target::create::{self, Design, Object};
@@ -22,6 +23,7 @@ use crate::target::inspect::{self, TargetTable};
 use crate::target::merge::{self, Extent, Held, LoadOptions, MergePlan, StateChange};
 use crate::target::staging::{self, Text};
 use crate::target::state::{self, LoadState, Looked};
+use crate::target::upsert;
 
 /// What the extract before the load would leave.
 pub struct Extracted<'a> {
@@ -44,10 +46,7 @@ pub async fn plan(
     let looked = state::look(control, &table.target).await?;
     let trusted = trusted(&looked);
     let mut columns = columns_after(table, extracted.found, lake, extracted.following, trusted)?;
-    if table.kind == TableKind::History {
-        columns.schema.key = None;
-    }
-    let is_keyed = columns.schema.key.is_some();
+    let is_keyed = is_keyed(table.kind, extracted.found, table.merge.mode);
     let facts = facts(table, lake, &looked, (is_keyed, columns.compared));
     let kind = decide(&facts).map_err(|refusal| {
         let state = looked.state.as_ref();
@@ -67,7 +66,7 @@ pub async fn plan(
     };
     let merge = &table.merge;
     let (statement, why) =
-        inspect::upsert_statement(control, &target, merge.statement, merge.mode).await;
+        upsert::upsert_statement(control, &target, merge.statement, merge.mode).await;
     let loading = Loading {
         table,
         columns: &columns,
@@ -107,12 +106,14 @@ fn facts(
     looked: &Looked,
     (is_keyed, columns): (bool, Compared),
 ) -> Facts {
+    let before = looked.state.as_ref().and_then(|state| state.rule.as_ref());
     Facts {
         state: State::of(lake, looked.state.as_ref()),
         wanted: Wanted::Newer,
         found: Found::of(looked),
         mode: table.merge.mode,
-        loaded_as: looked.state.as_ref().and_then(|state| state.mode),
+        loaded_as: before.map(|rule| rule.mode),
+        goes_on: rule(table).goes_on_from(before),
         unfinished: Unfinished::of(lake, looked.state.as_ref()),
         is_keyed,
         lake: table.kind,
@@ -173,9 +174,10 @@ fn state_change(
         run_id: RunId::generate().to_string(),
         object: target.object().cloned(),
         modified: target.modified().to_owned(),
-        mode: table.merge.mode,
+        rule: rule(table),
         step: None,
         columns: columns.loaded.text(),
+        empties_quarantine: looked.object.is_none() && looked.in_quarantine > 0,
     }
 }
 
@@ -249,7 +251,7 @@ impl Loading<'_> {
     /// How the rows of a first load reach a missing target, and the statements of the load.
     async fn statements(&self, control: &mut Control) -> Result<(Option<String>, Vec<String>)> {
         if !self.kind.may_fill(self.facts) {
-            return Ok((None, self.staged()));
+            return Ok((None, self.staged()?));
         }
         let created = self.columns.created();
         let target = &self.table.target;
@@ -261,7 +263,7 @@ impl Loading<'_> {
             }
             Route::Staged(why) => {
                 let route = format!("rows go through a staging table: {why}");
-                (Some(route), self.staged())
+                (Some(route), self.staged()?)
             }
         })
     }
@@ -297,12 +299,14 @@ impl Loading<'_> {
     }
 
     /// The statements of a load through a staging table, with those that create the target where it is missing.
-    fn staged(&self) -> Vec<String> {
+    fn staged(&self) -> Result<Vec<String>> {
         let (schema, target) = (&self.columns.schema, self.target);
         let staging = staging::design(schema, target, self.run, Text::CodePage);
         let options = LoadOptions {
             mode: self.table.merge.mode,
             statement: self.statement,
+            deletes: self.table.merge.deletes.clone(),
+            valid_from: validity_of(self.columns, self.table)?,
             newest: self.newest,
             has_deletes: self.kind.has_base(),
             segments: 1,
@@ -311,11 +315,11 @@ impl Loading<'_> {
             whole: self.kind.is_whole(),
             has_net: self.kind.held(self.facts) != Held::None
                 && schema.key.is_some()
-                && self.table.merge.mode != MergeMode::Append,
+                && self.table.merge.mode.has_one_row_per_key(),
             batch_rows: 0,
             is_numbered: self.table.merge.quarantine.is_some(),
         };
-        let merge = merge::plan(schema, target, &staging, &options);
+        let merge = merge::plan(self.columns, target, &staging, &options);
         let objects = self.design.clone().into_objects();
         let objects = objects
             .iter()
@@ -335,7 +339,7 @@ impl Loading<'_> {
         statements.extend(net.map(|net| sql::net::net_changes(&merge, net).sql));
         let applied = applied(self.table, &merge, &self.change);
         statements.extend(applied.into_iter().map(|statement| statement.sql));
-        statements
+        Ok(statements)
     }
 
     fn creation(&self) -> Statement {

@@ -7,6 +7,7 @@ use crate::error::{Disposition, Error, Kind, Result};
 use crate::failpoint;
 use crate::report::plural;
 use crate::sync::Links;
+use crate::sync::stop::APPLYING;
 use crate::target::TargetError;
 use crate::target::fill::{self, Lost};
 use crate::target::merge::{Applied, MergePlan, StateChange};
@@ -21,11 +22,11 @@ impl Work<'_> {
         let side = self.sync.target_side()?;
         let control = Links::control(&mut links.target, side, Kind::Target).await?;
         let target = &self.table.target;
-        let mut records = quarantine::records(control, target).await?;
-        if self.facts.found == Found::Missing && !records.is_empty() {
-            quarantine::discard_all(control, target).await?;
-            records.clear();
-        }
+        // Those of a table that is gone go with the transaction that makes a new one.
+        let records = match self.facts.found == Found::Missing || self.looked.in_quarantine == 0 {
+            true => Vec::new(),
+            false => quarantine::records(control, target).await?,
+        };
         let rows_max = self.table.merge.quarantine;
         if self.is_grouped && !records.is_empty() {
             return Err(self.not_in_a_group(records.len() as u64));
@@ -35,7 +36,9 @@ impl Work<'_> {
             MergeMode::Replace if !records.is_empty() => {
                 return Err(self.not_replaced(records.len() as u64));
             }
-            MergeMode::Replace | MergeMode::Append => return Ok(None),
+            MergeMode::Replace | MergeMode::Append | MergeMode::History | MergeMode::Scd2 => {
+                return Ok(None);
+            }
         }
         if rows_max.is_some() {
             quarantine::ensure(control).await?;
@@ -55,7 +58,12 @@ impl Work<'_> {
     ) -> Result<Applied> {
         let side = self.sync.target_side()?;
         let control = Links::control(&mut links.target, side, Kind::Target).await?;
-        let prepared = quarantine::prepare(control, plan, change, aside, faults).await?;
+        let preparing = quarantine::prepare(control, plan, change, aside, faults);
+        let prepared = self
+            .sync
+            .stop
+            .cut(APPLYING, async { Ok::<_, Error>(preparing.await?) });
+        let prepared = prepared.await?;
         self.quarantined = prepared.refused;
         failpoint::reach(FAIL_QUARANTINED);
         let committed = quarantine::commit(control, &self.table.target).await;

@@ -2,11 +2,12 @@
 
 use super::columns::{newest, to_load};
 use super::kind::{Facts, Found, LoadKind, trusted};
+use super::modes::{rule, validity_of};
 use crate::change::{MergeMode, RunId};
 use crate::config::{OnChange, Table};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::failpoint;
-use crate::lake::{Basis, LakeTable, SnapshotInfo, TargetTags};
+use crate::lake::{Basis, Delta, LakeTable, SnapshotInfo, TargetTags};
 use crate::mssql::control::Control;
 use crate::mssql::sql::define::StagingTable;
 use crate::report::{LoadMethod, LoadReport, plural};
@@ -104,7 +105,8 @@ impl Ready<'_> {
 pub(super) struct Work<'a> {
     pub sync: &'a Sync,
     pub table: &'a Table,
-    /// As it was when the snapshot was committed: its columns may have changed since.
+    /// As it was when the snapshot was committed: its columns may have changed since. They are as wide as those of the
+    /// snapshot that it is compared with.
     pub lake: LakeTable,
     pub columns: LakeColumns,
     /// None: the lake table has no rows yet.
@@ -140,6 +142,10 @@ impl<'a> Work<'a> {
         let past = match &snapshot {
             Some(snapshot) => lake.as_of(snapshot.id)?,
             None => lake.clone(),
+        };
+        let past = match kind.base() {
+            Some(from) => past.as_wide_as(from),
+            None => past,
         };
         let columns = to_load(table, lake, snapshot.as_ref(), trusted(&looked))?;
         let before = looked.state.as_ref();
@@ -221,6 +227,8 @@ impl<'a> Work<'a> {
         let options = LoadOptions {
             mode: self.table.merge.mode,
             statement: self.upsert_statement(control, &target).await,
+            deletes: self.table.merge.deletes.clone(),
+            valid_from: validity_of(&self.columns, self.table)?,
             newest: newest(&self.lake, &self.columns)?,
             has_deletes: staged.deletes > 0 || aside.as_ref().is_some_and(Aside::has_deletes),
             segments: parts
@@ -231,14 +239,14 @@ impl<'a> Work<'a> {
             whole: self.kind.is_whole(),
             has_net: (has_rows || aside.is_some())
                 && is_keyed
-                && self.facts.mode != MergeMode::Append,
+                && self.facts.mode.has_one_row_per_key(),
             batch_rows: match self.kind.has_base() && !self.is_grouped && aside.is_none() {
                 true => self.table.merge.batch_rows,
                 false => 0,
             },
             is_numbered: aside.is_some(),
         };
-        let plan = merge::plan(&self.columns.schema, &target, &staging, &options);
+        let plan = merge::plan(&self.columns, &target, &staging, &options);
         let change = self.state_change(&target);
         let settled = settle(control, plan, change, aside, &options).await?;
         self.transactions = settled.steps.len();
@@ -281,7 +289,7 @@ impl<'a> Work<'a> {
             deleted: counts.deleted,
             unchanged: counts.unchanged,
             quarantined: self.quarantined,
-            in_quarantine: 0,
+            in_quarantine: self.looked.in_quarantine,
             transactions: self.transactions,
             created_target: self.is_created,
             schema_changes: self.schema_changes,
@@ -299,7 +307,7 @@ impl<'a> Work<'a> {
                 let delta = self.lake.delta(Some(from), snapshot.id).await?;
                 self.check_basis(delta.basis, snapshot)?;
                 let both = [Operation::Upsert, Operation::Delete];
-                return Ok(parts_of(delta, &both, 0));
+                return Ok(parts_of(self.versions(delta), &both, 0));
             }
             LoadKind::Whole { since: Some(since) } => {
                 match self.lake.delta(Some(since), snapshot.id).await {
@@ -313,10 +321,18 @@ impl<'a> Work<'a> {
             }
             LoadKind::First | LoadKind::Whole { since: None } | LoadKind::Replace => {}
         }
-        let all = self.lake.delta(None, snapshot.id).await?;
+        let all = self.versions(self.lake.delta(None, snapshot.id).await?);
         let first = parts.len();
         parts.extend(parts_of(all, &[Operation::Upsert], first));
         Ok(parts)
+    }
+
+    /// The rows of a delta that the mode loads.
+    fn versions(&self, delta: Delta) -> Delta {
+        match self.facts.mode.loads_versions() {
+            true => delta.with_deletes(),
+            false => delta,
+        }
     }
 
     /// Refuses to append what may be rows that only moved; says in the log why a load of few changes may stage many.
@@ -429,9 +445,10 @@ moved; use `merge: {{ mode: upsert }}`, or `replace`"
             run_id: self.run_id.to_string(),
             object: target.object().cloned(),
             modified: target.modified().to_owned(),
-            mode: self.facts.mode,
+            rule: rule(self.table),
             step: None,
             columns: self.columns.loaded.text(),
+            empties_quarantine: self.facts.found == Found::Missing && self.looked.in_quarantine > 0,
         }
     }
 
@@ -485,9 +502,11 @@ server decides"
         let side = self.sync.target_side()?;
         let mut total = Applied::default();
         for &step in steps {
+            self.may_begin(step)?;
             change.step = step;
             let control = Links::control(&mut links.target, side, Kind::Target).await?;
-            let applied = merge::apply(control, plan, &change, Extent::Transaction).await;
+            let applied = merge::apply(control, plan, &change, Extent::Transaction);
+            let applied = self.unless_cut(applied).await;
             total = total.and(self.settled(links, applied, &change).await?);
             if let Some(step) = step.filter(|step| !step.is_last()) {
                 change.old = Some(OldState {
@@ -515,10 +534,12 @@ server decides"
             Err(error) if error.disposition() == Disposition::Ambiguous => error,
             other => return Ok(other?),
         };
-        tracing::warn!(
-            "{}: the reply to the load's commit was lost; looking for its outcome",
-            self.name
-        );
+        let stop = &self.sync.stop;
+        let what = match stop.signal() {
+            Some(_) => "the transaction of the load was cut off",
+            None => "the reply to the load's commit was lost",
+        };
+        tracing::warn!("{}: {what}; looking for its outcome", self.name);
         links.target = None;
         let control = Links::control(&mut links.target, side, Kind::Target).await?;
         let resolved = state::resolve(control, &self.table.target, change).await?;
@@ -529,6 +550,7 @@ server decides"
                 counts,
                 target_only: 0,
             }),
+            Some(_) | None if stop.signal().is_some() => Err(self.was_cut(change.step, resolved)),
             Some(_) | None => Err(Error::new(
                 Kind::Target,
                 Disposition::Transient,

@@ -10,7 +10,7 @@ use crate::mssql::control::Control;
 use crate::report::{Listing, StateChangeReport, plural};
 use crate::schema::TableName;
 use crate::sync::session::{Links, Sync};
-use crate::target::state::{self, Identity, LoadState};
+use crate::target::state::{self, Identity, LoadState, Looked};
 use crate::target::{quarantine, staging, upkeep};
 
 impl Sync {
@@ -144,7 +144,11 @@ async fn remove_state(
             plural(staged.len() as u64, "staging table")
         ));
     }
-    let state = state::look(control, target).await?.state;
+    let Looked {
+        state,
+        in_quarantine: refused,
+        ..
+    } = state::look(control, target).await?;
     if let Some(state) = &state {
         if yes {
             upkeep::forget(control, target, state).await?;
@@ -154,7 +158,6 @@ async fn remove_state(
             state.sequence_number, state.lake_table, state.loaded_at, state.run_id
         ));
     }
-    let refused = quarantine::count(control, target).await?;
     if refused > 0 {
         if yes {
             quarantine::discard_all(control, target).await?;

@@ -3,7 +3,9 @@
 //! Mended are the version hint of the lake table, staging tables of loads that died, and the tags of the target.
 //! None of them is a source of truth: the hint follows the metadata files, the tags follow the load state. With
 //! `--adopt` the load state also gets the table that the target is now, because somebody says that it has the rows of
-//! the recorded snapshot, as after a table was copied and renamed.
+//! the recorded snapshot, as after a table was copied and renamed. A state whose snapshot the lake table does not have
+//! says nothing: a load compares everything with a table that is not the one loaded, and could not go on from that
+//! snapshot.
 
 use super::LOCK_TIMEOUT_MS;
 use super::facts::{Depth, Looking};
@@ -32,6 +34,7 @@ impl Sync {
                 table,
                 adopt,
                 done: Vec::new(),
+                left: Vec::new(),
             };
             let mended = repair.mend(&self, links).await;
             let refused = links.guard(mended).err().map(|error| Finding {
@@ -47,7 +50,7 @@ impl Sync {
                 lake: table.lake.to_string(),
                 target: table.target.to_string(),
                 done: repair.done,
-                left: refused.into_iter().chain(left).collect(),
+                left: refused.into_iter().chain(repair.left).chain(left).collect(),
             })
         })
         .await
@@ -58,6 +61,7 @@ struct Repair<'a> {
     table: &'a Table,
     adopt: bool,
     done: Vec<String>,
+    left: Vec<Finding>,
 }
 
 impl Repair<'_> {
@@ -102,7 +106,7 @@ impl Repair<'_> {
         }
         let looked = state::look(control, target).await?;
         if self.adopt {
-            self.adopt(control, &looked).await?;
+            self.adopt(control, &looked, lake).await?;
         }
         let Some(lake) = lake else { return Ok(()) };
         if let Some(state) = protect::known(lake, looked.state.as_ref()) {
@@ -115,12 +119,29 @@ impl Repair<'_> {
     }
 
     /// Makes the load state one of the table that the target is.
-    async fn adopt(&mut self, control: &mut Control, looked: &Looked) -> Result<()> {
+    async fn adopt(
+        &mut self,
+        control: &mut Control,
+        looked: &Looked,
+        lake: Option<&LakeTable>,
+    ) -> Result<()> {
         let target = &self.table.target;
         let (Some(state), Some(found)) = (&looked.state, &looked.object) else {
             return Ok(());
         };
         if state.object.as_ref() == Some(found) || state.object.is_none() {
+            return Ok(());
+        }
+        if lake.is_none_or(|lake| protect::known(lake, Some(state)).is_none()) {
+            self.left.push(Finding {
+                severity: Severity::Warning,
+                message: format!(
+                    "the load state of target {target} still names the table that was loaded: snapshot {}, which it \
+                     has of lake table {}, is not in lake table {}, so no load could go on from it",
+                    state.sequence_number, state.lake_table, self.table.lake
+                ),
+                remedy: "The next load loads the whole snapshot into the table that is there".to_owned(),
+            });
             return Ok(());
         }
         upkeep::adopt(control, target, state, found).await?;

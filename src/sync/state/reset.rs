@@ -175,8 +175,8 @@ fn next_load(table: &Table, state: Option<&LoadState>) -> Vec<String> {
             }
             follows
         }
-        MergeMode::Append => vec![format!(
-            "the next load appends the whole snapshot, and only to an empty table: run TRUNCATE TABLE {} before it",
+        MergeMode::Append | MergeMode::History | MergeMode::Scd2 => vec![format!(
+            "the next load adds the whole snapshot, and only to an empty table: run TRUNCATE TABLE {} before it",
             TableIdent(target)
         )],
         MergeMode::Replace => vec![format!(

@@ -4,27 +4,32 @@
 //! up to its watermark are there. Is it older than the table's own, the rows in between are read again. A mirror takes
 //! them once more without a difference; a history would keep them twice, so it takes no checkpoint that a later run has
 //! gone on from. A load state says that the target has exactly the rows of a snapshot. Nothing can check that but a
-//! comparison of all rows, so `import --target` believes it. It keeps the table that the file names: if the target is
-//! another one, the next load compares the whole snapshot.
+//! comparison of all rows, so `import --target` believes it, and only where nothing says otherwise. A state that the
+//! target has was committed with its rows, and it stays. Of a target without one the tags may tell that a newer
+//! snapshot was loaded, or was being loaded, since the export. The import keeps the table that the file names: if the
+//! target is another one, the next load compares the whole snapshot.
+//!
+//! A target between two steps of a load has no snapshot, so there is nothing to export of it.
 //!
 //! A ledger is not exported, because the files that it names may belong to a snapshot by the time of the import.
 
 use super::LOCK_TIMEOUT_MS;
 use super::facts::named;
 use super::reset::{described, given_up};
-use crate::change::{Checkpoint, MergeMode, RunId};
+use crate::change::{Checkpoint, LoadRule, MergeMode, RunId};
 use crate::config::Table;
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::lake::{LakeTable, Standing};
 use crate::report::{Listing, StateChangeReport};
 use crate::schema::drift::SourceObject;
 use crate::schema::{TableKind, TableName};
+use crate::secret::JsonProblem;
 use crate::sync::load::lake_table;
 use crate::sync::protect;
 use crate::sync::session::{Links, Sync};
 use crate::target::columns::LoadedColumns;
 use crate::target::merge::LoadCounts;
-use crate::target::state::{self, LoadState, Looked};
+use crate::target::state::{self, Identity, LoadState, Looked};
 use crate::target::{staging, upkeep};
 use chrono::{SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
@@ -67,13 +72,19 @@ struct TargetState {
     object: Option<SourceObject>,
     #[serde(default)]
     columns: LoadedColumns,
+    /// As the load state keeps it.
+    #[serde(default)]
+    rule: Option<String>,
+    /// None in a file of an older build.
+    #[serde(default)]
+    database: Option<Identity>,
 }
 
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BadStateFile {
     #[error("it is not a file that `icesync state export` wrote")]
-    Syntax(#[source] serde_json::Error),
+    Syntax(#[source] JsonProblem),
     #[error(
         "it has version {0}, and this build reads up to {VERSION}: it was written by a newer icesync"
     )]
@@ -88,11 +99,12 @@ impl StateFile {
         struct Versioned {
             version: u32,
         }
-        let versioned: Versioned = serde_json::from_str(text).map_err(BadStateFile::Syntax)?;
+        let syntax = |error: serde_json::Error| BadStateFile::Syntax(error.into());
+        let versioned: Versioned = serde_json::from_str(text).map_err(syntax)?;
         if versioned.version > VERSION {
             return Err(BadStateFile::Newer(versioned.version));
         }
-        serde_json::from_str(text).map_err(BadStateFile::Syntax)
+        serde_json::from_str(text).map_err(syntax)
     }
 
     fn of(&self, table: &Table) -> Result<&TableState> {
@@ -138,7 +150,12 @@ impl Sync {
         let target = match &self.target {
             Some(side) => {
                 let control = Links::control(&mut links.target, side, Kind::Target).await?;
-                state::look(control, &table.target).await?.state
+                let database = protect::identity(side, control).await?.clone();
+                let state = state::look(control, &table.target).await?.state;
+                if let Some(why) = state.as_ref().and_then(|state| unfinished(table, state)) {
+                    return Err(refused(why));
+                }
+                state.map(|state| TargetState::of(&table.target, database, state))
             }
             None => None,
         };
@@ -147,7 +164,7 @@ impl Sync {
             lake: table.lake.clone(),
             table_uuid: lake.uuid().to_string(),
             checkpoint,
-            target: target.map(|state| TargetState::of(&table.target, state)),
+            target,
         })
     }
 
@@ -210,7 +227,7 @@ impl Sync {
         .await
     }
 
-    /// Puts the load states of a file in place of those that the targets have; without `yes` says what would follow.
+    /// Puts the load states of a file in place where the targets have none; without `yes` says what would follow.
     pub async fn import_load_states(
         self,
         tables: Vec<Table>,
@@ -221,19 +238,19 @@ impl Sync {
         self.each(tables, async |table, links| {
             let kept = file.of(table)?;
             let lake = lake_table(&self, table).await?;
-            let state = self.load_state_of(table, kept, &lake)?;
-            self.import_load_state(table, &state, lake, links, yes)
+            let target = self.target_state_of(table, kept, &lake)?;
+            self.import_load_state(table, target, lake, links, yes)
                 .await
         })
         .await
     }
 
-    fn load_state_of(
+    fn target_state_of<'a>(
         &self,
         table: &Table,
-        kept: &TableState,
+        kept: &'a TableState,
         lake: &LakeTable,
-    ) -> Result<LoadState> {
+    ) -> Result<&'a TargetState> {
         let Some(target) = &kept.target else {
             return Err(refused(format!(
                 "the file has no load state of target {}: nothing was loaded at the time of the export",
@@ -257,32 +274,39 @@ impl Sync {
                 state.sequence_number, table.target, table.lake
             )));
         }
-        Ok(state)
+        Ok(target)
     }
 
     async fn import_load_state(
         &self,
         table: &Table,
-        state: &LoadState,
+        kept: &TargetState,
         mut lake: LakeTable,
         links: &mut Links,
         yes: bool,
     ) -> Result<StateChangeReport> {
         let side = self.target_side()?;
-        let target = &table.target;
+        let (target, state) = (&table.target, &kept.state());
         let control = Links::control(&mut links.target, side, Kind::Target).await?;
+        check_database(table, kept, protect::identity(side, control).await?)?;
         if yes {
             state::ensure_schema(control).await?;
             staging::lock(control, target, LOCK_TIMEOUT_MS).await?;
         }
+        let tags = protect::tags(side, table, control).await?;
+        lake.refresh().await?;
         let looked = state::look(control, target).await?;
+        let is_there = looked.state.as_ref().map(LoadState::mark) == Some(state.mark());
+        if !is_there {
+            check_target(table, state, &looked, lake.newest_by_tag(&tags))?;
+        }
         let mut report = StateChangeReport {
             table: table.source.to_string(),
             done: yes,
             changes: Vec::new(),
             follows: Vec::new(),
         };
-        if looked.state.as_ref() != Some(state) {
+        if !is_there {
             report.changes.push(format!(
                 "set the load state of target {target} to snapshot {} of lake table {}, loaded {}Z by run {}",
                 state.sequence_number, state.lake_table, state.loaded_at, state.run_id
@@ -290,11 +314,10 @@ impl Sync {
             report.follows = after_import(table, state, &looked);
         }
         if yes {
-            if !report.changes.is_empty() {
-                upkeep::put(control, target, looked.state.as_ref(), state).await?;
+            if !is_there {
+                upkeep::put(control, target, state).await?;
             }
             if let Some(snapshot) = state.loaded() {
-                let tags = protect::tags(side, table, control).await?;
                 lake.tag_loaded(&tags, snapshot).await?;
             }
             staging::unlock(control, target).await?;
@@ -314,6 +337,56 @@ fn check_uuid(lake: &LakeTable, uuid: &str) -> Result<()> {
          and recreated since, or is another one. `icesync state reset` makes the next run compare everything",
         lake.name()
     )))
+}
+
+/// Refuses the state of a target in another database.
+fn check_database(table: &Table, kept: &TargetState, found: &Identity) -> Result<()> {
+    match &kept.database {
+        Some(known) if known != found => Err(refused(format!(
+            "the file has the load state of target {} in database {} of server {}, and this is database {} of server \
+             {}. `icesync load` compares the whole snapshot with a target that has no load state",
+            table.target, known.database, known.server, found.database, found.server
+        ))),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Refuses a state for a target that has one, or that another snapshot was loaded into since according to its tags.
+fn check_target(
+    table: &Table,
+    state: &LoadState,
+    looked: &Looked,
+    tagged: Option<i64>,
+) -> Result<()> {
+    let (target, number) = (&table.target, state.sequence_number);
+    if let Some(found) = &looked.state {
+        return Err(refused(unfinished(table, found).unwrap_or_else(|| {
+            format!(
+                "target {target} has a load state, which was committed with its rows: snapshot {} of lake table {}, \
+                 loaded {}Z by run {}. Loads go on from it. Only if the target has exactly the rows of snapshot \
+                 {number}, as the file says, remove it with `icesync state reset --target`, then import again",
+                found.sequence_number, found.lake_table, found.loaded_at, found.run_id
+            )
+        })));
+    }
+    match tagged {
+        Some(newer) if newer > number => Err(refused(format!(
+            "the file has snapshot {number} of target {target}, and a tag of lake table {} says that a load of \
+             snapshot {newer} has begun since: the target may have rows of both. `icesync load` compares the whole \
+             snapshot with the target",
+            table.lake
+        ))),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Why the state of a target that a load has left between two of its steps says nothing of its rows.
+fn unfinished(table: &Table, state: &LoadState) -> Option<String> {
+    let pending = state.pending.as_ref()?;
+    Some(format!(
+        "target {} is between two snapshots: a load of snapshot {} did not come to its end. `icesync load` finishes it",
+        table.target, pending.sequence_number
+    ))
 }
 
 /// Refuses a checkpoint that does not hold for the table as it is.
@@ -380,7 +453,7 @@ fn after_import(table: &Table, state: &LoadState, looked: &Looked) -> Vec<String
         )];
     }
     let first = match table.merge.mode {
-        MergeMode::Upsert | MergeMode::Append => {
+        MergeMode::Upsert | MergeMode::Append | MergeMode::History | MergeMode::Scd2 => {
             format!("the next load applies what has changed since snapshot {number}")
         }
         MergeMode::Replace => "the next load replaces all rows".to_owned(),
@@ -394,7 +467,7 @@ fn after_import(table: &Table, state: &LoadState, looked: &Looked) -> Vec<String
 }
 
 impl TargetState {
-    fn of(table: &TableName, state: LoadState) -> Self {
+    fn of(table: &TableName, database: Identity, state: LoadState) -> Self {
         let counts = state.counts;
         Self {
             table: table.clone(),
@@ -410,6 +483,8 @@ impl TargetState {
             unchanged: counts.unchanged,
             object: state.object,
             columns: state.columns,
+            rule: state.rule.as_ref().map(LoadRule::text),
+            database: Some(database),
         }
     }
 
@@ -428,7 +503,7 @@ impl TargetState {
                 unchanged: self.unchanged,
             },
             object: self.object.clone(),
-            mode: None,
+            rule: self.rule.as_deref().and_then(LoadRule::read),
             pending: None,
             columns: self.columns.clone(),
         }
@@ -468,12 +543,16 @@ mod tests {
                 id: 7,
                 created: "2024-05-06T10:00:00".to_owned(),
             }),
-            mode: None,
+            rule: LoadRule::read("upsert deletes=soft"),
             pending: None,
             columns: LoadedColumns::default(),
         };
         let target: TableName = "dbo.[a.b]".parse().unwrap();
-        let kept = TargetState::of(&target, state.clone());
+        let database = Identity {
+            server: "SQL01".to_owned(),
+            database: "db".to_owned(),
+        };
+        let kept = TargetState::of(&target, database, state.clone());
         assert_eq!(kept.state(), state);
         StateFile {
             version: VERSION,

@@ -269,7 +269,7 @@ impl Findings<'_> {
     }
 
     fn load_state(&mut self, lake: &Known<LakeFacts>, target: &TargetFacts, state: &LoadState) {
-        self.object(target, state);
+        self.object(lake, target, state);
         let name = &self.table.target;
         let old = state.sequence_number;
         let lake = match lake {
@@ -310,7 +310,9 @@ impl Findings<'_> {
             };
             let remedy = match self.table.merge.mode {
                 MergeMode::Replace => "The next load replaces all rows".to_owned(),
-                MergeMode::Upsert | MergeMode::Append => self.again(),
+                MergeMode::Upsert | MergeMode::Append | MergeMode::History | MergeMode::Scd2 => {
+                    self.again()
+                }
             };
             return self.add(Severity::Error, message, remedy);
         };
@@ -336,8 +338,11 @@ impl Findings<'_> {
     }
 
     /// Whether the target is the table that was loaded.
-    fn object(&mut self, target: &TargetFacts, state: &LoadState) {
+    fn object(&mut self, lake: &Known<LakeFacts>, target: &TargetFacts, state: &LoadState) {
         let name = &self.table.target;
+        let is_known = lake.found().is_some_and(|lake| {
+            state.table_uuid == lake.uuid && lake.snapshots.contains_key(&state.snapshot_id)
+        });
         let (old, what) = match (state.sequence_number, state.loaded()) {
             (old, Some(_)) => (old, format!("snapshot {old} was loaded into it")),
             (old, None) => (old, "icesync created it".to_owned()),
@@ -350,11 +355,13 @@ impl Findings<'_> {
             }
             (Some(found), Some(recorded)) if found != recorded => {
                 let message = format!("target {name} was recreated after {what}");
-                let adopt = self.command("state repair --adopt");
-                let remedy = format!(
-                    "The next load compares the whole snapshot with it. If it has exactly the rows of snapshot {old}: \
-                     {adopt}"
-                );
+                let mut remedy = "The next load compares the whole snapshot with it".to_owned();
+                if is_known {
+                    let adopt = self.command("state repair --adopt");
+                    remedy.push_str(&format!(
+                        ". If it has exactly the rows of snapshot {old}: {adopt}"
+                    ));
+                }
                 self.add(Severity::Error, message, remedy);
             }
             (Some(_), None) => {
@@ -372,11 +379,13 @@ impl Findings<'_> {
     fn again(&self) -> String {
         let full = self.command("load --full");
         match self.table.merge.mode {
-            MergeMode::Append => format!("Empty the target with TRUNCATE TABLE. {full}"),
+            MergeMode::Append | MergeMode::History => {
+                format!("Empty the target with TRUNCATE TABLE. {full}")
+            }
             MergeMode::Upsert => format!(
                 "{full}. Rows that only the target has stay; `merge: {{ mode: replace }}` removes them"
             ),
-            MergeMode::Replace => full,
+            MergeMode::Replace | MergeMode::Scd2 => full,
         }
     }
 }
@@ -454,7 +463,7 @@ mod tests {
             loaded_at: String::new(),
             counts: LoadCounts::default(),
             object: object(1),
-            mode: None,
+            rule: None,
             pending: None,
             columns: LoadedColumns::default(),
         }
@@ -487,6 +496,7 @@ mod tests {
             looked: Looked {
                 object: object(1),
                 state: Some(state()),
+                in_quarantine: 0,
             },
             tags: tags(),
             is_loading: false,
@@ -766,6 +776,7 @@ mod tests {
             looked: Looked {
                 object,
                 state: None,
+                in_quarantine: 0,
             },
             ..target()
         };

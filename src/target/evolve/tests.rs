@@ -256,7 +256,7 @@ fn statements_can_be_run_by_hand() {
 
 #[test]
 fn a_target_that_others_use_is_named_with_the_wait_and_the_way_out() {
-    use crate::mssql::error::ServerError;
+    use crate::mssql::error::{ServerError, ServerMessage};
     let name: TableName = "dbo.orders".parse().unwrap();
     let statement = Step::Add(column(2, "note", SqlType::Int)).statement(&name);
     let refused = |number| {
@@ -264,7 +264,7 @@ fn a_target_that_others_use_is_named_with_the_wait_and_the_way_out() {
             number,
             class: 16,
             state: 1,
-            message: "Lock request time out period exceeded.".into(),
+            message: ServerMessage::new(number, "Lock request time out period exceeded."),
             procedure: None,
             line: 1,
             statement: String::new(),
@@ -284,4 +284,27 @@ fn a_target_that_others_use_is_named_with_the_wait_and_the_way_out() {
     }
     assert!(matches!(refused(5074), TargetError::Alter { .. }));
     assert!(matches!(refused(1205), TargetError::Server { .. }));
+}
+
+#[test]
+fn a_target_gets_the_columns_that_only_it_has() {
+    let mut columns = lake(&["id"], &[Some("id")]);
+    let flag = Column {
+        generated: Generated::Flag,
+        nullable: false,
+        ..column(9, "is_deleted", SqlType::Bit)
+    };
+    let at = column(10, "deleted_at", SqlType::DateTime2 { scale: 3 });
+    columns.own = vec![flag, at];
+    let have = target(&of(&["id"]));
+    let (found, then) = steps(&columns, &have, false).unwrap();
+    assert_eq!(told(&found), ["+is_deleted", "+deleted_at"]);
+    let details: Vec<String> = found.iter().map(|step| step.change().detail).collect();
+    let expected = ["bit NOT NULL", "datetime2(3) NULL"];
+    let expected = expected.map(|declared| format!("added to the target, {declared}"));
+    assert_eq!(details, expected);
+    assert_eq!(steps(&columns, &then, false).unwrap().0, []);
+    // Not one that others have made.
+    columns.was = None;
+    assert_eq!(steps(&columns, &have, false).unwrap().0, []);
 }

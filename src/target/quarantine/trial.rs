@@ -2,7 +2,7 @@
 
 use super::refusal::is_by_a_row;
 use crate::mssql::control::{Class, Control, Record};
-use crate::mssql::error::{MssqlError, ServerError};
+use crate::mssql::error::{MssqlError, ServerError, ServerMessage};
 use crate::mssql::sql::aside;
 use crate::mssql::sql::merge::{self, MergePlan, NetTable};
 use crate::mssql::sql::part::Part;
@@ -84,7 +84,7 @@ impl<'a> Trial<'a> {
 
     async fn open(&mut self) -> Result<(), TargetError> {
         let opened = aside::open_load(self.plan, &self.net, self.change);
-        for (statement, class) in [(aside::begin_load(), Class::Quick), (opened, Class::Long)] {
+        for (statement, class) in [(aside::begin_load(), Class::QUICK), (opened, Class::LONG)] {
             let ran = self.control.run(&statement, class).await;
             ran.map_err(|error| self.explained(error))?;
         }
@@ -106,7 +106,7 @@ impl<'a> Trial<'a> {
         let plan = self.plan.of_part(part.clone());
         let sets = self
             .control
-            .query_sets(&aside::apply_part(&plan), Class::Long)
+            .query_sets(&aside::apply_part(&plan), Class::LONG)
             .await
             .map_err(|error| self.explained(error))?;
         // Whatever triggers of the target return comes before.
@@ -144,15 +144,19 @@ impl Outcome {
     fn read(row: &Record) -> Result<Self, MssqlError> {
         let small = |name| Ok::<_, MssqlError>(row.int_opt(name)?.unwrap_or(0));
         let refusal = match row.int_opt("number")? {
-            Some(number) => Some(ServerError {
-                number: u32::try_from(number).unwrap_or(0),
-                class: u8::try_from(small("severity")?).unwrap_or(0),
-                state: u8::try_from(small("state")?).unwrap_or(0),
-                message: row.text_opt("message")?.unwrap_or_default().to_owned(),
-                procedure: row.text_opt("procedure_name")?.map(str::to_owned),
-                line: u32::try_from(small("line")?).unwrap_or(0),
-                statement: String::new(),
-            }),
+            Some(number) => {
+                let number = u32::try_from(number).unwrap_or(0);
+                let message = row.text_opt("message")?.unwrap_or_default();
+                Some(ServerError {
+                    number,
+                    class: u8::try_from(small("severity")?).unwrap_or(0),
+                    state: u8::try_from(small("state")?).unwrap_or(0),
+                    message: ServerMessage::new(number, message),
+                    procedure: row.text_opt("procedure_name")?.map(str::to_owned),
+                    line: u32::try_from(small("line")?).unwrap_or(0),
+                    statement: String::new(),
+                })
+            }
             None => None,
         };
         Ok(Self {

@@ -1,9 +1,10 @@
-//! Which rows of a chunk a history without a key has.
+//! Which rows of a chunk a table without a key has.
 //!
 //! Without a key, rows can only be told apart by all their values, and equal rows only be counted. A row that the
 //! source has `n` times is `n` times in the table: each row of the table stands for one row that is read, and the
 //! rows for which none is left are new. A row of the table that was taken once is not taken again, in whatever chunk
-//! its equals are.
+//! its equals are. Of a mirror, the rows that are never taken are deleted at the end, so that the table has each row as
+//! often as the source; a history keeps them.
 
 use crate::lake::error::Result;
 use crate::lake::keys::lookup::Lookup;
@@ -119,7 +120,9 @@ pub(super) async fn known_copies(
         }
     }
     let known = matching.known;
-    replaced.counts.unchanged += known.iter().filter(|known| **known).count() as u64;
+    let unchanged = known.iter().filter(|known| **known).count();
+    replaced.counts.unchanged += unchanged as u64;
+    replaced.counts.inserted += (known.len() - unchanged) as u64;
     Ok(known)
 }
 

@@ -46,7 +46,8 @@ impl Fate {
 }
 
 /// Of a whole read: whether each row of the chunk is in the table. The live rows of the keys that differ are replaced,
-/// those that are the same are `seen`.
+/// those that are the same are `seen`. Rows of a file that is listed more than once are replaced as well: a position
+/// cannot be deleted in one of its entries and stay in the other.
 pub(super) async fn known_rows(
     context: &Context,
     equality: &Equality,
@@ -69,9 +70,11 @@ pub(super) async fn known_rows(
         &chunk.keys,
     )?;
     let mut fates = vec![Fate::default(); chunk.keys.len()];
+    let repeated = base.repeated();
     let mut live = LiveRows::of(&lookup, context.store(), &base)?;
     while let Some(mut found) = live.next(&mut replaced.index).await? {
         let path = found.data.file.file_path();
+        let is_once = !repeated.contains(path);
         let gone = replaced.rows.entry(path.to_owned()).or_default();
         let seen = seen.entry(path.to_owned()).or_default();
         found.rows.retain(|&(position, number)| {
@@ -81,7 +84,7 @@ pub(super) async fn known_rows(
         });
         let note = |Match { number, row }: Match| {
             let fate = &mut fates[number];
-            if row.hash == chunk.hashes[chunk.last(number)] && !fate.same {
+            if is_once && row.hash == chunk.hashes[chunk.last(number)] && !fate.same {
                 fate.same = true;
                 fate.again = !seen.insert(row.position);
             } else {

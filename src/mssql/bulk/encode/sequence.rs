@@ -4,6 +4,7 @@ use super::super::page::Page;
 use super::refusal::Refusal;
 use crate::mssql::error::LostCharacter;
 use crate::mssql::rows::append_as_utf16;
+use crate::secret::RowValue;
 
 /// Of a text that is named in a message.
 const EXAMPLE_CHARACTERS: usize = 100;
@@ -52,7 +53,7 @@ pub(super) fn paged(text: &str, page: Page, out: &mut Vec<u8>) -> Result<(), Ref
             column: String::new(),
             code_page: page.number(),
             character,
-            text: text.chars().take(EXAMPLE_CHARACTERS).collect(),
+            text: RowValue(text.chars().take(EXAMPLE_CHARACTERS).collect()),
             is_certain: page.is_whole(),
         })
     })

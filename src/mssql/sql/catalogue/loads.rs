@@ -1,7 +1,7 @@
 //! Examples of loads: their transactions, net changes and steps, and groups of tables.
 
-use super::Examples;
 use super::plans::{merge_plan, state_change};
+use super::{Examples, modes};
 use crate::change::{MergeMode, UpsertStatement};
 use crate::mssql::sql::create;
 use crate::mssql::sql::define::{StagingTable, Storage};
@@ -13,7 +13,8 @@ use crate::schema::{SqlType, TableName, TableSchema};
 
 impl Examples {
     pub(super) fn loads(&mut self, shape: &str, table: &TableSchema, staging: &StagingTable) {
-        for (name, plan) in load_variants(table, staging) {
+        let more = modes::loads(&merge_plan(table, staging));
+        for (name, plan) in load_variants(table, staging).into_iter().chain(more) {
             let old = (plan.held == Held::Rows).then_some(8_070_450_532_247_928_832);
             self.add(
                 "apply",
@@ -33,6 +34,7 @@ impl Examples {
             let prepared = StateChange {
                 new_snapshot: state::PREPARED,
                 sequence_number: 0,
+                empties_quarantine: true,
                 ..change
             };
             self.add(
@@ -66,6 +68,7 @@ impl Examples {
             part: None,
         };
         self.add("net_changes", shape, net::net_changes(&plan, &net));
+        self.marked(shape, &plan, &net, table);
         let old = state_change(table, Some(8_070_450_532_247_928_832));
         for (statement, name) in [
             (UpsertStatement::Merge, "merge"),
@@ -108,6 +111,26 @@ impl Examples {
                 let variant = format!("{shape}_{name}_{part}");
                 self.add("apply", &variant, merge::apply(&plan, &old, extent));
             }
+        }
+    }
+
+    /// The same with deletes that mark rows.
+    fn marked(&mut self, shape: &str, plan: &MergePlan, net: &NetTable, table: &TableSchema) {
+        let plan = MergePlan {
+            deletes: modes::soft(),
+            ..plan.clone()
+        };
+        let statement = net::net_changes(&plan, net);
+        self.add("net_changes", &format!("{shape}_soft"), statement);
+        let plan = MergePlan {
+            net: Some(net.clone()),
+            whole: true,
+            ..plan
+        };
+        let change = state_change(table, Some(8_070_450_532_247_928_832));
+        for (part, extent) in [("upserts", Extent::Upserts), ("deletes", Extent::Deletes)] {
+            let statement = merge::apply(&plan, &change, extent);
+            self.add("apply", &format!("{shape}_soft_{part}"), statement);
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the examples of loads are made from.
 
-use crate::change::{MergeMode, UpsertStatement};
+use crate::change::{Deletes, LoadRule, MergeMode, UpsertStatement};
 use crate::mssql::sql::define::{self, StagingColumn, StagingTable};
 use crate::mssql::sql::merge::{BaseTypes, Held, MergeColumn, MergePlan};
 use crate::mssql::sql::state::{OldState, StateChange};
@@ -69,6 +69,8 @@ pub(super) fn merge_plan(table: &TableSchema, staging: &StagingTable) -> MergePl
             .collect(),
         mode: MergeMode::Upsert,
         statement: UpsertStatement::Merge,
+        deletes: Deletes::Hard,
+        validity: None,
         newest: None,
         net: None,
         has_deletes: false,
@@ -104,8 +106,9 @@ pub(super) fn state_change(table: &TableSchema, old: Option<i64>) -> StateChange
             created: "2024-05-01T10:00:00.123".into(),
         }),
         modified: "2024-05-02T10:00:00.123".into(),
-        mode: MergeMode::Upsert,
+        rule: LoadRule::default(),
         step: None,
         columns: None,
+        empties_quarantine: false,
     }
 }

@@ -1,8 +1,8 @@
 //! Examples of loads that set rows aside, and of the quarantine.
 
-use super::Examples;
 use super::plans::{merge_plan, staging, state_change};
 use super::shapes::shapes;
+use super::{Examples, modes};
 use crate::change::UpsertStatement;
 use crate::mssql::sql::define::StagingTable;
 use crate::mssql::sql::merge::{Faults, Held, MergePlan, NetTable};
@@ -20,8 +20,6 @@ impl Examples {
         let target = "dbo.orders";
         let found = quarantine::quarantined(target, 10_000);
         self.add("quarantined", "", found);
-        let count = quarantine::count_quarantined(target, 10_000);
-        self.add("count_quarantined", "", count);
         self.add(
             "quarantined_row",
             "",
@@ -88,6 +86,15 @@ impl Examples {
             let closed = aside::close_load(&plan, &net, &change, [3, 2, 1, 0]);
             self.add("close_load", &format!("{shape}_{name}"), closed);
         }
+        let marked = MergePlan {
+            whole: true,
+            deletes: modes::soft(),
+            ..strict.clone()
+        };
+        let part = format!("{shape}_soft");
+        self.add("apply_part", &part, aside::apply_part(&marked));
+        let closed = aside::close_load(&marked, &net, &change, [3, 2, 1, 0]);
+        self.add("close_load", &part, closed);
         self.rows_aside(shape, &strict, &net, &change);
     }
 

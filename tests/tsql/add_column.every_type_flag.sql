@@ -1,0 +1,1 @@
+ALTER TABLE [dbo].[every_type] ADD [is]]deleted] bit NOT NULL DEFAULT 0;

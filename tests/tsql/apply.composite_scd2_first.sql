@@ -1,0 +1,93 @@
+-- @p1 nvarchar Some("sales.訂單")
+-- @p2 nvarchar Some("icesync:apply:dbo.orders")
+-- @p3 nvarchar Some("018f0000000070008000000000000001")
+-- @p4 nvarchar Some("sales.orders")
+-- @p5 nvarchar Some("6f1c2a34-0000-4000-8000-000000000001")
+-- @p6 bigint Some(4611686018427387904)
+-- @p7 bigint Some(2)
+-- @p8 nvarchar Some("upsert")
+-- @p9 bigint Some(1000)
+-- @p10 nvarchar Some("code")
+-- @p11 nvarchar Some("[sales].[訂單]")
+-- @p12 bigint Some(1237579447)
+-- @p13 nvarchar Some("2024-05-02T10:00:00.123")
+-- @p14 bigint Some(1237579447)
+-- @p15 nvarchar Some("2024-05-01T10:00:00.123")
+-- @p16 nvarchar None
+SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT 60000;
+DECLARE @rc int, @staged bigint = 0, @inserted bigint = 0, @updated bigint = 0, @deleted bigint = 0;
+DECLARE @unchanged bigint = 0, @target_only bigint = 0;
+DECLARE @example nvarchar(1000), @message nvarchar(2000);
+BEGIN TRANSACTION;
+EXEC @rc = sp_getapplock @Resource = @p2, @LockMode = N'Exclusive', @LockOwner = N'Transaction', @LockTimeout = 60000;
+IF @rc < 0 THROW 51002, N'another load of this target is in its transaction', 1;
+BEGIN TRY
+    INSERT [icesync].[load_state] ([target], [lake_table], [table_uuid], [snapshot_id], [sequence_number], [run_id], [loaded_at], [inserted], [updated], [deleted], [unchanged], [merge_mode]) VALUES (@p1, @p4, @p5, @p6, @p7, @p3, SYSUTCDATETIME(), 0, 0, 0, 0, @p8);
+END TRY
+BEGIN CATCH
+    IF ERROR_NUMBER() IN (2601, 2627) THROW 51003, N'the load state has moved', 1;
+    THROW;
+END CATCH;
+SELECT @staged = COUNT_BIG(*) FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s WITH (TABLOCK);
+IF @staged <> @p9
+BEGIN
+    SET @message = CONCAT(N'', @p9, N' rows were sent to the staging table and it holds ', @staged);
+    THROW 51007, @message, 1;
+END;
+SET @staged = 0;
+IF EXISTS (SELECT 1 FROM [sales].[訂單] WITH (TABLOCKX, HOLDLOCK)) THROW 51008, N'the target has rows', 1;
+SELECT TOP (1) @example = CONVERT(nvarchar(100), s.[code]) FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s WHERE CONVERT(varbinary(max), CONVERT(nvarchar(max), CONVERT(varchar(max), s.[code]))) <> CONVERT(varbinary(max), s.[code]) OR DATALENGTH(CONVERT(varchar(max), s.[code])) > 20;
+IF @example IS NOT NULL
+BEGIN
+    SET @message = CONCAT(@p10, N': ', @example);
+    THROW 51006, @message, 1;
+END;
+SELECT @staged = COUNT_BIG(*) FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s WHERE s.[_op] <> 'D';
+CREATE TABLE #versions (
+    [k1] nvarchar(10) COLLATE Chinese_Taiwan_Stroke_CI_AS NULL,
+    [k2] datetime NULL,
+    [k3] varchar(20) COLLATE Chinese_Taiwan_Stroke_CI_AS NULL,
+    [seq] bigint NOT NULL,
+    [is_new] bit NOT NULL,
+    [starts] datetime2(6) NOT NULL,
+    [ends] datetime2(6) NULL,
+    [is_deleted] bit NOT NULL
+);
+WITH [events] AS (
+    SELECT s.[區域] AS [k1], s.[at] AS [k2], CONVERT(varchar(20), s.[code]) AS [k3], s.[_seq] AS [seq], CONVERT(bit, 1) AS [is_new], CASE WHEN s.[_op] = 'D' THEN 'D' ELSE 'V' END AS [kind], CONVERT(datetime2(6), s.[_committed_at]) AS [at] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s
+), [numbered] AS (
+    SELECT e.*, MAX(CASE WHEN e.[kind] = 'V' THEN e.[seq] ELSE 0 END) OVER (PARTITION BY [k1], [k2], [k3] ORDER BY e.[seq] ROWS UNBOUNDED PRECEDING) AS [version]
+    FROM [events] AS e
+), [first] AS (
+    SELECT n.*, FIRST_VALUE(n.[k1]) OVER (PARTITION BY [k1], [k2], [k3], n.[version] ORDER BY n.[seq] ROWS UNBOUNDED PRECEDING) AS [f1], FIRST_VALUE(n.[k3]) OVER (PARTITION BY [k1], [k2], [k3], n.[version] ORDER BY n.[seq] ROWS UNBOUNDED PRECEDING) AS [f3] FROM [numbered] AS n
+), [hits] AS (
+    SELECT f.*, CASE WHEN f.[kind] = 'D' AND f.[version] > 0 AND EXISTS (SELECT CONVERT(varbinary(20), f.[k1]), DATALENGTH(f.[k1]), CONVERT(varbinary(20), f.[k3]), DATALENGTH(f.[k3]) INTERSECT SELECT CONVERT(varbinary(20), f.[f1]), DATALENGTH(f.[f1]), CONVERT(varbinary(20), f.[f3]), DATALENGTH(f.[f3])) THEN 1 ELSE 0 END AS [hit] FROM [first] AS f
+), [counted] AS (
+    SELECT h.*, SUM(h.[hit]) OVER (PARTITION BY [k1], [k2], [k3], h.[version] ORDER BY h.[seq] ROWS UNBOUNDED PRECEDING) AS [hits]
+    FROM [hits] AS h
+), [effective] AS (
+    SELECT c.*, MAX(c.[at]) OVER (PARTITION BY [k1], [k2], [k3] ORDER BY c.[seq] ROWS UNBOUNDED PRECEDING) AS [top]
+    FROM [counted] AS c WHERE c.[kind] <> 'D' OR c.[hit] = 1 AND c.[hits] = 1
+), [lives] AS (
+    SELECT e.*, MAX(CASE WHEN e.[kind] <> 'V' THEN e.[top] END) OVER (PARTITION BY [k1], [k2], [k3] ORDER BY e.[seq] ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS [floor], COUNT(CASE WHEN e.[kind] <> 'V' THEN 1 END) OVER (PARTITION BY [k1], [k2], [k3] ORDER BY e.[seq] ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS [life]
+    FROM [effective] AS e
+), [timed] AS (
+    SELECT l.*, CASE WHEN l.[kind] <> 'V' THEN l.[top] WHEN l.[floor] > l.[at] THEN l.[floor] ELSE l.[at] END AS [starts]
+    FROM [lives] AS l
+), [chained] AS (
+    SELECT t.*, LEAD(t.[starts]) OVER (PARTITION BY [k1], [k2], [k3] ORDER BY t.[life], t.[starts], t.[seq]) AS [ends], LEAD(t.[kind]) OVER (PARTITION BY [k1], [k2], [k3] ORDER BY t.[life], t.[starts], t.[seq]) AS [next]
+    FROM [timed] AS t
+)
+INSERT INTO #versions ([k1], [k2], [k3], [seq], [is_new], [starts], [ends], [is_deleted])
+SELECT v.[k1], v.[k2], v.[k3], v.[seq], v.[is_new], v.[starts], v.[ends], CASE WHEN v.[next] = 'D' THEN 1 ELSE 0 END FROM [chained] AS v WHERE v.[kind] = 'V';
+INSERT INTO [sales].[訂單] ([區域], [modified], [at], [code], [_seq], [valid_from], [valid_to], [is_current], [_deleted]) SELECT n.[區域], n.[modified], n.[at], n.[code], n.[_seq], v.[starts], v.[ends], CASE WHEN v.[ends] IS NULL THEN 1 ELSE 0 END, v.[is_deleted] FROM (SELECT s.[區域] AS [區域], s.[modified] AS [modified], s.[at] AS [at], CONVERT(varchar(20), s.[code]) AS [code], s.[_seq] AS [_seq], s.[_op_] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s) AS n JOIN #versions AS v ON v.[seq] = n.[_seq] WHERE v.[is_new] = 1;
+SET @inserted = ROWCOUNT_BIG();
+IF @inserted <> @staged THROW 51007, N'the target did not take every version', 1;
+DROP TABLE #versions;
+IF NOT EXISTS (SELECT 1 FROM sys.objects AS o WHERE o.object_id = @p12 AND o.object_id = OBJECT_ID(@p11) AND CONVERT(nvarchar(30), o.modify_date, 126) = @p13) THROW 51010, N'the target table was recreated or altered', 1;
+IF @staged > @inserted + @updated SET @unchanged = @staged - @inserted - @updated;
+UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @unchanged, s.[target_object_id] = @p14, s.[target_created] = @p15, s.[loaded_columns] = @p16 FROM [icesync].[load_state] AS s WHERE s.[target] = @p1;
+DROP TABLE [icesync].[stg_00000000000000ff_018f0000000070008000000000000001];
+COMMIT TRANSACTION;
+SET LOCK_TIMEOUT -1;
+SELECT @inserted AS inserted, @updated AS updated, @deleted AS deleted, @unchanged AS unchanged, @target_only AS target_only;

@@ -1,0 +1,112 @@
+-- @p1 nvarchar Some("dbo.every_type")
+-- @p2 nvarchar Some("icesync:apply:dbo.orders")
+-- @p3 nvarchar Some("018f0000000070008000000000000001")
+-- @p4 nvarchar Some("sales.orders")
+-- @p5 nvarchar Some("6f1c2a34-0000-4000-8000-000000000001")
+-- @p6 bigint Some(4611686018427387904)
+-- @p7 bigint Some(2)
+-- @p8 nvarchar Some("upsert")
+-- @p9 bigint Some(1000)
+-- @p10 nvarchar Some("c19")
+-- @p11 nvarchar Some("c20")
+-- @p12 nvarchar Some("c21")
+-- @p13 nvarchar Some("c22")
+-- @p14 nvarchar Some("[dbo].[every_type]")
+-- @p15 bigint Some(1237579447)
+-- @p16 nvarchar Some("2024-05-02T10:00:00.123")
+-- @p17 bigint Some(1237579447)
+-- @p18 nvarchar Some("2024-05-01T10:00:00.123")
+-- @p19 nvarchar None
+SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT 60000;
+DECLARE @rc int, @staged bigint = 0, @inserted bigint = 0, @updated bigint = 0, @deleted bigint = 0;
+DECLARE @unchanged bigint = 0, @target_only bigint = 0;
+DECLARE @example nvarchar(1000), @message nvarchar(2000);
+BEGIN TRANSACTION;
+EXEC @rc = sp_getapplock @Resource = @p2, @LockMode = N'Exclusive', @LockOwner = N'Transaction', @LockTimeout = 60000;
+IF @rc < 0 THROW 51002, N'another load of this target is in its transaction', 1;
+BEGIN TRY
+    INSERT [icesync].[load_state] ([target], [lake_table], [table_uuid], [snapshot_id], [sequence_number], [run_id], [loaded_at], [inserted], [updated], [deleted], [unchanged], [merge_mode]) VALUES (@p1, @p4, @p5, @p6, @p7, @p3, SYSUTCDATETIME(), 0, 0, 0, 0, @p8);
+END TRY
+BEGIN CATCH
+    IF ERROR_NUMBER() IN (2601, 2627) THROW 51003, N'the load state has moved', 1;
+    THROW;
+END CATCH;
+SELECT @staged = COUNT_BIG(*) FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s WITH (TABLOCK);
+IF @staged <> @p9
+BEGIN
+    SET @message = CONCAT(N'', @p9, N' rows were sent to the staging table and it holds ', @staged);
+    THROW 51007, @message, 1;
+END;
+SET @staged = 0;
+IF EXISTS (SELECT 1 FROM [dbo].[every_type] WITH (TABLOCKX, HOLDLOCK)) THROW 51008, N'the target has rows', 1;
+SELECT TOP (1) @example = CONVERT(nvarchar(100), s.[c19]) FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s WHERE CONVERT(varbinary(max), CONVERT(nvarchar(max), CONVERT(varchar(max), s.[c19]))) <> CONVERT(varbinary(max), s.[c19]) OR DATALENGTH(CONVERT(varchar(max), s.[c19])) > 10;
+IF @example IS NOT NULL
+BEGIN
+    SET @message = CONCAT(@p10, N': ', @example);
+    THROW 51006, @message, 1;
+END;
+SELECT TOP (1) @example = CONVERT(nvarchar(100), s.[c20]) FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s WHERE CONVERT(varbinary(max), CONVERT(nvarchar(max), CONVERT(varchar(max), s.[c20]))) <> CONVERT(varbinary(max), s.[c20]) OR DATALENGTH(CONVERT(varchar(max), s.[c20])) > 8000;
+IF @example IS NOT NULL
+BEGIN
+    SET @message = CONCAT(@p11, N': ', @example);
+    THROW 51006, @message, 1;
+END;
+SELECT TOP (1) @example = CONVERT(nvarchar(100), s.[c21]) FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s WHERE CONVERT(varbinary(max), CONVERT(nvarchar(max), CONVERT(varchar(max), s.[c21]))) <> CONVERT(varbinary(max), s.[c21]);
+IF @example IS NOT NULL
+BEGIN
+    SET @message = CONCAT(@p12, N': ', @example);
+    THROW 51006, @message, 1;
+END;
+SELECT TOP (1) @example = CONVERT(nvarchar(100), s.[c22]) FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s WHERE CONVERT(varbinary(max), CONVERT(nvarchar(max), CONVERT(varchar(max), s.[c22]))) <> CONVERT(varbinary(max), s.[c22]);
+IF @example IS NOT NULL
+BEGIN
+    SET @message = CONCAT(@p13, N': ', @example);
+    THROW 51006, @message, 1;
+END;
+SELECT @staged = COUNT_BIG(*) FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s WHERE s.[_op] <> 'D';
+CREATE TABLE #versions (
+    [k1] uniqueidentifier NULL,
+    [seq] bigint NOT NULL,
+    [is_new] bit NOT NULL,
+    [starts] datetime2(6) NOT NULL,
+    [ends] datetime2(6) NULL,
+    [is_deleted] bit NOT NULL
+);
+WITH [events] AS (
+    SELECT s.[c1] AS [k1], s.[_seq] AS [seq], CONVERT(bit, 1) AS [is_new], CASE WHEN s.[_op] = 'D' THEN 'D' ELSE 'V' END AS [kind], CONVERT(datetime2(6), s.[_committed_at]) AS [at] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s
+), [numbered] AS (
+    SELECT e.*, MAX(CASE WHEN e.[kind] = 'V' THEN e.[seq] ELSE 0 END) OVER (PARTITION BY [k1] ORDER BY e.[seq] ROWS UNBOUNDED PRECEDING) AS [version]
+    FROM [events] AS e
+), [first] AS (
+    SELECT n.* FROM [numbered] AS n
+), [hits] AS (
+    SELECT f.*, CASE WHEN f.[kind] = 'D' AND f.[version] > 0 THEN 1 ELSE 0 END AS [hit] FROM [first] AS f
+), [counted] AS (
+    SELECT h.*, SUM(h.[hit]) OVER (PARTITION BY [k1], h.[version] ORDER BY h.[seq] ROWS UNBOUNDED PRECEDING) AS [hits]
+    FROM [hits] AS h
+), [effective] AS (
+    SELECT c.*, MAX(c.[at]) OVER (PARTITION BY [k1] ORDER BY c.[seq] ROWS UNBOUNDED PRECEDING) AS [top]
+    FROM [counted] AS c WHERE c.[kind] <> 'D' OR c.[hit] = 1 AND c.[hits] = 1
+), [lives] AS (
+    SELECT e.*, MAX(CASE WHEN e.[kind] <> 'V' THEN e.[top] END) OVER (PARTITION BY [k1] ORDER BY e.[seq] ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS [floor], COUNT(CASE WHEN e.[kind] <> 'V' THEN 1 END) OVER (PARTITION BY [k1] ORDER BY e.[seq] ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS [life]
+    FROM [effective] AS e
+), [timed] AS (
+    SELECT l.*, CASE WHEN l.[kind] <> 'V' THEN l.[top] WHEN l.[floor] > l.[at] THEN l.[floor] ELSE l.[at] END AS [starts]
+    FROM [lives] AS l
+), [chained] AS (
+    SELECT t.*, LEAD(t.[starts]) OVER (PARTITION BY [k1] ORDER BY t.[life], t.[starts], t.[seq]) AS [ends], LEAD(t.[kind]) OVER (PARTITION BY [k1] ORDER BY t.[life], t.[starts], t.[seq]) AS [next]
+    FROM [timed] AS t
+)
+INSERT INTO #versions ([k1], [seq], [is_new], [starts], [ends], [is_deleted])
+SELECT v.[k1], v.[seq], v.[is_new], v.[starts], v.[ends], CASE WHEN v.[next] = 'D' THEN 1 ELSE 0 END FROM [chained] AS v WHERE v.[kind] = 'V';
+INSERT INTO [dbo].[every_type] ([c1], [c2], [c3], [c4], [c5], [c6], [c7], [c8], [c9], [c10], [c11], [c12], [c13], [c14], [c15], [c16], [c17], [c18], [c19], [c20], [c21], [c22], [c23], [c24], [c25], [c26], [c27], [c28], [c29], [c30], [c31], [c32], [c33], [c34], [c35], [c36], [c37], [c38], [_seq], [valid_from], [valid_to], [is_current], [_deleted]) SELECT n.[c1], n.[c2], n.[c3], n.[c4], n.[c5], n.[c6], n.[c7], n.[c8], n.[c9], n.[c10], n.[c11], n.[c12], n.[c13], n.[c14], n.[c15], n.[c16], n.[c17], n.[c18], n.[c19], n.[c20], n.[c21], n.[c22], n.[c23], n.[c24], n.[c25], n.[c26], n.[c27], n.[c28], n.[c29], n.[c30], n.[c31], n.[c32], n.[c33], n.[c34], n.[c35], n.[c36], n.[c37], n.[c38], n.[_seq], v.[starts], v.[ends], CASE WHEN v.[ends] IS NULL THEN 1 ELSE 0 END, v.[is_deleted] FROM (SELECT s.[c1] AS [c1], s.[c2] AS [c2], s.[c3] AS [c3], s.[c4] AS [c4], s.[c5] AS [c5], s.[c6] AS [c6], s.[c7] AS [c7], s.[c8] AS [c8], s.[c9] AS [c9], s.[c10] AS [c10], s.[c11] AS [c11], s.[c12] AS [c12], s.[c13] AS [c13], s.[c14] AS [c14], s.[c15] AS [c15], s.[c16] AS [c16], s.[c17] AS [c17], s.[c18] AS [c18], CONVERT(char(10), s.[c19]) AS [c19], CONVERT(varchar(8000), s.[c20]) AS [c20], CONVERT(varchar(max), s.[c21]) AS [c21], CONVERT(text, s.[c22]) AS [c22], CONVERT(nchar(10), s.[c23]) AS [c23], s.[c24] AS [c24], s.[c25] AS [c25], CONVERT(ntext, s.[c26]) AS [c26], s.[c27] AS [c27], s.[c28] AS [c28], s.[c29] AS [c29], CONVERT(image, s.[c30]) AS [c30], s.[c31] AS [c31], CONVERT(xml, s.[c32], 1) AS [c32], CONVERT(hierarchyid, s.[c33]) AS [c33], CONVERT(geometry, s.[c34]) AS [c34], CONVERT(geography, s.[c35]) AS [c35], CONVERT(json, s.[c36]) AS [c36], CASE s.[_type37] WHEN N'int' THEN CONVERT(sql_variant, CONVERT(int, s.[c37])) WHEN N'decimal(10,2)' THEN CONVERT(sql_variant, CONVERT(decimal(10,2), s.[c37])) WHEN N'varchar(20) COLLATE Polish_CI_AS' THEN CONVERT(sql_variant, CONVERT(varchar(20), s.[c37] COLLATE Polish_CI_AS)) WHEN N'binary(4)' THEN CONVERT(sql_variant, CONVERT(binary(4), s.[c37], 1)) END AS [c37], CONVERT(vector(3), s.[c38]) AS [c38], s.[_seq] AS [_seq], s.[_op_] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s) AS n JOIN #versions AS v ON v.[seq] = n.[_seq] WHERE v.[is_new] = 1;
+SET @inserted = ROWCOUNT_BIG();
+IF @inserted <> @staged THROW 51007, N'the target did not take every version', 1;
+DROP TABLE #versions;
+IF NOT EXISTS (SELECT 1 FROM sys.objects AS o WHERE o.object_id = @p15 AND o.object_id = OBJECT_ID(@p14) AND CONVERT(nvarchar(30), o.modify_date, 126) = @p16) THROW 51010, N'the target table was recreated or altered', 1;
+IF @staged > @inserted + @updated SET @unchanged = @staged - @inserted - @updated;
+UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @unchanged, s.[target_object_id] = @p17, s.[target_created] = @p18, s.[loaded_columns] = @p19 FROM [icesync].[load_state] AS s WHERE s.[target] = @p1;
+DROP TABLE [icesync].[stg_00000000000000ff_018f0000000070008000000000000001];
+COMMIT TRANSACTION;
+SET LOCK_TIMEOUT -1;
+SELECT @inserted AS inserted, @updated AS updated, @deleted AS deleted, @unchanged AS unchanged, @target_only AS target_only;

@@ -1,0 +1,30 @@
+SET NOCOUNT ON; SET XACT_ABORT OFF; SET LOCK_TIMEOUT 60000;
+DECLARE @staged bigint = 0, @inserted bigint = 0, @updated bigint = 0, @deleted bigint = 0, @unchanged bigint = 0;
+DECLARE @example nvarchar(1000), @message nvarchar(4000), @procedure nvarchar(128);
+DECLARE @number int, @severity int, @state int, @line int;
+SAVE TRANSACTION icesync_part;
+BEGIN TRY
+SELECT @staged = COUNT_BIG(*) FROM (SELECT n.[order_id], n.[rv], n.[quantity], n.[note], n.[_op_] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_net] AS n WHERE (n.[_row] BETWEEN 1 AND 3 OR n.[_row] = 7)) AS s WHERE s.[_op_] = 'U';
+SET IDENTITY_INSERT [dbo].[orders] ON;
+UPDATE d SET d.[is]]deleted] = 1, d.[deleted at] = SYSUTCDATETIME() FROM [dbo].[orders] AS d WITH (UPDLOCK, SERIALIZABLE) JOIN (SELECT n.[order_id], n.[rv], n.[quantity], n.[note], n.[_op_] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_net] AS n WHERE (n.[_row] BETWEEN 1 AND 3 OR n.[_row] = 7)) AS s ON d.[order_id] = s.[order_id] WHERE s.[_op_] = 'D' AND d.[is]]deleted] = 0;
+SET @deleted = @deleted + ROWCOUNT_BIG();
+CREATE TABLE #actions ([action] nvarchar(10) COLLATE DATABASE_DEFAULT NOT NULL);
+MERGE [dbo].[orders] WITH (HOLDLOCK) AS d
+USING (SELECT u.[order_id], u.[rv], u.[quantity], u.[note], u.[_op_] FROM (SELECT n.[order_id], n.[rv], n.[quantity], n.[note], n.[_op_] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_net] AS n WHERE (n.[_row] BETWEEN 1 AND 3 OR n.[_row] = 7)) AS u WHERE u.[_op_] = 'U') AS s
+ON d.[order_id] = s.[order_id]
+WHEN MATCHED AND (EXISTS (SELECT s.[rv], s.[quantity], CONVERT(varbinary(200), s.[note]), DATALENGTH(s.[note]) EXCEPT SELECT d.[rv], d.[quantity], CONVERT(varbinary(200), d.[note]), DATALENGTH(d.[note])) OR d.[is]]deleted] = 1) THEN UPDATE SET d.[rv] = s.[rv], d.[quantity] = s.[quantity], d.[note] = s.[note], d.[is]]deleted] = 0, d.[deleted at] = NULL
+WHEN NOT MATCHED BY TARGET THEN INSERT ([order_id], [rv], [quantity], [note]) VALUES (s.[order_id], s.[rv], s.[quantity], s.[note])
+OUTPUT $action INTO #actions ([action]);
+SELECT @inserted = COUNT_BIG(CASE WHEN a.[action] = N'INSERT' THEN 1 END), @updated = COUNT_BIG(CASE WHEN a.[action] = N'UPDATE' THEN 1 END), @deleted = @deleted + COUNT_BIG(CASE WHEN a.[action] = N'DELETE' THEN 1 END) FROM #actions AS a;
+DROP TABLE #actions;
+SET IDENTITY_INSERT [dbo].[orders] OFF;
+IF @staged > @inserted + @updated SET @unchanged = @staged - @inserted - @updated;
+END TRY
+BEGIN CATCH
+    SELECT @number = ERROR_NUMBER(), @severity = ERROR_SEVERITY(), @state = ERROR_STATE(), @line = ERROR_LINE(), @procedure = ERROR_PROCEDURE(), @message = ERROR_MESSAGE();
+    IF XACT_STATE() = 1 ROLLBACK TRANSACTION icesync_part;
+    IF XACT_STATE() = -1 ROLLBACK TRANSACTION;
+END CATCH;
+SET IDENTITY_INSERT [dbo].[orders] OFF;
+SET LOCK_TIMEOUT -1;
+SELECT @inserted AS inserted, @updated AS updated, @deleted AS deleted, @unchanged AS unchanged, @@TRANCOUNT AS open_transactions, @number AS number, @severity AS severity, @state AS state, @line AS line, @procedure AS procedure_name, @message AS message;
