@@ -111,11 +111,30 @@ pub struct Checkpoint {
     /// A read of the whole table that is under way; there is no watermark then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backfill: Option<Backfill>,
+    /// Where the rows up to the watermark were read. None in checkpoints of earlier builds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// The snapshot committed with it; filled in by the commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot_id: Option<i64>,
     /// RFC 3339, UTC.
     pub committed_at: String,
+}
+
+/// What tells whether a database, and the storage of a table in it, are still those that were read. It was found before
+/// the first row was read, so that what changes afterwards is found by the next run. A fact that could not be seen is
+/// none, and is not compared.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Origin {
+    /// The database's recovery fork: another one after a restore, and after a failover that lost data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fork: Option<String>,
+    /// The database's last row version (`@@DBTS`), as a watermark writes it. It never goes back but by a restore.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counter: Option<String>,
+    /// For each partition of the table and of its indexes, eight hex digits that stand for its storage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partitions: Option<String>,
 }
 
 impl Checkpoint {
@@ -128,6 +147,7 @@ impl Checkpoint {
             watermark,
             whole_read: None,
             backfill: None,
+            origin: None,
             snapshot_id: None,
             committed_at: Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true),
         }
@@ -139,6 +159,7 @@ impl Checkpoint {
         let reached = Self::reached(token, ledger.strategy, None);
         Self {
             backfill: Some(ledger),
+            origin: before.and_then(|before| before.origin.clone()),
             snapshot_id: before.and_then(|before| before.snapshot_id),
             ..reached
         }
@@ -160,6 +181,7 @@ impl Checkpoint {
             strategy: ledger.strategy,
             watermark: Some(ledger.watermark.clone()),
             backfill: None,
+            origin: ledger.origin.clone(),
             ..self.clone()
         }
     }
@@ -179,6 +201,9 @@ pub struct Backfill {
     pub column: String,
     /// Where it is cut, ascending: `n` cuts make `n + 1` ranges, the first and the last of them open.
     pub cuts: Vec<String>,
+    /// Where the first range was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// Ranges that are read.
     pub done: Vec<BackfillRange>,
     /// Lists of files of ledgers that were given up, to be removed with this one.
@@ -273,6 +298,19 @@ pub struct ChangeOptions {
     pub page_rows: u64,
     /// About as many rows has each range of a table that is read in ranges; 0 reads whole tables in one stream.
     pub range_rows: u64,
+    /// What would be refused otherwise, or read whole.
+    pub accept: Accept,
+}
+
+/// What a table's source does to a read that its owner knows of and accepts. Every report says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Accept {
+    /// Masked values in place of what masked columns hold.
+    pub masked: bool,
+    /// Only the rows that a security policy shows to the login.
+    pub row_security: bool,
+    /// Partitions with another storage, which rebuilds of indexes leave too, are not read again.
+    pub partition_switch: bool,
 }
 
 impl Default for ChangeOptions {
@@ -286,6 +324,7 @@ impl Default for ChangeOptions {
             isolation: Isolation::Auto,
             page_rows: 500_000,
             range_rows: 1_000_000,
+            accept: Accept::default(),
         }
     }
 }

@@ -8,6 +8,7 @@
 //! A secret that is a legal value where it stands, such as a password as the name of a table, is taken for that value.
 //! A connection string is refused wherever it does not belong.
 
+mod accept;
 mod columns;
 mod maintenance;
 mod merge;

@@ -23,7 +23,7 @@ pub use failure::ErrorReport;
 pub use format::{plural, thousands};
 pub use listing::Listing;
 pub use maintain::{MaintainReport, MaintenanceReport, RelocateReport};
-pub use plan::{LoadPlan, PlanReport, RowEstimate};
+pub use plan::{LoadPlan, PlanReport, RowEstimate, ServerReport};
 pub use quarantine::{DiscardReport, QuarantineReport, QuarantinedRow};
 pub use run::{ExtractReport, LoadMethod, LoadReport, Outcome, RunReport, TableReport};
 pub use signal::Signal;

@@ -26,8 +26,11 @@
 //! - `full`: every row is read each time; there is no bound.
 //!
 //! The first run of a strategy, and any run whose checkpoint cannot be used (another strategy, column or type; a
-//! bound that the server has not reached, as after a restore), reads the whole table, NULL and future watermarks
-//! included, with the upper bound taken before.
+//! bound that the server has not reached; a database or a partition that is not the one that was read, see `origin`),
+//! reads the whole table, NULL and future watermarks included, with the upper bound taken before.
+//!
+//! A bound is safe only where the transactions that write can be seen or waited for. On a readable secondary, a
+//! database snapshot and a standby database they run elsewhere: there only `full` is used (`auto`).
 //!
 //! # Why no version is there twice
 //!
@@ -42,10 +45,38 @@
 //! Under SNAPSHOT all statements of a read see one state. Under READ COMMITTED with row versions each statement
 //! sees the state at its own beginning: a full read is one statement, and between the pages of a window a row can
 //! only leave for a later window (its watermark grows with the update) or be deleted; it cannot move to where the
-//! pages have passed. Under READ COMMITTED with locks the same holds for windows, for the same reason; a full read
-//! by a scan may meet a moved row twice or not at all. Rows missed in that way have been changed after the bound,
-//! so a watermark's next window brings them; `full` has no next window. That level is therefore used only when it
-//! is asked for, with a warning. NOLOCK and READPAST are never used.
+//! pages have passed. NOLOCK and READPAST are never used.
+//!
+//! **Row locks.** A database as SQL Server creates it has neither. Its READ COMMITTED waits at a row that an open
+//! transaction has changed, and lets go of each row that it has passed: a scan sees no single state. It meets each
+//! committed row that stays where it is exactly once. A row that an UPDATE moves meanwhile, because it changes a key
+//! of the index that is scanned, is met twice where it moves ahead of the scan, and not at all where it moves behind
+//! it. Under `rowversion` a mirror may be read so, because of what the bound says. Let B be
+//! `MIN_ACTIVE_ROWVERSION()`, read before the scan.
+//!
+//! - *Not changed since B was read.* The row's version is below B and final. No transaction that is open holds it, so
+//!   the scan does not wait for it, and it does not move: it is met once. (Only DBCC SHRINKFILE and SHRINKDATABASE
+//!   move rows of a heap that nobody changes.)
+//! - *Changed since.* Every version that is drawn after B was read is B or above. So whatever the scan met of the row,
+//!   once, twice or not at all, the row as it is now lies at or above B, and the window that begins at B has it.
+//! - *Met twice.* The lake keeps the row that was written last of a key, which is the newer one, and the next window
+//!   replaces even that.
+//! - *Met between index and table.* A read that finds a row by an index and then fetches it may join an old version
+//!   with new values if the row is changed in between. It has been changed since B.
+//! - *Changed back by a rollback.* The scan waits at both places where the row might be, and meets it where it was.
+//! - *Inserted, or its key changed.* As changed: the new key is in the next window. The old key, if it was met, stays
+//!   in the lake until a whole read. That is what `rowversion` does with an old key at all times, as with a deleted
+//!   row, which has no version any more.
+//! - *Read above B.* A row may be kept although the next window brings it again.
+//!
+//! What is left is time: a row that moves while a whole table is read may be missing from the lake until the next run.
+//! A window `[lo, B)` has not even that, because a row that changes leaves it. Ranges of a key are not read so, since
+//! their parts cannot replace rows of each other.
+//!
+//! Under `timestamp` and `sequence` a row may move without a new time or number, and `full` has no next window. A
+//! history keeps what it met, also a version that never was. These need row versions or a table lock, and are refused
+//! with the statement that turns row versions on. `isolation: read_committed` asks for row locks nevertheless; then a
+//! whole read deletes nothing from a mirror, and a history is refused.
 //!
 //! # Locks
 //!
@@ -66,16 +97,22 @@ mod discover;
 mod error;
 mod full;
 mod isolation;
+mod notice;
+mod open;
+mod origin;
 mod plan;
+mod protection;
 mod rowversion;
 mod sequence;
 mod timestamp;
+mod view;
 mod window;
 
 pub use cuts::{Split, fingerprint};
 pub use definition::definition;
 pub use discover::{Discovered, discover};
 pub use error::SourceError;
+pub use notice::Notice;
 pub use plan::{ExtractPlan, LOOK_TIMEOUT_MS};
 
 use crate::change::{Backfill, ChangeOptions, Checkpoint, Strategy};
@@ -83,6 +120,8 @@ use crate::mssql::control::{Class, Control};
 use crate::mssql::sql::read;
 use crate::schema::{KeyOrigin, TableKind};
 use crate::secret::RowValue;
+use auto::Choice;
+use isolation::Reading;
 use window::{Bounds, Start};
 
 /// Lag and overlap beyond this are a mistake.
@@ -109,30 +148,17 @@ pub async fn plan(
             });
         }
     }
+    let accepted = protection::check(source, options.accept)?;
     let choice = auto::choose(source, options, kind)?;
-    let reading = isolation::choose(source, options.isolation, choice.strategy)?;
+    let what = (choice.strategy, kind);
+    let reading = isolation::choose(source, options.isolation, what)?;
     let mut resumes = cuts::resumable(source, &reading, choice.strategy, checkpoint);
     let continued = checkpoint
         .zip(resumes.as_ref().map(|(backfill, _)| *backfill))
         .map(|(checkpoint, backfill)| checkpoint.at_bound(backfill));
     let checkpoint = continued.as_ref().or(checkpoint);
-    let mut bounds = match (choice.strategy, choice.column) {
-        (Strategy::Timestamp, Some(column)) => {
-            let start = Start::of(choice.strategy, &source.schema.columns[column], checkpoint);
-            timestamp::bounds(control, source, column, &start, options, &reading).await?
-        }
-        (Strategy::Sequence, Some(column)) => {
-            let start = Start::of(choice.strategy, &source.schema.columns[column], checkpoint);
-            sequence::bounds(control, source, column, &start).await?
-        }
-        (Strategy::RowVersion, Some(column)) => {
-            let start = Start::of(choice.strategy, &source.schema.columns[column], checkpoint);
-            rowversion::bounds(control, source, column, &start).await?
-        }
-        (Strategy::Full | Strategy::Timestamp | Strategy::Sequence | Strategy::RowVersion, _) => {
-            full::bounds(checkpoint)
-        }
-    };
+    let mut bounds = bounds(control, source, options, &choice, &reading, checkpoint).await?;
+    bounds.warnings.extend(accepted);
     // The server has not reached the ledger's bound, as after a restore: then its ranges are worth nothing.
     resumes = resumes.filter(|_| !bounds.full_read);
     let mut split = None;
@@ -141,13 +167,16 @@ pub async fn plan(
         split = Some(ranges.clone());
     } else if bounds.full_read {
         check_key(control, source).await?;
-        let what = (choice.strategy, kind);
         let range_rows = options.range_rows;
         split = cuts::split(control, source, &reading, what, range_rows, &mut bounds).await?;
     }
     let mut plan = plan::assemble(source, options, choice, reading, bounds);
     plan.keeps_versions = kind == TableKind::History;
-    plan.resumes = resumes.map(|(backfill, _)| backfill.clone());
+    if let Some((backfill, _)) = resumes {
+        // What moved since the first range was read is found by the next run.
+        plan.origin = backfill.origin.clone();
+        plan.resumes = Some(backfill.clone());
+    }
     plan.needs_fence = split.as_ref().is_some_and(|split| {
         let column = &source.schema.columns[split.column];
         plan.window.upper.is_none() || !cuts::is_resumable(plan.strategy, column)
@@ -156,11 +185,41 @@ pub async fn plan(
     Ok(plan)
 }
 
+/// Closes the window of a strategy, after what the source is now was compared with what it was.
+async fn bounds(
+    control: &mut Control,
+    source: &Discovered,
+    options: &ChangeOptions,
+    choice: &Choice,
+    reading: &Reading,
+    checkpoint: Option<&Checkpoint>,
+) -> Result<Bounds, SourceError> {
+    let Some(column) = choice.column else {
+        return Ok(full::bounds(checkpoint));
+    };
+    let known = checkpoint.and_then(|checkpoint| checkpoint.origin.as_ref());
+    let (reason, accepted) = protection::moved(source, known, options.accept);
+    let start = Start::of(choice.strategy, &source.schema.columns[column], checkpoint);
+    let start = start.unless(reason.as_deref());
+    let mut bounds = match choice.strategy {
+        Strategy::Full => full::bounds(checkpoint),
+        Strategy::Timestamp => {
+            timestamp::bounds(control, source, column, &start, options, reading).await?
+        }
+        Strategy::Sequence => sequence::bounds(control, source, column, &start).await?,
+        Strategy::RowVersion => rowversion::bounds(control, source, column, &start, known).await?,
+    };
+    bounds.warnings.extend(accepted);
+    Ok(bounds)
+}
+
 /// Goes on with the ranges of a ledger, up to its bound.
 fn resumed(backfill: &Backfill, split: &Split, window: Bounds) -> Bounds {
     let start = Start::From(backfill.watermark.clone());
     let mut bounds = Bounds {
         warnings: window.warnings,
+        notices: window.notices,
+        future: window.future,
         ..Bounds::full(Some(backfill.watermark.clone()), None, &start)
     };
     bounds.why.push(format!(

@@ -32,10 +32,12 @@ mod reread;
 mod restored;
 mod retry;
 mod session;
+mod settle;
 mod stage;
 mod standing;
 mod state;
 mod stop;
+mod unseen;
 mod watch;
 
 pub use backfill::{FAIL_AFTER_RANGE, FAIL_BEFORE_RANGES, FAIL_FENCED};
@@ -107,6 +109,7 @@ impl Sync {
             signal,
             errors,
             tables: reports,
+            warnings: sync.notices(),
         })
     }
 

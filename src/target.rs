@@ -136,10 +136,10 @@ too (`merge: {{ deletes: {{ soft: ... }} }}` or `ignore`), or make the key one w
     },
     #[error(
         "a row to be loaded into {target} violates a constraint of it, or a row that is to be deleted is referred to \
-by another table. The transaction was rolled back. Correct the row at the source or drop the constraint. A table that keeps rows \
-whose key has left the lake (soft or ignored deletes, append, history, scd2) cannot refer to one that deletes them: \
-let that one keep them, too, or disable the foreign key. Tables that refer to each other are loaded together \
-unless `load: {{ group: none }}` or --table separates them"
+by another table. The transaction was rolled back. Correct the row at the source or drop the constraint. A table \
+that keeps rows whose key has left the lake (soft or ignored deletes, append, history, scd2) cannot refer to one \
+that deletes them: let that one keep them, too, or disable the foreign key. Tables that refer to each other are \
+loaded together unless `load: {{ group: none }}` or --table separates them"
     )]
     Constraint {
         target: TableName,

@@ -6,6 +6,7 @@ use crate::proxy;
 use icesync::config::Secret;
 use icesync::mssql::channel::Channel;
 use icesync::mssql::control::{Class, Control};
+use icesync::mssql::environment;
 use icesync::mssql::settings::Connection;
 use icesync::mssql::sql::Statement;
 use icesync::schema::columns::ColumnChoice;
@@ -14,6 +15,7 @@ use icesync::source;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 const USER: &str = "sa";
 /// The variable that hands the password on.
@@ -163,11 +165,14 @@ impl Stage {
     /// The tables that are replayed, as discovered.
     pub async fn replayed(&self) -> Result<Vec<Replayed>, Failure> {
         let mut control = self.control().await?;
+        let environment = Arc::new(environment::read(&mut control).await?);
         let mut tables = Vec::new();
         for (name, _, _) in TABLES {
             let table: TableName = format!("dbo.replay_{name}").parse()?;
             let all = ColumnChoice::default();
-            let schema = source::discover(&mut control, &table, &all).await?.schema;
+            let schema = source::discover(&mut control, &environment, &table, &all)
+                .await?
+                .schema;
             let lake = mapping::lake_schema(&schema, TableKind::Mirror, Fidelity::Exact)?;
             tables.push(Replayed { name, schema, lake });
         }

@@ -12,8 +12,9 @@
 //!
 //! # The transaction protocol
 //! One mutex guards the whole state. A statement holds it from its first read to its last write, so that statements
-//! are atomic towards each other without further argument; only a SELECT that reads row versions gives it up,
-//! between two chunks of rows.
+//! are atomic towards each other without further argument. Two kinds of SELECT give it up between two chunks of rows:
+//! one that reads row versions, and one that passes the rows of a table on at READ COMMITTED without them, as it meets
+//! them. The second waits for a writer where it is, and sees no single state (`plan::scan`).
 //!
 //! A write pushes a version stamped with its transaction; that stamp is the row's exclusive lock. Commit takes the
 //! next commit time, restamps every version the transaction wrote with it, and releases its locks, in one hold of
@@ -60,8 +61,9 @@ use crate::sql;
 use calendar::{DAYS_TO_1900, TICKS_PER_DAY};
 use collation::Collate;
 use fault::error;
-use schema::Database;
+use schema::{Database, Object};
 use state::{LoginAccount, SessionInfo, Shared, State};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -109,6 +111,9 @@ pub struct Options {
     pub read_committed_snapshot: bool,
     /// The named databases' collation.
     pub collation: String,
+    /// `SERVERPROPERTY('EngineEdition')`: 3 is SQL Server, 5 is Azure SQL Database, where `DB_ID()` is not the number
+    /// that `sys.databases` has, and nothing shows the recovery fork.
+    pub engine_edition: i32,
 }
 
 impl Default for Options {
@@ -122,11 +127,91 @@ impl Default for Options {
             allow_snapshot: true,
             read_committed_snapshot: true,
             collation: crate::collation::DEFAULT.into(),
+            engine_edition: 3,
         }
     }
 }
 
 pub use Options as EngineOptions;
+pub use schema::Replica;
+
+/// A database as it was.
+#[derive(Debug, Clone)]
+pub struct Backup {
+    objects: BTreeMap<i32, Object>,
+    names: HashMap<(i32, String), i32>,
+    schemas: Vec<schema::Schema>,
+    rowversion: u64,
+    next_object_id: i32,
+}
+
+/// What tests do to a database beyond T-SQL. Databases are named as they are spelled; an unknown one is error 911.
+impl Engine {
+    fn database(&self, name: &str, change: impl FnOnce(&mut Database)) -> Result<(), SqlError> {
+        let mut state = self.shared.lock();
+        let slot = state.database_named(name).ok_or_else(|| {
+            let message = format!(
+                "Database '{name}' does not exist. Make sure that the name is entered correctly."
+            );
+            error(911, 16, message)
+        })?;
+        change(&mut state.databases[slot]);
+        Ok(())
+    }
+
+    /// Makes a database a copy of one that is written to elsewhere, or a primary again.
+    pub fn set_replica(&self, database: &str, replica: Replica) -> Result<(), SqlError> {
+        self.database(database, |database| database.replica = replica)
+    }
+
+    /// Keeps a database as it is. No transaction may be open in it.
+    pub fn back_up(&self, database: &str) -> Result<Backup, SqlError> {
+        let mut backup = None;
+        self.database(database, |database| {
+            backup = Some(Backup {
+                objects: database.objects.clone(),
+                names: database.names.clone(),
+                schemas: database.schemas.clone(),
+                rowversion: database.rowversion,
+                next_object_id: database.next_object_id,
+            });
+        })?;
+        backup.ok_or_else(|| error(911, 16, "no backup was made"))
+    }
+
+    /// Takes a database back, on a new recovery fork, as RESTORE .. WITH RECOVERY does.
+    pub fn restore(&self, database: &str, backup: &Backup) -> Result<(), SqlError> {
+        self.database(database, |database| {
+            let Backup {
+                objects,
+                names,
+                schemas,
+                rowversion,
+                next_object_id,
+            } = backup.clone();
+            database.objects = objects;
+            database.names = names;
+            database.schemas = schemas;
+            database.rowversion = rowversion;
+            database.next_object_id = next_object_id;
+            database.recovery_fork += 1 << 64;
+        })
+    }
+
+    /// Lets the open transactions of sessions in a database have begun so many minutes earlier.
+    pub fn age_transactions(&self, database: &str, minutes: i64) {
+        let mut state = self.shared.lock();
+        let slot = state.database_named(database);
+        let sessions = state.sessions.iter();
+        let own = sessions.filter(|(_, session)| Some(session.database) == slot);
+        let own: Vec<u32> = own.map(|(id, _)| *id).collect();
+        for open in state.open.values_mut() {
+            if own.contains(&open.session) {
+                open.began -= minutes * calendar::TICKS_PER_MINUTE;
+            }
+        }
+    }
+}
 
 /// The engine; sessions share it.
 pub struct Engine {
@@ -156,6 +241,7 @@ impl Engine {
             sysadmin: true,
             enabled: true,
             default_database: "master".into(),
+            language: "us_english".into(),
             roles: Vec::new(),
         };
         let state = State::new(databases, vec![administrator]);
@@ -173,6 +259,7 @@ impl Engine {
             database,
             app_name: "script",
             host_name: "",
+            read_only: false,
         };
         let mut session = self.login(login)?;
         let cancel = Arc::new(AtomicBool::new(false));
@@ -224,6 +311,15 @@ impl Engine {
         };
         let slot = state.database_named(named).ok_or_else(refused)?;
         permissions::user_name(&state, &account.name, slot).ok_or_else(refused)?;
+        // A replica that takes read-intent connections only.
+        if state.database(slot).replica == Replica::Secondary && !login.read_only {
+            let message = format!(
+                "The target database ('{named}') is in an availability group and is currently accessible for \
+                    connections when the application intent is set to read only. For more information about \
+                    application intent, see SQL Server Books Online."
+            );
+            return Err(error(978, 14, message));
+        }
         let id = state.next_session;
         state.next_session = if id >= 32_000 { 51 } else { id + 1 };
         let began = self.shared.options.clock.now()
@@ -239,7 +335,8 @@ impl Engine {
         };
         state.sessions.insert(id, info);
         drop(state);
-        let ses = context::Ses::new(id, account.name, login.app_name, login.host_name, slot);
+        let mut ses = context::Ses::new(id, account.name, login.app_name, login.host_name, slot);
+        ses.settings.speak(&account.language);
         Ok(Box::new(connection::Connection::new(
             self.shared.clone(),
             ses,

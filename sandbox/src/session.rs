@@ -147,4 +147,6 @@ pub struct Login<'a> {
     pub database: &'a str,
     pub app_name: &'a str,
     pub host_name: &'a str,
+    /// ApplicationIntent=ReadOnly.
+    pub read_only: bool,
 }

@@ -18,6 +18,25 @@ pub use script::{ScriptBatch, split_go};
 
 use crate::session::SqlError;
 
+/// A text with its parameters replaced by their arguments, which are texts, too.
+pub fn with_arguments(text: &str, arguments: &[(String, String)]) -> Result<String, SqlError> {
+    let mut out = String::with_capacity(text.len());
+    let mut done = 0;
+    for token in lexer::tokens(text, true)? {
+        let word = &text[token.start..token.end];
+        let argument = arguments
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(word));
+        if let (lexer::TokenKind::Variable, Some((_, argument))) = (token.kind, argument) {
+            out.push_str(&text[done..token.start]);
+            out.push_str(argument);
+            done = token.end;
+        }
+    }
+    out.push_str(&text[done..]);
+    Ok(out)
+}
+
 type SyntaxResult<T> = Result<T, SqlError>;
 
 /// An error found while parsing: severity 15, "can be corrected by the user".

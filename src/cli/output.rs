@@ -36,7 +36,9 @@ impl Output {
         let written = if self.json {
             print_json(listing)
         } else {
-            let mut texts = listing.tables.iter().map(text);
+            let warnings = listing.warnings.iter();
+            let warnings = warnings.map(|warning| format!("warning: {warning}\n"));
+            let mut texts = listing.tables.iter().map(text).chain(warnings);
             texts.try_for_each(|text| print(&text))
         };
         for error in &listing.errors {

@@ -1,9 +1,10 @@
 //! One entry of `tables:`.
 
+use super::accept::{Accepted, accept};
 use super::columns::RawColumns;
 use super::merge::{Merge, OnChange, RawMerge};
 use super::variables::{Complaint, Lookup, Text};
-use crate::change::{ChangeOptions, Clock, Isolation, StrategyChoice};
+use crate::change::{Accept, ChangeOptions, Clock, Isolation, StrategyChoice};
 use crate::schema::columns::ColumnChoice;
 use crate::schema::definition::CreateOptions;
 use crate::schema::drift::DeclaredChanges;
@@ -75,6 +76,8 @@ pub(super) struct RawTable {
     schema: RawSchema,
     #[serde(default)]
     on_foreign_commit: OnForeignCommit,
+    #[serde(default)]
+    accept: Vec<Accepted>,
     #[serde(default)]
     renames: BTreeMap<String, Text>,
     #[serde(default)]
@@ -172,7 +175,10 @@ impl RawTable {
         Ok(Table {
             lake: other("lake", &self.lake)?,
             target: other("target", &self.target)?,
-            change: self.change.validate(lookup, &format!("{at}.change"))?,
+            change: ChangeOptions {
+                accept: accept(&self.accept, at)?,
+                ..self.change.validate(lookup, &format!("{at}.change"))?
+            },
             source,
             key,
             kind: self.kind,
@@ -248,6 +254,7 @@ impl RawChange {
             isolation: self.isolation,
             page_rows: self.page_rows,
             range_rows: self.range_rows,
+            accept: Accept::default(),
         })
     }
 }

@@ -18,6 +18,7 @@ use mssql_tds::connection_provider::tds_connection_provider::TdsConnectionProvid
 use mssql_tds::core::{EncryptionOptions, EncryptionSetting};
 use mssql_tds::datatypes::sql_string::SqlString;
 use mssql_tds::datatypes::sqltypes::SqlType as Parameter;
+use mssql_tds::message::login_options::ApplicationIntent;
 use mssql_tds::message::parameters::rpc_parameters::{RpcParameter, StatusFlags};
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -192,6 +193,10 @@ fn context(connection: &Connection) -> ClientContext {
     context.password = connection.password.expose().to_owned();
     context.database = connection.database.clone();
     context.application_name = connection.application.clone();
+    context.application_intent = match connection.read_only {
+        true => ApplicationIntent::ReadOnly,
+        false => ApplicationIntent::ReadWrite,
+    };
     context.packet_size = PACKET_BYTES;
     context.connect_retry_count = 0;
     context.connect_timeout =

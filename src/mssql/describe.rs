@@ -24,12 +24,6 @@ pub struct Description {
     pub can_alter: bool,
     /// What the login is called in the database.
     pub user: String,
-    /// Transactions of this database may use SNAPSHOT isolation now.
-    pub allows_snapshot: bool,
-    /// READ COMMITTED reads row versions rather than waiting for locks.
-    pub read_committed_snapshot: bool,
-    pub compatibility_level: i64,
-    pub database: String,
     pub is_memory_optimized: bool,
     /// From partition statistics; none for views.
     pub row_estimate: Option<u64>,
@@ -94,7 +88,11 @@ pub async fn look_up(control: &mut Control, table: &TableName) -> Result<Lookup,
     let sets = control
         .query_sets(&describe::describe(table), Class::QUICK)
         .await?;
-    let mut sets = sets.into_iter();
+    lookup(&mut sets.into_iter())
+}
+
+/// The answer in the first four result sets.
+pub(super) fn lookup(sets: &mut impl Iterator<Item = Vec<Record>>) -> Result<Lookup, MssqlError> {
     let mut next = || sets.next().unwrap_or_default();
     let (facts, columns, indexes, names) = (next(), next(), next(), next());
     let Some(facts) = facts.first() else {
@@ -137,10 +135,6 @@ fn described(facts: &Record) -> Result<Description, MssqlError> {
         can_select: is("can_select")?,
         can_alter: is("can_alter")?,
         user: facts.text("database_user")?.to_owned(),
-        allows_snapshot: is("snapshot_isolation_state")?,
-        read_committed_snapshot: is("is_read_committed_snapshot_on")?,
-        compatibility_level: facts.int("compatibility_level")?,
-        database: facts.text("database_name")?.to_owned(),
         is_memory_optimized: is("is_memory_optimized")?,
         row_estimate: facts
             .int_opt("row_count")?

@@ -321,6 +321,10 @@ fn remedy(number: u32) -> Option<&'static str> {
         4060 => Some(
             "check the database name in the connection and that the login is a user of that database",
         ),
+        978 => Some(
+            "the connection leads to a secondary replica: add ApplicationIntent=ReadOnly to it, or connect to the \
+                primary",
+        ),
         208 => Some("check the name, the schema, and that the login may see the object"),
         229 | 230 | 262 | 297 | 300 | 371 | 916 => {
             Some("grant the permission that the message names to the login")

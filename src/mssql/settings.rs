@@ -37,6 +37,8 @@ pub struct Connection {
     pub host_name_in_certificate: Option<String>,
     pub application: String,
     pub connect_timeout: Duration,
+    /// `ApplicationIntent=ReadOnly`: a listener may lead the connection to a readable secondary replica.
+    pub read_only: bool,
     /// Settings that were read and have no effect.
     pub warnings: Vec<String>,
 }
@@ -48,8 +50,8 @@ pub enum ConnectionError {
     Missing(&'static str),
     #[error(
         "the connection string has an unknown setting `{0}`: known are Server, Database, User ID, Password, Encrypt, \
-            TrustServerCertificate, HostNameInCertificate, Application Name, Connect Timeout. A value that contains \
-            `;` must be quoted, as in Password=\"a;b\""
+            TrustServerCertificate, HostNameInCertificate, Application Name, ApplicationIntent, Connect Timeout. A \
+            value that contains `;` must be quoted, as in Password=\"a;b\""
     )]
     Unknown(String),
     #[error("the connection string sets `{0}` twice")]
@@ -139,6 +141,7 @@ enum Setting {
     HostNameInCertificate,
     Application,
     ConnectTimeout,
+    Intent,
     IntegratedSecurity,
     Authentication,
     /// Accepted, reported, without effect.
@@ -146,7 +149,7 @@ enum Setting {
 }
 
 /// The names of the settings, folded.
-const NAMES: [(&str, Setting); 36] = [
+const NAMES: [(&str, Setting); 37] = [
     ("server", Setting::Server),
     ("datasource", Setting::Server),
     ("addr", Setting::Server),
@@ -169,6 +172,7 @@ const NAMES: [(&str, Setting); 36] = [
     ("connecttimeout", Setting::ConnectTimeout),
     ("connectiontimeout", Setting::ConnectTimeout),
     ("timeout", Setting::ConnectTimeout),
+    ("applicationintent", Setting::Intent),
     ("integratedsecurity", Setting::IntegratedSecurity),
     ("trustedconnection", Setting::IntegratedSecurity),
     ("authentication", Setting::Authentication),
@@ -186,8 +190,7 @@ const NAMES: [(&str, Setting); 36] = [
 ];
 
 /// Settings of other drivers, folded: not understood here, and no secret.
-const OF_OTHERS: [&str; 12] = [
-    "applicationintent",
+const OF_OTHERS: [&str; 11] = [
     "attachdbfilename",
     "columnencryptionsetting",
     "commandtimeout",
@@ -362,6 +365,7 @@ fn build(settings: Settings) -> Result<Connection, ConnectionError> {
         host_name_in_certificate: None,
         application: "icesync".into(),
         connect_timeout: Duration::from_secs(CONNECT_TIMEOUT_S),
+        read_only: false,
         warnings: Vec::new(),
     };
     let mut seen: Vec<Setting> = Vec::new();
@@ -419,17 +423,8 @@ fn apply(
         Setting::User => connection.user = value,
         Setting::Password => connection.password = Secret::new(value),
         Setting::Encrypt => {
-            connection.encryption = match value.to_ascii_lowercase().as_str() {
-                "true" | "yes" | "mandatory" | "required" => Encryption::Required,
-                "false" | "no" | "optional" => Encryption::Optional,
-                "strict" => {
-                    return Err(ConnectionError::Unsupported {
-                        feature: "Encrypt=strict".into(),
-                        remedy: "write Encrypt=mandatory: everything is encrypted and the certificate is verified",
-                    });
-                }
-                _ => return Err(bad("true, false, mandatory or optional")),
-            };
+            connection.encryption =
+                encryption(&value, || bad("true, false, mandatory or optional"))?;
         }
         Setting::Trust => {
             connection.trust_server_certificate =
@@ -444,6 +439,13 @@ fn apply(
             // ADO.NET: 0 waits for ever; a day is as good and keeps every wait bounded.
             let seconds = if seconds == 0 { 86_400 } else { seconds };
             connection.connect_timeout = Duration::from_secs(u64::from(seconds));
+        }
+        Setting::Intent => {
+            connection.read_only = match fold(&value).as_str() {
+                "readonly" => true,
+                "readwrite" => false,
+                _ => return Err(bad("ReadOnly or ReadWrite")),
+            };
         }
         Setting::IntegratedSecurity => {
             let wanted = value.eq_ignore_ascii_case("sspi")
@@ -469,6 +471,21 @@ fn apply(
             .push(format!("the connection setting `{key}` has no effect here")),
     }
     Ok(())
+}
+
+fn encryption(
+    value: &str,
+    bad: impl Fn() -> ConnectionError,
+) -> Result<Encryption, ConnectionError> {
+    match value.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "mandatory" | "required" => Ok(Encryption::Required),
+        "false" | "no" | "optional" => Ok(Encryption::Optional),
+        "strict" => Err(ConnectionError::Unsupported {
+            feature: "Encrypt=strict".into(),
+            remedy: "write Encrypt=mandatory: everything is encrypted and the certificate is verified",
+        }),
+        _ => Err(bad()),
+    }
 }
 
 fn boolean(value: &str) -> Option<bool> {
@@ -578,6 +595,24 @@ mod tests {
         assert_eq!(c.encryption, Encryption::Required);
         assert!(!c.trust_server_certificate);
         assert_eq!(c.password.expose(), "");
+    }
+
+    #[test]
+    fn an_intent_to_read_is_understood() {
+        let read_only = |intent: &str| {
+            let c = Connection::parse(&format!("Server=h;UID=u;PWD=p;{intent}"));
+            c.map(|c| c.read_only)
+        };
+        assert_eq!(read_only(""), Ok(false));
+        assert_eq!(read_only("ApplicationIntent=ReadOnly"), Ok(true));
+        assert_eq!(read_only("Application Intent=read-only"), Ok(true));
+        assert_eq!(read_only("applicationintent=READWRITE"), Ok(false));
+        let refusal = read_only("ApplicationIntent=Write")
+            .unwrap_err()
+            .to_string();
+        assert!(refusal.contains("ReadOnly or ReadWrite"), "{refusal}");
+        let url = Connection::parse("mssql://u:p@h/d?application_intent=readonly").unwrap();
+        assert!(url.read_only);
     }
 
     #[test]

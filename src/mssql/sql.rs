@@ -8,6 +8,7 @@
 //!
 //! | module | statements |
 //! |---|---|
+//! | [`environment`] | what server, database and login are |
 //! | [`access`] | what the login may do |
 //! | [`describe`] | what a table looks like |
 //! | [`definition`] | what it has besides columns and key |
@@ -37,6 +38,7 @@ pub mod define;
 pub mod definition;
 pub mod describe;
 pub mod enclosed;
+pub mod environment;
 mod faults;
 pub mod fill;
 pub mod foreign;

@@ -50,6 +50,7 @@ mod tests {
             watermark,
             column: "name".into(),
             cuts: vec!["Ada".into(), "Bob".into()],
+            origin: None,
             done: Vec::new(),
             stale: Vec::new(),
         };

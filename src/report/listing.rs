@@ -8,6 +8,9 @@ use serde::Serialize;
 pub struct Listing<T> {
     pub tables: Vec<T>,
     pub errors: Vec<ErrorReport>,
+    /// What concerns the source as a whole.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Of the tables with a report, those that failed in part.
     #[serde(skip)]
     pub tables_partial: usize,
@@ -19,6 +22,7 @@ impl<T> Listing<T> {
         Self {
             tables: Vec::new(),
             errors,
+            warnings: Vec::new(),
             tables_partial: 0,
         }
     }

@@ -12,6 +12,8 @@ pub struct PlanReport {
     pub source: String,
     pub lake: String,
     pub target: String,
+    /// What answers at the source.
+    pub server: ServerReport,
     pub strategy: String,
     /// Why this strategy and this way of reading.
     pub why: Vec<String>,
@@ -30,6 +32,19 @@ pub struct PlanReport {
     /// Snapshots that the target has not seen yet, before this extract; none without a target.
     pub load: Option<LoadPlan>,
     pub warnings: Vec<String>,
+}
+
+/// The source's server and database.
+#[derive(Debug, Serialize)]
+pub struct ServerReport {
+    pub product: String,
+    pub version: String,
+    pub collation: String,
+    pub database: String,
+    pub database_collation: String,
+    /// `read-only database`, `a readable secondary replica`, ...; none where the database is written to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub standing: Option<String>,
 }
 
 /// What the next load of one table would do.
@@ -104,6 +119,16 @@ impl PlanReport {
             "{} -> lake {} -> target {}",
             self.source, self.lake, self.target
         );
+        let _ = write!(
+            out,
+            "  server   {} {}, database {}",
+            self.server.product, self.server.version, self.server.database
+        );
+        let standing = self.server.standing.as_deref();
+        let _ = match standing {
+            Some(standing) => writeln!(out, " ({standing})"),
+            None => writeln!(out),
+        };
         let _ = writeln!(out, "  strategy {} ({read})", self.strategy);
         for why in &self.why {
             let _ = writeln!(out, "           {why}");

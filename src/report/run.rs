@@ -30,6 +30,9 @@ pub struct RunReport {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<ErrorReport>,
     pub tables: Vec<TableReport>,
+    /// What concerns the source as a whole.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// How a run, or a table of it, ended.
@@ -268,6 +271,9 @@ impl RunReport {
         let mut out = String::new();
         for table in &self.tables {
             table.write_text(&mut out);
+        }
+        for warning in &self.warnings {
+            let _ = writeln!(out, "warning: {warning}");
         }
         for error in &self.errors {
             let _ = writeln!(out, "{}", error.message);

@@ -2,6 +2,7 @@
 
 use super::discover::Discovered;
 use super::error::SourceError;
+use super::view;
 use crate::change::{ChangeOptions, Strategy, StrategyChoice};
 use crate::schema::{Column, Generated, SqlType, TableKind};
 
@@ -79,10 +80,44 @@ pub(super) fn choose(
     options: &ChangeOptions,
     kind: TableKind,
 ) -> Result<Choice, SourceError> {
+    if let Some(what) = source.facts.environment.writability.of_another() {
+        return of_another(source, options, what);
+    }
     if !source.unread.is_empty() {
         refuse_unread(source, options, kind)?;
     }
     Picker { source, options }.choose(kind)
+}
+
+/// Where other transactions than those of this server change the database, the ones that are open cannot be seen or
+/// waited for, and their rows may lie below any bound. Only reads of the whole table need none.
+fn of_another(
+    source: &Discovered,
+    options: &ChangeOptions,
+    what: &str,
+) -> Result<Choice, SourceError> {
+    let picker = Picker { source, options };
+    let strategy = match options.strategy {
+        StrategyChoice::Full => return picker.full(),
+        StrategyChoice::Auto if options.column.is_none() => {
+            let why = format!(
+                "the connection leads to {what}, where open transactions of the primary cannot be seen: so the whole \
+                    table is read each time"
+            );
+            return Ok(chosen(Strategy::Full, None, vec![why]));
+        }
+        StrategyChoice::Auto => "auto",
+        StrategyChoice::Timestamp => "timestamp",
+        StrategyChoice::Sequence => "sequence",
+        StrategyChoice::RowVersion => "rowversion",
+    };
+    Err(picker.refused(
+        strategy,
+        format!(
+            "the connection leads to {what}, where open transactions of the primary cannot be seen, so no upper bound \
+                is safe. Nothing was read. Connect to the primary, or use strategy full"
+        ),
+    ))
 }
 
 /// Refuses to leave out the column that would be followed if every column were read.
@@ -165,7 +200,10 @@ impl Picker<'_> {
         if let Some(at) = self.named("auto")? {
             let ty = self.columns()[at].ty;
             return if ty == SqlType::RowVersion {
-                self.rowversion()
+                match self.untold() {
+                    Some(why) => Err(self.refused("auto", why)),
+                    None => self.rowversion(),
+                }
             } else if is_date_time(ty) {
                 self.timestamp()
             } else if is_exact_number(ty) {
@@ -180,17 +218,10 @@ impl Picker<'_> {
                 ))
             };
         }
-        if let Some(at) = self.find(|c| c.ty == SqlType::RowVersion) {
-            return Ok(chosen(
-                Strategy::RowVersion,
-                Some(at),
-                vec![format!(
-                    "rowversion column {} changes with every insert and update of a row",
-                    self.columns()[at].name
-                )],
-            ));
-        }
-        let mut why = vec!["there is no rowversion column".to_owned()];
+        let mut why = match self.versioned() {
+            Ok(choice) => return Ok(choice),
+            Err(reason) => vec![reason],
+        };
         for (at, column) in self.columns().iter().enumerate() {
             if !is_last_change_name(&column.name) {
                 continue;
@@ -228,6 +259,26 @@ impl Picker<'_> {
                 .into(),
         );
         Ok(chosen(Strategy::Full, None, why))
+    }
+
+    /// The rowversion column, or why none is followed.
+    fn versioned(&self) -> Result<Choice, String> {
+        let at = self.find(|c| c.ty == SqlType::RowVersion);
+        let at = at.ok_or_else(|| "there is no rowversion column".to_owned())?;
+        let name = &self.columns()[at].name;
+        if let Some(untold) = self.untold() {
+            return Err(format!(
+                "rowversion column {name} does not tell when a row changes: {untold}"
+            ));
+        }
+        let why = format!("rowversion column {name} changes with every insert and update of a row");
+        Ok(chosen(Strategy::RowVersion, Some(at), vec![why]))
+    }
+
+    /// Why the row versions of a view do not tell when its rows change.
+    fn untold(&self) -> Option<String> {
+        let view = self.source.surroundings.view.as_ref();
+        view.and_then(view::untold)
     }
 
     /// Why a column with the right name will not do.
@@ -289,11 +340,23 @@ impl Picker<'_> {
                 format!("column {} is not a rowversion", column.name),
             ));
         }
-        Ok(chosen(
-            Strategy::RowVersion,
-            Some(at),
-            vec![format!("rowversion column {} is asked for", column.name)],
-        ))
+        let view = self.source.surroundings.view.as_ref();
+        if let Some(other) = view.and_then(view::elsewhere) {
+            return Err(self.refused(
+                "rowversion",
+                format!(
+                    "the view refers to {other}, and no bound of this database limits the row versions of another"
+                ),
+            ));
+        }
+        let why = vec![format!("rowversion column {} is asked for", column.name)];
+        let mut choice = chosen(Strategy::RowVersion, Some(at), why);
+        choice
+            .warnings
+            .extend(self.untold().map(|untold| {
+                format!("changes of rows may be missed until a full read: {untold}")
+            }));
+        Ok(choice)
     }
 
     fn timestamp(&self) -> Result<Choice, SourceError> {

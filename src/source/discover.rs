@@ -1,11 +1,15 @@
 //! A source table, its key, and what its database allows.
 
 use super::error::SourceError;
+use super::view;
 use crate::mssql::control::Control;
-use crate::mssql::describe::{self, Description, Index, Lookup};
+use crate::mssql::describe::{Description, Index, Lookup};
+use crate::mssql::environment::Environment;
+use crate::mssql::surroundings::{self, Surroundings};
 use crate::schema::columns::{ChoiceError, ColumnChoice, LeftOut};
 use crate::schema::drift::SourceObject;
 use crate::schema::{Column, Key, KeyOrigin, TableName, TableSchema};
+use std::sync::Arc;
 
 /// Where the columns of a source are chosen.
 const OPTION: &str = "columns";
@@ -24,6 +28,7 @@ pub struct Discovered {
     /// A column of the catalog's key, if it is one of them.
     lost_key: Option<String>,
     pub facts: Facts,
+    pub(super) surroundings: Surroundings,
     pub indexes: Vec<Index>,
     /// What a user should know, one sentence each.
     pub warnings: Vec<String>,
@@ -32,29 +37,30 @@ pub struct Discovered {
 /// What decides how the table may be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
-    pub database: String,
+    pub environment: Arc<Environment>,
     pub object: SourceObject,
     /// Another one when the table or view is altered.
     pub modified: String,
     pub is_view: bool,
     pub is_memory_optimized: bool,
-    pub allows_snapshot: bool,
-    pub read_committed_snapshot: bool,
-    pub compatibility_level: i64,
     pub row_estimate: Option<u64>,
 }
 
 /// Finds a table or view, the columns of it that are read, and its key. One round trip.
 pub async fn discover(
     control: &mut Control,
+    environment: &Arc<Environment>,
     table: &TableName,
     choice: &ColumnChoice,
 ) -> Result<Discovered, SourceError> {
-    let found = describe::look_up(control, table)
+    let (found, surroundings) = surroundings::look_up(control, table)
         .await
         .map_err(|error| SourceError::on("looking up", table, error))?;
     match found {
-        Lookup::Found(description) => discovered(*description, choice),
+        Lookup::Found(description) => {
+            let surrounded = (*description, surroundings);
+            discovered(surrounded, Arc::clone(environment), choice)
+        }
         Lookup::Missing(names) => Err(SourceError::Unknown {
             table: table.clone(),
             hint: hint(table, &names),
@@ -62,7 +68,11 @@ pub async fn discover(
     }
 }
 
-fn discovered(description: Description, choice: &ColumnChoice) -> Result<Discovered, SourceError> {
+fn discovered(
+    (description, surroundings): (Description, Surroundings),
+    environment: Arc<Environment>,
+    choice: &ColumnChoice,
+) -> Result<Discovered, SourceError> {
     let table = description.name.clone();
     if !description.can_select {
         return Err(SourceError::MayNotRead { table });
@@ -92,16 +102,14 @@ fn discovered(description: Description, choice: &ColumnChoice) -> Result<Discove
         left_out,
         unread,
         facts: Facts {
-            database: description.database,
+            environment,
             object: description.object,
             modified: description.modified,
             is_view: description.is_view,
             is_memory_optimized: description.is_memory_optimized,
-            allows_snapshot: description.allows_snapshot,
-            read_committed_snapshot: description.read_committed_snapshot,
-            compatibility_level: description.compatibility_level,
             row_estimate: description.row_estimate,
         },
+        surroundings,
         indexes: description.indexes,
         warnings,
     })
@@ -290,6 +298,12 @@ impl Discovered {
             })
     }
 
+    /// Whether the row versions of a table, or of a view, tell when its rows change.
+    pub(super) fn versions_tell(&self) -> bool {
+        let view = self.surroundings.view.as_ref();
+        view.is_none_or(|view| view::untold(view).is_none())
+    }
+
     /// Whether an index over all rows begins with the column.
     pub fn is_led_by_index(&self, column: usize) -> bool {
         let id = self.schema.columns[column].id;
@@ -394,7 +408,7 @@ pub(super) mod tests {
                 key,
             },
             facts: Facts {
-                database: "shop".into(),
+                environment: Environment::example().into(),
                 object: SourceObject {
                     id: 1,
                     created: "2026-01-01T00:00:00".into(),
@@ -402,11 +416,9 @@ pub(super) mod tests {
                 modified: "2026-01-01T00:00:00".into(),
                 is_view: false,
                 is_memory_optimized: false,
-                allows_snapshot: true,
-                read_committed_snapshot: false,
-                compatibility_level: 160,
                 row_estimate: Some(10),
             },
+            surroundings: Surroundings::default(),
             indexes,
             warnings: Vec::new(),
         }
@@ -438,15 +450,16 @@ pub(super) mod tests {
             can_select: true,
             can_alter: false,
             user: "reader".into(),
-            allows_snapshot: true,
-            read_committed_snapshot: false,
-            compatibility_level: 160,
-            database: "shop".into(),
             is_memory_optimized: false,
             row_estimate: None,
             columns,
             indexes,
         }
+    }
+
+    fn chosen(description: Description, choice: &ColumnChoice) -> Result<Discovered, SourceError> {
+        let surrounded = (description, Surroundings::default());
+        discovered(surrounded, Environment::example().into(), choice)
     }
 
     fn names(found: &Discovered) -> Vec<&str> {
@@ -468,14 +481,14 @@ pub(super) mod tests {
             described(4, "to", time, Generated::RowEnd),
         ];
         let description = description(columns, Vec::new());
-        let found = discovered(description.clone(), &ColumnChoice::default()).unwrap();
+        let found = chosen(description.clone(), &ColumnChoice::default()).unwrap();
         assert_eq!(names(&found), ["sparse", "from", "to"]);
         assert!(
             found.warnings[0].contains("column set all"),
             "{:?}",
             found.warnings
         );
-        let found = discovered(description, &without(&["ALL"])).unwrap();
+        let found = chosen(description, &without(&["ALL"])).unwrap();
         assert_eq!(names(&found), ["sparse", "from", "to"]);
         assert!(found.warnings.is_empty());
     }
@@ -499,11 +512,11 @@ pub(super) mod tests {
             opaque,
         ];
         let description = description(columns, vec![index(true, true, &[1])]);
-        let all = discovered(description.clone(), &ColumnChoice::default());
+        let all = chosen(description.clone(), &ColumnChoice::default());
         assert!(all.unwrap_err().to_string().contains("encrypted"));
         let mut choice = without(&["card"]);
         choice.rename.insert("note".into(), "remark".into());
-        let found = discovered(description.clone(), &choice).unwrap();
+        let found = chosen(description.clone(), &choice).unwrap();
         assert_eq!(names(&found), ["id", "Note"]);
         assert_eq!(found.lake_names, ["id", "remark"]);
         assert_eq!(
@@ -511,7 +524,7 @@ pub(super) mod tests {
             (3, "card")
         );
         choice.rename.insert("id".into(), "REMARK".into());
-        let refusal = discovered(description, &choice).unwrap_err().to_string();
+        let refusal = chosen(description, &choice).unwrap_err().to_string();
         assert!(
             refusal.contains("dbo.t") && refusal.contains("`columns.rename`"),
             "{refusal}"
@@ -527,7 +540,7 @@ pub(super) mod tests {
         let description = description(columns, vec![index(true, true, &[1])]);
         let key = |names: &[&str], choice: &ColumnChoice| {
             let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-            let found = discovered(description.clone(), choice).unwrap();
+            let found = chosen(description.clone(), choice).unwrap();
             found
                 .with_key(&names)
                 .map(|found| found.schema.key.unwrap().columns)

@@ -1,9 +1,10 @@
 //! What can go wrong in a source: what failed, on which table, why, and the remedy.
 
+use crate::change::Strategy;
 use crate::error::{Disposition, Error, Kind};
 use crate::mssql::error::MssqlError;
-use crate::schema::TableName;
 use crate::schema::columns::ChoiceError;
+use crate::schema::{TableKind, TableName};
 use crate::secret::RowValue;
 
 /// What failed, on which table, why, and the remedy.
@@ -72,12 +73,43 @@ pub enum SourceError {
         option: &'static str,
     },
     #[error(
-        "database {database} allows no consistent read of {table}: run ALTER DATABASE [{database}] SET \
-            ALLOW_SNAPSHOT_ISOLATION ON, \
-or set change.isolation: table_lock (writers wait while it is read), or change.isolation: read_committed (rows that \
-move during a read may be read twice or missed)"
+        "database {database} has neither SNAPSHOT isolation nor READ_COMMITTED_SNAPSHOT, and {what} cannot be read \
+            consistently with row locks. Nothing was read of {table}. Run {allow}, or set change.isolation: \
+            table_lock (writers wait while the table is read), or change.isolation: read_committed (rows that move \
+            during a read may be read twice or missed)",
+        what = under(*strategy, *kind),
+        allow = SourceError::allow_snapshot(database)
     )]
-    NoIsolation { table: TableName, database: String },
+    NoIsolation {
+        table: TableName,
+        database: String,
+        strategy: Strategy,
+        kind: TableKind,
+    },
+    #[error("{table} cannot be read consistently either, as {first} in database {database}")]
+    NoIsolationEither {
+        table: TableName,
+        first: TableName,
+        database: String,
+    },
+    #[error(
+        "column {columns} of {table} is masked for this login, which would read masked values in place of what it \
+            holds. Nothing was read. Run GRANT UNMASK TO the login's user, leave the column out with `columns: {{ \
+            exclude: [...] }}`, or accept masked values with `accept: [masked]`"
+    )]
+    Masked { table: TableName, columns: String },
+    #[error(
+        "{table} may show masked values: columns of its database are masked for this login ({columns}), and what the \
+            view refers to cannot be seen. Nothing was read. Grant VIEW DEFINITION on the view, or UNMASK, or accept \
+            masked values with `accept: [masked]`"
+    )]
+    MaskedBehind { table: TableName, columns: String },
+    #[error(
+        "security policy {policy} filters the rows of {table}, and only those that it shows to this login would be \
+            read. Nothing was read. Use a login to which the policy shows all rows and set `accept: [row_security]`, \
+            which also accepts that rows are hidden"
+    )]
+    RowSecurity { table: TableName, policy: String },
     #[error("change.isolation {isolation} cannot be used on {table}: {why}")]
     Isolation {
         table: TableName,
@@ -96,12 +128,50 @@ move during a read may be read twice or missed)"
     },
 }
 
+/// What cannot be read with row locks.
+fn under(strategy: Strategy, kind: TableKind) -> String {
+    match (strategy, kind) {
+        (Strategy::RowVersion, TableKind::Mirror) => "a view of more than one table".to_owned(),
+        (Strategy::RowVersion, TableKind::History) => "a history".to_owned(),
+        (Strategy::Full | Strategy::Timestamp | Strategy::Sequence, _) => {
+            format!("a table under strategy {strategy}")
+        }
+    }
+}
+
 impl SourceError {
     pub(super) fn on(doing: &'static str, table: &TableName, source: MssqlError) -> Self {
         SourceError::Server {
             doing,
             table: table.clone(),
             source: Box::new(source),
+        }
+    }
+
+    /// The statement that lets a database be read under SNAPSHOT isolation.
+    pub(super) fn allow_snapshot(database: &str) -> String {
+        format!(
+            "ALTER DATABASE [{}] SET ALLOW_SNAPSHOT_ISOLATION ON",
+            database.replace(']', "]]")
+        )
+    }
+
+    /// It concerns every table of the database that is read in the same way.
+    pub fn is_of_database(&self) -> bool {
+        matches!(self, SourceError::NoIsolation { .. })
+    }
+
+    /// The same, if it has been said of table `first` already.
+    pub fn said_of(self, first: &TableName) -> Self {
+        match self {
+            SourceError::NoIsolation {
+                table, database, ..
+            } if table != *first => SourceError::NoIsolationEither {
+                table,
+                first: first.clone(),
+                database,
+            },
+            other => other,
         }
     }
 
@@ -122,6 +192,10 @@ impl SourceError {
             | SourceError::Strategy { .. }
             | SourceError::Duration { .. }
             | SourceError::NoIsolation { .. }
+            | SourceError::NoIsolationEither { .. }
+            | SourceError::Masked { .. }
+            | SourceError::MaskedBehind { .. }
+            | SourceError::RowSecurity { .. }
             | SourceError::Isolation { .. } => Disposition::Definite,
         }
     }

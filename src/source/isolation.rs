@@ -1,12 +1,15 @@
-//! How a read is kept consistent: decided from what the database allows and what is asked for. `source.rs` argues
-//! why each is safe.
+//! How a read is kept consistent: decided from what server, database and table are, and what is asked for. `source.rs`
+//! argues why each is safe.
 
 use super::discover::Discovered;
 use super::error::SourceError;
+use super::notice::Notice;
 use crate::change::{Isolation, Strategy};
+use crate::mssql::environment::Writability;
 use crate::mssql::sql::Statement;
 use crate::mssql::sql::bounds::Count;
 use crate::mssql::sql::read::{self, Locking};
+use crate::schema::TableKind;
 
 /// How long a read waits for writers before it gives up (error 1222, transient).
 pub(super) const LOCK_TIMEOUT_MS: u32 = 60_000;
@@ -25,14 +28,17 @@ pub(super) struct Reading {
     pub(super) count: Count,
     pub(super) why: String,
     pub(super) warnings: Vec<String>,
+    pub(super) notices: Vec<Notice>,
 }
 
+/// Decides how a table is read under a strategy, into a lake table of a kind.
 pub(super) fn choose(
     source: &Discovered,
     asked: Isolation,
-    strategy: Strategy,
+    (strategy, kind): (Strategy, TableKind),
 ) -> Result<Reading, SourceError> {
     let facts = &source.facts;
+    let environment = &facts.environment;
     let table = &source.schema.name;
     let refused = |isolation: &'static str, why: String| SourceError::Isolation {
         table: table.clone(),
@@ -40,45 +46,29 @@ pub(super) fn choose(
         why,
     };
     match asked {
-        Isolation::Auto if facts.is_memory_optimized => Ok(read_committed(
-            source,
-            strategy,
-            "a memory-optimized table always reads row versions",
-        )),
-        Isolation::Auto if facts.allows_snapshot => {
-            Ok(snapshot("the database allows SNAPSHOT isolation"))
-        }
-        Isolation::Auto if facts.read_committed_snapshot => Ok(read_committed(
-            source,
-            strategy,
-            "READ COMMITTED reads row versions in this database",
-        )),
-        Isolation::Auto => Err(SourceError::NoIsolation {
-            table: table.clone(),
-            database: facts.database.clone(),
-        }),
+        Isolation::Auto => auto(source, strategy, kind),
         Isolation::Snapshot if facts.is_memory_optimized => Err(refused(
             "snapshot",
             "sessions under SNAPSHOT cannot read memory-optimized tables; use auto".into(),
         )),
-        Isolation::Snapshot if facts.allows_snapshot => {
+        Isolation::Snapshot if environment.allows_snapshot => {
             Ok(snapshot("SNAPSHOT isolation is asked for"))
         }
         Isolation::Snapshot => Err(refused(
             "snapshot",
             format!(
-                "run ALTER DATABASE [{}] SET ALLOW_SNAPSHOT_ISOLATION ON first",
-                facts.database
+                "run {} first",
+                SourceError::allow_snapshot(&environment.database)
             ),
         )),
-        Isolation::ReadCommitted => Ok(read_committed(
-            source,
-            strategy,
-            "READ COMMITTED is asked for",
-        )),
+        Isolation::ReadCommitted => Ok(asked_read_committed(source, strategy)),
         Isolation::TableLock if facts.is_memory_optimized => Err(refused(
             "table_lock",
             "a memory-optimized table cannot be locked; use auto".into(),
+        )),
+        Isolation::TableLock if environment.writability == Writability::Secondary => Err(refused(
+            "table_lock",
+            "a secondary replica ignores locking hints; use auto".into(),
         )),
         Isolation::TableLock => Ok(Reading {
             session: vec![read::begin_table_lock(LOCK_TIMEOUT_MS)],
@@ -89,8 +79,51 @@ pub(super) fn choose(
             count: Count::Nothing,
             why: "a shared table lock is asked for: writers wait while the table is read".into(),
             warnings: Vec::new(),
+            notices: Vec::new(),
         }),
     }
+}
+
+/// The first of: row versions, a database that does not change, row locks where a rowversion makes up for them.
+fn auto(source: &Discovered, strategy: Strategy, kind: TableKind) -> Result<Reading, SourceError> {
+    let environment = &source.facts.environment;
+    if source.facts.is_memory_optimized {
+        return Ok(versioned(
+            "a memory-optimized table always reads row versions",
+        ));
+    }
+    match environment.writability {
+        Writability::ReadWrite => {}
+        Writability::Secondary => {
+            return Ok(versioned(
+                "a secondary replica reads row versions at every level",
+            ));
+        }
+        Writability::ReadOnly | Writability::Snapshot | Writability::Standby => {
+            return Ok(Reading {
+                is_snapshot: true,
+                ..versioned("the database does not change while it is read")
+            });
+        }
+    }
+    if environment.allows_snapshot {
+        return Ok(snapshot("the database allows SNAPSHOT isolation"));
+    }
+    if environment.read_committed_snapshot {
+        return Ok(versioned(
+            "READ COMMITTED reads row versions in this database",
+        ));
+    }
+    let is_covered = strategy == Strategy::RowVersion && kind == TableKind::Mirror;
+    if is_covered && source.versions_tell() {
+        return Ok(covered(&environment.database));
+    }
+    Err(SourceError::NoIsolation {
+        table: source.schema.name.clone(),
+        database: environment.database.clone(),
+        strategy,
+        kind,
+    })
 }
 
 fn snapshot(why: &str) -> Reading {
@@ -103,42 +136,79 @@ fn snapshot(why: &str) -> Reading {
         count: Count::Snapshot,
         why: format!("{why}: the whole read sees one state"),
         warnings: Vec::new(),
+        notices: Vec::new(),
     }
 }
 
-fn read_committed(source: &Discovered, strategy: Strategy, why: &str) -> Reading {
-    let versions = source.facts.read_committed_snapshot || source.facts.is_memory_optimized;
-    let mut warnings = Vec::new();
-    if !versions {
-        warnings.push(match strategy {
-            Strategy::Full | Strategy::Sequence => "read_committed without row versions: rows that move while the \
-                table is read may be read twice or missed \
-until the next full read"
-                .to_owned(),
-            Strategy::Timestamp | Strategy::RowVersion => {
-                "read_committed without row versions: rows that move while the whole table is read may be read twice, \
-                    or missed until \
-the next window"
-                    .to_owned()
-            }
-        });
-    }
+/// READ COMMITTED where it reads row versions.
+fn versioned(why: &str) -> Reading {
     Reading {
         session: vec![read::begin_read_committed(LOCK_TIMEOUT_MS)],
         finish: vec![read::end_read_committed()],
         locking: Locking::None,
-        sees_one_state: versions,
+        sees_one_state: true,
         is_snapshot: false,
-        count: if versions {
-            Count::ReadCommitted
-        } else {
-            Count::Nothing
-        },
-        why: if versions {
-            format!("{why}: each statement sees one state")
-        } else {
-            format!("{why}: reads wait for writers")
-        },
-        warnings,
+        count: Count::ReadCommitted,
+        why: format!("{why}: each statement sees one state"),
+        warnings: Vec::new(),
+        notices: Vec::new(),
+    }
+}
+
+/// READ COMMITTED where it waits for writers, row by row.
+fn locking(why: &str) -> Reading {
+    Reading {
+        sees_one_state: false,
+        count: Count::Nothing,
+        why: format!("{why}: reads wait for writers"),
+        ..versioned(why)
+    }
+}
+
+/// Row locks under a rowversion: what a scan misses comes with the next window.
+fn covered(database: &str) -> Reading {
+    let allow = SourceError::allow_snapshot(database);
+    Reading {
+        notices: vec![Notice {
+            about: "row locks",
+            text: format!(
+                "database {database} has neither SNAPSHOT isolation nor READ_COMMITTED_SNAPSHOT. Tables with a \
+                    rowversion are read with row locks: reads wait for writers, and a row that moves while a table is \
+                    read for the first time may come with the next run. To read without locks, run {allow}"
+            ),
+        }],
+        ..locking(
+            "READ COMMITTED under a rowversion, whose next window has the rows that move meanwhile",
+        )
+    }
+}
+
+fn asked_read_committed(source: &Discovered, strategy: Strategy) -> Reading {
+    const WHY: &str = "READ COMMITTED is asked for";
+    let environment = &source.facts.environment;
+    let is_frozen = environment.writability.is_frozen();
+    let is_replica = environment.writability == Writability::Secondary;
+    if environment.read_committed_snapshot || source.facts.is_memory_optimized || is_replica {
+        return versioned(WHY);
+    }
+    if is_frozen {
+        return Reading {
+            is_snapshot: true,
+            ..versioned(WHY)
+        };
+    }
+    let warning = match strategy {
+        Strategy::Full | Strategy::Sequence => {
+            "read_committed without row versions: rows that move while the table is read may be read twice or missed \
+                until the next full read"
+        }
+        Strategy::Timestamp | Strategy::RowVersion => {
+            "read_committed without row versions: rows that move while the whole table is read may be read twice, or \
+                missed until the next window"
+        }
+    };
+    Reading {
+        warnings: vec![warning.to_owned()],
+        ..locking(WHY)
     }
 }

@@ -4,8 +4,10 @@ use super::auto::Choice;
 use super::cuts::Split;
 use super::discover::Discovered;
 use super::isolation::{LOCK_TIMEOUT_MS, Reading};
+use super::notice::Notice;
+use super::origin;
 use super::window::Bounds;
-use crate::change::{Backfill, ChangeOptions, Strategy, Watermark, Window};
+use crate::change::{Backfill, ChangeOptions, Origin, Strategy, Watermark, Window};
 use crate::mssql::sql::Statement;
 use crate::mssql::sql::read::{self, Closed, Locking, PageCursor, Range, Until};
 use crate::schema::TableSchema;
@@ -23,6 +25,8 @@ pub struct ExtractPlan {
     /// The choices, one plain sentence each, for `plan` and reports.
     pub why: Vec<String>,
     pub warnings: Vec<String>,
+    /// What concerns other tables of the source, too.
+    pub notices: Vec<Notice>,
     /// All rows are read, not only the window's.
     pub full_read: bool,
     /// What the checkpoint will say: its upper bound is the next run's start.
@@ -39,16 +43,18 @@ pub struct ExtractPlan {
     pub finish: Vec<Statement>,
     /// Rows per page; none reads everything in one stream.
     pub page_rows: Option<u64>,
-    /// Rows without a watermark, which no window will show; counted where that is cheap.
-    pub null_rows: Option<u64>,
-    /// Rows whose watermark lies in the future; counted where that is cheap.
-    pub future_rows: Option<u64>,
+    /// Times beyond it lie in the future, where a timestamp is followed.
+    pub future: Option<Watermark>,
+    /// Where the rows are read, for the checkpoint; none for a strategy that reads everything each time.
+    pub origin: Option<Origin>,
     /// A full read in ranges; none reads in one stream.
     pub split: Option<Split>,
     /// The ledger that this read continues.
     pub resumes: Option<Backfill>,
     /// All snapshot transactions of the ranges must be opened on one state, under [`fence`](Self::fence).
     pub needs_fence: bool,
+    /// About as many rows the table has, where security policies that hide some could not be seen.
+    pub(super) rows_expected: Option<u64>,
     /// No two rows that are read have the same key.
     pub distinct_keys: bool,
     /// Every statement sees one state of the table, so a row that a whole read does not bring is not there.
@@ -66,6 +72,25 @@ impl ExtractPlan {
             .upper
             .clone()
             .filter(|_| self.split.is_some() && !self.needs_fence)
+    }
+
+    /// What to say of rows without a watermark, and of those with one in the future, that a whole read has met.
+    pub fn unseen(&self, nulls: u64, future: u64) -> Vec<String> {
+        let column = self.watermark_column.map(|at| &self.table.columns[at]);
+        column.map_or_else(Vec::new, |column| unseen(&column.name, nulls, future))
+    }
+
+    /// What to say of a whole read that was shown so many rows, if it may not have been shown all.
+    pub fn hidden(&self, rows: u64) -> Option<String> {
+        let expected = self.rows_expected.filter(|_| self.full_read)?;
+        // Partitions are counted about right, and rows are deleted meanwhile.
+        let is_short = rows < expected - expected / 20 && expected - rows >= 10;
+        is_short.then(|| {
+            format!(
+                "only {rows} of about {expected} rows were shown to this login, which may not see security policies: \
+                    row-level security may hide the others. Grant VIEW DEFINITION on the database to see the policies"
+            )
+        })
     }
 
     /// The table that is read.
@@ -158,6 +183,19 @@ impl ExtractPlan {
     }
 }
 
+/// What to say of rows that no window will show.
+pub(super) fn unseen(column: &str, nulls: u64, future: u64) -> Vec<String> {
+    let nulls = (nulls > 0).then(|| {
+        format!("{nulls} rows have NULL in {column}: their changes are not seen until it is filled")
+    });
+    let future = (future > 0).then(|| {
+        format!(
+            "{future} rows have a {column} in the future: their changes are not seen before that time"
+        )
+    });
+    nulls.into_iter().chain(future).collect()
+}
+
 /// The plan of one stream or of pages.
 pub(super) fn assemble(
     source: &Discovered,
@@ -182,10 +220,19 @@ pub(super) fn assemble(
     warnings.extend(choice.warnings);
     warnings.extend(bounds.warnings);
     warnings.extend(reading.warnings);
+    let mut notices = bounds.notices;
+    notices.extend(reading.notices);
+    let origin = match choice.strategy {
+        Strategy::Full => None,
+        Strategy::Timestamp | Strategy::Sequence | Strategy::RowVersion => {
+            Some(origin::origin(source, bounds.counter))
+        }
+    };
     ExtractPlan {
         strategy: choice.strategy,
         why,
         warnings,
+        notices,
         full_read: bounds.full_read,
         window: bounds.window,
         previous_upper: bounds.previous_upper,
@@ -194,11 +241,15 @@ pub(super) fn assemble(
         session: reading.session,
         finish: reading.finish,
         page_rows: pages.then_some(options.page_rows),
-        null_rows: bounds.null_rows,
-        future_rows: bounds.future_rows,
+        future: bounds.future,
+        origin,
         split: None,
         resumes: None,
         needs_fence: false,
+        rows_expected: source
+            .facts
+            .row_estimate
+            .filter(|_| !source.facts.environment.sees_policies && !source.facts.is_view),
         distinct_keys: bounds.full_read && reading.sees_one_state && source.key_is_unique(),
         sees_one_state: reading.sees_one_state,
         keeps_versions: false,

@@ -1,7 +1,8 @@
 use super::discover::tests::{column, index, table};
 use super::window::watermark;
 use super::*;
-use crate::change::{Isolation, RunId, Watermark, Window};
+use crate::change::{Isolation, RunId, StrategyChoice, Watermark, Window};
+use crate::mssql::environment::{Environment, Writability};
 use crate::mssql::sql::read::{Locking, PageCursor};
 use crate::schema::SqlType;
 use auto::Choice;
@@ -63,7 +64,8 @@ fn a_checkpoint_of_another_strategy_column_or_type_is_not_continued() {
 fn a_window_is_paged_only_where_an_index_orders_it() {
     let plan = |source: &Discovered, bounds: Bounds| {
         let options = ChangeOptions::default();
-        let reading = isolation::choose(source, Isolation::Auto, Strategy::Timestamp).unwrap();
+        let what = (Strategy::Timestamp, TableKind::Mirror);
+        let reading = isolation::choose(source, Isolation::Auto, what).unwrap();
         plan::assemble(source, &options, choice(), reading, bounds)
     };
     let mut source = source();
@@ -91,13 +93,24 @@ fn a_window_is_paged_only_where_an_index_orders_it() {
     assert!(!full.first_page().sql.contains("WHERE"));
 }
 
+/// Changes what server, database or login are.
+fn change(source: &mut Discovered, change: impl FnOnce(&mut Environment)) {
+    let mut environment = (*source.facts.environment).clone();
+    change(&mut environment);
+    source.facts.environment = environment.into();
+}
+
 #[test]
 fn isolation_follows_the_database_or_says_the_three_ways_out() {
     let mut source = source();
-    let choose = |source: &Discovered, asked| isolation::choose(source, asked, Strategy::Full);
+    let choose = |source: &Discovered, asked| {
+        isolation::choose(source, asked, (Strategy::Full, TableKind::Mirror))
+    };
     let snapshot = choose(&source, Isolation::Auto).unwrap();
     assert!(snapshot.session[0].sql.contains("SNAPSHOT"));
-    source.facts.allows_snapshot = false;
+    change(&mut source, |environment| {
+        environment.allows_snapshot = false
+    });
     let error = choose(&source, Isolation::Auto).unwrap_err().to_string();
     for way in [
         "ALLOW_SNAPSHOT_ISOLATION ON",
@@ -114,7 +127,9 @@ fn isolation_follows_the_database_or_says_the_three_ways_out() {
             .len(),
         1
     );
-    source.facts.read_committed_snapshot = true;
+    change(&mut source, |environment| {
+        environment.read_committed_snapshot = true;
+    });
     let versions = choose(&source, Isolation::Auto).unwrap();
     assert!(versions.warnings.is_empty());
     assert_eq!(
@@ -125,4 +140,138 @@ fn isolation_follows_the_database_or_says_the_three_ways_out() {
     assert!(choose(&source, Isolation::TableLock).is_err());
     assert!(choose(&source, Isolation::Snapshot).is_err());
     assert!(choose(&source, Isolation::Auto).is_ok());
+}
+
+#[test]
+fn row_locks_suffice_for_a_mirror_under_a_rowversion_and_for_nothing_else() {
+    let mut source = source();
+    change(&mut source, |environment| {
+        environment.allows_snapshot = false
+    });
+    let auto = |strategy, kind| isolation::choose(&source, Isolation::Auto, (strategy, kind));
+    let covered = auto(Strategy::RowVersion, TableKind::Mirror).unwrap();
+    assert!(!covered.sees_one_state && covered.warnings.is_empty());
+    assert!(
+        covered.notices[0]
+            .text
+            .contains("ALTER DATABASE [shop] SET ALLOW_SNAPSHOT_ISOLATION ON")
+    );
+    for (strategy, kind, what) in [
+        (Strategy::RowVersion, TableKind::History, "a history"),
+        (Strategy::Timestamp, TableKind::Mirror, "strategy timestamp"),
+        (Strategy::Sequence, TableKind::History, "strategy sequence"),
+        (Strategy::Full, TableKind::Mirror, "strategy full"),
+    ] {
+        let refusal = auto(strategy, kind).unwrap_err();
+        assert!(refusal.to_string().contains(what), "{refusal}");
+        let first = "dbo.first".parse().unwrap();
+        let again = refusal.said_of(&first).to_string();
+        assert!(
+            again.contains("as dbo.first") && !again.contains("ALTER"),
+            "{again}"
+        );
+    }
+}
+
+#[test]
+fn what_another_server_writes_is_read_whole_or_refused() {
+    let mut source = source();
+    source
+        .schema
+        .columns
+        .push(column(4, "rv", SqlType::RowVersion, false));
+    for writability in [
+        Writability::Secondary,
+        Writability::Snapshot,
+        Writability::Standby,
+    ] {
+        change(&mut source, |environment| {
+            environment.writability = writability
+        });
+        let with = |strategy, name: Option<&str>| {
+            let options = ChangeOptions {
+                strategy,
+                column: name.map(str::to_owned),
+                ..ChangeOptions::default()
+            };
+            auto::choose(&source, &options, TableKind::Mirror)
+        };
+        for (strategy, name) in [
+            (StrategyChoice::RowVersion, None),
+            (StrategyChoice::Timestamp, Some("seen")),
+            (StrategyChoice::Sequence, Some("id")),
+            (StrategyChoice::Auto, Some("rv")),
+        ] {
+            let refusal = with(strategy, name).unwrap_err().to_string();
+            assert!(refusal.contains("no upper bound is safe"), "{refusal}");
+        }
+        let whole = with(StrategyChoice::Auto, None).unwrap();
+        assert_eq!(whole.strategy, Strategy::Full);
+        let what = (Strategy::Full, TableKind::Mirror);
+        let reading = isolation::choose(&source, Isolation::Auto, what).unwrap();
+        assert!(reading.sees_one_state);
+        // On a replica no fence can hold writers off while several snapshots are opened.
+        let is_replica = writability == Writability::Secondary;
+        assert_eq!(reading.is_snapshot, !is_replica);
+        let locked = isolation::choose(&source, Isolation::TableLock, what);
+        assert_eq!(locked.is_err(), is_replica);
+    }
+    change(&mut source, |environment| {
+        environment.writability = Writability::ReadOnly
+    });
+    let choice = auto::choose(&source, &ChangeOptions::default(), TableKind::Mirror).unwrap();
+    assert_eq!(choice.strategy, Strategy::RowVersion);
+}
+
+#[test]
+fn a_view_is_followed_by_its_rowversion_only_where_that_tells() {
+    use crate::mssql::surroundings::{Reference, View};
+    let mut source = source();
+    source
+        .schema
+        .columns
+        .push(column(4, "rv", SqlType::RowVersion, false));
+    source.facts.is_view = true;
+    let reference = |name: &str, is_elsewhere: bool| Reference {
+        name: name.to_owned(),
+        is_table: !is_elsewhere,
+        is_elsewhere,
+    };
+    let chosen = |source: &Discovered, strategy| {
+        let options = ChangeOptions {
+            strategy,
+            ..ChangeOptions::default()
+        };
+        auto::choose(source, &options, TableKind::Mirror)
+    };
+    for (definition, references, auto, asked) in [
+        (
+            "CREATE VIEW v AS SELECT id, rv FROM dbo.t",
+            vec![reference("dbo.t", false)],
+            Strategy::RowVersion,
+            Some(0),
+        ),
+        (
+            "CREATE VIEW v AS SELECT t.id, t.rv FROM dbo.t JOIN dbo.u ON u.id = t.id",
+            vec![reference("dbo.t", false), reference("dbo.u", false)],
+            Strategy::Full,
+            Some(1),
+        ),
+        (
+            "CREATE VIEW v AS SELECT id, rv FROM other.dbo.t",
+            vec![reference("other.dbo.t", true)],
+            Strategy::Full,
+            None,
+        ),
+    ] {
+        source.surroundings.view = Some(View {
+            definition: Some(definition.to_owned()),
+            references: Some(references),
+        });
+        let found = chosen(&source, StrategyChoice::Auto).unwrap();
+        assert_eq!(found.strategy, auto, "{definition}");
+        let warnings =
+            chosen(&source, StrategyChoice::RowVersion).map(|found| found.warnings.len());
+        assert_eq!(warnings.ok(), asked, "{definition}");
+    }
 }

@@ -3,6 +3,8 @@
 use super::discover::Discovered;
 use super::error::SourceError;
 use super::isolation::{LOCK_TIMEOUT_MS, Reading};
+use super::open::{Open, PERMISSION};
+use super::plan::unseen;
 use super::window::{Bounds, Start, watermark};
 use crate::change::{ChangeOptions, Clock, Window};
 use crate::mssql::control::{Class, Control, Record};
@@ -15,9 +17,6 @@ use std::time::Duration;
 /// from there. By more, the checkpoint belongs to another database or clock.
 const CLOCK_BACK_MS_MAX: i64 = 2 * 3_600_000;
 
-/// An open transaction older than this is worth a warning.
-const OPEN_WORTH_SAYING_MS: i64 = 600_000;
-
 /// The server's answer, all times as text of style 121.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Answer {
@@ -29,8 +28,9 @@ struct Answer {
     /// Local time minus UTC.
     offset_minutes: i64,
     sees_transactions: bool,
-    /// Age of the oldest open transaction that has written.
-    open_ms: Option<i64>,
+    open: Option<Open>,
+    /// Times beyond it lie in the future.
+    future: String,
     null_rows: Option<u64>,
     future_rows: Option<u64>,
 }
@@ -46,11 +46,8 @@ pub(super) async fn bounds(
     let table = &source.schema.name;
     let led = source.is_led_by_index(column);
     let column = &source.schema.columns[column];
-    let count = if led || start.last().is_none() {
-        reading.count
-    } else {
-        Count::Nothing
-    };
+    let count = counted(led, start, reading.count);
+    let environment = &source.facts.environment;
     let asked = TimestampBounds {
         table,
         column,
@@ -63,6 +60,7 @@ pub(super) async fn bounds(
         overlap_ms: ms(options.overlap) + rounding_ms(column.ty),
         last: start.last().map(|last| last.text.as_str()),
         count,
+        sees_transactions: environment.sees_transactions,
     };
     let statement = bounds::timestamp(&asked, LOCK_TIMEOUT_MS);
     let failed = |error| SourceError::on("asking for the time bounds of", table, error);
@@ -71,7 +69,20 @@ pub(super) async fn bounds(
         .await
         .map_err(failed)?;
     let answer = answer(&sets).map_err(failed)?;
-    Ok(settle(column, answer, start, options))
+    let notice = answer.open.as_ref();
+    let notice = notice.and_then(|open| open.notice(environment));
+    let mut bounds = settle(column, answer, start, options);
+    bounds.notices.extend(notice);
+    Ok(bounds)
+}
+
+/// What is counted by the server. A whole read counts the rows that it meets, and without an index counting would read
+/// the whole table.
+fn counted(led: bool, start: &Start, possible: Count) -> Count {
+    match (led, start.last()) {
+        (true, Some(_)) => possible,
+        (true, None) | (false, _) => Count::Nothing,
+    }
 }
 
 fn answer(sets: &[Vec<Record>]) -> Result<Answer, MssqlError> {
@@ -91,7 +102,8 @@ fn answer(sets: &[Vec<Record>]) -> Result<Answer, MssqlError> {
         ahead_ms: row.int_opt("ahead_ms")?,
         offset_minutes: row.int("offset_minutes")?,
         sees_transactions: row.int_opt("sees_transactions")? == Some(1),
-        open_ms: row.int_opt("open_ms")?,
+        open: Open::found(row)?,
+        future: row.text("future")?.to_owned(),
         null_rows: count("null_rows")?,
         future_rows: count("future_rows")?,
     })
@@ -138,8 +150,7 @@ fn settle(column: &Column, answer: Answer, start: &Start, options: &ChangeOption
         }
         (Some(_) | None, _) => Bounds::full(Some(upper), None, start),
     };
-    bounds.null_rows = answer.null_rows;
-    bounds.future_rows = answer.future_rows;
+    bounds.future = Some(watermark(column, &answer.future));
     explain(column, &answer, options, &mut bounds);
     bounds
 }
@@ -154,18 +165,11 @@ fn explain(column: &Column, answer: &Answer, options: &ChangeOptions, bounds: &m
         )
     } else {
         format!(
-            "the upper bound stays {:?} behind the server's clock; open transactions cannot be seen without VIEW \
-                SERVER STATE, so only lag and overlap cover them",
+            "the upper bound stays {:?} behind the server's clock; open transactions cannot be seen without \
+                {PERMISSION}, so only lag and overlap cover them",
             options.lag
         )
     });
-    if let Some(open_ms) = answer.open_ms.filter(|ms| *ms > OPEN_WORTH_SAYING_MS) {
-        bounds.warnings.push(format!(
-            "a transaction that has written to the database has been open for {} minutes: rows newer than it wait \
-                until it ends",
-            open_ms / 60_000
-        ));
-    }
     let has_offset = matches!(column.ty, SqlType::DateTimeOffset { .. });
     if options.clock == Clock::Auto && !has_offset && answer.offset_minutes.abs() > 1 {
         bounds.warnings.push(format!(
@@ -180,18 +184,12 @@ so rows may be seen that much later; set change.clock to utc or local",
             "{name} is a date: rows of a day are read when the day is over"
         ));
     }
-    match answer.null_rows {
-        Some(0) | None => {}
-        Some(rows) => bounds.warnings.push(format!(
-            "{rows} rows have NULL in {name}: their changes are not seen until it is filled"
-        )),
-    }
-    match answer.future_rows {
-        Some(0) | None => {}
-        Some(rows) => bounds.warnings.push(format!(
-            "{rows} rows have a {name} in the future: their changes are not seen before that time"
-        )),
-    }
+    let (nulls, future) = (answer.null_rows, answer.future_rows);
+    bounds.warnings.extend(unseen(
+        name,
+        nulls.unwrap_or_default(),
+        future.unwrap_or_default(),
+    ));
 }
 
 fn ms(duration: Duration) -> i64 {
@@ -273,7 +271,8 @@ mod tests {
             ahead_ms,
             offset_minutes: 0,
             sees_transactions: true,
-            open_ms: None,
+            open: None,
+            future: "2024-05-01 10:05:05.000".into(),
             null_rows: None,
             future_rows: None,
         }
@@ -310,13 +309,33 @@ mod tests {
     }
 
     #[test]
-    fn an_old_open_transaction_pulls_the_window_back_and_is_reported() {
+    fn an_old_open_transaction_pulls_the_window_back() {
         let mut held = answer(Some(-300_000));
-        held.open_ms = Some(3_600_000);
+        held.open = Some(Open {
+            ms: 3_600_000,
+            session: Some(57),
+            program: Some("billing".into()),
+            is_idle: true,
+        });
         held.lower_from_hi = "2024-05-01 08:55:00.000".into();
         let bounds = settled(held);
         assert_eq!(lower(&bounds), "2024-05-01 08:55:00.000");
-        assert!(bounds.warnings[0].contains("open for 60 minutes"));
+        assert!(bounds.warnings.is_empty());
+    }
+
+    #[test]
+    fn the_server_counts_by_an_index_or_not_at_all() {
+        let ts = column(1, "modified_at", SqlType::DateTime, true);
+        let from = Start::From(watermark(&ts, "2024-05-01 09:55:00.000"));
+        let again = Start::Again("another type".into());
+        for (led, start, expected) in [
+            (true, &from, Count::Snapshot),
+            (false, &from, Count::Nothing),
+            (true, &Start::First, Count::Nothing),
+            (true, &again, Count::Nothing),
+        ] {
+            assert_eq!(counted(led, start, Count::Snapshot), expected);
+        }
     }
 
     #[test]

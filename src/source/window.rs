@@ -1,5 +1,6 @@
 //! Where a window starts, and what was learned while it was bounded: shared by the strategies that follow a column.
 
+use super::notice::Notice;
 use crate::change::{Checkpoint, Strategy, Watermark, Window};
 use crate::schema::Column;
 
@@ -42,6 +43,14 @@ impl Start {
         Start::From(last.clone())
     }
 
+    /// Everything, where there is a reason to read again what was read.
+    pub(super) fn unless(self, moved: Option<&str>) -> Self {
+        match (self, moved) {
+            (Start::From(_), Some(reason)) => Start::Again(reason.to_owned()),
+            (start, _) => start,
+        }
+    }
+
     pub(super) fn last(&self) -> Option<&Watermark> {
         match self {
             Start::From(last) => Some(last),
@@ -60,8 +69,11 @@ pub(super) struct Bounds {
     pub(super) is_empty: bool,
     pub(super) why: Vec<String>,
     pub(super) warnings: Vec<String>,
-    pub(super) null_rows: Option<u64>,
-    pub(super) future_rows: Option<u64>,
+    pub(super) notices: Vec<Notice>,
+    /// Times beyond it lie in the future.
+    pub(super) future: Option<Watermark>,
+    /// The database's last row version.
+    pub(super) counter: Option<String>,
 }
 
 impl Bounds {

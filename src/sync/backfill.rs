@@ -26,6 +26,7 @@
 //! is read again, with a warning.
 
 use super::stop::{PLANNING, READING, Stop};
+use super::unseen::Unseen;
 use super::watch::Watch;
 use super::{Observer, Phase, Sync, guard, pump};
 use crate::change::{Backfill, BackfillRange, Checkpoint, RunId};
@@ -55,6 +56,8 @@ pub(super) struct RangesRead {
     pub parked: Vec<Parked>,
     pub rows: u64,
     pub truncated: u64,
+    /// See [`Unseen::counts`]; of the ranges that this run has read.
+    pub unseen: (u64, u64),
     /// Token that the final commit is computed from.
     pub base: Option<RunId>,
     /// Ranges that an earlier run had read.
@@ -112,6 +115,7 @@ struct Shared {
     split: Split,
     queue: Mutex<VecDeque<usize>>,
     rows: AtomicU64,
+    unseen: Unseen,
     /// None under a ledger.
     watch: Option<Watch>,
 }
@@ -156,6 +160,7 @@ pub(super) async fn read(
         split: request.split.clone(),
         queue: Mutex::new(queue),
         rows: AtomicU64::new(read.rows),
+        unseen: Unseen::new(request.plan, &lake.batch_schema())?,
         watch: match read.ledger {
             Some(_) => None,
             None => Some(Watch::new(lake, read.base, request.began)),
@@ -179,6 +184,7 @@ pub(super) async fn read(
     }
     let Some(error) = failure else {
         read.rows = shared.rows.load(Ordering::Relaxed);
+        read.unseen = shared.unseen.counts();
         return Ok(read);
     };
     for part in std::mem::take(&mut read.private) {
@@ -196,6 +202,7 @@ async fn take_up(request: &Request<'_>, lake: &LakeTable) -> Result<RangesRead> 
         warnings: Vec::new(),
         rows: 0,
         truncated: 0,
+        unseen: (0, 0),
         base: request.checkpoint.map(|checkpoint| checkpoint.run_id),
         resumed: 0,
         ledger: plan.resumable_bound().map(|watermark| Backfill {
@@ -204,6 +211,7 @@ async fn take_up(request: &Request<'_>, lake: &LakeTable) -> Result<RangesRead> 
             watermark,
             column: request.schema.columns[request.split.column].name.clone(),
             cuts: request.split.cuts.clone(),
+            origin: plan.origin.clone(),
             done: Vec::new(),
             stale: Vec::new(),
         }),
@@ -466,6 +474,7 @@ impl Shared {
             self.stop.cut(READING, begun).await?;
         }
         let statement = self.plan.key_range(&self.split, range);
+        let shape = self.lake.batch_schema();
         let write = async |mut batches: mpsc::Receiver<RecordBatch>| -> Result<()> {
             while let Some(batch) = batches.recv().await {
                 if let Some(watch) = watch.as_mut() {
@@ -474,6 +483,7 @@ impl Shared {
                 let read = batch.num_rows() as u64;
                 let rows = self.rows.fetch_add(read, Ordering::Relaxed) + read;
                 self.observer.phase(&self.name, Phase::Read, rows);
+                self.unseen.count(&shape, &batch);
                 writer.write(batch).await?;
             }
             Ok(())

@@ -21,11 +21,13 @@
 
 use super::backfill::{self, RangesRead};
 use super::follow::{self, Following, mapping_error};
-use super::standing::{Footing, footing, foreign_meanwhile, wrote_meanwhile};
+use super::settle::{Settled, settle};
+use super::standing::{footing, foreign_meanwhile, wrote_meanwhile};
 use super::stop::{PLANNING, READING};
+use super::unseen::Unseen;
 use super::watch::Watch;
 use super::{Links, Phase, Sync, begin, protect, pump, reread};
-use crate::change::{Checkpoint, MergeMode, RunId, Strategy, StrategyChoice};
+use crate::change::{Checkpoint, RunId, Strategy};
 use crate::config::{OnForeignCommit, Table};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::lake::{
@@ -33,125 +35,15 @@ use crate::lake::{
     WriteOptions,
 };
 use crate::mssql::channel::Channel;
-use crate::mssql::control::Control;
 use crate::mssql::rows::Decoder;
 use crate::mssql::sql::read::PageCursor;
 use crate::report::ExtractReport;
-use crate::schema::definition::Definition;
-use crate::schema::drift::Recorded;
 use crate::schema::{LakeSchema, TableKind, TableSchema, mapping};
-use crate::source::{self, ExtractPlan, Split};
+use crate::source::{ExtractPlan, Split};
 use arrow_array::RecordBatch;
 use std::collections::BTreeMap;
 use std::time::Instant;
 use tokio::sync::mpsc;
-
-/// What an extract has settled before it reads the first row.
-pub(super) struct Settled {
-    pub schema: TableSchema,
-    pub lake: Option<LakeTable>,
-    pub checkpoint: Option<Checkpoint>,
-    pub plan: ExtractPlan,
-    /// What to record of the source with a new lake table.
-    pub found: Recorded,
-    /// The same, of what else the source's table has. None unless `create:` asks for any of it.
-    pub definition: Option<Definition>,
-    /// From the source's statistics.
-    pub row_estimate: Option<u64>,
-    /// How the lake table is to follow the source first.
-    pub following: Option<Following>,
-    /// Another writer changed the lake table's rows, or its branch, since the last run.
-    pub others_wrote: bool,
-}
-
-/// Steps 1 and 2: what is there, and the window. Changes nothing, which is why `plan` shares it.
-pub(super) async fn settle(sync: &Sync, table: &Table, links: &mut Links) -> Result<Settled> {
-    let name = table.source.to_string();
-    sync.observer.phase(&name, Phase::Connect, 0);
-    let side = sync.source_side()?;
-    let control = Links::control(&mut links.source, side, Kind::Source).await?;
-    sync.observer.phase(&name, Phase::Plan, 0);
-    let discovered = source::discover(control, &table.source, &table.columns)
-        .await?
-        .with_key(table.key.as_deref().unwrap_or_default())?;
-    let schema = discovered.schema.clone();
-    if table.kind == TableKind::Mirror && schema.key.is_none() && !is_replaced(table) {
-        return Err(no_key());
-    }
-    let (definition, undefined) = match table.create.any() {
-        true => source::definition(control, &schema.name).await?,
-        false => (None, None),
-    };
-    let lake = sync.warehouse.table(&table.lake).await?;
-    let found = follow::found(&discovered);
-    let Footing {
-        mut checkpoint,
-        warnings,
-    } = match &lake {
-        Some(lake) => footing(lake, table).await?,
-        None => Footing::default(),
-    };
-    let mut following = None;
-    if let Some(lake) = &lake {
-        let definition = definition.as_ref();
-        following = follow::follow(lake, table, &found, definition, checkpoint.as_ref())?;
-    }
-    if let Some(following) = &following {
-        checkpoint.clone_from(&following.checkpoint);
-    }
-    let mut plan = source::plan(
-        control,
-        &discovered,
-        &table.change,
-        table.kind,
-        checkpoint.as_ref(),
-    )
-    .await?;
-    let others_wrote = !warnings.is_empty();
-    plan.warnings.extend(warnings);
-    plan.warnings.extend(undefined);
-    if !plan.is_empty {
-        check_unchanged(control, table, &found).await?;
-    }
-    Ok(Settled {
-        schema,
-        lake,
-        checkpoint,
-        plan,
-        found,
-        definition,
-        row_estimate: discovered.facts.row_estimate,
-        following,
-        others_wrote,
-    })
-}
-
-/// The columns once more, after the window is closed. A value that a new column got before the window's end belongs
-/// to a row of the window, and a read that does not know the column would take the row without it, for good. What
-/// is changed from here on is in the next window.
-async fn check_unchanged(control: &mut Control, table: &Table, found: &Recorded) -> Result<()> {
-    let again = source::discover(control, &table.source, &table.columns)
-        .await?
-        .with_key(table.key.as_deref().unwrap_or_default())?;
-    if follow::found(&again) == *found {
-        return Ok(());
-    }
-    let message = "its columns changed while the run began; nothing was read, and the next attempt takes them as they \
-        are";
-    Err(Error::new(Kind::Source, Disposition::Transient, message))
-}
-
-/// Whether a table is read whole and loaded whole each time, which takes no key.
-fn is_replaced(table: &Table) -> bool {
-    table.change.strategy == StrategyChoice::Full && table.merge.mode == MergeMode::Replace
-}
-
-fn no_key() -> Error {
-    let message = "the table has no primary key and no unique index without NULLs, and a mirror needs to know which \
-        row a change replaces. Name the columns with `key: [...]`; mirror the table by replacement, with `change: { \
-        strategy: full }` and `merge: { mode: replace }`; or keep every version with `kind: history`";
-    Error::new(Kind::Source, Disposition::Definite, message)
-}
 
 /// What a whole read that may miss rows leaves undone. Refused where a row that was met twice would be kept twice: for
 /// a history, and for a mirror without a key.
@@ -220,9 +112,7 @@ pub(super) async fn extract(
         Some(split) => extraction.ranges(split, &mut lake, links).await?,
         None => extraction.stream(&lake, links).await?,
     };
-    if let Some(ranges) = &read.ranges {
-        warnings.extend(ranges.warnings.iter().cloned());
-    }
+    warnings.extend(extraction.warnings(&read));
     let mut report = ExtractReport {
         schema_changes,
         warnings,
@@ -257,7 +147,8 @@ fn nothing_new(
     let is_known = checkpoint.strategy == plan.strategy
         && checkpoint.watermark == plan.window.upper
         && checkpoint.backfill.is_none();
-    if plan.full_read && plan.strategy != Strategy::Full && !is_known {
+    let is_same = is_known && checkpoint.origin == plan.origin;
+    if plan.full_read && plan.strategy != Strategy::Full && !is_same {
         return false;
     }
     let counts = prepared.counts();
@@ -317,6 +208,8 @@ struct Read {
     rows: u64,
     rows_overlap: u64,
     truncated: u64,
+    /// Rows of a whole read without a watermark, and with one in the future.
+    unseen: (u64, u64),
     /// Run id of the checkpoint that the commit is computed from.
     base: Option<RunId>,
     /// What others committed between the ranges.
@@ -345,11 +238,12 @@ impl Extraction<'_> {
     async fn stream(&self, lake: &LakeTable, links: &mut Links) -> Result<Read> {
         let mut decoder = Decoder::new(self.schema, lake.lake_schema(), self.table.fidelity)
             .map_err(|error| error.on(Kind::Source))?;
+        let batches = lake.batch_schema();
+        let unseen = Unseen::new(self.plan, &batches)?;
         let mut writer = lake.writer(self.options.clone()).await?;
         let side = self.sync.source_side()?;
         let channel = Links::rows(&mut links.source_rows, side, Kind::Source).await?;
         let name = self.table.source.to_string();
-        let batches = lake.batch_schema();
         let base = self.checkpoint.map(|checkpoint| checkpoint.run_id);
         let mut reader = Reader {
             sync: self.sync,
@@ -357,6 +251,7 @@ impl Extraction<'_> {
             schema: self.schema,
             shape: &batches,
             plan: self.plan,
+            unseen: &unseen,
             watch: Watch::new(lake, base, self.began),
         };
         let (rows, rows_overlap) = match reader.run(channel, &mut decoder, &mut writer).await {
@@ -372,6 +267,7 @@ impl Extraction<'_> {
             rows,
             rows_overlap,
             truncated: decoder.truncations(),
+            unseen: unseen.counts(),
             base,
             foreign: Vec::new(),
             ranges: None,
@@ -413,10 +309,20 @@ impl Extraction<'_> {
             rows: read.rows,
             rows_overlap: 0,
             truncated: read.truncated,
+            unseen: read.unseen,
             base: read.base,
             foreign,
             ranges: Some(read),
         })
+    }
+
+    /// What to say of a read.
+    fn warnings(&self, read: &Read) -> Vec<String> {
+        let ranges = read.ranges.iter().flat_map(|ranges| &ranges.warnings);
+        let mut warnings: Vec<String> = ranges.cloned().collect();
+        warnings.extend(self.plan.unseen(read.unseen.0, read.unseen.1));
+        warnings.extend(self.plan.hidden(read.rows));
+        warnings
     }
 
     /// The report of what was read, while nothing of it is committed.
@@ -497,6 +403,7 @@ impl Extraction<'_> {
             base_checkpoint: base,
             checkpoint: Checkpoint {
                 whole_read: plan.full_read.then_some(self.run_id).or(before),
+                origin: plan.origin.clone(),
                 ..Checkpoint::reached(self.run_id, plan.strategy, plan.window.upper.clone())
             },
             summary: BTreeMap::new(),
@@ -514,6 +421,7 @@ struct Reader<'a> {
     /// Fields of the batches.
     shape: &'a LakeSchema,
     plan: &'a ExtractPlan,
+    unseen: &'a Unseen,
     watch: Watch,
 }
 
@@ -564,6 +472,7 @@ impl Reader<'_> {
         while let Some(batch) = batches.recv().await {
             self.watch.look().await?;
             let overlap = reread::mask(self.plan, self.shape, &batch)?;
+            self.unseen.count(self.shape, &batch);
             total.0 += batch.num_rows() as u64;
             total.1 += overlap.as_ref().map_or(0, |mask| mask.true_count() as u64);
             self.sync.observer.phase(&self.name, Phase::Read, total.0);

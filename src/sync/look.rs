@@ -1,16 +1,17 @@
 //! Commands that only look: `plan`, `status`, `snapshots`. They change nothing on either side. `maintain` and
 //! `relocate` go from table to table as they do.
 
-use super::extract::{Settled, settle};
 use super::guard::caught;
 use super::load::{Found, State};
+use super::settle::{Settled, settle};
 use super::{Links, Sync, follow, load};
 use crate::config::Table;
 use crate::error::{Kind, Result};
 use crate::lake::{LakeTable, SnapshotRef};
+use crate::mssql::environment::Environment;
 use crate::report::{
-    BetweenStatus, ErrorReport, LakeStatus, Listing, PlanReport, SnapshotsReport, StatusReport,
-    TargetStanding, TargetStatus,
+    BetweenStatus, ErrorReport, LakeStatus, Listing, PlanReport, ServerReport, SnapshotsReport,
+    StatusReport, TargetStanding, TargetStatus,
 };
 use crate::target::state::{self, LoadState, Looked};
 
@@ -22,11 +23,13 @@ impl Sync {
         if !unusable.is_empty() {
             return Ok(Listing::failed(unusable));
         }
-        self.each(tables, async |table, links| {
+        let planned = self.each(tables, async |table, links| {
             let settled = settle(&self, table, links).await?;
             self.plan_of(table, settled, links).await
-        })
-        .await
+        });
+        let mut listing = planned.await?;
+        listing.warnings = self.notices();
+        Ok(listing)
     }
 
     /// How far each table is, in the lake and in the target.
@@ -77,6 +80,7 @@ impl Sync {
         let mut listing = Listing {
             tables: Vec::new(),
             errors: Vec::new(),
+            warnings: Vec::new(),
             tables_partial: 0,
         };
         for table in &tables {
@@ -100,6 +104,7 @@ impl Sync {
         links: &mut Links,
     ) -> Result<PlanReport> {
         let Settled {
+            environment,
             schema,
             lake,
             plan,
@@ -138,6 +143,7 @@ impl Sync {
             source: table.source.to_string(),
             lake: table.lake.to_string(),
             target: table.target.to_string(),
+            server: server(&environment),
             strategy: plan.strategy.to_string(),
             why: plan.why.clone(),
             full_read: plan.full_read,
@@ -154,6 +160,17 @@ impl Sync {
             load,
             warnings,
         })
+    }
+}
+
+fn server(environment: &Environment) -> ServerReport {
+    ServerReport {
+        product: environment.product.to_string(),
+        version: environment.version.clone(),
+        collation: environment.server_collation.clone(),
+        database: environment.database.clone(),
+        database_collation: environment.database_collation.clone(),
+        standing: environment.writability.standing().map(str::to_owned),
     }
 }
 

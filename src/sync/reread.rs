@@ -78,7 +78,7 @@ fn field_of(column: usize, lake: &LakeSchema) -> Option<usize> {
 }
 
 /// Microseconds since 1970 of a timestamp watermark, rounded up.
-fn micros(watermark: &Watermark) -> Result<i64> {
+pub fn micros(watermark: &Watermark) -> Result<i64> {
     let text = watermark.text.trim();
     let with_offset =
         DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f %:z").map(|time| time.naive_utc());

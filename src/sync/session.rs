@@ -9,9 +9,12 @@ use crate::error::{Disposition, Error, Kind, Result};
 use crate::lake::Warehouse;
 use crate::mssql::channel::Channel;
 use crate::mssql::control::Control;
+use crate::mssql::environment::{self, Environment};
 use crate::mssql::settings::Connection;
+use crate::schema::TableName;
+use crate::source::{Notice, SourceError};
 use crate::target::state::Identity;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::{OnceCell, Semaphore};
 
 /// A configured icesync, ready to run.
@@ -40,12 +43,18 @@ pub(super) struct Side {
     pub(super) channels: Arc<Semaphore>,
     /// What the server calls itself and the database, once it was asked.
     pub(super) identity: OnceCell<Identity>,
+    /// What a run says once for all tables.
+    notices: Arc<Mutex<Vec<Notice>>>,
+    /// The first table that cannot be read consistently.
+    unread: Arc<OnceLock<TableName>>,
 }
 
 /// A worker's connections, opened when first needed and dropped when an error leaves them in doubt.
 #[derive(Default)]
 pub(super) struct Links {
     pub(super) source: Option<Control>,
+    /// Of the connection above, once it was asked.
+    environment: Option<Arc<Environment>>,
     pub(super) source_rows: Option<Channel>,
     pub(super) target: Option<Control>,
     pub(super) target_rows: Option<Channel>,
@@ -87,6 +96,11 @@ impl Sync {
         })
     }
 
+    /// What the run has to say of the source once for all tables.
+    pub(super) fn notices(&self) -> Vec<String> {
+        self.source.as_ref().map_or_else(Vec::new, Side::notices)
+    }
+
     /// What ends its run early.
     pub fn stop(&self) -> Stop {
         self.stop.clone()
@@ -121,6 +135,11 @@ impl Side {
                 format!("{name}.connection: {error}"),
             )
         })?;
+        if connection.read_only && name == "target" {
+            let message = "target.connection: ApplicationIntent=ReadOnly may lead to a replica that cannot be loaded; \
+                leave it out";
+            return Err(Error::new(Kind::Config, Disposition::Definite, message));
+        }
         Ok(Self {
             name,
             kind,
@@ -129,7 +148,33 @@ impl Side {
             parallel_tables: side.parallel_tables,
             channels: Arc::new(Semaphore::new(side.parallel_channels - 1)),
             identity: OnceCell::new(),
+            notices: Arc::default(),
+            unread: Arc::default(),
         })
+    }
+
+    /// Keeps what is to be said once; of notices about the same, the first.
+    pub(super) fn notice(&self, notices: &[Notice]) {
+        let mut kept = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
+        for notice in notices {
+            if !kept.iter().any(|known| known.about == notice.about) {
+                kept.push(notice.clone());
+            }
+        }
+    }
+
+    /// What is to be said once.
+    pub(super) fn notices(&self) -> Vec<String> {
+        let kept = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.iter().map(|notice| notice.text.clone()).collect()
+    }
+
+    /// An error that concerns a whole database, told in full of its first table only.
+    pub(super) fn once(&self, error: SourceError, table: &TableName) -> SourceError {
+        if !error.is_of_database() {
+            return error;
+        }
+        error.said_of(self.unread.get_or_init(|| table.clone()))
     }
 }
 
@@ -141,6 +186,21 @@ impl Links {
             *self = Self::default();
         }
         result
+    }
+
+    /// The source's connection, with what server, database and login are.
+    pub(super) async fn source(&mut self, side: &Side) -> Result<(&mut Control, Arc<Environment>)> {
+        let control = Links::control(&mut self.source, side, Kind::Source).await?;
+        let environment = match &self.environment {
+            Some(known) => Arc::clone(known),
+            None => {
+                let read = environment::read(control).await;
+                let read = Arc::new(read.map_err(|error| error.on(Kind::Source))?);
+                self.environment = Some(Arc::clone(&read));
+                read
+            }
+        };
+        Ok((control, environment))
     }
 
     pub(super) async fn control<'a>(

@@ -107,9 +107,9 @@ async fn earlier(
             && earlier.whole_read == checkpoint.whole_read
             // It may have been renamed.
             && then.column == now.column;
-        same.then(|| (run.id, then.clone()))
+        same.then(|| (run.id, then.clone(), earlier.origin.clone()))
     });
-    let Some((id, watermark)) = found else {
+    let Some((id, watermark, origin)) = found else {
         checkpoint.watermark = None;
         return Ok(format!(
             "{moved}. Reading the whole table again: versions that are on main are not repeated, and those that the \
@@ -127,6 +127,7 @@ async fn earlier(
         said.push_str(&foreign_commits(&foreign, table, Some(id))?);
     }
     checkpoint.watermark = Some(watermark);
+    checkpoint.origin = origin;
     Ok(said)
 }
 

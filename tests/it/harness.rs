@@ -149,8 +149,17 @@ impl World {
         Self::on(server(), setup).await
     }
 
-    /// The same on a server.
+    /// As [`World::new`], with databases as SQL Server creates them: without SNAPSHOT and READ_COMMITTED_SNAPSHOT.
+    pub async fn boxed(setup: &str) -> Self {
+        Self::create(server(), setup, false).await
+    }
+
+    /// As [`World::new`] on a server.
     pub async fn on(server: &'static Server, setup: &str) -> Self {
+        Self::create(server, setup, true).await
+    }
+
+    async fn create(server: &'static Server, setup: &str, allow_snapshot: bool) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let stem = format!(
             "it_{}_{}",
@@ -161,11 +170,13 @@ impl World {
         let mut master = server.connect("master").await;
         for database in [&source_db, &target_db] {
             sql(&mut master, &format!("CREATE DATABASE [{database}]")).await;
-            sql(
-                &mut master,
-                &format!("ALTER DATABASE [{database}] SET ALLOW_SNAPSHOT_ISOLATION ON"),
-            )
-            .await;
+            if allow_snapshot {
+                sql(
+                    &mut master,
+                    &format!("ALTER DATABASE [{database}] SET ALLOW_SNAPSHOT_ISOLATION ON"),
+                )
+                .await;
+            }
         }
         let mut source = server.connect(&source_db).await;
         for batch in setup.split("\nGO\n") {

@@ -7,6 +7,7 @@ mod disk;
 mod drift;
 mod edges;
 mod engines;
+mod environments;
 mod failures;
 mod faults;
 mod fill;

@@ -293,7 +293,10 @@ async fn a_key_that_the_target_has_twice_is_refused_and_named() {
             .target("INSERT dbo.orders (id, name) VALUES (7, N'again')")
             .await;
         change(&mut world).await;
-        for args in [&["sync", "--show-values"][..], &["load", "--full", "--show-values"]] {
+        for args in [
+            &["sync", "--show-values"][..],
+            &["load", "--full", "--show-values"],
+        ] {
             world.run(args).fails_with(
                 1,
                 &[

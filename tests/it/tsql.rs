@@ -158,3 +158,61 @@ fn hostile_names_stay_inside_brackets() {
         assert!(!sql.contains("[k]]]]"), "{}", example.name);
     }
 }
+
+/// The words of a statement, without those in delimited names, literals and comments.
+fn words(sql: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut chars = sql.chars().peekable();
+    while let Some(c) = chars.next() {
+        let close = match c {
+            '\'' => '\'',
+            '[' => ']',
+            '-' if chars.peek() == Some(&'-') => '\n',
+            _ if c.is_alphanumeric() || "@#_$".contains(c) => {
+                words.last_mut().unwrap().push(c);
+                continue;
+            }
+            _ => {
+                words.push(String::new());
+                continue;
+            }
+        };
+        let mut is_open = true;
+        while is_open {
+            chars.by_ref().find(|&c| c == close);
+            // A delimiter that is doubled stands for itself.
+            is_open = close != '\n' && chars.next_if_eq(&close).is_some();
+        }
+        words.push(String::new());
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+/// Where the server's collation is case-sensitive, so are the names of columns, aliases and variables.
+#[test]
+fn names_are_spelled_in_one_way() {
+    assert_eq!(
+        words("SELECT a.[x]]Y], N'it''s' AS B -- c\nFROM @t"),
+        ["SELECT", "a", "N", "AS", "B", "FROM", "@t"]
+    );
+    // A function and a column, a literal's prefix and an alias, a function and a length.
+    let known = [["OBJECT_ID", "object_id"], ["N", "n"], ["MAX", "max"]];
+    for example in catalogue() {
+        let sql = &example.statement.sql;
+        let mut spellings: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for word in words(sql) {
+            let folded = word.to_lowercase();
+            spellings.entry(folded).or_default().insert(word);
+        }
+        for spelling in spellings.into_values().filter(|found| found.len() > 1) {
+            let is_known = known.iter().any(|pair| spelling.iter().eq(pair.iter()));
+            assert!(is_known, "{}: {spelling:?}", example.name);
+        }
+        for rest in sql.split("sys.").skip(1) {
+            let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_');
+            let name = &rest[..end.unwrap_or(rest.len())];
+            assert_eq!(name, name.to_lowercase(), "{}", example.name);
+        }
+    }
+}

@@ -24,6 +24,7 @@ mod from;
 mod function;
 mod join;
 mod order;
+mod policies;
 mod select;
 mod semi;
 mod sets;
@@ -43,6 +44,8 @@ pub struct OutColumn {
     pub computed: bool,
     /// Reached by a DML statement only, never by name or `*`.
     pub hidden: bool,
+    /// It holds what the session may not see unmasked: in a result its values are masked.
+    pub masked: bool,
 }
 
 impl OutColumn {
@@ -55,6 +58,7 @@ impl OutColumn {
             identity: false,
             computed: false,
             hidden: false,
+            masked: false,
         }
     }
 
@@ -145,6 +149,8 @@ pub struct Binder<'b, 'a> {
     pub wanted: Option<Wanted>,
     /// Where FROM has it.
     pub target: Option<Target>,
+    /// Security policies are done with: this is the query that applies them.
+    pub filtered: bool,
 }
 
 /// How a DML statement names its target: an alias in FROM, or the table itself.
@@ -181,6 +187,7 @@ impl<'b, 'a> Binder<'b, 'a> {
             nesting: 0,
             wanted: None,
             target: None,
+            filtered: false,
         }
     }
 
@@ -434,6 +441,14 @@ fn find_column(scope: &Scope, name: &ast::ObjectName) -> Outcome<Option<(usize, 
 /// A table's columns as a query sees them.
 pub fn table_columns(cx: &Cx<'_>, at: ObjectRef) -> Outcome<Vec<OutColumn>> {
     let table = cx.held.table(at)?;
+    let masks = table.def.columns.iter().any(|column| column.mask.is_some())
+        && !crate::engine::permissions::holds(
+            &cx.held,
+            &cx.ses.login,
+            at.database,
+            Some(at),
+            "UNMASK",
+        );
     Ok(table
         .def
         .columns
@@ -446,6 +461,7 @@ pub fn table_columns(cx: &Cx<'_>, at: ObjectRef) -> Outcome<Vec<OutColumn>> {
             identity: column.identity.is_some(),
             computed: column.computed.is_some(),
             hidden: false,
+            masked: masks && column.mask.is_some(),
         })
         .collect())
 }

@@ -12,7 +12,9 @@ mod information;
 mod keys;
 mod modules;
 mod objects;
+mod policies;
 mod procedures;
+mod references;
 mod server;
 mod statistics;
 #[cfg(test)]
@@ -151,6 +153,7 @@ fn out_columns(shapes: Vec<ColumnShape>, collate: &Arc<Collate>) -> Vec<OutColum
             identity: false,
             computed: false,
             hidden: false,
+            masked: false,
         })
         .collect()
 }
@@ -167,6 +170,7 @@ const LISTS: &[&[View]] = &[
     server::VIEWS,
     transactions::VIEWS,
     information::VIEWS,
+    policies::VIEWS,
 ];
 
 /// Every view with its object id, which is negative as all ids of system objects.
@@ -189,6 +193,12 @@ pub fn view(name: &ObjectName) -> Option<&'static View> {
 /// The catalog view with an object id.
 pub fn view_with_id(id: i32) -> Option<&'static View> {
     views().find(|(own, _)| *own == id).map(|(_, view)| view)
+}
+
+/// The object id of a catalog view of schema `sys`.
+pub fn view_id(name: &str) -> i32 {
+    let named = views().find(|(_, view)| view.schema == "sys" && view.name == name);
+    named.map_or(0, |(id, _)| id)
 }
 
 /// The name of the catalog view with an object id.

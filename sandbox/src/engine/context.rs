@@ -192,6 +192,20 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// Takes a language, with its order of dates and first day of a week.
+    pub fn speak(&mut self, language: &str) {
+        let british = language.to_ascii_lowercase().starts_with("british");
+        self.language = if british {
+            "British".into()
+        } else {
+            "us_english".into()
+        };
+        self.dateformat = if british { "dmy".into() } else { "mdy".into() };
+        self.datefirst = if british { 1 } else { 7 };
+    }
+}
+
 /// One connection's side of the engine.
 pub struct Ses {
     pub id: u32,
@@ -321,6 +335,8 @@ pub struct Cx<'a> {
     pub tries: u32,
     /// Rows of the running SELECT are out.
     pub streamed: bool,
+    /// The running SELECT reads row by row, and waits where it is.
+    pub walks: bool,
     /// The bulk load that the batch opened.
     pub bulk: Option<crate::engine::dml::bulk::Bulk>,
 }
@@ -348,6 +364,7 @@ impl<'a> Cx<'a> {
             buffered: Vec::new(),
             tries: 0,
             streamed: false,
+            walks: false,
             bulk: None,
         }
     }

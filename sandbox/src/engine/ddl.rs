@@ -21,10 +21,13 @@ mod database;
 mod drop;
 mod index;
 mod modules;
+mod policy;
 mod rename;
 mod security;
+mod switch;
 mod table;
 
+pub use policy::filtering;
 pub use rename::rename;
 pub use table::{create_from_query, declare_table};
 
@@ -57,6 +60,9 @@ pub fn execute(cx: &mut Cx<'_>, statement: &StatementKind) -> Outcome<()> {
         StatementKind::CreateRole(name) => security::create_role(cx, name),
         StatementKind::AlterRole(change) => security::alter_role(cx, change),
         StatementKind::Permission(permission) => security::permission(cx, permission),
+        StatementKind::CreateFunction(function) => policy::create_function(cx, function),
+        StatementKind::CreatePolicy(create) => policy::create_policy(cx, create),
+        StatementKind::AlterPolicy(change) => policy::alter_policy(cx, change),
         other => Err(unsupported(
             format!("{other:?}")
                 .split(['(', ' '])

@@ -51,7 +51,7 @@ pub struct Writer {
 
 fn refuse_when_read_only(cx: &Cx<'_>, at: ObjectRef) -> Outcome<()> {
     let database = cx.held.database(at.database);
-    if !database.read_only {
+    if database.is_writable() {
         return Ok(());
     }
     Err(error(

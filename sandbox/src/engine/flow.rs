@@ -21,7 +21,7 @@ mod settings;
 mod transactions;
 mod variables;
 
-pub use attempt::{attempt, wait_at_most};
+pub use attempt::{attempt, wait, wait_at_most};
 use execute::execute_statement;
 pub use execute::{collect_execute, drop_frame, push_frame, run_nested, run_trigger};
 pub use transactions::{begin, commit, end_autocommit, roll_back, save, undo_everything};

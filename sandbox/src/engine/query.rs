@@ -1,16 +1,18 @@
 //! SELECT as a statement: results to the client, to variables, or into a new table.
 
-use crate::engine::bind::{Binder, Bound, OutColumn};
+use crate::engine::bind::{Binder, Bound, OutColumn, cast};
 use crate::engine::context::Cx;
 use crate::engine::ddl;
+use crate::engine::expr::Expr;
 use crate::engine::fault::{Outcome, Stop, error};
 use crate::engine::flow::attempt;
-use crate::engine::plan::{Node, Plan, Scan, lock_table, resolve_reading};
+use crate::engine::plan::{Node, Plan, Reading, Scan, lock_table, resolve_reading};
 use crate::engine::schema::Lifetime;
 use crate::engine::storage::View;
+use crate::engine::types;
 use crate::session::Event;
 use crate::sql::ast::{self, IsolationLevel};
-use crate::value::Value;
+use crate::value::{SqlType, Value};
 
 /// Rows sent at a time.
 const CHUNK: usize = 512;
@@ -27,11 +29,14 @@ pub fn select(cx: &mut Cx<'_>, query: &ast::Query) -> Outcome<()> {
             cx.atomic -= 1;
             return result;
         }
-        let streams = lock_all(cx, &bound.plan)?;
+        let versions = lock_all(cx, &bound.plan)?;
+        cx.walks = !versions && bound.assigns.is_empty() && walks(cx, &bound.plan);
+        let streams = versions || cx.walks;
         if !streams {
             cx.atomic += 1;
         }
         let result = run(cx, bound);
+        cx.walks = false;
         if !streams {
             cx.atomic -= 1;
         }
@@ -67,6 +72,25 @@ fn lock_all(cx: &mut Cx<'_>, plan: &Plan) -> Outcome<bool> {
         streams &= !permanent || !matches!(resolved.view, View::Current { .. });
     }
     Ok(streams)
+}
+
+/// Whether a query passes the rows of one table on as it meets them, at READ COMMITTED and without hints: such a read
+/// locks a row only while it reads it.
+fn walks(cx: &Cx<'_>, plan: &Plan) -> bool {
+    let mut plan = plan;
+    while let Node::Filter { input, .. }
+    | Node::Project { input, .. }
+    | Node::Permute { input, .. } = &plan.node
+    {
+        plan = input;
+    }
+    let Node::Scan(scan) = &plan.node else {
+        return false;
+    };
+    let table = cx.held.table(scan.table);
+    table.is_ok_and(|table| table.def.lifetime == Lifetime::Permanent)
+        && scan.reading == Reading::default()
+        && cx.ses.settings.isolation == IsolationLevel::ReadCommitted
 }
 
 impl Plan {
@@ -125,6 +149,7 @@ fn run(cx: &mut Cx<'_>, bound: Bound) -> Outcome<()> {
         });
     }
     cx.held.lock();
+    let masks = masks(cx, &bound.columns)?;
     let limit = match cx.ses.settings.row_count {
         0 => u64::MAX,
         limit => limit,
@@ -133,9 +158,14 @@ fn run(cx: &mut Cx<'_>, bound: Bound) -> Outcome<()> {
     let mut chunk = Vec::new();
     let mut cursor = bound.plan.open(cx)?;
     while count < limit {
-        let Some(row) = cursor.next(cx)? else {
+        let Some(mut row) = cursor.next(cx)? else {
             break;
         };
+        for (at, mask) in &masks {
+            if row[*at] != Value::Null {
+                row[*at] = mask.clone();
+            }
+        }
         count += 1;
         chunk.push(row);
         if chunk.len() >= CHUNK {
@@ -157,6 +187,27 @@ fn run(cx: &mut Cx<'_>, bound: Bound) -> Outcome<()> {
         count,
         select: true,
     })
+}
+
+/// Columns of a result that are masked, each with what stands there instead: the `default()` mask of its type,
+/// whatever its function is.
+fn masks(cx: &mut Cx<'_>, columns: &[OutColumn]) -> Outcome<Vec<(usize, Value)>> {
+    let mut masks = Vec::new();
+    for (at, column) in columns.iter().enumerate().filter(|(_, c)| c.masked) {
+        let text = match &column.ty {
+            ty if types::is_character(ty) => "xxxx",
+            SqlType::Date
+            | SqlType::DateTime
+            | SqlType::SmallDateTime
+            | SqlType::DateTime2(_)
+            | SqlType::DateTimeOffset(_) => "1900-01-01",
+            ty if types::is_binary(ty) => "0x30",
+            _ => "0",
+        };
+        let text = Expr::constant(types::string(text), SqlType::NVarChar(Some(10)));
+        masks.push((at, cast(text, &column.ty).eval(&[], cx)?));
+    }
+    Ok(masks)
 }
 
 /// `SELECT @v = ..`: row by row, so that an assignment sees the one before it.

@@ -29,6 +29,8 @@ pub struct Column {
     pub user_type_id: i32,
     pub row_guid: bool,
     pub sparse: bool,
+    /// The masking function, as `sys.masked_columns` has it.
+    pub mask: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +71,8 @@ pub struct Index {
     pub ignore_duplicates: bool,
     pub filter: Option<ast::Spelled<ast::Condition>>,
     pub compression: ast::Compression,
+    /// What identifies its storage after it was rebuilt alone; none: the table's.
+    pub storage: Option<i32>,
 }
 
 impl Index {
@@ -87,6 +91,7 @@ impl Index {
             ignore_duplicates: false,
             filter: None,
             compression: ast::Compression::None,
+            storage: None,
         }
     }
 }
@@ -333,10 +338,73 @@ pub struct Database {
     pub compatibility_level: u32,
     pub recovery: &'static str,
     pub read_only: bool,
+    pub replica: Replica,
+    /// Changes with a restore.
+    pub recovery_fork: u128,
+    pub policies: Vec<Policy>,
+    pub functions: Vec<Function>,
     pub created: i64,
 }
 
+/// What a database is a copy of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Replica {
+    /// None: it is written to here.
+    #[default]
+    Primary,
+    /// A readable secondary replica: reads take row versions at every level, and ignore locking hints.
+    Secondary,
+    /// CREATE DATABASE .. AS SNAPSHOT OF.
+    Snapshot,
+    /// RESTORE .. WITH STANDBY.
+    Standby,
+}
+
+/// An inline table-valued function, which a security policy filters by.
+#[derive(Debug, Clone)]
+pub struct Function {
+    pub schema_id: i32,
+    pub name: String,
+    /// With their `@`.
+    pub parameters: Vec<String>,
+    /// The text of the query after RETURN.
+    pub body: String,
+}
+
+/// A security policy: its FILTER predicates.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    pub id: i32,
+    pub schema_id: i32,
+    pub name: String,
+    pub enabled: bool,
+    pub predicates: Vec<Predicate>,
+}
+
+/// A FILTER predicate of a security policy.
+#[derive(Debug, Clone)]
+pub struct Predicate {
+    /// Id of the table that it filters.
+    pub table: i32,
+    /// Schema id and name of the function.
+    pub function: (i32, String),
+    /// Columns that are its arguments.
+    pub columns: Vec<String>,
+}
+
 impl Database {
+    /// The function of a schema id and a name.
+    pub fn function(&self, (schema, name): &(i32, String)) -> Option<&Function> {
+        self.functions
+            .iter()
+            .find(|function| function.schema_id == *schema && same_name(&function.name, name))
+    }
+
+    /// Whether statements may change its rows.
+    pub fn is_writable(&self) -> bool {
+        !self.read_only && self.replica == Replica::Primary
+    }
+
     /// Whether one of these users and roles owns a schema.
     pub fn owns(&self, names: &[String], schema: i32) -> bool {
         let schema = self.schemas.iter().find(|known| known.id == schema);
@@ -353,43 +421,6 @@ impl Database {
             name: name.to_string(),
             principal_id: id,
         };
-        let role = |id: i32, name: &str| Principal {
-            id,
-            name: name.to_string(),
-            role: true,
-            login: None,
-            default_schema: "dbo".into(),
-            member_of: Vec::new(),
-        };
-        let user = |id, name: &str, login: Option<&str>| Principal {
-            role: false,
-            login: login.map(str::to_string),
-            ..role(id, name)
-        };
-        let mut principals = vec![
-            role(0, "public"),
-            user(1, "dbo", Some("sa")),
-            user(2, "guest", None),
-        ];
-        let fixed = [
-            "db_owner",
-            "db_accessadmin",
-            "db_securityadmin",
-            "db_ddladmin",
-            "db_backupoperator",
-            "db_datareader",
-            "db_datawriter",
-            "db_denydatareader",
-            "db_denydatawriter",
-        ];
-        principals.extend(
-            fixed
-                .iter()
-                .zip([
-                    16384, 16385, 16386, 16387, 16389, 16390, 16391, 16392, 16393,
-                ])
-                .map(|(n, id)| role(id, n)),
-        );
         Self {
             id,
             name: name.to_string(),
@@ -404,7 +435,7 @@ impl Database {
             names: HashMap::new(),
             types: Vec::new(),
             security: Security {
-                principals,
+                principals: fixed_principals(),
                 grants: Vec::new(),
             },
             rowversion: 2000,
@@ -414,6 +445,10 @@ impl Database {
             compatibility_level: 160,
             recovery: "FULL",
             read_only: false,
+            replica: Replica::default(),
+            recovery_fork: 0x6F1C_2A34_0000_4000_8000_0000_0000_0000 + id as u128,
+            policies: Vec::new(),
+            functions: Vec::new(),
             created,
         }
     }
@@ -456,6 +491,48 @@ impl Database {
             Object::View(_) | Object::Sequence(_) => None,
         })
     }
+}
+
+/// The principals that every database has.
+fn fixed_principals() -> Vec<Principal> {
+    let role = |id: i32, name: &str| Principal {
+        id,
+        name: name.to_string(),
+        role: true,
+        login: None,
+        default_schema: "dbo".into(),
+        member_of: Vec::new(),
+    };
+    let user = |id, name: &str, login: Option<&str>| Principal {
+        role: false,
+        login: login.map(str::to_string),
+        ..role(id, name)
+    };
+    let mut principals = vec![
+        role(0, "public"),
+        user(1, "dbo", Some("sa")),
+        user(2, "guest", None),
+    ];
+    let fixed = [
+        "db_owner",
+        "db_accessadmin",
+        "db_securityadmin",
+        "db_ddladmin",
+        "db_backupoperator",
+        "db_datareader",
+        "db_datawriter",
+        "db_denydatareader",
+        "db_denydatawriter",
+    ];
+    principals.extend(
+        fixed
+            .iter()
+            .zip([
+                16384, 16385, 16386, 16387, 16389, 16390, 16391, 16392, 16393,
+            ])
+            .map(|(n, id)| role(id, n)),
+    );
+    principals
 }
 
 /// The key of a name in the catalog: the stand-in's catalogs compare names without case.

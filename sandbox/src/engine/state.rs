@@ -18,6 +18,7 @@ pub struct LoginAccount {
     pub sysadmin: bool,
     pub enabled: bool,
     pub default_database: String,
+    pub language: String,
     pub roles: Vec<String>,
 }
 

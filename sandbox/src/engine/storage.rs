@@ -123,6 +123,8 @@ pub struct Table {
     pub count: i64,
     /// Commit time of the last change of shape; `u64::MAX` until committed.
     pub shaped_at: u64,
+    /// What identifies where the rows are: a switch exchanges it.
+    pub storage: i32,
 }
 
 /// A stretch of an index.
@@ -174,6 +176,7 @@ impl Table {
     pub fn new(def: TableDef) -> Self {
         let indexes = def.indexes.iter().map(|_| BTreeSet::new()).collect();
         Self {
+            storage: def.id,
             def: Arc::new(def),
             rows: BTreeMap::new(),
             indexes,
@@ -347,7 +350,8 @@ impl Table {
         }
     }
 
-    /// Reads up to `limit` visible rows with ids after `after`; false when the table ended.
+    /// Reads up to `limit` visible rows with ids after `after`; false when the table ended. Rows before a contended one
+    /// are read first.
     pub fn scan(
         &self,
         after: &mut u64,
@@ -356,10 +360,16 @@ impl Table {
         out: &mut Vec<(u64, Row)>,
     ) -> Result<bool, Contended> {
         for (row_id, chain) in self.rows.range((Bound::Excluded(*after), Bound::Unbounded)) {
-            let visible = chain.visible(view).map_err(|writer| Contended {
-                row_id: *row_id,
-                writer,
-            })?;
+            let visible = match chain.visible(view) {
+                Ok(visible) => visible,
+                Err(_) if !out.is_empty() => return Ok(true),
+                Err(writer) => {
+                    return Err(Contended {
+                        row_id: *row_id,
+                        writer,
+                    });
+                }
+            };
             *after = *row_id;
             if let Some(row) = visible {
                 out.push((*row_id, row.clone()));
@@ -372,7 +382,7 @@ impl Table {
     }
 
     /// Reads up to `limit` visible rows of a stretch of an index, and moves the stretch's near end past them; false
-    /// when it ended.
+    /// when it ended. Rows before a contended one are read first.
     pub fn scan_index(
         &self,
         index: usize,
@@ -387,6 +397,7 @@ impl Table {
         }
         let mut last: Option<Vec<u8>> = None;
         let mut more = false;
+        let mut newest: Option<&[u8]> = None;
         {
             let bounds: (Bound<&[u8]>, Bound<&[u8]>) =
                 (as_slice(&range.lower), as_slice(&range.upper));
@@ -404,15 +415,22 @@ impl Table {
                 let Some(chain) = self.rows.get(&row_id) else {
                     continue;
                 };
-                let visible = chain
-                    .visible(view)
-                    .map_err(|writer| Contended { row_id, writer })?;
+                let visible = match (chain.visible(view), newest) {
+                    (Ok(visible), _) => visible,
+                    (Err(_), Some(newest)) => {
+                        last = Some(newest.to_vec());
+                        more = true;
+                        break;
+                    }
+                    (Err(writer), None) => return Err(Contended { row_id, writer }),
+                };
                 let Some(row) = visible else {
                     continue;
                 };
                 if !chain.single() && self.entry(index, row, row_id) != *entry {
                     continue;
                 }
+                newest = Some(&entry[..]);
                 out.push((row_id, row.clone()));
                 if out.len() >= limit {
                     last = Some(entry.to_vec());

@@ -4,6 +4,7 @@ mod basics;
 mod bulk;
 mod catalog;
 mod concurrency;
+mod environments;
 mod errors;
 mod merge;
 mod more;
@@ -69,6 +70,7 @@ pub fn connect(engine: &Arc<Engine>) -> Client {
         database: "shop",
         app_name: "test",
         host_name: "here",
+        read_only: false,
     };
     Client(engine.login(login).unwrap())
 }

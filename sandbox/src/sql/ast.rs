@@ -114,6 +114,9 @@ pub enum StatementKind {
     CreateRole(Ident),
     AlterRole(AlterRole),
     Permission(Permission),
+    CreateFunction(CreateFunction),
+    CreatePolicy(CreatePolicy),
+    AlterPolicy(AlterPolicy),
 
     // Variables and flow
     Declare(Vec<Declaration>),

@@ -14,6 +14,7 @@ mod literal;
 mod merge;
 mod object;
 mod permission;
+mod policy;
 mod primary;
 mod query;
 mod set_option;

@@ -108,6 +108,7 @@ pub(super) struct LoginRequest {
     app_name: String,
     database: String,
     integrated: bool,
+    read_only: bool,
     features: Vec<u8>,
 }
 
@@ -124,7 +125,7 @@ impl LoginRequest {
         let version = head.u32()?;
         let packet_size = head.u32()?;
         head.bytes(12)?;
-        let [_, flags2, _, flags3] = head.array()?;
+        let [_, flags2, types, flags3] = head.array()?;
         head.bytes(8)?;
         let mut field = |data| text_field(&mut head, data);
         let host_name = name(field(data)?)?;
@@ -153,6 +154,7 @@ impl LoginRequest {
             app_name,
             database,
             integrated: flags2 & 0x80 != 0,
+            read_only: types & 0x20 != 0,
             features,
         })
     }
@@ -233,6 +235,7 @@ pub(super) fn log_in(
             database: &request.database,
             app_name: &request.app_name,
             host_name: &request.host_name,
+            read_only: request.read_only,
         }),
     };
     let session = match checked {

@@ -147,6 +147,7 @@ pub(super) fn ledger(list: &str) -> crate::change::Backfill {
         },
         column: "id".into(),
         cuts: Vec::new(),
+        origin: None,
         done: vec![crate::change::BackfillRange {
             range: 0,
             rows: 1,

@@ -26,6 +26,7 @@ pub(super) fn config(connection: &Connection, level: EncryptionLevel) -> Config 
         connection.password.expose(),
     ));
     config.application_name(&connection.application);
+    config.readonly(connection.read_only);
     config.encryption(level);
     // Encryption of the login alone (`Encrypt=false`) hides the password from onlookers; nobody asked for the
     // server's identity.

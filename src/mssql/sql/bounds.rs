@@ -35,19 +35,58 @@ pub struct TimestampBounds<'a> {
     /// The last upper bound, in style 121.
     pub last: Option<&'a str>,
     pub count: Count,
+    /// The login may see the transactions of others.
+    pub sees_transactions: bool,
 }
 
-/// The lowest row version that an open transaction may still write (one row, `hi`). Run in autocommit, before the
-/// reading transaction: read later it would pass over what was committed in between.
-pub fn rowversion() -> Statement {
-    Statement::plain("SELECT CONVERT(nvarchar(18), MIN_ACTIVE_ROWVERSION(), 1) AS hi;")
+/// The lowest row version that an open transaction may still write. Run in autocommit, before the reading transaction:
+/// read later it would pass over what was committed in between. One row: `hi`, `counter` (the last version that was
+/// drawn), and of the oldest open transaction that has written to the database `open_ms`, `session_id`, `program` and
+/// `is_idle`, if a transaction holds `hi` back and the login may see it.
+pub fn rowversion(sees_transactions: bool) -> Statement {
+    Statement::plain(format!(
+        "DECLARE @hi binary(8) = MIN_ACTIVE_ROWVERSION(), @counter binary(8) = @@DBTS, @sees int = {sees}, @local \
+            datetime2(7) = SYSDATETIME(){OPEN};
+IF @hi > @counter SET @sees = 0;
+{oldest}
+SELECT CONVERT(nvarchar(18), @hi, 1) AS hi, CONVERT(nvarchar(18), @counter, 1) AS counter, @open AS open_ms, @session \
+AS session_id, @program AS program, @idle AS is_idle;",
+        sees = i32::from(sees_transactions),
+        oldest = oldest_open(),
+    ))
+}
+
+/// The variables that [`oldest_open`] sets.
+const OPEN: &str = ", @open bigint, @session int, @program nvarchar(128), @idle int, @here int";
+
+/// Where `@sees` is 1, finds the oldest open transaction that has written to the database. A login that may not see it
+/// after all, as in the smaller tiers of Azure SQL Database, finds none, and `@sees` becomes 0. There the number of a
+/// database may differ between `DB_ID()` and `sys.databases`.
+fn oldest_open() -> &'static str {
+    "IF @sees = 1
+BEGIN
+BEGIN TRY
+SELECT @here = b.database_id FROM sys.databases AS b WHERE b.name = DB_NAME();
+SELECT TOP (1) @open = DATEDIFF_BIG(millisecond, a.transaction_begin_time, @local), @session = s.session_id, @program \
+= s.program_name, @idle = CASE WHEN s.status = N'sleeping' THEN 1 ELSE 0 END \
+FROM sys.dm_tran_active_transactions AS a JOIN sys.dm_tran_database_transactions AS d ON d.transaction_id = \
+a.transaction_id LEFT JOIN sys.dm_tran_session_transactions AS t ON t.transaction_id = a.transaction_id \
+LEFT JOIN sys.dm_exec_sessions AS s ON s.session_id = t.session_id \
+WHERE d.database_id IN (DB_ID(), @here) AND d.database_transaction_begin_time IS NOT NULL \
+ORDER BY a.transaction_begin_time;
+END TRY
+BEGIN CATCH
+SET @sees = 0;
+END CATCH;
+END;"
 }
 
 /// The bounds of a timestamp window, in the column's own type and as text of style 121. First row: `hi`,
 /// `lower_from_last`, `lower_from_hi`, `ahead_ms` (last upper bound minus the server's now minus lag; NULL without
-/// one), `offset_minutes` (local minus UTC), `sees_transactions`, `open_ms` (age of the oldest open transaction
-/// that has written to this database). A second row set, when asked for, holds `null_rows` and `future_rows`.
-/// Rows are counted with waits of at most `lock_timeout_ms`.
+/// one), `offset_minutes` (local minus UTC), `sees_transactions`, of the oldest open transaction that has written to
+/// this database `open_ms` (its age), `session_id`, `program` and `is_idle`, and `future` (values beyond it lie in the
+/// future). A second row set, when asked for, holds `null_rows` and `future_rows`, counted by an index, with waits of
+/// at most `lock_timeout_ms`.
 pub fn timestamp(bounds: &TimestampBounds<'_>, lock_timeout_ms: u32) -> Statement {
     let mut params = Params::default();
     let lag = params.int(bounds.lag_ms);
@@ -72,36 +111,30 @@ pub fn timestamp(bounds: &TimestampBounds<'_>, lock_timeout_ms: u32) -> Statemen
     let winter = winter_ms(bounds.column.ty, bounds.clock);
     let mut sql = format!(
         "{isolation}DECLARE @utc datetime2(7) = SYSUTCDATETIME(), @local datetime2(7) = SYSDATETIME(), @back bigint = \
-            {lag}, @sees int, @open bigint;
+            {lag}, @sees int = {sees}{OPEN};
 DECLARE @overlap bigint = {overlap} + {winter};
 DECLARE @now {wide} = {now};
 DECLARE @last {ty} = CONVERT({ty}, {last}, 121);
-SET @sees = HAS_PERMS_BY_NAME(NULL, NULL, N'VIEW SERVER STATE');
-IF @sees = 1 SELECT @open = MAX(DATEDIFF_BIG(millisecond, a.transaction_begin_time, @local)) \
-FROM sys.dm_tran_active_transactions AS a JOIN sys.dm_tran_database_transactions AS d ON d.transaction_id = \
-a.transaction_id \
-WHERE d.database_id = DB_ID() AND d.database_transaction_begin_time IS NOT NULL;
+{oldest}
 IF @open + {lag} > @back SET @back = @open + {lag};
-DECLARE @top {ty} = {top}, @hi {ty} = {hi};
+DECLARE @top {ty} = {top}, @hi {ty} = {hi}, @future {ty} = CONVERT({ty}, DATEADD(minute, 5, {latest}));
 SELECT CONVERT(nvarchar(40), @hi, 121) AS hi, CONVERT(nvarchar(40), {from_last}, 121) AS lower_from_last, \
 CONVERT(nvarchar(40), {from_hi}, 121) AS lower_from_hi, DATEDIFF_BIG(millisecond, @top, @last) AS ahead_ms, \
-DATEDIFF(minute, @utc, @local) AS offset_minutes, @sees AS sees_transactions, @open AS open_ms;",
+DATEDIFF(minute, @utc, @local) AS offset_minutes, @sees AS sees_transactions, @open AS open_ms, @session AS \
+session_id, @program AS program, @idle AS is_idle, CONVERT(nvarchar(40), @future, 121) AS future;",
         top = minus("@now", &lag),
         hi = minus("@now", "@back"),
         from_last = lower("@last"),
         from_hi = lower("@hi"),
+        sees = i32::from(bounds.sees_transactions),
+        oldest = oldest_open(),
+        latest = latest(bounds.column.ty),
     );
     if bounds.count != Count::Nothing {
         let table = TableIdent(bounds.table);
         let column = Ident(&bounds.column.name);
-        let latest = if has_offset(bounds.column.ty) {
-            "@now"
-        } else {
-            "CASE WHEN @local > @utc THEN @local ELSE @utc END"
-        };
         sql.push_str(&format!(
-            "\nDECLARE @future {ty} = CONVERT({ty}, DATEADD(minute, 5, {latest}));
-SELECT (SELECT COUNT_BIG(*) FROM {table} WHERE {column} IS NULL) AS null_rows, \
+            "\nSELECT (SELECT COUNT_BIG(*) FROM {table} WHERE {column} IS NULL) AS null_rows, \
 (SELECT COUNT_BIG(*) FROM {table} WHERE {column} > @future) AS future_rows OPTION (RECOMPILE);"
         ));
     }
@@ -127,6 +160,15 @@ fn now(ty: SqlType, clock: ServerClock) -> &'static str {
         (_, ServerClock::Earlier) => "CASE WHEN @local < @utc THEN @local ELSE @utc END",
         (_, ServerClock::Utc) => "@utc",
         (_, ServerClock::Local) => "@local",
+    }
+}
+
+/// The later of the clocks that a value may have been written by.
+fn latest(ty: SqlType) -> &'static str {
+    if has_offset(ty) {
+        "@now"
+    } else {
+        "CASE WHEN @local > @utc THEN @local ELSE @utc END"
     }
 }
 

@@ -12,7 +12,8 @@ use super::Statement;
 use super::access;
 use super::bounds::{self, Count, ServerClock, TimestampBounds};
 use super::define::{self, Storage};
-use super::describe::{describe, has_rows};
+use super::describe::{describe, describe_source, has_rows};
+use super::environment;
 use super::fill::{self, Publication};
 use super::merge::Extent;
 use super::read::{self, Closed, Locking, PageCursor, Range, Until};
@@ -69,13 +70,17 @@ impl Examples {
             schema: define::OWN_SCHEMA.into(),
             name: run.into(),
         };
+        self.add("environment", "", environment::environment());
         self.add("target_access", "", access::target_access());
         self.add(
             "source_access",
             "",
             access::source_access(&[&staging, &staging]),
         );
-        self.add("rowversion", "", bounds::rowversion());
+        for (variant, sees_transactions) in [("", true), ("blind", false)] {
+            let statement = bounds::rowversion(sees_transactions);
+            self.add("rowversion", variant, statement);
+        }
         self.add("begin_snapshot", "", read::begin_snapshot(60_000));
         self.add(
             "begin_read_committed",
@@ -122,6 +127,8 @@ impl Examples {
 
     fn of_table(&mut self, shape: &str, table: &TableSchema) {
         self.add("describe", shape, describe(&table.name));
+        let statement = describe_source(&table.name);
+        self.add("describe_source", shape, statement);
         self.add("has_rows", shape, has_rows(&table.name));
         self.add("look", shape, state::look(&table.name, 10_000));
         let user = "it's [odd]";
@@ -372,6 +379,7 @@ impl Examples {
                     overlap_ms: 300_000,
                     last,
                     count,
+                    sees_transactions: clock != ServerClock::Utc,
                 };
                 self.add("timestamp", &variant, bounds::timestamp(&bounds, 60_000));
             }

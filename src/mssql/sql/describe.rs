@@ -7,31 +7,83 @@ use crate::schema::TableName;
 /// seen), its columns, its usable indexes with their key columns, and, only when the first is empty, the names that
 /// do exist.
 ///
-/// `DB_ID()` of Azure SQL Database is not the id that `sys.databases` has; the name is.
-///
 /// `sys.columns` has `vector_base_type` from SQL Server 2025 on. A name that a subquery's own tables do not have is
 /// looked up in the query around it, which has it in `absent`: before 2025 it is NULL instead of an unknown column.
 pub fn describe(table: &TableName) -> Statement {
     let mut params = Params::default();
     let name = params.text(TableIdent(table).to_string());
+    params.into_statement(facts(&name))
+}
+
+/// What [`describe`] answers, and five more result sets about what surrounds a table or view that is read.
+///
+/// - The text of a view (`definition`, one row, NULL for a table, or where it may not be seen), and whether what it
+///   refers to is known (`is_known`).
+/// - What a view refers to: `entity`, `is_elsewhere` (in another database), `object_type`.
+/// - Columns with a mask, of the table or of what the view refers to, and where that is not known of all tables:
+///   `name`, and `unmasks`, whether the login may see this one. Before SQL Server 2022 no column has a permission of
+///   its own, and that is 0.
+/// - Enabled security policies that filter their rows: `name`.
+/// - The partitions of the table and its indexes: `partition_number`, `storage` (what identifies the rows' storage),
+///   `row_count`.
+///
+/// What a view refers to is shown to logins with VIEW DEFINITION on it; to others, and where it refers to something
+/// that is gone, the function answers an error.
+pub fn describe_source(table: &TableName) -> Statement {
+    let mut params = Params::default();
+    let name = params.text(TableIdent(table).to_string());
+    let facts = facts(&name);
     params.into_statement(format!(
+        "{facts}
+DECLARE @definition nvarchar(max), @known int = 0, @any int = 0;
+DECLARE @refers TABLE (id int NULL, is_elsewhere int NOT NULL, entity nvarchar(600) NOT NULL);
+IF EXISTS (SELECT 1 FROM sys.views AS v WHERE v.object_id = @id)
+BEGIN
+SET @definition = OBJECT_DEFINITION(@id);
+BEGIN TRY
+INSERT INTO @refers (id, is_elsewhere, entity) SELECT e.referenced_id, CASE WHEN e.referenced_server_name IS NOT NULL \
+OR e.referenced_database_name <> DB_NAME() THEN 1 ELSE 0 END, CONCAT(e.referenced_server_name + N'.', \
+e.referenced_database_name + N'.', e.referenced_schema_name + N'.', e.referenced_entity_name) \
+FROM sys.dm_sql_referenced_entities({name}, N'OBJECT') AS e WHERE e.referenced_minor_id = 0 AND e.referenced_class = 1;
+SET @known = 1;
+END TRY
+BEGIN CATCH
+DELETE FROM @refers;
+END CATCH;
+IF @known = 0 OR @definition IS NULL OR NOT EXISTS (SELECT 1 FROM @refers AS r) SET @any = 1;
+END;
+SELECT @definition AS definition, @known AS is_known;
+SELECT r.entity, r.is_elsewhere, RTRIM(CONVERT(nvarchar(2), o.type)) AS object_type FROM @refers AS r LEFT JOIN \
+sys.objects AS o ON o.object_id = r.id AND r.is_elsewhere = 0;
+SELECT c.name, CASE WHEN HAS_PERMS_BY_NAME(QUOTENAME(OBJECT_SCHEMA_NAME(c.object_id)) + N'.' + \
+QUOTENAME(OBJECT_NAME(c.object_id)), N'OBJECT', N'UNMASK', c.name, N'COLUMN') = 1 THEN 1 ELSE 0 END AS unmasks \
+FROM sys.masked_columns AS c WHERE c.is_masked = 1 AND (@any = 1 OR c.object_id = @id OR c.object_id IN (SELECT r.id \
+FROM @refers AS r WHERE r.is_elsewhere = 0)) ORDER BY c.column_id;
+SELECT DISTINCT s.name + N'.' + p.name AS name FROM sys.security_predicates AS f JOIN sys.security_policies AS p ON \
+p.object_id = f.object_id JOIN sys.schemas AS s ON s.schema_id = p.schema_id WHERE f.predicate_type = 0 AND \
+p.is_enabled = 1 AND (f.target_object_id = @id OR f.target_object_id IN (SELECT r.id FROM @refers AS r WHERE \
+r.is_elsewhere = 0));
+SELECT p.partition_number, CONCAT(p.partition_id, N'/', p.hobt_id) AS storage, p.rows AS row_count FROM sys.partitions \
+AS p WHERE p.object_id = @id;"
+    ))
+}
+
+/// The batch of [`describe`]; `name` is the parameter with the table's name.
+fn facts(name: &str) -> String {
+    format!(
         "DECLARE @id int = OBJECT_ID({name});
 IF NOT EXISTS (SELECT 1 FROM sys.objects AS x WHERE x.object_id = @id AND x.type IN ('U', 'V')) SET @id = NULL;
 SELECT o.object_id, CONVERT(nvarchar(30), o.create_date, 126) AS create_date, \
 CONVERT(nvarchar(30), o.modify_date, 126) AS modify_date, s.name AS schema_name, o.name AS \
-table_name, RTRIM(o.type) AS object_type, \
+table_name, RTRIM(CONVERT(nvarchar(2), o.type)) AS object_type, \
 HAS_PERMS_BY_NAME({name}, N'OBJECT', N'SELECT') AS can_select, \
 HAS_PERMS_BY_NAME({name}, N'OBJECT', N'ALTER') AS can_alter, USER_NAME() AS database_user, \
-CONVERT(int, d.snapshot_isolation_state) AS snapshot_isolation_state, \
-CONVERT(int, d.is_read_committed_snapshot_on) AS is_read_committed_snapshot_on, \
-CONVERT(int, d.compatibility_level) AS compatibility_level, d.collation_name AS database_collation, d.name AS \
-database_name, \
 CONVERT(int, t.is_memory_optimized) AS is_memory_optimized, \
 (SELECT COUNT(*) FROM sys.foreign_keys AS f WHERE f.parent_object_id = o.object_id AND f.referenced_object_id = \
 o.object_id AND f.is_disabled = 0) AS self_references, \
 (SELECT SUM(p.rows) FROM sys.partitions AS p WHERE p.object_id = o.object_id AND p.index_id IN (0, 1)) AS row_count \
-FROM sys.objects AS o JOIN sys.schemas AS s ON s.schema_id = o.schema_id CROSS JOIN sys.databases AS d \
-LEFT JOIN sys.tables AS t ON t.object_id = o.object_id WHERE o.object_id = @id AND d.name = DB_NAME();
+FROM sys.objects AS o JOIN sys.schemas AS s ON s.schema_id = o.schema_id \
+LEFT JOIN sys.tables AS t ON t.object_id = o.object_id WHERE o.object_id = @id;
 SELECT c.column_id, c.name, TYPE_NAME(c.system_type_id) AS base_type, c.user_type_id, t.name AS user_type, \
 CONVERT(int, t.is_assembly_type) AS is_assembly_type, CONVERT(int, c.max_length) AS max_length, CONVERT(int, \
 c.precision) AS precision, \
@@ -52,10 +104,10 @@ ic.key_ordinal) AS key_ordinal, ic.column_id \
 FROM sys.indexes AS i JOIN sys.index_columns AS ic ON ic.object_id = i.object_id AND ic.index_id = i.index_id \
 WHERE i.object_id = @id AND i.is_disabled = 0 AND i.is_hypothetical = 0 AND ic.key_ordinal > 0 \
 ORDER BY i.is_primary_key DESC, i.index_id, ic.key_ordinal;
-SELECT TOP (5000) s.name AS schema_name, o.name AS table_name, RTRIM(o.type) AS object_type \
+SELECT TOP (5000) s.name AS schema_name, o.name AS table_name, RTRIM(CONVERT(nvarchar(2), o.type)) AS object_type \
 FROM sys.objects AS o JOIN sys.schemas AS s ON s.schema_id = o.schema_id \
 WHERE @id IS NULL AND o.type IN ('U', 'V', 'SN') AND o.is_ms_shipped = 0 ORDER BY s.name, o.name;"
-    ))
+    )
 }
 
 /// One row (`found`) when the table has rows.

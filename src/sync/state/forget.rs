@@ -199,6 +199,7 @@ fn alone(report: StateChangeReport) -> Listing<StateChangeReport> {
     Listing {
         tables: vec![report],
         errors: Vec::new(),
+        warnings: Vec::new(),
         tables_partial: 0,
     }
 }

@@ -136,6 +136,7 @@ impl Sync {
         Ok(Listing {
             tables: is_whole.then_some(file).into_iter().collect(),
             errors: exported.errors,
+            warnings: Vec::new(),
             tables_partial: 0,
         })
     }

@@ -47,6 +47,7 @@ pub fn rows(database: &str, table: &Table) -> Rows {
         database,
         app_name: "witness",
         host_name: "",
+        read_only: false,
     };
     let mut session = engine.login(login).expect("a login");
     let names: Vec<String> = table

@@ -339,6 +339,7 @@ impl Binder<'_, '_> {
                 identity: false,
                 computed: false,
                 hidden: false,
+                masked: false,
             });
         }
         for row in &mut bound {
@@ -395,6 +396,9 @@ impl Binder<'_, '_> {
         match self.named(name)? {
             Named::Table(at) => {
                 permissions::check(self.cx, at, "SELECT")?;
+                if let Some(query) = self.policies(at)? {
+                    return self.let_through(at, &query, shown, schema, scope);
+                }
                 self.base_table(at, &shown, schema, hints_reading(hints), scope)
             }
             Named::View(at) => {
@@ -542,5 +546,6 @@ pub fn row_id_column() -> OutColumn {
         identity: false,
         computed: false,
         hidden: true,
+        masked: false,
     }
 }

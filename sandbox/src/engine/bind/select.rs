@@ -48,6 +48,7 @@ struct Item {
     name: String,
     identity: bool,
     computed: bool,
+    masked: bool,
     assign: Option<(usize, Option<BinaryOp>)>,
 }
 
@@ -268,6 +269,7 @@ impl Binder<'_, '_> {
                     (None, ExprKind::Column(name)) => name.object().to_string(),
                     (None, _) => String::new(),
                 };
+                let masked = self.reads_masked(&bound);
                 let (mut identity, mut computed) = (false, false);
                 if let (Kind::Column(index), None, Some(scope)) =
                     (&bound.kind, &self.grouping, self.scopes.last())
@@ -280,6 +282,7 @@ impl Binder<'_, '_> {
                     name,
                     identity,
                     computed,
+                    masked,
                     assign: None,
                 });
                 Ok(())
@@ -304,11 +307,26 @@ impl Binder<'_, '_> {
                     name: String::new(),
                     identity: false,
                     computed: false,
+                    masked: false,
                     assign: Some((index, *op)),
                 });
                 Ok(())
             }
         }
+    }
+
+    /// Whether an expression over ungrouped rows reads a masked column.
+    fn reads_masked(&self, expr: &Expr) -> bool {
+        let (Some(scope), None) = (self.scopes.last(), &self.grouping) else {
+            return false;
+        };
+        let mut masked = false;
+        expr.columns(&mut |index| {
+            masked |= scope
+                .all_columns()
+                .any(|(at, column)| at == index && column.masked);
+        });
+        masked
     }
 
     fn star(&mut self, item: &SelectItem, out: &mut Vec<Item>) -> Outcome<()> {
@@ -354,6 +372,7 @@ impl Binder<'_, '_> {
                     name: column.name.clone(),
                     identity: column.identity,
                     computed: column.computed,
+                    masked: column.masked,
                     assign: None,
                 });
             }
@@ -433,6 +452,7 @@ impl Binder<'_, '_> {
             .map(|item| OutColumn {
                 identity: item.identity,
                 computed: item.computed,
+                masked: item.masked,
                 ..OutColumn::of_expr(item.name.clone(), &item.expr)
             })
             .collect();

@@ -53,6 +53,7 @@ impl Binder<'_, '_> {
                 identity: false,
                 computed: false,
                 hidden: false,
+                masked: false,
             });
         }
         let left = projected(left.plan, left_exprs);

@@ -239,7 +239,9 @@ const COLUMN_REST: &[Field<ColumnRow>] = &[
         Value::Null
     }),
     opt("is_hidden", SqlType::Bit, |_| Value::Bit(false)),
-    col("is_masked", SqlType::Bit, |_| Value::Bit(false)),
+    col("is_masked", SqlType::Bit, |c| {
+        c.has(|column| column.mask.is_some())
+    }),
     opt("graph_type", SqlType::Int, |_| Value::Null),
     opt("graph_type_desc", DESCRIPTION, |_| Value::Null),
 ];
@@ -269,6 +271,21 @@ const IDENTITY: &[Field<ColumnRow>] = &[
     }),
 ];
 
+fn masked_columns(cx: &mut Cx<'_>, slot: usize) -> Outcome<Vec<ColumnRow>> {
+    let mut all = columns(cx, slot)?;
+    all.retain(|row| {
+        row.column
+            .as_ref()
+            .is_some_and(|column| column.mask.is_some())
+    });
+    Ok(all)
+}
+
+const MASK: &[Field<ColumnRow>] = &[opt("masking_function", TEXT, |c| {
+    let column = c.column.as_ref();
+    text_or_null(column.and_then(|column| column.mask.as_deref()))
+})];
+
 const COMPUTED: &[Field<ColumnRow>] = &[
     opt("uses_database_collation", SqlType::Bit, |_| {
         Value::Bit(true)
@@ -297,6 +314,12 @@ pub(super) const VIEWS: &[View] = &[
         "identity_columns",
         identity_columns,
         [COLUMN, IDENTITY, COLUMN_REST]
+    ),
+    catalog_view!(
+        "sys",
+        "masked_columns",
+        masked_columns,
+        [COLUMN, COLUMN_REST, MASK]
     ),
     catalog_view!(
         "sys",

@@ -32,6 +32,12 @@ const FUNCTIONS: &[TableFunction] = &[
         produce: stats_properties,
     },
     TableFunction {
+        name: "dm_sql_referenced_entities",
+        system: true,
+        shape: references::shape,
+        produce: references::entities,
+    },
+    TableFunction {
         name: "fn_helpcollations",
         system: true,
         shape: collations_shape,

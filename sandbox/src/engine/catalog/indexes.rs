@@ -10,6 +10,8 @@ pub(super) struct IndexRow {
     pub def: Arc<TableDef>,
     pub index: Option<Index>,
     rows: i64,
+    /// Of the table.
+    storage: i32,
 }
 
 impl IndexRow {
@@ -42,7 +44,9 @@ impl IndexRow {
 
     /// The number of its partition, which stands for its storage too.
     fn partition(&self) -> i64 {
-        72_057_594_037_927_936 + (i64::from(self.def.id) << 10) + i64::from(self.id())
+        let own = self.index.as_ref().and_then(|index| index.storage);
+        let storage = own.unwrap_or(self.storage);
+        72_057_594_037_927_936 + (i64::from(storage) << 10) + i64::from(self.id())
     }
 
     /// 8 KiB pages, from the rows' declared widths.
@@ -66,16 +70,14 @@ pub(super) fn indexes(cx: &mut Cx<'_>, slot: usize) -> Outcome<Vec<IndexRow>> {
         .into_iter()
         .filter_map(|thing| thing.def)
     {
-        let rows = cx
-            .held
-            .database(slot)
-            .table(def.id)
-            .map_or(0, |table| table.count);
+        let table = cx.held.database(slot).table(def.id);
+        let (rows, storage) = table.map_or((0, def.id), |table| (table.count, table.storage));
         if !def.indexes.iter().any(|index| index.clustered) {
             out.push(IndexRow {
                 def: def.clone(),
                 index: None,
                 rows,
+                storage,
             });
         }
         let mut own: Vec<Index> = def.indexes.clone();
@@ -84,6 +86,7 @@ pub(super) fn indexes(cx: &mut Cx<'_>, slot: usize) -> Outcome<Vec<IndexRow>> {
             def: def.clone(),
             index: Some(index),
             rows,
+            storage,
         }));
     }
     Ok(out)

@@ -1,7 +1,7 @@
 //! Databases, schemas, principals, configuration.
 
 use super::*;
-use crate::engine::schema::{Grant, Principal, Schema, SecurableRef};
+use crate::engine::schema::{Grant, Principal, Replica, Schema, SecurableRef};
 use crate::engine::state::LoginAccount;
 
 /// One row of `sys.databases`.
@@ -15,11 +15,19 @@ struct DatabaseRow {
     snapshot: bool,
     committed_snapshot: bool,
     recovery: &'static str,
+    replica: Replica,
+    recovery_fork: u128,
 }
 
 fn databases(cx: &mut Cx<'_>, _: usize) -> Outcome<Vec<DatabaseRow>> {
+    // The numbers of a logical server, which are not those of its databases.
+    let shift = if cx.shared.options.engine_edition == 5 {
+        20
+    } else {
+        0
+    };
     let row = |database: &Database| DatabaseRow {
-        id: database.id,
+        id: database.id + shift,
         name: database.name.clone(),
         created: database.created,
         level: database.compatibility_level as u8,
@@ -28,6 +36,8 @@ fn databases(cx: &mut Cx<'_>, _: usize) -> Outcome<Vec<DatabaseRow>> {
         snapshot: database.allow_snapshot,
         committed_snapshot: database.read_committed_snapshot,
         recovery: database.recovery,
+        replica: database.replica,
+        recovery_fork: database.recovery_fork,
     };
     // A dropped database keeps its slot, without a name.
     Ok(cx
@@ -42,7 +52,10 @@ fn databases(cx: &mut Cx<'_>, _: usize) -> Outcome<Vec<DatabaseRow>> {
 const DATABASE: &[Field<DatabaseRow>] = &[
     col("name", SYSNAME, |d| text(&d.name)),
     col("database_id", SqlType::Int, |d| Value::Int(d.id)),
-    opt("source_database_id", SqlType::Int, |_| Value::Null),
+    opt("source_database_id", SqlType::Int, |d| match d.replica {
+        Replica::Snapshot => Value::Int(1),
+        Replica::Primary | Replica::Secondary | Replica::Standby => Value::Null,
+    }),
     opt("owner_sid", SID, |_| login_sid("sa")),
     col("create_date", SqlType::DateTime, |d| datetime(d.created)),
     col("compatibility_level", SqlType::TinyInt, |d| {
@@ -51,12 +64,18 @@ const DATABASE: &[Field<DatabaseRow>] = &[
     opt("collation_name", SYSNAME, |d| text(&d.collation)),
     opt("user_access", SqlType::TinyInt, |_| Value::TinyInt(0)),
     opt("user_access_desc", DESCRIPTION, |_| text("MULTI_USER")),
-    opt("is_read_only", SqlType::Bit, |d| Value::Bit(d.read_only)),
+    // A secondary replica has the options of the primary.
+    opt("is_read_only", SqlType::Bit, |d| {
+        let copied = matches!(d.replica, Replica::Snapshot | Replica::Standby);
+        Value::Bit(d.read_only || copied)
+    }),
     col("is_auto_close_on", SqlType::Bit, |_| Value::Bit(false)),
     opt("is_auto_shrink_on", SqlType::Bit, |_| Value::Bit(false)),
     opt("state", SqlType::TinyInt, |_| Value::TinyInt(0)),
     opt("state_desc", DESCRIPTION, |_| text("ONLINE")),
-    opt("is_in_standby", SqlType::Bit, |_| Value::Bit(false)),
+    opt("is_in_standby", SqlType::Bit, |d| {
+        Value::Bit(d.replica == Replica::Standby)
+    }),
     opt("is_cleanly_shutdown", SqlType::Bit, |_| Value::Bit(false)),
     opt("snapshot_isolation_state", SqlType::TinyInt, |d| {
         Value::TinyInt(u8::from(d.snapshot))
@@ -109,6 +128,20 @@ const DATABASE: &[Field<DatabaseRow>] = &[
     opt("is_accelerated_database_recovery_on", SqlType::Bit, |_| {
         Value::Bit(false)
     }),
+];
+
+const RECOVERY: &[Field<DatabaseRow>] = &[
+    col("database_id", SqlType::Int, |d| Value::Int(d.id)),
+    opt("database_guid", SqlType::UniqueIdentifier, |_| Value::Null),
+    opt("family_guid", SqlType::UniqueIdentifier, |_| Value::Null),
+    opt("recovery_fork_guid", SqlType::UniqueIdentifier, |d| {
+        Value::Guid(d.recovery_fork.to_be_bytes())
+    }),
+    opt(
+        "first_recovery_fork_guid",
+        SqlType::UniqueIdentifier,
+        |_| Value::Null,
+    ),
 ];
 
 fn schemas(cx: &mut Cx<'_>, slot: usize) -> Outcome<Vec<Schema>> {
@@ -338,6 +371,7 @@ const CONFIGURATION: &[Field<Setting>] = &[
 
 pub(super) const VIEWS: &[View] = &[
     catalog_view!("sys", "databases", databases, [DATABASE]),
+    catalog_view!("sys", "database_recovery_status", databases, [RECOVERY]),
     catalog_view!("sys", "schemas", schemas, [SCHEMA]),
     catalog_view!("sys", "database_principals", principals, [PRINCIPAL]),
     catalog_view!("sys", "database_role_members", members, [MEMBER]),

@@ -55,6 +55,7 @@ impl Client {
             database: "",
             app_name: "test",
             host_name: "here",
+            read_only: false,
         };
         Client(engine.login(login).unwrap())
     }

@@ -5,9 +5,9 @@ use crate::engine::fault::error;
 use crate::engine::meta;
 use crate::engine::state::SessionInfo;
 
-/// Error 300 for a login without VIEW SERVER STATE.
+/// Error 300 for a login that does not see the server's state.
 fn require_server_state(cx: &Cx<'_>) -> Outcome<()> {
-    if meta::server_permission(&cx.held, &cx.ses.login, "VIEW SERVER STATE") {
+    if sees_state(cx) {
         return Ok(());
     }
     Err(error(
@@ -16,6 +16,13 @@ fn require_server_state(cx: &Cx<'_>) -> Outcome<()> {
         "VIEW SERVER STATE permission was denied on object 'server', database 'master'.",
     )
     .into())
+}
+
+/// VIEW SERVER STATE, or from SQL Server 2022 on the part of it that is about performance.
+fn sees_state(cx: &Cx<'_>) -> bool {
+    ["VIEW SERVER STATE", "VIEW SERVER PERFORMANCE STATE"]
+        .into_iter()
+        .any(|permission| meta::server_permission(&cx.held, &cx.ses.login, permission))
 }
 
 /// An open transaction with what its session is.
@@ -126,7 +133,7 @@ struct SessionRow {
 
 /// Every session for who may see the server's state, otherwise one's own.
 fn sessions(cx: &mut Cx<'_>, _: usize) -> Outcome<Vec<SessionRow>> {
-    let all = meta::server_permission(&cx.held, &cx.ses.login, "VIEW SERVER STATE");
+    let all = sees_state(cx);
     let row = |(id, info): (&u32, &SessionInfo)| {
         let transaction = cx
             .held

@@ -47,16 +47,17 @@ pub(super) fn to_temporal(value: &Value, c: Conversion<'_>) -> Result<Value, Sql
     let moment = match value {
         Value::Str(units) => {
             let text = types::text(units);
-            let parsed =
-                calendar::parse(&text, style_order(c.style, c.dateformat)).ok_or_else(|| {
-                    let digits = text.bytes().filter(u8::is_ascii_digit).count();
-                    let legacy = matches!(c.to, SqlType::DateTime | SqlType::SmallDateTime);
-                    if legacy && digits >= 6 && calendar_like(&text) {
-                        out_of_range(&c)
-                    } else {
-                        bad_date()
-                    }
-                })?;
+            let order = style_order(c.style, c.dateformat);
+            let text = year_first(text, order, c);
+            let parsed = calendar::parse(&text, order).ok_or_else(|| {
+                let digits = text.bytes().filter(u8::is_ascii_digit).count();
+                let legacy = matches!(c.to, SqlType::DateTime | SqlType::SmallDateTime);
+                if legacy && digits >= 6 && calendar_like(&text) {
+                    out_of_range(&c)
+                } else {
+                    bad_date()
+                }
+            })?;
             let legacy = matches!(c.to, SqlType::DateTime | SqlType::SmallDateTime);
             if legacy && (parsed.scale > 3 || parsed.offset_minutes.is_some_and(|o| o != 0)) {
                 return Err(bad_date());
@@ -74,6 +75,29 @@ pub(super) fn to_temporal(value: &Value, c: Conversion<'_>) -> Result<Value, Sql
         },
     };
     place(moment, c)
+}
+
+/// `2024-03-04` is 3 April where a `datetime` is read day first, though not where ISO 8601's T follows.
+fn year_first(text: String, order: &str, c: Conversion<'_>) -> String {
+    let legacy = matches!(c.to, SqlType::DateTime | SqlType::SmallDateTime);
+    let date = text.trim_start();
+    let bytes = date.as_bytes();
+    let is_iso = bytes.len() >= 10
+        && bytes[..10].iter().enumerate().all(|(at, byte)| match at {
+            4 | 7 => *byte == b'-',
+            _ => byte.is_ascii_digit(),
+        })
+        && !matches!(bytes.get(10), Some(b'T'));
+    if !legacy || !is_iso || c.style != 0 || !order.starts_with('d') {
+        return text;
+    }
+    format!(
+        "{}-{}-{}{}",
+        &date[..4],
+        &date[8..10],
+        &date[5..7],
+        &date[10..]
+    )
 }
 
 pub(super) fn calendar_like(text: &str) -> bool {

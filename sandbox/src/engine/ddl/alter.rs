@@ -31,11 +31,18 @@ pub fn alter(cx: &mut Cx<'_>, statement: &ast::AlterTable) -> Outcome<()> {
             with_check,
             names,
         } => check_constraints(cx, at, *enable, *with_check, names.as_deref()),
-        AlterTableAction::SetLockEscalation(_) | AlterTableAction::Rebuild(_) => Ok(()),
+        AlterTableAction::SetLockEscalation(_) => Ok(()),
+        AlterTableAction::Rebuild(_) => {
+            let storage = cx.held.databases[at.database].new_object_id();
+            change_table(cx, at, |_, table| {
+                table.storage = storage;
+                Ok(())
+            })
+        }
         AlterTableAction::EnableChangeTracking { .. } => Err(unsupported("Change tracking").into()),
         AlterTableAction::DisableChangeTracking => Err(unsupported("Change tracking").into()),
         AlterTableAction::SetSystemVersioning(_) => Err(unsupported("SYSTEM_VERSIONING").into()),
-        AlterTableAction::SwitchTo(_) => Err(unsupported("ALTER TABLE SWITCH").into()),
+        AlterTableAction::SwitchTo(name) => super::switch::switch(cx, at, table_named(cx, name)?),
     }
 }
 

@@ -114,9 +114,21 @@ pub fn alter(cx: &mut Cx<'_>, statement: &ast::AlterIndex) -> Outcome<()> {
         return Err(error(2727, 11, format!("Cannot find index '{}'.", name.text)).into());
     }
     match &statement.action {
-        AlterIndexAction::Rebuild(_) | AlterIndexAction::Reorganize | AlterIndexAction::Set(_) => {
-            Ok(())
+        AlterIndexAction::Rebuild(_) => {
+            let storage = cx.held.databases[at.database].new_object_id();
+            change_table(cx, at, |_, table| {
+                edit(table, |def| {
+                    let is_named = |index: &Index| {
+                        let name = statement.name.as_ref();
+                        name.is_none_or(|name| same_name(&index.name, &name.text))
+                    };
+                    let rebuilt = def.indexes.iter_mut().filter(|index| is_named(index));
+                    rebuilt.for_each(|index| index.storage = Some(storage));
+                });
+                Ok(())
+            })
         }
+        AlterIndexAction::Reorganize | AlterIndexAction::Set(_) => Ok(()),
         AlterIndexAction::Disable => Err(unsupported("ALTER INDEX DISABLE").into()),
     }
 }

@@ -75,6 +75,10 @@ pub fn create_login(cx: &mut Cx<'_>, login: &ast::Login) -> Outcome<()> {
             .default_database
             .as_ref()
             .map_or("master".into(), |database| database.text.clone()),
+        language: login
+            .default_language
+            .as_ref()
+            .map_or("us_english".into(), |language| language.text.clone()),
         roles: Vec::new(),
     });
     Ok(())
@@ -105,6 +109,9 @@ pub fn alter_login(cx: &mut Cx<'_>, login: &ast::Login) -> Outcome<()> {
     }
     if let Some(database) = &login.default_database {
         account.default_database = database.text.clone();
+    }
+    if let Some(language) = &login.default_language {
+        account.language = language.text.clone();
     }
     if let Some(enable) = login.enable {
         account.enabled = enable;

@@ -199,6 +199,7 @@ pub fn create_from_query(
             user_type_id: types::user_type_id(&column.ty),
             row_guid: false,
             sparse: false,
+            mask: None,
         });
         def.next_column_id += 1;
     }
@@ -387,6 +388,7 @@ fn stored_column(
         user_type_id,
         row_guid: stored.row_guid,
         sparse: stored.sparse,
+        mask: stored.mask.clone(),
     })
 }
 
@@ -403,6 +405,7 @@ pub fn own_scope(def: &TableDef) -> Scope {
             identity: column.identity.is_some(),
             computed: column.computed.is_some(),
             hidden: false,
+            masked: false,
         })
         .collect();
     let mut scope = Scope::default();
@@ -452,6 +455,7 @@ fn computed_column(
         }),
         row_guid: false,
         sparse: false,
+        mask: None,
     })
 }
 

@@ -92,6 +92,7 @@ impl Output {
                 identity: false,
                 computed: false,
                 hidden: false,
+                masked: false,
             };
             scope.add(Source {
                 name: String::new(),

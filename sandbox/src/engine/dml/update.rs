@@ -479,6 +479,7 @@ pub fn truncate(cx: &mut Cx<'_>, name: &ast::ObjectName) -> Outcome<()> {
     let old = table.clone();
     let mut empty = crate::engine::storage::Table::new((*old.def).clone());
     empty.next_row = old.next_row;
+    empty.storage = old.storage;
     empty.shaped_at = u64::MAX;
     cx.held.databases[at.database]
         .objects

@@ -180,6 +180,7 @@ pub fn collect_execute(
             identity: false,
             computed: false,
             hidden: false,
+            masked: false,
         })
         .collect();
     Ok((columns, gather.rows))

@@ -106,14 +106,7 @@ fn language(cx: &mut Cx<'_>, expr: &ast::Expr) -> Outcome<()> {
         )
         .into());
     }
-    let british = language.to_ascii_lowercase().starts_with("british");
-    cx.ses.settings.language = if british {
-        "British".into()
-    } else {
-        "us_english".into()
-    };
-    cx.ses.settings.dateformat = if british { "dmy".into() } else { "mdy".into() };
-    cx.ses.settings.datefirst = if british { 1 } else { 7 };
+    cx.ses.settings.speak(&language);
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use crate::engine::bind::resolve;
 use crate::engine::catalog;
 use crate::engine::context::Cx;
 use crate::engine::fault::Outcome;
+use crate::engine::permissions;
 use crate::engine::schema::{Object, ObjectRef, TableDef, same_name};
 use crate::engine::types;
 use crate::sql::ast;
@@ -107,7 +108,9 @@ fn object_id(cx: &mut Cx<'_>, args: &[Value]) -> Outcome<Value> {
     };
     let kind = text(args.get(1)).map(|kind| kind.trim().to_ascii_uppercase());
     if let Some(view) = catalog::view(&name_of(&name)) {
-        let fits = kind.as_deref().is_none_or(|kind| kind == "V");
+        let is_there = cx.shared.options.engine_edition != 5
+            || view.object_id() != catalog::view_id("database_recovery_status");
+        let fits = is_there && kind.as_deref().is_none_or(|kind| kind == "V");
         return Ok(if fits {
             Value::Int(view.object_id())
         } else {
@@ -385,6 +388,14 @@ fn object_definition(cx: &mut Cx<'_>, args: &[Value]) -> Outcome<Value> {
     let Some(id) = whole(args.first()) else {
         return Ok(Value::Null);
     };
+    let at = ObjectRef {
+        database: cx.ses.database,
+        id: id as i32,
+    };
+    let login = &cx.ses.login;
+    if !permissions::holds(&cx.held, login, at.database, Some(at), "VIEW DEFINITION") {
+        return Ok(Value::Null);
+    }
     let database = cx.held.database(cx.ses.database);
     let view = match database.objects.get(&(id as i32)) {
         Some(Object::View(view)) => Some(view.text.clone()),

@@ -65,7 +65,7 @@ pub fn register(out: &mut Vec<MetaFunction>) {
     ]);
 }
 
-fn server_property(_: &mut Cx<'_>, args: &[Value]) -> Outcome<Value> {
+fn server_property(cx: &mut Cx<'_>, args: &[Value]) -> Outcome<Value> {
     let Some(name) = text(args.first()) else {
         return Ok(Value::Null);
     };
@@ -79,7 +79,7 @@ fn server_property(_: &mut Cx<'_>, args: &[Value]) -> Outcome<Value> {
         "productbuild" => words("4135"),
         "edition" => words("Developer Edition (64-bit)"),
         "editionid" => variant(Value::BigInt(-2_117_995_310)),
-        "engineedition" => variant(Value::Int(3)),
+        "engineedition" => variant(Value::Int(cx.shared.options.engine_edition)),
         "collation" => words(DEFAULT),
         "servername" | "machinename" | "computernamephysicalnetbios" => words(SERVER_NAME),
         "instancename" => Value::Null,
@@ -110,10 +110,10 @@ fn database_property(cx: &mut Cx<'_>, args: &[Value]) -> Outcome<Value> {
     Ok(match property.to_ascii_lowercase().as_str() {
         "collation" => variant(types::string(&database.collate.name.0)),
         "status" => variant(types::string("ONLINE")),
-        "updateability" => variant(types::string(if database.read_only {
-            "READ_ONLY"
-        } else {
+        "updateability" => variant(types::string(if database.is_writable() {
             "READ_WRITE"
+        } else {
+            "READ_ONLY"
         })),
         "recovery" => variant(types::string(database.recovery)),
         "useraccess" => variant(types::string("MULTI_USER")),

@@ -2,8 +2,10 @@
 //!
 //! READ COMMITTED with versions, and SNAPSHOT, take only a schema lock and read as of a commit time: they never
 //! wait for rows. Everything else reads the newest version and stops (`Stop::Wait`) at a row that another
-//! transaction changed. Ranges are protected coarsely: SERIALIZABLE holds a shared lock on the table, and an update
-//! lock when it is going to write, so that two such writers queue instead of deadlocking.
+//! transaction changed. A scan under READ COMMITTED without versions that `walks` waits there instead, in the order of
+//! the clustered index, and keeps nothing locked that it has passed: rows may move behind it or ahead of it meanwhile.
+//! Ranges are protected coarsely: SERIALIZABLE holds a shared lock on the table, and an update lock when it is going
+//! to write, so that two such writers queue instead of deadlocking.
 
 use super::{Access, Cursor, Reading, Scan, Tuple};
 use crate::engine::context::Cx;
@@ -11,7 +13,7 @@ use crate::engine::expr::Expr;
 use crate::engine::fault::{Outcome, Stop, error};
 use crate::engine::locks::{Blocked, Mode, Owner, Resource};
 use crate::engine::ordering;
-use crate::engine::schema::{Lifetime, ObjectRef, Row};
+use crate::engine::schema::{Lifetime, ObjectRef, Replica, Row};
 use crate::engine::storage::{Contended, Range, View};
 use crate::sql::ast::IsolationLevel;
 use crate::value::Value;
@@ -34,6 +36,7 @@ pub fn resolve_reading(table: ObjectRef, reading: Reading, cx: &mut Cx<'_>) -> O
     let lifetime = cx.held.table(table)?.def.lifetime;
     let database = &cx.held.databases[table.database];
     let (rcsi, snapshot_allowed) = (database.read_committed_snapshot, database.allow_snapshot);
+    let replica = database.replica;
     let locking = |row_lock| Resolved {
         view: View::Current {
             own,
@@ -43,6 +46,13 @@ pub fn resolve_reading(table: ObjectRef, reading: Reading, cx: &mut Cx<'_>) -> O
     };
     if lifetime != Lifetime::Permanent {
         return Ok(locking(None));
+    }
+    if replica == Replica::Secondary && isolation != IsolationLevel::Snapshot {
+        let time = cx.read_time;
+        return Ok(Resolved {
+            view: View::AsOf { time, own },
+            row_lock: None,
+        });
     }
     if isolation == IsolationLevel::Snapshot && !reading.committed && !reading.no_lock {
         if !snapshot_allowed && table.database != 1 {
@@ -198,6 +208,12 @@ fn take_table_locks(
     cx: &mut Cx<'_>,
 ) -> Outcome<()> {
     cx.acquire(resource.clone(), Mode::SchemaStable, Owner::Statement)?;
+    let on_replica = matches!(&resource, Resource::Table(at) if {
+        cx.held.database(at.database).replica == Replica::Secondary
+    });
+    if on_replica {
+        return Ok(());
+    }
     let holds = reading.hold
         || (isolation == IsolationLevel::Serializable
             && !reading.committed
@@ -258,6 +274,7 @@ impl<'p> TableCursor<'p> {
         let resolved = resolve_reading(scan.table, scan.reading, cx)?;
         let mut more = true;
         let range = match &scan.access {
+            Access::Rows if cx.walks => clustered(scan.table, cx)?,
             Access::Rows => None,
             Access::Index {
                 index,
@@ -295,7 +312,17 @@ impl<'p> TableCursor<'p> {
         })
     }
 
+    /// The next rows. A scan that walks waits where it meets a row that another transaction has changed.
     fn refill(&mut self, cx: &mut Cx<'_>) -> Outcome<()> {
+        loop {
+            match self.fill(cx) {
+                Err(Stop::Wait(blocked)) if cx.walks => wait_here(cx, blocked)?,
+                filled => return filled,
+            }
+        }
+    }
+
+    fn fill(&mut self, cx: &mut Cx<'_>) -> Outcome<()> {
         cx.held.lock();
         cx.check_cancel()?;
         let mut out = Vec::with_capacity(self.chunk);
@@ -427,8 +454,11 @@ impl Cursor for TableCursor<'_> {
             if !self.sampled() || self.scan.filter.test(&row, cx)? != Some(true) {
                 continue;
             }
-            if !self.take_row(row_id, cx)? {
-                continue;
+            match self.take_row(row_id, cx) {
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(Stop::Wait(blocked)) if cx.walks => wait_here(cx, blocked)?,
+                Err(stop) => return Err(stop),
             }
             let mut tuple = Vec::with_capacity(row.len() + 1);
             tuple.extend_from_slice(&row);
@@ -438,6 +468,21 @@ impl Cursor for TableCursor<'_> {
             return Ok(Some(tuple));
         }
     }
+}
+
+/// All of a table in the order of its clustered index; none for a heap.
+fn clustered(table: ObjectRef, cx: &Cx<'_>) -> Outcome<Option<(usize, Range, bool)>> {
+    let indexes = &cx.held.table(table)?.def.indexes;
+    let clustered = indexes.iter().position(|index| index.clustered);
+    Ok(clustered.map(|index| (index, Range::all(), false)))
+}
+
+/// Waits without beginning the statement again.
+fn wait_here(cx: &mut Cx<'_>, blocked: Blocked) -> Outcome<()> {
+    crate::engine::flow::wait(cx, blocked)?;
+    let session = cx.ses.id;
+    cx.held.locks.stop_waiting(session);
+    Ok(())
 }
 
 /// The stretch of an index; none when a bound is NULL, which nothing equals.

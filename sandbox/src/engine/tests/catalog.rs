@@ -92,6 +92,7 @@ fn permissions_and_logins() {
         database: "shop",
         app_name: "",
         host_name: "",
+        read_only: false,
     };
     assert_eq!(engine.login(login("wrong")).err().unwrap().number, 18456);
     let mut bob = super::Client(engine.login(login("Secret1")).unwrap());
@@ -111,6 +112,7 @@ fn permissions_and_logins() {
         database: "nope",
         app_name: "",
         host_name: "",
+        read_only: false,
     };
     assert_eq!(engine.login(nowhere).err().unwrap().number, 4060);
 }

@@ -58,6 +58,8 @@ pub struct StoredColumn {
     pub row_guid: bool,
     pub generated: Option<Generated>,
     pub hidden: bool,
+    /// `MASKED WITH (FUNCTION = '..')`
+    pub mask: Option<String>,
 }
 
 /// `IDENTITY(seed, increment) [NOT FOR REPLICATION]`

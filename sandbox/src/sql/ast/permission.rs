@@ -2,6 +2,36 @@
 
 use super::{Ident, ObjectName};
 
+/// `CREATE FUNCTION name (parameters) RETURNS TABLE AS RETURN query`
+#[derive(Debug, Clone, PartialEq)]
+pub struct CreateFunction {
+    pub name: ObjectName,
+    /// With their `@`.
+    pub parameters: Vec<String>,
+    /// The query's text.
+    pub body: String,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct CreatePolicy {
+    pub name: ObjectName,
+    pub predicates: Vec<FilterPredicate>,
+    pub enabled: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct FilterPredicate {
+    pub function: ObjectName,
+    pub columns: Vec<Ident>,
+    pub table: ObjectName,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct AlterPolicy {
+    pub name: ObjectName,
+    pub enabled: bool,
+}
+
 /// CREATE or ALTER LOGIN; an absent field was not written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Login {

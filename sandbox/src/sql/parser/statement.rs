@@ -185,6 +185,7 @@ impl Parser<'_> {
             TokenKind::Keyword(Keyword::Database) => self.create_database(),
             TokenKind::Keyword(Keyword::Statistics) => self.create_statistics(),
             TokenKind::Keyword(Keyword::User) => self.create_user(),
+            TokenKind::Keyword(Keyword::Function) => self.create_function(start),
             TokenKind::Keyword(
                 Keyword::Unique | Keyword::Clustered | Keyword::Nonclustered | Keyword::Index,
             ) => self.create_index(),
@@ -194,6 +195,7 @@ impl Parser<'_> {
                 .sequence()
                 .map(|sequence| StatementKind::CreateSequence(Box::new(sequence))),
             _ if self.eat("LOGIN") => self.create_login(),
+            _ if self.eat("SECURITY") => self.create_policy(),
             _ if self.eat("ROLE") => self.ident().map(StatementKind::CreateRole),
             _ => Err(self.syntax_error()),
         }
@@ -213,6 +215,7 @@ impl Parser<'_> {
                 .sequence()
                 .map(|sequence| StatementKind::AlterSequence(Box::new(sequence))),
             _ if self.eat("LOGIN") => self.alter_login(),
+            _ if self.eat("SECURITY") => self.alter_policy(),
             _ if self.at("ROLE") || self.at("SERVER") => self.alter_role(),
             _ => Err(self.syntax_error()),
         }

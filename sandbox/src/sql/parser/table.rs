@@ -178,6 +178,7 @@ impl Parser<'_> {
             row_guid: false,
             generated: None,
             hidden: false,
+            mask: None,
         };
         let (mut nullable, mut constraints) = (None, Vec::new());
         loop {
@@ -233,6 +234,13 @@ impl Parser<'_> {
             column.row_guid = true;
         } else if self.eat("HIDDEN") {
             column.hidden = true;
+        } else if self.eat("MASKED") {
+            self.expect(Keyword::With)?;
+            self.expect(Symbol::OpenParen)?;
+            self.expect(Keyword::Function)?;
+            self.expect(Symbol::Equal)?;
+            column.mask = Some(self.string()?);
+            self.expect(Symbol::CloseParen)?;
         } else if self.eat("GENERATED") {
             self.expect("ALWAYS")?;
             self.expect(Keyword::As)?;

@@ -1,0 +1,147 @@
+//! The first two steps of an extract: what is there, and the window. They change nothing, which is why `plan` shares
+//! them.
+
+use super::follow::{self, Following};
+use super::standing::{Footing, footing};
+use super::{Links, Phase, Sync};
+use crate::change::{Checkpoint, MergeMode, StrategyChoice};
+use crate::config::Table;
+use crate::error::{Disposition, Error, Kind, Result};
+use crate::lake::LakeTable;
+use crate::mssql::control::Control;
+use crate::mssql::environment::Environment;
+use crate::schema::definition::Definition;
+use crate::schema::drift::Recorded;
+use crate::schema::{Fidelity, Role, TableKind, TableSchema};
+use crate::source::{self, ExtractPlan};
+use std::sync::Arc;
+
+/// What an extract has settled before it reads the first row.
+pub(super) struct Settled {
+    pub environment: Arc<Environment>,
+    pub schema: TableSchema,
+    pub lake: Option<LakeTable>,
+    pub checkpoint: Option<Checkpoint>,
+    pub plan: ExtractPlan,
+    /// What to record of the source with a new lake table.
+    pub found: Recorded,
+    /// The same, of what else the source's table has. None unless `create:` asks for any of it.
+    pub definition: Option<Definition>,
+    /// From the source's statistics.
+    pub row_estimate: Option<u64>,
+    /// How the lake table is to follow the source first.
+    pub following: Option<Following>,
+    /// Another writer changed the lake table's rows, or its branch, since the last run.
+    pub others_wrote: bool,
+}
+
+/// Steps 1 and 2: what is there, and the window. Changes nothing, which is why `plan` shares it.
+pub(super) async fn settle(sync: &Sync, table: &Table, links: &mut Links) -> Result<Settled> {
+    let name = table.source.to_string();
+    sync.observer.phase(&name, Phase::Connect, 0);
+    let side = sync.source_side()?;
+    let (control, environment) = links.source(side).await?;
+    sync.observer.phase(&name, Phase::Plan, 0);
+    let discovered = source::discover(control, &environment, &table.source, &table.columns)
+        .await?
+        .with_key(table.key.as_deref().unwrap_or_default())?;
+    let schema = discovered.schema.clone();
+    if table.kind == TableKind::Mirror && schema.key.is_none() && !is_replaced(table) {
+        return Err(no_key());
+    }
+    let (definition, undefined) = match table.create.any() {
+        true => source::definition(control, &schema.name).await?,
+        false => (None, None),
+    };
+    let lake = sync.warehouse.table(&table.lake).await?;
+    let found = follow::found(&discovered);
+    let Footing {
+        mut checkpoint,
+        warnings,
+    } = match &lake {
+        Some(lake) => footing(lake, table).await?,
+        None => Footing::default(),
+    };
+    let mut following = None;
+    if let Some(lake) = &lake {
+        let definition = definition.as_ref();
+        following = follow::follow(lake, table, &found, definition, checkpoint.as_ref())?;
+    }
+    if let Some(following) = &following {
+        checkpoint.clone_from(&following.checkpoint);
+    }
+    let mut plan = source::plan(
+        control,
+        &discovered,
+        &table.change,
+        table.kind,
+        checkpoint.as_ref(),
+    )
+    .await
+    .map_err(|error| side.once(error, &schema.name))?;
+    side.notice(&plan.notices);
+    if cursor_is_cut(&plan, table.fidelity) {
+        plan.page_rows = None;
+    }
+    let others_wrote = !warnings.is_empty();
+    plan.warnings.extend(warnings);
+    plan.warnings.extend(undefined);
+    if !plan.is_empty {
+        check_unchanged(control, &environment, table, &found).await?;
+    }
+    Ok(Settled {
+        environment,
+        schema,
+        lake,
+        checkpoint,
+        plan,
+        found,
+        definition,
+        row_estimate: discovered.facts.row_estimate,
+        following,
+        others_wrote,
+    })
+}
+
+/// Whether the lake does not keep all of the value that the next page of a window would begin after: a seventh digit or
+/// an offset, under `fidelity: standard`. Such a window is read in one stream.
+fn cursor_is_cut(plan: &ExtractPlan, fidelity: Fidelity) -> bool {
+    let table = plan.table();
+    let followed = plan.watermark_column.map(|at| &table.columns[at]);
+    let is_cut = |role: &Role| matches!(role, Role::Ticks | Role::Offset);
+    let mut columns = followed.into_iter().chain(table.key_columns());
+    fidelity == Fidelity::Standard
+        && columns.any(|column| column.ty.facts().companions.iter().any(is_cut))
+}
+
+/// The columns once more, after the window is closed. A value that a new column got before the window's end belongs
+/// to a row of the window, and a read that does not know the column would take the row without it, for good. What
+/// is changed from here on is in the next window.
+async fn check_unchanged(
+    control: &mut Control,
+    environment: &Arc<Environment>,
+    table: &Table,
+    found: &Recorded,
+) -> Result<()> {
+    let again = source::discover(control, environment, &table.source, &table.columns)
+        .await?
+        .with_key(table.key.as_deref().unwrap_or_default())?;
+    if follow::found(&again) == *found {
+        return Ok(());
+    }
+    let message = "its columns changed while the run began; nothing was read, and the next attempt takes them as they \
+        are";
+    Err(Error::new(Kind::Source, Disposition::Transient, message))
+}
+
+/// Whether a table is read whole and loaded whole each time, which takes no key.
+fn is_replaced(table: &Table) -> bool {
+    table.change.strategy == StrategyChoice::Full && table.merge.mode == MergeMode::Replace
+}
+
+fn no_key() -> Error {
+    let message = "the table has no primary key and no unique index without NULLs, and a mirror needs to know which \
+        row a change replaces. Name the columns with `key: [...]`; mirror the table by replacement, with `change: { \
+        strategy: full }` and `merge: { mode: replace }`; or keep every version with `kind: history`";
+    Error::new(Kind::Source, Disposition::Definite, message)
+}

@@ -1,0 +1,129 @@
+//! Rows that no window will show: without a watermark, or with one in the future. A whole read counts those that it
+//! meets, which costs nothing; asking the server would read the table twice.
+
+use super::reread;
+use crate::error::Result;
+use crate::schema::{LakeSchema, LakeType};
+use crate::source::ExtractPlan;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Date32Type, TimestampMicrosecondType};
+use arrow_array::{Array, RecordBatch};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counts them, for several readers at once. Without a timestamp that is followed, or outside of a whole read, it
+/// counts nothing.
+#[derive(Default)]
+pub struct Unseen {
+    /// Position of the watermark among the fields of a batch, and the time from which values lie in the future.
+    followed: Option<(usize, i64)>,
+    nulls: AtomicU64,
+    future: AtomicU64,
+}
+
+impl Unseen {
+    pub fn new(plan: &ExtractPlan, shape: &LakeSchema) -> Result<Self> {
+        let field = reread::watermark_field(plan, shape);
+        let future = plan.future.as_ref().filter(|_| plan.full_read);
+        let future = future.map(reread::micros).transpose()?;
+        Ok(Self {
+            followed: field.zip(future),
+            ..Self::default()
+        })
+    }
+
+    /// Counts the rows of a batch.
+    pub fn count(&self, shape: &LakeSchema, batch: &RecordBatch) {
+        let Some((field, future)) = self.followed else {
+            return;
+        };
+        let values = batch.column(field);
+        let beyond = match shape.fields[field].ty {
+            LakeType::Timestamp | LakeType::TimestampTz => {
+                let values = values.as_primitive::<TimestampMicrosecondType>().iter();
+                values.flatten().filter(|&value| value > future).count()
+            }
+            LakeType::Date => {
+                let day = future.div_euclid(86_400_000_000);
+                let values = values.as_primitive::<Date32Type>().iter().flatten();
+                values.filter(|&value| i64::from(value) > day).count()
+            }
+            // No time.
+            LakeType::Int
+            | LakeType::Long
+            | LakeType::Decimal { .. }
+            | LakeType::Binary
+            | LakeType::Boolean
+            | LakeType::Float
+            | LakeType::Double
+            | LakeType::Time
+            | LakeType::String
+            | LakeType::Uuid
+            | LakeType::Fixed(_) => 0,
+        };
+        self.nulls
+            .fetch_add(values.null_count() as u64, Ordering::Relaxed);
+        self.future.fetch_add(beyond as u64, Ordering::Relaxed);
+    }
+
+    /// Rows without a watermark, and rows with one in the future.
+    pub fn counts(&self) -> (u64, u64) {
+        let nulls = self.nulls.load(Ordering::Relaxed);
+        (nulls, self.future.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{LakeField, Role};
+    use arrow_array::{ArrayRef, Date32Array, TimestampMicrosecondArray};
+    use std::sync::Arc;
+
+    fn counted(ty: LakeType, values: ArrayRef, future: i64) -> (u64, u64) {
+        let shape = LakeSchema {
+            fields: vec![LakeField {
+                name: "at".into(),
+                ty,
+                required: false,
+                source: Some(0),
+                role: Role::Value,
+            }],
+            key: Vec::new(),
+        };
+        let unseen = Unseen {
+            followed: Some((0, future)),
+            ..Unseen::default()
+        };
+        let batch = RecordBatch::try_from_iter_with_nullable([("at", values, true)]).unwrap();
+        unseen.count(&shape, &batch);
+        unseen.count(&shape, &batch);
+        unseen.counts()
+    }
+
+    #[test]
+    fn rows_without_a_time_and_beyond_now_are_counted() {
+        let times = TimestampMicrosecondArray::from(vec![Some(99), None, Some(100), Some(101)]);
+        let counts = counted(LakeType::Timestamp, Arc::new(times), 100);
+        assert_eq!(counts, (2, 2));
+        let day = 86_400_000_000;
+        let days = Date32Array::from(vec![Some(9), Some(10), None, Some(11)]);
+        let counts = counted(LakeType::Date, Arc::new(days), 10 * day + 5);
+        assert_eq!(counts, (2, 2));
+    }
+
+    #[test]
+    fn nothing_is_counted_where_nothing_is_followed() {
+        let batch = RecordBatch::try_from_iter_with_nullable([(
+            "at",
+            Arc::new(Date32Array::from(vec![None])) as ArrayRef,
+            true,
+        )]);
+        let shape = LakeSchema {
+            fields: Vec::new(),
+            key: Vec::new(),
+        };
+        let unseen = Unseen::default();
+        unseen.count(&shape, &batch.unwrap());
+        assert_eq!(unseen.counts(), (0, 0));
+    }
+}
