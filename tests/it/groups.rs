@@ -259,7 +259,10 @@ async fn rows_of_one_table_change_what_they_refer_to() {
             let mut world = World::new(create).await;
             world.target(create).await;
             world
-                .source("INSERT dbo.staff VALUES (1, NULL); INSERT dbo.staff VALUES (2, 1); INSERT dbo.staff VALUES (3, 2)")
+                .source(
+                    "INSERT dbo.staff VALUES (1, NULL); INSERT dbo.staff VALUES (2, 1);
+                    INSERT dbo.staff VALUES (3, 2)",
+                )
                 .await;
             world.config(&format!(
                 "  - source: dbo.staff\n    change: {{ strategy: full }}\n    merge: {{ mode: {mode}, statement: \
@@ -274,15 +277,61 @@ async fn rows_of_one_table_change_what_they_refer_to() {
                 .await;
             let run = world.run(&["--json", "sync"]).json();
             let load = &run["tables"][0]["load"];
-            let counts = ["inserted", "updated", "deleted", "unchanged"].map(|name| load[name].clone());
+            let counts =
+                ["inserted", "updated", "deleted", "unchanged"].map(|name| load[name].clone());
             let unchanged = if mode == "replace" { 1 } else { 0 };
-            assert_eq!(counts, [json!(1), json!(1), json!(1), json!(unchanged)], "{run:#}");
+            assert_eq!(
+                counts,
+                [json!(1), json!(1), json!(1), json!(unchanged)],
+                "{run:#}"
+            );
             assert_eq!(
                 world.source_rows(rows).await,
                 world.target_rows(rows).await,
                 "{mode} {statement}"
             );
         }
+    }
+}
+
+/// A table refers to itself, and to another one in a circle.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_gets_deferred_values_is_counted_once() {
+    let create = "CREATE TABLE dbo.team (id int NOT NULL PRIMARY KEY, parent int NULL REFERENCES dbo.team (id),
+            lead_id int NULL);
+        CREATE TABLE dbo.person (id int NOT NULL PRIMARY KEY, team_id int NOT NULL REFERENCES dbo.team (id));
+        ALTER TABLE dbo.team ADD CONSTRAINT FK_lead FOREIGN KEY (lead_id) REFERENCES dbo.person (id)";
+    for statement in ["merge", "update_insert"] {
+        let mut world = World::new(create).await;
+        world.target(create).await;
+        world
+            .source(
+                "INSERT dbo.team VALUES (1, NULL, NULL), (2, NULL, NULL); INSERT dbo.person VALUES (1, 1);
+                UPDATE dbo.team SET lead_id = 1 WHERE id = 1",
+            )
+            .await;
+        let tables = ["person", "team"].map(|name| {
+            format!(
+                "  - source: dbo.{name}\n    change: {{ strategy: full }}\n    merge: {{ statement: {statement} }}\n"
+            )
+        });
+        world.config(&tables.concat());
+        world.run(&["--json", "sync"]).json();
+        world
+            .source(
+                "INSERT dbo.team VALUES (3, 1, NULL), (4, 1, NULL); INSERT dbo.person VALUES (3, 3), (4, 4);
+                UPDATE dbo.team SET lead_id = id WHERE id >= 3; UPDATE dbo.team SET parent = 3 WHERE id = 2",
+            )
+            .await;
+        let run = world.run(&["--json", "sync"]).json();
+        let load = &run["tables"][1]["load"];
+        let counts = ["inserted", "updated", "deleted", "unchanged"].map(|name| load[name].clone());
+        assert_eq!(
+            counts,
+            [json!(2), json!(1), json!(0), json!(0)],
+            "{statement}: {run:#}"
+        );
+        assert_circle(&mut world, statement).await;
     }
 }
 

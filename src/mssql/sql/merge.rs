@@ -335,7 +335,10 @@ fn deferred(plan: &MergePlan) -> String {
             "UPDATE d SET {} FROM {} AS d WITH (UPDLOCK, SERIALIZABLE) {gone} AND ({});\n",
             list(names.iter().map(|name| format!("{name} = NULL")), ", "),
             TableIdent(&plan.target),
-            list(names.iter().map(|name| format!("{name} IS NOT NULL")), " OR "),
+            list(
+                names.iter().map(|name| format!("{name} IS NOT NULL")),
+                " OR "
+            ),
         )
     });
     format!(
@@ -430,14 +433,18 @@ fn update_insert(plan: &MergePlan, net: &str, extent: Extent) -> String {
         true => deletes(plan, net),
         false => String::new(),
     };
-    let mut updates = String::new();
+    // Rows that have just been inserted lack the values of deferred columns, and are not counted as updated.
+    let counts_first = plan.references_itself && !plan.deferred.is_empty();
+    let (mut counted, mut updates) = (String::new(), String::new());
     if let Some((set, changed)) = plan.update() {
-        updates.push_str(&format!(
-            "UPDATE d SET {set} FROM {target} AS d WITH (UPDLOCK, SERIALIZABLE) JOIN ({net}) AS s ON {join} WHERE \
-                {upserts}{changed};
-SET @updated = ROWCOUNT_BIG();
-"
-        ));
+        let rows = format!(
+            "FROM {target} AS d WITH (UPDLOCK, SERIALIZABLE) JOIN ({net}) AS s ON {join} WHERE {upserts}{changed};\n"
+        );
+        updates = format!("UPDATE d SET {set} {rows}");
+        match counts_first {
+            true => counted = format!("SELECT @updated = COUNT_BIG(*) {rows}"),
+            false => updates.push_str("SET @updated = ROWCOUNT_BIG();\n"),
+        }
     }
     let inserts = format!(
         "INSERT INTO {target} ({}) SELECT {} FROM ({net}) AS s \
@@ -448,7 +455,7 @@ SET @inserted = ROWCOUNT_BIG();
         plan.values("s."),
     );
     match plan.references_itself {
-        true => format!("{inserts}{updates}{gone}"),
+        true => format!("{counted}{inserts}{updates}{gone}"),
         false => format!("{gone}{updates}{inserts}"),
     }
 }
