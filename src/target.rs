@@ -23,8 +23,9 @@
 //! A large delta is applied in several such transactions ([`merge::steps`]), deletes first. Each but the last leaves
 //! the old snapshot in the state and says how many of the net changes are applied; each compares that, and the run,
 //! with what it expects. A state like that is finished before anything else: the delta between the same two snapshots
-//! is applied again from its beginning, which gives the new snapshot from any mixture of the two
-//! (`sync/load/kind.rs`).
+//! is applied again from its beginning, which gives the new snapshot from any mixture of the two. Where the target
+//! refuses a row of that snapshot, the next load goes past it (`sync/load/kind.rs`). The table is named with the last
+//! step only.
 //!
 //! A first load into a missing target needs no staging table: see [`fill`]. Several tables in one transaction: see
 //! [`foreign`]. What a created target has besides columns and

@@ -97,7 +97,7 @@ pub(super) async fn load(
     links: &mut Links,
 ) -> Result<LoadReport> {
     let clock = Instant::now();
-    let mut begun = Begun::begin(sync, run_id, table, wanted, full, links).await?;
+    let mut begun = Begun::begin(sync, run_id, table, wanted, full, true, links).await?;
     let report = match begun.work.take() {
         Some(work) => {
             let ready = sync.stop.cut(PREPARING, work.ready(links)).await?;
@@ -116,6 +116,8 @@ struct Begun<'a> {
     lake: LakeTable,
     tags: TargetTags,
     snapshot: Option<SnapshotInfo>,
+    /// No other load of this connection is begun.
+    is_alone: bool,
     is_locked: bool,
     /// Rows that the quarantine had of the target.
     in_quarantine: u64,
@@ -133,6 +135,7 @@ impl<'a> Begun<'a> {
         table: &'a Table,
         wanted: SnapshotRef,
         full: bool,
+        is_alone: bool,
         links: &mut Links,
     ) -> Result<Self> {
         let name = table.source.to_string();
@@ -149,6 +152,7 @@ impl<'a> Begun<'a> {
             lake,
             tags,
             snapshot,
+            is_alone,
             is_locked: false,
             in_quarantine: looked.in_quarantine,
             finished: None,
@@ -217,7 +221,8 @@ impl<'a> Begun<'a> {
             Err(error) => error,
         };
         let is_definite = error.disposition() == Disposition::Definite;
-        if !is_definite || facts.past(self.snapshot_id()).is_none() {
+        // The load locks end with the connection.
+        if !is_definite || !self.is_alone || facts.past(self.snapshot_id()).is_none() {
             return Err(error);
         }
         tracing::warn!(
@@ -225,7 +230,6 @@ impl<'a> Begun<'a> {
             table.source,
             error.report()
         );
-        // The load lock ends with the connection.
         links.target = None;
         let control = Links::control(&mut links.target, side, Kind::Target).await?;
         let looked = sync.stop.cut(BEFORE_LOAD, lock(control, table)).await?;

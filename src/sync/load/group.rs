@@ -62,7 +62,7 @@ pub async fn load_group(
     by_name.sort_by_key(|&at| tables[at].target.to_string().to_lowercase());
     let mut begun: Vec<(usize, Begun<'_>)> = Vec::new();
     for at in by_name {
-        let one = Begun::begin(sync, run_id, &tables[at], wanted, full, links).await;
+        let one = Begun::begin(sync, run_id, &tables[at], wanted, full, false, links).await;
         begun.push((at, one.map_err(Failed::at(at))?));
     }
     begun.sort_by_key(|(at, _)| *at);

@@ -69,7 +69,7 @@
 //!   all rows of P are staged and compared instead, and the keys of L that P lacks are deleted. Then the load is
 //!   decided anew.
 //!
-//!   The target may refuse a row of P for good. If W is another snapshot, the load goes past P then
+//!   The target may refuse a row of P for good. If W is another snapshot, a load of this table alone goes past P then
 //!   ([`Facts::past`]): what changed from L to P and what changed from P to W is staged, the later change of a key
 //!   wins, and keys that are in neither have the same row in L, P and W. That gives W. With `--full`, every row of W
 //!   is staged, and the keys that left the lake from L to P and from P to W are staged as deletes. Either is one

@@ -555,7 +555,7 @@ fn decide(now: &Target, lake: &Lake, request: &Request) -> Result<Kind, String> 
     })
 }
 
-/// What a load does when the interrupted one before it cannot be finished: it goes past that one's snapshot.
+/// What a load does when the interrupted one before it cannot be finished: alone it goes past that one's snapshot.
 fn past(now: &Target, lake: &Lake, request: &Request) -> Option<Kind> {
     let mut now = now.clone();
     let pending = now.state.as_mut()?.pending.take();
@@ -563,7 +563,8 @@ fn past(now: &Target, lake: &Lake, request: &Request) -> Option<Kind> {
         return None;
     };
     let kind = decide(&now, lake, request).ok()?;
-    kind.through(pending, wanted).map(|_| kind)
+    let through = kind.through(pending, wanted);
+    through.filter(|_| !request.is_grouped).map(|_| kind)
 }
 
 impl Kind {
