@@ -81,6 +81,7 @@ mod tests {
             watermark: at("0x0000000000000384"),
             column: "id".to_owned(),
             cuts: vec!["5".to_owned()],
+            origin: None,
             done: Vec::new(),
             stale: Vec::new(),
         };

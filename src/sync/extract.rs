@@ -20,9 +20,9 @@
 //! closes a longer window over the same beginning, so nothing between the two can be skipped.
 
 use super::backfill::{self, RangesRead};
-use super::follow::{self, Following, mapping_error};
+use super::follow::{self, mapping_error};
 use super::settle::{Settled, settle};
-use super::standing::{footing, foreign_meanwhile, wrote_meanwhile};
+use super::standing::{foreign_meanwhile, wrote_meanwhile};
 use super::stop::{PLANNING, READING};
 use super::unseen::Unseen;
 use super::watch::Watch;

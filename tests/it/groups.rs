@@ -297,13 +297,8 @@ async fn rows_of_one_table_change_what_they_refer_to() {
 /// A table refers to itself, and to another one in a circle.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_gets_deferred_values_is_counted_once() {
-<<<<<<< HEAD
-    let create = "CREATE TABLE dbo.team (id int NOT NULL PRIMARY KEY, within int NULL REFERENCES dbo.team (id), lead_id \
-         int NULL);
-=======
     let create = "CREATE TABLE dbo.team (id int NOT NULL PRIMARY KEY, parent int NULL REFERENCES dbo.team (id),
             lead_id int NULL);
->>>>>>> mend-load
         CREATE TABLE dbo.person (id int NOT NULL PRIMARY KEY, team_id int NOT NULL REFERENCES dbo.team (id));
         ALTER TABLE dbo.team ADD CONSTRAINT FK_lead FOREIGN KEY (lead_id) REFERENCES dbo.person (id)";
     for statement in ["merge", "update_insert"] {
@@ -325,11 +320,7 @@ async fn a_row_that_gets_deferred_values_is_counted_once() {
         world
             .source(
                 "INSERT dbo.team VALUES (3, 1, NULL), (4, 1, NULL); INSERT dbo.person VALUES (3, 3), (4, 4);
-<<<<<<< HEAD
-                UPDATE dbo.team SET lead_id = id WHERE id >= 3; UPDATE dbo.team SET within = 3 WHERE id = 2",
-=======
                 UPDATE dbo.team SET lead_id = id WHERE id >= 3; UPDATE dbo.team SET parent = 3 WHERE id = 2",
->>>>>>> mend-load
             )
             .await;
         let run = world.run(&["--json", "sync"]).json();
