@@ -74,7 +74,7 @@ WITH [events] AS (
 )
 INSERT INTO #versions ([k1], [k2], [seq], [is_new], [starts], [ends], [is_deleted])
 SELECT v.[k1], v.[k2], v.[seq], v.[is_new], v.[starts], v.[ends], CASE WHEN v.[next] = 'D' THEN 1 ELSE 0 END FROM [chained] AS v WHERE v.[kind] = 'V';
-UPDATE d SET d.[valid_to] = v.[ends], d.[is_current] = CASE WHEN v.[ends] IS NULL THEN 1 ELSE 0 END, d.[_deleted] = v.[is_deleted] FROM [dbo].[follows] AS d WITH (UPDLOCK, SERIALIZABLE) JOIN #versions AS v ON d.[a] = v.[k1] AND d.[b] = v.[k2] AND d.[_seq] = v.[seq] WHERE v.[is_new] = 0 AND EXISTS (SELECT v.[ends], v.[is_deleted] EXCEPT SELECT d.[valid_to], d.[_deleted]);
+UPDATE d SET d.[valid_to] = v.[ends], d.[is_current] = CONVERT(bit, CASE WHEN v.[ends] IS NULL THEN 1 ELSE 0 END), d.[_deleted] = v.[is_deleted] FROM [dbo].[follows] AS d WITH (UPDLOCK, SERIALIZABLE) JOIN #versions AS v ON d.[a] = v.[k1] AND d.[b] = v.[k2] AND d.[_seq] = v.[seq] WHERE v.[is_new] = 0 AND EXISTS (SELECT v.[ends], CONVERT(bit, CASE WHEN v.[ends] IS NULL THEN 1 ELSE 0 END), v.[is_deleted] EXCEPT SELECT d.[valid_to], d.[is_current], d.[_deleted]);
 SET @updated = ROWCOUNT_BIG();
 INSERT INTO [dbo].[follows] ([a], [b], [_seq], [valid_from], [valid_to], [is_current], [_deleted]) SELECT n.[a], n.[b], n.[_seq], v.[starts], v.[ends], CASE WHEN v.[ends] IS NULL THEN 1 ELSE 0 END, v.[is_deleted] FROM (SELECT s.[a] AS [a], s.[b] AS [b], s.[_seq] AS [_seq], s.[_op_] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s) AS n JOIN #versions AS v ON v.[seq] = n.[_seq] WHERE v.[is_new] = 1;
 SET @inserted = ROWCOUNT_BIG();

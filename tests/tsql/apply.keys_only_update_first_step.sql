@@ -12,9 +12,6 @@
 -- @p12 nvarchar Some("[dbo].[follows]")
 -- @p13 bigint Some(1237579447)
 -- @p14 nvarchar Some("2024-05-02T10:00:00.123")
--- @p15 bigint Some(1237579447)
--- @p16 nvarchar Some("2024-05-01T10:00:00.123")
--- @p17 nvarchar None
 SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT 60000;
 DECLARE @rc int, @staged bigint = 0, @inserted bigint = 0, @updated bigint = 0, @deleted bigint = 0;
 DECLARE @unchanged bigint = 0, @target_only bigint = 0;
@@ -38,7 +35,7 @@ INSERT INTO [dbo].[follows] ([a], [b]) SELECT s.[a], s.[b] FROM (SELECT n.[a], n
 SET @inserted = ROWCOUNT_BIG();
 IF NOT EXISTS (SELECT 1 FROM sys.objects AS o WHERE o.object_id = @p13 AND o.object_id = OBJECT_ID(@p12) AND CONVERT(nvarchar(30), o.modify_date, 126) = @p14) THROW 51010, N'the target table was recreated or altered', 1;
 IF @staged > @inserted + @updated SET @unchanged = @staged - @inserted - @updated;
-UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @unchanged, s.[target_object_id] = @p15, s.[target_created] = @p16, s.[loaded_columns] = @p17 FROM [icesync].[load_state] AS s WHERE s.[target] = @p1;
+UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @unchanged FROM [icesync].[load_state] AS s WHERE s.[target] = @p1;
 COMMIT TRANSACTION;
 SET LOCK_TIMEOUT -1;
 SELECT @inserted AS inserted, @updated AS updated, @deleted AS deleted, @unchanged AS unchanged, @target_only AS target_only;

@@ -79,7 +79,7 @@ WITH [events] AS (
 )
 INSERT INTO #versions ([k1], [seq], [is_new], [starts], [ends], [is_deleted])
 SELECT v.[k1], v.[seq], v.[is_new], v.[starts], v.[ends], CASE WHEN v.[next] = 'D' THEN 1 ELSE 0 END FROM [chained] AS v WHERE v.[kind] = 'V';
-UPDATE d SET d.[valid_to] = v.[ends], d.[is_current] = CASE WHEN v.[ends] IS NULL THEN 1 ELSE 0 END, d.[_deleted] = v.[is_deleted] FROM [dbo].[orders] AS d WITH (UPDLOCK, SERIALIZABLE) JOIN #versions AS v ON d.[order_id] = v.[k1] AND d.[_seq] = v.[seq] WHERE v.[is_new] = 0 AND EXISTS (SELECT v.[ends], v.[is_deleted] EXCEPT SELECT d.[valid_to], d.[_deleted]);
+UPDATE d SET d.[valid_to] = v.[ends], d.[is_current] = CONVERT(bit, CASE WHEN v.[ends] IS NULL THEN 1 ELSE 0 END), d.[_deleted] = v.[is_deleted] FROM [dbo].[orders] AS d WITH (UPDLOCK, SERIALIZABLE) JOIN #versions AS v ON d.[order_id] = v.[k1] AND d.[_seq] = v.[seq] WHERE v.[is_new] = 0 AND EXISTS (SELECT v.[ends], CONVERT(bit, CASE WHEN v.[ends] IS NULL THEN 1 ELSE 0 END), v.[is_deleted] EXCEPT SELECT d.[valid_to], d.[is_current], d.[_deleted]);
 SET @updated = ROWCOUNT_BIG();
 SET IDENTITY_INSERT [dbo].[orders] ON;
 INSERT INTO [dbo].[orders] ([order_id], [rv], [quantity], [note], [_seq], [valid_from], [valid_to], [is_current], [_deleted]) SELECT n.[order_id], n.[rv], n.[quantity], n.[note], n.[_seq], v.[starts], v.[ends], CASE WHEN v.[ends] IS NULL THEN 1 ELSE 0 END, v.[is_deleted] FROM (SELECT s.[order_id] AS [order_id], s.[rv] AS [rv], s.[quantity] AS [quantity], CONVERT(varchar(200), s.[note]) AS [note], s.[_seq] AS [_seq], s.[_op_] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s) AS n JOIN #versions AS v ON v.[seq] = n.[_seq] WHERE v.[is_new] = 1;

@@ -9,6 +9,7 @@ SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT 60000;
 DECLARE @rc int, @staged bigint = 0, @inserted bigint = 0, @updated bigint = 0, @deleted bigint = 0;
 DECLARE @unchanged bigint = 0, @target_only bigint = 0;
 DECLARE @example nvarchar(1000), @message nvarchar(2000);
+UPDATE d SET d.[note] = NULL FROM [dbo].[orders] AS d WITH (UPDLOCK, SERIALIZABLE) JOIN (SELECT n.[order_id], n.[rv], n.[quantity], n.[note], n.[_op_] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_net] AS n) AS s ON d.[order_id] = s.[order_id] WHERE s.[_op_] = 'D' AND (d.[note] IS NOT NULL);
 UPDATE d SET d.[note] = s.[note] FROM [dbo].[orders] AS d WITH (UPDLOCK, SERIALIZABLE) JOIN (SELECT n.[order_id], n.[rv], n.[quantity], n.[note], n.[_op_] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_net] AS n) AS s ON d.[order_id] = s.[order_id] WHERE s.[_op_] = 'U' AND EXISTS (SELECT CONVERT(varbinary(200), s.[note]), DATALENGTH(s.[note]) EXCEPT SELECT CONVERT(varbinary(200), d.[note]), DATALENGTH(d.[note]));
 IF NOT EXISTS (SELECT 1 FROM sys.objects AS o WHERE o.object_id = @p3 AND o.object_id = OBJECT_ID(@p2) AND CONVERT(nvarchar(30), o.modify_date, 126) = @p4) THROW 51010, N'the target table was recreated or altered', 1;
 IF @staged > @inserted + @updated SET @unchanged = @staged - @inserted - @updated;

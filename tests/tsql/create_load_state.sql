@@ -15,7 +15,7 @@ BEGIN
             [unchanged] bigint NOT NULL,
             [target_object_id] int NULL,
             [target_created] nvarchar(30) NULL,
-            [merge_mode] nvarchar(10) NULL,
+            [merge_mode] nvarchar(2000) NULL,
             [pending_snapshot_id] bigint NULL,
             [pending_sequence_number] bigint NULL,
             [pending_rows] bigint NULL,
@@ -39,9 +39,18 @@ END;
 IF COL_LENGTH(N'[icesync].[load_state]', N'pending_applied') IS NULL
 BEGIN
     BEGIN TRY
-        ALTER TABLE [icesync].[load_state] ADD [merge_mode] nvarchar(10) NULL, [pending_snapshot_id] bigint NULL, [pending_sequence_number] bigint NULL, [pending_rows] bigint NULL, [pending_applied] bigint NULL, [loaded_columns] nvarchar(max) NULL;
+        ALTER TABLE [icesync].[load_state] ADD [merge_mode] nvarchar(2000) NULL, [pending_snapshot_id] bigint NULL, [pending_sequence_number] bigint NULL, [pending_rows] bigint NULL, [pending_applied] bigint NULL, [loaded_columns] nvarchar(max) NULL;
     END TRY
     BEGIN CATCH
         IF COL_LENGTH(N'[icesync].[load_state]', N'pending_applied') IS NULL THROW;
+    END CATCH;
+END;
+IF COL_LENGTH(N'[icesync].[load_state]', N'merge_mode') BETWEEN 1 AND 3999
+BEGIN
+    BEGIN TRY
+        ALTER TABLE [icesync].[load_state] ALTER COLUMN [merge_mode] nvarchar(2000) NULL;
+    END TRY
+    BEGIN CATCH
+        IF COL_LENGTH(N'[icesync].[load_state]', N'merge_mode') BETWEEN 1 AND 3999 THROW;
     END CATCH;
 END;

@@ -1,1 +1,1 @@
-SELECT TOP (1) CONCAT(N'', CONVERT(nvarchar(100), [區域]), N', ', CONVERT(nvarchar(100), [at]), N', ', CONVERT(nvarchar(100), [code])) AS example, COUNT_BIG(*) AS row_count FROM [sales].[訂單] GROUP BY [區域], [at], [code] HAVING COUNT_BIG(*) > 1;
+SET LOCK_TIMEOUT 60000; SELECT TOP (1) CONCAT(N'', CONVERT(nvarchar(100), [區域]), N', ', CONVERT(nvarchar(100), [at]), N', ', CONVERT(nvarchar(100), [code])) AS example, COUNT_BIG(*) AS row_count FROM [sales].[訂單] GROUP BY [區域], [at], [code] HAVING COUNT_BIG(*) > 1; SET LOCK_TIMEOUT -1;

@@ -1,1 +1,1 @@
-SELECT TOP (1) CONCAT(N'', CONVERT(nvarchar(100), [c1])) AS example, COUNT_BIG(*) AS row_count FROM [dbo].[every_type] GROUP BY [c1] HAVING COUNT_BIG(*) > 1;
+SET LOCK_TIMEOUT 60000; SELECT TOP (1) CONCAT(N'', CONVERT(nvarchar(100), [c1])) AS example, COUNT_BIG(*) AS row_count FROM [dbo].[every_type] GROUP BY [c1] HAVING COUNT_BIG(*) > 1; SET LOCK_TIMEOUT -1;

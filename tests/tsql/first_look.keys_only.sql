@@ -1,1 +1,1 @@
-DECLARE @seen int; SELECT @seen = COUNT(*) FROM (SELECT TOP (1) 1 AS one FROM [dbo].[follows]) AS t;
+SET LOCK_TIMEOUT 1000; DECLARE @seen int; SELECT @seen = COUNT(*) FROM (SELECT TOP (1) 1 AS one FROM [dbo].[follows]) AS t; SET LOCK_TIMEOUT 60000;

@@ -17,6 +17,7 @@ BEGIN CATCH
     IF ERROR_NUMBER() IN (2601, 2627) THROW 51003, N'the load state has moved', 1;
     THROW;
 END CATCH;
+DELETE q FROM [icesync].[quarantine] AS q WHERE q.[target] = @p1;
 UPDATE s SET s.[inserted] = 0, s.[updated] = 0, s.[deleted] = 0, s.[unchanged] = 0, s.[target_object_id] = @p8, s.[target_created] = @p9, s.[loaded_columns] = @p10 FROM [icesync].[load_state] AS s WHERE s.[target] = @p1;
 COMMIT TRANSACTION;
 SET LOCK_TIMEOUT -1;

@@ -2,14 +2,22 @@
 -- @p2 bigint Some(300000)
 -- @p3 nvarchar Some("2024-05-01 10:00:00")
 SET TRANSACTION ISOLATION LEVEL SNAPSHOT;
-DECLARE @utc datetime2(7) = SYSUTCDATETIME(), @local datetime2(7) = SYSDATETIME(), @back bigint = @p1, @sees int, @open bigint;
+SET LOCK_TIMEOUT 60000;
+DECLARE @utc datetime2(7) = SYSUTCDATETIME(), @local datetime2(7) = SYSDATETIME(), @back bigint = @p1, @sees int = 0, @open bigint, @session int, @program nvarchar(128), @idle int, @here int;
 DECLARE @overlap bigint = @p2 + 0;
 DECLARE @now datetime2(7) = @utc;
 DECLARE @last datetime2(7) = CONVERT(datetime2(7), @p3, 121);
-SET @sees = HAS_PERMS_BY_NAME(NULL, NULL, N'VIEW SERVER STATE');
-IF @sees = 1 SELECT @open = MAX(DATEDIFF_BIG(millisecond, a.transaction_begin_time, @local)) FROM sys.dm_tran_active_transactions AS a JOIN sys.dm_tran_database_transactions AS d ON d.transaction_id = a.transaction_id WHERE d.database_id = DB_ID() AND d.database_transaction_begin_time IS NOT NULL;
+IF @sees = 1
+BEGIN
+BEGIN TRY
+SELECT @here = b.database_id FROM sys.databases AS b WHERE b.name = DB_NAME();
+SELECT TOP (1) @open = DATEDIFF_BIG(millisecond, a.transaction_begin_time, @local), @session = s.session_id, @program = s.program_name, @idle = CASE WHEN s.status = N'sleeping' THEN 1 ELSE 0 END FROM sys.dm_tran_active_transactions AS a JOIN sys.dm_tran_database_transactions AS d ON d.transaction_id = a.transaction_id LEFT JOIN sys.dm_tran_session_transactions AS t ON t.transaction_id = a.transaction_id LEFT JOIN sys.dm_exec_sessions AS s ON s.session_id = t.session_id WHERE d.database_id IN (DB_ID(), @here) AND d.database_transaction_begin_time IS NOT NULL ORDER BY a.transaction_begin_time;
+END TRY
+BEGIN CATCH
+SET @sees = 0;
+END CATCH;
+END;
 IF @open + @p1 > @back SET @back = @open + @p1;
-DECLARE @top datetime2(7) = CONVERT(datetime2(7), DATEADD(second, CONVERT(int, -(@p1 / 1000)), DATEADD(millisecond, CONVERT(int, -(@p1 % 1000)), @now))), @hi datetime2(7) = CONVERT(datetime2(7), DATEADD(second, CONVERT(int, -(@back / 1000)), DATEADD(millisecond, CONVERT(int, -(@back % 1000)), @now)));
-SELECT CONVERT(nvarchar(40), @hi, 121) AS hi, CONVERT(nvarchar(40), CONVERT(datetime2(7), DATEADD(second, CONVERT(int, -(@overlap / 1000)), DATEADD(millisecond, CONVERT(int, -(@overlap % 1000)), CONVERT(datetime2(7), @last)))), 121) AS lower_from_last, CONVERT(nvarchar(40), CONVERT(datetime2(7), DATEADD(second, CONVERT(int, -(@overlap / 1000)), DATEADD(millisecond, CONVERT(int, -(@overlap % 1000)), CONVERT(datetime2(7), @hi)))), 121) AS lower_from_hi, DATEDIFF_BIG(millisecond, @top, @last) AS ahead_ms, DATEDIFF(minute, @utc, @local) AS offset_minutes, @sees AS sees_transactions, @open AS open_ms;
-DECLARE @future datetime2(7) = CONVERT(datetime2(7), DATEADD(minute, 5, CASE WHEN @local > @utc THEN @local ELSE @utc END));
+DECLARE @top datetime2(7) = CONVERT(datetime2(7), DATEADD(second, CONVERT(int, -(@p1 / 1000)), DATEADD(millisecond, CONVERT(int, -(@p1 % 1000)), @now))), @hi datetime2(7) = CONVERT(datetime2(7), DATEADD(second, CONVERT(int, -(@back / 1000)), DATEADD(millisecond, CONVERT(int, -(@back % 1000)), @now))), @future datetime2(7) = CONVERT(datetime2(7), DATEADD(minute, 5, CASE WHEN @local > @utc THEN @local ELSE @utc END));
+SELECT CONVERT(nvarchar(40), @hi, 121) AS hi, CONVERT(nvarchar(40), CONVERT(datetime2(7), DATEADD(second, CONVERT(int, -(@overlap / 1000)), DATEADD(millisecond, CONVERT(int, -(@overlap % 1000)), CONVERT(datetime2(7), @last)))), 121) AS lower_from_last, CONVERT(nvarchar(40), CONVERT(datetime2(7), DATEADD(second, CONVERT(int, -(@overlap / 1000)), DATEADD(millisecond, CONVERT(int, -(@overlap % 1000)), CONVERT(datetime2(7), @hi)))), 121) AS lower_from_hi, DATEDIFF_BIG(millisecond, @top, @last) AS ahead_ms, DATEDIFF(minute, @utc, @local) AS offset_minutes, @sees AS sees_transactions, @open AS open_ms, @session AS session_id, @program AS program, @idle AS is_idle, CONVERT(nvarchar(40), @future, 121) AS future;
 SELECT (SELECT COUNT_BIG(*) FROM [dbo].[orders] WHERE [modified_at] IS NULL) AS null_rows, (SELECT COUNT_BIG(*) FROM [dbo].[orders] WHERE [modified_at] > @future) AS future_rows OPTION (RECOMPILE);

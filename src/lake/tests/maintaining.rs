@@ -285,7 +285,7 @@ async fn small_tiers_are_merged_and_others_left() {
     }
     let none = table.compact(&light(6, 1 << 30)).await.unwrap();
     assert_eq!(none, Compacted::default());
-    let beyond = table.compact(&light(5, 2000)).await.unwrap();
+    let beyond = table.compact(&light(5, 1000)).await.unwrap();
     assert_eq!(beyond, Compacted::default());
     let done = table.compact(&light(5, 1 << 30)).await.unwrap();
     assert_eq!(

@@ -158,6 +158,7 @@ fn values_have_the_types_their_columns_declare() {
                     Value::SmallInt(_) => column.ty == SqlType::SmallInt,
                     Value::Int(_) => column.ty == SqlType::Int,
                     Value::BigInt(_) => column.ty == SqlType::BigInt,
+                    Value::Guid(_) => column.ty == SqlType::UniqueIdentifier,
                     Value::DateTime { .. } => column.ty == SqlType::DateTime,
                     Value::Str(_) => crate::engine::types::is_character(&column.ty),
                     Value::Bytes(_) => crate::engine::types::is_binary(&column.ty),

@@ -135,12 +135,6 @@ const BATCHES: &[(&str, i32, u32, &str)] = &[
         "filegroup 'other'",
     ),
     (
-        "CREATE TABLE t (a int MASKED WITH (FUNCTION = 'default()'))",
-        102,
-        1,
-        "near 'MASKED'",
-    ),
-    (
         "SELECT 1\nCREATE VIEW v AS SELECT 1 AS a",
         111,
         2,

@@ -216,7 +216,7 @@ fn text_takes_the_bytes_of_its_column() {
             varchar(Some(9)),
             1252,
             "aŁ",
-            "aŁ (character U+0141 is not in code page 1252)",
+            "(not shown without --show-values) (character U+0141 is not in code page 1252)",
         ),
         (varchar(None), 1252, "Ł", "U+0141"),
         (char(9), 950, "①", "U+2460 is not in code page 950"),
