@@ -896,7 +896,9 @@ INSERT dbo.t (id, day, old, at) VALUES (1, '20240305', '20240305 06:07:08.123', 
     world.config(
         "  - source: dbo.t\n    change: { strategy: timestamp, column: at, lag: 0s, overlap: 0s, clock: utc }\n",
     );
-    let query = "SELECT id, day, old, at FROM dbo.t ORDER BY id";
+    let query =
+        "SELECT id, CONVERT(varchar(30), day, 121) AS day, CONVERT(varchar(30), old, 121) AS old,
+        CONVERT(varchar(30), at, 121) AS at FROM dbo.t ORDER BY id";
     run(&world);
     assert_same(&mut world, query).await;
     world

@@ -73,7 +73,11 @@ fn renderers(source: &str) -> Vec<String> {
     let mut names = Vec::new();
     for part in source.split("\npub fn ").skip(1) {
         let signature = part.split(" {\n").next().unwrap_or("");
-        if signature.trim_end().ends_with("-> Statement") {
+        let signature = signature.trim_end();
+        if ["-> Statement", "-> Option<Statement>"]
+            .iter()
+            .any(|answer| signature.ends_with(answer))
+        {
             let name = signature.split('(').next().unwrap_or("");
             names.push(name.to_owned());
         }
