@@ -2,7 +2,7 @@
 # From nothing to replicated, changed, loaded and verified tables.
 #
 #   demo/run.sh            against icesync-sandbox, the SQL Server stand-in of this repository
-#   demo/run.sh --docker   against SQL Server itself, started with docker-compose.yml
+#   demo/run.sh --docker   against SQL Server itself, started with docker-compose.yml (ICESYNC_SQL_VERSION: 2022)
 #
 # Everything is made under demo/work (anew each time) and target/; nothing else is touched. ICESYNC_PROFILE chooses the cargo
 # profile of the build (default: release). Exit code 0 only when every check held.
@@ -23,11 +23,12 @@ heading() { printf '\n== %s\n' "$*"; }
 fail() { echo "demo: $*" >&2; exit 1; }
 
 sandbox_pid=""
+composed=""
 clean_up() {
     if [[ -n "$sandbox_pid" ]] && kill "$sandbox_pid" 2>/dev/null; then
         wait "$sandbox_pid" 2>/dev/null || true
     fi
-    if [[ "$server" == docker && -f "$work/.env" ]]; then
+    if [[ -n "$composed" ]]; then
         compose down --volumes >>"$work/docker.log" 2>&1 || true
     fi
 }
@@ -35,7 +36,10 @@ trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-compose() { docker compose --project-name icesync-demo --env-file "$work/.env" -f "$root/docker-compose.yml" "$@"; }
+compose() { # whatever the caller's environment says of another server
+    MSSQL_SA_PASSWORD="$ICESYNC_DEMO_PASSWORD" ICESYNC_SQL_PORT="$ICESYNC_DEMO_PORT" \
+        docker compose --project-name icesync-demo -f "$root/docker-compose.yml" "$@"
+}
 
 build() {
     local profile="${ICESYNC_PROFILE:-release}" folder
@@ -76,9 +80,12 @@ start_sandbox() {
 start_docker() {
     export ICESYNC_DEMO_PORT
     ICESYNC_DEMO_PORT="$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')"
-    (umask 077 && printf 'MSSQL_SA_PASSWORD=%s\nICESYNC_SQL_PORT=%s\n' "$ICESYNC_DEMO_PASSWORD" "$ICESYNC_DEMO_PORT" >"$work/.env")
-    echo "  starting SQL Server (log: demo/work/docker.log)"
-    compose up --detach --wait sqlserver >"$work/docker.log" 2>&1 || fail "SQL Server did not start: $(tail -5 "$work/docker.log")"
+    echo "  starting SQL Server ${ICESYNC_SQL_VERSION:-2022} (log: demo/work/docker.log)"
+    composed=yes
+    if ! compose up --quiet-pull --detach --wait sqlserver >"$work/docker.log" 2>&1; then
+        compose logs --no-color --tail 20 sqlserver >>"$work/docker.log" 2>&1 || true
+        fail "SQL Server did not start: $(tail -25 "$work/docker.log")"
+    fi
     compose run --rm databases >>"$work/docker.log" 2>&1 || fail "the databases were not created: $(tail -5 "$work/docker.log")"
     echo "  SQL Server on 127.0.0.1:$ICESYNC_DEMO_PORT, databases source and target"
 }
