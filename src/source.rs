@@ -22,7 +22,8 @@
 //!   A clock of local time goes back an hour once a year: windows bounded by it reach back an hour further.
 //! - `sequence`: the highest number is read under a shared table lock, which waits for every insert in flight.
 //!   Numbers drawn before their insert begins (a SEQUENCE object, a counter in the application) may still come
-//!   late, and updates are not seen at all; both are said.
+//!   late, and updates are not seen at all; both are said. An identity that stands below the last bound, because it was
+//!   reseeded or counts down, numbers new rows below it: then the whole table is read.
 //! - `full`: every row is read each time; there is no bound.
 //!
 //! The first run of a strategy, and any run whose checkpoint cannot be used (another strategy, column or type; a

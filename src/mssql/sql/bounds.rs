@@ -185,8 +185,8 @@ fn winter_ms(ty: SqlType, clock: ServerClock) -> &'static str {
 }
 
 /// The highest committed number, after every insert in flight has ended: the shared table lock waits for them, at most
-/// `lock_timeout_ms` (then error 1222). One row: `hi`, `behind` (1 when `last` is higher), `handed_out` (an
-/// identity's current value, as text).
+/// `lock_timeout_ms` (then error 1222). One row: `hi`, `behind` (1 when `last` is higher), `handed_out`
+/// (whether an identity's current value is at least `last`; NULL where there is none, or where it cannot be seen).
 pub fn sequence(
     table: &TableName,
     column: &Column,
@@ -203,7 +203,7 @@ DECLARE @hi {ty}, @last {ty} = {last};
 SELECT @hi = MAX({column}) FROM {table} WITH (TABLOCK, READCOMMITTEDLOCK);
 SELECT CONVERT(nvarchar(40), @hi) AS hi, CASE WHEN @last > @hi OR (@hi IS NULL AND @last IS NOT NULL) THEN 1 ELSE 0 \
 END AS behind, \
-CASE WHEN IDENT_CURRENT({name}) >= @last THEN 1 ELSE 0 END AS handed_out;
+CASE WHEN IDENT_CURRENT({name}) >= @last THEN 1 WHEN IDENT_CURRENT({name}) < @last THEN 0 END AS handed_out;
 SET LOCK_TIMEOUT -1;",
         last = typed(column, &last),
         column = Ident(&column.name),
