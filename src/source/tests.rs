@@ -174,6 +174,41 @@ fn row_locks_suffice_for_a_mirror_under_a_rowversion_and_for_nothing_else() {
 }
 
 #[test]
+fn a_history_is_not_read_with_row_locks() {
+    let mut source = source();
+    change(&mut source, |environment| {
+        environment.allows_snapshot = false
+    });
+    let asked = |source: &Discovered, strategy, kind| {
+        isolation::choose(source, Isolation::ReadCommitted, (strategy, kind))
+    };
+    let mut keyless = source.clone();
+    keyless.schema.key = None;
+    for strategy in [
+        Strategy::RowVersion,
+        Strategy::Timestamp,
+        Strategy::Sequence,
+        Strategy::Full,
+    ] {
+        assert!(asked(&source, strategy, TableKind::Mirror).is_ok());
+        for refused in [
+            asked(&source, strategy, TableKind::History),
+            asked(&keyless, strategy, TableKind::Mirror),
+        ] {
+            let refused = refused.unwrap_err().to_string();
+            assert!(refused.contains("table_lock"), "{refused}");
+        }
+    }
+    let history = (Strategy::Full, TableKind::History);
+    let refusal = isolation::choose(&source, Isolation::Auto, history).unwrap_err();
+    assert!(!refusal.to_string().contains("read_committed"), "{refusal}");
+    change(&mut source, |environment| {
+        environment.read_committed_snapshot = true;
+    });
+    assert!(asked(&source, Strategy::RowVersion, TableKind::History).is_ok());
+}
+
+#[test]
 fn what_another_server_writes_is_read_whole_or_refused() {
     let mut source = source();
     source

@@ -136,6 +136,21 @@ INSERT dbo.c (id, n) VALUES (1, 1)",
     world
         .run(&["extract"])
         .fails_with(1, &[&allow, "a history"]);
+    // Asked for, row locks are refused, too, with a checkpoint or without.
+    let history = |isolation: &str| {
+        format!(
+            "  - source: dbo.a\n    lake: other.a\n    kind: history\n    change: {{ strategy: rowversion, isolation: \
+             {isolation} }}\n"
+        )
+    };
+    for _ in 0..2 {
+        world.config(&history("read_committed"));
+        world
+            .run(&["extract"])
+            .fails_with(1, &[&allow, "a history", "read_committed"]);
+        world.config(&history("table_lock"));
+        assert_eq!(world.run(&["extract"]).code, 0);
+    }
 
     world.source(&allow).await;
     world.config(tables);
