@@ -76,8 +76,9 @@
 //!
 //! Under `timestamp` and `sequence` a row may move without a new time or number, and `full` has no next window. A
 //! history keeps what it met, also a version that never was. These need row versions or a table lock, and are refused
-//! with the statement that turns row versions on. `isolation: read_committed` asks for row locks nevertheless; then a
-//! whole read deletes nothing from a mirror, and a history is refused.
+//! with the statement that turns row versions on. `isolation: read_committed` asks for row locks nevertheless. A mirror
+//! under one of these, or under the rowversion of a view that does not tell when its rows change, is then read, and a
+//! whole read deletes nothing from it. A history is refused.
 //!
 //! # Locks
 //!

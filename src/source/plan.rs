@@ -59,6 +59,9 @@ pub struct ExtractPlan {
     pub distinct_keys: bool,
     /// Every statement sees one state of the table, so a row that a whole read does not bring is not there.
     pub sees_one_state: bool,
+    /// A whole read may miss rows that no later window brings: without row versions it passes over a row that moves
+    /// against it. Under a rowversion that tells, moving the row has changed it.
+    pub misses_rows: bool,
     /// The lake keeps each version that is read, so no version may be read twice.
     pub(super) keeps_versions: bool,
     table: TableSchema,
@@ -228,6 +231,7 @@ pub(super) fn assemble(
             Some(origin::origin(source, bounds.counter))
         }
     };
+    let tells = choice.strategy == Strategy::RowVersion && source.versions_tell();
     ExtractPlan {
         strategy: choice.strategy,
         why,
@@ -252,6 +256,7 @@ pub(super) fn assemble(
             .filter(|_| !source.facts.environment.sees_policies && !source.facts.is_view),
         distinct_keys: bounds.full_read && reading.sees_one_state && source.key_is_unique(),
         sees_one_state: reading.sees_one_state,
+        misses_rows: bounds.full_read && !reading.sees_one_state && !tells,
         keeps_versions: false,
         table: source.schema.clone(),
         locking: reading.locking,

@@ -174,6 +174,39 @@ fn row_locks_suffice_for_a_mirror_under_a_rowversion_and_for_nothing_else() {
 }
 
 #[test]
+fn row_locks_miss_rows_where_no_rowversion_tells_of_them() {
+    use crate::mssql::surroundings::View;
+    let mut source = source();
+    change(&mut source, |environment| {
+        environment.allows_snapshot = false
+    });
+    let misses = |source: &Discovered, strategy, bounds| {
+        let what = (strategy, TableKind::Mirror);
+        let reading = isolation::choose(source, Isolation::ReadCommitted, what).unwrap();
+        let choice = Choice {
+            strategy,
+            ..choice()
+        };
+        let options = ChangeOptions::default();
+        plan::assemble(source, &options, choice, reading, bounds).misses_rows
+    };
+    let whole = || full::bounds(None);
+    assert!(misses(&source, Strategy::Timestamp, whole()));
+    assert!(!misses(&source, Strategy::Timestamp, Bounds::default()));
+    assert!(!misses(&source, Strategy::RowVersion, whole()));
+    // A view whose definition may not be seen.
+    source.surroundings.view = Some(View {
+        definition: None,
+        references: None,
+    });
+    assert!(misses(&source, Strategy::RowVersion, whole()));
+    change(&mut source, |environment| {
+        environment.read_committed_snapshot = true;
+    });
+    assert!(!misses(&source, Strategy::RowVersion, whole()));
+}
+
+#[test]
 fn a_history_is_not_read_with_row_locks() {
     let mut source = source();
     change(&mut source, |environment| {

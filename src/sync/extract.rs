@@ -77,7 +77,7 @@ pub(super) async fn extract(
         None => follow::create(&sync.warehouse, table, &found, definition.as_ref()).await?,
     };
     let mut warnings = plan.warnings.clone();
-    warnings.extend(misses_rows(&plan).then(|| MISSES_ROWS.to_owned()));
+    warnings.extend(plan.misses_rows.then(|| MISSES_ROWS.to_owned()));
     let (schema_changes, followed) = begin::evolve(&mut lake, table, &plan, following).await?;
     warnings.extend(followed);
     let begun = begin::whole_read(&mut lake, table, &plan, checkpoint.as_ref()).await?;
@@ -162,7 +162,7 @@ fn write_options(
         target_file_bytes: sync.target_file_bytes,
         reread: match (table.kind, plan.full_read) {
             (TableKind::Mirror, true) => Reread::Everything {
-                vanished: !misses_rows(plan),
+                vanished: !plan.misses_rows,
             },
             (TableKind::Mirror, false) => defaults.reread,
             (TableKind::History, true) => Reread::Everything { vanished: sees_all },
@@ -179,12 +179,6 @@ fn write_options(
         compares_keys: follow::keeps_keys_apart(plan.table(), lake.lake_schema()),
         ..defaults
     }
-}
-
-/// Whether a whole read may miss rows that are there: without row versions it passes over a row whose key moves against
-/// it. Under a rowversion such a row comes with the next window, because moving it changed it.
-fn misses_rows(plan: &ExtractPlan) -> bool {
-    plan.full_read && !plan.sees_one_state && plan.strategy != Strategy::RowVersion
 }
 
 /// What was read, complete on disk and not committed.
