@@ -18,6 +18,11 @@ pub(super) const TABLE_TIMEOUT_MS: u32 = 10_000;
 /// that waits for the fence stands in its way, and everyone who uses the table waits behind that one.
 pub const LOOK_TIMEOUT_MS: u32 = 1_000;
 
+/// The most rows of a page that is read with row locks. A page by an index fetches each row from the table, and its
+/// statement may keep the locks of its index rows until it ends. So it ends soon, and holds fewer than the 5,000 locks
+/// at which SQL Server may lock the whole table instead.
+const LOCKED_PAGE_ROWS_MAX: u64 = 2_000;
+
 /// Everything that a read needs, decided and bounded; no row has been read yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExtractPlan {
@@ -216,6 +221,10 @@ pub(super) fn assemble(
         }
         None => false,
     };
+    let page_rows = match reading.sees_one_state {
+        true => options.page_rows,
+        false => options.page_rows.min(LOCKED_PAGE_ROWS_MAX),
+    };
     let mut why = choice.why;
     why.extend(bounds.why);
     why.push(reading.why);
@@ -244,7 +253,7 @@ pub(super) fn assemble(
         is_empty: bounds.is_empty,
         session: reading.session,
         finish: reading.finish,
-        page_rows: pages.then_some(options.page_rows),
+        page_rows: pages.then_some(page_rows),
         future: bounds.future,
         origin,
         split: None,

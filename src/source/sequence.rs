@@ -48,7 +48,10 @@ pub(super) async fn bounds(
     let answer = Answer {
         hi: row.text_opt("hi").map_err(failed)?.map(str::to_owned),
         behind: row.int("behind").map_err(failed)? == 1,
-        handed_out: row.int_opt("handed_out").map_err(failed)?.map(|yes| yes == 1),
+        handed_out: row
+            .int_opt("handed_out")
+            .map_err(failed)?
+            .map(|yes| yes == 1),
     };
     Ok(settle(column, answer, start))
 }
@@ -59,7 +62,9 @@ fn settle(column: &Column, answer: Answer, start: &Start) -> Bounds {
     let Some(last) = start.last() else {
         return Bounds::full(upper, None, start);
     };
-    let handed_out = answer.handed_out.filter(|_| column.generated == Generated::Identity);
+    let handed_out = answer
+        .handed_out
+        .filter(|_| column.generated == Generated::Identity);
     if answer.behind {
         if handed_out == Some(true) {
             return Bounds {
@@ -137,9 +142,8 @@ mod tests {
     fn an_identity_below_the_last_bound_is_read_whole() {
         let mut id = column(1, "id", SqlType::Int, false);
         let start = Start::From(watermark(&id, "10"));
-        let settled = |id: &Column, handed_out| {
-            settle(id, answer(Some("10"), false, handed_out), &start)
-        };
+        let settled =
+            |id: &Column, handed_out| settle(id, answer(Some("10"), false, handed_out), &start);
         // The identity of the table is another column.
         assert!(settled(&id, Some(false)).is_empty);
         id.generated = Generated::Identity;

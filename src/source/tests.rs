@@ -93,6 +93,41 @@ fn a_window_is_paged_only_where_an_index_orders_it() {
     assert!(!full.first_page().sql.contains("WHERE"));
 }
 
+#[test]
+fn a_page_with_row_locks_is_small() {
+    let mut source = source();
+    source
+        .schema
+        .columns
+        .push(column(4, "rv", SqlType::RowVersion, false));
+    source.indexes.push(index(false, false, &[4]));
+    let page_rows = |source: &Discovered, options: &ChangeOptions| {
+        let what = (Strategy::RowVersion, TableKind::Mirror);
+        let reading = isolation::choose(source, Isolation::Auto, what).unwrap();
+        let choice = Choice {
+            strategy: Strategy::RowVersion,
+            column: Some(3),
+            ..choice()
+        };
+        plan::assemble(source, options, choice, reading, Bounds::default()).page_rows
+    };
+    let with = |page_rows| ChangeOptions {
+        page_rows,
+        ..ChangeOptions::default()
+    };
+    assert_eq!(page_rows(&source, &with(500_000)), Some(500_000));
+    change(&mut source, |environment| {
+        environment.allows_snapshot = false
+    });
+    for (asked, expected) in [
+        (500_000, Some(2_000)),
+        (1_000, Some(1_000)),
+        (0, None),
+    ] {
+        assert_eq!(page_rows(&source, &with(asked)), expected);
+    }
+}
+
 /// Changes what server, database or login are.
 fn change(source: &mut Discovered, change: impl FnOnce(&mut Environment)) {
     let mut environment = (*source.facts.environment).clone();

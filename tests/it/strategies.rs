@@ -166,9 +166,7 @@ INSERT dbo.events (what) VALUES ('a'), ('b')",
         (&first["strategy"], &first["inserted"]),
         (&json!("sequence"), &json!(2))
     );
-    world
-        .source("INSERT dbo.events (what) VALUES ('c')")
-        .await;
+    world.source("INSERT dbo.events (what) VALUES ('c')").await;
     let second = extracted(&world);
     assert_eq!(
         (&second["full_read"], &second["inserted"]),
@@ -176,7 +174,10 @@ INSERT dbo.events (what) VALUES ('a'), ('b')",
         "{second:#}"
     );
     let warnings = second["warnings"].to_string();
-    assert!(warnings.contains("stands below the last bound -1"), "{warnings}");
+    assert!(
+        warnings.contains("stands below the last bound -1"),
+        "{warnings}"
+    );
     assert_eq!(extracted(&world)["inserted"], json!(0));
     assert_eq!(versions(&world), json!(3));
 }
