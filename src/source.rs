@@ -15,7 +15,8 @@
 //! - `timestamp`: nothing on the server says which timestamps an open transaction has yet to write. The upper bound
 //!   stays `lag` behind the server's clock and, where the login may see transactions (VIEW SERVER STATE), also
 //!   `lag` behind the begin of the oldest open transaction that has written to the database; it may then lie before
-//!   the last bound, and the window is read again from there. The lower bound lies `overlap` before the last upper
+//!   the last bound, and the window is read again from there. A memory-optimized table logs nothing before the commit,
+//!   so its open transactions are not seen, and that is said. The lower bound lies `overlap` before the last upper
 //!   bound, for clocks that differ and rows that come late. A row that commits later than `overlap` after its own
 //!   timestamp is missed until it changes again or a full refresh; so is a row without a timestamp. Bounds are
 //!   computed by the server in the column's own type, and moved back by twice its unit, because conversion rounds.
