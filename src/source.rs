@@ -20,7 +20,9 @@
 //!   bound, for clocks that differ and rows that come late. A row that commits later than `overlap` after its own
 //!   timestamp is missed until it changes again or a full refresh; so is a row without a timestamp. Bounds are
 //!   computed by the server in the column's own type, and moved back by twice its unit, because conversion rounds.
-//!   A clock of local time goes back an hour once a year: windows bounded by it reach back an hour further.
+//!   A clock of local time goes back an hour once a year: windows bounded by it reach back an hour further. SQL Server
+//!   keeps in local time, too, when a transaction began: one that is open while local time goes back, and for more than
+//!   an hour, looks an hour younger, which only `overlap` covers.
 //! - `sequence`: the highest number is read under a shared table lock, which waits for every insert in flight.
 //!   Numbers drawn before their insert begins (a SEQUENCE object, a counter in the application) may still come
 //!   late, and updates are not seen at all; both are said. An identity that stands below the last bound, because it was
