@@ -14,6 +14,8 @@ use crate::schema::TableKind;
 /// How long a read waits for writers before it gives up (error 1222, transient).
 pub(super) const LOCK_TIMEOUT_MS: u32 = 60_000;
 
+const REPLICA: &str = "a secondary replica reads row versions at every level";
+
 /// A decided isolation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Reading {
@@ -51,6 +53,10 @@ pub(super) fn choose(
             "snapshot",
             "sessions under SNAPSHOT cannot read memory-optimized tables; use auto".into(),
         )),
+        // Its locks hold no writer off, so several snapshots cannot be opened on one state.
+        Isolation::Snapshot if environment.writability == Writability::Secondary => {
+            Ok(versioned(REPLICA))
+        }
         Isolation::Snapshot if environment.allows_snapshot => {
             Ok(snapshot("SNAPSHOT isolation is asked for"))
         }
@@ -95,9 +101,7 @@ fn auto(source: &Discovered, strategy: Strategy, kind: TableKind) -> Result<Read
     match environment.writability {
         Writability::ReadWrite => {}
         Writability::Secondary => {
-            return Ok(versioned(
-                "a secondary replica reads row versions at every level",
-            ));
+            return Ok(versioned(REPLICA));
         }
         Writability::ReadOnly | Writability::Snapshot | Writability::Standby => {
             return Ok(Reading {

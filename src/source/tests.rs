@@ -119,11 +119,7 @@ fn a_page_with_row_locks_is_small() {
     change(&mut source, |environment| {
         environment.allows_snapshot = false
     });
-    for (asked, expected) in [
-        (500_000, Some(2_000)),
-        (1_000, Some(1_000)),
-        (0, None),
-    ] {
+    for (asked, expected) in [(500_000, Some(2_000)), (1_000, Some(1_000)), (0, None)] {
         assert_eq!(page_rows(&source, &with(asked)), expected);
     }
 }
@@ -316,6 +312,11 @@ fn what_another_server_writes_is_read_whole_or_refused() {
         // On a replica no fence can hold writers off while several snapshots are opened.
         let is_replica = writability == Writability::Secondary;
         assert_eq!(reading.is_snapshot, !is_replica);
+        let asked = isolation::choose(&source, Isolation::Snapshot, what).unwrap();
+        assert_eq!(
+            (asked.is_snapshot, asked.sees_one_state),
+            (!is_replica, true)
+        );
         let locked = isolation::choose(&source, Isolation::TableLock, what);
         assert_eq!(locked.is_err(), is_replica);
     }
