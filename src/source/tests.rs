@@ -339,6 +339,7 @@ fn a_view_is_followed_by_its_rowversion_only_where_that_tells() {
     let reference = |name: &str, is_elsewhere: bool| Reference {
         name: name.to_owned(),
         is_table: !is_elsewhere,
+        is_memory_optimized: false,
         is_elsewhere,
     };
     let chosen = |source: &Discovered, strategy| {
