@@ -15,14 +15,18 @@
 //! - `timestamp`: nothing on the server says which timestamps an open transaction has yet to write. The upper bound
 //!   stays `lag` behind the server's clock and, where the login may see transactions (VIEW SERVER STATE), also
 //!   `lag` behind the begin of the oldest open transaction that has written to the database; it may then lie before
-//!   the last bound, and the window is read again from there. The lower bound lies `overlap` before the last upper
+//!   the last bound, and the window is read again from there. A memory-optimized table logs nothing before the commit,
+//!   so its open transactions are not seen, and that is said. The lower bound lies `overlap` before the last upper
 //!   bound, for clocks that differ and rows that come late. A row that commits later than `overlap` after its own
 //!   timestamp is missed until it changes again or a full refresh; so is a row without a timestamp. Bounds are
 //!   computed by the server in the column's own type, and moved back by twice its unit, because conversion rounds.
-//!   A clock of local time goes back an hour once a year: windows bounded by it reach back an hour further.
+//!   A clock of local time goes back an hour once a year: windows bounded by it reach back an hour further. SQL Server
+//!   keeps in local time, too, when a transaction began: one that is open while local time goes back, and for more than
+//!   an hour, looks an hour younger, which only `overlap` covers.
 //! - `sequence`: the highest number is read under a shared table lock, which waits for every insert in flight.
 //!   Numbers drawn before their insert begins (a SEQUENCE object, a counter in the application) may still come
-//!   late, and updates are not seen at all; both are said.
+//!   late, and updates are not seen at all; both are said. An identity that stands below the last bound, because it was
+//!   reseeded or counts down, numbers new rows below it: then the whole table is read.
 //! - `full`: every row is read each time; there is no bound.
 //!
 //! The first run of a strategy, and any run whose checkpoint cannot be used (another strategy, column or type; a
@@ -75,16 +79,18 @@
 //!
 //! Under `timestamp` and `sequence` a row may move without a new time or number, and `full` has no next window. A
 //! history keeps what it met, also a version that never was. These need row versions or a table lock, and are refused
-//! with the statement that turns row versions on. `isolation: read_committed` asks for row locks nevertheless; then a
-//! whole read deletes nothing from a mirror, and a history is refused.
+//! with the statement that turns row versions on. `isolation: read_committed` asks for row locks nevertheless. A mirror
+//! under one of these, or under the rowversion of a view that does not tell when its rows change, is then read, and a
+//! whole read deletes nothing from it. A history is refused.
 //!
 //! # Locks
 //!
 //! No wait of a read is without a bound: each session of the source has a LOCK_TIMEOUT before it touches a table. A
 //! lock that makes others wait (a fence's, a sequence's, `table_lock`'s) is held by a statement, or by a transaction
-//! whose every step has a bound of its own. A queue for a table is served in its order, so a request that waits keeps
-//! waiting whoever comes later and is not compatible with it: what waits for a lock on a whole table gives up soon
-//! ([`plan::TABLE_TIMEOUT_MS`]).
+//! whose every step has a bound of its own. A page that is read with row locks may keep those of all its rows until
+//! its statement ends, which is when the lake has taken most of them: such pages are small ([`plan::assemble`]). A
+//! queue for a table is served in its order, so a request that waits keeps waiting whoever comes later and is not
+//! compatible with it: what waits for a lock on a whole table gives up soon ([`plan::TABLE_TIMEOUT_MS`]).
 //!
 //! # Round trips
 //!

@@ -334,6 +334,9 @@ fn remedy(number: u32) -> Option<&'static str> {
             "allow it with ALTER DATABASE ... SET ALLOW_SNAPSHOT_ISOLATION ON, or choose a strategy that needs no \
                 snapshot",
         ),
+        41332 => Some(
+            "a session under SNAPSHOT cannot read memory-optimized tables: set `change: { isolation: read_committed }`",
+        ),
         547 => Some(
             "a check or foreign key of the table refuses a row: disable it with ALTER TABLE ... NOCHECK CONSTRAINT, or \
                 drop it",

@@ -36,6 +36,8 @@ pub struct Reference {
     pub name: String,
     /// A table of the same database.
     pub is_table: bool,
+    /// Sessions under SNAPSHOT cannot read it.
+    pub is_memory_optimized: bool,
     /// It is in another database, or on another server.
     pub is_elsewhere: bool,
 }
@@ -95,6 +97,7 @@ fn view(text: &[Record], references: &[Record]) -> Result<View, MssqlError> {
         Ok::<_, MssqlError>(Reference {
             name: row.text("entity")?.to_owned(),
             is_table: row.text_opt("object_type")? == Some("U"),
+            is_memory_optimized: row.int_opt("is_memory_optimized")? == Some(1),
             is_elsewhere: row.int("is_elsewhere")? == 1,
         })
     });

@@ -42,6 +42,7 @@ pub struct Facts {
     /// Another one when the table or view is altered.
     pub modified: String,
     pub is_view: bool,
+    /// The table is, or all tables that the view refers to.
     pub is_memory_optimized: bool,
     pub row_estimate: Option<u64>,
 }
@@ -106,7 +107,8 @@ fn discovered(
             object: description.object,
             modified: description.modified,
             is_view: description.is_view,
-            is_memory_optimized: description.is_memory_optimized,
+            is_memory_optimized: description.is_memory_optimized
+                || surroundings.view.as_ref().is_some_and(view::in_memory),
             row_estimate: description.row_estimate,
         },
         surroundings,
@@ -370,6 +372,7 @@ fn distance(a: &str, b: &str) -> usize {
 pub(super) mod tests {
     use super::*;
     use crate::mssql::describe::DescribedColumn;
+    use crate::mssql::surroundings::{Reference, View};
     use crate::schema::columns::Which;
     use crate::schema::{Generated, SqlType};
 
@@ -460,6 +463,35 @@ pub(super) mod tests {
     fn chosen(description: Description, choice: &ColumnChoice) -> Result<Discovered, SourceError> {
         let surrounded = (description, Surroundings::default());
         discovered(surrounded, Environment::example().into(), choice)
+    }
+
+    #[test]
+    fn a_view_of_memory_optimized_tables_is_read_as_they_are() {
+        let columns = vec![described(1, "id", SqlType::Int, Generated::No)];
+        let description = Description {
+            is_view: true,
+            ..description(columns, Vec::new())
+        };
+        let found = |is_memory_optimized| {
+            let reference = Reference {
+                name: "dbo.t".into(),
+                is_table: true,
+                is_memory_optimized,
+                is_elsewhere: false,
+            };
+            let surroundings = Surroundings {
+                view: Some(View {
+                    definition: Some("CREATE VIEW v AS SELECT id FROM dbo.t".into()),
+                    references: Some(vec![reference]),
+                }),
+                ..Surroundings::default()
+            };
+            let environment = Environment::example().into();
+            let described = (description.clone(), surroundings);
+            discovered(described, environment, &ColumnChoice::default()).unwrap()
+        };
+        assert!(found(true).facts.is_memory_optimized);
+        assert!(!found(false).facts.is_memory_optimized);
     }
 
     fn names(found: &Discovered) -> Vec<&str> {

@@ -75,9 +75,9 @@ pub enum SourceError {
     #[error(
         "database {database} has neither SNAPSHOT isolation nor READ_COMMITTED_SNAPSHOT, and {what} cannot be read \
             consistently with row locks. Nothing was read of {table}. Run {allow}, or set change.isolation: \
-            table_lock (writers wait while the table is read), or change.isolation: read_committed (rows that move \
-            during a read may be read twice or missed)",
+            table_lock (writers wait while the table is read){or}",
         what = under(*strategy, *kind),
+        or = or_row_locks(*kind),
         allow = SourceError::allow_snapshot(database)
     )]
     NoIsolation {
@@ -126,6 +126,16 @@ pub enum SourceError {
         #[source]
         source: Box<MssqlError>,
     },
+}
+
+/// How a mirror may be read nevertheless. A history would keep what such a read has met twice.
+fn or_row_locks(kind: TableKind) -> &'static str {
+    match kind {
+        TableKind::Mirror => {
+            ", or change.isolation: read_committed (rows that move during a read may be read twice or missed)"
+        }
+        TableKind::History => "",
+    }
 }
 
 /// What cannot be read with row locks.

@@ -14,6 +14,8 @@ use crate::schema::TableKind;
 /// How long a read waits for writers before it gives up (error 1222, transient).
 pub(super) const LOCK_TIMEOUT_MS: u32 = 60_000;
 
+const REPLICA: &str = "a secondary replica reads row versions at every level";
+
 /// A decided isolation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Reading {
@@ -51,6 +53,10 @@ pub(super) fn choose(
             "snapshot",
             "sessions under SNAPSHOT cannot read memory-optimized tables; use auto".into(),
         )),
+        // Its locks hold no writer off, so several snapshots cannot be opened on one state.
+        Isolation::Snapshot if environment.writability == Writability::Secondary => {
+            Ok(versioned(REPLICA))
+        }
         Isolation::Snapshot if environment.allows_snapshot => {
             Ok(snapshot("SNAPSHOT isolation is asked for"))
         }
@@ -61,7 +67,7 @@ pub(super) fn choose(
                 SourceError::allow_snapshot(&environment.database)
             ),
         )),
-        Isolation::ReadCommitted => Ok(asked_read_committed(source, strategy)),
+        Isolation::ReadCommitted => asked_read_committed(source, strategy, kind),
         Isolation::TableLock if facts.is_memory_optimized => Err(refused(
             "table_lock",
             "a memory-optimized table cannot be locked; use auto".into(),
@@ -95,9 +101,7 @@ fn auto(source: &Discovered, strategy: Strategy, kind: TableKind) -> Result<Read
     match environment.writability {
         Writability::ReadWrite => {}
         Writability::Secondary => {
-            return Ok(versioned(
-                "a secondary replica reads row versions at every level",
-            ));
+            return Ok(versioned(REPLICA));
         }
         Writability::ReadOnly | Writability::Snapshot | Writability::Standby => {
             return Ok(Reading {
@@ -183,19 +187,35 @@ fn covered(database: &str) -> Reading {
     }
 }
 
-fn asked_read_committed(source: &Discovered, strategy: Strategy) -> Reading {
+/// Refused where a row that is met twice would be kept twice: for a history, and for a mirror without a key.
+fn asked_read_committed(
+    source: &Discovered,
+    strategy: Strategy,
+    kind: TableKind,
+) -> Result<Reading, SourceError> {
     const WHY: &str = "READ COMMITTED is asked for";
     let environment = &source.facts.environment;
     let is_frozen = environment.writability.is_frozen();
     let is_replica = environment.writability == Writability::Secondary;
     if environment.read_committed_snapshot || source.facts.is_memory_optimized || is_replica {
-        return versioned(WHY);
+        return Ok(versioned(WHY));
     }
     if is_frozen {
-        return Reading {
+        return Ok(Reading {
             is_snapshot: true,
             ..versioned(WHY)
-        };
+        });
+    }
+    if kind == TableKind::History || source.schema.key.is_none() {
+        return Err(SourceError::Isolation {
+            table: source.schema.name.clone(),
+            isolation: "read_committed",
+            why: format!(
+                "without row versions a read may meet a row twice or not at all, and a history, or a mirror without a \
+                    key, would keep that. Nothing was read. Run {}, or set change.isolation: table_lock",
+                SourceError::allow_snapshot(&environment.database)
+            ),
+        });
     }
     let warning = match strategy {
         Strategy::Full | Strategy::Sequence => {
@@ -207,8 +227,8 @@ fn asked_read_committed(source: &Discovered, strategy: Strategy) -> Reading {
                 missed until the next window"
         }
     };
-    Reading {
+    Ok(Reading {
         warnings: vec![warning.to_owned()],
         ..locking(WHY)
-    }
+    })
 }

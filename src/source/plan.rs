@@ -18,6 +18,11 @@ pub(super) const TABLE_TIMEOUT_MS: u32 = 10_000;
 /// that waits for the fence stands in its way, and everyone who uses the table waits behind that one.
 pub const LOOK_TIMEOUT_MS: u32 = 1_000;
 
+/// The most rows of a page that is read with row locks. A page by an index fetches each row from the table, and its
+/// statement may keep the locks of its index rows until it ends. So it ends soon, and holds fewer than the 5,000 locks
+/// at which SQL Server may lock the whole table instead.
+const LOCKED_PAGE_ROWS_MAX: u64 = 2_000;
+
 /// Everything that a read needs, decided and bounded; no row has been read yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExtractPlan {
@@ -59,6 +64,9 @@ pub struct ExtractPlan {
     pub distinct_keys: bool,
     /// Every statement sees one state of the table, so a row that a whole read does not bring is not there.
     pub sees_one_state: bool,
+    /// A whole read may miss rows that no later window brings: without row versions it passes over a row that moves
+    /// against it. Under a rowversion that tells, moving the row has changed it.
+    pub misses_rows: bool,
     /// The lake keeps each version that is read, so no version may be read twice.
     pub(super) keeps_versions: bool,
     table: TableSchema,
@@ -213,6 +221,10 @@ pub(super) fn assemble(
         }
         None => false,
     };
+    let page_rows = match reading.sees_one_state {
+        true => options.page_rows,
+        false => options.page_rows.min(LOCKED_PAGE_ROWS_MAX),
+    };
     let mut why = choice.why;
     why.extend(bounds.why);
     why.push(reading.why);
@@ -228,6 +240,7 @@ pub(super) fn assemble(
             Some(origin::origin(source, bounds.counter))
         }
     };
+    let tells = choice.strategy == Strategy::RowVersion && source.versions_tell();
     ExtractPlan {
         strategy: choice.strategy,
         why,
@@ -240,7 +253,7 @@ pub(super) fn assemble(
         is_empty: bounds.is_empty,
         session: reading.session,
         finish: reading.finish,
-        page_rows: pages.then_some(options.page_rows),
+        page_rows: pages.then_some(page_rows),
         future: bounds.future,
         origin,
         split: None,
@@ -252,6 +265,7 @@ pub(super) fn assemble(
             .filter(|_| !source.facts.environment.sees_policies && !source.facts.is_view),
         distinct_keys: bounds.full_read && reading.sees_one_state && source.key_is_unique(),
         sees_one_state: reading.sees_one_state,
+        misses_rows: bounds.full_read && !reading.sees_one_state && !tells,
         keeps_versions: false,
         table: source.schema.clone(),
         locking: reading.locking,

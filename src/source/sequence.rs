@@ -16,8 +16,9 @@ struct Answer {
     hi: Option<String>,
     /// The last bound is above everything that is there.
     behind: bool,
-    /// The identity has handed out at least the last bound, so rows above it were deleted rather than numbered anew.
-    handed_out: bool,
+    /// The identity stands at the last bound or above, so rows above it were deleted rather than numbered anew. If it
+    /// stands below, new rows have numbers that no window brings. None: that is not known.
+    handed_out: Option<bool>,
 }
 
 pub(super) async fn bounds(
@@ -47,7 +48,10 @@ pub(super) async fn bounds(
     let answer = Answer {
         hi: row.text_opt("hi").map_err(failed)?.map(str::to_owned),
         behind: row.int("behind").map_err(failed)? == 1,
-        handed_out: row.int_opt("handed_out").map_err(failed)? == Some(1),
+        handed_out: row
+            .int_opt("handed_out")
+            .map_err(failed)?
+            .map(|yes| yes == 1),
     };
     Ok(settle(column, answer, start))
 }
@@ -58,8 +62,11 @@ fn settle(column: &Column, answer: Answer, start: &Start) -> Bounds {
     let Some(last) = start.last() else {
         return Bounds::full(upper, None, start);
     };
+    let handed_out = answer
+        .handed_out
+        .filter(|_| column.generated == Generated::Identity);
     if answer.behind {
-        if column.generated == Generated::Identity && answer.handed_out {
+        if handed_out == Some(true) {
             return Bounds {
                 is_empty: true,
                 window: Window {
@@ -75,6 +82,14 @@ fn settle(column: &Column, answer: Answer, start: &Start) -> Bounds {
         }
         let reason = format!(
             "the last bound {last} is above the highest {} in the table, as after a restore or renumbering",
+            column.name
+        );
+        return Bounds::full(upper, Some(last.clone()), &Start::Again(reason));
+    }
+    if handed_out == Some(false) {
+        let reason = format!(
+            "the identity {} stands below the last bound {last}, because it was reseeded or counts down, so new rows \
+                may lie below it, too",
             column.name
         );
         return Bounds::full(upper, Some(last.clone()), &Start::Again(reason));
@@ -97,7 +112,7 @@ mod tests {
     use crate::schema::SqlType;
     use crate::source::discover::tests::column;
 
-    fn answer(hi: Option<&str>, behind: bool, handed_out: bool) -> Answer {
+    fn answer(hi: Option<&str>, behind: bool, handed_out: Option<bool>) -> Answer {
         Answer {
             hi: hi.map(str::to_owned),
             behind,
@@ -109,17 +124,33 @@ mod tests {
     fn deleted_newest_rows_are_not_a_restore() {
         let mut id = column(1, "id", SqlType::Int, false);
         let start = Start::From(watermark(&id, "10"));
-        let next = settle(&id, answer(Some("12"), false, true), &start);
+        let next = settle(&id, answer(Some("12"), false, None), &start);
         assert_eq!(next.window.upper.as_ref().unwrap().text, "12");
         assert!(!next.full_read && !next.is_empty);
-        assert!(settle(&id, answer(Some("10"), false, true), &start).is_empty);
-        assert!(settle(&id, answer(Some("8"), true, true), &start).full_read);
+        assert!(settle(&id, answer(Some("10"), false, None), &start).is_empty);
+        assert!(settle(&id, answer(Some("8"), true, Some(true)), &start).full_read);
         id.generated = Generated::Identity;
-        let deleted = settle(&id, answer(None, true, true), &start);
+        let deleted = settle(&id, answer(None, true, Some(true)), &start);
         assert!(deleted.is_empty && deleted.window.upper.unwrap().text == "10");
-        let reseeded = settle(&id, answer(Some("8"), true, false), &start);
+        let reseeded = settle(&id, answer(Some("8"), true, Some(false)), &start);
         assert!(reseeded.full_read && reseeded.warnings.len() == 1);
-        let empty = settle(&id, answer(None, false, false), &Start::First);
+        let empty = settle(&id, answer(None, false, None), &Start::First);
         assert!(empty.full_read && empty.window.upper.is_none());
+    }
+
+    #[test]
+    fn an_identity_below_the_last_bound_is_read_whole() {
+        let mut id = column(1, "id", SqlType::Int, false);
+        let start = Start::From(watermark(&id, "10"));
+        let settled =
+            |id: &Column, handed_out| settle(id, answer(Some("10"), false, handed_out), &start);
+        // The identity of the table is another column.
+        assert!(settled(&id, Some(false)).is_empty);
+        id.generated = Generated::Identity;
+        assert!(settled(&id, Some(true)).is_empty && settled(&id, None).is_empty);
+        let lower = settled(&id, Some(false));
+        assert!(lower.full_read && !lower.is_empty);
+        assert!(lower.warnings[0].contains("stands below the last bound 10"));
+        assert_eq!(lower.window.upper.unwrap().text, "10");
     }
 }

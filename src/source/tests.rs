@@ -93,6 +93,37 @@ fn a_window_is_paged_only_where_an_index_orders_it() {
     assert!(!full.first_page().sql.contains("WHERE"));
 }
 
+#[test]
+fn a_page_with_row_locks_is_small() {
+    let mut source = source();
+    source
+        .schema
+        .columns
+        .push(column(4, "rv", SqlType::RowVersion, false));
+    source.indexes.push(index(false, false, &[4]));
+    let page_rows = |source: &Discovered, options: &ChangeOptions| {
+        let what = (Strategy::RowVersion, TableKind::Mirror);
+        let reading = isolation::choose(source, Isolation::Auto, what).unwrap();
+        let choice = Choice {
+            strategy: Strategy::RowVersion,
+            column: Some(3),
+            ..choice()
+        };
+        plan::assemble(source, options, choice, reading, Bounds::default()).page_rows
+    };
+    let with = |page_rows| ChangeOptions {
+        page_rows,
+        ..ChangeOptions::default()
+    };
+    assert_eq!(page_rows(&source, &with(500_000)), Some(500_000));
+    change(&mut source, |environment| {
+        environment.allows_snapshot = false
+    });
+    for (asked, expected) in [(500_000, Some(2_000)), (1_000, Some(1_000)), (0, None)] {
+        assert_eq!(page_rows(&source, &with(asked)), expected);
+    }
+}
+
 /// Changes what server, database or login are.
 fn change(source: &mut Discovered, change: impl FnOnce(&mut Environment)) {
     let mut environment = (*source.facts.environment).clone();
@@ -174,6 +205,74 @@ fn row_locks_suffice_for_a_mirror_under_a_rowversion_and_for_nothing_else() {
 }
 
 #[test]
+fn row_locks_miss_rows_where_no_rowversion_tells_of_them() {
+    use crate::mssql::surroundings::View;
+    let mut source = source();
+    change(&mut source, |environment| {
+        environment.allows_snapshot = false
+    });
+    let misses = |source: &Discovered, strategy, bounds| {
+        let what = (strategy, TableKind::Mirror);
+        let reading = isolation::choose(source, Isolation::ReadCommitted, what).unwrap();
+        let choice = Choice {
+            strategy,
+            ..choice()
+        };
+        let options = ChangeOptions::default();
+        plan::assemble(source, &options, choice, reading, bounds).misses_rows
+    };
+    let whole = || full::bounds(None);
+    assert!(misses(&source, Strategy::Timestamp, whole()));
+    assert!(!misses(&source, Strategy::Timestamp, Bounds::default()));
+    assert!(!misses(&source, Strategy::RowVersion, whole()));
+    // A view whose definition may not be seen.
+    source.surroundings.view = Some(View {
+        definition: None,
+        references: None,
+    });
+    assert!(misses(&source, Strategy::RowVersion, whole()));
+    change(&mut source, |environment| {
+        environment.read_committed_snapshot = true;
+    });
+    assert!(!misses(&source, Strategy::RowVersion, whole()));
+}
+
+#[test]
+fn a_history_is_not_read_with_row_locks() {
+    let mut source = source();
+    change(&mut source, |environment| {
+        environment.allows_snapshot = false
+    });
+    let asked = |source: &Discovered, strategy, kind| {
+        isolation::choose(source, Isolation::ReadCommitted, (strategy, kind))
+    };
+    let mut keyless = source.clone();
+    keyless.schema.key = None;
+    for strategy in [
+        Strategy::RowVersion,
+        Strategy::Timestamp,
+        Strategy::Sequence,
+        Strategy::Full,
+    ] {
+        assert!(asked(&source, strategy, TableKind::Mirror).is_ok());
+        for refused in [
+            asked(&source, strategy, TableKind::History),
+            asked(&keyless, strategy, TableKind::Mirror),
+        ] {
+            let refused = refused.unwrap_err().to_string();
+            assert!(refused.contains("table_lock"), "{refused}");
+        }
+    }
+    let history = (Strategy::Full, TableKind::History);
+    let refusal = isolation::choose(&source, Isolation::Auto, history).unwrap_err();
+    assert!(!refusal.to_string().contains("read_committed"), "{refusal}");
+    change(&mut source, |environment| {
+        environment.read_committed_snapshot = true;
+    });
+    assert!(asked(&source, Strategy::RowVersion, TableKind::History).is_ok());
+}
+
+#[test]
 fn what_another_server_writes_is_read_whole_or_refused() {
     let mut source = source();
     source
@@ -213,6 +312,11 @@ fn what_another_server_writes_is_read_whole_or_refused() {
         // On a replica no fence can hold writers off while several snapshots are opened.
         let is_replica = writability == Writability::Secondary;
         assert_eq!(reading.is_snapshot, !is_replica);
+        let asked = isolation::choose(&source, Isolation::Snapshot, what).unwrap();
+        assert_eq!(
+            (asked.is_snapshot, asked.sees_one_state),
+            (!is_replica, true)
+        );
         let locked = isolation::choose(&source, Isolation::TableLock, what);
         assert_eq!(locked.is_err(), is_replica);
     }
@@ -235,6 +339,7 @@ fn a_view_is_followed_by_its_rowversion_only_where_that_tells() {
     let reference = |name: &str, is_elsewhere: bool| Reference {
         name: name.to_owned(),
         is_table: !is_elsewhere,
+        is_memory_optimized: false,
         is_elsewhere,
     };
     let chosen = |source: &Discovered, strategy| {

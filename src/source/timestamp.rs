@@ -71,7 +71,8 @@ pub(super) async fn bounds(
     let answer = answer(&sets).map_err(failed)?;
     let notice = answer.open.as_ref();
     let notice = notice.and_then(|open| open.notice(environment));
-    let mut bounds = settle(column, answer, start, options);
+    let in_memory = source.facts.is_memory_optimized;
+    let mut bounds = settle(column, answer, start, options, in_memory);
     bounds.notices.extend(notice);
     Ok(bounds)
 }
@@ -120,7 +121,13 @@ fn is_earlier(a: &str, b: &str) -> bool {
 }
 
 /// Pure: the window for the server's answer.
-fn settle(column: &Column, answer: Answer, start: &Start, options: &ChangeOptions) -> Bounds {
+fn settle(
+    column: &Column,
+    answer: Answer,
+    start: &Start,
+    options: &ChangeOptions,
+    in_memory: bool,
+) -> Bounds {
     let upper = watermark(column, &answer.hi);
     let mut bounds = match (start.last(), &answer.lower_from_last) {
         (Some(last), Some(from_last)) => {
@@ -151,25 +158,41 @@ fn settle(column: &Column, answer: Answer, start: &Start, options: &ChangeOption
         (Some(_) | None, _) => Bounds::full(Some(upper), None, start),
     };
     bounds.future = Some(watermark(column, &answer.future));
-    explain(column, &answer, options, &mut bounds);
+    bounds.why.push(held_back(&answer, options, in_memory));
+    explain(column, &answer, options, in_memory, &mut bounds);
     bounds
 }
 
-fn explain(column: &Column, answer: &Answer, options: &ChangeOptions, bounds: &mut Bounds) {
+/// What the upper bound stays behind.
+fn held_back(answer: &Answer, options: &ChangeOptions, in_memory: bool) -> String {
+    let rest = match (in_memory, answer.sees_transactions) {
+        (true, _) => String::new(),
+        (false, true) => " and behind the oldest open transaction that has written".to_owned(),
+        (false, false) => format!(
+            "; open transactions cannot be seen without {PERMISSION}, so only lag and overlap cover them"
+        ),
+    };
+    format!(
+        "the upper bound stays {:?} behind the server's clock{rest}",
+        options.lag
+    )
+}
+
+fn explain(
+    column: &Column,
+    answer: &Answer,
+    options: &ChangeOptions,
+    in_memory: bool,
+    bounds: &mut Bounds,
+) {
     let name = &column.name;
-    bounds.why.push(if answer.sees_transactions {
-        format!(
-            "the upper bound stays {:?} behind the server's clock and behind the oldest open transaction that has \
-                written",
-            options.lag
-        )
-    } else {
-        format!(
-            "the upper bound stays {:?} behind the server's clock; open transactions cannot be seen without \
-                {PERMISSION}, so only lag and overlap cover them",
-            options.lag
-        )
-    });
+    if in_memory {
+        bounds.warnings.push(
+            "transactions that write to a memory-optimized table cannot be seen before they commit: make change.lag or \
+                change.overlap longer than the longest of them"
+                .to_owned(),
+        );
+    }
     let has_offset = matches!(column.ty, SqlType::DateTimeOffset { .. });
     if options.clock == Clock::Auto && !has_offset && answer.offset_minutes.abs() > 1 {
         bounds.warnings.push(format!(
@@ -284,7 +307,7 @@ mod tests {
             Some(_) => Start::From(watermark(&ts, "2024-05-01 09:55:00.000")),
             None => Start::First,
         };
-        settle(&ts, answer, &start, &ChangeOptions::default())
+        settle(&ts, answer, &start, &ChangeOptions::default(), false)
     }
 
     fn lower(bounds: &Bounds) -> &str {
@@ -321,6 +344,19 @@ mod tests {
         let bounds = settled(held);
         assert_eq!(lower(&bounds), "2024-05-01 08:55:00.000");
         assert!(bounds.warnings.is_empty());
+    }
+
+    #[test]
+    fn writers_to_a_memory_optimized_table_are_said_not_to_be_seen() {
+        let ts = column(1, "modified_at", SqlType::DateTime, true);
+        let settled = |in_memory| {
+            let options = ChangeOptions::default();
+            settle(&ts, answer(None), &Start::First, &options, in_memory)
+        };
+        let waits = |bounds: &Bounds| bounds.why.iter().any(|why| why.contains("transaction"));
+        let (on_disk, in_memory) = (settled(false), settled(true));
+        assert!(waits(&on_disk) && on_disk.warnings.is_empty());
+        assert!(!waits(&in_memory) && in_memory.warnings[0].contains("change.lag"));
     }
 
     #[test]

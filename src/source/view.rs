@@ -80,6 +80,12 @@ pub(super) fn elsewhere(view: &View) -> Option<&str> {
     found.map(|reference| reference.name.as_str())
 }
 
+/// Whether all that a view refers to are memory-optimized tables. Rows of others are read as their database reads them.
+pub(super) fn in_memory(view: &View) -> bool {
+    let mut references = view.references.iter().flatten().peekable();
+    references.peek().is_some() && references.all(|reference| reference.is_memory_optimized)
+}
+
 /// Why a query over one table is not a selection of its rows.
 fn unselected(definition: &str) -> Option<String> {
     let words = words(definition);
@@ -199,6 +205,7 @@ mod tests {
         let reference = |&(name, is_table, is_elsewhere): &(&str, bool, bool)| Reference {
             name: name.into(),
             is_table,
+            is_memory_optimized: false,
             is_elsewhere,
         };
         View {
@@ -251,6 +258,21 @@ mod tests {
             let found = untold(&view(definition, &[("t", true, false)])).unwrap();
             assert!(found.contains(expected), "{definition}: {found}");
         }
+    }
+
+    #[test]
+    fn a_view_is_in_memory_where_all_of_its_tables_are() {
+        let text = "CREATE VIEW v AS SELECT t.id FROM t JOIN u ON u.id = t.id";
+        let mut joined = view(text, &[("t", true, false), ("u", true, false)]);
+        assert!(!in_memory(&joined));
+        for (at, expected) in [(0, false), (1, true)] {
+            joined.references.as_mut().unwrap()[at].is_memory_optimized = true;
+            assert_eq!(in_memory(&joined), expected);
+        }
+        joined.references = Some(Vec::new());
+        assert!(!in_memory(&joined));
+        joined.references = None;
+        assert!(!in_memory(&joined));
     }
 
     #[test]

@@ -29,7 +29,7 @@ use super::watch::Watch;
 use super::{Links, Phase, Sync, begin, protect, pump, reread};
 use crate::change::{Checkpoint, RunId, Strategy};
 use crate::config::{OnForeignCommit, Table};
-use crate::error::{Disposition, Error, Kind, Result};
+use crate::error::{Kind, Result};
 use crate::lake::{
     CommitIntent, ForeignCommit, LakeTable, Op, PreparedCommit, Reread, TableWriter, WriteMode,
     WriteOptions,
@@ -45,24 +45,9 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 use tokio::sync::mpsc;
 
-/// What a whole read that may miss rows leaves undone. Refused where a row that was met twice would be kept twice: for
-/// a history, and for a mirror without a key.
-fn missing_rows(plan: &ExtractPlan, kind: TableKind) -> Result<Option<String>> {
-    if !misses_rows(plan) {
-        return Ok(None);
-    }
-    if kind == TableKind::Mirror && plan.table().key.is_some() {
-        return Ok(Some(
-            "rows that this read did not meet stay in the lake, because without row versions it may have missed them. \
-             Turn on ALLOW_SNAPSHOT_ISOLATION, or set `isolation: table_lock`, for reads that see deletes"
-                .to_owned(),
-        ));
-    }
-    let message = "a whole read at READ COMMITTED without row versions may meet a row twice or not at all, and a \
-        history, or a mirror without a key, would keep that. Nothing was read. Turn on ALLOW_SNAPSHOT_ISOLATION or \
-        READ_COMMITTED_SNAPSHOT, or set `isolation: table_lock`";
-    Err(Error::new(Kind::Source, Disposition::Definite, message))
-}
+/// What a whole read that may miss rows leaves undone.
+const MISSES_ROWS: &str = "rows that this read did not meet stay in the lake, because without row versions it may \
+    have missed them. Turn on ALLOW_SNAPSHOT_ISOLATION, or set `isolation: table_lock`, for reads that see deletes";
 
 /// Extracts one table; see the module head for the order of events. `loads`: the snapshot is to be loaded next.
 pub(super) async fn extract(
@@ -92,7 +77,7 @@ pub(super) async fn extract(
         None => follow::create(&sync.warehouse, table, &found, definition.as_ref()).await?,
     };
     let mut warnings = plan.warnings.clone();
-    warnings.extend(missing_rows(&plan, table.kind)?);
+    warnings.extend(plan.misses_rows.then(|| MISSES_ROWS.to_owned()));
     let (schema_changes, followed) = begin::evolve(&mut lake, table, &plan, following).await?;
     warnings.extend(followed);
     let begun = begin::whole_read(&mut lake, table, &plan, checkpoint.as_ref()).await?;
@@ -177,7 +162,7 @@ fn write_options(
         target_file_bytes: sync.target_file_bytes,
         reread: match (table.kind, plan.full_read) {
             (TableKind::Mirror, true) => Reread::Everything {
-                vanished: !misses_rows(plan),
+                vanished: !plan.misses_rows,
             },
             (TableKind::Mirror, false) => defaults.reread,
             (TableKind::History, true) => Reread::Everything { vanished: sees_all },
@@ -194,12 +179,6 @@ fn write_options(
         compares_keys: follow::keeps_keys_apart(plan.table(), lake.lake_schema()),
         ..defaults
     }
-}
-
-/// Whether a whole read may miss rows that are there: without row versions it passes over a row whose key moves against
-/// it. Under a rowversion such a row comes with the next window, because moving it changed it.
-fn misses_rows(plan: &ExtractPlan) -> bool {
-    plan.full_read && !plan.sees_one_state && plan.strategy != Strategy::RowVersion
 }
 
 /// What was read, complete on disk and not committed.

@@ -136,6 +136,21 @@ INSERT dbo.c (id, n) VALUES (1, 1)",
     world
         .run(&["extract"])
         .fails_with(1, &[&allow, "a history"]);
+    // Asked for, row locks are refused, too, with a checkpoint or without.
+    let history = |isolation: &str| {
+        format!(
+            "  - source: dbo.a\n    lake: other.a\n    kind: history\n    change: {{ strategy: rowversion, isolation: \
+             {isolation} }}\n"
+        )
+    };
+    for _ in 0..2 {
+        world.config(&history("read_committed"));
+        world
+            .run(&["extract"])
+            .fails_with(1, &[&allow, "a history", "read_committed"]);
+        world.config(&history("table_lock"));
+        assert_eq!(world.run(&["extract"]).code, 0);
+    }
 
     world.source(&allow).await;
     world.config(tables);
@@ -753,6 +768,36 @@ async fn a_transaction_that_pins_the_bound_is_named() {
     let (report, extract) = synced(&world);
     assert_eq!(extract["rows_read"], json!(2), "{report:#}");
     assert_same(&mut world, ROWS).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_from_before_the_clock_went_back_holds_the_bound() {
+    let Some(engine) = stand_in("a clock that goes back") else {
+        return;
+    };
+    let world = World::new(
+        "CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, at datetime2(3) NOT NULL, INDEX ix_at (at))
+GO
+INSERT dbo.t VALUES (1, '2024-01-01T00:00:00')",
+    )
+    .await;
+    world.config(
+        "  - source: dbo.t\n    change: { strategy: timestamp, column: at, clock: utc, lag: 0s, overlap: 0s }\n",
+    );
+    let mut writer = server().connect(&world.source_db).await;
+    sql(
+        &mut writer,
+        "BEGIN TRAN; INSERT dbo.t VALUES (2, SYSUTCDATETIME())",
+    )
+    .await;
+    // Begun 20 minutes ago, at a local time that comes in 40 minutes.
+    engine.age_transactions(&world.source_db, -40);
+    let first = world.run(&["--json", "extract"]).json();
+    has(&first["warnings"], &["open for 20 minutes"]);
+    sql(&mut writer, "COMMIT").await;
+    let second = world.run(&["--json", "extract"]).json();
+    let extract = &second["tables"][0]["extract"];
+    assert_eq!(extract["inserted"], json!(1), "{second:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -153,6 +153,36 @@ async fn sequence_reads_new_numbers_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_identity_that_counts_down_loses_no_row() {
+    let mut world = World::new(
+        "CREATE TABLE dbo.events (id int IDENTITY(-1, -1) NOT NULL PRIMARY KEY, what varchar(10) NOT NULL)
+GO
+INSERT dbo.events (what) VALUES ('a'), ('b')",
+    )
+    .await;
+    world.config("  - source: dbo.events\n    kind: history\n");
+    let first = extracted(&world);
+    assert_eq!(
+        (&first["strategy"], &first["inserted"]),
+        (&json!("sequence"), &json!(2))
+    );
+    world.source("INSERT dbo.events (what) VALUES ('c')").await;
+    let second = extracted(&world);
+    assert_eq!(
+        (&second["full_read"], &second["inserted"]),
+        (&json!(true), &json!(1)),
+        "{second:#}"
+    );
+    let warnings = second["warnings"].to_string();
+    assert!(
+        warnings.contains("stands below the last bound -1"),
+        "{warnings}"
+    );
+    assert_eq!(extracted(&world)["inserted"], json!(0));
+    assert_eq!(versions(&world), json!(3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_empty_table_is_committed_once() {
     let mut world =
         World::new("CREATE TABLE dbo.orders (order_id int NOT NULL PRIMARY KEY, n int NULL)").await;

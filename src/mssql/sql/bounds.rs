@@ -62,18 +62,24 @@ const OPEN: &str = ", @open bigint, @session int, @program nvarchar(128), @idle 
 /// Where `@sees` is 1, finds the oldest open transaction that has written to the database. A login that may not see it
 /// after all, as in the smaller tiers of Azure SQL Database, finds none, and `@sees` becomes 0. There the number of a
 /// database may differ between `DB_ID()` and `sys.databases`.
+///
+/// SQL Server keeps in local time when a transaction began, and local time goes back an hour in autumn. A begin in the
+/// future, by more than the query itself takes, is from before that, so an hour is taken off. A transaction from before
+/// that which is older than an hour cannot be told from others, and looks an hour younger.
 fn oldest_open() -> &'static str {
     "IF @sees = 1
 BEGIN
 BEGIN TRY
 SELECT @here = b.database_id FROM sys.databases AS b WHERE b.name = DB_NAME();
-SELECT TOP (1) @open = DATEDIFF_BIG(millisecond, a.transaction_begin_time, @local), @session = s.session_id, @program \
+SELECT TOP (1) @open = DATEDIFF_BIG(millisecond, a.began, @local), @session = s.session_id, @program \
 = s.program_name, @idle = CASE WHEN s.status = N'sleeping' THEN 1 ELSE 0 END \
-FROM sys.dm_tran_active_transactions AS a JOIN sys.dm_tran_database_transactions AS d ON d.transaction_id = \
-a.transaction_id LEFT JOIN sys.dm_tran_session_transactions AS t ON t.transaction_id = a.transaction_id \
+FROM (SELECT x.transaction_id, DATEADD(hour, CASE WHEN x.transaction_begin_time > DATEADD(second, 10, @local) THEN -1 \
+ELSE 0 END, x.transaction_begin_time) AS began FROM sys.dm_tran_active_transactions AS x) AS a \
+JOIN sys.dm_tran_database_transactions AS d ON d.transaction_id = a.transaction_id \
+LEFT JOIN sys.dm_tran_session_transactions AS t ON t.transaction_id = a.transaction_id \
 LEFT JOIN sys.dm_exec_sessions AS s ON s.session_id = t.session_id \
 WHERE d.database_id IN (DB_ID(), @here) AND d.database_transaction_begin_time IS NOT NULL \
-ORDER BY a.transaction_begin_time;
+ORDER BY a.began;
 END TRY
 BEGIN CATCH
 SET @sees = 0;
@@ -185,8 +191,8 @@ fn winter_ms(ty: SqlType, clock: ServerClock) -> &'static str {
 }
 
 /// The highest committed number, after every insert in flight has ended: the shared table lock waits for them, at most
-/// `lock_timeout_ms` (then error 1222). One row: `hi`, `behind` (1 when `last` is higher), `handed_out` (an
-/// identity's current value, as text).
+/// `lock_timeout_ms` (then error 1222). One row: `hi`, `behind` (1 when `last` is higher), `handed_out`
+/// (whether an identity's current value is at least `last`; NULL where there is none, or where it cannot be seen).
 pub fn sequence(
     table: &TableName,
     column: &Column,
@@ -203,7 +209,7 @@ DECLARE @hi {ty}, @last {ty} = {last};
 SELECT @hi = MAX({column}) FROM {table} WITH (TABLOCK, READCOMMITTEDLOCK);
 SELECT CONVERT(nvarchar(40), @hi) AS hi, CASE WHEN @last > @hi OR (@hi IS NULL AND @last IS NOT NULL) THEN 1 ELSE 0 \
 END AS behind, \
-CASE WHEN IDENT_CURRENT({name}) >= @last THEN 1 ELSE 0 END AS handed_out;
+CASE WHEN IDENT_CURRENT({name}) >= @last THEN 1 WHEN IDENT_CURRENT({name}) < @last THEN 0 END AS handed_out;
 SET LOCK_TIMEOUT -1;",
         last = typed(column, &last),
         column = Ident(&column.name),

@@ -19,7 +19,8 @@ pub fn describe(table: &TableName) -> Statement {
 ///
 /// - The text of a view (`definition`, one row, NULL for a table, or where it may not be seen), and whether what it
 ///   refers to is known (`is_known`).
-/// - What a view refers to: `entity`, `is_elsewhere` (in another database), `object_type`.
+/// - What a view refers to: `entity`, `is_elsewhere` (in another database), `object_type`, `is_memory_optimized` (NULL
+///   for all but tables).
 /// - Columns with a mask, of the table or of what the view refers to, and where that is not known of all tables:
 ///   `name`, and `unmasks`, whether the login may see this one. Before SQL Server 2022 no column has a permission of
 ///   its own, and that is 0.
@@ -53,8 +54,9 @@ END CATCH;
 IF @known = 0 OR @definition IS NULL OR NOT EXISTS (SELECT 1 FROM @refers AS r) SET @any = 1;
 END;
 SELECT @definition AS definition, @known AS is_known;
-SELECT r.entity, r.is_elsewhere, RTRIM(CONVERT(nvarchar(2), o.type)) AS object_type FROM @refers AS r LEFT JOIN \
-sys.objects AS o ON o.object_id = r.id AND r.is_elsewhere = 0;
+SELECT r.entity, r.is_elsewhere, RTRIM(CONVERT(nvarchar(2), o.type)) AS object_type, CONVERT(int, \
+t.is_memory_optimized) AS is_memory_optimized FROM @refers AS r LEFT JOIN sys.objects AS o ON o.object_id = r.id AND \
+r.is_elsewhere = 0 LEFT JOIN sys.tables AS t ON t.object_id = o.object_id;
 SELECT c.name, CASE WHEN HAS_PERMS_BY_NAME(QUOTENAME(OBJECT_SCHEMA_NAME(c.object_id)) + N'.' + \
 QUOTENAME(OBJECT_NAME(c.object_id)), N'OBJECT', N'UNMASK', c.name, N'COLUMN') = 1 THEN 1 ELSE 0 END AS unmasks \
 FROM sys.masked_columns AS c WHERE c.is_masked = 1 AND (@any = 1 OR c.object_id = @id OR c.object_id IN (SELECT r.id \
