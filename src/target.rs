@@ -10,6 +10,8 @@
 //! as an object of its database (object id and creation date), and the transaction checks that the table still is that
 //! object once it holds a lock on it. So a state is never taken for that of a table that was recreated.
 //!
+//! - an error in the transaction, also one that a trigger raises without a rollback: all of it is rolled back, and the
+//!   error reported with its number;
 //! - killed before the commit: the server rolls back; the next load finds the old state and starts over from it;
 //! - killed after the commit: the next load finds the new state and has nothing to do;
 //! - the reply to the commit is lost: the outcome is not guessed. [`state::resolve`] waits for the lock that the

@@ -1,6 +1,6 @@
 //! Servers that refuse, throttle, move or go away: said once, outlasted where that helps, and nothing is guessed.
 
-use crate::harness::{World, finish, server};
+use crate::harness::{World, finish, server, sql};
 use crate::own::Own;
 use crate::running::Running;
 use icesync::lake;
@@ -209,6 +209,23 @@ async fn what_a_login_lacks_in_the_target_is_found_before_the_extract() {
         world.target(&statement).await;
     }
     sync(&world).json();
+}
+
+/// Functions that take a name read a dot as the end of a part of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_may_have_any_name() {
+    for suffix in [".dot", "[odd]", "]"] {
+        let mut world = three().await;
+        world.target_db.push_str(suffix);
+        let quoted = world.target_db.replace(']', "]]");
+        let mut master = server().connect("master").await;
+        sql(&mut master, &format!("CREATE DATABASE [{quoted}]")).await;
+        let report = world.run(&["--json", "sync"]).json();
+        for table in 0..3 {
+            let load = &report["tables"][table]["load"];
+            assert_eq!(load["inserted"], json!(1), "{suffix}: {report:#}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -319,6 +319,83 @@ async fn without_a_quarantine_a_refused_row_stops_the_load() {
     );
 }
 
+/// A trigger of the target that refuses rows with the note `bad`.
+fn refuses(with: &str) -> String {
+    format!(
+        "CREATE TRIGGER dbo.refuses ON dbo.t AFTER INSERT, UPDATE AS
+BEGIN
+    SET NOCOUNT ON;
+    IF EXISTS (SELECT 1 FROM inserted WHERE note = N'bad') {with};
+END"
+    )
+}
+
+const STATE: &str = "SELECT snapshot_id, sequence_number, run_id, pending_applied, inserted, updated FROM \
+    icesync.load_state";
+const ALL: &str = "SELECT id, n, code, parent, note FROM dbo.t ORDER BY id";
+
+/// RAISERROR alone ends neither a batch nor its transaction, whatever XACT_ABORT is.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_of_a_trigger_leaves_nothing_of_the_load() {
+    let raises = "RAISERROR(N'a bad row', 16, 1)";
+    let both = format!("BEGIN {raises}; ROLLBACK TRANSACTION; END");
+    for (statement, with, number) in [
+        ("merge", raises, "error 50000"),
+        ("update_insert", raises, "error 50000"),
+        ("merge", both.as_str(), "error 50000"),
+        ("update_insert", "ROLLBACK TRANSACTION", "error 3609"),
+        ("merge", "THROW 51234, N'a bad row', 1", "error 51234"),
+    ] {
+        let mut world = world(&format!("on_bad_row: stop, statement: {statement}")).await;
+        world.target(&refuses(with)).await;
+        let before = (world.target_rows(ALL).await, world.target_rows(STATE).await);
+        world
+            .source(
+                "UPDATE dbo.t SET n = 5; UPDATE dbo.t SET note = N'bad' WHERE id = 2;
+                INSERT dbo.t (id, n, code, parent, note) VALUES (21, 1, N'c21', 1, N'ok')",
+            )
+            .await;
+        for command in ["sync", "load"] {
+            world.run(&[command]).fails_with(1, &["dbo.t", number]);
+            let after = (world.target_rows(ALL).await, world.target_rows(STATE).await);
+            assert_eq!(after, before, "{statement}: {with}");
+        }
+        // What is no error refuses nothing.
+        world.target("DROP TRIGGER dbo.refuses").await;
+        let notes = refuses("RAISERROR(N'a bad row', 10, 1)");
+        world.target(&notes).await;
+        let run = world.run(&["--json", "load"]).json();
+        let counts = ["inserted", "updated"].map(|name| load(&run)[name].clone());
+        assert_eq!(counts, [json!(1), json!(20)], "{run:#}");
+        assert_eq!(world.source_rows(ALL).await, world.target_rows(ALL).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_of_a_trigger_leaves_nothing_of_its_step() {
+    for statement in ["merge", "update_insert"] {
+        let merge = format!("on_bad_row: stop, batch_rows: 5, statement: {statement}");
+        let mut world = world(&merge).await;
+        let refuses = refuses("RAISERROR(N'a bad row', 16, 1)");
+        world.target(&refuses).await;
+        world
+            .source("UPDATE dbo.t SET n = 5; UPDATE dbo.t SET note = N'bad' WHERE id = 8")
+            .await;
+        world
+            .run(&["sync"])
+            .fails_with(1, &["dbo.t", "error 50000"]);
+        let new = "SELECT id FROM dbo.t WHERE n = 5 ORDER BY id";
+        let first = [1, 2, 3, 4, 5].map(|id| format!("Int({id})"));
+        assert_eq!(world.target_rows(new).await.concat(), first, "{statement}");
+        let applied = "SELECT pending_applied, updated FROM icesync.load_state";
+        let applied = world.target_rows(applied).await;
+        assert_eq!(applied, [["Int(5)", "Int(5)"]], "{statement}");
+        world.target("DROP TRIGGER dbo.refuses").await;
+        world.run(&["--json", "load"]).json();
+        assert_eq!(world.source_rows(ALL).await, world.target_rows(ALL).await);
+    }
+}
+
 /// Errors that are not a row's stop the load as they always do.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_that_is_broken_for_every_row_stops_the_load() {

@@ -27,6 +27,9 @@ pub use execute::{collect_execute, drop_frame, push_frame, run_nested, run_trigg
 pub use transactions::{begin, commit, end_autocommit, roll_back, save, undo_everything};
 use variables::{declare, set_variable};
 
+/// A trigger has rolled back: no transaction is left.
+const ENDED_BY_TRIGGER: i32 = 3609;
+
 /// Where a block went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {
@@ -110,7 +113,12 @@ pub fn block(cx: &mut Cx<'_>, statements: &[Statement]) -> Outcome<Flow> {
 /// Decides whether the block goes on after a failure.
 fn failed(cx: &mut Cx<'_>, stop: Stop, line: u32) -> Outcome<()> {
     let stop = with_line(stop, line);
-    if cx.tries > 0 || cx.atomic > 0 {
+    if cx.tries > 0 {
+        return Err(stop);
+    }
+    // RAISERROR ends neither a trigger nor the batch.
+    let goes_on = matches!(stop, Stop::Raised(_)) && cx.ses.frame().trigger.is_some();
+    if cx.atomic > 0 && !goes_on {
         return Err(stop);
     }
     match stop {
@@ -210,8 +218,12 @@ fn try_catch(cx: &mut Cx<'_>, body: &[Statement], handler: &[Statement]) -> Outc
         drop_frame(cx);
     }
     cx.ses.nest_level = nesting;
-    if dooms && cx.ses.tran_count() > 0 {
-        transactions::doom(cx);
+    if cx.ses.tran_count() > 0 {
+        if error.number == ENDED_BY_TRIGGER && cx.atomic == 0 {
+            roll_back(cx, "")?;
+        } else if dooms {
+            transactions::doom(cx);
+        }
     }
     cx.ses.last_error = error.number;
     cx.ses.caught.push(error);

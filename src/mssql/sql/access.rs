@@ -10,13 +10,16 @@ pub const NAMES_MAX: usize = 1000;
 /// What the login may do where loads make their own tables. One row: `create_table` and `create_schema` (in the
 /// database), `alter_own` (on schema `icesync`), each 1, 0, or NULL where the server cannot tell; `own` (1 when the
 /// schema is there and can be seen), `login_name` and `database_name`.
+///
+/// NULL is the current database. By its name it is not found where the name has a dot, which ends a part of a name
+/// (documentation: "HAS_PERMS_BY_NAME").
 pub fn target_access() -> Statement {
     let mut params = Params::default();
     let own = params.text(OWN_SCHEMA);
     let quoted = params.text(Ident(OWN_SCHEMA).to_string());
     params.into_statement(format!(
-        "SELECT HAS_PERMS_BY_NAME(DB_NAME(), N'DATABASE', N'CREATE TABLE') AS create_table, \
-HAS_PERMS_BY_NAME(DB_NAME(), N'DATABASE', N'CREATE SCHEMA') AS create_schema, \
+        "SELECT HAS_PERMS_BY_NAME(NULL, N'DATABASE', N'CREATE TABLE') AS create_table, \
+HAS_PERMS_BY_NAME(NULL, N'DATABASE', N'CREATE SCHEMA') AS create_schema, \
 HAS_PERMS_BY_NAME({quoted}, N'SCHEMA', N'ALTER') AS alter_own, \
 CASE WHEN SCHEMA_ID({own}) IS NULL THEN 0 ELSE 1 END AS own, SUSER_SNAME() AS login_name, DB_NAME() AS database_name;"
     ))

@@ -11,8 +11,8 @@ use crate::schema::types::Compare;
 pub use super::plan::*;
 
 /// A load, or a part of it, in one batch; the staging table ends with the last part. One row: `inserted`, `updated`,
-/// `deleted`, `unchanged`, and `target_only`, the rows of the target that a whole snapshot does not have. On any error
-/// nothing has happened.
+/// `deleted`, `unchanged`, and `target_only`, the rows of the target that a whole snapshot does not have. On any error,
+/// also one that a trigger raises without a rollback, nothing has happened.
 ///
 /// The target is looked at once more after its rows have changed: from then on this transaction holds a lock on the
 /// table, so that it stays the table that the state names.
@@ -28,9 +28,8 @@ DECLARE @example nvarchar(1000), @message nvarchar(2000);
 ",
         plan.lock_timeout_ms,
     );
-    if extent == Extent::Transaction {
-        sql.push_str("BEGIN TRANSACTION;\n");
-    }
+    let (begin, end) = ends(extent);
+    sql.push_str(begin);
     let target = params.text(&state.target);
     let (table, filter, sent) = match &plan.net {
         Some(net) => (&net.name, where_part(net, "s"), net.part_rows()),
@@ -72,14 +71,39 @@ UPDATE s SET {}{object} FROM [icesync].[load_state] AS s WHERE s.[target] = {tar
     if is_last && extent.has_deletes() {
         sql.push_str(&format!("DROP TABLE {};\n", TableIdent(table)));
     }
-    if extent == Extent::Transaction {
-        sql.push_str("COMMIT TRANSACTION;\nSET LOCK_TIMEOUT -1;\n");
-    }
+    sql.push_str(end);
     sql.push_str(
         "SELECT @inserted AS inserted, @updated AS updated, @deleted AS deleted, @unchanged AS unchanged, \
 @target_only AS target_only;",
     );
     params.into_statement(sql)
+}
+
+/// What begins and ends a transaction of its own; nothing in one that is open.
+///
+/// `XACT_ABORT` does not act on RAISERROR (documentation: "SET XACT_ABORT"): after a trigger has raised an error that
+/// way, the batch would go on to its COMMIT. With TRY the first error of severity 11 or more ends the transaction, and
+/// THROW passes it on with its number, procedure and line. Where a trigger has rolled back (error 3609), no transaction
+/// is left.
+///
+/// What TRY does not see does not get to the COMMIT either (documentation: "TRY...CATCH"): an attention, or a name that
+/// is missing when a statement is compiled, ends the batch, and severity 20 or more the session.
+fn ends(extent: Extent) -> (&'static str, &'static str) {
+    match extent {
+        Extent::Transaction => (
+            "BEGIN TRY\nBEGIN TRANSACTION;\n",
+            "COMMIT TRANSACTION;
+END TRY
+BEGIN CATCH
+    IF XACT_STATE() <> 0 ROLLBACK TRANSACTION;
+    SET LOCK_TIMEOUT -1;
+    THROW;
+END CATCH;
+SET LOCK_TIMEOUT -1;
+",
+        ),
+        Extent::Everything | Extent::Upserts | Extent::Deferred | Extent::Deletes => ("", ""),
+    }
 }
 
 /// Takes the lock that one load transaction of the target holds.

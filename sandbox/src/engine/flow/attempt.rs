@@ -6,6 +6,7 @@ use crate::engine::fault::{Outcome, Stop, error};
 use crate::engine::locks::{Blocked, Owner};
 use crate::engine::schema::ObjectRef;
 use crate::engine::state::Undo;
+use crate::session::Event;
 use std::time::{Duration, Instant};
 
 /// Runs one statement to its end: again after each wait, undone when it fails, committed when it stands alone.
@@ -48,12 +49,15 @@ pub fn attempt<T>(cx: &mut Cx<'_>, work: &mut dyn FnMut(&mut Cx<'_>) -> Outcome<
                         cx.held.rollback(transaction, session);
                     }
                 }
-                cx.buffered.clear();
+                let mut raised = std::mem::take(&mut cx.buffered);
+                raised.retain(|event| matches!(event, Event::Error(_)));
                 cx.shared.ring();
                 let Stop::Wait(blocked) = stop else {
                     cx.held.locks.stop_waiting(session);
                     cx.held.collect_garbage();
-                    cx.held.unlock();
+                    // What a trigger raised before is told, too.
+                    cx.buffered = raised;
+                    cx.flush()?;
                     return Err(stop);
                 };
                 cx.ses.frame_mut().variables = variables;

@@ -61,17 +61,16 @@ pub fn run_nested(cx: &mut Cx<'_>, text: &str, frame: Frame) -> Outcome<(i32, Fr
     Ok((status, frame))
 }
 
-/// A trigger's body: any failure ends the batch and the transaction.
+/// A trigger's body: any failure ends the batch and the transaction, except that a RAISERROR, of which XACT_ABORT takes
+/// no notice, goes to the TRY around the trigger's statement.
 pub fn run_trigger(cx: &mut Cx<'_>, body: &[Statement]) -> Outcome<()> {
     cx.ses.settings.xact_abort = true;
     match block(cx, body) {
         Ok(_) => Ok(()),
-        Err(Stop::Statement(error) | Stop::Raised(error) | Stop::Batch { error, .. }) => {
-            Err(Stop::Batch {
-                error,
-                rollback: true,
-            })
-        }
+        Err(Stop::Statement(error) | Stop::Batch { error, .. }) => Err(Stop::Batch {
+            error,
+            rollback: true,
+        }),
         Err(other) => Err(other),
     }
 }

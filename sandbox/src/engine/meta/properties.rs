@@ -296,10 +296,18 @@ fn has_perms(cx: &mut Cx<'_>, args: &[Value]) -> Outcome<Value> {
         }
         (Some("DATABASE"), name) => {
             let slot = match name {
-                Some(name) => match cx.held.database_named(&name) {
-                    Some(slot) => slot,
-                    None => return Ok(Value::Null),
-                },
+                Some(name) => {
+                    // A name of one part: that of a database with a dot needs brackets.
+                    let mut parts = split_name(&name);
+                    let one = parts.pop().filter(|_| parts.is_empty());
+                    let Some(name) = one else {
+                        return Ok(Value::Int(0));
+                    };
+                    match cx.held.database_named(&name) {
+                        Some(slot) => slot,
+                        None => return Ok(Value::Null),
+                    }
+                }
                 None => cx.ses.database,
             };
             permissions::holds(&cx.held, &login, slot, None, &permission)

@@ -139,3 +139,18 @@ fn rows_of_an_altered_table_stay() {
         ["1|1|a|7", "2|5000000000|b|7", "3|NULL|NULL|7"]
     );
 }
+
+#[test]
+fn a_database_is_asked_about_by_a_name_of_one_part() {
+    let engine = engine();
+    let mut c = connect(&engine);
+    c.ok("CREATE DATABASE [a.b]");
+    assert_eq!(
+        c.one(
+            "USE [a.b]; SELECT HAS_PERMS_BY_NAME(DB_NAME(), N'DATABASE', N'CREATE TABLE'), \
+                HAS_PERMS_BY_NAME(N'[a.b]', N'DATABASE', N'CREATE TABLE'), HAS_PERMS_BY_NAME(NULL, N'DATABASE', \
+                N'CREATE TABLE')"
+        ),
+        "0|1|1"
+    );
+}

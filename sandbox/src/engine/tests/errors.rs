@@ -132,3 +132,59 @@ fn triggers_see_both_images_and_undo_their_statement() {
     c.ok("DISABLE TRIGGER tr ON t; UPDATE t SET v = -1");
     assert_eq!(c.one("SELECT COUNT(*) FROM q"), "5");
 }
+
+const COMPLAINS: &str = "CREATE TRIGGER tr ON t AFTER INSERT AS BEGIN
+    IF EXISTS (SELECT 1 FROM inserted WHERE v = 1) RAISERROR('one', 16, 1);
+    IF EXISTS (SELECT 1 FROM inserted WHERE v = 2) BEGIN RAISERROR('two', 16, 1); ROLLBACK TRANSACTION; END;
+    IF EXISTS (SELECT 1 FROM inserted WHERE v = 3) ROLLBACK TRANSACTION;
+    IF EXISTS (SELECT 1 FROM inserted WHERE v = 4) RAISERROR('four', 10, 1);
+    INSERT q SELECT id FROM inserted; END";
+
+/// XACT_ABORT takes no notice of it.
+#[test]
+fn a_trigger_that_raises_an_error_goes_on_and_so_does_the_batch() {
+    let engine = engine();
+    let mut c = connect(&engine);
+    c.ok("CREATE TABLE t (id int PRIMARY KEY, v int); CREATE TABLE q (id int)");
+    c.ok(COMPLAINS);
+    let numbers = |reply: &super::Reply| -> Vec<i32> {
+        reply.errors.iter().map(|error| error.number).collect()
+    };
+    let reply = c.batch(
+        "SET XACT_ABORT ON; BEGIN TRAN; INSERT t VALUES (1, 1); INSERT t VALUES (9, 9); COMMIT",
+    );
+    assert_eq!(numbers(&reply), [50000]);
+    assert_eq!(c.rows("SELECT id FROM t ORDER BY id"), ["1", "9"]);
+    assert_eq!(c.rows("SELECT id FROM q ORDER BY id"), ["1", "9"]);
+    // A rollback ends the batch, and the client has both errors.
+    let reply = c.batch("BEGIN TRAN; INSERT t VALUES (2, 2); INSERT t VALUES (8, 8); COMMIT");
+    assert_eq!(numbers(&reply), [50000, 3609]);
+    assert_eq!(c.one("SELECT COUNT(*) + @@TRANCOUNT FROM t"), "2");
+    c.ok("BEGIN TRAN; INSERT t VALUES (4, 4); COMMIT");
+    assert_eq!(c.one("SELECT COUNT(*) FROM q"), "3");
+}
+
+#[test]
+fn a_try_around_a_statement_has_the_errors_of_its_trigger() {
+    let engine = engine();
+    let mut c = connect(&engine);
+    c.ok("CREATE TABLE t (id int PRIMARY KEY, v int); CREATE TABLE q (id int)");
+    c.ok(COMPLAINS);
+    for (value, expected) in [(1, "50000/1"), (2, "50000/1"), (3, "3609/0")] {
+        let caught = c.one(&format!(
+            "SET XACT_ABORT ON; BEGIN TRY BEGIN TRAN; INSERT t VALUES ({value}, {value}); COMMIT; END TRY BEGIN CATCH \
+                SELECT CAST(ERROR_NUMBER() AS varchar(9)) + '/' + CAST(XACT_STATE() AS varchar(2)); IF XACT_STATE() <> \
+                0 ROLLBACK TRANSACTION; END CATCH"
+        ));
+        assert_eq!(caught, expected, "{value}");
+        assert_eq!(c.one("SELECT COUNT(*) + @@TRANCOUNT FROM t"), "0");
+    }
+    // A loader's transaction: nothing stays, and the error is told once, as it was raised.
+    let reply = c.batch(
+        "SET XACT_ABORT ON; BEGIN TRY BEGIN TRAN; INSERT t VALUES (8, 8); INSERT t VALUES (1, 1); COMMIT; END TRY \
+            BEGIN CATCH IF XACT_STATE() <> 0 ROLLBACK TRANSACTION; SET LOCK_TIMEOUT -1; THROW; END CATCH; SELECT 1",
+    );
+    let said: Vec<_> = reply.errors.iter().map(|e| (e.number, e.class)).collect();
+    assert_eq!((said.as_slice(), reply.sets.len()), (&[(50000, 16)][..], 0));
+    assert_eq!(c.one("SELECT COUNT(*) + @@TRANCOUNT FROM t"), "0");
+}
