@@ -408,6 +408,19 @@ impl Store {
         .await
     }
 
+    /// Whether a link lies on the way from a folder to a directory in it. What is found there may be of another folder.
+    pub(in crate::lake) async fn is_behind_link(&self, folder: &str, uri: &str) -> Result<bool> {
+        let folder = Self::local(folder)?;
+        Self::blocking("look for", uri, move |path| {
+            let mut inner = path.ancestors().take_while(|at| *at != folder);
+            let is_link = |at: &Path| {
+                std::fs::symlink_metadata(at).is_ok_and(|found| found.file_type().is_symlink())
+            };
+            Ok(inner.any(is_link))
+        })
+        .await
+    }
+
     /// Removes a file; one that is not there is fine.
     pub(in crate::lake) async fn remove(&self, uri: &str) -> Result<()> {
         Self::blocking("remove", uri, |path| match std::fs::remove_file(path) {
@@ -478,7 +491,7 @@ impl Store {
         .await
     }
 
-    /// The files in a directory and in those below it. Empty when it does not exist. Symbolic links are not followed.
+    /// The files in a directory and in those below it. Empty when it does not exist. Links in it are not followed.
     pub(in crate::lake) async fn list_files(&self, uri: &str) -> Result<Vec<Listed>> {
         let base = uri.trim_end_matches('/').to_owned();
         Self::blocking("list", uri, move |path| {
