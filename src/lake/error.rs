@@ -98,10 +98,10 @@ pub enum LakeError {
     HintDangling { path: String, version: u64 },
 
     #[error(
-        "`{path}` holds `{text}` instead of a version number, and no v<number>.metadata.json exists beside it: restore \
-            the table's metadata directory, or remove the table's directory to extract it from scratch"
+        "`{path}` holds something other than a version number, and no v<number>.metadata.json exists beside it: \
+            restore the table's metadata directory, or remove the table's directory to extract it from scratch"
     )]
-    HintInvalid { path: String, text: String },
+    HintInvalid { path: String },
 
     #[error(
         "`{path}` has metadata files but neither version-hint.text nor v<number>.metadata.json: the table belongs to \
