@@ -63,13 +63,14 @@ const XML_BEGINS: [&str; 2] = ["XML Validation: ", "XML parsing: "];
 const RAISED: u32 = 50_000;
 
 /// What icesync's own statements raise without a value in it; digits are left out.
-const OWN: [&str; 11] = [
+const OWN: [&str; 12] = [
     "another load of this target is in its transaction",
     "the load state has moved",
     "a row has NULL in its key",
     "a staged row has NULL in its key",
     "the target has rows",
     "the target did not take every row",
+    "the target did not take every version",
     "the target table was recreated or altered",
     "the target table was recreated",
     "the target table is there",
