@@ -8,7 +8,8 @@
 use crate::secret::{RowValue, values_are_shown};
 use std::fmt;
 
-/// A message of the server. It prints without the values that it quotes unless row values were asked for.
+/// A message of the server. It prints as one line, and without the values that it quotes unless row values were asked
+/// for.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ServerMessage {
     number: u32,
@@ -108,11 +109,11 @@ fn without_values(number: u32, text: &str) -> (&str, bool) {
 
 impl fmt::Display for ServerMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if values_are_shown() {
-            return f.write_str(&self.text);
-        }
-        let (shown, is_cut) = without_values(self.number, &self.text);
-        f.write_str(shown)?;
+        let (shown, is_cut) = match values_are_shown() {
+            true => (self.text.as_str(), false),
+            false => without_values(self.number, &self.text),
+        };
+        f.write_str(&shown.replace(['\r', '\n'], " "))?;
         match is_cut {
             true => write!(f, "{}", RowValue(&self.text)),
             false => Ok(()),
@@ -220,6 +221,15 @@ mod tests {
             }
             assert_eq!(message.whole(), text);
         }
+    }
+
+    #[test]
+    fn a_message_is_one_line() {
+        let message = ServerMessage::new(208, "Invalid object name 'a\r\nicesync: done\n'.");
+        assert_eq!(
+            message.to_string(),
+            "Invalid object name 'a  icesync: done '."
+        );
     }
 
     #[test]
