@@ -137,10 +137,7 @@ mod tests {
     #[test]
     fn a_terminal_gets_no_control_character_but_line_ends() {
         let name = "\u{1b}[2J\u{9b}1m\u{7f}\té\n";
-        assert_eq!(
-            printable(name),
-            "\\u{1b}[2J\\u{9b}1m\\u{7f}\\u{9}é\n"
-        );
+        assert_eq!(printable(name), "\\u{1b}[2J\\u{9b}1m\\u{7f}\\u{9}é\n");
         let text = json(&serde_json::json!({ "program": name })).unwrap();
         let controls = text.chars().filter(|c| c.is_control() && *c != '\n');
         assert_eq!(controls.count(), 0, "{text}");
