@@ -2,7 +2,7 @@
 
 use crate::change::RunId;
 use crate::error::{Disposition, Error, Kind};
-use crate::schema::TableName;
+use crate::schema::{TableName, shell_quoted};
 use crate::secret::{self, JsonProblem, RowValue};
 use parquet::errors::ParquetError;
 
@@ -120,7 +120,8 @@ pub enum LakeError {
 
     #[error(
         "the property {property} of {table} cannot be read: it was changed by something else than icesync; restore it. \
-         A checkpoint can also be reset: `icesync state reset --table {table} --yes`"
+         A checkpoint can also be reset: `icesync state reset --table {} --yes`",
+        shell_quoted(.table)
     )]
     PropertyCorrupt {
         table: TableName,
@@ -199,8 +200,9 @@ pub enum LakeError {
 
     #[error(
         "the folder of {table} was copied or moved: it is at `{found}`, but its metadata names files under \
-         `{recorded}`. Nothing was read. Run `icesync relocate --table {table}` to make it a table of its own, or \
-         configure the warehouse where it was"
+         `{recorded}`. Nothing was read. Run `icesync relocate --table {}` to make it a table of its own, or \
+         configure the warehouse where it was",
+        shell_quoted(.table)
     )]
     Moved {
         table: TableName,
