@@ -315,10 +315,12 @@ impl RawWarehouse {
         }
         // Not quoted: it may hold a key of a storage account.
         let is_uri = location.contains("://");
-        if is_uri && !location.starts_with("file://") {
+        let path = location.strip_prefix("file://");
+        let path = path.map(|path| path.strip_prefix("localhost").unwrap_or(path));
+        if is_uri && !path.is_some_and(|path| path.starts_with('/')) {
             return Err((
                 place.into(),
-                "is neither a folder nor a file:// URI (not shown: it may hold a secret)".into(),
+                "is neither a folder nor a file:// URI of this machine (not shown: it may hold a secret)".into(),
             ));
         }
         let place = "warehouse.target_file_size";
@@ -731,6 +733,17 @@ tables:
             (
                 "location: lake",
                 "location: \"${SOURCE}\"",
+                "at `warehouse.location` (line 2 column 24): holds a connection string (not shown)",
+            ),
+            (
+                "location: lake",
+                "location: \"file://sa:Ada@host/lake\"",
+                "at `warehouse.location` (line 2 column 24): is neither a folder nor a file:// URI of this machine \
+                    (not shown",
+            ),
+            (
+                "location: lake",
+                "location: \"/lake?sp=r&sig=Ada\"",
                 "at `warehouse.location` (line 2 column 24): holds a connection string (not shown)",
             ),
             (

@@ -39,6 +39,16 @@ fn bracket(part: &str) -> String {
     }
 }
 
+/// A name as a word of a command that a message offers: a shell takes it as it is.
+pub fn shell_quoted(name: impl fmt::Display) -> String {
+    let name = name.to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '@' | '-');
+    match !name.is_empty() && name.chars().all(is_plain) {
+        true => name,
+        false => format!("'{}'", name.replace('\'', r"'\''")),
+    }
+}
+
 /// A table name that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -380,6 +390,20 @@ pub enum Fidelity {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_one_word_of_a_command() {
+        for (name, word) in [
+            ("dbo.orders", "dbo.orders"),
+            ("sales.訂單", "sales.訂單"),
+            ("dbo.[O'Brien]", r"'dbo.[O'\''Brien]'"),
+            ("dbo.$a", "'dbo.$a'"),
+            ("a`reboot`", "'a`reboot`'"),
+            ("", "''"),
+        ] {
+            assert_eq!(shell_quoted(name), word);
+        }
+    }
 
     #[test]
     fn table_names_read_back_as_written() {

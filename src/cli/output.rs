@@ -2,6 +2,9 @@
 //!
 //! A report that cannot be written is a failure, because a caller that reads it would take the run for done. A reader
 //! that went away (`| head`) is none, and neither is a stderr that takes nothing: there is no place left to say so.
+//!
+//! Names, messages of servers and values of rows may hold control characters, which a terminal would obey. They are
+//! printed as escapes, except for line ends.
 
 use icesync::error::{Disposition, Error, Kind};
 use icesync::report::{ErrorReport, Listing, RunReport};
@@ -26,7 +29,7 @@ impl Output {
         let written = if self.json {
             print_json(document)
         } else {
-            print(&text(document))
+            print_text(&text(document))
         };
         exit_code(written, code)
     }
@@ -39,7 +42,7 @@ impl Output {
             let warnings = listing.warnings.iter();
             let warnings = warnings.map(|warning| format!("warning: {warning}\n"));
             let mut texts = listing.tables.iter().map(text).chain(warnings);
-            texts.try_for_each(|text| print(&text))
+            texts.try_for_each(|text| print_text(&text))
         };
         for error in &listing.errors {
             say(&error.message);
@@ -73,6 +76,7 @@ pub fn config_error(
 
 /// A line on stderr; one that cannot be written is lost.
 pub fn say(message: impl Display) {
+    let message = printable(&message.to_string());
     let _ = writeln!(io::stderr().lock(), "icesync: {message}");
 }
 
@@ -87,9 +91,34 @@ fn exit_code(written: io::Result<()>, code: u8) -> u8 {
     code.max(1)
 }
 
-fn print_json(document: &impl Serialize) -> io::Result<()> {
+/// A text without control characters other than line ends.
+pub fn printable(text: &str) -> String {
+    escaped(text, |c| c.escape_unicode().to_string())
+}
+
+/// A JSON document that has none in its strings either. Of those JSON itself asks to escape only the first 32.
+fn json(document: &impl Serialize) -> serde_json::Result<String> {
     let text = serde_json::to_string_pretty(document)?;
-    print(&(text + "\n"))
+    Ok(escaped(&text, |c| format!("\\u{:04x}", u32::from(c))))
+}
+
+fn escaped(text: &str, escape: fn(char) -> String) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c.is_control() && c != '\n' {
+            true => out.push_str(&escape(c)),
+            false => out.push(c),
+        }
+    }
+    out
+}
+
+fn print_json(document: &impl Serialize) -> io::Result<()> {
+    print(&(json(document)? + "\n"))
+}
+
+fn print_text(text: &str) -> io::Result<()> {
+    print(&printable(text))
 }
 
 /// Writes to stdout.
@@ -98,5 +127,21 @@ fn print(text: &str) -> io::Result<()> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_gets_no_control_character_but_line_ends() {
+        let name = "\u{1b}[2J\u{9b}1m\u{7f}\té\n";
+        assert_eq!(printable(name), "\\u{1b}[2J\\u{9b}1m\\u{7f}\\u{9}é\n");
+        let text = json(&serde_json::json!({ "program": name })).unwrap();
+        let controls = text.chars().filter(|c| c.is_control() && *c != '\n');
+        assert_eq!(controls.count(), 0, "{text}");
+        let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(read["program"], name);
     }
 }

@@ -1,5 +1,6 @@
 //! Progress bars on a terminal; nothing where stderr is not one.
 
+use super::output::printable;
 use icesync::report::thousands;
 use icesync::sync::{Observer, Phase};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -34,7 +35,7 @@ impl Progress {
             {
                 bar.set_style(style);
             }
-            bar.set_prefix(table.to_owned());
+            bar.set_prefix(printable(table));
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });

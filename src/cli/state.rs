@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use icesync::config::{Config, Table};
 use icesync::error::Error;
 use icesync::report::{Listing, RepairReport, StateChangeReport, StatesReport, VerifyReport};
-use icesync::schema::TableName;
+use icesync::schema::{TableName, shell_quoted};
 use icesync::sync::{StateFile, Sync};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -293,7 +293,8 @@ fn refuse_configured(config: &Config, target: &TableName) -> Result<(), Error> {
         Some(table) => Err(config_error(format!(
             "--target {target}: table {} of the configuration is loaded into it. `icesync state reset --target --table \
              {}` lets the next load compare everything; to forget the target, remove the table from the configuration",
-            table.source, table.source
+            table.source,
+            shell_quoted(&table.source)
         ))),
         None => Ok(()),
     }

@@ -122,13 +122,22 @@ impl<'de> Deserialize<'de> for Size {
     }
 }
 
-/// Whether a text looks like a connection string.
+/// Whether a text looks like a connection string of a server or of a storage account.
 fn is_connection(text: &str) -> bool {
     let mut text = text.to_lowercase();
     text.retain(|c| !c.is_whitespace());
     let has = |names: &[&str]| names.iter().any(|name| text.contains(name));
     let login = ["server=", "datasource=", "userid=", "uid="];
-    has(&["password=", "pwd=", "mssql://", "sqlserver://"]) || text.contains(';') && has(&login)
+    let storage = [
+        "accountkey=",
+        "sharedaccesskey=",
+        "sharedaccesssignature=",
+        "?sig=",
+        "&sig=",
+    ];
+    has(&["password=", "pwd=", "mssql://", "sqlserver://"])
+        || has(&storage)
+        || text.contains(';') && has(&login)
 }
 
 fn misplaced(at: &str) -> Complaint {

@@ -2,13 +2,19 @@
 //!
 //! The library's messages quote what they refuse, except for those about the syntax, which are constant texts. So a
 //! text is read in two steps: first its syntax, whose errors are shown, then its values, whose errors are not.
+//!
+//! An alias (`*name`) is read again wherever it stands, so a short text may stand for a tree of any size. The tree may
+//! have at most [`EXPANSION_MAX`] times the size of its text.
 
-use serde::Deserialize;
 use serde::de::{
     DeserializeSeed, Deserializer as _, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
 use serde_yaml_ng::{Deserializer, Error};
+use std::cell::Cell;
 use std::fmt;
+
+/// Nodes and bytes of a tree for each byte of its text. Without aliases there are about two.
+const EXPANSION_MAX: usize = 100;
 
 /// A part of a YAML text.
 #[derive(Clone, PartialEq)]
@@ -43,27 +49,44 @@ impl Node {
 pub(super) fn parse(text: &str) -> Result<Node, String> {
     let syntax = Deserializer::from_str(text).deserialize_ignored_any(IgnoredAny);
     syntax.map_err(|error: Error| error.to_string())?;
-    Node::deserialize(Deserializer::from_str(text)).map_err(|error| {
+    let whole = Whole {
+        room: &Cell::new((text.len() + 1) * EXPANSION_MAX),
+    };
+    whole.deserialize(Deserializer::from_str(text)).map_err(|error| {
         let place = error
             .location()
             .map(|at| format!(" at line {} column {}", at.line(), at.column()));
         format!(
-            "a value cannot be read{}: its tag does not fit it, or it is nested too deep",
+            "a value cannot be read{}: its tag does not fit it, it is nested too deep, or aliases repeat it too often",
             place.unwrap_or_default()
         )
     })
 }
 
-impl<'de> Deserialize<'de> for Node {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Whole)
+/// Takes whatever comes, as long as there is room.
+#[derive(Clone, Copy)]
+struct Whole<'a> {
+    room: &'a Cell<usize>,
+}
+
+impl Whole<'_> {
+    fn take<E: serde::de::Error>(self, size: usize) -> Result<(), E> {
+        let left = self.room.get().checked_sub(size);
+        self.room.set(left.ok_or_else(|| E::custom("too large"))?);
+        Ok(())
     }
 }
 
-/// Takes whatever comes.
-struct Whole;
+impl<'de> DeserializeSeed<'de> for Whole<'_> {
+    type Value = Node;
 
-impl<'de> Visitor<'de> for Whole {
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+        self.take(1)?;
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Whole<'_> {
     type Value = Node;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -102,13 +125,14 @@ impl<'de> Visitor<'de> for Whole {
         Ok(Node::Number(None))
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Node, E> {
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Node, E> {
+        self.take(text.len())?;
         Ok(Node::Text(text.to_owned()))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Node, A::Error> {
         let mut list = Vec::new();
-        while let Some(item) = items.next_element()? {
+        while let Some(item) = items.next_element_seed(self)? {
             list.push(item);
         }
         Ok(Node::List(list))
@@ -116,7 +140,7 @@ impl<'de> Visitor<'de> for Whole {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {
         let mut map = Vec::new();
-        while let Some(entry) = entries.next_entry()? {
+        while let Some(entry) = entries.next_entry_seed(self, self)? {
             map.push(entry);
         }
         Ok(Node::Map(map))
@@ -191,7 +215,9 @@ impl<'de> Visitor<'de> for Seek<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
         match self.steps.split_first() {
             Some((Step::Key(wanted), steps)) => {
-                while let Some(key) = entries.next_key::<Node>()? {
+                // `parse` has read these keys before.
+                let room = Cell::new(usize::MAX);
+                while let Some(key) = entries.next_key_seed(Whole { room: &room })? {
                     match key {
                         Node::Text(key) if key == *wanted => {
                             entries.next_value_seed(Seek { steps })?
@@ -253,6 +279,27 @@ mod tests {
             "nothing, true or false, a number, a number, a number, a number, text, a list, a mapping, \
                 a value with a tag, text"
         );
+    }
+
+    #[test]
+    fn aliases_do_not_grow_without_a_bound() {
+        let list = |item: &str, times| vec![item; times].join(",");
+        let text = format!(
+            "a: &a [{}]\nb: &b [{}]\nc: [{}]\n",
+            list("~", 300),
+            list("*a", 100),
+            list("*b", 400)
+        );
+        let Some(message) = parse(&text).err() else {
+            panic!("12 million nodes are read");
+        };
+        assert!(message.contains("aliases repeat it too often"), "{message}");
+        // Nor do long texts.
+        let text = format!("a: &a {}\nb: [{}]\n", "x".repeat(5000), list("*a", 1000));
+        assert!(parse(&text).is_err());
+        let table = "{ source: dbo.a, change: { strategy: full } }";
+        let tables = format!("a: &a {table}\nb: [{}]\n", list("*a", 500));
+        assert!(parse(&tables).is_ok());
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::change::RunId;
 use crate::lake::checkpoint::checkpoint_of;
 use crate::lake::error::{LakeError, Result};
 use crate::lake::schema::Shape;
+use crate::lake::store::WHOLE_BYTES_MAX;
 use crate::schema::{TableKind, TableName};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -33,8 +34,6 @@ use twox_hash::XxHash3_128;
 
 /// Table property with the [`TableKind`].
 pub const KIND_PROPERTY: &str = "icesync.kind";
-/// A metadata file is never decompressed to more than this; one with 100,000 snapshots has about 100 MB.
-const JSON_BYTES_MAX: u64 = 1 << 30;
 
 /// A catalog of Iceberg tables. Reading calls write nothing.
 #[async_trait]
@@ -221,7 +220,7 @@ fn at_time(
 
 /// The JSON of a metadata file, which may be compressed whatever its name says.
 pub(in crate::lake) fn metadata_json(uri: &str, bytes: Bytes) -> Result<Bytes> {
-    inflated(uri, bytes, JSON_BYTES_MAX)
+    inflated(uri, bytes, WHOLE_BYTES_MAX)
 }
 
 fn inflated(uri: &str, bytes: Bytes, bytes_max: u64) -> Result<Bytes> {

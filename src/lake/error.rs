@@ -2,7 +2,7 @@
 
 use crate::change::RunId;
 use crate::error::{Disposition, Error, Kind};
-use crate::schema::TableName;
+use crate::schema::{TableName, shell_quoted};
 use crate::secret::{self, JsonProblem, RowValue};
 use parquet::errors::ParquetError;
 
@@ -98,10 +98,10 @@ pub enum LakeError {
     HintDangling { path: String, version: u64 },
 
     #[error(
-        "`{path}` holds `{text}` instead of a version number, and no v<number>.metadata.json exists beside it: restore \
-            the table's metadata directory, or remove the table's directory to extract it from scratch"
+        "`{path}` holds something other than a version number, and no v<number>.metadata.json exists beside it: \
+            restore the table's metadata directory, or remove the table's directory to extract it from scratch"
     )]
-    HintInvalid { path: String, text: String },
+    HintInvalid { path: String },
 
     #[error(
         "`{path}` has metadata files but neither version-hint.text nor v<number>.metadata.json: the table belongs to \
@@ -120,7 +120,8 @@ pub enum LakeError {
 
     #[error(
         "the property {property} of {table} cannot be read: it was changed by something else than icesync; restore it. \
-         A checkpoint can also be reset: `icesync state reset --table {table} --yes`"
+         A checkpoint can also be reset: `icesync state reset --table {} --yes`",
+        shell_quoted(.table)
     )]
     PropertyCorrupt {
         table: TableName,
@@ -199,8 +200,9 @@ pub enum LakeError {
 
     #[error(
         "the folder of {table} was copied or moved: it is at `{found}`, but its metadata names files under \
-         `{recorded}`. Nothing was read. Run `icesync relocate --table {table}` to make it a table of its own, or \
-         configure the warehouse where it was"
+         `{recorded}`. Nothing was read. Run `icesync relocate --table {}` to make it a table of its own, or \
+         configure the warehouse where it was",
+        shell_quoted(.table)
     )]
     Moved {
         table: TableName,

@@ -15,12 +15,15 @@ use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use parquet::arrow::async_reader::ParquetObjectReader;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 const SCHEME: &str = "file://";
+/// No file is read whole that is larger, and no metadata file is decompressed to more; one with 100,000 snapshots has
+/// about 100 MB.
+pub(in crate::lake) const WHOLE_BYTES_MAX: u64 = 1 << 30;
 /// Read from the end of a Parquet file at first: most footers are smaller, so one read suffices.
 const FOOTER_BYTES: usize = 16 << 10;
 
@@ -231,8 +234,8 @@ impl Store {
         if *self.fault.lock().unwrap() == Some(Fault::Blinded) && uri.contains(".metadata.json") {
             return Err(LakeError::io("read", uri, io::ErrorKind::TimedOut.into()));
         }
-        Self::blocking("read", uri, |path| match std::fs::read(path) {
-            Ok(bytes) => Ok(Some(Bytes::from(bytes))),
+        Self::blocking("read", uri, |path| match whole(path, WHOLE_BYTES_MAX) {
+            Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         })
@@ -241,7 +244,7 @@ impl Store {
 
     /// The whole file.
     pub(in crate::lake) async fn read(&self, uri: &str) -> Result<Bytes> {
-        Self::blocking("read", uri, |path| std::fs::read(path).map(Bytes::from)).await
+        Self::blocking("read", uri, |path| whole(path, WHOLE_BYTES_MAX)).await
     }
 
     pub(in crate::lake) async fn exists(&self, uri: &str) -> Result<bool> {
@@ -408,6 +411,19 @@ impl Store {
         .await
     }
 
+    /// Whether a link lies on the way from a folder to a directory in it. What is found there may be of another folder.
+    pub(in crate::lake) async fn is_behind_link(&self, folder: &str, uri: &str) -> Result<bool> {
+        let folder = Self::local(folder)?;
+        Self::blocking("look for", uri, move |path| {
+            let mut inner = path.ancestors().take_while(|at| *at != folder);
+            let is_link = |at: &Path| {
+                std::fs::symlink_metadata(at).is_ok_and(|found| found.file_type().is_symlink())
+            };
+            Ok(inner.any(is_link))
+        })
+        .await
+    }
+
     /// Removes a file; one that is not there is fine.
     pub(in crate::lake) async fn remove(&self, uri: &str) -> Result<()> {
         Self::blocking("remove", uri, |path| match std::fs::remove_file(path) {
@@ -478,7 +494,7 @@ impl Store {
         .await
     }
 
-    /// The files in a directory and in those below it. Empty when it does not exist. Symbolic links are not followed.
+    /// The files in a directory and in those below it. Empty when it does not exist. Links in it are not followed.
     pub(in crate::lake) async fn list_files(&self, uri: &str) -> Result<Vec<Listed>> {
         let base = uri.trim_end_matches('/').to_owned();
         Self::blocking("list", uri, move |path| {
@@ -532,6 +548,25 @@ impl Store {
         let reader = ParquetObjectReader::new(self.objects.clone(), path).with_file_size(bytes);
         Ok(reader.with_footer_size_hint(footer))
     }
+}
+
+/// Reads a file. Metadata may name any path: a pipe would never end, and a device neither.
+fn whole(path: &Path, bytes_max: u64) -> io::Result<Bytes> {
+    let refused = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
+    // Before it is opened, because to open a pipe waits for its writer.
+    let found = std::fs::metadata(path)?;
+    if !found.is_file() {
+        return Err(refused("it is not a regular file".to_owned()));
+    }
+    let mut bytes = Vec::with_capacity(found.len().min(bytes_max) as usize);
+    // The length of some files (those of /proc) is not what can be read of them.
+    let read = File::open(path)?
+        .take(bytes_max + 1)
+        .read_to_end(&mut bytes)?;
+    if read as u64 > bytes_max {
+        return Err(refused(format!("it has more than {bytes_max} bytes")));
+    }
+    Ok(Bytes::from(bytes))
 }
 
 /// Puts a file if its name is free; whether it was. An outer error is from before the name could exist, an inner one
@@ -625,6 +660,18 @@ fn sync_directory(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_is_read_whole_up_to_a_size() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x");
+        std::fs::write(&path, b"12345").unwrap();
+        assert_eq!(whole(&path, 5).unwrap(), "12345");
+        let error = whole(&path, 4).unwrap_err();
+        assert!(error.to_string().contains("more than 4 bytes"), "{error}");
+        let error = whole(directory.path(), 5).unwrap_err();
+        assert!(error.to_string().contains("regular file"), "{error}");
+    }
 
     #[test]
     fn a_file_system_without_hard_links_is_named() {

@@ -8,7 +8,8 @@
 use crate::secret::{RowValue, values_are_shown};
 use std::fmt;
 
-/// A message of the server. It prints without the values that it quotes unless row values were asked for.
+/// A message of the server. It prints as one line, and without the values that it quotes unless row values were asked
+/// for.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ServerMessage {
     number: u32,
@@ -43,8 +44,11 @@ const QUOTING: &[(u32, &str)] = &[
     (2601, "The duplicate key value is "),
     (2627, "The duplicate key value is "),
     (2628, "Truncated value: "),
-    // The message of a CLR exception.
+    // The messages of CLR exceptions.
+    (6260, " : "),
     (6522, "\": "),
+    (6923, "element(s): "),
+    (9819, " value '"),
     (13609, "character '"),
     // icesync's own: a column, and the value that it cannot keep.
     (51_006, ": "),
@@ -53,17 +57,21 @@ const QUOTING: &[(u32, &str)] = &[
 /// XML that is refused: texts quote parts of it, and end with the path to the place.
 const XML: [std::ops::RangeInclusive<u32>; 2] = [6900..=6999, 9400..=9499];
 
+/// How these begin in English. Of another language it is not known where the path or a part of the XML is.
+const XML_BEGINS: [&str; 2] = ["XML Validation: ", "XML parsing: "];
+
 /// Numbers from here on are those of THROW and RAISERROR.
 const RAISED: u32 = 50_000;
 
 /// What icesync's own statements raise without a value in it; digits are left out.
-const OWN: [&str; 11] = [
+const OWN: [&str; 12] = [
     "another load of this target is in its transaction",
     "the load state has moved",
     "a row has NULL in its key",
     "a staged row has NULL in its key",
     "the target has rows",
     "the target did not take every row",
+    "the target did not take every version",
     "the target table was recreated or altered",
     "the target table was recreated",
     "the target table is there",
@@ -79,6 +87,9 @@ fn without_values(number: u32, text: &str) -> (&str, bool) {
         return upto(found.map_or(0, |at| at + before.trim_end_matches('\'').len()));
     }
     if XML.iter().any(|range| range.contains(&number)) {
+        if !XML_BEGINS.iter().any(|begin| text.starts_with(begin)) {
+            return upto(0);
+        }
         let places = ["'", "\"", "Location"];
         let first = places
             .into_iter()
@@ -98,11 +109,11 @@ fn without_values(number: u32, text: &str) -> (&str, bool) {
 
 impl fmt::Display for ServerMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if values_are_shown() {
-            return f.write_str(&self.text);
-        }
-        let (shown, is_cut) = without_values(self.number, &self.text);
-        f.write_str(shown)?;
+        let (shown, is_cut) = match values_are_shown() {
+            true => (self.text.as_str(), false),
+            false => without_values(self.number, &self.text),
+        };
+        f.write_str(&shown.replace(['\r', '\n'], " "))?;
         match is_cut {
             true => write!(f, "{}", RowValue(&self.text)),
             false => Ok(()),
@@ -173,6 +184,21 @@ mod tests {
                 "XML Validation: Invalid content. Location: /*:Ada[1]",
                 "Invalid content. (not shown",
             ),
+            (
+                6923,
+                "XML Validation: Unexpected element(s): Ada. Location: /*:Ada[1]",
+                "Unexpected element(s): (not shown",
+            ),
+            (
+                6260,
+                "An error occurred while getting new row from user defined Table Valued Function : Ada 7777.",
+                "Table Valued Function : (not shown",
+            ),
+            (
+                9819,
+                "Error converting string value 'Ada' into data type date using culture ''.",
+                "converting string value (not shown",
+            ),
             (51_006, "city: Ada", "city: (not shown"),
             (50_000, "order Ada is frozen", "(not shown"),
             (51_007, "Ada is frozen", "(not shown"),
@@ -180,6 +206,11 @@ mod tests {
             (
                 2627,
                 "Verletzung der PRIMARY KEY-Einschränkung \"pk\". Der doppelte Schlüsselwert ist (Ada).",
+                "(not shown",
+            ),
+            (
+                6908,
+                "XML-Überprüfung: Ungültiger Inhalt. Speicherort: /*:Ada[1]",
                 "(not shown",
             ),
         ] {
@@ -190,6 +221,15 @@ mod tests {
             }
             assert_eq!(message.whole(), text);
         }
+    }
+
+    #[test]
+    fn a_message_is_one_line() {
+        let message = ServerMessage::new(208, "Invalid object name 'a\r\nicesync: done\n'.");
+        assert_eq!(
+            message.to_string(),
+            "Invalid object name 'a  icesync: done '."
+        );
     }
 
     #[test]

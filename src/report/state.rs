@@ -4,6 +4,7 @@ use super::failure::ErrorReport;
 use super::format::{next_extract, thousands};
 use crate::change::Checkpoint;
 use crate::lake::LoadTag;
+use crate::schema::shell_quoted;
 use serde::Serialize;
 use std::fmt::Write as _;
 
@@ -155,13 +156,13 @@ impl StatesReport {
             let _ = writeln!(
                 out,
                 "{} is in no table of the configuration\n  loaded      snapshot {} of lake table {}, run {}, {}\n  \
-                 remove it   icesync state forget --target '{}' --yes",
+                 remove it   icesync state forget --target {} --yes",
                 state.target,
                 state.sequence_number,
                 state.lake_table,
                 state.run_id,
                 state.loaded_at,
-                state.target
+                shell_quoted(&state.target)
             );
         }
         out
@@ -405,5 +406,28 @@ fn write_findings(out: &mut String, findings: &[Finding]) {
         if !finding.remedy.is_empty() {
             let _ = writeln!(out, "           {}", finding.remedy);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_that_forgets_a_target_can_be_copied() {
+        let report = StatesReport {
+            tables: Vec::new(),
+            unconfigured: vec![UnconfiguredState {
+                target: "dbo.[O'Brien]".into(),
+                lake_table: "dbo.people".into(),
+                snapshot_id: 7,
+                sequence_number: 1,
+                run_id: "run".into(),
+                loaded_at: "2026-01-01T00:00:00".into(),
+            }],
+            errors: Vec::new(),
+        };
+        let command = r"icesync state forget --target 'dbo.[O'\''Brien]' --yes";
+        assert!(report.text().contains(command), "{}", report.text());
     }
 }

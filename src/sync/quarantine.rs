@@ -6,6 +6,7 @@ use crate::config::Table;
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::lake::SnapshotRef;
 use crate::report::{DiscardReport, Listing, LoadReport, QuarantineReport, QuarantinedRow};
+use crate::schema::shell_quoted;
 use crate::target::quarantine::{self, Quarantined};
 use crate::target::state::{self, LoadState, Looked};
 
@@ -141,7 +142,8 @@ impl Sync {
 fn unknown(table: &Table, key: &str) -> Error {
     let message = format!(
         "no row with the key {key} is in the quarantine of {}; `icesync quarantine list --table {}` lists the keys",
-        table.target, table.source
+        table.target,
+        shell_quoted(&table.source)
     );
     Error::new(Kind::Target, Disposition::Definite, message)
 }

@@ -63,11 +63,12 @@ use crate::mssql::sql::merge::{ERROR_LOST_CHARACTER, Faults, NetTable};
 use crate::mssql::sql::part::Part;
 use crate::mssql::sql::quarantine::Refused;
 use crate::mssql::sql::{Statement, aside, define, quarantine};
-use crate::schema::TableName;
+use crate::schema::{SqlType, TableName};
 use crate::secret::{JsonProblem, values_are_shown};
 use refusal::is_by_a_row;
 use search::Search;
 use std::collections::BTreeMap;
+use std::fmt;
 use trial::Trial;
 
 /// How long a look into the quarantine waits for a load that is in its transaction.
@@ -132,6 +133,8 @@ pub struct Fault {
 struct Why {
     number: u32,
     message: String,
+    /// The message is icesync's own, and quotes no value.
+    is_own: bool,
 }
 
 impl Aside {
@@ -272,16 +275,12 @@ pub async fn settle(
     let fault = |record: &Record| {
         let at = usize::try_from(record.int("column_number")?).unwrap_or(0);
         let column = plan.columns.get(at.wrapping_sub(1));
-        let named = column.map(|column| format!("column {} ({})", column.name, column.ty));
         Ok(Fault {
             row: u64::try_from(record.int("row")?).unwrap_or(0),
-            why: Why {
+            why: Why::of_column(
                 number,
-                message: format!(
-                    "{} cannot keep the value",
-                    named.unwrap_or_else(|| "a column".to_owned())
-                ),
-            },
+                column.map(|column| (column.name.as_str(), &column.ty)),
+            ),
         })
     };
     let faults: Result<_, MssqlError> = rows.iter().flatten().map(fault).collect();
@@ -415,6 +414,37 @@ impl Why {
                 .chars()
                 .take(MESSAGE_CHARACTERS)
                 .collect(),
+            is_own: false,
+        }
+    }
+
+    /// A column, by name and type, cannot keep a value; the number is that of the error that it would be.
+    fn of_column(number: u32, column: Option<(&str, &SqlType)>) -> Self {
+        let named = column.map(|(name, ty)| format!("column {name} ({ty})"));
+        Self {
+            number,
+            message: format!(
+                "{} cannot keep the value",
+                named.unwrap_or_else(|| "a column".to_owned())
+            ),
+            is_own: true,
+        }
+    }
+}
+
+/// Without the values that the server quotes, unless they are asked for.
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            number, message, ..
+        } = self;
+        match self.is_own {
+            true => write!(f, "error {number}: {message}"),
+            false => write!(
+                f,
+                "error {number}: {}",
+                ServerMessage::new(*number, message)
+            ),
         }
     }
 }
@@ -428,17 +458,12 @@ async fn examples(
 ) -> Result<Vec<String>, TargetError> {
     let mut examples = Vec::new();
     for (&row, why) in refused.iter().take(EXAMPLES) {
-        let error = format!(
-            "error {}: {}",
-            why.number,
-            ServerMessage::new(why.number, &why.message)
-        );
         examples.push(match values_are_shown() {
             true => {
                 let kept = refused_row(control, plan, net, row, why).await?;
-                format!("{} ({error})", kept.key)
+                format!("{} ({why})", kept.key)
             }
-            false => error,
+            false => why.to_string(),
         });
     }
     Ok(examples)
@@ -610,5 +635,30 @@ impl Quarantined {
             run_id: text("run_id")?,
             quarantined_at: text("quarantined_at")?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::NOT_SHOWN;
+
+    #[test]
+    fn the_column_of_a_refused_value_is_named_and_the_value_is_not() {
+        let of_server = Why {
+            number: 245,
+            message: "Conversion failed of the varchar value 'Ada'.".into(),
+            is_own: false,
+        };
+        assert_eq!(
+            of_server.to_string(),
+            format!("error 245: Conversion failed of the varchar value {NOT_SHOWN}")
+        );
+        for number in [ERROR_LOST_CHARACTER, 244, 245, 248] {
+            assert_eq!(
+                Why::of_column(number, Some(("city", &SqlType::Int))).to_string(),
+                format!("error {number}: column city (int) cannot keep the value")
+            );
+        }
     }
 }

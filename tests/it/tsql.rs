@@ -1,6 +1,7 @@
 //! Every statement that icesync can emit, one file each in `tests/tsql`, for review and for Microsoft's parser.
 //! `ICESYNC_BLESS=1` writes the files.
 
+use icesync::mssql::error::ServerMessage;
 use icesync::mssql::sql::{ParamValue, Statement, catalogue};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -145,6 +146,26 @@ fn no_read_skips_locked_or_reads_uncommitted_rows() {
             assert!(!sql.contains(hint), "{}: {hint}", example.name);
         }
     }
+}
+
+/// A text that is raised by icesync's own statements holds no value, so it is shown.
+#[test]
+fn literal_texts_of_errors_are_shown_whole() {
+    let mut shown = BTreeSet::new();
+    for example in catalogue() {
+        for thrown in example.statement.sql.split("THROW ").skip(1) {
+            let Some((number, text)) = thrown.split_once(", N'") else {
+                continue;
+            };
+            let (Ok(number), Some((text, _))) = (number.parse(), text.split_once('\'')) else {
+                continue;
+            };
+            let message = ServerMessage::new(number, text).to_string();
+            assert_eq!(message, text, "{}", example.name);
+            shown.insert(text.to_owned());
+        }
+    }
+    assert!(shown.len() >= 8, "{shown:?}");
 }
 
 #[test]

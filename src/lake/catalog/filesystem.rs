@@ -91,6 +91,10 @@ pub(in crate::lake) struct Filesystem {
     store: Arc<Store>,
 }
 
+/// The hint is no version.
+#[derive(Clone, Copy)]
+struct NoVersion;
+
 impl Filesystem {
     pub(in crate::lake) fn new(store: Arc<Store>) -> Self {
         Self { store }
@@ -101,12 +105,16 @@ impl Filesystem {
         names::find(&self.store, location, number).await
     }
 
-    /// Reads what the hint says: a number, or the name of a metadata file. The text when it is neither.
-    async fn hint(&self, location: &str) -> Result<Option<std::result::Result<u64, String>>> {
+    /// Reads what the hint says: a number, or the name of a metadata file. An error when it is neither. That quotes
+    /// nothing: where the hint is a link, the text is another file's.
+    async fn hint(&self, location: &str) -> Result<Option<std::result::Result<u64, NoVersion>>> {
         let text = self.store.read_if_exists(&hint_uri(location)).await?;
         Ok(text.map(|bytes| {
-            let text = String::from_utf8_lossy(&bytes).trim().to_owned();
-            version_of(&text).or_else(|| number_of(&text)).ok_or(text)
+            let text = String::from_utf8_lossy(&bytes);
+            let text = text.trim();
+            version_of(text)
+                .or_else(|| number_of(text))
+                .ok_or(NoVersion)
         }))
     }
 
@@ -134,7 +142,7 @@ impl Filesystem {
     async fn highest(
         &self,
         location: &str,
-        hint: Option<std::result::Result<u64, String>>,
+        hint: Option<std::result::Result<u64, NoVersion>>,
     ) -> Result<Option<(u64, String)>> {
         let path = hint_uri(location);
         let names = self
@@ -144,7 +152,7 @@ impl Filesystem {
         let Some(highest) = names.iter().filter_map(|name| number_of(name)).max() else {
             return match hint {
                 Some(Ok(version)) => Err(LakeError::HintDangling { path, version }),
-                Some(Err(text)) => Err(LakeError::HintInvalid { path, text }),
+                Some(Err(NoVersion)) => Err(LakeError::HintInvalid { path }),
                 None if names.iter().any(|name| name.ends_with(".metadata.json")) => {
                     Err(LakeError::NotFilesystemCatalog {
                         path: format!("{location}/metadata"),
@@ -161,7 +169,10 @@ impl Filesystem {
                     version that exists");
             }
             Some(says) => {
-                let says = says.map_or_else(|text| text, |number| number.to_string());
+                let says = says.map_or_else(
+                    |NoVersion| "no version number".to_owned(),
+                    |number| number.to_string(),
+                );
                 tracing::warn!(hint = %path, %says, version = highest, "version-hint.text names no existing \
                     metadata file; using the highest version that exists");
             }

@@ -28,7 +28,8 @@
 //! removal.
 //!
 //! What a manifest says may be wrong, so only two kinds of files are removed: data and delete files under `data/`, and
-//! manifests and lists (`.avro`) under `metadata/`. What statistics or the ledger of a first read name stays.
+//! manifests and lists (`.avro`) under `metadata/`; none that a link leads to. What statistics or the ledger of a
+//! first read name stays.
 //!
 //! **Readers.** A query that began on a snapshot fails when the snapshot's files go before it ends. `age` and
 //! `snapshots_max` are the time it has.
@@ -184,7 +185,8 @@ impl LakeTable {
                 done.warnings.push(reason);
                 return Ok(0);
             }
-            self.remove_unreachable(before, expired).await
+            let warnings = &mut done.warnings;
+            self.remove_unreachable(before, expired, warnings).await
         };
         let removed: Result<u64> = removed.await;
         match removed {
@@ -293,7 +295,12 @@ impl LakeTable {
     }
 
     /// Removes the files that only the expired snapshots of `before` had; see the module head. Answers how many.
-    async fn remove_unreachable(&self, before: &Self, expired: &BTreeSet<i64>) -> Result<u64> {
+    async fn remove_unreachable(
+        &self,
+        before: &Self,
+        expired: &BTreeSet<i64>,
+        warnings: &mut Vec<String>,
+    ) -> Result<u64> {
         let Some(current) = before.current_snapshot_id() else {
             return Ok(0);
         };
@@ -329,8 +336,15 @@ impl LakeTable {
             .filter(|uri| self.is_in(uri, "metadata") && uri.ends_with(".avro"));
         let keep = self.still_named(&line[..unbroken], oldest).await?;
         let mut files = 0;
+        let mut linked: BTreeSet<String> = BTreeSet::new();
         for uri in rows.chain(lists) {
-            if keep.has(&uri) {
+            let directory = uri.rsplit_once('/').map_or("", |(directory, _)| directory);
+            if keep.has(&uri) || linked.contains(directory) {
+                continue;
+            }
+            if self.store.is_behind_link(&self.location, directory).await? {
+                warnings.push(self.behind_link(directory));
+                linked.insert(directory.to_owned());
                 continue;
             }
             self.store.discard(&uri).await;

@@ -9,7 +9,8 @@
 //!   longer than the longest run. The time is that of the file system, which gives files their times: a new file says
 //!   what it is now. A machine whose own clock is ahead of it removes nothing earlier for that;
 //! - it is of a kind that a writer of tables leaves: Parquet, Avro, Puffin, ORC, a temporary file, a checksum,
-//!   an old `v<number>.metadata.json`, or a metadata file under the temporary name of another engine.
+//!   an old `v<number>.metadata.json`, or a metadata file under the temporary name of another engine;
+//! - no link leads to it from the table's folder. What is behind a link may be of others, whom nothing here names.
 //!
 //! The folder is listed before the table is read, so a file that is committed or put into a ledger after the listing
 //! is named by what is read then. If the table moves while its files are collected, they are collected again, even
@@ -62,7 +63,7 @@ pub struct Orphans {
     pub young: u64,
     /// The orphaned files.
     pub paths: Vec<String>,
-    /// Why nothing was looked for.
+    /// Where nothing was looked for, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
@@ -79,7 +80,8 @@ impl LakeTable {
         options: &OrphanOptions,
         now: SystemTime,
     ) -> Result<Orphans> {
-        let listed = self.listed().await?;
+        let mut orphans = Orphans::default();
+        let listed = self.listed(&mut orphans.warnings).await?;
         let now = match options.dry_run {
             // Writes nothing.
             true => now,
@@ -87,7 +89,6 @@ impl LakeTable {
         };
         self.refresh().await?;
         failpoint::reach(FAIL_AFTER_LISTING);
-        let mut orphans = Orphans::default();
         if let Some(reason) = self.files_must_stay().await? {
             orphans.warnings.push(reason);
             return Ok(orphans);
@@ -122,14 +123,31 @@ impl LakeTable {
         Ok(orphans)
     }
 
-    /// Everything in the table's folder.
-    async fn listed(&self) -> Result<Vec<Listed>> {
+    /// Everything in the table's folder, and warnings of what is elsewhere.
+    async fn listed(&self, warnings: &mut Vec<String>) -> Result<Vec<Listed>> {
         let mut listed = Vec::new();
         for directory in ["data", "metadata"] {
             let directory = format!("{}/{directory}", self.location);
+            if self
+                .store
+                .is_behind_link(&self.location, &directory)
+                .await?
+            {
+                warnings.push(self.behind_link(&directory));
+                continue;
+            }
             listed.extend(self.store.list_files(&directory).await?);
         }
         Ok(listed)
+    }
+
+    /// A warning of a directory behind a link.
+    pub(in crate::lake) fn behind_link(&self, directory: &str) -> String {
+        format!(
+            "no file in `{directory}` of lake table {} was removed: a symbolic link leads there, and the place may \
+             hold files of others. Use a mount instead of the link, or move the whole warehouse",
+            self.name
+        )
     }
 
     /// The file system's time. On a full disk, where no file may be written, it is at least that of the newest file.
@@ -137,7 +155,8 @@ impl LakeTable {
         let directory = format!("{}/metadata", self.location);
         match self.store.clock(&directory).await {
             Err(LakeError::Full { .. }) => {
-                let newest = self.listed().await?.iter().map(|file| file.modified).max();
+                let newest = self.listed(&mut Vec::new()).await?;
+                let newest = newest.iter().map(|file| file.modified).max();
                 Ok(newest.unwrap_or(SystemTime::UNIX_EPOCH))
             }
             clock => clock,

@@ -223,6 +223,38 @@ async fn orphans_are_old_files_that_nothing_names() {
     assert!(table.unpark(&list).await.unwrap().is_some());
 }
 
+#[tokio::test]
+async fn files_behind_a_link_are_not_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+    of_commits(&mut table, 4).await;
+    table.compact(&full()).await.unwrap();
+    commit(&mut table, WriteMode::Upsert, &[row(4, "a", 1)], &[], false).await;
+    let path = table.location().strip_prefix("file://").unwrap().to_owned();
+    let elsewhere = directory.path().join("elsewhere");
+    std::fs::rename(format!("{path}/data"), &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, format!("{path}/data")).unwrap();
+    std::fs::write(elsewhere.join("x.parquet"), b"of others").unwrap();
+    age(&table);
+    let before = files_in(&table, "data");
+    let old = OrphanOptions {
+        age: DAY,
+        dry_run: false,
+    };
+    let orphans = table.remove_orphans(&old).await.unwrap();
+    let expired = table.expire(&newest(1)).await.unwrap();
+    // Manifests and lists are in the folder itself.
+    assert!(expired.files > 0, "{expired:?}");
+    for warnings in [orphans.warnings, expired.warnings] {
+        let [warning] = warnings.as_slice() else {
+            panic!("{warnings:?}");
+        };
+        assert!(warning.contains("/data` of lake table dbo.orders"));
+    }
+    assert_eq!(files_in(&table, "data").len(), before.len());
+    assert_eq!(read(&table, None).await.len(), 6);
+}
+
 /// A ledger is under way whose only list cannot be read.
 #[tokio::test]
 async fn a_damaged_list_of_a_ledger_keeps_files_and_names_the_way_out() {

@@ -178,6 +178,41 @@ async fn manifests_and_lists_of_endless_depth_are_refused_by_name() {
     }
 }
 
+/// A pipe that no one writes to would keep its reader for ever.
+#[tokio::test]
+async fn a_pipe_is_not_read() {
+    for ending in ["snap-", "version-hint.text"] {
+        let directory = tempfile::tempdir().unwrap();
+        let (_, mut table) = fresh(directory.path(), TableKind::Mirror).await;
+        commit(&mut table, WriteMode::Upsert, &[row(1, "a", 1)], &[], false).await;
+        let files = files_in(&table, "metadata");
+        let is_it = |path: &&std::path::PathBuf| path.to_string_lossy().contains(ending);
+        let Some(victim) = files.iter().find(is_it) else {
+            panic!("no {ending} in {files:?}");
+        };
+        std::fs::remove_file(victim).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(victim).status();
+        assert!(made.unwrap().success());
+        let folder = directory.path().join("wh");
+        let warehouse = Warehouse::open(folder.to_str().unwrap()).await.unwrap();
+        let reading = async {
+            let table = warehouse.table(&name()).await?;
+            table.unwrap().scan(None, None).await.map(drop)
+        };
+        let read = tokio::time::timeout(std::time::Duration::from_secs(5), reading).await;
+        // Lets a reader go that waits for a writer.
+        let both = std::fs::File::options().read(true).write(true).open(victim);
+        drop(both.unwrap());
+        let Ok(Err(error)) = read else {
+            panic!("{ending} was read");
+        };
+        let text = said(error);
+        for part in [victim.to_str().unwrap(), "not a regular file"] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn positions_beyond_the_end_of_a_file_are_no_rows() {
     let directory = tempfile::tempdir().unwrap();

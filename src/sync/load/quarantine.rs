@@ -6,6 +6,7 @@ use crate::change::MergeMode;
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::failpoint;
 use crate::report::plural;
+use crate::schema::shell_quoted;
 use crate::sync::Links;
 use crate::sync::stop::APPLYING;
 use crate::target::TargetError;
@@ -75,7 +76,7 @@ impl Work<'_> {
     /// A part of the rows cannot replace those of a target, so that a replacement can set none aside, and keeps no
     /// record of those that an upsert has set aside.
     fn not_replaced(&self, rows: u64) -> Error {
-        let (target, source) = (&self.table.target, &self.table.source);
+        let (target, source) = (&self.table.target, shell_quoted(&self.table.source));
         let message = format!(
             "target {target} has {} in quarantine, which `merge.mode: replace` takes no notice of. Nothing was loaded. \
              Run `icesync quarantine discard --table {source} --all --yes`: a replacement loads those rows again, or \
@@ -86,7 +87,7 @@ impl Work<'_> {
     }
 
     fn not_in_a_group(&self, rows: u64) -> Error {
-        let (target, source) = (&self.table.target, &self.table.source);
+        let (target, source) = (&self.table.target, shell_quoted(&self.table.source));
         let message = format!(
             "target {target} has {} in quarantine, and a load of several tables in one transaction takes none out. \
              Nothing was loaded. Run `icesync quarantine retry --table {source}`, which loads it alone, or discard \

@@ -9,7 +9,7 @@ use crate::config::Table;
 use crate::error::Result;
 use crate::lake::{LoadTag, Standing};
 use crate::report::{Finding, Listing, Severity, VerifyReport, plural};
-use crate::schema::TableKind;
+use crate::schema::{TableKind, shell_quoted};
 use crate::sync::restored::Restored;
 use crate::sync::session::Sync;
 use crate::target::state::LoadState;
@@ -73,7 +73,8 @@ impl Findings<'_> {
 
     /// A command for this table.
     fn command(&self, command: &str) -> String {
-        format!("Run `icesync {command} --table {}`", self.table.source)
+        let table = shell_quoted(&self.table.source);
+        format!("Run `icesync {command} --table {table}`")
     }
 
     fn lake(&mut self, lake: &Known<LakeFacts>) {

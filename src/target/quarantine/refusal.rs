@@ -49,6 +49,7 @@ const BY_A_ROW: &[(u32, &str)] = &[
     ),
     (8152, "a text or binary value is too long"),
     (8169, "a text is no uniqueidentifier"),
+    (9819, "a text is no value of a type"),
     (13609, "a text is no JSON"),
 ];
 
@@ -77,7 +78,7 @@ mod tests {
         ] {
             assert!(is_by_a_row(number, &[]), "{number}");
         }
-        for number in [8114, 8115, 8152, 6926, 9420, 50_000, 51_000, 60_123] {
+        for number in [8114, 8115, 8152, 6926, 9420, 9819, 50_000, 51_000, 60_123] {
             assert!(is_by_a_row(number, &[51_007]), "{number}");
         }
         // Names, permissions, locks, space, sessions, and the statement's own.
