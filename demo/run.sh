@@ -149,7 +149,7 @@ echo "$after"
 heading "Snapshots stay: tags and time travel"
 "$python" demo/validate.py history || fail "the history of the lake is not as it should be"
 
-heading "Every value of every row, read by five programs"
+heading "Every value of every row, read from source, lake (three readers) and target"
 "$python" demo/validate.py equal || fail "the tables differ"
 
 printf '\n%s s after the build; the lake stays in demo/work/warehouse\n' "$SECONDS"
