@@ -20,6 +20,7 @@ SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT 60000;
 DECLARE @rc int, @staged bigint = 0, @inserted bigint = 0, @updated bigint = 0, @deleted bigint = 0;
 DECLARE @unchanged bigint = 0, @target_only bigint = 0;
 DECLARE @example nvarchar(1000), @message nvarchar(2000);
+BEGIN TRY
 BEGIN TRANSACTION;
 EXEC @rc = sp_getapplock @Resource = @p2, @LockMode = N'Exclusive', @LockOwner = N'Transaction', @LockTimeout = 60000;
 IF @rc < 0 THROW 51002, N'another load of this target is in its transaction', 1;
@@ -49,5 +50,11 @@ IF @staged > @inserted + @updated SET @unchanged = @staged - @inserted - @update
 UPDATE s SET s.[inserted] = s.[inserted] + @inserted, s.[updated] = s.[updated] + @updated, s.[deleted] = s.[deleted] + @deleted, s.[unchanged] = s.[unchanged] + @unchanged, s.[target_object_id] = @p16, s.[target_created] = @p17, s.[loaded_columns] = @p18 FROM [icesync].[load_state] AS s WHERE s.[target] = @p1;
 DROP TABLE [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_net];
 COMMIT TRANSACTION;
+END TRY
+BEGIN CATCH
+    IF XACT_STATE() <> 0 ROLLBACK TRANSACTION;
+    SET LOCK_TIMEOUT -1;
+    THROW;
+END CATCH;
 SET LOCK_TIMEOUT -1;
 SELECT @inserted AS inserted, @updated AS updated, @deleted AS deleted, @unchanged AS unchanged, @target_only AS target_only;

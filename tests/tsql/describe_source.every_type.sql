@@ -20,7 +20,7 @@ END CATCH;
 IF @known = 0 OR @definition IS NULL OR NOT EXISTS (SELECT 1 FROM @refers AS r) SET @any = 1;
 END;
 SELECT @definition AS definition, @known AS is_known;
-SELECT r.entity, r.is_elsewhere, RTRIM(CONVERT(nvarchar(2), o.type)) AS object_type FROM @refers AS r LEFT JOIN sys.objects AS o ON o.object_id = r.id AND r.is_elsewhere = 0;
+SELECT r.entity, r.is_elsewhere, RTRIM(CONVERT(nvarchar(2), o.type)) AS object_type, CONVERT(int, t.is_memory_optimized) AS is_memory_optimized FROM @refers AS r LEFT JOIN sys.objects AS o ON o.object_id = r.id AND r.is_elsewhere = 0 LEFT JOIN sys.tables AS t ON t.object_id = o.object_id;
 SELECT c.name, CASE WHEN HAS_PERMS_BY_NAME(QUOTENAME(OBJECT_SCHEMA_NAME(c.object_id)) + N'.' + QUOTENAME(OBJECT_NAME(c.object_id)), N'OBJECT', N'UNMASK', c.name, N'COLUMN') = 1 THEN 1 ELSE 0 END AS unmasks FROM sys.masked_columns AS c WHERE c.is_masked = 1 AND (@any = 1 OR c.object_id = @id OR c.object_id IN (SELECT r.id FROM @refers AS r WHERE r.is_elsewhere = 0)) ORDER BY c.column_id;
 SELECT DISTINCT s.name + N'.' + p.name AS name FROM sys.security_predicates AS f JOIN sys.security_policies AS p ON p.object_id = f.object_id JOIN sys.schemas AS s ON s.schema_id = p.schema_id WHERE f.predicate_type = 0 AND p.is_enabled = 1 AND (f.target_object_id = @id OR f.target_object_id IN (SELECT r.id FROM @refers AS r WHERE r.is_elsewhere = 0));
 SELECT p.partition_number, CONCAT(p.partition_id, N'/', p.hobt_id) AS storage, p.rows AS row_count FROM sys.partitions AS p WHERE p.object_id = @id;

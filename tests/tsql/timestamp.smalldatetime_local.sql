@@ -10,7 +10,7 @@ IF @sees = 1
 BEGIN
 BEGIN TRY
 SELECT @here = b.database_id FROM sys.databases AS b WHERE b.name = DB_NAME();
-SELECT TOP (1) @open = DATEDIFF_BIG(millisecond, a.transaction_begin_time, @local), @session = s.session_id, @program = s.program_name, @idle = CASE WHEN s.status = N'sleeping' THEN 1 ELSE 0 END FROM sys.dm_tran_active_transactions AS a JOIN sys.dm_tran_database_transactions AS d ON d.transaction_id = a.transaction_id LEFT JOIN sys.dm_tran_session_transactions AS t ON t.transaction_id = a.transaction_id LEFT JOIN sys.dm_exec_sessions AS s ON s.session_id = t.session_id WHERE d.database_id IN (DB_ID(), @here) AND d.database_transaction_begin_time IS NOT NULL ORDER BY a.transaction_begin_time;
+SELECT TOP (1) @open = DATEDIFF_BIG(millisecond, a.began, @local), @session = s.session_id, @program = s.program_name, @idle = CASE WHEN s.status = N'sleeping' THEN 1 ELSE 0 END FROM (SELECT x.transaction_id, DATEADD(hour, CASE WHEN x.transaction_begin_time > DATEADD(second, 10, @local) THEN -1 ELSE 0 END, x.transaction_begin_time) AS began FROM sys.dm_tran_active_transactions AS x) AS a JOIN sys.dm_tran_database_transactions AS d ON d.transaction_id = a.transaction_id LEFT JOIN sys.dm_tran_session_transactions AS t ON t.transaction_id = a.transaction_id LEFT JOIN sys.dm_exec_sessions AS s ON s.session_id = t.session_id WHERE d.database_id IN (DB_ID(), @here) AND d.database_transaction_begin_time IS NOT NULL ORDER BY a.began;
 END TRY
 BEGIN CATCH
 SET @sees = 0;
