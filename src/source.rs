@@ -88,9 +88,9 @@
 //! No wait of a read is without a bound: each session of the source has a LOCK_TIMEOUT before it touches a table. A
 //! lock that makes others wait (a fence's, a sequence's, `table_lock`'s) is held by a statement, or by a transaction
 //! whose every step has a bound of its own. A page that is read with row locks may keep those of all its rows until
-//! its statement ends, which is when the lake has taken most of them: such pages are small ([`plan::assemble`]). A
+//! its statement ends, which is when the lake has taken most of them: such pages are small (`source/plan.rs`). A
 //! queue for a table is served in its order, so a request that waits keeps waiting whoever comes later and is not
-//! compatible with it: what waits for a lock on a whole table gives up soon ([`plan::TABLE_TIMEOUT_MS`]).
+//! compatible with it: what waits for a lock on a whole table gives up soon (after 10 s).
 //!
 //! # Round trips
 //!

@@ -146,7 +146,7 @@ impl ExtractPlan {
     }
 
     /// Keeps writers out while [`first_look`](Self::first_look) fixes what each channel will see. It waits for writers
-    /// for at most [`TABLE_TIMEOUT_MS`], because whoever writes next waits with it.
+    /// for at most `TABLE_TIMEOUT_MS`, because whoever writes next waits with it.
     pub fn fence(&self) -> Statement {
         read::fence(&self.table, TABLE_TIMEOUT_MS)
     }
