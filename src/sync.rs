@@ -11,7 +11,8 @@
 //!   killed after it, the next load finds the new state.
 //! - between the two nothing is remembered outside lake and target.
 //!
-//! The servers are looked at once before the first table (`sync/reach.rs`). A signal ends a run before its end ([`Stop`]).
+//! The servers are looked at once before the first table (`sync/reach.rs`). A signal ends a run before its end
+//! ([`Stop`]).
 
 mod backfill;
 mod begin;
