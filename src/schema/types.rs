@@ -289,6 +289,18 @@ impl SqlType {
         self.facts().characters == Some(Characters::CodePage)
     }
 
+    /// Whether values are dates, or dates with a time.
+    pub fn has_date(self) -> bool {
+        matches!(
+            self,
+            SqlType::Date
+                | SqlType::DateTime
+                | SqlType::SmallDateTime
+                | SqlType::DateTime2 { .. }
+                | SqlType::DateTimeOffset { .. }
+        )
+    }
+
     /// The type through which values must go into a column of type `to`, so that they stay what SQL Server shows and
     /// the lake keeps; none where the server's own conversion does that.
     ///

@@ -204,7 +204,7 @@ impl Picker<'_> {
                     Some(why) => Err(self.refused("auto", why)),
                     None => self.rowversion(),
                 }
-            } else if is_date_time(ty) {
+            } else if ty.has_date() {
                 self.timestamp()
             } else if is_exact_number(ty) {
                 self.sequence(kind)
@@ -288,7 +288,7 @@ impl Picker<'_> {
             Some(format!(
                 "{name} is a date: a day is too coarse unless change.column names it"
             ))
-        } else if !is_date_time(column.ty) {
+        } else if !column.ty.has_date() {
             Some(format!("{name} is not a time"))
         } else if column.nullable {
             Some(format!(
@@ -362,12 +362,12 @@ impl Picker<'_> {
     fn timestamp(&self) -> Result<Choice, SourceError> {
         let at = self
             .named("timestamp")?
-            .or_else(|| self.find(|c| is_date_time(c.ty) && is_last_change_name(&c.name)));
+            .or_else(|| self.find(|c| c.ty.has_date() && is_last_change_name(&c.name)));
         let Some(at) = at else {
             let candidates: Vec<&str> = self
                 .columns()
                 .iter()
-                .filter(|c| is_date_time(c.ty))
+                .filter(|c| c.ty.has_date())
                 .map(|c| c.name.as_str())
                 .collect();
             return Err(self.refused(
@@ -383,7 +383,7 @@ impl Picker<'_> {
             ));
         };
         let column = &self.columns()[at];
-        if !is_date_time(column.ty) {
+        if !column.ty.has_date() {
             return Err(self.refused(
                 "timestamp",
                 format!(
@@ -473,17 +473,6 @@ fn chosen(strategy: Strategy, column: Option<usize>, why: Vec<String>) -> Choice
         why,
         warnings: Vec::new(),
     }
-}
-
-fn is_date_time(ty: SqlType) -> bool {
-    matches!(
-        ty,
-        SqlType::Date
-            | SqlType::DateTime
-            | SqlType::SmallDateTime
-            | SqlType::DateTime2 { .. }
-            | SqlType::DateTimeOffset { .. }
-    )
 }
 
 fn is_exact_number(ty: SqlType) -> bool {

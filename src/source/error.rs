@@ -3,6 +3,7 @@
 use crate::change::Strategy;
 use crate::error::{Disposition, Error, Kind};
 use crate::mssql::error::MssqlError;
+use crate::mssql::sql::Ident;
 use crate::schema::columns::ChoiceError;
 use crate::schema::{TableKind, TableName};
 use crate::secret::RowValue;
@@ -161,8 +162,8 @@ impl SourceError {
     /// The statement that lets a database be read under SNAPSHOT isolation.
     pub(super) fn allow_snapshot(database: &str) -> String {
         format!(
-            "ALTER DATABASE [{}] SET ALLOW_SNAPSHOT_ISOLATION ON",
-            database.replace(']', "]]")
+            "ALTER DATABASE {} SET ALLOW_SNAPSHOT_ISOLATION ON",
+            Ident(database)
         )
     }
 

@@ -36,18 +36,6 @@ impl ValidFrom {
     }
 }
 
-/// Whether a version may be valid from a value of this type.
-pub fn is_time(ty: SqlType) -> bool {
-    matches!(
-        ty,
-        SqlType::Date
-            | SqlType::DateTime
-            | SqlType::SmallDateTime
-            | SqlType::DateTime2 { .. }
-            | SqlType::DateTimeOffset { .. }
-    )
-}
-
 /// The columns of versions with times of this type.
 pub fn columns(ty: SqlType) -> Vec<Column> {
     let [current, deleted] = [flag(2, IS_CURRENT), flag(3, DELETED)];

@@ -336,15 +336,25 @@ impl LakeTable {
             .filter(|uri| self.is_in(uri, "metadata") && uri.ends_with(".avro"));
         let keep = self.still_named(&line[..unbroken], oldest).await?;
         let mut files = 0;
-        let mut linked: BTreeSet<String> = BTreeSet::new();
+        // Directories, and whether a link leads there.
+        let mut linked: HashMap<String, bool> = HashMap::new();
         for uri in rows.chain(lists) {
             let directory = uri.rsplit_once('/').map_or("", |(directory, _)| directory);
-            if keep.has(&uri) || linked.contains(directory) {
+            if keep.has(&uri) {
                 continue;
             }
-            if self.store.is_behind_link(&self.location, directory).await? {
-                warnings.push(self.behind_link(directory));
-                linked.insert(directory.to_owned());
+            let is_linked = match linked.get(directory) {
+                Some(&known) => known,
+                None => {
+                    let found = self.store.is_behind_link(&self.location, directory).await?;
+                    if found {
+                        warnings.push(self.behind_link(directory));
+                    }
+                    linked.insert(directory.to_owned(), found);
+                    found
+                }
+            };
+            if is_linked {
                 continue;
             }
             self.store.discard(&uri).await;

@@ -218,18 +218,14 @@ pub(super) fn set_columns(state: &StateChange, params: &mut Params) -> String {
     format!("s.[loaded_columns] = {columns}")
 }
 
-/// What a state records of the target table, as the end of a SET list. Between two steps it keeps the columns of the
-/// load before: rows that no step has reached have those.
+/// What a state records of the target table and its columns, as the end of a SET list.
 pub(super) fn set_object(state: &StateChange, params: &mut Params) -> String {
     let id = state.object.as_ref().map(|object| object.id);
     let id = params.push(ParamValue::Int(id));
     let created = state.object.as_ref().map(|object| &*object.created);
     let created = params.text_or_null(created);
-    let columns = match state.step.is_none_or(Step::is_last) {
-        true => format!(", {}", set_columns(state, params)),
-        false => String::new(),
-    };
-    format!("s.[target_object_id] = {id}, s.[target_created] = {created}{columns}")
+    let columns = set_columns(state, params);
+    format!("s.[target_object_id] = {id}, s.[target_created] = {created}, {columns}")
 }
 
 /// Records that the columns of a target have followed in which nothing is loaded, because its lake table has no

@@ -71,11 +71,9 @@ pub fn shaped(
         }
         MergeMode::Scd2 => {
             let versions = validity::columns(valid_from(&columns, table)?.ty());
-            let is_filled = was(mode);
-            let filled = if is_filled {
-                versions.clone()
-            } else {
-                Vec::new()
+            let filled = match was(mode) {
+                true => versions.clone(),
+                false => Vec::new(),
             };
             columns.own = own(versions, &filled);
             let staged = [Role::Op, Role::CommittedAt];
@@ -145,7 +143,7 @@ pub fn valid_from(columns: &LakeColumns, table: &Table) -> Result<ValidFrom> {
              `{COMMITTED_AT}`"
         )));
     };
-    if !validity::is_time(column.ty) {
+    if !column.ty.has_date() {
         return Err(lake_error(format!(
             "column {name} of lake table {} is {}, and `merge.valid_from` takes a date and time. Name another column, \
              or `{COMMITTED_AT}`",
