@@ -21,7 +21,7 @@ use crate::schema::{Collation, SqlType};
 use crate::secret::RowValue;
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
-use encode::{Bound, Encoder, Refusal};
+use encode::{Bound, Encoder, Reason, Refusal};
 use mssql_tds::connection::bulk_copy::{BulkCopy, BulkLoadRow, ColumnMapping};
 use mssql_tds::connection::tds_client::TdsClient;
 use mssql_tds::core::TdsResult;
@@ -295,9 +295,9 @@ impl Target {
     #[cold]
     fn refusal(&self, batch: &RecordBatch, row: usize, at: usize, refusal: Refusal) -> MssqlError {
         let column = self.columns.get(at);
-        let problem = match refusal {
-            Refusal::Value(problem) => problem,
-            Refusal::Character(lost) => {
+        let problem = match refusal.reason() {
+            Reason::Value(problem) => problem,
+            Reason::Character(lost) => {
                 return MssqlError::LostCharacter(LostCharacter {
                     column: column.map_or_else(String::new, |column| column.name.clone()),
                     ..lost

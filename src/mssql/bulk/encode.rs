@@ -6,7 +6,7 @@
 mod refusal;
 mod sequence;
 
-pub(super) use refusal::Refusal;
+pub(super) use refusal::{Reason, Refusal};
 
 use super::column::BulkColumn;
 use super::page::Page;
@@ -296,7 +296,7 @@ impl Bound<'_> {
     /// Appends one value with its length; the error says what is wrong with it.
     pub(super) fn encode(&self, row: usize, out: &mut Vec<u8>) -> Result<(), Refusal> {
         if self.nulls.is_some_and(|nulls| nulls.is_null(row)) {
-            return Ok(self.null(out)?);
+            return self.null(out);
         }
         match &self.values {
             Values::Bit(values) => sized([u8::from(values.value(row))], out),
@@ -359,7 +359,7 @@ impl Bound<'_> {
         Ok(())
     }
 
-    fn null(&self, out: &mut Vec<u8>) -> Result<(), String> {
+    fn null(&self, out: &mut Vec<u8>) -> Result<(), Refusal> {
         if !self.nullable {
             return Err("the value is NULL and the column takes none".into());
         }
@@ -397,7 +397,7 @@ impl Bound<'_> {
 
     /// Microseconds and the companion's digit as units of 100 ns within a day.
     #[inline]
-    fn time_of_day(&self, micros: i64, row: usize) -> Result<u64, String> {
+    fn time_of_day(&self, micros: i64, row: usize) -> Result<u64, Refusal> {
         let tick = companion(self.ticks, row);
         let ticks = micros
             .checked_mul(10)
@@ -409,12 +409,13 @@ impl Bound<'_> {
             _ => Err(format!(
                 "its __100ns companion is {}, not a digit",
                 RowValue(tick)
-            )),
+            )
+            .into()),
         }
     }
 
     #[inline]
-    fn instant(&self, micros: i64, scale: u8, row: usize, out: &mut Vec<u8>) -> Result<(), String> {
+    fn instant(&self, micros: i64, scale: u8, row: usize, out: &mut Vec<u8>) -> Result<(), Refusal> {
         let date = day(micros.div_euclid(MICROS_A_DAY))?;
         let ticks = self.time_of_day(micros.rem_euclid(MICROS_A_DAY), row)?;
         time(ticks, scale, out)?;
@@ -429,11 +430,11 @@ impl Bound<'_> {
         scale: u8,
         row: usize,
         out: &mut Vec<u8>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Refusal> {
         let offset = companion(self.offset, row);
         if offset.abs() > OFFSET_MAX {
             let offset = RowValue(offset);
-            return Err(format!("its offset of {offset} minutes is beyond 14 hours"));
+            return Err(format!("its offset of {offset} minutes is beyond 14 hours").into());
         }
         out.push(time_bytes(scale) + 5);
         self.instant(micros, scale, row, out)?;
@@ -457,12 +458,12 @@ fn companion(array: Option<&Int32Array>, row: usize) -> i32 {
         .map_or(0, |array| array.value(row))
 }
 
-fn int(value: i32, width: u8, out: &mut Vec<u8>) -> Result<(), String> {
+fn int(value: i32, width: u8, out: &mut Vec<u8>) -> Result<(), Refusal> {
     let outside = || {
-        format!(
+        Refusal::from(format!(
             "the value {} is outside the column's range",
             RowValue(value)
-        )
+        ))
     };
     match width {
         1 => {
@@ -482,17 +483,17 @@ fn int(value: i32, width: u8, out: &mut Vec<u8>) -> Result<(), String> {
     Ok(())
 }
 
-fn finite(value: f64) -> Result<(), String> {
+fn finite(value: f64) -> Result<(), Refusal> {
     if value.is_finite() {
         Ok(())
     } else {
-        Err(format!("{value} is not a number that SQL Server has"))
+        Err(format!("{value} is not a number that SQL Server has").into())
     }
 }
 
 /// Its sign, then the low bytes of its magnitude, which is to be below `limit`.
 #[inline]
-fn decimal(unscaled: i128, bytes: u8, limit: u128, out: &mut Vec<u8>) -> Result<(), String> {
+fn decimal(unscaled: i128, bytes: u8, limit: u128, out: &mut Vec<u8>) -> Result<(), Refusal> {
     let magnitude = unscaled.unsigned_abs();
     if magnitude >= limit {
         return Err("the value has more digits than the column".into());
@@ -502,8 +503,8 @@ fn decimal(unscaled: i128, bytes: u8, limit: u128, out: &mut Vec<u8>) -> Result<
     Ok(())
 }
 
-fn money(ten_thousandths: i128, width: u8, out: &mut Vec<u8>) -> Result<(), String> {
-    let outside = || "the amount is outside the column's range".to_owned();
+fn money(ten_thousandths: i128, width: u8, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    let outside = || Refusal::from("the amount is outside the column's range");
     if width == 4 {
         let value = i32::try_from(ten_thousandths).map_err(|_| outside())?;
         out.push(4);
@@ -519,7 +520,7 @@ fn money(ten_thousandths: i128, width: u8, out: &mut Vec<u8>) -> Result<(), Stri
 }
 
 /// Days since 1970-01-01 as three bytes of days since 0001-01-01.
-fn day(days: i64) -> Result<[u8; 3], String> {
+fn day(days: i64) -> Result<[u8; 3], Refusal> {
     let days = days + EPOCH_FROM_YEAR_1;
     if !(0..=LAST_DAY).contains(&days) {
         return Err("the date is outside the years 1 to 9999".into());
@@ -529,7 +530,7 @@ fn day(days: i64) -> Result<[u8; 3], String> {
 }
 
 /// A time of day in the unit of its scale.
-fn time(ticks: u64, scale: u8, out: &mut Vec<u8>) -> Result<(), String> {
+fn time(ticks: u64, scale: u8, out: &mut Vec<u8>) -> Result<(), Refusal> {
     let time = match scale {
         7.. => ticks,
         scale => {
@@ -555,7 +556,7 @@ fn low_bytes<const N: usize>(number: [u8; N], count: u8, out: &mut Vec<u8>) {
 }
 
 /// The 1/300 s that SQL Server displays as the given millisecond.
-fn datetime(micros: i64, out: &mut Vec<u8>) -> Result<(), String> {
+fn datetime(micros: i64, out: &mut Vec<u8>) -> Result<(), Refusal> {
     let days = micros.div_euclid(MICROS_A_DAY) + EPOCH_FROM_1900;
     let micros = micros.rem_euclid(MICROS_A_DAY);
     let millis = micros / 1000;
@@ -576,7 +577,7 @@ fn datetime(micros: i64, out: &mut Vec<u8>) -> Result<(), String> {
     Ok(())
 }
 
-fn smalldatetime(micros: i64, out: &mut Vec<u8>) -> Result<(), String> {
+fn smalldatetime(micros: i64, out: &mut Vec<u8>) -> Result<(), Refusal> {
     let days = micros.div_euclid(MICROS_A_DAY) + EPOCH_FROM_1900;
     let micros = micros.rem_euclid(MICROS_A_DAY);
     let days = u16::try_from(days).map_err(|_| "the date is outside 1900-01-01 to 2079-06-06")?;
@@ -590,7 +591,7 @@ fn smalldatetime(micros: i64, out: &mut Vec<u8>) -> Result<(), String> {
     Ok(())
 }
 
-fn guid(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+fn guid(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
     let bytes = <[u8; 16]>::try_from(bytes).map_err(|_| "it is not 16 bytes long")?;
     sized(uuid::Uuid::from_bytes(bytes).to_bytes_le(), out);
     Ok(())

@@ -21,13 +21,13 @@ pub(super) fn plain(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
     Ok(())
 }
 
-pub(super) fn nvarchar(text: &str, length: u16, out: &mut Vec<u8>) -> Result<(), String> {
+pub(super) fn nvarchar(text: &str, length: u16, out: &mut Vec<u8>) -> Result<(), Refusal> {
     let start = out.len();
     out.extend_from_slice(&[0, 0]);
     append_as_utf16(text, out);
     let bytes = out.len() - start - 2;
     if bytes > 2 * usize::from(length) {
-        return Err(format!("the text has {} characters (UTF-16)", bytes / 2));
+        return Err(format!("the text has {} characters (UTF-16)", bytes / 2).into());
     }
     // At most 8000.
     out[start..start + 2].copy_from_slice(&(bytes as u16).to_le_bytes());
@@ -35,7 +35,7 @@ pub(super) fn nvarchar(text: &str, length: u16, out: &mut Vec<u8>) -> Result<(),
 }
 
 /// A text of a fixed length, filled up with spaces as the server does.
-pub(super) fn nchar(text: &str, length: u16, out: &mut Vec<u8>) -> Result<(), String> {
+pub(super) fn nchar(text: &str, length: u16, out: &mut Vec<u8>) -> Result<(), Refusal> {
     let start = out.len();
     nvarchar(text, length, out)?;
     let end = start + 2 + 2 * usize::from(length);
@@ -49,13 +49,14 @@ pub(super) fn nchar(text: &str, length: u16, out: &mut Vec<u8>) -> Result<(), St
 /// A text in a code page.
 pub(super) fn paged(text: &str, page: Page, out: &mut Vec<u8>) -> Result<(), Refusal> {
     page.append(text, out).map_err(|character| {
-        Refusal::Character(LostCharacter {
+        LostCharacter {
             column: String::new(),
             code_page: page.number(),
             character,
             text: RowValue(text.chars().take(EXAMPLE_CHARACTERS).collect()),
             is_certain: page.is_whole(),
-        })
+        }
+        .into()
     })
 }
 
@@ -87,9 +88,9 @@ pub(super) fn fixed(text: &str, page: Page, length: u16, out: &mut Vec<u8>) -> R
     Ok(())
 }
 
-pub(super) fn varbinary(bytes: &[u8], length: u16, out: &mut Vec<u8>) -> Result<(), String> {
+pub(super) fn varbinary(bytes: &[u8], length: u16, out: &mut Vec<u8>) -> Result<(), Refusal> {
     if bytes.len() > usize::from(length) {
-        return Err(format!("the value has {} bytes", bytes.len()));
+        return Err(format!("the value has {} bytes", bytes.len()).into());
     }
     // At most 8000.
     out.extend_from_slice(&(bytes.len() as u16).to_le_bytes());
@@ -98,7 +99,7 @@ pub(super) fn varbinary(bytes: &[u8], length: u16, out: &mut Vec<u8>) -> Result<
 }
 
 /// A value of a fixed length, filled up with zeros as the server does.
-pub(super) fn binary(bytes: &[u8], length: u16, out: &mut Vec<u8>) -> Result<(), String> {
+pub(super) fn binary(bytes: &[u8], length: u16, out: &mut Vec<u8>) -> Result<(), Refusal> {
     let start = out.len();
     varbinary(bytes, length, out)?;
     out[start..start + 2].copy_from_slice(&length.to_le_bytes());

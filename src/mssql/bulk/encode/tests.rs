@@ -35,10 +35,10 @@ fn encode(column: &BulkColumn, arrays: Vec<ArrayRef>) -> Result<Vec<u8>, String>
         RecordBatch::try_from_iter(named.map(|(at, array)| (at.to_string(), array))).unwrap();
     let bound = Encoder::new(column).unwrap().bind(column, &batch).unwrap();
     let mut out = Vec::new();
-    match bound.encode(0, &mut out) {
+    match bound.encode(0, &mut out).map_err(Refusal::reason) {
         Ok(()) => Ok(out),
-        Err(Refusal::Value(problem)) => Err(problem),
-        Err(Refusal::Character(lost)) => Err(lost.to_string()),
+        Err(Reason::Value(problem)) => Err(problem),
+        Err(Reason::Character(lost)) => Err(lost.to_string()),
     }
 }
 
