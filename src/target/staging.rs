@@ -173,6 +173,7 @@ pub fn bulk_columns(staging: &StagingTable, shape: &LakeSchema) -> Vec<BulkColum
                     .clone()
                     .filter(|_| column.ty.is_code_page_text()),
                 nullable: column.nullable,
+                identity: false,
                 value: position(source, Role::Value)?,
                 ticks: position(source, Role::Ticks),
                 offset: position(source, Role::Offset),
@@ -191,6 +192,7 @@ pub fn bulk_columns(staging: &StagingTable, shape: &LakeSchema) -> Vec<BulkColum
                     ty: define::BASE_TYPE,
                     collation: None,
                     nullable: true,
+                    identity: false,
                     value,
                     ticks: None,
                     offset: None,
@@ -211,6 +213,7 @@ pub fn bulk_columns(staging: &StagingTable, shape: &LakeSchema) -> Vec<BulkColum
             ty,
             collation: None,
             nullable: false,
+            identity: false,
             value,
             ticks: None,
             offset: None,

@@ -675,6 +675,7 @@ fn bulk_columns(fixture: &Fixture) -> Vec<BulkColumn> {
             ty: column.ty.facts().staged,
             collation: None,
             nullable: source != 0,
+            identity: false,
             value: at(source, Role::Value).unwrap(),
             ticks: at(source, Role::Ticks),
             offset: at(source, Role::Offset),

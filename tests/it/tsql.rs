@@ -19,7 +19,7 @@ fn file(statement: &Statement) -> String {
             ParamValue::Int(value) => format!("bigint {value:?}"),
             ParamValue::Bytes(value) => format!("varbinary {value:?}"),
         };
-        text.push_str(&format!("-- @p{} {value}\n", at + 1));
+        text.push_str(&format!("-- @P{} {value}\n", at + 1));
     }
     text.push_str(&statement.sql);
     text.push('\n');
