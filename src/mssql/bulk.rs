@@ -71,7 +71,7 @@ impl Channel {
     /// Sends every batch of `batches` into `table` (two parts, quoted) until the senders are gone, and returns once
     /// the server has acknowledged all rows. The caller must know from elsewhere that the senders ended well. `columns`
     /// are the table's, with the types that it was created with, in its order. `key` are the positions in the batches
-    /// that name a row in errors. The login needs no permission on the table but INSERT.
+    /// that name a row in errors. Nothing is read from the table: the login needs no SELECT permission on it.
     ///
     /// A value that the column cannot hold exactly is an error that names column and row, never a rounded value. On
     /// error the channel is closed: what was sent is not committed, except whole INSERT BULKs before. There is no

@@ -81,7 +81,7 @@ impl fmt::Display for TableIdent<'_> {
 }
 
 /// The value of a statement parameter, never NULL. A NULL stands in the text, with its type
-/// ([`Params::text_or_null`]): `tiberius` sends the NULL of a text parameter without a type, which servers other than
+/// (`Params::text_or_null`): `tiberius` sends the NULL of a text parameter without a type, which servers other than
 /// SQL Server refuse (error 8009).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ParamValue {

@@ -168,10 +168,7 @@ pub fn bulk_columns(staging: &StagingTable, shape: &LakeSchema) -> Vec<BulkColum
             Some(BulkColumn {
                 name: column.name.clone(),
                 ty: column.ty,
-                collation: column
-                    .collation
-                    .clone()
-                    .filter(|_| column.ty.is_code_page_text()),
+                collation: column.collation.clone(),
                 nullable: column.nullable,
                 identity: false,
                 value: position(source, Role::Value)?,

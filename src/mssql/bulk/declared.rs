@@ -1,8 +1,7 @@
 //! What an INSERT BULK declares of its columns: what the table was created with.
 //!
-//! The driver would ask the server instead (`SET FMTONLY ON` and a SELECT of the table), which takes the SELECT
-//! permission, is deprecated, and is refused by servers that only speak like SQL Server. Its trait for other sources
-//! of metadata is public under the feature `test-util` only.
+//! By itself the driver asks the server (`SET FMTONLY ON` and a SELECT of the table). That takes the SELECT permission
+//! and is deprecated. The driver's trait for other sources of metadata is public only under its feature `test-util`.
 //!
 //! A collation is sent as five bytes that no name tells. The server shows them itself, in the columns of a result that
 //! needs no table.
@@ -150,7 +149,11 @@ pub(super) fn collated(
             .with_collation_name(&collation.name)
             .with_collation(wire))
     };
-    declared.into_iter().zip(columns).map(with_collation).collect()
+    declared
+        .into_iter()
+        .zip(columns)
+        .map(with_collation)
+        .collect()
 }
 
 #[cfg(test)]
@@ -256,7 +259,12 @@ mod tests {
         let declared = collated(plain(), &columns, found).unwrap();
         let shown: Vec<_> = declared
             .iter()
-            .map(|c| (c.collation_name.as_deref(), c.collation.map(|wire| wire.info)))
+            .map(|c| {
+                (
+                    c.collation_name.as_deref(),
+                    c.collation.map(|wire| wire.info),
+                )
+            })
             .collect();
         let polish = (Some("Polish_CI_AS"), Some(0x415));
         let greek = (Some("Greek_CI_AS"), Some(0x408));

@@ -115,7 +115,7 @@ impl Examples {
             define::release_session_lock(lock),
         );
         self.add("identity", "", state::identity());
-        let names = ["Polish_CI_AS", "it's [odd]"];
+        let names = ["Polish_CI_AS", "Latin1_General_100_CI_AS_SC_UTF8"];
         self.add("collations", "", collations(&names));
         let lock = "icesync:apply:dbo.orders";
         self.add(
