@@ -228,7 +228,7 @@ fn a_statement_names_its_parameters_as_they_are_sent() {
     }
 }
 
-/// With parameters a text runs in `sp_executesql`. The server takes back at its end what it has SET, and complains about
+/// With parameters a text runs in `sp_executesql`. At its end the server takes back what it has SET, and complains about
 /// a transaction that it leaves open (error 266).
 #[test]
 fn no_statement_with_parameters_sets_what_is_to_last() {
