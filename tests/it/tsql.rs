@@ -228,8 +228,8 @@ fn a_statement_names_its_parameters_as_they_are_sent() {
     }
 }
 
-/// With parameters a text runs in `sp_executesql`. At its end the server takes back what it has SET, and complains about
-/// a transaction that it leaves open (error 266).
+/// With parameters a text runs in `sp_executesql`. At its end the server takes back what it has SET, and complains
+/// about a transaction that it leaves open (error 266).
 #[test]
 fn no_statement_with_parameters_sets_what_is_to_last() {
     let lasting = [
