@@ -346,6 +346,7 @@ fn columns(table: &Replayed) -> Vec<BulkColumn> {
             ty: column.ty.facts().staged,
             collation: None,
             nullable: column.nullable,
+            identity: false,
             value: position(at, Role::Value).unwrap_or_default(),
             ticks: position(at, Role::Ticks),
             offset: position(at, Role::Offset),

@@ -14,6 +14,8 @@ pub struct SandboxOptions {
     pub init: Vec<String>,
     /// Offer TLS with a certificate of its own.
     pub tls: bool,
+    /// Refuse a parameter that is a NULL without a type, as servers do that only speak like SQL Server.
+    pub typed_nulls: bool,
 }
 
 impl Default for SandboxOptions {
@@ -27,6 +29,7 @@ impl Default for SandboxOptions {
             },
             init: Vec::new(),
             tls: false,
+            typed_nulls: false,
         }
     }
 }
@@ -75,6 +78,7 @@ impl Sandbox {
         let certificate_pem = identity.as_ref().map(|i| i.certificate_pem().to_vec());
         let wire = WireOptions {
             encryption: identity.map_or(Encryption::Off, Encryption::Offered),
+            typed_nulls: options.typed_nulls,
             ..WireOptions::default()
         };
         let faults = wire.faults.clone();

@@ -77,6 +77,8 @@ pub struct WireOptions {
     pub request_bytes_max: usize,
     pub connections_max: usize,
     pub login_timeout: Duration,
+    /// Refuse a parameter that is a NULL without a type (error 8009). SQL Server takes it, others do not.
+    pub typed_nulls: bool,
     pub faults: Faults,
 }
 
@@ -87,6 +89,7 @@ impl Default for WireOptions {
             request_bytes_max: 64 << 20,
             connections_max: 512,
             login_timeout: Duration::from_secs(30),
+            typed_nulls: false,
             faults: Faults::default(),
         }
     }

@@ -3,12 +3,13 @@
 //! The driver wants an iterator of rows, and asks each to write itself. One "row" is given to it that writes them
 //! all: it waits for batches without blocking a thread, encodes them with encoders chosen once per column, and
 //! hands the driver large pieces. So there is nothing per row between Arrow and the packet, and backpressure goes
-//! from the server's window to the sender of the batches. The driver asks the server for the table's columns first,
-//! and does not let itself be told them; each is held against what its encoder writes before the first row is sent.
+//! from the server's window to the sender of the batches. The columns are declared as icesync has created them, and
+//! the server is not asked for them (`declared.rs`).
 //!
 //! A failure anywhere closes the channel: the INSERT BULK that was under way is not committed.
 
 mod column;
+mod declared;
 mod encode;
 mod page;
 
@@ -21,11 +22,11 @@ use crate::schema::{Collation, SqlType};
 use crate::secret::RowValue;
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
+use declared::Declared;
 use encode::{Bound, Encoder, Reason, Refusal};
-use mssql_tds::connection::bulk_copy::{BulkCopy, BulkLoadRow, ColumnMapping};
+use mssql_tds::connection::bulk_copy::{BulkCopy, BulkLoadRow};
 use mssql_tds::connection::tds_client::TdsClient;
 use mssql_tds::core::TdsResult;
-use mssql_tds::datatypes::bulk_copy_metadata::{BulkCopyColumnMetadata, SqlDbType};
 use mssql_tds::message::bulk_load::StreamingBulkLoadWriter;
 use std::time::Duration;
 use tokio::sync::{Mutex, mpsc};
@@ -41,6 +42,7 @@ pub fn is_written(ty: SqlType, collation: Option<&Collation>) -> bool {
         ty,
         collation: collation.cloned(),
         nullable: true,
+        identity: false,
         value: 0,
         ticks: None,
         offset: None,
@@ -67,8 +69,9 @@ pub struct BulkCounts {
 
 impl Channel {
     /// Sends every batch of `batches` into `table` (two parts, quoted) until the senders are gone, and returns once
-    /// the server has acknowledged all rows. The caller must know from elsewhere that the senders ended well. `key`
-    /// are the positions in the batches that name a row in errors.
+    /// the server has acknowledged all rows. The caller must know from elsewhere that the senders ended well. `columns`
+    /// are the table's, with the types that it was created with, in its order. `key` are the positions in the batches
+    /// that name a row in errors. Nothing is read from the table: the login needs no SELECT permission on it.
     ///
     /// A value that the column cannot hold exactly is an error that names column and row, never a rounded value. On
     /// error the channel is closed: what was sent is not committed, except whole INSERT BULKs before. There is no
@@ -82,27 +85,33 @@ impl Channel {
         options: BulkOptions,
     ) -> Result<BulkCounts, MssqlError> {
         // Refused before anything is sent.
-        for column in columns {
-            Declared::promised(column)?;
+        let encoders = columns.iter().map(Encoder::new).collect::<Result<_, _>>()?;
+        let mut declared = columns
+            .iter()
+            .map(declared::column)
+            .collect::<Result<Vec<_>, _>>()?;
+        let collations = declared::collations(columns);
+        if let Some(statement) = &collations {
+            declared = self
+                .perform(statement, async |client: &mut TdsClient| {
+                    let found = declared::wire_collations(client, statement).await?;
+                    declared::collated(declared, columns, found).map_err(Failure::from)
+                })
+                .await?;
         }
         let statement = Statement::plain(format!("INSERT BULK {table}"));
         self.perform(&statement, async |client: &mut TdsClient| {
-            let mut copy = BulkCopy::new(client, table)
+            let mut copy = BulkCopy::with_retriever(client, table, Box::new(Declared(declared)))
                 .timeout(Duration::ZERO)
                 .table_lock(options.table_lock)
                 // Leaves identity columns among those that are sent. The server keeps the values that it is sent.
                 .keep_identity(true)
                 .keep_nulls(true);
-            let found = copy.retrieve_destination_metadata().await?;
-            let columns = in_table_order(table, columns, &found)?;
-            for (at, column) in columns.iter().enumerate() {
-                copy = copy.add_column_mapping(ColumnMapping::by_ordinal(at, &column.name));
-            }
             let mut load = Load {
                 target: Target {
                     table: table.to_owned(),
-                    encoders: columns.iter().map(Encoder::new).collect::<Result<_, _>>()?,
-                    columns,
+                    encoders,
+                    columns: columns.to_vec(),
                     key: key.to_vec(),
                 },
                 batches,
@@ -128,150 +137,6 @@ impl Channel {
         })
         .await
     }
-}
-
-/// The server's declaration of a column, as far as it decides how values are written.
-#[derive(Debug, PartialEq, Eq)]
-struct Declared {
-    ty: SqlDbType,
-    /// Bytes of a sized type; none for `max` and where the type says it.
-    length: Option<i32>,
-    precision: u8,
-    scale: u8,
-    /// Of `char` and `varchar`, whose bytes mean nothing without it; in lower case.
-    collation: Option<String>,
-}
-
-impl Declared {
-    /// What a column must be for its encoder.
-    fn promised(column: &BulkColumn) -> Result<Self, MssqlError> {
-        let plain = |ty| Self {
-            ty,
-            length: None,
-            precision: 0,
-            scale: 0,
-            collation: None,
-        };
-        let sized = |ty, bytes: Option<i32>| Self {
-            length: bytes,
-            ..plain(ty)
-        };
-        let paged = |ty, bytes: Option<u16>| Self {
-            collation: column.collation.as_ref().map(lower),
-            ..sized(ty, bytes.map(i32::from))
-        };
-        let scaled = |ty, precision, scale| Self {
-            precision,
-            scale,
-            ..plain(ty)
-        };
-        Ok(match column.ty {
-            SqlType::Bit => plain(SqlDbType::Bit),
-            SqlType::TinyInt => plain(SqlDbType::TinyInt),
-            SqlType::SmallInt => plain(SqlDbType::SmallInt),
-            SqlType::Int => plain(SqlDbType::Int),
-            SqlType::BigInt => plain(SqlDbType::BigInt),
-            // One type under two names.
-            SqlType::Decimal { precision, scale } | SqlType::Numeric { precision, scale } => {
-                scaled(SqlDbType::Decimal, precision, scale)
-            }
-            SqlType::Money => plain(SqlDbType::Money),
-            SqlType::SmallMoney => plain(SqlDbType::SmallMoney),
-            SqlType::Real => plain(SqlDbType::Real),
-            SqlType::Float => plain(SqlDbType::Float),
-            SqlType::Date => plain(SqlDbType::Date),
-            SqlType::Time { scale } => scaled(SqlDbType::Time, 0, scale),
-            SqlType::DateTime => plain(SqlDbType::DateTime),
-            SqlType::SmallDateTime => plain(SqlDbType::SmallDateTime),
-            SqlType::DateTime2 { scale } => scaled(SqlDbType::DateTime2, 0, scale),
-            SqlType::DateTimeOffset { scale } => scaled(SqlDbType::DateTimeOffset, 0, scale),
-            SqlType::NVarChar { length } => sized(
-                SqlDbType::NVarChar,
-                length.map(|length| 2 * i32::from(length)),
-            ),
-            SqlType::NChar { length } => sized(SqlDbType::NChar, Some(2 * i32::from(length))),
-            SqlType::VarChar { length } => paged(SqlDbType::VarChar, length),
-            SqlType::Char { length } => paged(SqlDbType::Char, Some(length)),
-            SqlType::VarBinary { length } => sized(SqlDbType::VarBinary, length.map(i32::from)),
-            SqlType::Binary { length } => sized(SqlDbType::Binary, Some(i32::from(length))),
-            SqlType::UniqueIdentifier => plain(SqlDbType::UniqueIdentifier),
-            SqlType::Text
-            | SqlType::NText
-            | SqlType::Image
-            | SqlType::RowVersion
-            | SqlType::Xml
-            | SqlType::SqlVariant
-            | SqlType::HierarchyId
-            | SqlType::Geometry
-            | SqlType::Geography
-            | SqlType::Json
-            | SqlType::Vector { .. } => return Err(encode::unsupported(column)),
-        })
-    }
-
-    fn found(column: &BulkCopyColumnMetadata) -> Self {
-        let ty = match column.sql_type {
-            SqlDbType::Numeric => SqlDbType::Decimal,
-            ty => ty,
-        };
-        let is_paged = matches!(ty, SqlDbType::VarChar | SqlDbType::Char);
-        let is_sized = is_paged
-            || matches!(
-                ty,
-                SqlDbType::NVarChar | SqlDbType::NChar | SqlDbType::VarBinary | SqlDbType::Binary
-            );
-        let name = column.collation_name.as_deref().unwrap_or_default();
-        Self {
-            ty,
-            length: (is_sized && !column.is_plp()).then_some(column.length),
-            precision: column.precision,
-            scale: column.scale,
-            collation: is_paged.then(|| name.to_lowercase()),
-        }
-    }
-}
-
-fn lower(collation: &Collation) -> String {
-    collation.name.to_lowercase()
-}
-
-/// Puts the columns in the order of the table, which is the order in which the driver sends them, and holds each
-/// against its declaration.
-fn in_table_order(
-    table: &str,
-    columns: &[BulkColumn],
-    found: &[BulkCopyColumnMetadata],
-) -> Result<Vec<BulkColumn>, MssqlError> {
-    let mut ordered = Vec::with_capacity(columns.len());
-    for column in columns {
-        let at = found
-            .iter()
-            .position(|found| found.column_name == column.name)
-            .ok_or_else(|| MssqlError::Shape(format!("{table} has no column {}", column.name)))?;
-        let declared = Declared::found(&found[at]);
-        if declared != Declared::promised(column)? {
-            return Err(MssqlError::Shape(format!(
-                "column {} of {table} was promised as {} and is declared as {declared:?}",
-                column.name, column.ty
-            )));
-        }
-        let nullable = column.nullable && found[at].is_nullable;
-        ordered.push((
-            at,
-            BulkColumn {
-                nullable,
-                ..column.clone()
-            },
-        ));
-    }
-    ordered.sort_by_key(|(at, _)| *at);
-    if let Some(pair) = ordered.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-        return Err(MssqlError::Shape(format!(
-            "column {} of {table} would be filled twice",
-            pair[0].1.name
-        )));
-    }
-    Ok(ordered.into_iter().map(|(_, column)| column).collect())
 }
 
 /// What is filled, and with what.

@@ -9,7 +9,7 @@
 
 use super::error::{MssqlError, ServerError, ServerMessage, excerpt};
 use super::settings::{Connection, Encryption};
-use super::sql::{ParamValue, Statement};
+use super::sql::{ParamValue, Statement, parameter_name};
 use crate::secret::panic_text;
 use futures::FutureExt;
 use mssql_tds::connection::client_context::ClientContext;
@@ -139,7 +139,7 @@ impl From<mssql_tds::error::Error> for Failure {
     }
 }
 
-/// Without parameters a plain batch, with parameters `sp_executesql` with `@p1`, `@p2`, ... declared as sent.
+/// Without parameters a plain batch, with parameters `sp_executesql`, which declares them as sent.
 pub(super) async fn execute(
     client: &mut TdsClient,
     statement: &Statement,
@@ -152,7 +152,7 @@ pub(super) async fn execute(
         .iter()
         .enumerate()
         .map(|(at, value)| {
-            let name = format!("@p{}", at + 1);
+            let name = parameter_name(at + 1);
             RpcParameter::new(Some(name), StatusFlags::NONE, parameter(value))
         })
         .collect();
@@ -164,26 +164,17 @@ pub(super) async fn execute(
 /// Declared with the widest sized type that fits, so that one plan serves every value.
 fn parameter(value: &ParamValue) -> Parameter {
     const CHARACTERS: u16 = 4000;
-    const BYTES: u16 = 8000;
     match value {
-        ParamValue::Int(value) => Parameter::BigInt(*value),
+        ParamValue::Int(value) => Parameter::BigInt(Some(*value)),
         ParamValue::Text(value) => {
-            let long = value
-                .as_ref()
-                .is_some_and(|text| text.encode_utf16().count() > usize::from(CHARACTERS));
-            let text = value.clone().map(SqlString::from_utf8_string);
-            if long {
+            let is_long = value.encode_utf16().count() > usize::from(CHARACTERS);
+            let text = Some(SqlString::from_utf8_string(value.clone()));
+            if is_long {
                 Parameter::NVarcharMax(text)
             } else {
                 Parameter::NVarchar(text, CHARACTERS)
             }
         }
-        ParamValue::Bytes(value) => match value {
-            Some(bytes) if bytes.len() > usize::from(BYTES) => {
-                Parameter::VarBinaryMax(Some(bytes.clone()))
-            }
-            value => Parameter::VarBinary(value.clone(), BYTES),
-        },
     }
 }
 

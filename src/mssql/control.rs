@@ -8,17 +8,15 @@
 
 mod failure;
 mod login;
-mod parameters;
 mod record;
 
 pub use record::{Cell, Record};
 
 use super::error::{MssqlError, excerpt};
 use super::settings::{Connection, Encryption};
-use super::sql::Statement;
+use super::sql::{ParamValue, Statement};
 use failure::{server_error, transport_error};
 use login::{config, dial, login_error, offered_level};
-use parameters::bound;
 use record::records;
 use std::time::Duration;
 use tiberius::{Client, EncryptionLevel};
@@ -78,6 +76,18 @@ impl Class {
 }
 
 type Session = Client<Compat<TcpStream>>;
+
+/// The statement with its parameters bound.
+fn bound(statement: &Statement) -> tiberius::Query<'_> {
+    let mut query = tiberius::Query::new(statement.sql.as_str());
+    for value in &statement.params {
+        match value {
+            ParamValue::Text(text) => query.bind(text.as_str()),
+            ParamValue::Int(number) => query.bind(*number),
+        }
+    }
+    query
+}
 
 /// One session of the control plane.
 pub struct Control {

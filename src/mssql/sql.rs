@@ -80,44 +80,63 @@ impl fmt::Display for TableIdent<'_> {
     }
 }
 
-/// The value of a statement parameter.
+/// The value of a statement parameter, never NULL. A NULL stands in the text, with its type
+/// (`Params::text_or_null`): `tiberius` sends the NULL of a text parameter without a type, which servers other than
+/// SQL Server refuse (error 8009).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ParamValue {
     /// Sent as `nvarchar`.
-    Text(Option<String>),
+    Text(String),
     /// Sent as `bigint`.
-    Int(Option<i64>),
-    /// Sent as `varbinary`.
-    Bytes(Option<Vec<u8>>),
+    Int(i64),
 }
 
-/// One statement (or batch) with its parameters, which the text names `@p1`, `@p2`, ... in order.
+/// What a statement's text calls its parameters, by their place from 1. `tiberius` sends them under these names, and
+/// names of variables may be case-sensitive on the server.
+pub fn parameter_name(place: usize) -> String {
+    format!("@P{place}")
+}
+
+/// One statement (or batch) with its parameters, which the text names by [`parameter_name`] in order.
+///
+/// With parameters a text runs in `sp_executesql`. A session option that it sets lasts until its end, and a transaction
+/// that it begins has to end in it, too (error 266). What is to last is set by a text without parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
     pub sql: String,
     pub params: Vec<ParamValue>,
 }
 
-/// Collects parameter values; each call answers the parameter's name.
+/// Collects parameter values; each call answers what the text has in the value's place.
 #[derive(Debug, Default)]
 struct Params(Vec<ParamValue>);
 
 impl Params {
     fn push(&mut self, value: ParamValue) -> String {
         self.0.push(value);
-        format!("@p{}", self.0.len())
+        parameter_name(self.0.len())
     }
 
     fn text(&mut self, text: impl Into<String>) -> String {
-        self.push(ParamValue::Text(Some(text.into())))
+        self.push(ParamValue::Text(text.into()))
     }
 
     fn text_or_null(&mut self, text: Option<&str>) -> String {
-        self.push(ParamValue::Text(text.map(str::to_owned)))
+        match text {
+            Some(text) => self.text(text),
+            None => "CONVERT(nvarchar(4000), NULL)".to_owned(),
+        }
     }
 
     fn int(&mut self, value: i64) -> String {
-        self.push(ParamValue::Int(Some(value)))
+        self.push(ParamValue::Int(value))
+    }
+
+    fn int_or_null(&mut self, value: Option<i64>) -> String {
+        match value {
+            Some(value) => self.int(value),
+            None => "CONVERT(bigint, NULL)".to_owned(),
+        }
     }
 
     fn into_statement(self, sql: impl Into<String>) -> Statement {
@@ -183,17 +202,10 @@ impl Statement {
         let mut text = self.sql.clone();
         for (at, value) in self.params.iter().enumerate().rev() {
             let value = match value {
-                ParamValue::Text(Some(text)) => format!("N'{}'", text.replace('\'', "''")),
-                ParamValue::Int(Some(number)) => number.to_string(),
-                ParamValue::Bytes(Some(bytes)) => {
-                    let digits: String = bytes.iter().map(|byte| format!("{byte:02X}")).collect();
-                    format!("0x{digits}")
-                }
-                ParamValue::Text(None) | ParamValue::Int(None) | ParamValue::Bytes(None) => {
-                    "NULL".to_owned()
-                }
+                ParamValue::Text(text) => format!("N'{}'", text.replace('\'', "''")),
+                ParamValue::Int(number) => number.to_string(),
             };
-            text = text.replace(&format!("@p{}", at + 1), &value);
+            text = text.replace(&parameter_name(at + 1), &value);
         }
         text
     }

@@ -82,7 +82,7 @@ fn a_window_is_paged_only_where_an_index_orders_it() {
         key: vec![Some("7".into()), Some("EU".into())],
     };
     let paged = plan(&source, window.clone());
-    assert!(paged.first_page().sql.contains("TOP (@p1)"));
+    assert!(paged.first_page().sql.contains("TOP (@P1)"));
     let next = paged.next_page(&cursor).unwrap();
     assert!(next.sql.contains("ORDER BY t.[seen], t.[id], t.[region]"));
     source.indexes.truncate(1);

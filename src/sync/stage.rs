@@ -417,6 +417,7 @@ mod tests {
             ty,
             collation: None,
             nullable: true,
+            identity: false,
             value,
             ticks: None,
             offset: None,

@@ -213,6 +213,7 @@ pub fn bulk_columns(columns: &LakeColumns, shape: &LakeSchema) -> Vec<BulkColumn
                 ty: landed(column.ty, column.collation.as_ref())?,
                 collation: column.collation.clone(),
                 nullable: column.nullable,
+                identity: define::keeps_identity(&created, at),
                 value: position(at, Role::Value).or_else(|| flag(column))?,
                 ticks: position(at, Role::Ticks),
                 offset: position(at, Role::Offset),

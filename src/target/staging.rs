@@ -168,11 +168,9 @@ pub fn bulk_columns(staging: &StagingTable, shape: &LakeSchema) -> Vec<BulkColum
             Some(BulkColumn {
                 name: column.name.clone(),
                 ty: column.ty,
-                collation: column
-                    .collation
-                    .clone()
-                    .filter(|_| column.ty.is_code_page_text()),
+                collation: column.collation.clone(),
                 nullable: column.nullable,
+                identity: false,
                 value: position(source, Role::Value)?,
                 ticks: position(source, Role::Ticks),
                 offset: position(source, Role::Offset),
@@ -191,6 +189,7 @@ pub fn bulk_columns(staging: &StagingTable, shape: &LakeSchema) -> Vec<BulkColum
                     ty: define::BASE_TYPE,
                     collation: None,
                     nullable: true,
+                    identity: false,
                     value,
                     ticks: None,
                     offset: None,
@@ -211,6 +210,7 @@ pub fn bulk_columns(staging: &StagingTable, shape: &LakeSchema) -> Vec<BulkColum
             ty,
             collation: None,
             nullable: false,
+            identity: false,
             value,
             ticks: None,
             offset: None,

@@ -1,9 +1,13 @@
 //! First loads that fill the table which becomes the target: what it looks like, where rows go through a staging table
 //! instead, and deaths and races at every step.
 
-use crate::harness::{Run, World, finish, server};
+use crate::harness::{Run, Server, World, finish, server};
+use icesync::mssql::control::Class;
+use icesync::mssql::sql::Statement;
 use icesync::sync;
 use icesync_sandbox::collation::CollationInfo;
+use icesync_sandbox::session::SqlError;
+use icesync_sandbox::tds::Fault;
 use serde_json::{Value, json};
 use std::process::Child;
 use std::time::{Duration, Instant};
@@ -135,6 +139,36 @@ const SHAPE: &str = "SELECT c.column_id, c.name, t.name, c.max_length, c.precisi
     c.is_nullable, c.is_identity, i.key_ordinal FROM sys.columns c JOIN sys.types t ON t.user_type_id = c.user_type_id \
     LEFT JOIN sys.index_columns i ON i.object_id = c.object_id AND i.column_id = c.column_id AND i.index_id = 1 WHERE \
     c.object_id = OBJECT_ID(N'dbo.every') AND c.name NOT IN (N'twice', N'rv') ORDER BY c.column_id";
+
+/// To ask takes the SELECT permission on them, in a way that is deprecated.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_does_not_ask_for_the_columns_of_the_tables_that_it_fills() {
+    let server = Server::own();
+    let Some(faults) = server.faults() else {
+        eprintln!("SKIPPED: statements of a real server cannot be refused");
+        return;
+    };
+    let mut world = World::on(server, EVERY).await;
+    world.config("  - source: dbo.every\n");
+    let refusal = Fault::Error(SqlError {
+        number: 262,
+        state: 1,
+        class: 14,
+        line: 1,
+        message: "no".into(),
+    });
+    faults.arm(refusal, "FMTONLY", 1);
+    let first = world.run(&["--json", "sync"]).json();
+    assert_eq!(load(&first)["kind"], json!("first"), "{first:#}");
+    world.source("UPDATE dbo.every SET tiny = 3").await;
+    let delta = world.run(&["--json", "sync"]).json();
+    assert_eq!(load(&delta)["updated"], json!(2), "{delta:#}");
+    assert_eq!(faults.fired(), 0);
+    // The fault would have been met.
+    let asked = Statement::plain("SET FMTONLY OFF");
+    assert!(world.target.run(&asked, Class::QUICK).await.is_err());
+    assert_eq!(faults.fired(), 1);
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_filled_table_is_the_source_in_types_key_and_values() {

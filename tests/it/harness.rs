@@ -35,6 +35,7 @@ impl Server {
     fn stand_in() -> Self {
         let mut options = icesync_sandbox::SandboxOptions::default();
         options.engine.password = PASSWORD.to_owned();
+        options.typed_nulls = true;
         let sandbox = icesync_sandbox::Sandbox::start(options).expect("the stand-in starts");
         let base = format!(
             "Server=tcp:127.0.0.1,{};User ID=sa;Password=\"{}\";Encrypt=false",

@@ -2,7 +2,7 @@
 //! `ICESYNC_BLESS=1` writes the files.
 
 use icesync::mssql::error::ServerMessage;
-use icesync::mssql::sql::{ParamValue, Statement, catalogue};
+use icesync::mssql::sql::{ParamValue, Statement, catalogue, parameter_name};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -17,9 +17,8 @@ fn file(statement: &Statement) -> String {
         let value = match value {
             ParamValue::Text(value) => format!("nvarchar {value:?}"),
             ParamValue::Int(value) => format!("bigint {value:?}"),
-            ParamValue::Bytes(value) => format!("varbinary {value:?}"),
         };
-        text.push_str(&format!("-- @p{} {value}\n", at + 1));
+        text.push_str(&format!("-- {} {value}\n", parameter_name(at + 1)));
     }
     text.push_str(&statement.sql);
     text.push('\n');
@@ -212,6 +211,67 @@ fn words(sql: &str) -> Vec<String> {
     }
     words.retain(|word| !word.is_empty());
     words
+}
+
+/// A name that is written otherwise than it is sent is no parameter.
+#[test]
+fn a_statement_names_its_parameters_as_they_are_sent() {
+    for example in catalogue() {
+        let Statement { sql, params } = &example.statement;
+        let sent: BTreeSet<String> = (1..=params.len()).map(parameter_name).collect();
+        let named = words(sql).into_iter().filter(|word| {
+            let digits = word.strip_prefix("@P").or(word.strip_prefix("@p"));
+            digits.is_some_and(|digits| digits.chars().all(|c| c.is_ascii_digit()))
+        });
+        let named: BTreeSet<String> = named.collect();
+        assert!(named.is_subset(&sent), "{}: {named:?}", example.name);
+    }
+}
+
+/// With parameters a text runs in `sp_executesql`. At its end the server takes back what it has SET, and complains
+/// about a transaction that it leaves open (error 266).
+#[test]
+fn no_statement_with_parameters_sets_what_is_to_last() {
+    let lasting = [
+        "begin_snapshot",
+        "begin_read_committed",
+        "begin_table_lock",
+        "end_transaction",
+        "end_read_committed",
+        "fence",
+        "first_look",
+        "begin_group",
+        "commit_group",
+        "begin_load",
+        "commit_load",
+        "apply_part",
+    ];
+    let mut met = BTreeSet::new();
+    for example in catalogue() {
+        let Statement { sql, params } = &example.statement;
+        let function = example.name.split('.').next().unwrap_or("");
+        if let Some(name) = lasting.iter().find(|name| **name == function) {
+            assert!(params.is_empty(), "{} has parameters", example.name);
+            met.insert(*name);
+        }
+        if params.is_empty() {
+            continue;
+        }
+        let count = |what: &str| sql.matches(what).count();
+        let (begun, ended) = (count("BEGIN TRANSACTION"), count("COMMIT TRANSACTION"));
+        assert_eq!(begun, ended, "{} leaves a transaction", example.name);
+        // Each option is for something after it, or goes back to what a session begins with.
+        let last = sql.split(';').map(str::trim).rfind(|part| {
+            let is_back = *part == "SET LOCK_TIMEOUT -1" || part.ends_with(" OFF");
+            !part.is_empty() && !is_back
+        });
+        let last = last.unwrap_or("");
+        let option = last
+            .strip_prefix("SET ")
+            .filter(|rest| !rest.starts_with('@'));
+        assert_eq!(option, None, "{} ends in it", example.name);
+    }
+    assert_eq!(met.len(), lasting.len(), "{met:?}");
 }
 
 /// Where the server's collation is case-sensitive, so are the names of columns, aliases and variables.

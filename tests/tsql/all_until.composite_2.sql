@@ -1,2 +1,2 @@
--- @p1 nvarchar Some("2024-05-02 00:00:00.000")
-SELECT t.[區域], t.[modified], t.[at], CONVERT(nvarchar(20), t.[code]) AS [code] FROM [sales].[訂單] AS t WHERE t.[at] <= CONVERT(datetime, @p1, 121) OR t.[at] IS NULL OPTION (RECOMPILE);
+-- @P1 nvarchar "2024-05-02 00:00:00.000"
+SELECT t.[區域], t.[modified], t.[at], CONVERT(nvarchar(20), t.[code]) AS [code] FROM [sales].[訂單] AS t WHERE t.[at] <= CONVERT(datetime, @P1, 121) OR t.[at] IS NULL OPTION (RECOMPILE);

@@ -1,5 +1,5 @@
--- @p1 nvarchar Some("[icesync].[stg_00000000000000ff_018f0000000070008000000000000001].[old]")
--- @p2 nvarchar Some("new")
+-- @P1 nvarchar "[icesync].[stg_00000000000000ff_018f0000000070008000000000000001].[old]"
+-- @P2 nvarchar "new"
 SET LOCK_TIMEOUT 60000;
-EXEC sp_rename @objname = @p1, @newname = @p2, @objtype = N'COLUMN';
+EXEC sp_rename @objname = @P1, @newname = @P2, @objtype = N'COLUMN';
 SET LOCK_TIMEOUT -1;

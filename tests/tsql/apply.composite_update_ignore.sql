@@ -1,43 +1,42 @@
--- @p1 nvarchar Some("sales.訂單")
--- @p2 nvarchar Some("icesync:apply:dbo.orders")
--- @p3 nvarchar Some("018f0000000070008000000000000001")
--- @p4 nvarchar Some("sales.orders")
--- @p5 nvarchar Some("6f1c2a34-0000-4000-8000-000000000001")
--- @p6 bigint Some(4611686018427387904)
--- @p7 bigint Some(2)
--- @p8 nvarchar Some("upsert")
--- @p9 bigint Some(8070450532247928832)
--- @p10 nvarchar Some("018f0000000070008000000000000000")
--- @p11 bigint Some(-1)
--- @p12 bigint Some(1000)
--- @p13 nvarchar Some("code")
--- @p14 nvarchar Some("[sales].[訂單]")
--- @p15 bigint Some(1237579447)
--- @p16 nvarchar Some("2024-05-02T10:00:00.123")
--- @p17 bigint Some(1237579447)
--- @p18 nvarchar Some("2024-05-01T10:00:00.123")
--- @p19 nvarchar None
+-- @P1 nvarchar "sales.訂單"
+-- @P2 nvarchar "icesync:apply:dbo.orders"
+-- @P3 nvarchar "018f0000000070008000000000000001"
+-- @P4 nvarchar "sales.orders"
+-- @P5 nvarchar "6f1c2a34-0000-4000-8000-000000000001"
+-- @P6 bigint 4611686018427387904
+-- @P7 bigint 2
+-- @P8 nvarchar "upsert"
+-- @P9 bigint 8070450532247928832
+-- @P10 nvarchar "018f0000000070008000000000000000"
+-- @P11 bigint -1
+-- @P12 bigint 1000
+-- @P13 nvarchar "code"
+-- @P14 nvarchar "[sales].[訂單]"
+-- @P15 bigint 1237579447
+-- @P16 nvarchar "2024-05-02T10:00:00.123"
+-- @P17 bigint 1237579447
+-- @P18 nvarchar "2024-05-01T10:00:00.123"
 SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT 60000;
 DECLARE @rc int, @staged bigint = 0, @inserted bigint = 0, @updated bigint = 0, @deleted bigint = 0;
 DECLARE @unchanged bigint = 0, @target_only bigint = 0;
 DECLARE @example nvarchar(1000), @message nvarchar(2000);
 BEGIN TRY
 BEGIN TRANSACTION;
-EXEC @rc = sp_getapplock @Resource = @p2, @LockMode = N'Exclusive', @LockOwner = N'Transaction', @LockTimeout = 60000;
+EXEC @rc = sp_getapplock @Resource = @P2, @LockMode = N'Exclusive', @LockOwner = N'Transaction', @LockTimeout = 60000;
 IF @rc < 0 THROW 51002, N'another load of this target is in its transaction', 1;
-UPDATE s SET s.[merge_mode] = @p8, s.[lake_table] = @p4, s.[table_uuid] = @p5, s.[snapshot_id] = @p6, s.[sequence_number] = @p7, s.[pending_snapshot_id] = NULL, s.[pending_sequence_number] = NULL, s.[pending_rows] = NULL, s.[pending_applied] = NULL, s.[run_id] = @p3, s.[loaded_at] = SYSUTCDATETIME() FROM [icesync].[load_state] AS s WITH (UPDLOCK, ROWLOCK) WHERE s.[target] = @p1 AND s.[snapshot_id] = @p9 AND s.[run_id] = @p10 AND ISNULL(s.[pending_applied], -1) = @p11;
+UPDATE s SET s.[merge_mode] = @P8, s.[lake_table] = @P4, s.[table_uuid] = @P5, s.[snapshot_id] = @P6, s.[sequence_number] = @P7, s.[pending_snapshot_id] = NULL, s.[pending_sequence_number] = NULL, s.[pending_rows] = NULL, s.[pending_applied] = NULL, s.[run_id] = @P3, s.[loaded_at] = SYSUTCDATETIME() FROM [icesync].[load_state] AS s WITH (UPDLOCK, ROWLOCK) WHERE s.[target] = @P1 AND s.[snapshot_id] = @P9 AND s.[run_id] = @P10 AND ISNULL(s.[pending_applied], -1) = @P11;
 IF @@ROWCOUNT <> 1 THROW 51003, N'the load state has moved', 1;
 SELECT @staged = COUNT_BIG(*) FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s WITH (TABLOCK);
-IF @staged <> @p12
+IF @staged <> @P12
 BEGIN
-    SET @message = CONCAT(N'', @p12, N' rows were sent to the staging table and it holds ', @staged);
+    SET @message = CONCAT(N'', @P12, N' rows were sent to the staging table and it holds ', @staged);
     THROW 51007, @message, 1;
 END;
 SET @staged = 0;
 SELECT TOP (1) @example = CONVERT(nvarchar(100), s.[code]) FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s WHERE CONVERT(varbinary(max), CONVERT(nvarchar(max), CONVERT(varchar(max), s.[code]))) <> CONVERT(varbinary(max), s.[code]) OR DATALENGTH(CONVERT(varchar(max), s.[code])) > 20;
 IF @example IS NOT NULL
 BEGIN
-    SET @message = CONCAT(@p13, N': ', @example);
+    SET @message = CONCAT(@P13, N': ', @example);
     THROW 51006, @message, 1;
 END;
 SELECT TOP (1) @example = CONCAT(N'(', CONVERT(nvarchar(100), n.[區域]), N', ', CONVERT(nvarchar(100), n.[at], 121), N', ', CONVERT(nvarchar(100), n.[code]), N')') FROM (SELECT s.[區域] AS [區域], s.[at] AS [at], CONVERT(varchar(20), s.[code]) AS [code], s.[_seg] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s WHERE s.[_op_] = 'U') AS n GROUP BY n.[區域], n.[at], n.[code], n.[_seg] HAVING COUNT_BIG(*) > 1;
@@ -47,9 +46,9 @@ UPDATE d SET d.[區域] = s.[區域], d.[modified] = s.[modified], d.[code] = s.
 SET @updated = ROWCOUNT_BIG();
 INSERT INTO [sales].[訂單] ([區域], [modified], [at], [code]) SELECT s.[區域], s.[modified], s.[at], s.[code] FROM (SELECT u.[區域], u.[modified], u.[at], u.[code], u.[_op_] FROM (SELECT n.[區域], n.[modified], n.[at], n.[code], n.[_op_] FROM (SELECT l.[區域], l.[modified], l.[at], l.[code], l.[_op_], ROW_NUMBER() OVER (PARTITION BY l.[區域], l.[at], l.[code] ORDER BY l.[_op_] DESC, l.[_seg] DESC) AS [_rank], MAX(l.[_op_]) OVER (PARTITION BY l.[區域], l.[at], l.[code]) AS [_kept] FROM (SELECT s.[區域] AS [區域], s.[modified] AS [modified], s.[at] AS [at], CONVERT(varchar(20), s.[code]) AS [code], s.[_op_], s.[_seg], ROW_NUMBER() OVER (PARTITION BY CONVERT(varbinary(20), s.[區域]), DATALENGTH(s.[區域]), s.[at], CONVERT(varbinary(20), CONVERT(varchar(20), s.[code])), DATALENGTH(CONVERT(varchar(20), s.[code])) ORDER BY s.[_seg] DESC, s.[_op_] DESC) AS [_last] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s) AS l WHERE l.[_last] = 1) AS n WHERE n.[_rank] = 1 OR n.[_kept] = 'D') AS u WHERE u.[_op_] = 'U') AS s WHERE NOT EXISTS (SELECT 1 FROM [sales].[訂單] AS d WITH (UPDLOCK, SERIALIZABLE) WHERE d.[區域] = s.[區域] AND d.[at] = s.[at] AND d.[code] = s.[code]);
 SET @inserted = ROWCOUNT_BIG();
-IF NOT EXISTS (SELECT 1 FROM sys.objects AS o WHERE o.object_id = @p15 AND o.object_id = OBJECT_ID(@p14) AND CONVERT(nvarchar(30), o.modify_date, 126) = @p16) THROW 51010, N'the target table was recreated or altered', 1;
+IF NOT EXISTS (SELECT 1 FROM sys.objects AS o WHERE o.object_id = @P15 AND o.object_id = OBJECT_ID(@P14) AND CONVERT(nvarchar(30), o.modify_date, 126) = @P16) THROW 51010, N'the target table was recreated or altered', 1;
 IF @staged > @inserted + @updated SET @unchanged = @staged - @inserted - @updated;
-UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @unchanged, s.[target_object_id] = @p17, s.[target_created] = @p18, s.[loaded_columns] = @p19 FROM [icesync].[load_state] AS s WHERE s.[target] = @p1;
+UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @unchanged, s.[target_object_id] = @P17, s.[target_created] = @P18, s.[loaded_columns] = CONVERT(nvarchar(4000), NULL) FROM [icesync].[load_state] AS s WHERE s.[target] = @P1;
 DROP TABLE [icesync].[stg_00000000000000ff_018f0000000070008000000000000001];
 COMMIT TRANSACTION;
 END TRY

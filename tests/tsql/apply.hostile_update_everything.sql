@@ -1,33 +1,32 @@
--- @p1 nvarchar Some("[a]]b.c].[it's \"odd\"; DROP TABLE x --]")
--- @p2 nvarchar Some("icesync:apply:dbo.orders")
--- @p3 nvarchar Some("018f0000000070008000000000000001")
--- @p4 nvarchar Some("sales.orders")
--- @p5 nvarchar Some("6f1c2a34-0000-4000-8000-000000000001")
--- @p6 bigint Some(4611686018427387904)
--- @p7 bigint Some(2)
--- @p8 nvarchar Some("upsert")
--- @p9 bigint Some(8070450532247928832)
--- @p10 nvarchar Some("018f0000000070008000000000000000")
--- @p11 bigint Some(-1)
--- @p12 bigint Some(2500000)
--- @p13 nvarchar Some("[a]]b.c].[it's \"odd\"; DROP TABLE x --]")
--- @p14 bigint Some(1237579447)
--- @p15 nvarchar Some("2024-05-02T10:00:00.123")
--- @p16 bigint Some(1237579447)
--- @p17 nvarchar Some("2024-05-01T10:00:00.123")
--- @p18 nvarchar None
+-- @P1 nvarchar "[a]]b.c].[it's \"odd\"; DROP TABLE x --]"
+-- @P2 nvarchar "icesync:apply:dbo.orders"
+-- @P3 nvarchar "018f0000000070008000000000000001"
+-- @P4 nvarchar "sales.orders"
+-- @P5 nvarchar "6f1c2a34-0000-4000-8000-000000000001"
+-- @P6 bigint 4611686018427387904
+-- @P7 bigint 2
+-- @P8 nvarchar "upsert"
+-- @P9 bigint 8070450532247928832
+-- @P10 nvarchar "018f0000000070008000000000000000"
+-- @P11 bigint -1
+-- @P12 bigint 2500000
+-- @P13 nvarchar "[a]]b.c].[it's \"odd\"; DROP TABLE x --]"
+-- @P14 bigint 1237579447
+-- @P15 nvarchar "2024-05-02T10:00:00.123"
+-- @P16 bigint 1237579447
+-- @P17 nvarchar "2024-05-01T10:00:00.123"
 SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT 60000;
 DECLARE @rc int, @staged bigint = 0, @inserted bigint = 0, @updated bigint = 0, @deleted bigint = 0;
 DECLARE @unchanged bigint = 0, @target_only bigint = 0;
 DECLARE @example nvarchar(1000), @message nvarchar(2000);
-EXEC @rc = sp_getapplock @Resource = @p2, @LockMode = N'Exclusive', @LockOwner = N'Transaction', @LockTimeout = 60000;
+EXEC @rc = sp_getapplock @Resource = @P2, @LockMode = N'Exclusive', @LockOwner = N'Transaction', @LockTimeout = 60000;
 IF @rc < 0 THROW 51002, N'another load of this target is in its transaction', 1;
-UPDATE s SET s.[merge_mode] = @p8, s.[lake_table] = @p4, s.[table_uuid] = @p5, s.[snapshot_id] = @p6, s.[sequence_number] = @p7, s.[pending_snapshot_id] = NULL, s.[pending_sequence_number] = NULL, s.[pending_rows] = NULL, s.[pending_applied] = NULL, s.[run_id] = @p3, s.[loaded_at] = SYSUTCDATETIME() FROM [icesync].[load_state] AS s WITH (UPDLOCK, ROWLOCK) WHERE s.[target] = @p1 AND s.[snapshot_id] = @p9 AND s.[run_id] = @p10 AND ISNULL(s.[pending_applied], -1) = @p11;
+UPDATE s SET s.[merge_mode] = @P8, s.[lake_table] = @P4, s.[table_uuid] = @P5, s.[snapshot_id] = @P6, s.[sequence_number] = @P7, s.[pending_snapshot_id] = NULL, s.[pending_sequence_number] = NULL, s.[pending_rows] = NULL, s.[pending_applied] = NULL, s.[run_id] = @P3, s.[loaded_at] = SYSUTCDATETIME() FROM [icesync].[load_state] AS s WITH (UPDLOCK, ROWLOCK) WHERE s.[target] = @P1 AND s.[snapshot_id] = @P9 AND s.[run_id] = @P10 AND ISNULL(s.[pending_applied], -1) = @P11;
 IF @@ROWCOUNT <> 1 THROW 51003, N'the load state has moved', 1;
 SELECT @staged = COUNT_BIG(*) FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_net] AS s WITH (TABLOCK);
-IF @staged <> @p12
+IF @staged <> @P12
 BEGIN
-    SET @message = CONCAT(N'', @p12, N' rows were sent to the staging table and it holds ', @staged);
+    SET @message = CONCAT(N'', @P12, N' rows were sent to the staging table and it holds ', @staged);
     THROW 51007, @message, 1;
 END;
 SET @staged = 0;
@@ -39,8 +38,8 @@ SET @updated = ROWCOUNT_BIG();
 DELETE d FROM [a]]b.c].[it's "odd"; DROP TABLE x --] AS d WITH (UPDLOCK, SERIALIZABLE) JOIN (SELECT n.[k]]], n.['when'], n.[[_rank]]], n.[_op], n.[_op_] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_net] AS n) AS s ON d.[k]]] = s.[k]]] WHERE s.[_op_] = 'D';
 SET @deleted = @deleted + ROWCOUNT_BIG();
 SELECT @target_only = COUNT_BIG(*) - 2000000 FROM [a]]b.c].[it's "odd"; DROP TABLE x --] AS d;
-IF NOT EXISTS (SELECT 1 FROM sys.objects AS o WHERE o.object_id = @p14 AND o.object_id = OBJECT_ID(@p13) AND CONVERT(nvarchar(30), o.modify_date, 126) = @p15) THROW 51010, N'the target table was recreated or altered', 1;
+IF NOT EXISTS (SELECT 1 FROM sys.objects AS o WHERE o.object_id = @P14 AND o.object_id = OBJECT_ID(@P13) AND CONVERT(nvarchar(30), o.modify_date, 126) = @P15) THROW 51010, N'the target table was recreated or altered', 1;
 IF @staged > @inserted + @updated SET @unchanged = @staged - @inserted - @updated;
-UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @unchanged, s.[target_object_id] = @p16, s.[target_created] = @p17, s.[loaded_columns] = @p18 FROM [icesync].[load_state] AS s WHERE s.[target] = @p1;
+UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @unchanged, s.[target_object_id] = @P16, s.[target_created] = @P17, s.[loaded_columns] = CONVERT(nvarchar(4000), NULL) FROM [icesync].[load_state] AS s WHERE s.[target] = @P1;
 DROP TABLE [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_net];
 SELECT @inserted AS inserted, @updated AS updated, @deleted AS deleted, @unchanged AS unchanged, @target_only AS target_only;

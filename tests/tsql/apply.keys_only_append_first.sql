@@ -1,37 +1,36 @@
--- @p1 nvarchar Some("dbo.follows")
--- @p2 nvarchar Some("icesync:apply:dbo.orders")
--- @p3 nvarchar Some("018f0000000070008000000000000001")
--- @p4 nvarchar Some("sales.orders")
--- @p5 nvarchar Some("6f1c2a34-0000-4000-8000-000000000001")
--- @p6 bigint Some(4611686018427387904)
--- @p7 bigint Some(2)
--- @p8 nvarchar Some("upsert")
--- @p9 bigint Some(1000)
--- @p10 nvarchar Some("[dbo].[follows]")
--- @p11 bigint Some(1237579447)
--- @p12 nvarchar Some("2024-05-02T10:00:00.123")
--- @p13 bigint Some(1237579447)
--- @p14 nvarchar Some("2024-05-01T10:00:00.123")
--- @p15 nvarchar None
+-- @P1 nvarchar "dbo.follows"
+-- @P2 nvarchar "icesync:apply:dbo.orders"
+-- @P3 nvarchar "018f0000000070008000000000000001"
+-- @P4 nvarchar "sales.orders"
+-- @P5 nvarchar "6f1c2a34-0000-4000-8000-000000000001"
+-- @P6 bigint 4611686018427387904
+-- @P7 bigint 2
+-- @P8 nvarchar "upsert"
+-- @P9 bigint 1000
+-- @P10 nvarchar "[dbo].[follows]"
+-- @P11 bigint 1237579447
+-- @P12 nvarchar "2024-05-02T10:00:00.123"
+-- @P13 bigint 1237579447
+-- @P14 nvarchar "2024-05-01T10:00:00.123"
 SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT 60000;
 DECLARE @rc int, @staged bigint = 0, @inserted bigint = 0, @updated bigint = 0, @deleted bigint = 0;
 DECLARE @unchanged bigint = 0, @target_only bigint = 0;
 DECLARE @example nvarchar(1000), @message nvarchar(2000);
 BEGIN TRY
 BEGIN TRANSACTION;
-EXEC @rc = sp_getapplock @Resource = @p2, @LockMode = N'Exclusive', @LockOwner = N'Transaction', @LockTimeout = 60000;
+EXEC @rc = sp_getapplock @Resource = @P2, @LockMode = N'Exclusive', @LockOwner = N'Transaction', @LockTimeout = 60000;
 IF @rc < 0 THROW 51002, N'another load of this target is in its transaction', 1;
 BEGIN TRY
-    INSERT [icesync].[load_state] ([target], [lake_table], [table_uuid], [snapshot_id], [sequence_number], [run_id], [loaded_at], [inserted], [updated], [deleted], [unchanged], [merge_mode]) VALUES (@p1, @p4, @p5, @p6, @p7, @p3, SYSUTCDATETIME(), 0, 0, 0, 0, @p8);
+    INSERT [icesync].[load_state] ([target], [lake_table], [table_uuid], [snapshot_id], [sequence_number], [run_id], [loaded_at], [inserted], [updated], [deleted], [unchanged], [merge_mode]) VALUES (@P1, @P4, @P5, @P6, @P7, @P3, SYSUTCDATETIME(), 0, 0, 0, 0, @P8);
 END TRY
 BEGIN CATCH
     IF ERROR_NUMBER() IN (2601, 2627) THROW 51003, N'the load state has moved', 1;
     THROW;
 END CATCH;
 SELECT @staged = COUNT_BIG(*) FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s WITH (TABLOCK);
-IF @staged <> @p9
+IF @staged <> @P9
 BEGIN
-    SET @message = CONCAT(N'', @p9, N' rows were sent to the staging table and it holds ', @staged);
+    SET @message = CONCAT(N'', @P9, N' rows were sent to the staging table and it holds ', @staged);
     THROW 51007, @message, 1;
 END;
 SET @staged = 0;
@@ -40,9 +39,9 @@ SELECT @staged = COUNT_BIG(*) FROM (SELECT s.[a] AS [a], s.[b] AS [b], s.[_op_] 
 INSERT INTO [dbo].[follows] WITH (TABLOCK) ([a], [b]) SELECT s.[a], s.[b] FROM (SELECT s.[a] AS [a], s.[b] AS [b], s.[_op_] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s) AS s;
 SET @inserted = ROWCOUNT_BIG();
 IF @inserted <> @staged THROW 51007, N'the target did not take every row', 1;
-IF NOT EXISTS (SELECT 1 FROM sys.objects AS o WHERE o.object_id = @p11 AND o.object_id = OBJECT_ID(@p10) AND CONVERT(nvarchar(30), o.modify_date, 126) = @p12) THROW 51010, N'the target table was recreated or altered', 1;
+IF NOT EXISTS (SELECT 1 FROM sys.objects AS o WHERE o.object_id = @P11 AND o.object_id = OBJECT_ID(@P10) AND CONVERT(nvarchar(30), o.modify_date, 126) = @P12) THROW 51010, N'the target table was recreated or altered', 1;
 IF @staged > @inserted + @updated SET @unchanged = @staged - @inserted - @updated;
-UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @unchanged, s.[target_object_id] = @p13, s.[target_created] = @p14, s.[loaded_columns] = @p15 FROM [icesync].[load_state] AS s WHERE s.[target] = @p1;
+UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @unchanged, s.[target_object_id] = @P13, s.[target_created] = @P14, s.[loaded_columns] = CONVERT(nvarchar(4000), NULL) FROM [icesync].[load_state] AS s WHERE s.[target] = @P1;
 DROP TABLE [icesync].[stg_00000000000000ff_018f0000000070008000000000000001];
 COMMIT TRANSACTION;
 END TRY

@@ -1,31 +1,31 @@
--- @p1 nvarchar Some("dbo.orders")
--- @p2 nvarchar Some("icesync:apply:dbo.orders")
--- @p3 nvarchar Some("018f0000000070008000000000000001")
--- @p4 bigint Some(4611686018427387904)
--- @p5 bigint Some(2)
--- @p6 bigint Some(2500000)
--- @p7 bigint Some(1000000)
--- @p8 bigint Some(8070450532247928832)
--- @p9 nvarchar Some("018f0000000070008000000000000000")
--- @p10 bigint Some(-1)
--- @p11 bigint Some(1000000)
--- @p12 nvarchar Some("[dbo].[orders]")
--- @p13 bigint Some(1237579447)
--- @p14 nvarchar Some("2024-05-02T10:00:00.123")
+-- @P1 nvarchar "dbo.orders"
+-- @P2 nvarchar "icesync:apply:dbo.orders"
+-- @P3 nvarchar "018f0000000070008000000000000001"
+-- @P4 bigint 4611686018427387904
+-- @P5 bigint 2
+-- @P6 bigint 2500000
+-- @P7 bigint 1000000
+-- @P8 bigint 8070450532247928832
+-- @P9 nvarchar "018f0000000070008000000000000000"
+-- @P10 bigint -1
+-- @P11 bigint 1000000
+-- @P12 nvarchar "[dbo].[orders]"
+-- @P13 bigint 1237579447
+-- @P14 nvarchar "2024-05-02T10:00:00.123"
 SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT 60000;
 DECLARE @rc int, @staged bigint = 0, @inserted bigint = 0, @updated bigint = 0, @deleted bigint = 0;
 DECLARE @unchanged bigint = 0, @target_only bigint = 0;
 DECLARE @example nvarchar(1000), @message nvarchar(2000);
 BEGIN TRY
 BEGIN TRANSACTION;
-EXEC @rc = sp_getapplock @Resource = @p2, @LockMode = N'Exclusive', @LockOwner = N'Transaction', @LockTimeout = 60000;
+EXEC @rc = sp_getapplock @Resource = @P2, @LockMode = N'Exclusive', @LockOwner = N'Transaction', @LockTimeout = 60000;
 IF @rc < 0 THROW 51002, N'another load of this target is in its transaction', 1;
-UPDATE s SET s.[pending_snapshot_id] = @p4, s.[pending_sequence_number] = @p5, s.[pending_rows] = @p6, s.[pending_applied] = @p7, s.[run_id] = @p3, s.[loaded_at] = SYSUTCDATETIME() FROM [icesync].[load_state] AS s WITH (UPDLOCK, ROWLOCK) WHERE s.[target] = @p1 AND s.[snapshot_id] = @p8 AND s.[run_id] = @p9 AND ISNULL(s.[pending_applied], -1) = @p10;
+UPDATE s SET s.[pending_snapshot_id] = @P4, s.[pending_sequence_number] = @P5, s.[pending_rows] = @P6, s.[pending_applied] = @P7, s.[run_id] = @P3, s.[loaded_at] = SYSUTCDATETIME() FROM [icesync].[load_state] AS s WITH (UPDLOCK, ROWLOCK) WHERE s.[target] = @P1 AND s.[snapshot_id] = @P8 AND s.[run_id] = @P9 AND ISNULL(s.[pending_applied], -1) = @P10;
 IF @@ROWCOUNT <> 1 THROW 51003, N'the load state has moved', 1;
 SELECT @staged = COUNT_BIG(*) FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_net] AS s WITH (TABLOCK) WHERE (s.[_row] BETWEEN 1 AND 1000000);
-IF @staged <> @p11
+IF @staged <> @P11
 BEGIN
-    SET @message = CONCAT(N'', @p11, N' rows were sent to the staging table and it holds ', @staged);
+    SET @message = CONCAT(N'', @P11, N' rows were sent to the staging table and it holds ', @staged);
     THROW 51007, @message, 1;
 END;
 SET @staged = 0;
@@ -42,9 +42,9 @@ OUTPUT $action INTO #actions ([action]);
 SELECT @inserted = COUNT_BIG(CASE WHEN a.[action] = N'INSERT' THEN 1 END), @updated = COUNT_BIG(CASE WHEN a.[action] = N'UPDATE' THEN 1 END), @deleted = @deleted + COUNT_BIG(CASE WHEN a.[action] = N'DELETE' THEN 1 END) FROM #actions AS a;
 DROP TABLE #actions;
 SET IDENTITY_INSERT [dbo].[orders] OFF;
-IF NOT EXISTS (SELECT 1 FROM sys.objects AS o WHERE o.object_id = @p13 AND o.object_id = OBJECT_ID(@p12) AND CONVERT(nvarchar(30), o.modify_date, 126) = @p14) THROW 51010, N'the target table was recreated or altered', 1;
+IF NOT EXISTS (SELECT 1 FROM sys.objects AS o WHERE o.object_id = @P13 AND o.object_id = OBJECT_ID(@P12) AND CONVERT(nvarchar(30), o.modify_date, 126) = @P14) THROW 51010, N'the target table was recreated or altered', 1;
 IF @staged > @inserted + @updated SET @unchanged = @staged - @inserted - @updated;
-UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @unchanged FROM [icesync].[load_state] AS s WHERE s.[target] = @p1;
+UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @unchanged FROM [icesync].[load_state] AS s WHERE s.[target] = @P1;
 COMMIT TRANSACTION;
 END TRY
 BEGIN CATCH

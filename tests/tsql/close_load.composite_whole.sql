@@ -1,18 +1,17 @@
--- @p1 nvarchar Some("[sales].[訂單]")
--- @p2 bigint Some(1237579447)
--- @p3 nvarchar Some("2024-05-02T10:00:00.123")
--- @p4 nvarchar Some("sales.訂單")
--- @p5 bigint Some(1237579447)
--- @p6 nvarchar Some("2024-05-01T10:00:00.123")
--- @p7 nvarchar None
--- @p8 bigint Some(3)
--- @p9 bigint Some(2)
--- @p10 bigint Some(1)
--- @p11 bigint Some(0)
+-- @P1 nvarchar "[sales].[訂單]"
+-- @P2 bigint 1237579447
+-- @P3 nvarchar "2024-05-02T10:00:00.123"
+-- @P4 nvarchar "sales.訂單"
+-- @P5 bigint 1237579447
+-- @P6 nvarchar "2024-05-01T10:00:00.123"
+-- @P7 bigint 3
+-- @P8 bigint 2
+-- @P9 bigint 1
+-- @P10 bigint 0
 SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT 60000;
 DECLARE @target_only bigint = 0;
-IF NOT EXISTS (SELECT 1 FROM sys.objects AS o WHERE o.object_id = @p2 AND o.object_id = OBJECT_ID(@p1) AND CONVERT(nvarchar(30), o.modify_date, 126) = @p3) THROW 51010, N'the target table was recreated or altered', 1;
-UPDATE s SET s.[inserted] = @p8, s.[updated] = @p9, s.[deleted] = @p10, s.[unchanged] = @p11, s.[target_object_id] = @p5, s.[target_created] = @p6, s.[loaded_columns] = @p7 FROM [icesync].[load_state] AS s WHERE s.[target] = @p4;
+IF NOT EXISTS (SELECT 1 FROM sys.objects AS o WHERE o.object_id = @P2 AND o.object_id = OBJECT_ID(@P1) AND CONVERT(nvarchar(30), o.modify_date, 126) = @P3) THROW 51010, N'the target table was recreated or altered', 1;
+UPDATE s SET s.[inserted] = @P7, s.[updated] = @P8, s.[deleted] = @P9, s.[unchanged] = @P10, s.[target_object_id] = @P5, s.[target_created] = @P6, s.[loaded_columns] = CONVERT(nvarchar(4000), NULL) FROM [icesync].[load_state] AS s WHERE s.[target] = @P4;
 SELECT @target_only = COUNT_BIG(*) FROM [sales].[訂單] AS d WHERE NOT EXISTS (SELECT 1 FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_net] AS s WHERE d.[區域] = s.[區域] AND d.[at] = s.[at] AND d.[code] = s.[code]);
 DROP TABLE [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_net];
 SET LOCK_TIMEOUT -1;

@@ -1,12 +1,11 @@
--- @p1 nvarchar Some("dbo.every_type")
--- @p2 nvarchar Some("018f0000000070008000000000000001")
--- @p3 nvarchar Some("sales.orders")
--- @p4 nvarchar Some("6f1c2a34-0000-4000-8000-000000000001")
--- @p5 bigint Some(-1)
--- @p6 bigint Some(0)
--- @p7 nvarchar Some("upsert")
--- @p8 nvarchar Some("[dbo].[every_type]")
--- @p9 nvarchar None
+-- @P1 nvarchar "dbo.every_type"
+-- @P2 nvarchar "018f0000000070008000000000000001"
+-- @P3 nvarchar "sales.orders"
+-- @P4 nvarchar "6f1c2a34-0000-4000-8000-000000000001"
+-- @P5 bigint -1
+-- @P6 bigint 0
+-- @P7 nvarchar "upsert"
+-- @P8 nvarchar "[dbo].[every_type]"
 SET XACT_ABORT ON; SET LOCK_TIMEOUT 20000;
 DECLARE @object int, @created nvarchar(30);
 BEGIN TRANSACTION;
@@ -52,14 +51,14 @@ CREATE TABLE [dbo].[every_type] (
     CONSTRAINT [PK_every_type] PRIMARY KEY ([c1])
 );
 BEGIN TRY
-    INSERT [icesync].[load_state] ([target], [lake_table], [table_uuid], [snapshot_id], [sequence_number], [run_id], [loaded_at], [inserted], [updated], [deleted], [unchanged], [merge_mode]) VALUES (@p1, @p3, @p4, @p5, @p6, @p2, SYSUTCDATETIME(), 0, 0, 0, 0, @p7);
+    INSERT [icesync].[load_state] ([target], [lake_table], [table_uuid], [snapshot_id], [sequence_number], [run_id], [loaded_at], [inserted], [updated], [deleted], [unchanged], [merge_mode]) VALUES (@P1, @P3, @P4, @P5, @P6, @P2, SYSUTCDATETIME(), 0, 0, 0, 0, @P7);
 END TRY
 BEGIN CATCH
     IF ERROR_NUMBER() IN (2601, 2627) THROW 51003, N'the load state has moved', 1;
     THROW;
 END CATCH;
-SET @object = OBJECT_ID(@p8);
+SET @object = OBJECT_ID(@P8);
 SELECT @created = CONVERT(nvarchar(30), o.create_date, 126) FROM sys.objects AS o WHERE o.object_id = @object;
-UPDATE s SET s.[inserted] = 0, s.[updated] = 0, s.[deleted] = 0, s.[unchanged] = 0, s.[target_object_id] = @object, s.[target_created] = @created, s.[loaded_columns] = @p9 FROM [icesync].[load_state] AS s WHERE s.[target] = @p1;
+UPDATE s SET s.[inserted] = 0, s.[updated] = 0, s.[deleted] = 0, s.[unchanged] = 0, s.[target_object_id] = @object, s.[target_created] = @created, s.[loaded_columns] = CONVERT(nvarchar(4000), NULL) FROM [icesync].[load_state] AS s WHERE s.[target] = @P1;
 COMMIT TRANSACTION;
 SET LOCK_TIMEOUT -1;

@@ -1,2 +1,2 @@
--- @p1 nvarchar Some("dbo.orders")
-DELETE q FROM [icesync].[quarantine] AS q WHERE q.[target] = @p1;
+-- @P1 nvarchar "dbo.orders"
+DELETE q FROM [icesync].[quarantine] AS q WHERE q.[target] = @P1;

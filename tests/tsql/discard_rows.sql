@@ -1,4 +1,4 @@
--- @p1 nvarchar Some("dbo.orders")
--- @p2 bigint Some(7)
--- @p3 bigint Some(8)
-DELETE q FROM [icesync].[quarantine] AS q WHERE q.[target] = @p1 AND q.[id] IN (@p2, @p3);
+-- @P1 nvarchar "dbo.orders"
+-- @P2 bigint 7
+-- @P3 bigint 8
+DELETE q FROM [icesync].[quarantine] AS q WHERE q.[target] = @P1 AND q.[id] IN (@P2, @P3);

@@ -1,2 +1,2 @@
--- @p1 nvarchar Some("[dbo].[every_type]")
-SELECT TOP (1) s.name AS schema_name, v.name AS view_name FROM sys.views AS v JOIN sys.schemas AS s ON s.schema_id = v.schema_id WHERE EXISTS (SELECT 1 FROM sys.sql_dependencies AS d WHERE d.object_id = v.object_id AND d.class = 1 AND d.referenced_major_id = OBJECT_ID(@p1)) AND EXISTS (SELECT 1 FROM sys.indexes AS i WHERE i.object_id = v.object_id AND i.index_id = 1) ORDER BY s.name, v.name;
+-- @P1 nvarchar "[dbo].[every_type]"
+SELECT TOP (1) s.name AS schema_name, v.name AS view_name FROM sys.views AS v JOIN sys.schemas AS s ON s.schema_id = v.schema_id WHERE EXISTS (SELECT 1 FROM sys.sql_dependencies AS d WHERE d.object_id = v.object_id AND d.class = 1 AND d.referenced_major_id = OBJECT_ID(@P1)) AND EXISTS (SELECT 1 FROM sys.indexes AS i WHERE i.object_id = v.object_id AND i.index_id = 1) ORDER BY s.name, v.name;

@@ -1,11 +1,11 @@
--- @p1 nvarchar Some("[a]]b.c].[it's \"odd\"; DROP TABLE x --]")
--- @p2 nvarchar Some("sales.orders")
--- @p3 bigint Some(4611686018427387904)
--- @p4 bigint Some(2)
--- @p5 nvarchar Some("018f0000000070008000000000000001")
--- @p6 nvarchar Some("7")
--- @p7 nvarchar Some("U")
--- @p8 bigint Some(547)
--- @p9 nvarchar Some("The INSERT statement conflicted with the CHECK constraint")
--- @p10 nvarchar Some("{\"order_id\":\"7\"}")
-INSERT [icesync].[quarantine] ([target], [lake_table], [snapshot_id], [sequence_number], [run_id], [key], [operation], [error_number], [error_message], [row], [quarantined_at]) VALUES (@p1, @p2, @p3, @p4, @p5, @p6, @p7, @p8, @p9, @p10, SYSUTCDATETIME());
+-- @P1 nvarchar "[a]]b.c].[it's \"odd\"; DROP TABLE x --]"
+-- @P2 nvarchar "sales.orders"
+-- @P3 bigint 4611686018427387904
+-- @P4 bigint 2
+-- @P5 nvarchar "018f0000000070008000000000000001"
+-- @P6 nvarchar "7"
+-- @P7 nvarchar "U"
+-- @P8 bigint 547
+-- @P9 nvarchar "The INSERT statement conflicted with the CHECK constraint"
+-- @P10 nvarchar "{\"order_id\":\"7\"}"
+INSERT [icesync].[quarantine] ([target], [lake_table], [snapshot_id], [sequence_number], [run_id], [key], [operation], [error_number], [error_message], [row], [quarantined_at]) VALUES (@P1, @P2, @P3, @P4, @P5, @P6, @P7, @P8, @P9, @P10, SYSUTCDATETIME());

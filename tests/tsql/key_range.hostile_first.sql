@@ -1,2 +1,2 @@
--- @p1 nvarchar Some("100")
-SELECT t.[k]]], t.['when'], t.[[_rank]]], t.[_op] FROM [a]]b.c].[it's "odd"; DROP TABLE x --] AS t WHERE t.[k]]] < CONVERT(int, @p1) OPTION (RECOMPILE);
+-- @P1 nvarchar "100"
+SELECT t.[k]]], t.['when'], t.[[_rank]]], t.[_op] FROM [a]]b.c].[it's "odd"; DROP TABLE x --] AS t WHERE t.[k]]] < CONVERT(int, @P1) OPTION (RECOMPILE);

@@ -1,2 +1,2 @@
--- @p1 nvarchar Some("1")
-SELECT t.[a], t.[b] FROM [dbo].[follows] AS t WHERE t.[a] >= CONVERT(int, @p1) OPTION (RECOMPILE);
+-- @P1 nvarchar "1"
+SELECT t.[a], t.[b] FROM [dbo].[follows] AS t WHERE t.[a] >= CONVERT(int, @P1) OPTION (RECOMPILE);

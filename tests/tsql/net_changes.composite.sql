@@ -1,18 +1,18 @@
--- @p1 bigint Some(1000)
--- @p2 nvarchar Some("code")
+-- @P1 bigint 1000
+-- @P2 nvarchar "code"
 SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT 60000;
 DECLARE @staged bigint = 0, @example nvarchar(1000), @message nvarchar(2000);
 SELECT @staged = COUNT_BIG(*) FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s WITH (TABLOCK);
-IF @staged <> @p1
+IF @staged <> @P1
 BEGIN
-    SET @message = CONCAT(N'', @p1, N' rows were sent to the staging table and it holds ', @staged);
+    SET @message = CONCAT(N'', @P1, N' rows were sent to the staging table and it holds ', @staged);
     THROW 51007, @message, 1;
 END;
 SET @staged = 0;
 SELECT TOP (1) @example = CONVERT(nvarchar(100), s.[code]) FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s WHERE CONVERT(varbinary(max), CONVERT(nvarchar(max), CONVERT(varchar(max), s.[code]))) <> CONVERT(varbinary(max), s.[code]) OR DATALENGTH(CONVERT(varchar(max), s.[code])) > 20;
 IF @example IS NOT NULL
 BEGIN
-    SET @message = CONCAT(@p2, N': ', @example);
+    SET @message = CONCAT(@P2, N': ', @example);
     THROW 51006, @message, 1;
 END;
 SELECT TOP (1) @example = CONCAT(N'(', CONVERT(nvarchar(100), n.[區域]), N', ', CONVERT(nvarchar(100), n.[at], 121), N', ', CONVERT(nvarchar(100), n.[code]), N')') FROM (SELECT s.[區域] AS [區域], s.[at] AS [at], CONVERT(varchar(20), s.[code]) AS [code], s.[_seg] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s WHERE s.[_op_] = 'U') AS n GROUP BY n.[區域], n.[at], n.[code], n.[_seg] HAVING COUNT_BIG(*) > 1;

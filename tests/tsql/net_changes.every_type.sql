@@ -1,39 +1,39 @@
--- @p1 bigint Some(1000)
--- @p2 nvarchar Some("c19")
--- @p3 nvarchar Some("c20")
--- @p4 nvarchar Some("c21")
--- @p5 nvarchar Some("c22")
+-- @P1 bigint 1000
+-- @P2 nvarchar "c19"
+-- @P3 nvarchar "c20"
+-- @P4 nvarchar "c21"
+-- @P5 nvarchar "c22"
 SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT 60000;
 DECLARE @staged bigint = 0, @example nvarchar(1000), @message nvarchar(2000);
 SELECT @staged = COUNT_BIG(*) FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s WITH (TABLOCK);
-IF @staged <> @p1
+IF @staged <> @P1
 BEGIN
-    SET @message = CONCAT(N'', @p1, N' rows were sent to the staging table and it holds ', @staged);
+    SET @message = CONCAT(N'', @P1, N' rows were sent to the staging table and it holds ', @staged);
     THROW 51007, @message, 1;
 END;
 SET @staged = 0;
 SELECT TOP (1) @example = CONVERT(nvarchar(100), s.[c19]) FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s WHERE CONVERT(varbinary(max), CONVERT(nvarchar(max), CONVERT(varchar(max), s.[c19]))) <> CONVERT(varbinary(max), s.[c19]) OR DATALENGTH(CONVERT(varchar(max), s.[c19])) > 10;
 IF @example IS NOT NULL
 BEGIN
-    SET @message = CONCAT(@p2, N': ', @example);
+    SET @message = CONCAT(@P2, N': ', @example);
     THROW 51006, @message, 1;
 END;
 SELECT TOP (1) @example = CONVERT(nvarchar(100), s.[c20]) FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s WHERE CONVERT(varbinary(max), CONVERT(nvarchar(max), CONVERT(varchar(max), s.[c20]))) <> CONVERT(varbinary(max), s.[c20]) OR DATALENGTH(CONVERT(varchar(max), s.[c20])) > 8000;
 IF @example IS NOT NULL
 BEGIN
-    SET @message = CONCAT(@p3, N': ', @example);
+    SET @message = CONCAT(@P3, N': ', @example);
     THROW 51006, @message, 1;
 END;
 SELECT TOP (1) @example = CONVERT(nvarchar(100), s.[c21]) FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s WHERE CONVERT(varbinary(max), CONVERT(nvarchar(max), CONVERT(varchar(max), s.[c21]))) <> CONVERT(varbinary(max), s.[c21]);
 IF @example IS NOT NULL
 BEGIN
-    SET @message = CONCAT(@p4, N': ', @example);
+    SET @message = CONCAT(@P4, N': ', @example);
     THROW 51006, @message, 1;
 END;
 SELECT TOP (1) @example = CONVERT(nvarchar(100), s.[c22]) FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s WHERE CONVERT(varbinary(max), CONVERT(nvarchar(max), CONVERT(varchar(max), s.[c22]))) <> CONVERT(varbinary(max), s.[c22]);
 IF @example IS NOT NULL
 BEGIN
-    SET @message = CONCAT(@p5, N': ', @example);
+    SET @message = CONCAT(@P5, N': ', @example);
     THROW 51006, @message, 1;
 END;
 SELECT TOP (1) @example = CONCAT(N'(', CONVERT(nvarchar(100), n.[c1]), N')') FROM (SELECT s.[c1] AS [c1], s.[_seg] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s WHERE s.[_op_] = 'U') AS n GROUP BY n.[c1], n.[_seg] HAVING COUNT_BIG(*) > 1;

@@ -1,10 +1,10 @@
--- @p1 bigint Some(1000)
+-- @P1 bigint 1000
 SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT 60000;
 DECLARE @staged bigint = 0, @example nvarchar(1000), @message nvarchar(2000);
 SELECT @staged = COUNT_BIG(*) FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s WITH (TABLOCK);
-IF @staged <> @p1
+IF @staged <> @P1
 BEGIN
-    SET @message = CONCAT(N'', @p1, N' rows were sent to the staging table and it holds ', @staged);
+    SET @message = CONCAT(N'', @P1, N' rows were sent to the staging table and it holds ', @staged);
     THROW 51007, @message, 1;
 END;
 SET @staged = 0;

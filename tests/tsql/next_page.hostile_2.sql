@@ -1,5 +1,5 @@
--- @p1 bigint Some(50000)
--- @p2 nvarchar Some("100")
--- @p3 nvarchar Some("1")
--- @p4 nvarchar Some("1")
-SELECT TOP (@p1) t.[k]]], t.['when'], t.[[_rank]]], t.[_op] FROM [a]]b.c].[it's "odd"; DROP TABLE x --] AS t WHERE t.[[_rank]]] >= CONVERT(int, @p3) AND (t.[[_rank]]] > CONVERT(int, @p3) OR (t.[[_rank]]] = CONVERT(int, @p3) AND (t.[k]]] > CONVERT(int, @p4)))) AND t.[[_rank]]] <= CONVERT(int, @p2) ORDER BY t.[[_rank]]], t.[k]]] OPTION (RECOMPILE);
+-- @P1 bigint 50000
+-- @P2 nvarchar "100"
+-- @P3 nvarchar "1"
+-- @P4 nvarchar "1"
+SELECT TOP (@P1) t.[k]]], t.['when'], t.[[_rank]]], t.[_op] FROM [a]]b.c].[it's "odd"; DROP TABLE x --] AS t WHERE t.[[_rank]]] >= CONVERT(int, @P3) AND (t.[[_rank]]] > CONVERT(int, @P3) OR (t.[[_rank]]] = CONVERT(int, @P3) AND (t.[k]]] > CONVERT(int, @P4)))) AND t.[[_rank]]] <= CONVERT(int, @P2) ORDER BY t.[[_rank]]], t.[k]]] OPTION (RECOMPILE);

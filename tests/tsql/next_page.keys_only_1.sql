@@ -1,6 +1,6 @@
--- @p1 bigint Some(50000)
--- @p2 nvarchar Some("100")
--- @p3 nvarchar Some("1")
--- @p4 nvarchar Some("1")
--- @p5 nvarchar Some("1")
-SELECT TOP (@p1) t.[a], t.[b] FROM [dbo].[follows] AS t WHERE t.[b] >= CONVERT(int, @p3) AND (t.[b] > CONVERT(int, @p3) OR (t.[b] = CONVERT(int, @p3) AND (t.[a] > CONVERT(int, @p4) OR (t.[a] = CONVERT(int, @p4) AND (t.[b] > CONVERT(int, @p5)))))) AND t.[b] < CONVERT(int, @p2) ORDER BY t.[b], t.[a] OPTION (RECOMPILE);
+-- @P1 bigint 50000
+-- @P2 nvarchar "100"
+-- @P3 nvarchar "1"
+-- @P4 nvarchar "1"
+-- @P5 nvarchar "1"
+SELECT TOP (@P1) t.[a], t.[b] FROM [dbo].[follows] AS t WHERE t.[b] >= CONVERT(int, @P3) AND (t.[b] > CONVERT(int, @P3) OR (t.[b] = CONVERT(int, @P3) AND (t.[a] > CONVERT(int, @P4) OR (t.[a] = CONVERT(int, @P4) AND (t.[b] > CONVERT(int, @P5)))))) AND t.[b] < CONVERT(int, @P2) ORDER BY t.[b], t.[a] OPTION (RECOMPILE);

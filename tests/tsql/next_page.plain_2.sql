@@ -1,5 +1,5 @@
--- @p1 bigint Some(50000)
--- @p2 nvarchar Some("100")
--- @p3 nvarchar Some("1")
--- @p4 nvarchar Some("1")
-SELECT TOP (@p1) t.[order_id], t.[rv], t.[quantity], CONVERT(nvarchar(200), t.[note]) AS [note] FROM [dbo].[orders] AS t WHERE t.[quantity] >= CONVERT(bigint, @p3) AND (t.[quantity] > CONVERT(bigint, @p3) OR (t.[quantity] = CONVERT(bigint, @p3) AND (t.[order_id] > CONVERT(int, @p4)))) AND t.[quantity] <= CONVERT(bigint, @p2) ORDER BY t.[quantity], t.[order_id] OPTION (RECOMPILE);
+-- @P1 bigint 50000
+-- @P2 nvarchar "100"
+-- @P3 nvarchar "1"
+-- @P4 nvarchar "1"
+SELECT TOP (@P1) t.[order_id], t.[rv], t.[quantity], CONVERT(nvarchar(200), t.[note]) AS [note] FROM [dbo].[orders] AS t WHERE t.[quantity] >= CONVERT(bigint, @P3) AND (t.[quantity] > CONVERT(bigint, @P3) OR (t.[quantity] = CONVERT(bigint, @P3) AND (t.[order_id] > CONVERT(int, @P4)))) AND t.[quantity] <= CONVERT(bigint, @P2) ORDER BY t.[quantity], t.[order_id] OPTION (RECOMPILE);

@@ -1,53 +1,52 @@
--- @p1 nvarchar Some("icesync:apply:dbo.orders")
--- @p2 nvarchar Some("dbo.every_type")
--- @p3 nvarchar Some("018f0000000070008000000000000001")
--- @p4 nvarchar Some("sales.orders")
--- @p5 nvarchar Some("6f1c2a34-0000-4000-8000-000000000001")
--- @p6 bigint Some(4611686018427387904)
--- @p7 bigint Some(2)
--- @p8 nvarchar Some("upsert")
--- @p9 bigint Some(1000)
--- @p10 nvarchar Some("[icesync].[stg_00000000000000ff_018f0000000070008000000000000001_fill]")
--- @p11 nvarchar Some("[dbo].[every_type]")
--- @p12 nvarchar Some("[dbo].[stg_00000000000000ff_018f0000000070008000000000000001_fill]")
--- @p13 nvarchar Some("every_type")
--- @p14 nvarchar None
--- @p15 nvarchar Some("PK_every_type")
--- @p16 nvarchar Some("it's")
--- @p17 nvarchar Some("_018f0000000070008000000000000001")
--- @p18 nvarchar Some("[dbo].")
+-- @P1 nvarchar "icesync:apply:dbo.orders"
+-- @P2 nvarchar "dbo.every_type"
+-- @P3 nvarchar "018f0000000070008000000000000001"
+-- @P4 nvarchar "sales.orders"
+-- @P5 nvarchar "6f1c2a34-0000-4000-8000-000000000001"
+-- @P6 bigint 4611686018427387904
+-- @P7 bigint 2
+-- @P8 nvarchar "upsert"
+-- @P9 bigint 1000
+-- @P10 nvarchar "[icesync].[stg_00000000000000ff_018f0000000070008000000000000001_fill]"
+-- @P11 nvarchar "[dbo].[every_type]"
+-- @P12 nvarchar "[dbo].[stg_00000000000000ff_018f0000000070008000000000000001_fill]"
+-- @P13 nvarchar "every_type"
+-- @P14 nvarchar "PK_every_type"
+-- @P15 nvarchar "it's"
+-- @P16 nvarchar "_018f0000000070008000000000000001"
+-- @P17 nvarchar "[dbo]."
 SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT 60000;
 DECLARE @rc int, @filled bigint, @object int, @created nvarchar(30), @message nvarchar(2000);
 BEGIN TRANSACTION;
-EXEC @rc = sp_getapplock @Resource = @p1, @LockMode = N'Exclusive', @LockOwner = N'Transaction', @LockTimeout = 60000;
+EXEC @rc = sp_getapplock @Resource = @P1, @LockMode = N'Exclusive', @LockOwner = N'Transaction', @LockTimeout = 60000;
 IF @rc < 0 THROW 51002, N'another load of this target is in its transaction', 1;
 BEGIN TRY
-    INSERT [icesync].[load_state] ([target], [lake_table], [table_uuid], [snapshot_id], [sequence_number], [run_id], [loaded_at], [inserted], [updated], [deleted], [unchanged], [merge_mode]) VALUES (@p2, @p4, @p5, @p6, @p7, @p3, SYSUTCDATETIME(), 0, 0, 0, 0, @p8);
+    INSERT [icesync].[load_state] ([target], [lake_table], [table_uuid], [snapshot_id], [sequence_number], [run_id], [loaded_at], [inserted], [updated], [deleted], [unchanged], [merge_mode]) VALUES (@P2, @P4, @P5, @P6, @P7, @P3, SYSUTCDATETIME(), 0, 0, 0, 0, @P8);
 END TRY
 BEGIN CATCH
     IF ERROR_NUMBER() IN (2601, 2627) THROW 51003, N'the load state has moved', 1;
     THROW;
 END CATCH;
 SELECT @filled = COUNT_BIG(*) FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_fill] AS s WITH (TABLOCKX, HOLDLOCK);
-IF @filled <> @p9
+IF @filled <> @P9
 BEGIN
-    SET @message = CONCAT(N'', @p9, N' rows were sent to the table that is filled and it holds ', @filled);
+    SET @message = CONCAT(N'', @P9, N' rows were sent to the table that is filled and it holds ', @filled);
     THROW 51007, @message, 1;
 END;
-IF OBJECT_ID(@p11) IS NOT NULL THROW 51011, N'the target table is there', 1;
-SET @object = OBJECT_ID(@p10);
+IF OBJECT_ID(@P11) IS NOT NULL THROW 51011, N'the target table is there', 1;
+SET @object = OBJECT_ID(@P10);
 ALTER SCHEMA [dbo] TRANSFER [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_fill];
-EXEC @rc = sp_rename @objname = @p12, @newname = @p13, @objtype = N'OBJECT';
-IF @rc <> 0 OR ISNULL(OBJECT_ID(@p11), 0) <> @object THROW 51011, N'the target table is there', 1;
+EXEC @rc = sp_rename @objname = @P12, @newname = @P13, @objtype = N'OBJECT';
+IF @rc <> 0 OR ISNULL(OBJECT_ID(@P11), 0) <> @object THROW 51011, N'the target table is there', 1;
 DECLARE @names TABLE (number int NOT NULL PRIMARY KEY, name nvarchar(128) NOT NULL);
-INSERT @names (number, name) VALUES (1, @p15), (2, @p16);
+INSERT @names (number, name) VALUES (1, @P14), (2, @P15);
 DECLARE @at int = 0, @plain nvarchar(128), @old nvarchar(600);
 WHILE @at < 2
 BEGIN
     SET @at = @at + 1;
     SELECT @plain = n.name FROM @names AS n WHERE n.number = @at;
-    SET @old = @p18 + QUOTENAME(@plain + @p17);
-    IF OBJECT_ID(@old) IS NOT NULL AND OBJECT_ID(@p18 + QUOTENAME(@plain)) IS NULL AND NOT EXISTS (SELECT 1 FROM sys.indexes AS i WHERE i.object_id = @object AND i.name = @plain)
+    SET @old = @P17 + QUOTENAME(@plain + @P16);
+    IF OBJECT_ID(@old) IS NOT NULL AND OBJECT_ID(@P17 + QUOTENAME(@plain)) IS NULL AND NOT EXISTS (SELECT 1 FROM sys.indexes AS i WHERE i.object_id = @object AND i.name = @plain)
     BEGIN
         BEGIN TRY
             EXEC sp_rename @objname = @old, @newname = @plain, @objtype = N'OBJECT';
@@ -58,7 +57,7 @@ BEGIN
     END;
 END;
 SELECT @created = CONVERT(nvarchar(30), o.create_date, 126) FROM sys.objects AS o WHERE o.object_id = @object;
-UPDATE s SET s.[inserted] = @filled, s.[updated] = 0, s.[deleted] = 0, s.[unchanged] = 0, s.[target_object_id] = @object, s.[target_created] = @created, s.[loaded_columns] = @p14 FROM [icesync].[load_state] AS s WHERE s.[target] = @p2;
+UPDATE s SET s.[inserted] = @filled, s.[updated] = 0, s.[deleted] = 0, s.[unchanged] = 0, s.[target_object_id] = @object, s.[target_created] = @created, s.[loaded_columns] = CONVERT(nvarchar(4000), NULL) FROM [icesync].[load_state] AS s WHERE s.[target] = @P2;
 COMMIT TRANSACTION;
 SET LOCK_TIMEOUT -1;
 SELECT @filled AS inserted, CONVERT(bigint, 0) AS updated, CONVERT(bigint, 0) AS deleted, CONVERT(bigint, 0) AS unchanged, CONVERT(bigint, 0) AS target_only;

@@ -1,3 +1,3 @@
--- @p1 nvarchar Some("dbo.orders")
--- @p2 bigint Some(7)
-SELECT q.[row] FROM [icesync].[quarantine] AS q WHERE q.[target] = @p1 AND q.[id] = @p2;
+-- @P1 nvarchar "dbo.orders"
+-- @P2 bigint 7
+SELECT q.[row] FROM [icesync].[quarantine] AS q WHERE q.[target] = @P1 AND q.[id] = @P2;

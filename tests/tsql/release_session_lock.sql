@@ -1,2 +1,2 @@
--- @p1 nvarchar Some("icesync:load:dbo.orders")
-EXEC sp_releaseapplock @Resource = @p1, @LockOwner = N'Session';
+-- @P1 nvarchar "icesync:load:dbo.orders"
+EXEC sp_releaseapplock @Resource = @P1, @LockOwner = N'Session';

@@ -1,3 +1,3 @@
--- @p1 nvarchar Some("[a]]b.c].[it's \"odd\"; DROP TABLE x --].[k]]]")
--- @p2 nvarchar Some("it's [new]")
-EXEC sp_rename @objname = @p1, @newname = @p2, @objtype = N'COLUMN';
+-- @P1 nvarchar "[a]]b.c].[it's \"odd\"; DROP TABLE x --].[k]]]"
+-- @P2 nvarchar "it's [new]"
+EXEC sp_rename @objname = @P1, @newname = @P2, @objtype = N'COLUMN';

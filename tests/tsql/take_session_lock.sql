@@ -1,4 +1,4 @@
--- @p1 nvarchar Some("icesync:load:dbo.orders")
+-- @P1 nvarchar "icesync:load:dbo.orders"
 DECLARE @rc int;
-EXEC @rc = sp_getapplock @Resource = @p1, @LockMode = N'Exclusive', @LockOwner = N'Session', @LockTimeout = 60000;
+EXEC @rc = sp_getapplock @Resource = @P1, @LockMode = N'Exclusive', @LockOwner = N'Session', @LockTimeout = 60000;
 SELECT @rc AS rc;

@@ -1,12 +1,12 @@
--- @p1 bigint Some(5000)
--- @p2 bigint Some(300000)
--- @p3 nvarchar Some("2024-05-01 10:00:00")
+-- @P1 bigint 5000
+-- @P2 bigint 300000
+-- @P3 nvarchar "2024-05-01 10:00:00"
 SET TRANSACTION ISOLATION LEVEL SNAPSHOT;
 SET LOCK_TIMEOUT 60000;
-DECLARE @utc datetime2(7) = SYSUTCDATETIME(), @local datetime2(7) = SYSDATETIME(), @back bigint = @p1, @sees int = 0, @open bigint, @session int, @program nvarchar(128), @idle int, @here int;
-DECLARE @overlap bigint = @p2 + 0;
+DECLARE @utc datetime2(7) = SYSUTCDATETIME(), @local datetime2(7) = SYSDATETIME(), @back bigint = @P1, @sees int = 0, @open bigint, @session int, @program nvarchar(128), @idle int, @here int;
+DECLARE @overlap bigint = @P2 + 0;
 DECLARE @now datetime2(7) = @utc;
-DECLARE @last smalldatetime = CONVERT(smalldatetime, @p3, 121);
+DECLARE @last smalldatetime = CONVERT(smalldatetime, @P3, 121);
 IF @sees = 1
 BEGIN
 BEGIN TRY
@@ -17,7 +17,7 @@ BEGIN CATCH
 SET @sees = 0;
 END CATCH;
 END;
-IF @open + @p1 > @back SET @back = @open + @p1;
-DECLARE @top smalldatetime = CONVERT(smalldatetime, DATEADD(second, CONVERT(int, -(@p1 / 1000)), DATEADD(millisecond, CONVERT(int, -(@p1 % 1000)), @now))), @hi smalldatetime = CONVERT(smalldatetime, DATEADD(second, CONVERT(int, -(@back / 1000)), DATEADD(millisecond, CONVERT(int, -(@back % 1000)), @now))), @future smalldatetime = CONVERT(smalldatetime, DATEADD(minute, 5, CASE WHEN @local > @utc THEN @local ELSE @utc END));
+IF @open + @P1 > @back SET @back = @open + @P1;
+DECLARE @top smalldatetime = CONVERT(smalldatetime, DATEADD(second, CONVERT(int, -(@P1 / 1000)), DATEADD(millisecond, CONVERT(int, -(@P1 % 1000)), @now))), @hi smalldatetime = CONVERT(smalldatetime, DATEADD(second, CONVERT(int, -(@back / 1000)), DATEADD(millisecond, CONVERT(int, -(@back % 1000)), @now))), @future smalldatetime = CONVERT(smalldatetime, DATEADD(minute, 5, CASE WHEN @local > @utc THEN @local ELSE @utc END));
 SELECT CONVERT(nvarchar(40), @hi, 121) AS hi, CONVERT(nvarchar(40), CONVERT(smalldatetime, DATEADD(second, CONVERT(int, -(@overlap / 1000)), DATEADD(millisecond, CONVERT(int, -(@overlap % 1000)), CONVERT(datetime2(7), @last)))), 121) AS lower_from_last, CONVERT(nvarchar(40), CONVERT(smalldatetime, DATEADD(second, CONVERT(int, -(@overlap / 1000)), DATEADD(millisecond, CONVERT(int, -(@overlap % 1000)), CONVERT(datetime2(7), @hi)))), 121) AS lower_from_hi, DATEDIFF_BIG(millisecond, @top, @last) AS ahead_ms, DATEDIFF(minute, @utc, @local) AS offset_minutes, @sees AS sees_transactions, @open AS open_ms, @session AS session_id, @program AS program, @idle AS is_idle, CONVERT(nvarchar(40), @future, 121) AS future;
 SELECT (SELECT COUNT_BIG(*) FROM [dbo].[orders] WHERE [modified_at] IS NULL) AS null_rows, (SELECT COUNT_BIG(*) FROM [dbo].[orders] WHERE [modified_at] > @future) AS future_rows OPTION (RECOMPILE);

@@ -1,3 +1,3 @@
--- @p1 nvarchar Some("1")
--- @p2 nvarchar Some("100")
-SELECT t.[a], t.[b] FROM [dbo].[follows] AS t WHERE t.[b] >= CONVERT(int, @p1) AND t.[b] < CONVERT(int, @p2) OPTION (RECOMPILE);
+-- @P1 nvarchar "1"
+-- @P2 nvarchar "100"
+SELECT t.[a], t.[b] FROM [dbo].[follows] AS t WHERE t.[b] >= CONVERT(int, @P1) AND t.[b] < CONVERT(int, @P2) OPTION (RECOMPILE);

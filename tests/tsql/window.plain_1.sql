@@ -1,3 +1,3 @@
--- @p1 nvarchar Some("0x00000000000007D0")
--- @p2 nvarchar Some("0x00000000000007DA")
-SELECT t.[order_id], t.[rv], t.[quantity], CONVERT(nvarchar(200), t.[note]) AS [note] FROM [dbo].[orders] AS t WHERE t.[rv] >= CONVERT(binary(8), @p1, 1) AND t.[rv] < CONVERT(binary(8), @p2, 1) OPTION (RECOMPILE);
+-- @P1 nvarchar "0x00000000000007D0"
+-- @P2 nvarchar "0x00000000000007DA"
+SELECT t.[order_id], t.[rv], t.[quantity], CONVERT(nvarchar(200), t.[note]) AS [note] FROM [dbo].[orders] AS t WHERE t.[rv] >= CONVERT(binary(8), @P1, 1) AND t.[rv] < CONVERT(binary(8), @P2, 1) OPTION (RECOMPILE);

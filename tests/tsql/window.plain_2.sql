@@ -1,3 +1,3 @@
--- @p1 nvarchar Some("1")
--- @p2 nvarchar Some("100")
-SELECT t.[order_id], t.[rv], t.[quantity], CONVERT(nvarchar(200), t.[note]) AS [note] FROM [dbo].[orders] AS t WHERE t.[quantity] > CONVERT(bigint, @p1) AND t.[quantity] <= CONVERT(bigint, @p2) OPTION (RECOMPILE);
+-- @P1 nvarchar "1"
+-- @P2 nvarchar "100"
+SELECT t.[order_id], t.[rv], t.[quantity], CONVERT(nvarchar(200), t.[note]) AS [note] FROM [dbo].[orders] AS t WHERE t.[quantity] > CONVERT(bigint, @P1) AND t.[quantity] <= CONVERT(bigint, @P2) OPTION (RECOMPILE);

@@ -7,7 +7,7 @@ use super::packet::WireError;
 use super::request::Worker;
 use super::sink::{WireSink, error, internal_error};
 use super::token::{self, DONE_ERROR, DONE_MORE, Done, DoneKind, put_b_varchar};
-use super::type_info::{Place, WireType, put_type_info, put_user_type};
+use super::type_info::{Delimiter, Place, WireType, put_type_info, put_user_type};
 use crate::collation::{CollationInfo, DEFAULT};
 use crate::session::{ColumnMeta, Param, SqlError};
 use crate::value::{SqlType, Value};
@@ -85,6 +85,8 @@ fn no_handle(handle: i32) -> SqlError {
 struct Call {
     procedure: String,
     params: Vec<Param>,
+    /// Place and name of the first parameter that is a NULL without a type.
+    untyped: Option<(usize, String)>,
 }
 
 /// What a call leaves besides its rows.
@@ -103,6 +105,15 @@ pub(super) fn serve(worker: &mut Worker, data: &[u8]) -> Result<(), WireError> {
             return Ok(());
         }
     };
+    let untyped = calls.iter().find_map(|call| call.untyped.as_ref());
+    if let Some((place, name)) = untyped.filter(|_| worker.typed_nulls) {
+        let message = format!(
+            "The incoming tabular data stream (TDS) remote procedure call (RPC) protocol stream is incorrect. \
+            Parameter {place} (\"{name}\"): Data type 0x1F is unknown."
+        );
+        worker.fail(Some(error(8009, 16, message)));
+        return Ok(());
+    }
     let texts: Vec<String> = calls
         .iter()
         .map(|call| call.text(&worker.prepared))
@@ -403,19 +414,28 @@ fn read_call(from: &mut Cursor<'_>) -> Parsed<Call> {
         super::cursor::name(from.bytes(usize::from(length) * 2)?)?
     };
     from.u16()?;
-    let mut params = Vec::new();
+    let (mut params, mut untyped) = (Vec::new(), None);
     while !from.is_at_end() && !matches!(from.peek()?, 0x80 | 0xFE | 0xFF) {
         if params.len() >= PARAMS_MAX {
             return Err(ParseError::bad(format!(
                 "more than {PARAMS_MAX} parameters"
             )));
         }
-        params.push(read_param(from)?);
+        let (param, is_typed) = read_param(from)?;
+        if !is_typed && untyped.is_none() {
+            untyped = Some((params.len() + 1, param.name.clone()));
+        }
+        params.push(param);
     }
-    Ok(Call { procedure, params })
+    Ok(Call {
+        procedure,
+        params,
+        untyped,
+    })
 }
 
-fn read_param(from: &mut Cursor<'_>) -> Parsed<Param> {
+/// A parameter, and whether its type was told.
+fn read_param(from: &mut Cursor<'_>) -> Parsed<(Param, bool)> {
     let name = from.b_varchar()?;
     let status = from.u8()?;
     if status & !0x01 != 0 {
@@ -427,12 +447,14 @@ fn read_param(from: &mut Cursor<'_>) -> Parsed<Param> {
         WireType::read(from, Place::Parameter).map_err(|problem| of_parameter(problem, &name))?;
     let value =
         read_value(from, &ty, Place::Parameter).map_err(|problem| of_parameter(problem, &name))?;
-    Ok(Param {
+    let is_typed = ty.delimiter != Delimiter::Nothing;
+    let param = Param {
         name,
         ty: ty.ty,
         value,
         output: status & 0x01 != 0,
-    })
+    };
+    Ok((param, is_typed))
 }
 
 fn of_parameter(problem: ParseError, name: &str) -> ParseError {

@@ -193,6 +193,28 @@ async fn calls_pass_parameters_and_give_back_outputs_and_handles() {
     assert!(executed[2].contains("update | @a int") && executed[2].contains("Int(10)"));
 }
 
+/// SQL Server takes it. Servers that only speak like SQL Server do not.
+#[tokio::test]
+async fn a_null_without_a_type_is_refused_by_a_strict_server() {
+    for (typed_nulls, expected) in [(false, None), (true, Some(8009))] {
+        let options = WireOptions {
+            typed_nulls,
+            ..WireOptions::default()
+        };
+        let server = start(options).await;
+        let mut client = server.login().await;
+        let text = [text_param("", "select @a"), text_param("", "@a int")].concat();
+        for (null, expected) in [(int_param(0, None), None), (vec![0, 0, 0x1F], expected)] {
+            let call = [text.clone(), null].concat();
+            client.send(3, &rpc(10, &call)).await;
+            let answer = client.message().await.unwrap();
+            let refused = (answer[0] == 0xAA).then(|| error_number(&answer));
+            assert_eq!(refused, expected);
+        }
+        assert_eq!(last_done(&client.ask("rows 1").await), (0x10, 1));
+    }
+}
+
 #[tokio::test]
 async fn transactions_are_begun_and_ended_by_request() {
     let server = start(WireOptions::default()).await;

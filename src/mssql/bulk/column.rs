@@ -10,9 +10,12 @@ pub struct BulkColumn {
     /// Declared type of the table's column: one that is [staged](crate::schema::types::TypeFacts::staged), or `char`,
     /// `varchar` or `nchar`.
     pub ty: SqlType,
-    /// The column's collation, which `char` and `varchar` are encoded by.
+    /// The collation that a text column was created with, which `char` and `varchar` are encoded by. None: the one of
+    /// the database.
     pub collation: Option<Collation>,
     pub nullable: bool,
+    /// The server counts an identity itself, unless the column says that values are sent.
+    pub identity: bool,
     /// Position of the value's column in the batches.
     pub value: usize,
     /// Position of its `__100ns` companion.

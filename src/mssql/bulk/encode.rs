@@ -30,7 +30,7 @@ use arrow_buffer::NullBuffer;
 use sequence::{binary, chunked, fixed, nchar, nvarchar, paged, plain, utf16, varbinary, varchar};
 
 /// Bytes of a decimal's magnitude on the wire.
-fn magnitude_bytes(precision: u8) -> u8 {
+pub(super) fn magnitude_bytes(precision: u8) -> u8 {
     match precision {
         0..=9 => 4,
         10..=19 => 8,

@@ -12,7 +12,7 @@ use super::Statement;
 use super::access;
 use super::bounds::{self, Count, ServerClock, TimestampBounds};
 use super::define::{self, Storage};
-use super::describe::{describe, describe_source, has_rows};
+use super::describe::{collations, describe, describe_source, has_rows};
 use super::environment;
 use super::fill::{self, Publication};
 use super::merge::Extent;
@@ -115,6 +115,8 @@ impl Examples {
             define::release_session_lock(lock),
         );
         self.add("identity", "", state::identity());
+        let names = ["Polish_CI_AS", "Latin1_General_100_CI_AS_SC_UTF8"];
+        self.add("collations", "", collations(&names));
         let lock = "icesync:apply:dbo.orders";
         self.add(
             "settled_state",

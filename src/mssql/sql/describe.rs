@@ -1,6 +1,6 @@
 //! What a table looks like, in one round trip.
 
-use super::{Params, Statement, TableIdent};
+use super::{CollationName, Params, Statement, TableIdent, list};
 use crate::schema::TableName;
 
 /// Four result sets about the table or view: its facts (one row, none when there is no such object or it cannot be
@@ -110,6 +110,15 @@ SELECT TOP (5000) s.name AS schema_name, o.name AS table_name, RTRIM(CONVERT(nva
 FROM sys.objects AS o JOIN sys.schemas AS s ON s.schema_id = o.schema_id \
 WHERE @id IS NULL AND o.type IN ('U', 'V', 'SN') AND o.is_ms_shipped = 0 ORDER BY s.name, o.name;"
     )
+}
+
+/// One value of each collation: the columns of the result show how the server writes it on the wire.
+pub fn collations(names: &[&str]) -> Statement {
+    let values = names.iter().zip(1..).map(|(name, at)| {
+        let name = CollationName(name);
+        format!("CONVERT(varchar(1), NULL) COLLATE {name} AS [c{at}]")
+    });
+    Statement::plain(format!("SELECT {};", list(values, ", ")))
 }
 
 /// One row (`found`) when the table has rows.

@@ -1,7 +1,7 @@
 //! What a target has loaded: one row per target in `icesync.load_state`.
 
 use super::part::Part;
-use super::{ParamValue, Params, Statement, TableIdent};
+use super::{Params, Statement, TableIdent};
 use crate::change::LoadRule;
 use crate::schema::TableName;
 use crate::schema::drift::SourceObject;
@@ -221,7 +221,7 @@ pub(super) fn set_columns(state: &StateChange, params: &mut Params) -> String {
 /// What a state records of the target table and its columns, as the end of a SET list.
 pub(super) fn set_object(state: &StateChange, params: &mut Params) -> String {
     let id = state.object.as_ref().map(|object| object.id);
-    let id = params.push(ParamValue::Int(id));
+    let id = params.int_or_null(id);
     let created = state.object.as_ref().map(|object| &*object.created);
     let created = params.text_or_null(created);
     let columns = set_columns(state, params);

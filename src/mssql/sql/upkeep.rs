@@ -5,7 +5,7 @@
 
 use super::merge::ERROR_RECREATED;
 use super::state::ERROR_STATE_MOVED;
-use super::{ParamValue, Params, Statement, TableIdent};
+use super::{Params, Statement, TableIdent};
 use crate::schema::TableName;
 use crate::schema::drift::SourceObject;
 
@@ -147,7 +147,7 @@ fn values(row: &StateRow, params: &mut Params) -> [String; 14] {
         params.int(count(1)),
         params.int(count(2)),
         params.int(count(3)),
-        params.push(ParamValue::Int(object.map(|object| object.id))),
+        params.int_or_null(object.map(|object| object.id)),
         params.text_or_null(object.map(|object| &*object.created)),
         params.text_or_null(row.columns.as_deref()),
         params.text_or_null(row.rule.as_deref()),

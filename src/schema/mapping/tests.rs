@@ -310,19 +310,19 @@ fn parameters_are_converted_to_the_columns_type() {
         (
             SqlType::DateTime2 { scale: 7 },
             None,
-            "CONVERT(datetime2(7), @p1, 121)",
+            "CONVERT(datetime2(7), @P1, 121)",
         ),
-        (SqlType::RowVersion, None, "CONVERT(binary(8), @p1, 1)"),
-        (SqlType::BigInt, None, "CONVERT(bigint, @p1)"),
+        (SqlType::RowVersion, None, "CONVERT(binary(8), @P1, 1)"),
+        (SqlType::BigInt, None, "CONVERT(bigint, @P1)"),
         (
             SqlType::VarChar { length: Some(5) },
             Some(&latin),
-            "CONVERT(varchar(5), @p1 COLLATE SQL_Latin1_General_CP1_CI_AS)",
+            "CONVERT(varchar(5), @P1 COLLATE SQL_Latin1_General_CP1_CI_AS)",
         ),
         (
             SqlType::NVarChar { length: Some(5) },
             Some(&latin),
-            "CONVERT(nvarchar(5), @p1)",
+            "CONVERT(nvarchar(5), @P1)",
         ),
         (
             SqlType::Decimal {
@@ -330,10 +330,10 @@ fn parameters_are_converted_to_the_columns_type() {
                 scale: 2,
             },
             None,
-            "CONVERT(decimal(38,2), @p1)",
+            "CONVERT(decimal(38,2), @P1)",
         ),
     ] {
-        assert_eq!(parameter_conversion(ty, collation, "@p1"), expected);
+        assert_eq!(parameter_conversion(ty, collation, "@P1"), expected);
     }
 }
 

@@ -251,7 +251,7 @@ fn timestamp_text(micros: i64, ticks: i64, scale: u8) -> Result<String, String> 
 }
 
 /// The expression that turns a text parameter of [`cell_text`]'s form into a value of exactly the column's type,
-/// such as `CONVERT(datetime2(7), @p1, 121)`: compared with the column it neither changes the column's type (an
+/// such as `CONVERT(datetime2(7), @P1, 121)`: compared with the column it neither changes the column's type (an
 /// index stays usable) nor its order.
 ///
 /// A `varchar` keeps the column's collation, because its order is not that of `nvarchar` under the older SQL

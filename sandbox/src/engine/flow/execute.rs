@@ -1,7 +1,7 @@
 //! EXECUTE and nested scopes.
 
 use super::variables::set_variable;
-use super::{Flow, block, evaluate};
+use super::{Flow, block, evaluate, undo_everything};
 use crate::engine::bind::OutColumn;
 use crate::engine::context::{Cx, Frame};
 use crate::engine::fault::{Outcome, Stop, error};
@@ -43,22 +43,44 @@ pub fn drop_frame(cx: &mut Cx<'_>) -> Frame {
     frame
 }
 
-/// Runs text in a scope of its own; its status and the scope's variables as it left them.
+/// Runs text in a scope of its own; its status and the scope's variables as it left them. What it has SET ends with it
+/// (documentation: "SET statements", "If a SET statement runs in a stored procedure or trigger").
 pub fn run_nested(cx: &mut Cx<'_>, text: &str, frame: Frame) -> Outcome<(i32, Frame)> {
     let statements =
         sql::parse_batch_with(text, cx.ses.settings.quoted_identifier).map_err(Stop::Statement)?;
     push_frame(cx, frame)?;
-    let (database, no_count) = (cx.ses.database, cx.ses.settings.no_count);
+    let (database, settings) = (cx.ses.database, cx.ses.settings.clone());
     let result = block(cx, &statements);
     cx.ses.nest_level = cx.ses.nest_level.saturating_sub(1);
     let frame = drop_frame(cx);
     cx.ses.database = database;
-    cx.ses.settings.no_count = no_count;
-    let status = match result? {
+    let inner = std::mem::replace(&mut cx.ses.settings, settings);
+    // Belongs to the session.
+    cx.ses.settings.context_info = inner.context_info;
+    let status = match result.map_err(|stop| aborted(cx, stop, inner.xact_abort))? {
         Flow::Return(status) => status,
         Flow::Next | Flow::Break | Flow::Continue => 0,
     };
     Ok((status, frame))
+}
+
+/// A failure that leaves the scope whose XACT_ABORT decides about the transaction.
+fn aborted(cx: &mut Cx<'_>, stop: Stop, xact_abort: bool) -> Stop {
+    match stop {
+        Stop::Statement(error) if xact_abort => Stop::Batch {
+            error,
+            rollback: true,
+        },
+        Stop::Batch { error, rollback } => Stop::Batch {
+            error,
+            rollback: rollback || xact_abort,
+        },
+        Stop::Cancelled if xact_abort => {
+            undo_everything(cx);
+            Stop::Cancelled
+        }
+        other => other,
+    }
 }
 
 /// A trigger's body: any failure ends the batch and the transaction, except that a RAISERROR, of which XACT_ABORT takes

@@ -96,6 +96,30 @@ fn try_and_catch() {
 }
 
 #[test]
+fn what_a_nested_text_sets_ends_with_it() {
+    let engine = engine();
+    let mut c = connect(&engine);
+    c.ok("CREATE TABLE t (id int IDENTITY PRIMARY KEY, v int)");
+    for (call, end) in [("EXEC sp_executesql N'", "'"), ("EXEC (N'", "')")] {
+        let inside =
+            "SET XACT_ABORT ON; SET IDENTITY_INSERT t ON; INSERT t (id, v) VALUES (7, 7); DELETE t";
+        c.ok(&format!("{call}{inside}{end}"));
+        assert_eq!(c.error("INSERT t (id, v) VALUES (8, 8)"), 544);
+        assert_eq!(c.error("BEGIN TRAN; SELECT 1/0"), 8134);
+        assert_eq!(c.one("SELECT @@TRANCOUNT"), "1");
+        c.ok("ROLLBACK");
+        // It decides about the transaction as long as it is set.
+        let failing = format!("{call}SET XACT_ABORT ON; SELECT 1/0{end}");
+        assert_eq!(c.error(&format!("BEGIN TRAN; {failing}")), 8134);
+        assert_eq!(c.one("SELECT @@TRANCOUNT"), "0");
+        c.ok(&format!(
+            "BEGIN TRAN; BEGIN TRY {failing}; END TRY BEGIN CATCH IF XACT_STATE() <> -1 THROW 50000, 'not doomed', 1; \
+            END CATCH; ROLLBACK"
+        ));
+    }
+}
+
+#[test]
 fn each_statement_of_a_trigger_looks_for_itself() {
     let engine = engine();
     let mut c = connect(&engine);

@@ -22,6 +22,7 @@ fn bulk_column(ty: SqlType) -> BulkColumn {
         ty,
         collation: None,
         nullable: true,
+        identity: false,
         value: 0,
         ticks: None,
         offset: None,

@@ -1,0 +1,1 @@
+SELECT CONVERT(varchar(1), NULL) COLLATE Polish_CI_AS AS [c1], CONVERT(varchar(1), NULL) COLLATE Latin1_General_100_CI_AS_SC_UTF8 AS [c2];
