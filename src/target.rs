@@ -12,6 +12,9 @@
 //!
 //! - an error in the transaction, also one that a trigger raises without a rollback: all of it is rolled back, and the
 //!   error reported with its number;
+//! - a trigger of the target ends the transaction and begins another one: that raises no error, and the COMMIT would
+//!   succeed without the rows. The last statement finds the load's lock gone, and the run's id in the state
+//!   (`mssql/sql/state.rs`), and stops the load;
 //! - killed before the commit: the server rolls back; the next load finds the old state and starts over from it;
 //! - killed after the commit: the next load finds the new state and has nothing to do;
 //! - the reply to the commit is lost: the outcome is not guessed. [`state::resolve`] waits for the lock that the
@@ -182,6 +185,12 @@ give the table another name with `target:`"
     )]
     StateMoved { target: TableName },
     #[error(
+        "a trigger, probably of {target}, ended the transaction of the load with ROLLBACK (or COMMIT) and began another \
+one, so the load stopped. What was rolled back is not in the target. Take both statements out of the trigger, or \
+disable it for the user of icesync, and load again; if it ran COMMIT, load with --full"
+    )]
+    TransactionEnded { target: TableName },
+    #[error(
         "the load state of {target}, or the table itself, changed while this command ran. Nothing was changed; run it \
 again"
     )]
@@ -330,6 +339,7 @@ impl TargetError {
             | TargetError::NotATable { .. }
             | TargetError::StateMoved { .. }
             | TargetError::StateChanged { .. }
+            | TargetError::TransactionEnded { .. }
             | TargetError::NotEmpty { .. }
             | TargetError::KeyTwice { .. }
             | TargetError::DuplicateKey { .. }

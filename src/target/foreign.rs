@@ -24,11 +24,12 @@
 //! the reply to the commit is lost, the load state of one of the tables says whether it was committed, as all moved in
 //! it.
 
-use super::TargetError;
+use super::merge::explained;
+use super::{TargetError, lock_name};
 use crate::mssql::control::{Class, Control, Record};
 use crate::mssql::error::MssqlError;
 use crate::mssql::sql::merge::ERROR_RECREATED;
-use crate::mssql::sql::{Statement, define, foreign};
+use crate::mssql::sql::{Statement, define, foreign, state};
 use crate::schema::TableName;
 
 /// How long an ALTER TABLE waits for the table: whoever comes after it waits, too.
@@ -289,6 +290,18 @@ pub async fn recheck(
     let statement = define::alter(&foreign::recheck(table, keys), LOCK_TIMEOUT_MS);
     let checked = control.run(&statement, Class::LONG).await;
     checked.map_err(|error| TargetError::on("checking the foreign keys of", table, error))
+}
+
+/// Stops where a trigger on ALTER TABLE has ended the transaction in which a table was loaded.
+pub async fn same_transaction(
+    control: &mut Control,
+    target: &TableName,
+) -> Result<(), TargetError> {
+    let lock = lock_name("apply", target);
+    let same = control
+        .run(&state::same_transaction(&lock), Class::QUICK)
+        .await;
+    same.map_err(|error| explained(target, &lock, 0, error))
 }
 
 async fn run(

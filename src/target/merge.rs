@@ -7,7 +7,7 @@ use super::{TargetError, lock_name};
 use crate::mssql::control::{Class, Control, Record};
 use crate::mssql::error::MssqlError;
 use crate::mssql::sql::define::StagingTable;
-use crate::mssql::sql::state::ERROR_STATE_MOVED;
+use crate::mssql::sql::state::{ERROR_STATE_MOVED, ERROR_TRANSACTION_ENDED};
 use crate::mssql::sql::variant::{self, BaseType};
 use crate::mssql::sql::{merge, net};
 use crate::schema::{Collation, KeyOrigin, TableName, TableSchema};
@@ -371,6 +371,7 @@ pub(super) fn explained(
             seconds: lock_timeout_ms / 1000,
         },
         Some(ERROR_STATE_MOVED) => TargetError::StateMoved { target },
+        Some(ERROR_TRANSACTION_ENDED) => TargetError::TransactionEnded { target },
         Some(merge::ERROR_NOT_EMPTY) => TargetError::NotEmpty { target },
         Some(merge::ERROR_KEY_TWICE) => TargetError::KeyTwice {
             target,

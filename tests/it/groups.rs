@@ -414,6 +414,41 @@ async fn assert_circle(world: &mut World, when: &str) {
     }
 }
 
+/// It would let the commit succeed without the rows of any table.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trigger_that_begins_another_transaction_stops_the_group() {
+    for event in ["INSERT", "DELETE"] {
+        let mut world = chinook().await;
+        world.config(&config("statement: update_insert", ""));
+        world.run(&["--json", "sync"]).json();
+        world.source(CHANGE).await;
+        let states = "SELECT target, snapshot_id, run_id FROM icesync.load_state ORDER BY target";
+        let artists = "SELECT * FROM dbo.Artist ORDER BY 1";
+        let before = (
+            world.target_rows(states).await,
+            world.target_rows(artists).await,
+        );
+        world
+            .target(&format!(
+                "CREATE TRIGGER dbo.ends ON dbo.Artist AFTER {event} AS BEGIN ROLLBACK TRANSACTION; BEGIN \
+                 TRANSACTION; END"
+            ))
+            .await;
+        for command in ["sync", "load"] {
+            let ended = ["dbo.Artist", "ended the transaction of the load"];
+            world.run(&[command]).fails_with(1, &ended);
+            let after = (
+                world.target_rows(states).await,
+                world.target_rows(artists).await,
+            );
+            assert_eq!(after, before, "{event} {command}");
+        }
+        world.target("DROP TRIGGER dbo.ends").await;
+        world.run(&["--json", "load"]).json();
+        assert_equal(&mut world, event).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn circles_are_deferred_or_rechecked() {
     let create = "CREATE TABLE dbo.team (id int NOT NULL PRIMARY KEY, lead_id int NULL);

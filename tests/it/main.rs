@@ -6,6 +6,7 @@ mod created;
 mod disk;
 mod drift;
 mod edges;
+mod ended;
 mod engines;
 mod environments;
 mod failures;

@@ -9,6 +9,9 @@ use crate::schema::drift::SourceObject;
 /// The load state is not the one that the load was computed from.
 pub const ERROR_STATE_MOVED: u32 = 51003;
 
+/// The transaction in which a load ends is not the one in which it began.
+pub const ERROR_TRANSACTION_ENDED: u32 = 51012;
+
 /// `snapshot_id` of a target that icesync has created and loaded nothing into, because the lake table has no snapshot.
 /// Iceberg gives no snapshot this id.
 pub const PREPARED: i64 = -1;
@@ -174,6 +177,48 @@ WITH (UPDLOCK, ROWLOCK) WHERE s.[target] = {target} AND s.[snapshot_id] = {snaps
 AND ISNULL(s.[pending_applied], -1) = {applied};
 IF @@ROWCOUNT <> 1 {moved}
 {emptied}"
+    )
+}
+
+/// Records what a load did (`set`, a SET list of `s`), as the last statement of its transaction that matters. Stops with
+/// [`ERROR_TRANSACTION_ENDED`] unless that transaction is the one that moved the state.
+///
+/// A trigger that runs ROLLBACK and then BEGIN TRANSACTION raises no error: the batch goes on in the new transaction,
+/// and its COMMIT succeeds although the rows are gone (documentation: "Rollbacks in stored procedures and triggers").
+/// What the first transaction had is gone as well: the run's id in the state, and `lock`, the load's application lock
+/// that belongs to the transaction. A COMMIT in a trigger leaves the id and not the lock.
+pub(super) fn recorded(
+    set: &str,
+    target: &str,
+    state: &StateChange,
+    lock: &str,
+    params: &mut Params,
+) -> String {
+    let run_id = params.text(&state.run_id);
+    let lock = params.text(lock);
+    format!(
+        "UPDATE s SET {set} FROM [icesync].[load_state] AS s WHERE s.[target] = {target} AND s.[run_id] = {run_id};
+IF @@ROWCOUNT <> 1 OR {} {}
+",
+        unlocked(&lock),
+        ended()
+    )
+}
+
+/// Stops with [`ERROR_TRANSACTION_ENDED`] unless the transaction that is open took the load's lock.
+pub fn same_transaction(lock: &str) -> Statement {
+    let mut params = Params::default();
+    let lock = params.text(lock);
+    params.into_statement(format!("IF {} {}", unlocked(&lock), ended()))
+}
+
+fn unlocked(lock: &str) -> String {
+    format!("APPLOCK_MODE(N'public', {lock}, N'Transaction') <> N'Exclusive'")
+}
+
+fn ended() -> String {
+    format!(
+        "THROW {ERROR_TRANSACTION_ENDED}, N'a trigger has ended the transaction of the load', 1;"
     )
 }
 

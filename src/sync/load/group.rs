@@ -312,6 +312,7 @@ async fn opened(
             if !among.is_empty() {
                 foreign::recheck(control, target, &among).await?;
             }
+            foreign::same_transaction(control, target).await?;
         }
     }
     Ok(())
