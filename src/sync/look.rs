@@ -237,6 +237,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::error::{Disposition, Error};
+    use crate::report::Exit;
     use crate::sync::{Observer, Phase};
     use std::path::Path;
     use std::sync::Arc;
@@ -267,7 +268,7 @@ mod tests {
         });
         let listing = looked.await.unwrap();
         assert_eq!(listing.tables, ["c"]);
-        assert_eq!(listing.exit_code(), 3);
+        assert_eq!(listing.exit(), Exit::Partial);
         let [panic, damaged] = listing.errors.as_slice() else {
             panic!("{:?}", listing.errors);
         };

@@ -19,8 +19,7 @@ BEGIN
     END;
 END";
 const ALL: &str = "SELECT id, n, note FROM dbo.t ORDER BY id, n";
-const STATE: &str =
-    "SELECT snapshot_id, run_id, pending_applied, inserted, updated, deleted FROM icesync.load_state";
+const STATE: &str = "SELECT snapshot_id, run_id, pending_applied, inserted, updated, deleted FROM icesync.load_state";
 
 /// Twenty rows, loaded; then changes of which the target's trigger takes one amiss.
 async fn world(options: &str) -> World {
@@ -41,7 +40,10 @@ async fn a_trigger_that_begins_another_transaction_stops_the_load() {
         ("    merge: { statement: update_insert }\n", ended),
         // The table of actions is gone as well, which may be noticed first.
         ("    merge: { statement: merge }\n", "dbo.t"),
-        ("    merge: { mode: replace, statement: update_insert }\n", ended),
+        (
+            "    merge: { mode: replace, statement: update_insert }\n",
+            ended,
+        ),
         (
             "    merge: { deletes: { soft: { column: gone } }, statement: update_insert }\n",
             ended,
@@ -63,7 +65,11 @@ async fn a_trigger_that_begins_another_transaction_stops_the_load() {
         }
         world.target("DROP TRIGGER dbo.ends").await;
         let run = world.run(&["--json", "load"]).json();
-        assert_ne!(run["tables"][0]["load"]["kind"], json!("nothing"), "{run:#}");
+        assert_ne!(
+            run["tables"][0]["load"]["kind"],
+            json!("nothing"),
+            "{run:#}"
+        );
         let bad = "SELECT n FROM dbo.t WHERE note = N'bad'";
         assert_eq!(world.target_rows(bad).await, [["Int(5)"]], "{options}");
         if options.contains("kind: history") || options.contains("gone") {
@@ -82,7 +88,10 @@ async fn a_trigger_that_ends_the_transaction_of_a_step_leaves_the_steps_before()
     let between = world.target_rows(STATE).await;
     let applied = "SELECT pending_applied FROM icesync.load_state";
     let applied = world.target_rows(applied).await.concat().concat();
-    assert!(["Int(5)", "Int(10)"].contains(&applied.as_str()), "{applied}");
+    assert!(
+        ["Int(5)", "Int(10)"].contains(&applied.as_str()),
+        "{applied}"
+    );
     world.run(&["load"]).fails_with(1, &ended);
     assert_eq!(between.len(), 1);
     world.target("DROP TRIGGER dbo.ends").await;
@@ -99,7 +108,9 @@ async fn a_trigger_stops_a_whole_load_into_a_target_that_is_empty() {
         .source("UPDATE dbo.t SET note = N'bad' WHERE id = 8")
         .await;
     world
-        .target("CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, n int NULL, note nvarchar(20) NULL)")
+        .target(
+            "CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, n int NULL, note nvarchar(20) NULL)",
+        )
         .await;
     world.target(TRIGGER).await;
     world.config("  - source: dbo.t\n    change: { strategy: full }\n");

@@ -3,6 +3,7 @@
 mod bad_input;
 mod columns;
 mod created;
+mod databases;
 mod disk;
 mod drift;
 mod edges;

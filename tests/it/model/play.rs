@@ -7,7 +7,7 @@ use super::lake::{Extracted, Lake, Metadata};
 use super::rows::{Part, Row, number};
 use super::schedule::{Command, Schedule, Step, Trouble};
 use super::target::{Pending, State, Target};
-use crate::harness::{Server, World, finish, show};
+use crate::harness::{Server, World, finish, show, skipped};
 use icesync::mssql::control::{Class, Control};
 use icesync::mssql::sql::Statement;
 use icesync_sandbox::tds::{Fault, Faults};
@@ -194,8 +194,10 @@ fn run(
         faults.arm_after(*skip, fault, text, 1);
     }
     let run = finish(process.spawn().expect("icesync starts"));
-    if let (Trouble::Drop { .. }, Some(faults)) = (&trouble, faults) {
-        faults.clear();
+    match (&trouble, faults) {
+        (Trouble::Drop { .. }, Some(faults)) => faults.clear(),
+        (Trouble::Drop { .. }, None) => skipped("a connection dropped during a run of the model"),
+        (Trouble::Kill { .. } | Trouble::None, _) => {}
     }
     let is_disturbed = faults.map_or(0, Faults::fired) > fired;
     Some(Ran::of(run, &trouble, is_disturbed))

@@ -144,7 +144,9 @@ fn a_trigger_that_begins_another_transaction_lets_the_batch_go_on() {
     let lock = "DECLARE @rc int; EXEC @rc = sp_getapplock @Resource = N'r', @LockMode = N'Exclusive', @LockOwner = \
         N'Transaction', @LockTimeout = 0";
     let held = |c: &mut super::Client| c.one("SELECT APPLOCK_MODE('public', 'r', 'Transaction')");
-    c.ok(&format!("SET XACT_ABORT ON; BEGIN TRAN; {lock}; INSERT q VALUES (1)"));
+    c.ok(&format!(
+        "SET XACT_ABORT ON; BEGIN TRAN; {lock}; INSERT q VALUES (1)"
+    ));
     assert_eq!(held(&mut c), "Exclusive");
     c.ok("INSERT t VALUES (1)");
     assert_eq!(held(&mut c), "Exclusive");
