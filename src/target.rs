@@ -142,13 +142,15 @@ too (`merge: {{ deletes: {{ soft: ... }} }}` or `ignore`), or make the key one w
     },
     #[error(
         "a row to be loaded into {target} violates a constraint of it, or a row that is to be deleted is referred to \
-by another table. The transaction was rolled back. Correct the row at the source or drop the constraint. A table \
+by another table. The transaction was rolled back. Correct the row at the source or drop the constraint{aside}. A table \
 that keeps rows whose key has left the lake (soft or ignored deletes, append, history, scd2) cannot refer to one \
 that deletes them: let that one keep them, too, or disable the foreign key. Tables that refer to each other are \
 loaded together unless `load: {{ group: none }}` or --table separates them"
     )]
     Constraint {
         target: TableName,
+        /// How the row may be set aside, as the end of a sentence; empty where that does not apply.
+        aside: &'static str,
         #[source]
         source: Box<MssqlError>,
     },

@@ -38,6 +38,7 @@ mod kind;
 mod modes;
 mod plan;
 mod quarantine;
+mod reached;
 mod work;
 
 pub(super) use columns::chosen;
@@ -47,6 +48,7 @@ pub(super) use group::{Failed, load_group};
 pub(super) use kind::{Found, State, trusted};
 pub(super) use plan::{Extracted, behind, plan};
 pub use quarantine::FAIL_QUARANTINED;
+pub(super) use reached::reached;
 pub use work::{FAIL_AFTER_ALTER, FAIL_AFTER_NET, FAIL_AFTER_STAGING, FAIL_BETWEEN_STEPS};
 
 use super::follow;

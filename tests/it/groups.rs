@@ -207,6 +207,7 @@ async fn a_group_is_loaded_whole_or_not_at_all() {
         &[
             "dbo.Invoice",
             "violates a constraint",
+            "`merge: { on_bad_row: quarantine }` and `load: { group: none }`",
             "loaded in one transaction with dbo.Invoice",
         ],
     );
@@ -654,4 +655,49 @@ async fn marks(world: &mut World) -> [[[i32; 3]; 3]; 2] {
         }
     }
     found
+}
+
+/// The child's load state says that it has a row which the server deleted with its parent.
+#[tokio::test(flavor = "multi_thread")]
+async fn deletes_that_reach_a_table_that_is_loaded_apart_are_told() {
+    let mut world = World::new(
+        "CREATE TABLE dbo.p (id int NOT NULL PRIMARY KEY);
+CREATE TABLE dbo.c (id int NOT NULL PRIMARY KEY, p int NOT NULL);
+INSERT dbo.p VALUES (1), (2); INSERT dbo.c VALUES (1, 1), (2, 2)",
+    )
+    .await;
+    for batch in [
+        "CREATE TABLE dbo.p (id int NOT NULL PRIMARY KEY)",
+        "CREATE TABLE dbo.c (id int NOT NULL PRIMARY KEY, p int NOT NULL CONSTRAINT of_p REFERENCES dbo.p (id) ON \
+         DELETE CASCADE)",
+        // Not of icesync.
+        "CREATE TABLE dbo.own (p int NULL CONSTRAINT own_p REFERENCES dbo.p (id) ON DELETE SET NULL)",
+    ] {
+        world.target(batch).await;
+    }
+    let tables = "  - source: dbo.p\n    change: { strategy: full }\n  - source: dbo.c\n    change: { strategy: full }\n";
+    world.config(tables);
+    world.run(&["--json", "sync"]).json();
+    let told = |report: &Value| {
+        let warnings = report["warnings"].to_string();
+        assert!(!warnings.contains("own_p"), "{warnings}");
+        let is_told = warnings.contains("of_p");
+        assert!(!is_told || warnings.contains("dbo.c"), "{warnings}");
+        is_told
+    };
+    world.source("DELETE dbo.p WHERE id = 2").await;
+    // They are loaded together.
+    let plan = world.run(&["--json", "plan"]).json();
+    assert!(!loads(&plan).any(told), "{plan:#}");
+    let alone = ["--json", "plan", "--table", "dbo.p"];
+    let plan = world.run(&alone).json();
+    assert!(loads(&plan).all(told), "{plan:#}");
+    let text = world.run(&["plan", "--table", "dbo.p"]).stdout;
+    assert!(text.contains("of_p"), "{text}");
+    let run = world.run(&["--json", "sync", "--table", "dbo.p"]).json();
+    assert!(loads(&run).all(told), "{run:#}");
+    world.config(&format!("{tables}load: {{ group: none }}\n"));
+    let plan = world.run(&["--json", "plan"]).json();
+    let found: Vec<bool> = loads(&plan).map(told).collect();
+    assert_eq!(found, [true, false], "{plan:#}");
 }
