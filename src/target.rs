@@ -142,8 +142,8 @@ too (`merge: {{ deletes: {{ soft: ... }} }}` or `ignore`), or make the key one w
     },
     #[error(
         "a row to be loaded into {target} violates a constraint of it, or a row that is to be deleted is referred to \
-by another table. The transaction was rolled back. Correct the row at the source or drop the constraint{aside}. A table \
-that keeps rows whose key has left the lake (soft or ignored deletes, append, history, scd2) cannot refer to one \
+by another table. The transaction was rolled back. Correct the row at the source or drop the constraint{aside}. A \
+table that keeps rows whose key has left the lake (soft or ignored deletes, append, history, scd2) cannot refer to one \
 that deletes them: let that one keep them, too, or disable the foreign key. Tables that refer to each other are \
 loaded together unless `load: {{ group: none }}` or --table separates them"
     )]
@@ -187,9 +187,9 @@ give the table another name with `target:`"
     )]
     StateMoved { target: TableName },
     #[error(
-        "a trigger, probably of {target}, ended the transaction of the load with ROLLBACK (or COMMIT) and began another \
-one, so the load stopped. What was rolled back is not in the target. Take both statements out of the trigger, or \
-disable it for the user of icesync, and load again; if it ran COMMIT, load with --full"
+        "a trigger, probably of {target}, ended the transaction of the load with ROLLBACK (or COMMIT) and began \
+another one, so the load stopped. What was rolled back is not in the target. Take both statements out of the trigger, \
+or disable it for the user of icesync, and load again; if it ran COMMIT, load with --full"
     )]
     TransactionEnded { target: TableName },
     #[error(

@@ -196,8 +196,8 @@ pub fn reached(
         format!(
             "when a load deletes rows of {parent}, the server deletes or changes rows of {child} by foreign key {name} \
              (ON DELETE). {child} is not loaded in the same transaction, so its load state does not tell, and rows may \
-             be missing until `icesync load --full` loads it. Load the two together (`load: {{ group: auto }}`, without \
-             --table), or make the key one with ON DELETE NO ACTION"
+             be missing until `icesync load --full` loads it. Load the two together (`load: {{ group: auto }}`, \
+             without --table), or make the key one with ON DELETE NO ACTION"
         )
     });
     said.collect()

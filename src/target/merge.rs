@@ -244,6 +244,7 @@ pub fn steps(plan: &MergePlan, batch_rows: u64) -> Vec<Option<Step>> {
                 after: at * batch_rows,
                 to: rows.min((at + 1) * batch_rows),
                 rows,
+                is_whole: plan.whole,
             })
         })
         .collect()
@@ -342,8 +343,8 @@ pub async fn apply(
 /// A load that stopped at a refused row names the quarantine, which takes an upsert of one table.
 fn with_aside(error: TargetError, plan: &MergePlan, extent: Extent) -> TargetError {
     let alone = ", or set `merge: { on_bad_row: quarantine }`, which sets the row aside and loads the others";
-    let grouped = ", or set `merge: { on_bad_row: quarantine }` and `load: { group: none }`, which loads the tables one \
-        by one and sets the row aside";
+    let grouped = ", or set `merge: { on_bad_row: quarantine }` and `load: { group: none }`, which loads the tables \
+        one by one and sets the row aside";
     match (error, plan.mode) {
         (TargetError::Constraint { target, source, .. }, MergeMode::Upsert) => {
             let aside = match extent {

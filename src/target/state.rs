@@ -56,6 +56,8 @@ pub struct Pending {
     pub rows: u64,
     /// Rows that are applied.
     pub applied: u64,
+    /// The load was of every row of the snapshot. An older build does not say.
+    pub is_whole: bool,
 }
 
 impl LoadState {
@@ -250,6 +252,7 @@ fn pending(row: &Record) -> Result<Option<Pending>, MssqlError> {
             sequence_number: row.int_opt("pending_sequence_number")?.unwrap_or(0),
             rows: count("pending_rows")?,
             applied: count("pending_applied")?,
+            is_whole: row.int_opt("pending_whole")? == Some(1),
         }),
         None => None,
     })

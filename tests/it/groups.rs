@@ -675,8 +675,9 @@ INSERT dbo.p VALUES (1), (2); INSERT dbo.c VALUES (1, 1), (2, 2)",
     ] {
         world.target(batch).await;
     }
-    let tables = "  - source: dbo.p\n    change: { strategy: full }\n  - source: dbo.c\n    change: { strategy: full }\n";
-    world.config(tables);
+    let tables = ["p", "c"].map(|name| format!("  - source: dbo.{name}\n    change: {{ strategy: full }}\n"));
+    let tables = tables.concat();
+    world.config(&tables);
     world.run(&["--json", "sync"]).json();
     let told = |report: &Value| {
         let warnings = report["warnings"].to_string();

@@ -28,8 +28,8 @@ CONVERT(int, f.delete_referential_action) AS on_delete \
 FROM sys.foreign_keys AS f JOIN sys.objects AS co ON co.object_id = f.parent_object_id JOIN sys.schemas AS cs ON \
 cs.schema_id = co.schema_id JOIN sys.objects AS po ON po.object_id = f.referenced_object_id JOIN sys.schemas AS ps ON \
 ps.schema_id = po.schema_id JOIN sys.foreign_key_columns AS k ON k.constraint_object_id = f.object_id JOIN \
-sys.columns AS c ON c.object_id = k.parent_object_id AND c.column_id = k.parent_column_id WHERE f.is_disabled = 0{which} \
-ORDER BY f.object_id, k.constraint_column_id;"
+sys.columns AS c ON c.object_id = k.parent_object_id AND c.column_id = k.parent_column_id \
+WHERE f.is_disabled = 0{which} ORDER BY f.object_id, k.constraint_column_id;"
     )
 }
 

@@ -3,7 +3,6 @@
 use super::columns::{newest, to_load};
 use super::kind::{Facts, Found, LoadKind, trusted};
 use super::modes::{rule, time_field, validity_of};
-use super::reached::reached;
 use crate::change::{LoadRule, MergeMode, RunId};
 use crate::config::{OnChange, Table};
 use crate::error::{Kind, Result};
@@ -253,10 +252,7 @@ impl<'a> Work<'a> {
             },
             is_numbered: aside.is_some(),
         };
-        if !self.is_grouped && (options.has_deletes || self.kind == LoadKind::Replace) {
-            let reached = reached(self.sync, self.table, &[], control).await?;
-            self.warnings.extend(reached);
-        }
+        self.tell_reached(control, &options).await?;
         let plan = merge::plan(&self.columns, &target, &staging, &options);
         let change = self.state_change(&target);
         let settled = settle(control, plan, change, aside, &options).await?;

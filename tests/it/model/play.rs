@@ -238,13 +238,14 @@ async fn see(control: &mut Control) -> Outcome<Seen> {
     let own = "SELECT OBJECT_ID(N'icesync.load_state'), OBJECT_ID(N'icesync.quarantine')";
     let own = ask(control, own).await?;
     if own[0][0] != "NULL" {
-        let states = "SELECT target, snapshot_id, pending_snapshot_id, pending_rows, pending_applied, target_object_id \
-                      FROM icesync.load_state";
+        let states = "SELECT target, snapshot_id, pending_snapshot_id, pending_rows, pending_applied, \
+                      target_object_id, CONVERT(int, pending_whole) FROM icesync.load_state";
         for row in ask(control, states).await? {
             let pending = number(&row[2]).map(|snapshot| Pending {
                 snapshot,
                 rows: number(&row[3]).unwrap_or_default(),
                 applied: number(&row[4]).unwrap_or_default(),
+                is_whole: number(&row[6]) == Some(1),
             });
             let snapshot = number(&row[1]).unwrap_or_default();
             let state = (snapshot, pending, number(&row[5]));
