@@ -35,6 +35,7 @@ mod cut;
 mod fill;
 mod group;
 mod kind;
+mod marks;
 mod modes;
 mod plan;
 mod quarantine;

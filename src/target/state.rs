@@ -45,6 +45,8 @@ pub struct LoadState {
     pub pending: Option<Pending>,
     /// Which columns of the lake the last load left out or renamed.
     pub columns: LoadedColumns,
+    /// Id of the target's column that marks deleted rows; none where no load has marked any, or an older build did.
+    pub flag: Option<i32>,
 }
 
 /// A load between two of its steps. The target has rows of both snapshots.
@@ -264,6 +266,10 @@ fn rule(text: &str) -> Result<LoadRule, MssqlError> {
 }
 
 fn load_state(row: &Record) -> Result<LoadState, MssqlError> {
+    let columns = row.text_opt("loaded_columns")?.map(LoadedColumns::read);
+    let columns = columns.transpose();
+    let columns = columns.map_err(|error| MssqlError::Shape(format!("loaded_columns: {error}")))?;
+    let (columns, flag) = columns.unwrap_or_default();
     Ok(LoadState {
         lake_table: row.text("lake_table")?.to_owned(),
         table_uuid: row.text("table_uuid")?.to_owned(),
@@ -284,10 +290,7 @@ fn load_state(row: &Record) -> Result<LoadState, MssqlError> {
         },
         rule: row.text_opt("merge_mode")?.map(rule).transpose()?,
         pending: pending(row)?,
-        columns: match row.text_opt("loaded_columns")? {
-            Some(text) => serde_json::from_str(text)
-                .map_err(|error| MssqlError::Shape(format!("loaded_columns: {error}")))?,
-            None => LoadedColumns::default(),
-        },
+        columns,
+        flag,
     })
 }

@@ -982,6 +982,7 @@ mod tests {
                 rule: None,
                 pending: None,
                 columns: LoadedColumns::default(),
+flag: None,
             };
             Found::of(&Looked {
                 object,
