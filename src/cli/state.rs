@@ -7,9 +7,7 @@ use super::tables::Tables;
 use clap::{Args, Subcommand};
 use icesync::config::{Config, Table};
 use icesync::error::Error;
-use icesync::report::{
-    Exit, Listing, RepairReport, StateChangeReport, StatesReport, VerifyReport,
-};
+use icesync::report::{Exit, Listing, RepairReport, StateChangeReport, StatesReport, VerifyReport};
 use icesync::schema::{TableName, shell_quoted};
 use icesync::sync::{StateFile, Sync};
 use std::path::PathBuf;

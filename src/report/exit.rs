@@ -44,7 +44,9 @@ impl Exit {
     pub fn meaning(self) -> &'static str {
         match self {
             Exit::Done => "done",
-            Exit::Failed => "failed; state verify or repair found something; the report was not written",
+            Exit::Failed => {
+                "failed; state verify or repair found something; the report was not written"
+            }
             Exit::Usage => "the configuration or the command line is wrong, or --yes is missing",
             Exit::Partial => "some tables are done; others failed or were not started",
             Exit::Quarantined => "done, and rows of a target are in quarantine",

@@ -92,7 +92,11 @@ impl Sync {
             target_file_bytes: config.warehouse.target_file_bytes,
             maintenance: config.maintenance,
             load: config.load,
-            targets: config.tables.iter().map(|table| table.target.clone()).collect(),
+            targets: config
+                .tables
+                .iter()
+                .map(|table| table.target.clone())
+                .collect(),
             retry: config.retry,
             stop: Stop::default(),
             observer,

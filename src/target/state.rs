@@ -29,7 +29,7 @@ const SETTLE_TIMEOUT_MS: u32 = 300_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoadState {
     pub lake_table: String,
-    /// UUID of the lake table: another one means that it was dropped and made anew.
+    /// UUID of the lake table: another one means that it was dropped and recreated.
     pub table_uuid: String,
     pub snapshot_id: i64,
     pub sequence_number: i64,

@@ -8,7 +8,8 @@ use std::sync::OnceLock;
 use std::thread;
 
 /// Names that [`Databases::named`] gives, of runs that began more than a day ago.
-const OLD: &str = "name LIKE N'it[_][0-9]%[_][0-9]%[_]%' AND create_date < DATEADD(DAY, -1, GETDATE())";
+const OLD: &str =
+    "name LIKE N'it[_][0-9]%[_][0-9]%[_]%' AND create_date < DATEADD(DAY, -1, GETDATE())";
 
 /// The databases of one test, by what their names begin with.
 pub struct Databases {
@@ -65,9 +66,7 @@ async fn names(master: &mut Control, condition: &str) -> Vec<String> {
     let rows = master.query(&Statement::plain(&query)).await;
     let rows = rows.expect("sys.databases can be read");
     let name = |row: &icesync::mssql::control::Record| row.text("name").map(str::to_owned);
-    rows.iter()
-        .map(|row| name(row).expect("a name"))
-        .collect()
+    rows.iter().map(|row| name(row).expect("a name")).collect()
 }
 
 /// Another process may drop it at the same time.
@@ -85,7 +84,9 @@ async fn drop_one(master: &mut Control, name: &str) {
 async fn the_databases_of_a_test_are_dropped_on_a_real_server() {
     let server = crate::harness::server();
     if server.engine().is_some() {
-        eprintln!("SKIPPED: dropping the tests' databases (it takes a real server, which ICESYNC_TEST_MSSQL names)");
+        eprintln!(
+            "SKIPPED: dropping the tests' databases (it takes a real server, which ICESYNC_TEST_MSSQL names)"
+        );
         return;
     }
     let mut master = server.connect("master").await;

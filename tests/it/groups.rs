@@ -675,7 +675,8 @@ INSERT dbo.p VALUES (1), (2); INSERT dbo.c VALUES (1, 1), (2, 2)",
     ] {
         world.target(batch).await;
     }
-    let tables = ["p", "c"].map(|name| format!("  - source: dbo.{name}\n    change: {{ strategy: full }}\n"));
+    let tables = ["p", "c"]
+        .map(|name| format!("  - source: dbo.{name}\n    change: {{ strategy: full }}\n"));
     let tables = tables.concat();
     world.config(&tables);
     world.run(&["--json", "sync"]).json();

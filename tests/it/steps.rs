@@ -373,7 +373,8 @@ async fn a_whole_load_that_dies_between_steps_is_finished_whole() {
         let run = world.run(&["--json", "load"]).json();
         assert_eq!(load(&run)["kind"], json!("whole"), "{run:#}");
         assert_equal(&mut world, "after a whole load that died twice").await;
-        let state = "SELECT pending_snapshot_id, CONVERT(int, pending_whole) FROM icesync.load_state";
+        let state =
+            "SELECT pending_snapshot_id, CONVERT(int, pending_whole) FROM icesync.load_state";
         assert_eq!(world.target_rows(state).await, [["NULL", "NULL"]]);
     }
 }

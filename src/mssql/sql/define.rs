@@ -69,7 +69,10 @@ BEGIN
         IF COL_LENGTH(N'[icesync].[load_state]', N'merge_mode') BETWEEN 1 AND 3999 THROW;
     END CATCH;
 END;",
-        added("target_object_id", "[target_object_id] int NULL, [target_created] nvarchar(30) NULL"),
+        added(
+            "target_object_id",
+            "[target_object_id] int NULL, [target_created] nvarchar(30) NULL"
+        ),
         added(
             "pending_applied",
             "[merge_mode] nvarchar(2000) NULL, [pending_snapshot_id] bigint NULL, [pending_sequence_number] bigint \

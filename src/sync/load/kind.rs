@@ -84,7 +84,7 @@
 //!
 //! # Refusals
 //!
-//! A refusal stands where no kind is right: see [`Refusal`]. Each message names a way out.
+//! A refusal stands where no kind is right: see [`Refusal`]. Each message says how to resolve it.
 //!
 //! [`LoadedColumns`]: crate::target::columns::LoadedColumns
 
@@ -858,7 +858,11 @@ mod tests {
                     assert_eq!(facts.found, Found::There, "{said}");
                     assert_eq!(facts.mode, MergeMode::Upsert, "{said}");
                     let unfinished = facts.unfinished.unwrap();
-                    assert_eq!((unfinished.snapshot, unfinished.is_listed), (to, true), "{said}");
+                    assert_eq!(
+                        (unfinished.snapshot, unfinished.is_listed),
+                        (to, true),
+                        "{said}"
+                    );
                     assert!(facts.goes_on || facts.full, "{said}");
                     let was_whole = unfinished.is_whole && !facts.full;
                     let more = facts.columns == Compared::More;
@@ -982,7 +986,7 @@ mod tests {
                 rule: None,
                 pending: None,
                 columns: LoadedColumns::default(),
-flag: None,
+                flag: None,
             };
             Found::of(&Looked {
                 object,

@@ -547,7 +547,7 @@ mod tests {
             rule: LoadRule::read(r#"upsert {"deletes":"ignore"}"#),
             pending: None,
             columns: LoadedColumns::default(),
-flag: None,
+            flag: None,
         };
         let target: TableName = "dbo.[a.b]".parse().unwrap();
         let database = Identity {

@@ -328,8 +328,10 @@ impl Forecast {
             Kind::Delta(_) | Kind::Finish(_, _, false) => Net::of_delta(table, lake, &segments, to),
             _ => Net::of_all(table, lake, &segments, to),
         };
-        let is_stepped = matches!(kind, Kind::Delta(_) | Kind::Finish(_, _, _) | Kind::Whole(_))
-            && request.mode == Mode::Upsert
+        let is_stepped = matches!(
+            kind,
+            Kind::Delta(_) | Kind::Finish(_, _, _) | Kind::Whole(_)
+        ) && request.mode == Mode::Upsert
             && table.batch_rows > 0
             && through.is_none()
             && !request.is_grouped
