@@ -21,6 +21,7 @@ mod tables;
 use clap::{Parser, Subcommand};
 use icesync::config::Config;
 use icesync::error::Error;
+use icesync::report::Exit;
 use icesync::secret;
 use output::{Output, config_error, say};
 use request::Request;
@@ -33,11 +34,7 @@ use std::process::ExitCode;
 /// another SQL Server.
 #[derive(Parser)]
 #[command(name = "icesync", version, max_term_width = 110)]
-#[command(
-    after_help = "Exit codes: 0 done; 1 failed; 2 usage or configuration; 3 some tables failed; \
-        4 done, and rows are in quarantine; 75 transient and out of retries; \
-        130 and 143 ended early by Ctrl-C and SIGTERM."
-)]
+#[command(after_help = exit_codes())]
 struct Cli {
     /// Configuration file
     #[arg(
@@ -73,6 +70,12 @@ enum Command {
     Maintain(maintain::Maintain),
     Relocate(relocate::Relocate),
     State(state::State),
+}
+
+/// What `--help` says of exit codes.
+fn exit_codes() -> String {
+    let lines = Exit::ALL.map(|exit| format!("\n  {:<5}{}", exit.code(), exit.meaning()));
+    format!("Exit codes:{}", lines.concat())
 }
 
 /// Runs the command line; the exit code says how it went.

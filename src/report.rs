@@ -6,6 +6,7 @@
 
 mod checkpoint;
 mod columns;
+mod exit;
 mod failure;
 mod format;
 mod listing;
@@ -19,6 +20,7 @@ mod state;
 mod status;
 
 pub use columns::ColumnsReport;
+pub use exit::Exit;
 pub use failure::ErrorReport;
 pub use format::{plural, thousands};
 pub use listing::Listing;

@@ -4,10 +4,10 @@
 //! (extract or load of one table) either commits or leaves nothing behind that a later run would mistake for data:
 //!
 //! - **extract** ends in one Iceberg metadata commit that carries rows and checkpoint together (see
-//!   [`crate::lake`]). Killed before it, data files lie about that no metadata names; killed after it, the next run
+//!   [`crate::lake`]). Killed before it, orphaned data files remain; killed after it, the next run
 //!   starts from the new checkpoint.
 //! - **load** ends in one transaction on the target that carries rows and load state together (see
-//!   [`crate::target`]). Killed before it, a staging table lies about that the next load of the same target drops;
+//!   [`crate::target`]). Killed before it, a staging table remains, which the next load of the same target drops;
 //!   killed after it, the next load finds the new state.
 //! - between the two nothing is remembered outside lake and target.
 //!

@@ -12,6 +12,9 @@
 //!
 //! - an error in the transaction, also one that a trigger raises without a rollback: all of it is rolled back, and the
 //!   error reported with its number;
+//! - a trigger of the target ends the transaction and begins another one: that raises no error, and the COMMIT would
+//!   succeed without the rows. The last statement finds the load's lock gone, and the run's id in the state
+//!   (`mssql/sql/state.rs`), and stops the load;
 //! - killed before the commit: the server rolls back; the next load finds the old state and starts over from it;
 //! - killed after the commit: the next load finds the new state and has nothing to do;
 //! - the reply to the commit is lost: the outcome is not guessed. [`state::resolve`] waits for the lock that the
@@ -139,13 +142,15 @@ too (`merge: {{ deletes: {{ soft: ... }} }}` or `ignore`), or make the key one w
     },
     #[error(
         "a row to be loaded into {target} violates a constraint of it, or a row that is to be deleted is referred to \
-by another table. The transaction was rolled back. Correct the row at the source or drop the constraint. A table \
-that keeps rows whose key has left the lake (soft or ignored deletes, append, history, scd2) cannot refer to one \
+by another table. The transaction was rolled back. Correct the row at the source or drop the constraint{aside}. A \
+table that keeps rows whose key has left the lake (soft or ignored deletes, append, history, scd2) cannot refer to one \
 that deletes them: let that one keep them, too, or disable the foreign key. Tables that refer to each other are \
 loaded together unless `load: {{ group: none }}` or --table separates them"
     )]
     Constraint {
         target: TableName,
+        /// How the row may be set aside, as the end of a sentence; empty where that does not apply.
+        aside: &'static str,
         #[source]
         source: Box<MssqlError>,
     },
@@ -181,6 +186,12 @@ give the table another name with `target:`"
         "another load of {target} has moved its state while this one was staging: nothing was applied; run it again"
     )]
     StateMoved { target: TableName },
+    #[error(
+        "a trigger, probably of {target}, ended the transaction of the load with ROLLBACK (or COMMIT) and began \
+another one, so the load stopped. What was rolled back is not in the target. Take both statements out of the trigger, \
+or disable it for the user of icesync, and load again; if it ran COMMIT, load with --full"
+    )]
+    TransactionEnded { target: TableName },
     #[error(
         "the load state of {target}, or the table itself, changed while this command ran. Nothing was changed; run it \
 again"
@@ -330,6 +341,7 @@ impl TargetError {
             | TargetError::NotATable { .. }
             | TargetError::StateMoved { .. }
             | TargetError::StateChanged { .. }
+            | TargetError::TransactionEnded { .. }
             | TargetError::NotEmpty { .. }
             | TargetError::KeyTwice { .. }
             | TargetError::DuplicateKey { .. }

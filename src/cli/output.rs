@@ -7,7 +7,7 @@
 //! printed as escapes, except for line ends.
 
 use icesync::error::{Disposition, Error, Kind};
-use icesync::report::{ErrorReport, Listing, RunReport};
+use icesync::report::{ErrorReport, Exit, Listing, RunReport};
 use serde::Serialize;
 use std::fmt::Display;
 use std::io::{self, Write as _};
@@ -21,7 +21,7 @@ pub struct Output {
 impl Output {
     /// Prints the report of a run; the exit code is the run's.
     pub fn finish(self, report: &RunReport) -> u8 {
-        self.document(report, RunReport::text, report.exit_code())
+        self.document(report, RunReport::text, report.exit().code())
     }
 
     /// Prints one document; the exit code is `code` unless it cannot be written.
@@ -47,7 +47,7 @@ impl Output {
         for error in &listing.errors {
             say(&error.message);
         }
-        exit_code(written, listing.exit_code())
+        exit_code(written, listing.exit().code())
     }
 
     /// Prints why a command failed as a whole; the exit code says whether to try again.
@@ -59,11 +59,13 @@ impl Output {
         };
         say(error.report());
         let code = match (error.kind(), error.disposition()) {
-            (Kind::Config, _) => 2,
-            (_, Disposition::Transient) => 75,
-            (_, Disposition::Definite | Disposition::Ambiguous | Disposition::Interrupted) => 1,
+            (Kind::Config, _) => Exit::Usage,
+            (_, Disposition::Transient) => Exit::Transient,
+            (_, Disposition::Definite | Disposition::Ambiguous | Disposition::Interrupted) => {
+                Exit::Failed
+            }
         };
-        exit_code(written, code)
+        exit_code(written, code.code())
     }
 }
 
@@ -88,7 +90,7 @@ fn exit_code(written: io::Result<()>, code: u8) -> u8 {
         "cannot write the report to stdout: {error}. The command itself {outcome}; `icesync status` shows how far \
          each table is"
     ));
-    code.max(1)
+    code.max(Exit::Failed.code())
 }
 
 /// A text without control characters other than line ends.

@@ -34,7 +34,7 @@ async fn obey(stop: &Stop) -> io::Result<()> {
             else => return Ok(()),
         };
         if stop.signal().is_some() {
-            std::process::exit(signal.exit_code().into());
+            std::process::exit(signal.exit().code().into());
         }
         stop.set(signal);
         say(format_args!(

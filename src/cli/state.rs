@@ -7,7 +7,7 @@ use super::tables::Tables;
 use clap::{Args, Subcommand};
 use icesync::config::{Config, Table};
 use icesync::error::Error;
-use icesync::report::{Listing, RepairReport, StateChangeReport, StatesReport, VerifyReport};
+use icesync::report::{Exit, Listing, RepairReport, StateChangeReport, StatesReport, VerifyReport};
 use icesync::schema::{TableName, shell_quoted};
 use icesync::sync::{StateFile, Sync};
 use std::path::PathBuf;
@@ -154,7 +154,7 @@ impl Show {
         for error in &states.errors {
             say(&error.message);
         }
-        let code = states.exit_code();
+        let code = states.exit().code();
         Ok(request.output.document(&states, StatesReport::text, code))
     }
 }
@@ -282,7 +282,7 @@ fn changed(output: Output, listing: &Listing<StateChangeReport>) -> u8 {
         return code;
     }
     say("nothing was changed; add --yes");
-    code.max(2)
+    code.max(Exit::Usage.code())
 }
 
 /// A target that is still loaded has a command of its own.

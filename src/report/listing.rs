@@ -1,5 +1,6 @@
 //! What a command that only looks has found: a report for each table, and the tables it could not look at.
 
+use super::exit::Exit;
 use super::failure::ErrorReport;
 use serde::Serialize;
 
@@ -27,21 +28,17 @@ impl<T> Listing<T> {
         }
     }
 
-    /// 0, or as a run's: 1 every table failed, 3 some did, 75 all for transient reasons.
-    pub fn exit_code(&self) -> u8 {
+    /// As of a run.
+    pub fn exit(&self) -> Exit {
         let all_failed = self.tables.len() == self.tables_partial;
+        let mut errors = self.errors.iter();
         match (self.errors.is_empty(), all_failed) {
-            (true, _) => 0,
-            (false, false) => 3,
-            (false, true)
-                if self
-                    .errors
-                    .iter()
-                    .all(|error| error.disposition == "transient") =>
-            {
-                75
+            (true, _) => Exit::Done,
+            (false, false) => Exit::Partial,
+            (false, true) if errors.all(|error| error.disposition == "transient") => {
+                Exit::Transient
             }
-            (false, true) => 1,
+            (false, true) => Exit::Failed,
         }
     }
 }

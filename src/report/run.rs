@@ -1,5 +1,6 @@
 //! What a run did, table by table, for `extract`, `load` and `sync`.
 
+use super::exit::Exit;
 use super::failure::ErrorReport;
 use super::format::{
     bytes, counts, plural, thousands, write_changes, write_in_quarantine, write_warnings,
@@ -239,24 +240,26 @@ impl RunReport {
         }
     }
 
-    /// The exit code: 0 done, 1 failed, 3 some tables failed, 4 done and rows of a target are in quarantine, 75 when
-    /// every failure is transient and retries are used up, 130 or 143 when a signal ended it.
-    pub fn exit_code(&self) -> u8 {
+    /// How the run went: transient only if every failure is, and retries are used up.
+    pub fn exit(&self) -> Exit {
         if let (Outcome::Interrupted, Some(signal)) = (self.outcome, self.signal) {
-            return signal.exit_code();
+            return signal.exit();
         }
         let of_tables = self.tables.iter().filter_map(|table| table.error.as_ref());
         let errors: Vec<_> = self.errors.iter().chain(of_tables).collect();
         if errors.is_empty() {
-            if self.in_quarantine() > 0 { 4 } else { 0 }
+            match self.in_quarantine() {
+                0 => Exit::Done,
+                _ => Exit::Quarantined,
+            }
         } else if self.tables.iter().any(TableReport::is_done) {
-            3
+            Exit::Partial
         } else if errors.iter().all(|error| error.kind == Kind::Config) {
-            2
+            Exit::Usage
         } else if errors.iter().all(|error| error.disposition == "transient") {
-            75
+            Exit::Transient
         } else {
-            1
+            Exit::Failed
         }
     }
 

@@ -1,5 +1,6 @@
 //! What ended a run before its end.
 
+use super::exit::Exit;
 use serde::Serialize;
 
 /// A signal that asks a run to end.
@@ -21,12 +22,11 @@ impl Signal {
         }
     }
 
-    /// The exit code of a run that it has ended: 128 and the signal's number, as a shell shows a process that died
-    /// of it.
-    pub fn exit_code(self) -> u8 {
+    /// How a run went that it has ended.
+    pub fn exit(self) -> Exit {
         match self {
-            Signal::Interrupt => 130,
-            Signal::Terminate => 143,
+            Signal::Interrupt => Exit::Interrupted,
+            Signal::Terminate => Exit::Terminated,
         }
     }
 }

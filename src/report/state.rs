@@ -1,5 +1,6 @@
 //! What icesync remembers of a table, and what was done to that, for `state`.
 
+use super::exit::Exit;
 use super::failure::ErrorReport;
 use super::format::{next_extract, thousands};
 use crate::change::Checkpoint;
@@ -140,13 +141,16 @@ pub struct StateChangeReport {
 }
 
 impl StatesReport {
-    /// 0, or 1 when a side of a table could not be read.
-    pub fn exit_code(&self) -> u8 {
+    /// Failed when a side of a table could not be read.
+    pub fn exit(&self) -> Exit {
         let failed = |table: &StateReport| {
             let target = table.target.as_ref().and_then(|side| side.error.as_ref());
             table.lake.error.is_some() || target.is_some()
         };
-        u8::from(!self.errors.is_empty() || self.tables.iter().any(failed))
+        match self.errors.is_empty() && !self.tables.iter().any(failed) {
+            true => Exit::Done,
+            false => Exit::Failed,
+        }
     }
 
     /// For a terminal.

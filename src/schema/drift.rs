@@ -3,7 +3,7 @@
 //! The lake table keeps a [`Recorded`] schema: for each column a type that holds every value in the lake, whichever
 //! definition of the source it was read under. [`compare`] sets it against the schema found now. The outcome is a
 //! [`Drift`] that loses nothing (a column is added, widened, renamed, or goes on as NULL), or a [`Refusal`] that
-//! names the way out. Both are decided before a row is read.
+//! says how to resolve it. Both are decided before a row is read.
 //!
 //! **Which column is which.** SQL Server gives a column an id that survives a rename and is never used again in its
 //! table. While the table is the same object, the ids decide: another name under the same id is a rename, another
@@ -90,7 +90,7 @@ pub struct Drift {
     pub at_source: bool,
 }
 
-/// A difference that the lake table cannot follow: what, why, and the way out.
+/// A difference that the lake table cannot follow: what, why, and how to resolve it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     #[error(

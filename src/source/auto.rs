@@ -312,7 +312,8 @@ impl Picker<'_> {
             return Err(self.refused(
                 "full",
                 format!(
-                    "it follows no column, but change.column names {column}: remove one of them"
+                    "strategy `full` uses no column, but `change.column` is set to {column}. Remove it, or choose \
+                     `timestamp`"
                 ),
             ));
         }
@@ -402,7 +403,7 @@ impl Picker<'_> {
         );
         if !self.source.is_led_by_index(at) {
             choice.warnings.push(format!(
-                "no index begins with {}: each window scans the whole table",
+                "no index starts with {}, so every incremental read scans the whole table",
                 column.name
             ));
         }
@@ -458,7 +459,7 @@ impl Picker<'_> {
         }
         if !self.source.is_led_by_index(at) {
             choice.warnings.push(format!(
-                "no index begins with {}: each window scans the whole table",
+                "no index starts with {}, so every incremental read scans the whole table",
                 column.name
             ));
         }

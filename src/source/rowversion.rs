@@ -88,7 +88,8 @@ fn settle(column: &Column, answer: &Answer, start: &Start, known: Option<&Origin
     }
     if last.text.to_ascii_uppercase() > upper.text.to_ascii_uppercase() {
         let reason = format!(
-            "the last bound {last} is above the database's lowest open row version {upper}, as after a restore"
+            "the checkpoint ({last}) is above the database's lowest open row version ({upper}). Was the database \
+                restored?"
         );
         return Bounds::full(Some(upper), Some(last.clone()), &Start::Again(reason));
     }

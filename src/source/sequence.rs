@@ -14,10 +14,10 @@ use crate::schema::{Column, Generated};
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Answer {
     hi: Option<String>,
-    /// The last bound is above everything that is there.
+    /// The checkpoint is above everything that is there.
     behind: bool,
-    /// The identity stands at the last bound or above, so rows above it were deleted rather than numbered anew. If it
-    /// stands below, new rows have numbers that no window brings. None: that is not known.
+    /// The identity is at the checkpoint or above, so rows above it were deleted rather than renumbered. If it
+    /// is below, new rows have numbers that no window brings. None: that is not known.
     handed_out: Option<bool>,
 }
 
@@ -81,15 +81,16 @@ fn settle(column: &Column, answer: Answer, start: &Start) -> Bounds {
             };
         }
         let reason = format!(
-            "the last bound {last} is above the highest {} in the table, as after a restore or renumbering",
+            "the checkpoint ({last}) is above the highest {} in the table. Was the database restored or the column \
+                renumbered?",
             column.name
         );
         return Bounds::full(upper, Some(last.clone()), &Start::Again(reason));
     }
     if handed_out == Some(false) {
         let reason = format!(
-            "the identity {} stands below the last bound {last}, because it was reseeded or counts down, so new rows \
-                may lie below it, too",
+            "the identity {} is below the checkpoint ({last}), because it was reseeded or counts down, so new rows \
+                may be below it, too",
             column.name
         );
         return Bounds::full(upper, Some(last.clone()), &Start::Again(reason));
@@ -150,7 +151,7 @@ mod tests {
         assert!(settled(&id, Some(true)).is_empty && settled(&id, None).is_empty);
         let lower = settled(&id, Some(false));
         assert!(lower.full_read && !lower.is_empty);
-        assert!(lower.warnings[0].contains("stands below the last bound 10"));
+        assert!(lower.warnings[0].contains("is below the checkpoint (10)"));
         assert_eq!(lower.window.upper.unwrap().text, "10");
     }
 }

@@ -134,8 +134,8 @@ fn settle(
             let ahead = answer.ahead_ms.unwrap_or(0);
             if ahead > CLOCK_BACK_MS_MAX {
                 let reason = format!(
-                    "the last bound {last} is {} minutes ahead of the server's clock, as after a change of server or \
-                        of change.clock",
+                    "the checkpoint ({last}) is {} minutes ahead of the server's clock. Was the server or \
+                        `change.clock` changed?",
                     ahead / 60_000
                 );
                 Bounds::full(Some(upper), Some(last.clone()), &Start::Again(reason))

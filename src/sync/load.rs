@@ -35,9 +35,11 @@ mod cut;
 mod fill;
 mod group;
 mod kind;
+mod marks;
 mod modes;
 mod plan;
 mod quarantine;
+mod reached;
 mod work;
 
 pub(super) use columns::chosen;
@@ -47,6 +49,7 @@ pub(super) use group::{Failed, load_group};
 pub(super) use kind::{Found, State, trusted};
 pub(super) use plan::{Extracted, behind, plan};
 pub use quarantine::FAIL_QUARANTINED;
+pub(super) use reached::reached;
 pub use work::{FAIL_AFTER_ALTER, FAIL_AFTER_NET, FAIL_AFTER_STAGING, FAIL_BETWEEN_STEPS};
 
 use super::follow;

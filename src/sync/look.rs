@@ -5,7 +5,7 @@ use super::guard::caught;
 use super::load::{Found, State};
 use super::settle::{Settled, settle};
 use super::{Links, Sync, follow, load};
-use crate::config::Table;
+use crate::config::{Group, Table};
 use crate::error::{Kind, Result};
 use crate::lake::{LakeTable, SnapshotRef};
 use crate::mssql::environment::Environment;
@@ -13,6 +13,7 @@ use crate::report::{
     BetweenStatus, ErrorReport, LakeStatus, Listing, PlanReport, ServerReport, SnapshotsReport,
     StatusReport, TargetStanding, TargetStatus,
 };
+use crate::schema::TableName;
 use crate::target::state::{self, LoadState, Looked};
 
 impl Sync {
@@ -23,9 +24,13 @@ impl Sync {
         if !unusable.is_empty() {
             return Ok(Listing::failed(unusable));
         }
+        let together: Vec<TableName> = match self.load.group {
+            Group::None => Vec::new(),
+            Group::Auto | Group::All => tables.iter().map(|table| table.target.clone()).collect(),
+        };
         let planned = self.each(tables, async |table, links| {
             let settled = settle(&self, table, links).await?;
-            self.plan_of(table, settled, links).await
+            self.plan_of(table, settled, &together, links).await
         });
         let mut listing = planned.await?;
         listing.warnings = self.notices();
@@ -101,6 +106,7 @@ impl Sync {
         &self,
         table: &Table,
         settled: Settled,
+        together: &[TableName],
         links: &mut Links,
     ) -> Result<PlanReport> {
         let Settled {
@@ -125,7 +131,10 @@ impl Sync {
                     strategy: plan.strategy,
                     row_estimate,
                 };
-                Some(load::plan(control, table, lake.as_ref(), extracted).await?)
+                let mut plan = load::plan(control, table, lake.as_ref(), extracted).await?;
+                let reached = load::reached(self, table, together, control).await?;
+                plan.warnings.extend(reached);
+                Some(plan)
             }
             None => None,
         };
@@ -237,6 +246,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::error::{Disposition, Error};
+    use crate::report::Exit;
     use crate::sync::{Observer, Phase};
     use std::path::Path;
     use std::sync::Arc;
@@ -267,7 +277,7 @@ mod tests {
         });
         let listing = looked.await.unwrap();
         assert_eq!(listing.tables, ["c"]);
-        assert_eq!(listing.exit_code(), 3);
+        assert_eq!(listing.exit(), Exit::Partial);
         let [panic, damaged] = listing.errors.as_slice() else {
             panic!("{:?}", listing.errors);
         };

@@ -99,6 +99,7 @@ mod tests {
             rule: None,
             pending: None,
             columns: LoadedColumns::default(),
+            flag: None,
         }
     }
 

@@ -25,6 +25,8 @@ pub struct Sync {
     pub(super) target_file_bytes: u64,
     pub(super) maintenance: Maintenance,
     pub(super) load: LoadOptions,
+    /// The targets of all tables of the configuration.
+    pub(super) targets: Vec<TableName>,
     pub(super) retry: Retry,
     pub(super) stop: Stop,
     pub(super) observer: Arc<dyn Observer>,
@@ -90,6 +92,11 @@ impl Sync {
             target_file_bytes: config.warehouse.target_file_bytes,
             maintenance: config.maintenance,
             load: config.load,
+            targets: config
+                .tables
+                .iter()
+                .map(|table| table.target.clone())
+                .collect(),
             retry: config.retry,
             stop: Stop::default(),
             observer,

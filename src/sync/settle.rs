@@ -129,8 +129,10 @@ async fn check_unchanged(
     if follow::found(&again) == *found {
         return Ok(());
     }
-    let message = "its columns changed while the run began; nothing was read, and the next attempt takes them as they \
-        are";
+    let message = format!(
+        "columns of {} changed while the run was starting. Nothing was read; retrying with the new columns.",
+        table.source
+    );
     Err(Error::new(Kind::Source, Disposition::Transient, message))
 }
 

@@ -33,11 +33,32 @@ impl LoadedColumns {
         self == &Self::default()
     }
 
-    /// What the load state keeps; none where there is nothing to say.
-    pub fn text(&self) -> Option<String> {
-        let text = serde_json::to_string(self).ok();
-        text.filter(|_| !self.is_everything())
+    /// What the load state keeps, with the id of the target's column that marks deleted rows; none where there is
+    /// nothing to say.
+    pub fn text(&self, flag: Option<i32>) -> Option<String> {
+        if self.is_everything() && flag.is_none() {
+            return None;
+        }
+        let mut kept = serde_json::to_value(self).ok()?;
+        if let (Some(flag), Some(kept)) = (flag, kept.as_object_mut()) {
+            kept.insert("flag".to_owned(), flag.into());
+        }
+        Some(kept.to_string())
     }
+
+    /// What a load state has kept.
+    pub fn read(text: &str) -> serde_json::Result<(Self, Option<i32>)> {
+        let loaded = serde_json::from_str(text)?;
+        let Flag { flag } = serde_json::from_str(text)?;
+        Ok((loaded, flag))
+    }
+}
+
+/// The part of the load state's JSON that is not of the lake's columns.
+#[derive(Deserialize)]
+struct Flag {
+    #[serde(default)]
+    flag: Option<i32>,
 }
 
 /// The columns that a load fills, compared with those that the last load of the same lake table filled.
@@ -264,12 +285,15 @@ mod tests {
             left_out: BTreeSet::from([3, 7]),
             renamed: BTreeMap::from([(4, "quantity".to_owned())]),
         };
-        let text = loaded.text().unwrap();
+        let text = loaded.text(None).unwrap();
         assert_eq!(text, r#"{"left_out":[3,7],"renamed":{"4":"quantity"}}"#);
-        assert_eq!(
-            serde_json::from_str::<LoadedColumns>(&text).unwrap(),
-            loaded
-        );
+        assert_eq!(LoadedColumns::read(&text).unwrap(), (loaded.clone(), None));
+        let text = loaded.text(Some(9)).unwrap();
+        assert_eq!(LoadedColumns::read(&text).unwrap(), (loaded, Some(9)));
+        let text = LoadedColumns::default().text(Some(9)).unwrap();
+        let kept = (LoadedColumns::default(), Some(9));
+        assert_eq!(LoadedColumns::read(&text).unwrap(), kept);
+        assert_eq!(LoadedColumns::default().text(None), None);
     }
 
     /// `id` and `at` of the source, and `gone`, which it has dropped.

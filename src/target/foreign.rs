@@ -24,11 +24,12 @@
 //! the reply to the commit is lost, the load state of one of the tables says whether it was committed, as all moved in
 //! it.
 
-use super::TargetError;
+use super::merge::explained;
+use super::{TargetError, lock_name};
 use crate::mssql::control::{Class, Control, Record};
 use crate::mssql::error::MssqlError;
 use crate::mssql::sql::merge::ERROR_RECREATED;
-use crate::mssql::sql::{Statement, define, foreign};
+use crate::mssql::sql::{Statement, define, foreign, state};
 use crate::schema::TableName;
 
 /// How long an ALTER TABLE waits for the table: whoever comes after it waits, too.
@@ -70,9 +71,23 @@ pub async fn read(control: &mut Control) -> Result<Vec<ForeignKey>, TargetError>
         .query(&foreign::foreign_keys())
         .await
         .map_err(failed)?;
+    keys_of(&rows).map_err(failed)
+}
+
+/// Reads the foreign keys by which a delete from a target deletes or changes rows of other tables. One round trip.
+pub async fn acting(
+    control: &mut Control,
+    target: &TableName,
+) -> Result<Vec<ForeignKey>, TargetError> {
+    let failed = |error| TargetError::on("reading the foreign keys to", target, error);
+    let rows = control.query(&foreign::acting_keys(target)).await;
+    keys_of(&rows.map_err(failed)?).map_err(failed)
+}
+
+fn keys_of(rows: &[Record]) -> Result<Vec<ForeignKey>, MssqlError> {
     let mut keys: Vec<(i64, ForeignKey)> = Vec::new();
-    for row in &rows {
-        add_column(&mut keys, row).map_err(failed)?;
+    for row in rows {
+        add_column(&mut keys, row)?;
     }
     Ok(keys.into_iter().map(|(_, key)| key).collect())
 }
@@ -159,6 +174,33 @@ pub fn check_kept(
         }
     }
     Ok(())
+}
+
+/// What to say of foreign keys by which deletes from `parent` reach tables that are among those `loaded`, but not
+/// loaded `together` with it: their load states do not know of it.
+pub fn reached(
+    parent: &TableName,
+    loaded: &[TableName],
+    together: &[TableName],
+    keys: &[ForeignKey],
+) -> Vec<String> {
+    let is_in = |tables: &[TableName], table| tables.iter().any(|other| same(other, table));
+    let acts = |key: &&ForeignKey| {
+        key.acts_on_delete && same(&key.parent, parent) && !same(&key.child, parent)
+    };
+    let reached = keys
+        .iter()
+        .filter(acts)
+        .filter(|key| is_in(loaded, &key.child) && !is_in(together, &key.child));
+    let said = reached.map(|ForeignKey { name, child, .. }| {
+        format!(
+            "when a load deletes rows of {parent}, the server deletes or changes rows of {child} by foreign key {name} \
+             (ON DELETE). {child} is not loaded in the same transaction, so its load state does not tell, and rows may \
+             be missing until `icesync load --full` loads it. Load the two together (`load: {{ group: auto }}`, \
+             without --table), or make the key one with ON DELETE NO ACTION"
+        )
+    });
+    said.collect()
 }
 
 /// Whether a foreign key of another of the tables refers to this one.
@@ -291,6 +333,18 @@ pub async fn recheck(
     checked.map_err(|error| TargetError::on("checking the foreign keys of", table, error))
 }
 
+/// Stops where a trigger on ALTER TABLE has ended the transaction in which a table was loaded.
+pub async fn same_transaction(
+    control: &mut Control,
+    target: &TableName,
+) -> Result<(), TargetError> {
+    let lock = lock_name("apply", target);
+    let same = control
+        .run(&state::same_transaction(&lock), Class::QUICK)
+        .await;
+    same.map_err(|error| explained(target, &lock, 0, error))
+}
+
 async fn run(
     control: &mut Control,
     statement: &Statement,
@@ -398,6 +452,23 @@ mod tests {
         ] {
             assert_eq!(refused(keeps, acts_on_delete), None, "{keeps:?}");
         }
+    }
+
+    #[test]
+    fn a_key_whose_deletes_reach_a_table_that_is_loaded_apart_is_named() {
+        let mut cascades = key("line", "order", true);
+        cascades.acts_on_delete = true;
+        let keys = [cascades, key("note", "order", true)];
+        let [order, line, note] = ["order", "line", "note"].map(table);
+        let all = [order.clone(), line.clone(), note];
+        let said = reached(&order, &all, &[], &keys);
+        assert_eq!(said.len(), 1, "{said:?}");
+        let names = [line.to_string(), keys[0].name.clone()];
+        assert!(names.iter().all(|name| said[0].contains(name)), "{said:?}");
+        assert!(reached(&order, &all, &all, &keys).is_empty());
+        // Tables that icesync does not load are the target's own.
+        assert!(reached(&order, &all[..1], &[], &keys).is_empty());
+        assert!(reached(&line, &all, &[], &keys).is_empty());
     }
 
     #[test]

@@ -189,6 +189,12 @@ impl TargetTable {
         })
     }
 
+    /// The id of a column; none in a table that is only planned.
+    pub fn column_id(&self, name: &str) -> Option<i32> {
+        self.object.as_ref()?;
+        Some(self.column(name)?.id)
+    }
+
     pub(super) fn has_column(&self, name: &str) -> bool {
         self.column(name).is_some()
     }

@@ -7,7 +7,7 @@ use super::{TargetError, lock_name};
 use crate::mssql::control::{Class, Control, Record};
 use crate::mssql::error::MssqlError;
 use crate::mssql::sql::define::StagingTable;
-use crate::mssql::sql::state::ERROR_STATE_MOVED;
+use crate::mssql::sql::state::{ERROR_STATE_MOVED, ERROR_TRANSACTION_ENDED};
 use crate::mssql::sql::variant::{self, BaseType};
 use crate::mssql::sql::{merge, net};
 use crate::schema::{Collation, KeyOrigin, TableName, TableSchema};
@@ -244,6 +244,7 @@ pub fn steps(plan: &MergePlan, batch_rows: u64) -> Vec<Option<Step>> {
                 after: at * batch_rows,
                 to: rows.min((at + 1) * batch_rows),
                 rows,
+                is_whole: plan.whole,
             })
         })
         .collect()
@@ -331,9 +332,35 @@ pub async fn apply(
                 target: plan.target.clone(),
                 source: Box::new(error),
             },
-            Some(_) | None => explained(&plan.target, &plan.lock, plan.lock_timeout_ms, error),
+            Some(_) | None => {
+                let error = explained(&plan.target, &plan.lock, plan.lock_timeout_ms, error);
+                with_aside(error, plan, extent)
+            }
         })?;
     applied(&sets, &plan.target)
+}
+
+/// A load that stopped at a refused row names the quarantine, which takes an upsert of one table.
+fn with_aside(error: TargetError, plan: &MergePlan, extent: Extent) -> TargetError {
+    let alone = ", or set `merge: { on_bad_row: quarantine }`, which sets the row aside and loads the others";
+    let grouped = ", or set `merge: { on_bad_row: quarantine }` and `load: { group: none }`, which loads the tables \
+        one by one and sets the row aside";
+    match (error, plan.mode) {
+        (TargetError::Constraint { target, source, .. }, MergeMode::Upsert) => {
+            let aside = match extent {
+                Extent::Transaction => alone,
+                Extent::Everything | Extent::Upserts | Extent::Deferred | Extent::Deletes => {
+                    grouped
+                }
+            };
+            TargetError::Constraint {
+                target,
+                aside,
+                source,
+            }
+        }
+        (error, _) => error,
+    }
 }
 
 /// The counts are the last statement's; whatever triggers of the target return comes before.
@@ -371,6 +398,7 @@ pub(super) fn explained(
             seconds: lock_timeout_ms / 1000,
         },
         Some(ERROR_STATE_MOVED) => TargetError::StateMoved { target },
+        Some(ERROR_TRANSACTION_ENDED) => TargetError::TransactionEnded { target },
         Some(merge::ERROR_NOT_EMPTY) => TargetError::NotEmpty { target },
         Some(merge::ERROR_KEY_TWICE) => TargetError::KeyTwice {
             target,
@@ -385,6 +413,7 @@ pub(super) fn explained(
         Some(merge::ERROR_NULL_KEY) => TargetError::NullKey { target },
         Some(CONSTRAINT) => TargetError::Constraint {
             target,
+            aside: "",
             source: Box::new(error),
         },
         Some(merge::ERROR_LOST_CHARACTER) => TargetError::LostCharacter { target, example },

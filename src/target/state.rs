@@ -29,7 +29,7 @@ const SETTLE_TIMEOUT_MS: u32 = 300_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoadState {
     pub lake_table: String,
-    /// UUID of the lake table: another one means that it was dropped and made anew.
+    /// UUID of the lake table: another one means that it was dropped and recreated.
     pub table_uuid: String,
     pub snapshot_id: i64,
     pub sequence_number: i64,
@@ -45,6 +45,8 @@ pub struct LoadState {
     pub pending: Option<Pending>,
     /// Which columns of the lake the last load left out or renamed.
     pub columns: LoadedColumns,
+    /// Id of the target's column that marks deleted rows; none where no load has marked any, or an older build did.
+    pub flag: Option<i32>,
 }
 
 /// A load between two of its steps. The target has rows of both snapshots.
@@ -56,6 +58,8 @@ pub struct Pending {
     pub rows: u64,
     /// Rows that are applied.
     pub applied: u64,
+    /// The load was of every row of the snapshot. An older build does not say.
+    pub is_whole: bool,
 }
 
 impl LoadState {
@@ -250,6 +254,7 @@ fn pending(row: &Record) -> Result<Option<Pending>, MssqlError> {
             sequence_number: row.int_opt("pending_sequence_number")?.unwrap_or(0),
             rows: count("pending_rows")?,
             applied: count("pending_applied")?,
+            is_whole: row.int_opt("pending_whole")? == Some(1),
         }),
         None => None,
     })
@@ -261,6 +266,10 @@ fn rule(text: &str) -> Result<LoadRule, MssqlError> {
 }
 
 fn load_state(row: &Record) -> Result<LoadState, MssqlError> {
+    let columns = row.text_opt("loaded_columns")?.map(LoadedColumns::read);
+    let columns = columns.transpose();
+    let columns = columns.map_err(|error| MssqlError::Shape(format!("loaded_columns: {error}")))?;
+    let (columns, flag) = columns.unwrap_or_default();
     Ok(LoadState {
         lake_table: row.text("lake_table")?.to_owned(),
         table_uuid: row.text("table_uuid")?.to_owned(),
@@ -281,10 +290,7 @@ fn load_state(row: &Record) -> Result<LoadState, MssqlError> {
         },
         rule: row.text_opt("merge_mode")?.map(rule).transpose()?,
         pending: pending(row)?,
-        columns: match row.text_opt("loaded_columns")? {
-            Some(text) => serde_json::from_str(text)
-                .map_err(|error| MssqlError::Shape(format!("loaded_columns: {error}")))?,
-            None => LoadedColumns::default(),
-        },
+        columns,
+        flag,
     })
 }

@@ -112,7 +112,7 @@ pub async fn put(
             counts.unchanged,
         ],
         object: state.object.clone(),
-        columns: state.columns.text(),
+        columns: state.columns.text(state.flag),
         rule: state.rule.as_ref().map(LoadRule::text),
     };
     let statement = upkeep::put(&target.to_string(), &row, LOCK_TIMEOUT_MS);

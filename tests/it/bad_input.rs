@@ -1,7 +1,10 @@
 //! What goes wrong before anything is written: a clear message, the documented exit code, nothing half done.
 
-use crate::harness::{PASSWORD, World, server};
+use crate::harness::{PASSWORD, World, server, skipped};
+use icesync::report::Exit;
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 const T: &str = "CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, name nvarchar(20) NULL, rv rowversion NOT NULL)
 GO
@@ -93,6 +96,8 @@ async fn logins_and_servers() {
                 .expect("starts"),
         );
         run.fails_with(1, &["source: login", "18456"]);
+    } else {
+        skipped("a wrong password");
     }
     let missing = good.replace(&world.source_db, "no_such_database");
     let run = crate::harness::finish(
@@ -237,4 +242,33 @@ async fn targets() {
         world.target_rows("SELECT COUNT(*) FROM dbo.t").await,
         [["Int(2)"]]
     );
+}
+
+/// The codes that a table lists, with `first` and `last` around each line's first cell.
+fn listed(text: &str, first: &str, last: &str) -> Vec<u8> {
+    let cells = text.lines().filter_map(|line| {
+        let (cell, _) = line.strip_prefix(first)?.split_once(last)?;
+        cell.split(", ").map(|code| code.parse().ok()).collect()
+    });
+    cells.collect::<Vec<Vec<u8>>>().concat()
+}
+
+#[test]
+fn the_help_and_the_guide_list_the_exit_codes_that_there_are() {
+    let codes = Exit::ALL.map(Exit::code);
+    let help = Command::new(env!("CARGO_BIN_EXE_icesync"))
+        .arg("--help")
+        .output()
+        .expect("icesync starts");
+    let help = String::from_utf8(help.stdout).expect("text");
+    let (_, help) = help.split_once("Exit codes:\n").expect("a list");
+    assert_eq!(listed(help, "  ", "  "), codes, "{help}");
+    for exit in Exit::ALL {
+        assert!(help.contains(exit.meaning()), "{exit:?}: {help}");
+    }
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/GUIDE.md");
+    let guide = std::fs::read_to_string(guide).expect("the guide");
+    let (_, section) = guide.split_once("\n### Exit codes\n").expect("a section");
+    let (section, _) = section.split_once("\n### ").expect("another section");
+    assert_eq!(listed(section, "| ", " |"), codes, "{section}");
 }

@@ -1,7 +1,7 @@
 //! What a target that icesync creates looks like: indexes, defaults, checks, identity and compression of the source,
 //! names that are taken, what cannot be created, and deaths between any two of them.
 
-use crate::harness::{Run, World, finish, server};
+use crate::harness::{Run, World, finish, server, skipped};
 use icesync::sync;
 use icesync_sandbox::tds::Fault;
 use serde_json::{Value, json};
@@ -404,6 +404,8 @@ INSERT dbo.filtered_target VALUES (1, 1), (2, 2)",
     assert_eq!(load(&report)["updated"], json!(2), "{report:#}");
     if let (Some(before), Some(faults)) = (fired, server().faults()) {
         assert!(faults.fired() > before, "the update was not sent");
+    } else {
+        skipped("a lost reply to the update of a target with a filtered index");
     }
     let rows = "SELECT id, n FROM dbo.filtered_target ORDER BY id";
     assert_eq!(world.source_rows(rows).await, world.target_rows(rows).await);

@@ -207,6 +207,7 @@ async fn a_group_is_loaded_whole_or_not_at_all() {
         &[
             "dbo.Invoice",
             "violates a constraint",
+            "`merge: { on_bad_row: quarantine }` and `load: { group: none }`",
             "loaded in one transaction with dbo.Invoice",
         ],
     );
@@ -411,6 +412,41 @@ async fn assert_circle(world: &mut World, when: &str) {
     ] {
         let (source, target) = (world.source_rows(rows).await, world.target_rows(rows).await);
         assert_eq!(source, target, "{when}");
+    }
+}
+
+/// It would let the commit succeed without the rows of any table.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trigger_that_begins_another_transaction_stops_the_group() {
+    for event in ["INSERT", "DELETE"] {
+        let mut world = chinook().await;
+        world.config(&config("statement: update_insert", ""));
+        world.run(&["--json", "sync"]).json();
+        world.source(CHANGE).await;
+        let states = "SELECT target, snapshot_id, run_id FROM icesync.load_state ORDER BY target";
+        let artists = "SELECT * FROM dbo.Artist ORDER BY 1";
+        let before = (
+            world.target_rows(states).await,
+            world.target_rows(artists).await,
+        );
+        world
+            .target(&format!(
+                "CREATE TRIGGER dbo.ends ON dbo.Artist AFTER {event} AS BEGIN ROLLBACK TRANSACTION; BEGIN \
+                 TRANSACTION; END"
+            ))
+            .await;
+        for command in ["sync", "load"] {
+            let ended = ["dbo.Artist", "ended the transaction of the load"];
+            world.run(&[command]).fails_with(1, &ended);
+            let after = (
+                world.target_rows(states).await,
+                world.target_rows(artists).await,
+            );
+            assert_eq!(after, before, "{event} {command}");
+        }
+        world.target("DROP TRIGGER dbo.ends").await;
+        world.run(&["--json", "load"]).json();
+        assert_equal(&mut world, event).await;
     }
 }
 
@@ -619,4 +655,51 @@ async fn marks(world: &mut World) -> [[[i32; 3]; 3]; 2] {
         }
     }
     found
+}
+
+/// The child's load state says that it has a row which the server deleted with its parent.
+#[tokio::test(flavor = "multi_thread")]
+async fn deletes_that_reach_a_table_that_is_loaded_apart_are_told() {
+    let mut world = World::new(
+        "CREATE TABLE dbo.p (id int NOT NULL PRIMARY KEY);
+CREATE TABLE dbo.c (id int NOT NULL PRIMARY KEY, p int NOT NULL);
+INSERT dbo.p VALUES (1), (2); INSERT dbo.c VALUES (1, 1), (2, 2)",
+    )
+    .await;
+    for batch in [
+        "CREATE TABLE dbo.p (id int NOT NULL PRIMARY KEY)",
+        "CREATE TABLE dbo.c (id int NOT NULL PRIMARY KEY, p int NOT NULL CONSTRAINT of_p REFERENCES dbo.p (id) ON \
+         DELETE CASCADE)",
+        // Not of icesync.
+        "CREATE TABLE dbo.own (p int NULL CONSTRAINT own_p REFERENCES dbo.p (id) ON DELETE SET NULL)",
+    ] {
+        world.target(batch).await;
+    }
+    let tables = ["p", "c"]
+        .map(|name| format!("  - source: dbo.{name}\n    change: {{ strategy: full }}\n"));
+    let tables = tables.concat();
+    world.config(&tables);
+    world.run(&["--json", "sync"]).json();
+    let told = |report: &Value| {
+        let warnings = report["warnings"].to_string();
+        assert!(!warnings.contains("own_p"), "{warnings}");
+        let is_told = warnings.contains("of_p");
+        assert!(!is_told || warnings.contains("dbo.c"), "{warnings}");
+        is_told
+    };
+    world.source("DELETE dbo.p WHERE id = 2").await;
+    // They are loaded together.
+    let plan = world.run(&["--json", "plan"]).json();
+    assert!(!loads(&plan).any(told), "{plan:#}");
+    let alone = ["--json", "plan", "--table", "dbo.p"];
+    let plan = world.run(&alone).json();
+    assert!(loads(&plan).all(told), "{plan:#}");
+    let text = world.run(&["plan", "--table", "dbo.p"]).stdout;
+    assert!(text.contains("of_p"), "{text}");
+    let run = world.run(&["--json", "sync", "--table", "dbo.p"]).json();
+    assert!(loads(&run).all(told), "{run:#}");
+    world.config(&format!("{tables}load: {{ group: none }}\n"));
+    let plan = world.run(&["--json", "plan"]).json();
+    let found: Vec<bool> = loads(&plan).map(told).collect();
+    assert_eq!(found, [true, false], "{plan:#}");
 }

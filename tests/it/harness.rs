@@ -1,6 +1,7 @@
 //! One server for all tests (the stand-in, or the real one that `ICESYNC_TEST_MSSQL` names), two fresh databases
 //! and a folder for each test.
 
+use crate::databases::Databases;
 use icesync::mssql::control::{Cell, Class, Control};
 use icesync::mssql::settings::Connection;
 use icesync::mssql::sql::Statement;
@@ -110,6 +111,8 @@ pub struct World {
     pub target: Control,
     pub source_db: String,
     pub target_db: String,
+    /// Dropped last.
+    _databases: Databases,
 }
 
 /// What a run of the command printed.
@@ -167,6 +170,7 @@ impl World {
             std::process::id(),
             NEXT.fetch_add(1, Ordering::Relaxed)
         );
+        let databases = Databases::named(&stem, server);
         let (source_db, target_db) = (format!("{stem}_source"), format!("{stem}_target"));
         let mut master = server.connect("master").await;
         for database in [&source_db, &target_db] {
@@ -190,6 +194,7 @@ impl World {
             source,
             source_db,
             target_db,
+            _databases: databases,
         }
     }
 
@@ -249,6 +254,11 @@ impl World {
     pub fn lake(&self, namespace: &str, table: &str) -> PathBuf {
         self.warehouse().join(namespace).join(table)
     }
+}
+
+/// Says what a test leaves out on a real server; scripts/test.sh counts it.
+pub fn skipped(what: &str) {
+    eprintln!("SKIPPED: {what} (ICESYNC_TEST_MSSQL names a real server)");
 }
 
 /// A configuration with these table entries. A server that stays away is not outlasted, unless they say so.

@@ -3,9 +3,11 @@
 mod bad_input;
 mod columns;
 mod created;
+mod databases;
 mod disk;
 mod drift;
 mod edges;
+mod ended;
 mod engines;
 mod environments;
 mod failures;

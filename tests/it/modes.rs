@@ -182,6 +182,45 @@ async fn a_target_gets_the_columns_of_soft_deletes() {
     world.run(&["load", "--full"]).fails_with(1, &texts);
 }
 
+/// No row is marked in it, and no load would mark again what earlier ones have marked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flag_column_that_was_added_again_is_told() {
+    let mut world = World::new(ITEMS).await;
+    world
+        .target(
+            "CREATE TABLE dbo.items (id int NOT NULL PRIMARY KEY, name nvarchar(20) NULL, is_deleted bit NOT NULL \
+             CONSTRAINT alive DEFAULT 0)",
+        )
+        .await;
+    merge(&world, "deletes: { soft: { column: is_deleted } }");
+    sync(&world);
+    world.source("DELETE dbo.items WHERE id = 2").await;
+    let told = |report: &Value| {
+        let warnings = load(report)["warnings"].to_string();
+        warnings.contains("column is_deleted of target dbo.items was dropped and added again")
+    };
+    assert!(!told(&sync(&world)));
+    for batch in [
+        "ALTER TABLE dbo.items DROP CONSTRAINT alive",
+        "ALTER TABLE dbo.items DROP COLUMN is_deleted",
+        "ALTER TABLE dbo.items ADD is_deleted bit NOT NULL CONSTRAINT alive DEFAULT 0",
+    ] {
+        world.target(batch).await;
+    }
+    for name in ["f", "g"] {
+        let update = format!("UPDATE dbo.items SET name = N'{name}' WHERE id = 1");
+        world.source(&update).await;
+        assert!(told(&sync(&world)), "{name}");
+    }
+    let full = world.run(&["--json", "load", "--full"]).json();
+    assert!(told(&full), "{full:#}");
+    world.source("DELETE dbo.items WHERE id = 3").await;
+    let after = sync(&world);
+    assert!(!told(&after), "{after:#}");
+    let marked = "SELECT id FROM dbo.items WHERE is_deleted = 1";
+    assert_eq!(rows(&mut world, marked).await, [["3"]]);
+}
+
 /// Their values stay in the lake, and none of them is a mark.
 #[tokio::test(flavor = "multi_thread")]
 async fn columns_that_the_source_has_dropped_mark_no_row() {

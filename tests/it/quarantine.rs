@@ -306,9 +306,21 @@ async fn without_a_quarantine_a_refused_row_stops_the_load() {
     world
         .source("UPDATE dbo.t SET n = 5; UPDATE dbo.t SET n = -1 WHERE id = 2")
         .await;
-    world
-        .run(&["sync"])
-        .fails_with(1, &["dbo.t", "error 547", "positive"]);
+    world.run(&["sync"]).fails_with(
+        1,
+        &[
+            "dbo.t",
+            "error 547",
+            "positive",
+            "or set `merge: { on_bad_row: quarantine }`",
+        ],
+    );
+    assert_eq!(world.target_rows(N).await, before);
+    // It takes an upsert.
+    world.config(&config("mode: replace"));
+    let run = world.run(&["sync"]);
+    run.fails_with(1, &["dbo.t", "error 547", "positive"]);
+    assert!(!run.stderr.contains("on_bad_row"), "{run:#?}");
     assert_eq!(world.target_rows(N).await, before);
     let table = "SELECT OBJECT_ID(N'[icesync].[quarantine]')";
     assert_eq!(world.target_rows(table).await, [["NULL"]]);

@@ -8,7 +8,7 @@ mod tables;
 mod values;
 mod witness;
 
-use crate::harness::{World, lakes_agree, server};
+use crate::harness::{World, lakes_agree, server, skipped};
 use icesync_sandbox::value::SqlType;
 use serde_json::Value as Json;
 use std::time::Instant;
@@ -94,6 +94,10 @@ async fn random_tables_come_back_as_they_were() {
         .take(40)
         .map(|text| format!("{text}\n"))
         .collect();
+    if server().engine().is_none() {
+        skipped("random tables with `fidelity: standard`");
+        skipped("random tables compared with the stand-in's own rows, and read by others");
+    }
     assert!(
         tally.failures.is_empty(),
         "{} tables failed\n{shown}",

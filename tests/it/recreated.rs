@@ -217,7 +217,8 @@ async fn a_target_of_another_lake_table_is_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn load_states_of_an_older_build_are_read_and_upgraded() {
     let newest = "merge_mode, pending_snapshot_id, pending_sequence_number, pending_rows, pending_applied, \
-        loaded_columns";
+        pending_whole, loaded_columns";
+    older_load_state("pending_whole").await;
     older_load_state(&format!("target_object_id, target_created, {newest}")).await;
     older_load_state(newest).await;
 }

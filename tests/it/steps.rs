@@ -346,3 +346,35 @@ async fn steps_are_for_upserts() {
     let plan = world.run(&["plan"]);
     assert_eq!(plan.code, 0, "{plan:#?}");
 }
+
+/// It goes on with every row of the snapshot, so that rows which others have changed in the target are mended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whole_load_that_dies_between_steps_is_finished_whole() {
+    for changes in [false, true] {
+        let mut world = world("batch_rows: 30").await;
+        world
+            .target("UPDATE dbo.events SET n = 777; DELETE dbo.events WHERE id > 290")
+            .await;
+        if changes {
+            world.source(CHANGE).await;
+            world.run(&["--json", "extract"]).json();
+        }
+        for step in [1, 2] {
+            let failpoint = format!("{FAIL_BETWEEN_STEPS}:{step}");
+            // The second one goes on with the first.
+            let args: &[&str] = match step {
+                1 => &["load", "--full"],
+                _ => &["load"],
+            };
+            dies(&world, args, &failpoint);
+            let state = "SELECT CONVERT(int, pending_whole) FROM icesync.load_state";
+            assert_eq!(world.target_rows(state).await, [["Int(1)"]]);
+        }
+        let run = world.run(&["--json", "load"]).json();
+        assert_eq!(load(&run)["kind"], json!("whole"), "{run:#}");
+        assert_equal(&mut world, "after a whole load that died twice").await;
+        let state =
+            "SELECT pending_snapshot_id, CONVERT(int, pending_whole) FROM icesync.load_state";
+        assert_eq!(world.target_rows(state).await, [["NULL", "NULL"]]);
+    }
+}

@@ -175,7 +175,7 @@ INSERT dbo.events (what) VALUES ('a'), ('b')",
     );
     let warnings = second["warnings"].to_string();
     assert!(
-        warnings.contains("stands below the last bound -1"),
+        warnings.contains("is below the checkpoint (-1)"),
         "{warnings}"
     );
     assert_eq!(extracted(&world)["inserted"], json!(0));

@@ -1,6 +1,6 @@
 //! Types and values that need a case of their own; `random.rs` has all of them together.
 
-use crate::harness::{World, readers_agree, server};
+use crate::harness::{World, readers_agree, server, skipped};
 use icesync_sandbox::collation::CollationInfo;
 use serde_json::{Value, json};
 
@@ -361,6 +361,8 @@ CONVERT(nvarchar(128), SQL_VARIANT_PROPERTY(v, 'Collation')) FROM dbo.v ORDER BY
     if server().engine().is_some() {
         // A real server may write 17 digits of a real.
         readers_agree(&world.lake("dbo", "v"), "id", &expected);
+    } else {
+        skipped("what other readers read of a sql_variant");
     }
 }
 

@@ -24,7 +24,9 @@ mod variables;
 pub use attempt::{attempt, wait, wait_at_most};
 use execute::execute_statement;
 pub use execute::{collect_execute, drop_frame, push_frame, run_nested, run_trigger};
-pub use transactions::{begin, commit, end_autocommit, roll_back, save, undo_everything};
+pub use transactions::{
+    begin, commit, end_autocommit, ended_in_trigger, roll_back, save, undo_everything,
+};
 use variables::{declare, set_variable};
 
 /// A trigger has rolled back: no transaction is left.
@@ -251,6 +253,13 @@ pub fn evaluate(cx: &mut Cx<'_>, expr: &ast::Expr, ty: &SqlType) -> Outcome<Valu
 /// Statements that are not control flow.
 fn simple(cx: &mut Cx<'_>, statement: &Statement) -> Outcome<()> {
     let line = statement.line;
+    let begins = matches!(
+        &statement.kind,
+        StatementKind::Transaction(ast::TransactionStatement::Begin { .. })
+    );
+    if cx.ses.frame().rolls_back && !begins {
+        return Err(transactions::ended_in_trigger());
+    }
     transactions::begin_implicitly(cx, &statement.kind)?;
     match &statement.kind {
         StatementKind::Declare(list) => return declare(cx, list),

@@ -6,7 +6,7 @@
 
 use super::merge::{self, Extent, MergeColumn, MergePlan, NetTable};
 use super::net;
-use super::state::{StateChange, compare_and_set, set_object};
+use super::state::{StateChange, compare_and_set, recorded, set_object};
 use super::{CollationName, Ident, Params, Statement, TableIdent, faults, list, soft, variant};
 use crate::schema::SqlType;
 use crate::schema::mapping::parameter_conversion;
@@ -94,7 +94,8 @@ pub fn close_load(
         let count = params.int(i64::try_from(count).unwrap_or(i64::MAX));
         format!("s.[{name}] = {count}")
     });
-    let counted = list(counted, ", ");
+    let set = format!("{}, {object}", list(counted, ", "));
+    let recorded = recorded(&set, &target, state, &plan.lock, &mut params);
     let table = TableIdent(&net.name);
     let live = soft::live(plan).map_or_else(String::new, |live| format!("{live} AND "));
     let target_only = match plan.counts_target_only() {
@@ -109,8 +110,7 @@ pub fn close_load(
     params.into_statement(format!(
         "SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT {};
 DECLARE @target_only bigint = 0;
-{same}UPDATE s SET {counted}, {object} FROM [icesync].[load_state] AS s WHERE s.[target] = {target};
-{target_only}DROP TABLE {table};
+{same}{recorded}{target_only}DROP TABLE {table};
 SET LOCK_TIMEOUT -1;
 SELECT @target_only AS target_only;",
         plan.lock_timeout_ms

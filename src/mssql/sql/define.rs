@@ -29,7 +29,7 @@ END;"
 /// Creates the table of load states unless it is there, and gives that of an older build the columns that it lacks, and
 /// their width; safe against another session doing the same at the same time.
 pub fn create_load_state() -> Statement {
-    Statement::plain(
+    Statement::plain(format!(
         "IF OBJECT_ID(N'[icesync].[load_state]') IS NULL
 BEGIN
     BEGIN TRY
@@ -52,6 +52,7 @@ BEGIN
             [pending_sequence_number] bigint NULL,
             [pending_rows] bigint NULL,
             [pending_applied] bigint NULL,
+            [pending_whole] bit NULL,
             [loaded_columns] nvarchar(max) NULL
         );
     END TRY
@@ -59,27 +60,7 @@ BEGIN
         IF OBJECT_ID(N'[icesync].[load_state]') IS NULL THROW;
     END CATCH;
 END;
-IF COL_LENGTH(N'[icesync].[load_state]', N'target_object_id') IS NULL
-BEGIN
-    BEGIN TRY
-        ALTER TABLE [icesync].[load_state] ADD [target_object_id] int NULL, [target_created] nvarchar(30) NULL;
-    END TRY
-    BEGIN CATCH
-        IF COL_LENGTH(N'[icesync].[load_state]', N'target_object_id') IS NULL THROW;
-    END CATCH;
-END;
-IF COL_LENGTH(N'[icesync].[load_state]', N'pending_applied') IS NULL
-BEGIN
-    BEGIN TRY
-        ALTER TABLE [icesync].[load_state] ADD [merge_mode] nvarchar(2000) NULL, [pending_snapshot_id] bigint NULL, \
-[pending_sequence_number] bigint NULL, [pending_rows] bigint NULL, [pending_applied] bigint NULL, \
-[loaded_columns] nvarchar(max) NULL;
-    END TRY
-    BEGIN CATCH
-        IF COL_LENGTH(N'[icesync].[load_state]', N'pending_applied') IS NULL THROW;
-    END CATCH;
-END;
-IF COL_LENGTH(N'[icesync].[load_state]', N'merge_mode') BETWEEN 1 AND 3999
+{}{}{}IF COL_LENGTH(N'[icesync].[load_state]', N'merge_mode') BETWEEN 1 AND 3999
 BEGIN
     BEGIN TRY
         ALTER TABLE [icesync].[load_state] ALTER COLUMN [merge_mode] nvarchar(2000) NULL;
@@ -88,6 +69,32 @@ BEGIN
         IF COL_LENGTH(N'[icesync].[load_state]', N'merge_mode') BETWEEN 1 AND 3999 THROW;
     END CATCH;
 END;",
+        added(
+            "target_object_id",
+            "[target_object_id] int NULL, [target_created] nvarchar(30) NULL"
+        ),
+        added(
+            "pending_applied",
+            "[merge_mode] nvarchar(2000) NULL, [pending_snapshot_id] bigint NULL, [pending_sequence_number] bigint \
+NULL, [pending_rows] bigint NULL, [pending_applied] bigint NULL, [loaded_columns] nvarchar(max) NULL"
+        ),
+        added("pending_whole", "[pending_whole] bit NULL"),
+    ))
+}
+
+/// Gives the table of load states of an older build the columns that it lacks, of which `last` is one.
+fn added(last: &str, columns: &str) -> String {
+    format!(
+        "IF COL_LENGTH(N'[icesync].[load_state]', N'{last}') IS NULL
+BEGIN
+    BEGIN TRY
+        ALTER TABLE [icesync].[load_state] ADD {columns};
+    END TRY
+    BEGIN CATCH
+        IF COL_LENGTH(N'[icesync].[load_state]', N'{last}') IS NULL THROW;
+    END CATCH;
+END;
+"
     )
 }
 

@@ -3,7 +3,7 @@
 
 use super::define::{Storage, constraint_name, key_constraint};
 use super::merge::{ERROR_LOCKED, ERROR_NULL_KEY, ERROR_STAGED_ROWS, Extent};
-use super::state::{StateChange, compare_and_set, set_columns};
+use super::state::{StateChange, compare_and_set, recorded, set_columns};
 use super::{Ident, Params, Statement, TableIdent, list, shown};
 use crate::schema::{TableName, TableSchema};
 
@@ -124,7 +124,12 @@ pub fn publish(publication: &Publication, state: &StateChange, extent: Extent) -
         ),
         Extent::Everything | Extent::Upserts | Extent::Deferred | Extent::Deletes => ("", ""),
     };
-    let columns = set_columns(state, &mut params);
+    let set = format!(
+        "s.[inserted] = @filled, s.[updated] = 0, s.[deleted] = 0, s.[unchanged] = 0, s.[target_object_id] = @object, \
+s.[target_created] = @created, {}",
+        set_columns(state, &mut params)
+    );
+    let recorded = recorded(&set, &name, state, &publication.lock, &mut params);
     let renamed = plain_names(publication, &mut params);
     let appeared = format!("THROW {ERROR_APPEARED}, N'the target table is there', 1;");
     params.into_statement(format!(
@@ -144,10 +149,7 @@ SET @object = OBJECT_ID({filled});
 {transfer}EXEC @rc = sp_rename @objname = {transferred}, @newname = {bare}, @objtype = N'OBJECT';
 IF @rc <> 0 OR ISNULL(OBJECT_ID({wanted}), 0) <> @object {appeared}
 {renamed}SELECT @created = CONVERT(nvarchar(30), o.create_date, 126) FROM sys.objects AS o WHERE o.object_id = @object;
-UPDATE s SET s.[inserted] = @filled, s.[updated] = 0, s.[deleted] = 0, s.[unchanged] = 0, \
-s.[target_object_id] = @object, s.[target_created] = @created, {columns} \
-FROM [icesync].[load_state] AS s WHERE s.[target] = {name};
-{commit}SELECT @filled AS inserted, CONVERT(bigint, 0) AS updated, CONVERT(bigint, 0) AS deleted, \
+{recorded}{commit}SELECT @filled AS inserted, CONVERT(bigint, 0) AS updated, CONVERT(bigint, 0) AS deleted, \
 CONVERT(bigint, 0) AS unchanged, CONVERT(bigint, 0) AS target_only;",
         TableIdent(fill)
     ))

@@ -7,15 +7,29 @@ use crate::schema::TableName;
 /// Every enabled foreign key, a row for each of its columns: `key_id`, `key_name`, `child_schema`, `child`,
 /// `parent_schema`, `parent`, `column_name`, `is_nullable`, `on_delete` (0: a row that is referred to is not deleted).
 pub fn foreign_keys() -> Statement {
-    Statement::plain(
+    Statement::plain(keys(""))
+}
+
+/// As [`foreign_keys`], of those by which a delete from a table deletes or changes rows of other tables.
+pub fn acting_keys(parent: &TableName) -> Statement {
+    let mut params = Params::default();
+    let parent = params.text(TableIdent(parent).to_string());
+    params.into_statement(keys(&format!(
+        " AND f.referenced_object_id = OBJECT_ID({parent}) AND f.parent_object_id <> f.referenced_object_id AND \
+f.delete_referential_action <> 0"
+    )))
+}
+
+fn keys(which: &str) -> String {
+    format!(
         "SELECT f.object_id AS key_id, f.name AS key_name, cs.name AS child_schema, co.name AS child, ps.name AS \
 parent_schema, po.name AS parent, c.name AS column_name, CONVERT(int, c.is_nullable) AS is_nullable, \
 CONVERT(int, f.delete_referential_action) AS on_delete \
 FROM sys.foreign_keys AS f JOIN sys.objects AS co ON co.object_id = f.parent_object_id JOIN sys.schemas AS cs ON \
 cs.schema_id = co.schema_id JOIN sys.objects AS po ON po.object_id = f.referenced_object_id JOIN sys.schemas AS ps ON \
 ps.schema_id = po.schema_id JOIN sys.foreign_key_columns AS k ON k.constraint_object_id = f.object_id JOIN \
-sys.columns AS c ON c.object_id = k.parent_object_id AND c.column_id = k.parent_column_id WHERE f.is_disabled = 0 \
-ORDER BY f.object_id, k.constraint_column_id;",
+sys.columns AS c ON c.object_id = k.parent_object_id AND c.column_id = k.parent_column_id \
+WHERE f.is_disabled = 0{which} ORDER BY f.object_id, k.constraint_column_id;"
     )
 }
 

@@ -2,7 +2,7 @@
 //! counts. `target.rs` argues why nothing is lost or applied twice.
 
 use super::compare::{compared, has_equals, spelled};
-use super::state::{StateChange, Step, compare_and_set, set_object};
+use super::state::{StateChange, Step, compare_and_set, recorded, set_object};
 use super::{Ident, Params, Statement, TableIdent, list};
 use super::{net, scd2, soft};
 use crate::change::{Deletes, MergeMode, UpsertStatement};
@@ -62,11 +62,10 @@ DECLARE @example nvarchar(1000), @message nvarchar(2000);
         true => format!("s.[{name}] = @{name}"),
         false => format!("s.[{name}] = s.[{name}] + @{name}"),
     });
+    let set = format!("{}{object}", list(counted, ", "));
     sql.push_str(&format!(
-        "IF @staged > @inserted + @updated SET @unchanged = @staged - @inserted - @updated;
-UPDATE s SET {}{object} FROM [icesync].[load_state] AS s WHERE s.[target] = {target};
-",
-        list(counted, ", ")
+        "IF @staged > @inserted + @updated SET @unchanged = @staged - @inserted - @updated;\n{}",
+        recorded(&set, &target, state, &plan.lock, &mut params)
     ));
     if is_last && extent.has_deletes() {
         sql.push_str(&format!("DROP TABLE {};\n", TableIdent(table)));

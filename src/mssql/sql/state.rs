@@ -9,6 +9,9 @@ use crate::schema::drift::SourceObject;
 /// The load state is not the one that the load was computed from.
 pub const ERROR_STATE_MOVED: u32 = 51003;
 
+/// The transaction in which a load ends is not the one in which it began.
+pub const ERROR_TRANSACTION_ENDED: u32 = 51012;
+
 /// `snapshot_id` of a target that icesync has created and loaded nothing into, because the lake table has no snapshot.
 /// Iceberg gives no snapshot this id.
 pub const PREPARED: i64 = -1;
@@ -57,6 +60,8 @@ pub struct Step {
     pub to: u64,
     /// All net changes.
     pub rows: u64,
+    /// They are of every row of the snapshot, not only of what has changed.
+    pub is_whole: bool,
 }
 
 impl Step {
@@ -81,6 +86,8 @@ const NO_OBJECT: &str =
     "CONVERT(int, NULL) AS target_object_id, CONVERT(nvarchar(30), NULL) AS target_created";
 const PENDING_COLUMNS: &str = "s.[merge_mode], s.[pending_snapshot_id], s.[pending_sequence_number], \
 s.[pending_rows], s.[pending_applied], s.[loaded_columns]";
+const WHOLE_COLUMN: &str = "CONVERT(int, s.[pending_whole]) AS pending_whole";
+const NO_WHOLE: &str = "CONVERT(int, NULL) AS pending_whole";
 const NO_PENDING: &str = "CONVERT(nvarchar(2000), NULL) AS merge_mode, CONVERT(bigint, NULL) AS \
 pending_snapshot_id, CONVERT(bigint, NULL) AS pending_sequence_number, CONVERT(bigint, NULL) AS pending_rows, \
 CONVERT(bigint, NULL) AS pending_applied, CONVERT(nvarchar(max), NULL) AS loaded_columns";
@@ -113,19 +120,25 @@ BEGIN
     SELECT @rows = COUNT_BIG(*) FROM [icesync].[quarantine] AS q WHERE q.[target] = {target};
 END;
 SELECT @rows AS in_quarantine;
-IF COL_LENGTH(N'[icesync].[load_state]', N'pending_applied') IS NOT NULL
+IF COL_LENGTH(N'[icesync].[load_state]', N'pending_whole') IS NOT NULL
 BEGIN
-    EXEC sp_executesql N'SELECT {COLUMNS}, {OBJECT_COLUMNS}, {PENDING_COLUMNS} FROM [icesync].[load_state] AS s \
-WHERE s.[target] = @target;', N'@target nvarchar(300)', @target = {target};
+    EXEC sp_executesql N'SELECT {COLUMNS}, {OBJECT_COLUMNS}, {PENDING_COLUMNS}, {WHOLE_COLUMN} FROM \
+[icesync].[load_state] AS s WHERE s.[target] = @target;', N'@target nvarchar(300)', @target = {target};
+END
+ELSE IF COL_LENGTH(N'[icesync].[load_state]', N'pending_applied') IS NOT NULL
+BEGIN
+    EXEC sp_executesql N'SELECT {COLUMNS}, {OBJECT_COLUMNS}, {PENDING_COLUMNS}, {NO_WHOLE} FROM \
+[icesync].[load_state] AS s WHERE s.[target] = @target;', N'@target nvarchar(300)', @target = {target};
 END
 ELSE IF COL_LENGTH(N'[icesync].[load_state]', N'target_object_id') IS NOT NULL
 BEGIN
-    EXEC sp_executesql N'SELECT {COLUMNS}, {OBJECT_COLUMNS}, {NO_PENDING} FROM [icesync].[load_state] AS s \
+    EXEC sp_executesql N'SELECT {COLUMNS}, {OBJECT_COLUMNS}, {NO_PENDING}, {NO_WHOLE} FROM [icesync].[load_state] AS s \
 WHERE s.[target] = @target;', N'@target nvarchar(300)', @target = {target};
 END
 ELSE IF OBJECT_ID(N'[icesync].[load_state]') IS NOT NULL
 BEGIN
-    SELECT {COLUMNS}, {NO_OBJECT}, {NO_PENDING} FROM [icesync].[load_state] AS s WHERE s.[target] = {target};
+    SELECT {COLUMNS}, {NO_OBJECT}, {NO_PENDING}, {NO_WHOLE} FROM [icesync].[load_state] AS s \
+WHERE s.[target] = {target};
 END;
 SET LOCK_TIMEOUT -1;"
     ))
@@ -177,6 +190,48 @@ IF @@ROWCOUNT <> 1 {moved}
     )
 }
 
+/// Records what a load did (`set`, a SET list of `s`), once its rows have changed. Stops with
+/// [`ERROR_TRANSACTION_ENDED`] unless the transaction is the one that moved the state.
+///
+/// A trigger that runs ROLLBACK and then BEGIN TRANSACTION raises no error: the batch goes on in the new transaction,
+/// and its COMMIT succeeds although the rows are gone (documentation: "ROLLBACK TRANSACTION", on triggers). What the
+/// first transaction had is gone as well: the run's id in the state, and `lock`, the load's application lock that
+/// belongs to the transaction. A COMMIT in a trigger leaves the id and not the lock.
+pub(super) fn recorded(
+    set: &str,
+    target: &str,
+    state: &StateChange,
+    lock: &str,
+    params: &mut Params,
+) -> String {
+    let run_id = params.text(&state.run_id);
+    let lock = params.text(lock);
+    format!(
+        "UPDATE s SET {set} FROM [icesync].[load_state] AS s WHERE s.[target] = {target} AND s.[run_id] = {run_id};
+IF @@ROWCOUNT <> 1 OR {} {}
+",
+        unlocked(&lock),
+        ended()
+    )
+}
+
+/// Stops with [`ERROR_TRANSACTION_ENDED`] unless the transaction that is open took the load's lock.
+pub fn same_transaction(lock: &str) -> Statement {
+    let mut params = Params::default();
+    let lock = params.text(lock);
+    params.into_statement(format!("IF {} {}", unlocked(&lock), ended()))
+}
+
+fn unlocked(lock: &str) -> String {
+    format!("APPLOCK_MODE(N'public', {lock}, N'Transaction') <> N'Exclusive'")
+}
+
+fn ended() -> String {
+    format!(
+        "THROW {ERROR_TRANSACTION_ENDED}, N'a trigger has ended the transaction of the load', 1;"
+    )
+}
+
 /// Removes all rows of a target from the quarantine; `target` is the parameter with its name.
 pub(super) fn discarded(target: &str) -> String {
     format!("DELETE q FROM [icesync].[quarantine] AS q WHERE q.[target] = {target};")
@@ -196,7 +251,7 @@ fn complete(state: &StateChange, params: &mut Params) -> String {
     format!(
         "s.[merge_mode] = {mode}, s.[lake_table] = {lake_table}, s.[table_uuid] = {table_uuid}, s.[snapshot_id] = \
 {snapshot}, s.[sequence_number] = {sequence}, s.[pending_snapshot_id] = NULL, s.[pending_sequence_number] = NULL, \
-s.[pending_rows] = NULL, s.[pending_applied] = NULL"
+s.[pending_rows] = NULL, s.[pending_applied] = NULL, s.[pending_whole] = NULL"
     )
 }
 
@@ -206,9 +261,10 @@ fn pending(state: &StateChange, step: Step, params: &mut Params) -> String {
     let sequence = params.int(state.sequence_number);
     let rows = params.int(row(step.rows));
     let to = params.int(row(step.to));
+    let is_whole = u8::from(step.is_whole);
     format!(
         "s.[pending_snapshot_id] = {snapshot}, s.[pending_sequence_number] = {sequence}, s.[pending_rows] = {rows}, \
-s.[pending_applied] = {to}"
+s.[pending_applied] = {to}, s.[pending_whole] = {is_whole}"
     )
 }
 
@@ -258,7 +314,8 @@ BEGIN TRANSACTION;
 EXEC @rc = sp_getapplock @Resource = {resource}, @LockMode = N'Exclusive', @LockOwner = N'Transaction', @LockTimeout = \
 {timeout_ms};
 SELECT @rc AS rc;
-SELECT {COLUMNS}, {OBJECT_COLUMNS}, {PENDING_COLUMNS} FROM [icesync].[load_state] AS s WHERE s.[target] = {target};
+SELECT {COLUMNS}, {OBJECT_COLUMNS}, {PENDING_COLUMNS}, {WHOLE_COLUMN} FROM [icesync].[load_state] AS s \
+WHERE s.[target] = {target};
 COMMIT TRANSACTION;"
     ))
 }

@@ -423,7 +423,7 @@ mod tests {
         assert_eq!(columns.schema.key.as_ref().unwrap().columns, [1]);
         assert_eq!(columns.created().columns.len(), 2);
         assert_eq!(
-            columns.loaded.text().unwrap(),
+            columns.loaded.text(None).unwrap(),
             r#"{"left_out":[2],"renamed":{"1":"quantity","3":"key"}}"#
         );
         let lake = lake_schema(&recorded().whole(), TableKind::Mirror, Fidelity::Exact).unwrap();

@@ -272,6 +272,11 @@ async fn opened(
         .collect();
     let keys = foreign::read(control).await?;
     check_kept(tables, &keys)?;
+    let together: Vec<TableName> = tables.iter().map(|table| table.target.clone()).collect();
+    for member in members.iter_mut().filter(|member| member.deletes()) {
+        let reached = foreign::reached(member.target(), &sync.targets, &together, &keys);
+        member.work.warnings.extend(reached);
+    }
     let (order, suspends) = match (foreign::order(&targets, &keys), sync.load.cycles) {
         (Ok(order), Cycles::Defer) => (order, false),
         (Ok(order), Cycles::Recheck) if order.deferred.is_empty() => (order, false),
@@ -312,6 +317,7 @@ async fn opened(
             if !among.is_empty() {
                 foreign::recheck(control, target, &among).await?;
             }
+            foreign::same_transaction(control, target).await?;
         }
     }
     Ok(())

@@ -65,9 +65,10 @@
 //!   and nothing is guessed.
 //! - [`Finish`](LoadKind::Finish), upsert only. A load from L to P was interrupted between two of its steps: some keys
 //!   that differ between L and P have their row of P, the others have their row of L. What changed from L to P is
-//!   applied in full, to rows of either snapshot, which gives P. If more columns are to be filled than the state says,
-//!   all rows of P are staged and compared instead, and the keys of L that P lacks are deleted. Then the load is
-//!   decided anew.
+//!   applied in full, to rows of either snapshot, which gives P. If the interrupted load was of every row, or more
+//!   columns are to be filled than the state says, all rows of P are staged and compared instead, and the keys of L
+//!   that P lacks are deleted: rows that others changed in the target become those of P, too. Then the load
+//!   is decided anew.
 //!
 //!   The target may refuse a row of P for good. If W is another snapshot, a load of this table alone goes past P then
 //!   ([`Facts::past`]): what changed from L to P and what changed from P to W is staged, the later change of a key
@@ -83,7 +84,7 @@
 //!
 //! # Refusals
 //!
-//! A refusal stands where no kind is right: see [`Refusal`]. Each message names a way out.
+//! A refusal stands where no kind is right: see [`Refusal`]. Each message says how to resolve it.
 //!
 //! [`LoadedColumns`]: crate::target::columns::LoadedColumns
 
@@ -195,6 +196,8 @@ pub struct Unfinished {
     pub snapshot: i64,
     /// The lake table still has it.
     pub is_listed: bool,
+    /// It was to load every row of it.
+    pub is_whole: bool,
 }
 
 /// Why there is nothing right to do.
@@ -257,7 +260,8 @@ pub fn decide(facts: &Facts) -> Result<LoadKind, Refusal> {
             return Ok(LoadKind::Finish {
                 from: snapshot,
                 to: unfinished.snapshot,
-                whole: facts.columns == Compared::More,
+                // With `--full` every row is loaded after it.
+                whole: facts.columns == Compared::More || unfinished.is_whole && !facts.full,
             });
         }
         Some(_) if !facts.full => return Err(Refusal::Unfinished),
@@ -504,6 +508,7 @@ impl Unfinished {
         Some(Self {
             snapshot: pending.snapshot_id,
             is_listed: lake.is_some_and(|lake| lake.has_snapshot(pending.snapshot_id)),
+            is_whole: pending.is_whole,
         })
     }
 }
@@ -738,15 +743,16 @@ mod tests {
                 }
             }
         }
-        assert_eq!(all.len(), 5 * 5 * 3 * (4 + 3) * 3 * 4 * 3 * 2);
+        assert_eq!(all.len(), 5 * 5 * 3 * (4 + 3) * 3 * 4 * 4 * 2);
         all
     }
 
     /// The same facts with the modes of the last load, and each end that it may have had.
     fn with_history(facts: Facts) -> Vec<Facts> {
-        let unfinished = |is_listed| Unfinished {
+        let unfinished = |is_listed, is_whole| Unfinished {
             snapshot: 8,
             is_listed,
+            is_whole,
         };
         let mut modes = vec![facts.loaded_as];
         if facts.mode == MergeMode::Replace {
@@ -754,7 +760,12 @@ mod tests {
         }
         let mut all = Vec::new();
         for loaded_as in modes {
-            for unfinished in [None, Some(unfinished(true)), Some(unfinished(false))] {
+            for unfinished in [
+                None,
+                Some(unfinished(true, false)),
+                Some(unfinished(true, true)),
+                Some(unfinished(false, false)),
+            ] {
                 for goes_on in [true, false] {
                     all.push(Facts {
                         loaded_as,
@@ -846,13 +857,16 @@ mod tests {
                     assert_eq!(facts.state, listed, "{said}");
                     assert_eq!(facts.found, Found::There, "{said}");
                     assert_eq!(facts.mode, MergeMode::Upsert, "{said}");
-                    let reached = Unfinished {
-                        snapshot: to,
-                        is_listed: true,
-                    };
-                    assert_eq!(facts.unfinished, Some(reached), "{said}");
+                    let unfinished = facts.unfinished.unwrap();
+                    assert_eq!(
+                        (unfinished.snapshot, unfinished.is_listed),
+                        (to, true),
+                        "{said}"
+                    );
                     assert!(facts.goes_on || facts.full, "{said}");
-                    assert_eq!(whole, facts.columns == Compared::More, "{said}");
+                    let was_whole = unfinished.is_whole && !facts.full;
+                    let more = facts.columns == Compared::More;
+                    assert_eq!(whole, was_whole || more, "{said}");
                 }
                 LoadKind::Whole { since } => {
                     assert!(facts.mode == MergeMode::Upsert && facts.is_keyed, "{said}");
@@ -972,6 +986,7 @@ mod tests {
                 rule: None,
                 pending: None,
                 columns: LoadedColumns::default(),
+                flag: None,
             };
             Found::of(&Looked {
                 object,

@@ -156,7 +156,7 @@ fn state_change(
         modified: target.modified().to_owned(),
         rule,
         step: None,
-        columns: columns.loaded.text(),
+        columns: columns.loaded.text(None),
         empties_quarantine: looked.object.is_none() && looked.in_quarantine > 0,
     }
 }

@@ -252,6 +252,8 @@ impl<'a> Work<'a> {
             },
             is_numbered: aside.is_some(),
         };
+        self.tell_new_flag(&target);
+        self.tell_reached(control, &options).await?;
         let plan = merge::plan(&self.columns, &target, &staging, &options);
         let change = self.state_change(&target);
         let settled = settle(control, plan, change, aside, &options).await?;
@@ -482,7 +484,7 @@ moved; use `merge: {{ mode: upsert }}`, or `replace`"
             modified: target.modified().to_owned(),
             rule: self.rule.clone(),
             step: None,
-            columns: self.columns.loaded.text(),
+            columns: self.columns.loaded.text(self.flag(target)),
             empties_quarantine: self.facts.found == Found::Missing && self.looked.in_quarantine > 0,
         }
     }

@@ -506,6 +506,7 @@ impl TargetState {
             rule: self.rule.as_deref().and_then(LoadRule::read),
             pending: None,
             columns: self.columns.clone(),
+            flag: None,
         }
     }
 }
@@ -546,6 +547,7 @@ mod tests {
             rule: LoadRule::read(r#"upsert {"deletes":"ignore"}"#),
             pending: None,
             columns: LoadedColumns::default(),
+            flag: None,
         };
         let target: TableName = "dbo.[a.b]".parse().unwrap();
         let database = Identity {

@@ -474,6 +474,7 @@ mod tests {
             rule: None,
             pending: None,
             columns: LoadedColumns::default(),
+            flag: None,
         }
     }
 

@@ -7,7 +7,7 @@ use super::lake::{Extracted, Lake, Metadata};
 use super::rows::{Part, Row, number};
 use super::schedule::{Command, Schedule, Step, Trouble};
 use super::target::{Pending, State, Target};
-use crate::harness::{Server, World, finish, show};
+use crate::harness::{Server, World, finish, show, skipped};
 use icesync::mssql::control::{Class, Control};
 use icesync::mssql::sql::Statement;
 use icesync_sandbox::tds::{Fault, Faults};
@@ -194,8 +194,10 @@ fn run(
         faults.arm_after(*skip, fault, text, 1);
     }
     let run = finish(process.spawn().expect("icesync starts"));
-    if let (Trouble::Drop { .. }, Some(faults)) = (&trouble, faults) {
-        faults.clear();
+    match (&trouble, faults) {
+        (Trouble::Drop { .. }, Some(faults)) => faults.clear(),
+        (Trouble::Drop { .. }, None) => skipped("a connection dropped during a run of the model"),
+        (Trouble::Kill { .. } | Trouble::None, _) => {}
     }
     let is_disturbed = faults.map_or(0, Faults::fired) > fired;
     Some(Ran::of(run, &trouble, is_disturbed))
@@ -236,13 +238,14 @@ async fn see(control: &mut Control) -> Outcome<Seen> {
     let own = "SELECT OBJECT_ID(N'icesync.load_state'), OBJECT_ID(N'icesync.quarantine')";
     let own = ask(control, own).await?;
     if own[0][0] != "NULL" {
-        let states = "SELECT target, snapshot_id, pending_snapshot_id, pending_rows, pending_applied, target_object_id \
-                      FROM icesync.load_state";
+        let states = "SELECT target, snapshot_id, pending_snapshot_id, pending_rows, pending_applied, \
+                      target_object_id, CONVERT(int, pending_whole) FROM icesync.load_state";
         for row in ask(control, states).await? {
             let pending = number(&row[2]).map(|snapshot| Pending {
                 snapshot,
                 rows: number(&row[3]).unwrap_or_default(),
                 applied: number(&row[4]).unwrap_or_default(),
+                is_whole: number(&row[6]) == Some(1),
             });
             let snapshot = number(&row[1]).unwrap_or_default();
             let state = (snapshot, pending, number(&row[5]));

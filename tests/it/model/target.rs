@@ -37,6 +37,8 @@ pub struct Pending {
     pub snapshot: i64,
     pub rows: i64,
     pub applied: i64,
+    /// Of every row of the snapshot.
+    pub is_whole: bool,
 }
 
 /// What a load is asked for, and how it is configured.
@@ -80,7 +82,8 @@ enum Kind {
     Prepare,
     First,
     Delta(i64),
-    Finish(i64, i64),
+    /// From one snapshot to another; true: every row of that.
+    Finish(i64, i64, bool),
     Whole(i64),
     Replace,
 }
@@ -194,11 +197,11 @@ impl Forecast {
                     return Ok(forecast);
                 }
             };
-            if let Kind::Finish(_, to) = kind {
+            if let Kind::Finish(_, to, _) = kind {
                 let counts = forecast.counts;
                 forecast.apply(table, lake, kind, request, to)?;
                 if forecast.fails.is_none() {
-                    finished = Some(lake.number(to));
+                    finished = Some((lake.number(to), kind.name()));
                     continue;
                 }
                 match past(forecast.last(), lake, request) {
@@ -208,10 +211,10 @@ impl Forecast {
                 (forecast.fails, forecast.counts) = (None, counts);
             }
             forecast.kind = Some(match (kind, finished) {
-                (Kind::Nothing, Some(_)) => "delta",
+                (Kind::Nothing, Some((_, name))) => name,
                 (kind, _) => kind.name(),
             });
-            if let (Some(number), false) = (finished, kind == Kind::Nothing) {
+            if let (Some((number, _)), false) = (finished, kind == Kind::Nothing) {
                 let warning =
                     format!("the interrupted load of snapshot {number} was finished first");
                 forecast.warnings.push(warning);
@@ -290,7 +293,7 @@ impl Forecast {
         let through = through.filter(|_| request.mode == Mode::Upsert);
         let through = kind.through(through, to);
         let segments = match kind {
-            Kind::Delta(from) | Kind::Finish(from, _) | Kind::Whole(from) => {
+            Kind::Delta(from) | Kind::Finish(from, _, _) | Kind::Whole(from) => {
                 let mut segments = lake.delta(from, through.unwrap_or(to))?;
                 if let Some(between) = through {
                     // The snapshot to load may be the older one.
@@ -322,11 +325,13 @@ impl Forecast {
             return Ok(());
         }
         let net = match kind {
-            Kind::Delta(_) | Kind::Finish(_, _) => Net::of_delta(table, lake, &segments, to),
+            Kind::Delta(_) | Kind::Finish(_, _, false) => Net::of_delta(table, lake, &segments, to),
             _ => Net::of_all(table, lake, &segments, to),
         };
-        let is_stepped = matches!(kind, Kind::Delta(_) | Kind::Finish(_, _) | Kind::Whole(_))
-            && request.mode == Mode::Upsert
+        let is_stepped = matches!(
+            kind,
+            Kind::Delta(_) | Kind::Finish(_, _, _) | Kind::Whole(_)
+        ) && request.mode == Mode::Upsert
             && table.batch_rows > 0
             && through.is_none()
             && !request.is_grouped
@@ -337,7 +342,7 @@ impl Forecast {
                 false => usize::MAX,
             },
             bad_rows_max: table.bad_rows_max.filter(|_| request.mode == Mode::Upsert),
-            is_whole: !matches!(kind, Kind::Delta(_) | Kind::Finish(_, _)),
+            is_whole: !matches!(kind, Kind::Delta(_) | Kind::Finish(_, _, false)),
             replaces: kind == Kind::Replace || kind == Kind::First && request.mode == Mode::Replace,
             to,
         };
@@ -408,6 +413,7 @@ impl Forecast {
                     snapshot: terms.to,
                     rows: total as i64,
                     applied: applied as i64,
+                    is_whole: terms.is_whole,
                 };
                 self.between(&now, &rows, place);
                 pending += terms.batch_rows;
@@ -528,7 +534,8 @@ fn decide(now: &Target, lake: &Lake, request: &Request) -> Result<Kind, String> 
         return Ok(Kind::First);
     }
     if let (Some(pending), Found::There, Mode::Upsert) = (state.pending, found, request.mode) {
-        return Ok(Kind::Finish(loaded, pending.snapshot));
+        let is_whole = pending.is_whole && !request.full;
+        return Ok(Kind::Finish(loaded, pending.snapshot, is_whole));
     }
     if request.full || found == Found::Recreated {
         return Ok(match request.mode {
@@ -571,7 +578,7 @@ impl Kind {
     /// The snapshot since which it knows what has changed.
     fn from(self) -> Option<i64> {
         match self {
-            Kind::Delta(from) | Kind::Finish(from, _) | Kind::Whole(from) => Some(from),
+            Kind::Delta(from) | Kind::Finish(from, _, _) | Kind::Whole(from) => Some(from),
             Kind::Nothing | Kind::Prepare | Kind::First | Kind::Replace => None,
         }
     }
@@ -589,8 +596,8 @@ impl Kind {
             Kind::Nothing => "nothing",
             Kind::Prepare => "prepare",
             Kind::First => "first",
-            Kind::Delta(_) | Kind::Finish(_, _) => "delta",
-            Kind::Whole(_) => "whole",
+            Kind::Delta(_) | Kind::Finish(_, _, false) => "delta",
+            Kind::Finish(_, _, true) | Kind::Whole(_) => "whole",
             Kind::Replace => "replace",
         }
     }

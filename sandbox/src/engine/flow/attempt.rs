@@ -23,6 +23,7 @@ pub fn attempt<T>(cx: &mut Cx<'_>, work: &mut dyn FnMut(&mut Cx<'_>) -> Outcome<
             .as_ref()
             .map_or(0, |transaction| transaction.undo.len());
         let existed = cx.ses.transaction.is_some();
+        let id = cx.ses.transaction_id();
         let variables = cx.ses.frame().variables.clone();
         let time = cx.read_time;
         cx.held.add_reader(time);
@@ -42,6 +43,8 @@ pub fn attempt<T>(cx: &mut Cx<'_>, work: &mut dyn FnMut(&mut Cx<'_>) -> Outcome<
             }
             Err(stop) => {
                 if let Some(mut transaction) = cx.ses.transaction.take() {
+                    // A trigger may have begun another one.
+                    let mark = if transaction.id == id { mark } else { 0 };
                     cx.held.undo_to(&mut transaction, mark, true);
                     if existed {
                         cx.ses.transaction = Some(transaction);
@@ -50,7 +53,13 @@ pub fn attempt<T>(cx: &mut Cx<'_>, work: &mut dyn FnMut(&mut Cx<'_>) -> Outcome<
                     }
                 }
                 let mut raised = std::mem::take(&mut cx.buffered);
-                raised.retain(|event| matches!(event, Event::Error(_)));
+                raised.retain(|event| {
+                    let (begun, ended) = (
+                        matches!(event, Event::TranBegin(_)),
+                        matches!(event, Event::TranEnd { .. }),
+                    );
+                    begun || ended || matches!(event, Event::Error(_))
+                });
                 cx.shared.ring();
                 let Stop::Wait(blocked) = stop else {
                     cx.held.locks.stop_waiting(session);

@@ -14,6 +14,7 @@ pub fn statement(cx: &mut Cx<'_>, statement: &TransactionStatement) -> Outcome<(
     match statement {
         TransactionStatement::Begin { name, mark: _ } => {
             let name = resolve(cx, name.as_ref())?;
+            begin_another(cx)?;
             begin(cx, &name)
         }
         TransactionStatement::Commit { name: _ } => commit(cx),
@@ -116,16 +117,43 @@ pub fn end_autocommit(cx: &mut Cx<'_>) {
     }
 }
 
+/// What a trigger leaves that has rolled back and begun no other transaction.
+pub fn ended_in_trigger() -> Stop {
+    Stop::Batch {
+        error: error(
+            3609,
+            16,
+            "The transaction ended in the trigger. The batch has been aborted.",
+        ),
+        rollback: true,
+    }
+}
+
+/// A trigger that begins another transaction after its ROLLBACK: the batch goes on in that one.
+fn begin_another(cx: &mut Cx<'_>) -> Outcome<()> {
+    if !std::mem::take(&mut cx.ses.frame_mut().rolls_back) {
+        return Ok(());
+    }
+    let descriptor = cx.ses.transaction_id();
+    let was_open = cx.ses.tran_count() > 0;
+    undo_everything(cx);
+    match was_open {
+        true => cx.emit(Event::TranEnd {
+            descriptor,
+            committed: false,
+        }),
+        false => Ok(()),
+    }
+}
+
+/// In a trigger it ends the batch, unless BEGIN TRANSACTION is the trigger's next statement.
 pub fn roll_back(cx: &mut Cx<'_>, name: &str) -> Outcome<()> {
     if cx.atomic > 0 {
-        return Err(Stop::Batch {
-            error: error(
-                3609,
-                16,
-                "The transaction ended in the trigger. The batch has been aborted.",
-            ),
-            rollback: true,
-        });
+        if name.is_empty() && cx.ses.frame().trigger.is_some() {
+            cx.ses.frame_mut().rolls_back = true;
+            return Ok(());
+        }
+        return Err(ended_in_trigger());
     }
     let Some(transaction) = cx
         .ses

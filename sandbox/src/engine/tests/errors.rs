@@ -157,6 +157,38 @@ fn triggers_see_both_images_and_undo_their_statement() {
     assert_eq!(c.one("SELECT COUNT(*) FROM q"), "5");
 }
 
+/// The batch goes on in the transaction that the trigger has begun; nothing that came before is in it.
+#[test]
+fn a_trigger_that_begins_another_transaction_lets_the_batch_go_on() {
+    let engine = engine();
+    let mut c = connect(&engine);
+    c.ok("CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE q (id int)");
+    c.ok("CREATE TRIGGER tr ON t AFTER INSERT AS
+          IF EXISTS (SELECT 1 FROM inserted WHERE id = 2) BEGIN ROLLBACK TRANSACTION; BEGIN TRANSACTION; END");
+    let lock = "DECLARE @rc int; EXEC @rc = sp_getapplock @Resource = N'r', @LockMode = N'Exclusive', @LockOwner = \
+        N'Transaction', @LockTimeout = 0";
+    let held = |c: &mut super::Client| c.one("SELECT APPLOCK_MODE('public', 'r', 'Transaction')");
+    c.ok(&format!(
+        "SET XACT_ABORT ON; BEGIN TRAN; {lock}; INSERT q VALUES (1)"
+    ));
+    assert_eq!(held(&mut c), "Exclusive");
+    c.ok("INSERT t VALUES (1)");
+    assert_eq!(held(&mut c), "Exclusive");
+    c.ok("INSERT t VALUES (2); INSERT q VALUES (3)");
+    assert_eq!(held(&mut c), "NoLock");
+    assert_eq!(c.one("SELECT @@TRANCOUNT"), "1");
+    c.ok("COMMIT");
+    assert_eq!(c.one("SELECT COUNT(*) FROM t"), "0");
+    assert_eq!(c.rows("SELECT id FROM q"), ["3"]);
+    // In a TRY, too, and where there was no transaction before.
+    c.ok("BEGIN TRY BEGIN TRAN; INSERT q VALUES (4); INSERT t VALUES (2); INSERT q VALUES (5); COMMIT; END TRY BEGIN \
+        CATCH THROW; END CATCH");
+    assert_eq!(c.rows("SELECT id FROM q ORDER BY id"), ["3", "5"]);
+    c.ok("INSERT t VALUES (2)");
+    assert_eq!(c.one("SELECT COUNT(*) + @@TRANCOUNT FROM t"), "1");
+    c.ok("COMMIT");
+}
+
 const COMPLAINS: &str = "CREATE TRIGGER tr ON t AFTER INSERT AS BEGIN
     IF EXISTS (SELECT 1 FROM inserted WHERE v = 1) RAISERROR('one', 16, 1);
     IF EXISTS (SELECT 1 FROM inserted WHERE v = 2) BEGIN RAISERROR('two', 16, 1); ROLLBACK TRANSACTION; END;

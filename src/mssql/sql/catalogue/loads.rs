@@ -83,7 +83,7 @@ impl Examples {
             let rows = net.rows;
             for (part, after, to) in [("first", 0, 1_000_000), ("last", 2_000_000, rows)] {
                 let change = StateChange {
-                    step: Some(Step { after, to, rows }),
+                    step: Some(step(after, to, rows)),
                     ..old.clone()
                 };
                 let variant = format!("{shape}_{name}_{part}_step");
@@ -148,6 +148,19 @@ impl Examples {
         self.add("hold", "hostile", hold);
         self.add("suspend", "hostile", foreign::suspend(&table, &keys));
         self.add("recheck", "hostile", foreign::recheck(&table, &keys));
+        self.add("acting_keys", "hostile", foreign::acting_keys(&table));
+        let lock = "icesync:apply:dbo.orders";
+        self.add("same_transaction", "", state::same_transaction(lock));
+    }
+}
+
+/// A step of a load of what has changed.
+fn step(after: u64, to: u64, rows: u64) -> Step {
+    Step {
+        after,
+        to,
+        rows,
+        is_whole: false,
     }
 }
 
