@@ -80,12 +80,12 @@ impl fmt::Display for Watermark {
 /// The part of the source's order that a run reads, closed before the first row is read. Rows at `lower` are read
 /// again (it lies `overlap` before the last upper bound); rows at `upper` belong to the next window, except for
 /// sequences, whose windows are `(lower, upper]`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {
-    /// None: from the beginning.
-    pub lower: Option<Watermark>,
-    /// None: the strategy has no order (`full`).
-    pub upper: Option<Watermark>,
+    pub lower: Watermark,
+    pub upper: Watermark,
+    /// Upper bound of the window before: rows up to it may have been read already.
+    pub previous: Watermark,
 }
 
 /// Version of the checkpoint's JSON that this build writes; it reads this one and refuses newer ones.

@@ -39,7 +39,7 @@ use crate::mssql::rows::Decoder;
 use crate::mssql::sql::read::PageCursor;
 use crate::report::ExtractReport;
 use crate::schema::{LakeSchema, TableKind, TableSchema, mapping};
-use crate::source::{ExtractPlan, Split};
+use crate::source::{ExtractPlan, Ranges, Read as Reads, Split};
 use arrow_array::RecordBatch;
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -77,7 +77,7 @@ pub(super) async fn extract(
         None => follow::create(&sync.warehouse, table, &found, definition.as_ref()).await?,
     };
     let mut warnings = plan.warnings.clone();
-    warnings.extend(plan.misses_rows.then(|| MISSES_ROWS.to_owned()));
+    warnings.extend(plan.misses_rows().then(|| MISSES_ROWS.to_owned()));
     let (schema_changes, followed) = begin::evolve(&mut lake, table, &plan, following).await?;
     warnings.extend(followed);
     let begun = begin::whole_read(&mut lake, table, &plan, checkpoint.as_ref()).await?;
@@ -93,9 +93,11 @@ pub(super) async fn extract(
         others_wrote,
         began: clock,
     };
-    let read = match &plan.split {
-        Some(split) => extraction.ranges(split, &mut lake, links).await?,
-        None => extraction.stream(&lake, links).await?,
+    let read = match &plan.read {
+        Reads::Ranges(ranges) => extraction.ranges(ranges, &mut lake, links).await?,
+        Reads::Nothing { .. } | Reads::Window(_) | Reads::Whole(_) => {
+            extraction.stream(&lake, links).await?
+        }
     };
     warnings.extend(extraction.warnings(&read));
     let mut report = ExtractReport {
@@ -105,7 +107,7 @@ pub(super) async fn extract(
     };
     // After a whole read the checkpoint stands for what the table is now, whoever made it so.
     let known = lake.checkpoint()?.and_then(|known| known.snapshot_id);
-    let moved = plan.full_read && known != lake.current_snapshot_id();
+    let moved = plan.full_read() && known != lake.current_snapshot_id();
     if nothing_new(&read.prepared, &plan, extraction.checkpoint) && !moved {
         read.prepared.abandon(&lake).await;
     } else {
@@ -130,10 +132,10 @@ fn nothing_new(
     };
     // The bound may be new even where no row is. A sequence has none while its table is empty.
     let is_known = checkpoint.strategy == plan.strategy
-        && checkpoint.watermark == plan.window.upper
+        && checkpoint.watermark.as_ref() == plan.upper()
         && checkpoint.backfill.is_none();
     let is_same = is_known && checkpoint.origin == plan.origin;
-    if plan.full_read && plan.strategy != Strategy::Full && !is_same {
+    if plan.full_read() && plan.strategy != Strategy::Full && !is_same {
         return false;
     }
     let counts = prepared.counts();
@@ -149,7 +151,7 @@ fn write_options(
 ) -> WriteOptions {
     // Ranges that a ledger keeps are files of whole rows, whatever the lake has.
     let kept = plan.resumable_bound().is_some();
-    let mode = match (table.kind, plan.full_read) {
+    let mode = match (table.kind, plan.full_read()) {
         (TableKind::Mirror, true) if kept => WriteMode::ReplaceAll,
         (TableKind::Mirror, true) => WriteMode::Refresh,
         (TableKind::Mirror, false) => WriteMode::Upsert,
@@ -157,25 +159,25 @@ fn write_options(
     };
     let defaults = WriteOptions::new(mode, run_id);
     // The bound of a read under a watermark hides the rows above it, which are not gone.
-    let sees_all = plan.strategy == Strategy::Full && plan.sees_one_state;
+    let sees_all = plan.strategy == Strategy::Full && plan.sees_one_state();
     WriteOptions {
         target_file_bytes: sync.target_file_bytes,
-        reread: match (table.kind, plan.full_read) {
+        reread: match (table.kind, plan.full_read()) {
             (TableKind::Mirror, true) => Reread::Everything {
-                vanished: !plan.misses_rows,
+                vanished: !plan.misses_rows(),
             },
             (TableKind::Mirror, false) => defaults.reread,
             (TableKind::History, true) => Reread::Everything { vanished: sees_all },
             (TableKind::History, false) => reread::watermark_field(plan, lake.lake_schema())
                 .map_or(Reread::Everything { vanished: false }, Reread::UpTo),
         },
-        op: if plan.full_read {
+        op: if plan.full_read() {
             Op::Refresh
         } else {
             Op::Update
         },
         refuse_foreign: table.on_foreign_commit == OnForeignCommit::Refuse,
-        distinct_keys: plan.distinct_keys,
+        distinct_keys: plan.distinct_keys(),
         compares_keys: follow::keeps_keys_apart(plan.table(), lake.lake_schema()),
         ..defaults
     }
@@ -254,7 +256,12 @@ impl Extraction<'_> {
     }
 
     /// Reads a whole table in ranges, see [`backfill`].
-    async fn ranges(&self, split: &Split, lake: &mut LakeTable, links: &mut Links) -> Result<Read> {
+    async fn ranges(
+        &self,
+        ranges: &Ranges,
+        lake: &mut LakeTable,
+        links: &mut Links,
+    ) -> Result<Read> {
         let side = self.sync.source_side()?;
         let control = Links::control(&mut links.source, side, Kind::Source).await?;
         let request = backfill::Request {
@@ -262,7 +269,7 @@ impl Extraction<'_> {
             table: self.table,
             schema: self.schema,
             plan: self.plan,
-            split,
+            ranges,
             checkpoint: self.checkpoint,
             options: self.options.clone(),
             began: self.began,
@@ -309,11 +316,11 @@ impl Extraction<'_> {
         let watermark = |known: Option<&Checkpoint>| Some(known?.watermark.as_ref()?.to_string());
         ExtractReport {
             strategy: self.plan.strategy,
-            full_read: self.plan.full_read,
+            full_read: self.plan.full_read(),
             replaced_all: self.options.mode == WriteMode::ReplaceAll,
             rows_read: read.rows,
             rows_overlap: read.rows_overlap,
-            ranges: self.plan.split.as_ref().map_or(1, Split::ranges),
+            ranges: self.plan.split().map_or(1, Split::ranges),
             ranges_resumed: read.ranges.as_ref().map_or(0, |ranges| ranges.resumed),
             inserted: 0,
             updated: 0,
@@ -361,7 +368,7 @@ impl Extraction<'_> {
         report.bytes = counts.bytes;
         report.data_files = counts.data_files;
         report.delete_files = counts.delete_files;
-        report.watermark_after = self.plan.window.upper.as_ref().map(ToString::to_string);
+        report.watermark_after = self.plan.upper().map(ToString::to_string);
         report.lookup = committed.lookup;
         foreign.extend(committed.foreign);
         if !foreign.is_empty() {
@@ -381,9 +388,9 @@ impl Extraction<'_> {
             run_id: self.run_id,
             base_checkpoint: base,
             checkpoint: Checkpoint {
-                whole_read: plan.full_read.then_some(self.run_id).or(before),
+                whole_read: plan.full_read().then_some(self.run_id).or(before),
                 origin: plan.origin.clone(),
-                ..Checkpoint::reached(self.run_id, plan.strategy, plan.window.upper.clone())
+                ..Checkpoint::reached(self.run_id, plan.strategy, plan.upper().cloned())
             },
             summary: BTreeMap::new(),
             foreign_rows: others_wrote,
@@ -413,24 +420,27 @@ impl Reader<'_> {
         writer: &mut TableWriter,
     ) -> Result<(u64, u64)> {
         let source = |error: crate::mssql::error::MssqlError| error.on(Kind::Source);
-        if self.plan.is_empty {
+        let Some(first) = self.plan.first_read() else {
             return Ok((0, 0));
-        }
+        };
         let stop = &self.sync.stop.clone();
         for statement in &self.plan.session {
             let begun = async { channel.run(&statement.sql).await.map_err(source) };
             stop.cut(READING, begun).await?;
         }
         let mut total = (0, 0);
-        let mut statement = Some(self.plan.first_page());
+        let mut statement = Some(first);
         while let Some(page) = statement.take() {
             let write = async |batches| self.write(batches, writer, &mut total).await;
             let (rows, last) = pump::pump(stop, channel, &page, decoder, write).await?;
             // A short page is the last one.
-            if let (Some(last), Some(page_rows)) = (last, self.plan.page_rows)
-                && rows >= page_rows
+            if let (Some(last), Reads::Window(followed)) = (last, &self.plan.read)
+                && followed
+                    .page_rows
+                    .is_some_and(|page_rows| rows >= page_rows)
             {
-                statement = self.plan.next_page(&self.cursor(&last)?);
+                let cursor = self.cursor(followed.column, &last)?;
+                statement = self.plan.next_page(&cursor);
             }
         }
         for statement in &self.plan.finish {
@@ -462,18 +472,12 @@ impl Reader<'_> {
     }
 
     /// Where the next page begins: the last row's watermark and key.
-    fn cursor(&self, last: &RecordBatch) -> Result<PageCursor> {
+    fn cursor(&self, column: usize, last: &RecordBatch) -> Result<PageCursor> {
         let text = |column: usize| {
             mapping::cell_text(last, self.shape, self.schema, 0, column).map_err(mapping_error)
         };
         // A page is cut from a window, and a NULL is in none.
-        let watermark = self
-            .plan
-            .watermark_column
-            .map(text)
-            .transpose()?
-            .flatten()
-            .unwrap_or_default();
+        let watermark = text(column)?.unwrap_or_default();
         let key = self.schema.key.iter().flat_map(|key| &key.columns);
         let key = key.map(|&column| text(column)).collect::<Result<_>>()?;
         Ok(PageCursor { watermark, key })

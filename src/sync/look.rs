@@ -137,7 +137,7 @@ impl Sync {
         );
         let read = plan.session.iter().map(|statement| statement.sql.clone());
         let read = read
-            .chain([plan.first_read().sql])
+            .chain(plan.first_read().map(|statement| statement.sql))
             .chain(plan.finish.iter().map(|statement| statement.sql.clone()));
         Ok(PlanReport {
             source: table.source.to_string(),
@@ -146,14 +146,14 @@ impl Sync {
             server: server(&environment),
             strategy: plan.strategy.to_string(),
             why: plan.why.clone(),
-            full_read: plan.full_read,
+            full_read: plan.full_read(),
             key: schema
                 .key_columns()
                 .map(|column| column.name.clone())
                 .collect(),
             columns: follow::columns(&found),
-            lower: plan.window.lower.as_ref().map(ToString::to_string),
-            upper: plan.window.upper.as_ref().map(ToString::to_string),
+            lower: plan.lower().map(ToString::to_string),
+            upper: plan.upper().map(ToString::to_string),
             creates_lake_table: lake.is_none(),
             schema_changes: following.map_or_else(Vec::new, |following| following.changes.clone()),
             statements: read.collect(),
