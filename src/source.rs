@@ -47,9 +47,8 @@
 //! # Isolation
 //!
 //! Under SNAPSHOT all statements of a read see one state. Under READ COMMITTED with row versions each statement
-//! sees the state at its own beginning: a full read is one statement, and between the pages of a window a row can
-//! only leave for a later window (its watermark grows with the update) or be deleted; it cannot move to where the
-//! pages have passed. NOLOCK and READPAST are never used.
+//! sees the state at its own beginning. A full read is one statement, and so is a window or a step of one. What may
+//! happen between the steps of a window is argued in `steps`. NOLOCK and READPAST are never used.
 //!
 //! **Row locks.** A database as SQL Server creates it has neither. Its READ COMMITTED waits at a row that an open
 //! transaction has changed, and lets go of each row that it has passed: a scan sees no single state. It meets each
@@ -87,14 +86,16 @@
 //!
 //! No wait of a read is without a bound: each session of the source has a LOCK_TIMEOUT before it touches a table. A
 //! lock that makes others wait (a fence's, a sequence's, `table_lock`'s) is held by a statement, or by a transaction
-//! whose every step has a bound of its own. A page that is read with row locks may keep those of all its rows until
-//! its statement ends, which is when the lake has taken most of them: such pages are small (`source/plan.rs`). A
+//! whose every step has a bound of its own. A statement that reads with row locks may keep those of all its rows until
+//! it ends, which is when the lake has taken most of them. So a window is then read by several small ones, its pages
+//! (`source/plan.rs`). A
 //! queue for a table is served in its order, so a request that waits keeps waiting whoever comes later and is not
 //! compatible with it: what waits for a lock on a whole table gives up soon (after 10 s).
 //!
 //! # Round trips
 //!
-//! One for discovery, one for the bounds, one for the read; a window that is known to be empty is not read.
+//! One for discovery, one for the bounds, one for the read; a window that is known to be empty is not read. One more
+//! where a window may have more than `commit_rows` rows (`steps`).
 
 mod auto;
 mod cuts;
@@ -110,6 +111,7 @@ mod plan;
 mod protection;
 mod rowversion;
 mod sequence;
+mod steps;
 mod timestamp;
 mod view;
 mod window;
@@ -178,15 +180,18 @@ pub async fn plan(
         let split = cuts::split(control, source, &reading, what, range_rows, &mut bounds).await?;
         cut = split.map(|split| (split, None));
     }
+    let commit_rows = options.commit_rows;
+    let steps = steps::cuts(control, source, &choice, &reading, commit_rows, &mut bounds).await?;
     let decided = Decided {
         choice,
         reading,
         bounds,
         cut,
+        steps,
         kind,
         fidelity,
     };
-    Ok(plan::assemble(source, options, decided))
+    Ok(plan::assemble(source, decided))
 }
 
 /// Closes the window of a strategy, after what the source is now was compared with what it was.

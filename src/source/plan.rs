@@ -6,11 +6,12 @@
 //! | variant | rows | what only it has |
 //! |---|---|---|
 //! | [`Read::Nothing`] | none | the bound, which stays |
-//! | [`Read::Window`] | of a window | both bounds and the last one; the size of its pages, if it has any |
+//! | [`Read::Window`] | of a window | both bounds and the last one; its cuts into steps; the size of its pages |
 //! | [`Read::Whole`] | all, in one stream | where they end; what a scan that sees no single state may miss |
 //! | [`Read::Ranges`] | all, in ranges | cuts; the ledger, or the one state that all ranges share |
 //!
-//! Pages are no variant of their own: they are a way to read a window, and everything else of one holds for them.
+//! Pages and steps are no variants of their own: they are ways to read a window, and everything else of one holds for
+//! them. Steps ([`ExtractPlan::steps`]) are plans again, each of a window that has none.
 
 use super::auto::Choice;
 use super::cuts::{self, Split};
@@ -19,7 +20,7 @@ use super::isolation::{LOCK_TIMEOUT_MS, Reading};
 use super::notice::Notice;
 use super::origin;
 use super::window::{Bounds, Extent};
-use crate::change::{Backfill, ChangeOptions, Origin, Strategy, Watermark, Window};
+use crate::change::{Backfill, Origin, Strategy, Watermark, Window};
 use crate::mssql::sql::Statement;
 use crate::mssql::sql::read::{self, Closed, Locking, PageCursor, Range, Until};
 use crate::schema::{Fidelity, Role, TableKind, TableSchema};
@@ -30,10 +31,10 @@ pub(super) const TABLE_TIMEOUT_MS: u32 = 10_000;
 /// that waits for the fence stands in its way, and everyone who uses the table waits behind that one.
 pub const LOOK_TIMEOUT_MS: u32 = 1_000;
 
-/// The most rows of a page that is read with row locks. A page by an index fetches each row from the table, and its
+/// Rows of a page that is read with row locks. A page by an index fetches each row from the table, and its
 /// statement may keep the locks of its index rows until it ends. So it ends soon, and holds fewer than the 5,000 locks
 /// at which SQL Server may lock the whole table instead.
-const LOCKED_PAGE_ROWS_MAX: u64 = 2_000;
+const LOCKED_PAGE_ROWS: u64 = 2_000;
 
 /// Everything that a read needs, decided and bounded; no row has been read yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +77,35 @@ pub struct Followed {
     pub window: Window,
     /// Rows of a page; none reads the window in one stream.
     pub page_rows: Option<u64>,
+    /// Where it is cut into steps, ascending.
+    cuts: Vec<Watermark>,
+}
+
+impl Followed {
+    /// The steps, or the window itself.
+    fn steps(&self) -> Vec<Followed> {
+        let Window {
+            lower,
+            upper,
+            previous,
+        } = &self.window;
+        let (mut lower, mut previous) = (lower, previous);
+        let mut steps = Vec::with_capacity(self.cuts.len() + 1);
+        for end in self.cuts.iter().chain([upper]) {
+            steps.push(Followed {
+                column: self.column,
+                window: Window {
+                    lower: lower.clone(),
+                    upper: end.clone(),
+                    previous: previous.clone(),
+                },
+                page_rows: self.page_rows,
+                cuts: Vec::new(),
+            });
+            (lower, previous) = (end, end);
+        }
+        steps
+    }
 }
 
 /// The column that later windows follow, and where they begin.
@@ -264,6 +294,18 @@ impl ExtractPlan {
         }
     }
 
+    /// What is read and committed on its own, in order: the steps of a large window, else the read as it is.
+    pub fn steps(&self) -> Vec<ExtractPlan> {
+        let Read::Window(followed) = &self.read else {
+            return vec![self.clone()];
+        };
+        let plan = |step| ExtractPlan {
+            read: Read::Window(step),
+            ..self.clone()
+        };
+        followed.steps().into_iter().map(plan).collect()
+    }
+
     /// What to say of rows without a watermark, and of those with one in the future, that a whole read has met.
     pub fn unseen(&self, nulls: u64, future: u64) -> Vec<String> {
         let column = self.watermark_column().map(|at| &self.table.columns[at]);
@@ -335,7 +377,7 @@ impl ExtractPlan {
                 let until = Until {
                     column: follows.column,
                     upper: follows.upper.as_ref().map(|upper| upper.text.as_str()),
-                    closed: self.closed(),
+                    closed: closed(self.strategy),
                 };
                 read::all_until(&self.table, self.locking, &until)
             }
@@ -369,15 +411,16 @@ impl ExtractPlan {
             column: followed.column,
             lower: &followed.window.lower.text,
             upper: &followed.window.upper.text,
-            closed: self.closed(),
+            closed: closed(self.strategy),
         }
     }
+}
 
-    fn closed(&self) -> Closed {
-        match self.strategy {
-            Strategy::Sequence => Closed::Above,
-            Strategy::Full | Strategy::Timestamp | Strategy::RowVersion => Closed::Below,
-        }
+/// Which end of a strategy's windows belongs to them.
+pub(super) fn closed(strategy: Strategy) -> Closed {
+    match strategy {
+        Strategy::Sequence => Closed::Above,
+        Strategy::Full | Strategy::Timestamp | Strategy::RowVersion => Closed::Below,
     }
 }
 
@@ -427,21 +470,20 @@ pub(super) struct Decided {
     pub(super) bounds: Bounds,
     /// How a read of all rows is cut, and the ledger that it continues.
     pub(super) cut: Option<(Split, Option<Backfill>)>,
+    /// Where a window is cut into steps.
+    pub(super) steps: Vec<Watermark>,
     pub(super) kind: TableKind,
     pub(super) fidelity: Fidelity,
 }
 
 /// The plan of what was decided.
-pub(super) fn assemble(
-    source: &Discovered,
-    options: &ChangeOptions,
-    decided: Decided,
-) -> ExtractPlan {
+pub(super) fn assemble(source: &Discovered, decided: Decided) -> ExtractPlan {
     let Decided {
         choice,
         reading,
         bounds,
         cut,
+        steps,
         kind,
         fidelity,
     } = decided;
@@ -468,7 +510,8 @@ pub(super) fn assemble(
         (Extent::Window(window), Some(column), _) => Read::Window(Followed {
             column,
             window,
-            page_rows: page_rows(source, options, column, reading.sees_one_state, fidelity),
+            page_rows: page_rows(source, column, reading.sees_one_state, fidelity),
+            cuts: steps,
         }),
         // Only a strategy that follows a column makes a window.
         (Extent::Window(_), None, _) => whole(End::Unordered),
@@ -555,23 +598,20 @@ fn states(
     }
 }
 
-/// The size of a window's pages; none where no index has their order, or where the next one could not be begun.
+/// The size of a window's pages; none where one statement does as well, where no index has their order, or where the
+/// next one could not be begun. Only row locks are held for a shorter time by shorter statements: row versions are kept
+/// for the transaction, which the steps of a window shorten.
 fn page_rows(
     source: &Discovered,
-    options: &ChangeOptions,
     column: usize,
     sees_one_state: bool,
     fidelity: Fidelity,
 ) -> Option<u64> {
-    let possible = options.page_rows > 0
+    let needed = !sees_one_state
         && source.schema.key.is_some()
         && source.is_led_by_index(column)
         && !cursor_is_cut(&source.schema, column, fidelity);
-    let rows = match sees_one_state {
-        true => options.page_rows,
-        false => options.page_rows.min(LOCKED_PAGE_ROWS_MAX),
-    };
-    possible.then_some(rows)
+    needed.then_some(LOCKED_PAGE_ROWS)
 }
 
 /// Whether the lake does not keep all of the value that the next page of a window would begin after: a seventh digit or

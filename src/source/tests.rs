@@ -66,18 +66,21 @@ fn a_checkpoint_of_another_strategy_column_or_type_is_not_continued() {
 fn a_window_is_paged_only_where_an_index_orders_it() {
     let plan = |source: &Discovered, fidelity: Fidelity, bounds: Bounds| {
         let what = (Strategy::Timestamp, TableKind::Mirror);
-        let reading = isolation::choose(source, Isolation::Auto, what).unwrap();
+        let reading = isolation::choose(source, Isolation::ReadCommitted, what).unwrap();
         let decided = Decided {
             fidelity,
             ..decided(choice(), reading, bounds)
         };
-        plan::assemble(source, &ChangeOptions::default(), decided)
+        plan::assemble(source, decided)
     };
     let page_rows = |plan: &ExtractPlan| match &plan.read {
         Read::Window(followed) => followed.page_rows,
         other => panic!("{other:?}"),
     };
     let mut source = source();
+    change(&mut source, |environment| {
+        environment.allows_snapshot = false
+    });
     let window = window();
     let cursor = PageCursor {
         watermark: "2024-05-01 10:00:00.003".into(),
@@ -90,7 +93,7 @@ fn a_window_is_paged_only_where_an_index_orders_it() {
     let cut = plan(&source, Fidelity::Standard, window.clone());
     assert_eq!(page_rows(&cut), None);
     let exact = plan(&source, Fidelity::Exact, window.clone());
-    assert_eq!(page_rows(&exact), Some(500_000));
+    assert_eq!(page_rows(&exact), Some(2_000));
     let next = paged.next_page(&cursor).unwrap();
     assert!(next.sql.contains("ORDER BY t.[seen], t.[id], t.[region]"));
     source.indexes.truncate(1);
@@ -126,6 +129,7 @@ fn decided(choice: Choice, reading: Reading, bounds: Bounds) -> Decided {
         reading,
         bounds,
         cut: None,
+        steps: Vec::new(),
         kind: TableKind::Mirror,
         fidelity: Fidelity::Exact,
     }
@@ -151,7 +155,7 @@ fn only_a_whole_read_of_a_history_ends_where_the_next_window_begins() {
             kind,
             ..decided(choice(), reading, bounds)
         };
-        plan::assemble(&source, &ChangeOptions::default(), decided)
+        plan::assemble(&source, decided)
     };
     let mirror = plan(TableKind::Mirror, &upper);
     assert!(!sql(&mirror).contains("WHERE"));
@@ -203,7 +207,7 @@ fn ranges_share_one_state_unless_a_bound_covers_what_moves_between_them() {
             cut: Some((split, continues)),
             ..decided(choice, reading, Bounds::full(upper.cloned(), &Start::First))
         };
-        plan::assemble(&source, &ChangeOptions::default(), decided)
+        plan::assemble(&source, decided)
     };
     let of = |plan: &ExtractPlan| match &plan.read {
         Read::Ranges(ranges) => ranges.clone(),
@@ -235,14 +239,14 @@ fn ranges_share_one_state_unless_a_bound_covers_what_moves_between_them() {
 }
 
 #[test]
-fn a_page_with_row_locks_is_small() {
+fn only_row_locks_are_read_in_pages() {
     let mut source = source();
     source
         .schema
         .columns
         .push(column(4, "rv", SqlType::RowVersion, false));
     source.indexes.push(index(false, false, &[4]));
-    let page_rows = |source: &Discovered, options: &ChangeOptions| {
+    let page_rows = |source: &Discovered| {
         let what = (Strategy::RowVersion, TableKind::Mirror);
         let reading = isolation::choose(source, Isolation::Auto, what).unwrap();
         let choice = Choice {
@@ -250,23 +254,76 @@ fn a_page_with_row_locks_is_small() {
             column: Some(3),
             ..choice()
         };
-        let plan = plan::assemble(source, options, decided(choice, reading, window()));
+        let plan = plan::assemble(source, decided(choice, reading, window()));
         match plan.read {
             Read::Window(followed) => followed.page_rows,
             other => panic!("{other:?}"),
         }
     };
-    let with = |page_rows| ChangeOptions {
-        page_rows,
-        ..ChangeOptions::default()
-    };
-    assert_eq!(page_rows(&source, &with(500_000)), Some(500_000));
+    assert_eq!(page_rows(&source), None);
     change(&mut source, |environment| {
         environment.allows_snapshot = false
     });
-    for (asked, expected) in [(500_000, Some(2_000)), (1_000, Some(1_000)), (0, None)] {
-        assert_eq!(page_rows(&source, &with(asked)), expected);
-    }
+    assert_eq!(page_rows(&source), Some(2_000));
+    change(&mut source, |environment| {
+        environment.read_committed_snapshot = true
+    });
+    assert_eq!(page_rows(&source), None);
+}
+
+#[test]
+fn a_window_is_read_in_the_steps_that_it_is_cut_into() {
+    let source = source();
+    let at = |text: &str| watermark(&source.schema.columns[2], text);
+    let [overlap, last, first, second, end] = [
+        "2024-05-01 00:00:00.000",
+        "2024-05-01 00:05:00.000",
+        "2024-05-01 09:00:00.000",
+        "2024-05-01 18:00:00.000",
+        "2024-05-02 00:00:00.000",
+    ];
+    let window = Window {
+        lower: at(overlap),
+        upper: at(end),
+        previous: at(last),
+    };
+    let reading = isolation::choose(
+        &source,
+        Isolation::Auto,
+        (Strategy::Timestamp, TableKind::Mirror),
+    );
+    let decided = |steps: &[&str]| Decided {
+        steps: steps.iter().map(|text| at(text)).collect(),
+        ..decided(
+            choice(),
+            reading.clone().unwrap(),
+            Bounds::of(Extent::Window(window.clone())),
+        )
+    };
+    let windows = |plan: &ExtractPlan| -> Vec<[String; 3]> {
+        let steps = plan.steps();
+        let texts = steps.iter().map(|step| match &step.read {
+            Read::Window(Followed { window, .. }) => {
+                assert_eq!(step.steps().len(), 1);
+                [&window.lower, &window.upper, &window.previous].map(|mark| mark.text.clone())
+            }
+            other => panic!("{other:?}"),
+        });
+        texts.collect()
+    };
+    let whole = plan::assemble(&source, decided(&[]));
+    assert_eq!(windows(&whole), [[overlap, end, last]]);
+    let cut = plan::assemble(&source, decided(&[first, second]));
+    // Only the first step reads rows again.
+    assert_eq!(
+        windows(&cut),
+        [
+            [overlap, first, last],
+            [first, second, first],
+            [second, end, second]
+        ]
+    );
+    assert_eq!(cut.upper(), Some(&at(end)));
 }
 
 /// Changes what server, database or login are.
@@ -363,8 +420,7 @@ fn row_locks_miss_rows_where_no_rowversion_tells_of_them() {
             strategy,
             ..choice()
         };
-        let options = ChangeOptions::default();
-        plan::assemble(source, &options, decided(choice, reading, bounds)).misses_rows()
+        plan::assemble(source, decided(choice, reading, bounds)).misses_rows()
     };
     let whole = || Bounds::full(None, &Start::First);
     assert!(misses(&source, Strategy::Timestamp, whole()));

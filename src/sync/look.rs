@@ -13,6 +13,7 @@ use crate::report::{
     BetweenStatus, ErrorReport, LakeStatus, Listing, PlanReport, ServerReport, SnapshotsReport,
     StatusReport, TargetStanding, TargetStatus,
 };
+use crate::source::ExtractPlan;
 use crate::target::state::{self, LoadState, Looked};
 
 impl Sync {
@@ -135,9 +136,10 @@ impl Sync {
                 .iter()
                 .flat_map(|following| following.warnings.clone()),
         );
+        let first = plan.steps().first().and_then(ExtractPlan::first_read);
         let read = plan.session.iter().map(|statement| statement.sql.clone());
         let read = read
-            .chain(plan.first_read().map(|statement| statement.sql))
+            .chain(first.map(|statement| statement.sql))
             .chain(plan.finish.iter().map(|statement| statement.sql.clone()));
         Ok(PlanReport {
             source: table.source.to_string(),
