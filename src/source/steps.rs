@@ -14,19 +14,20 @@
 //!   lower one, so each step's bound may stand in a checkpoint.
 //! - *A cut lies between different values.* Rows with one value are in one step, however many they are: a step is as
 //!   much longer as that takes.
-//! - *A row that changes between two steps.* Under `rowversion` it gets a version above the window's bound: the next
-//!   window has it, whether its old version was in a step that was read or in one that was not. Under `timestamp` its
-//!   new time may lie anywhere. In a later step or above the bound, it is read there. In a step that was read, it
-//!   commits after the window was closed, and the next window has it if it commits within `overlap` of its own time.
-//!   That is the promise of a window in one piece, too: by then the row commits later than its time plus `overlap`, or
-//!   the next window reaches back to it, because it begins `overlap` before a bound that lies before this moment.
-//!   Under `sequence` an update is never seen, and a late insert into a later step is read.
+//! - *A row that changes between two steps.* Under `rowversion` it gets a version above the window's bound: the
+//!   next window has it, whether its old version was in a step that was read or in one that was not. Under
+//!   `timestamp` its new time may lie anywhere. In a step that is yet to be read, or above the bound, it is read
+//!   there. In a step that was read it is left to the next window, which begins `overlap` before this window's bound.
+//!   The change commits after this window was closed, so that reaches back to every row that commits within `overlap`
+//!   of its own time: the same promise as without steps. After a kill the next window begins `overlap` before a
+//!   step's end, which is earlier. Under `sequence` an update is never seen, and a late insert into a step that is
+//!   yet to be read is read.
 //! - *A row that is deleted between two steps* is read or not, as if the window were read at another moment.
 //!
 //! What differs from one commit: the steps see several states of the table. A target that is loaded between two steps
 //! has the changes of the first and not yet those of the second. A row whose time or number is set *back*, from a step
 //! that is yet to be read into one that was, is in no step. Under `timestamp` the next window has it as far back as
-//! `overlap` reaches. A window in one piece would have its old values until then. `commit_rows: 0` keeps to one piece.
+//! `overlap` reaches. One commit would have had its old values. `commit_rows: 0` makes one commit of each window.
 //!
 //! # Why no version is there twice
 //!
