@@ -136,11 +136,12 @@ impl Sync {
                 .iter()
                 .flat_map(|following| following.warnings.clone()),
         );
+        // Of an empty window nothing is read.
         let first = plan.steps().first().and_then(ExtractPlan::first_read);
-        let read = plan.session.iter().map(|statement| statement.sql.clone());
-        let read = read
-            .chain(first.map(|statement| statement.sql))
-            .chain(plan.finish.iter().map(|statement| statement.sql.clone()));
+        let statements = first.map_or_else(Vec::new, |first| {
+            let all = plan.session.iter().chain([&first]).chain(&plan.finish);
+            all.map(|statement| statement.sql.clone()).collect()
+        });
         Ok(PlanReport {
             source: table.source.to_string(),
             lake: table.lake.to_string(),
@@ -158,7 +159,7 @@ impl Sync {
             upper: plan.upper().map(ToString::to_string),
             creates_lake_table: lake.is_none(),
             schema_changes: following.map_or_else(Vec::new, |following| following.changes.clone()),
-            statements: read.collect(),
+            statements,
             load,
             warnings,
         })
