@@ -124,7 +124,7 @@ pub struct Follows {
 pub struct Whole {
     end: End,
     scan: Scan,
-    /// See [`Ranges::rows_expected`].
+    /// As in [`Ranges`].
     rows_expected: Option<u64>,
 }
 
@@ -167,7 +167,7 @@ pub enum States {
         /// Position of the watermark column in the table's columns.
         column: usize,
         bound: Watermark,
-        /// See [`Follows::future`].
+        /// Times beyond it lie in the future, where a timestamp is followed.
         future: Option<Watermark>,
         /// The ledger that this read continues.
         continues: Option<Box<Backfill>>,
