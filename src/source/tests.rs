@@ -287,16 +287,13 @@ fn a_window_is_read_in_the_steps_that_it_is_cut_into() {
         upper: at(end),
         previous: at(last),
     };
-    let reading = isolation::choose(
-        &source,
-        Isolation::Auto,
-        (Strategy::Timestamp, TableKind::Mirror),
-    );
+    let what = (Strategy::Timestamp, TableKind::Mirror);
+    let reading = isolation::choose(&source, Isolation::Auto, what).unwrap();
     let decided = |steps: &[&str]| Decided {
         steps: steps.iter().map(|text| at(text)).collect(),
         ..decided(
             choice(),
-            reading.clone().unwrap(),
+            reading.clone(),
             Bounds::of(Extent::Window(window.clone())),
         )
     };
