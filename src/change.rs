@@ -80,12 +80,12 @@ impl fmt::Display for Watermark {
 /// The part of the source's order that a run reads, closed before the first row is read. Rows at `lower` are read
 /// again (it lies `overlap` before the last upper bound); rows at `upper` belong to the next window, except for
 /// sequences, whose windows are `(lower, upper]`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {
-    /// None: from the beginning.
-    pub lower: Option<Watermark>,
-    /// None: the strategy has no order (`full`).
-    pub upper: Option<Watermark>,
+    pub lower: Watermark,
+    pub upper: Watermark,
+    /// Upper bound of the window before: rows up to it may have been read already.
+    pub previous: Watermark,
 }
 
 /// Version of the checkpoint's JSON that this build writes; it reads this one and refuses newer ones.
@@ -294,8 +294,8 @@ pub struct ChangeOptions {
     pub overlap: std::time::Duration,
     pub clock: Clock,
     pub isolation: Isolation,
-    /// Rows of one statement of an incremental read along an index; 0 reads a window in one stream.
-    pub page_rows: u64,
+    /// A window of more rows is committed in steps of about so many; 0 commits each window in one piece.
+    pub commit_rows: u64,
     /// About as many rows has each range of a table that is read in ranges; 0 reads whole tables in one stream.
     pub range_rows: u64,
     /// What would be refused otherwise, or read whole.
@@ -322,7 +322,8 @@ impl Default for ChangeOptions {
             overlap: std::time::Duration::from_secs(300),
             clock: Clock::Auto,
             isolation: Isolation::Auto,
-            page_rows: 500_000,
+            // A minute of work or so, which is what a kill costs, and few enough snapshots.
+            commit_rows: 10_000_000,
             range_rows: 1_000_000,
             accept: Accept::default(),
         }

@@ -47,9 +47,8 @@
 //! # Isolation
 //!
 //! Under SNAPSHOT all statements of a read see one state. Under READ COMMITTED with row versions each statement
-//! sees the state at its own beginning: a full read is one statement, and between the pages of a window a row can
-//! only leave for a later window (its watermark grows with the update) or be deleted; it cannot move to where the
-//! pages have passed. NOLOCK and READPAST are never used.
+//! sees the state at its own beginning. A full read is one statement, and so is a window or a step of one. What may
+//! happen between the steps of a window is argued in `steps`. NOLOCK and READPAST are never used.
 //!
 //! **Row locks.** A database as SQL Server creates it has neither. Its READ COMMITTED waits at a row that an open
 //! transaction has changed, and lets go of each row that it has passed: a scan sees no single state. It meets each
@@ -87,14 +86,16 @@
 //!
 //! No wait of a read is without a bound: each session of the source has a LOCK_TIMEOUT before it touches a table. A
 //! lock that makes others wait (a fence's, a sequence's, `table_lock`'s) is held by a statement, or by a transaction
-//! whose every step has a bound of its own. A page that is read with row locks may keep those of all its rows until
-//! its statement ends, which is when the lake has taken most of them: such pages are small (`source/plan.rs`). A
+//! whose every step has a bound of its own. A statement that reads with row locks may keep those of all its rows until
+//! it ends, which is when the lake has taken most of them. So a window is then read by several small ones, its pages
+//! (`source/plan.rs`). A
 //! queue for a table is served in its order, so a request that waits keeps waiting whoever comes later and is not
 //! compatible with it: what waits for a lock on a whole table gives up soon (after 10 s).
 //!
 //! # Round trips
 //!
-//! One for discovery, one for the bounds, one for the read; a window that is known to be empty is not read.
+//! One for discovery, one for the bounds, one for the read; a window that is known to be empty is not read. One more
+//! where a window may have more than `commit_rows` rows (`steps`).
 
 mod auto;
 mod cuts;
@@ -110,6 +111,7 @@ mod plan;
 mod protection;
 mod rowversion;
 mod sequence;
+mod steps;
 mod timestamp;
 mod view;
 mod window;
@@ -119,15 +121,16 @@ pub use definition::definition;
 pub use discover::{Discovered, discover};
 pub use error::SourceError;
 pub use notice::Notice;
-pub use plan::{ExtractPlan, LOOK_TIMEOUT_MS};
+pub use plan::{ExtractPlan, Followed, LOOK_TIMEOUT_MS, Ranges, Read};
 
 use crate::change::{Backfill, ChangeOptions, Checkpoint, Strategy};
 use crate::mssql::control::{Class, Control};
 use crate::mssql::sql::read;
-use crate::schema::{KeyOrigin, TableKind};
+use crate::schema::{Fidelity, KeyOrigin, TableKind};
 use crate::secret::RowValue;
 use auto::Choice;
 use isolation::Reading;
+use plan::Decided;
 use window::{Bounds, Start};
 
 /// Lag and overlap beyond this are a mistake.
@@ -139,7 +142,7 @@ pub async fn plan(
     control: &mut Control,
     source: &Discovered,
     options: &ChangeOptions,
-    kind: TableKind,
+    (kind, fidelity): (TableKind, Fidelity),
     checkpoint: Option<&Checkpoint>,
 ) -> Result<ExtractPlan, SourceError> {
     let table = &source.schema.name;
@@ -166,29 +169,29 @@ pub async fn plan(
     let mut bounds = bounds(control, source, options, &choice, &reading, checkpoint).await?;
     bounds.warnings.extend(accepted);
     // The server has not reached the ledger's bound, as after a restore: then its ranges are worth nothing.
-    resumes = resumes.filter(|_| !bounds.full_read);
-    let mut split = None;
-    if let Some((backfill, ranges)) = &resumes {
-        bounds = resumed(backfill, ranges, bounds);
-        split = Some(ranges.clone());
-    } else if bounds.full_read {
+    resumes = resumes.filter(|_| !bounds.is_whole());
+    let mut cut = None;
+    if let Some((ledger, split)) = resumes {
+        bounds = resumed(ledger, &split, bounds);
+        cut = Some((split, Some(ledger.clone())));
+    } else if bounds.is_whole() {
         check_key(control, source).await?;
         let range_rows = options.range_rows;
-        split = cuts::split(control, source, &reading, what, range_rows, &mut bounds).await?;
+        let split = cuts::split(control, source, &reading, what, range_rows, &mut bounds).await?;
+        cut = split.map(|split| (split, None));
     }
-    let mut plan = plan::assemble(source, options, choice, reading, bounds);
-    plan.keeps_versions = kind == TableKind::History;
-    if let Some((backfill, _)) = resumes {
-        // What moved since the first range was read is found by the next run.
-        plan.origin = backfill.origin.clone();
-        plan.resumes = Some(backfill.clone());
-    }
-    plan.needs_fence = split.as_ref().is_some_and(|split| {
-        let column = &source.schema.columns[split.column];
-        plan.window.upper.is_none() || !cuts::is_resumable(plan.strategy, column)
-    });
-    plan.split = split;
-    Ok(plan)
+    let commit_rows = options.commit_rows;
+    let steps = steps::cuts(control, source, &choice, &reading, commit_rows, &mut bounds).await?;
+    let decided = Decided {
+        choice,
+        reading,
+        bounds,
+        cut,
+        steps,
+        kind,
+        fidelity,
+    };
+    Ok(plan::assemble(source, decided))
 }
 
 /// Closes the window of a strategy, after what the source is now was compared with what it was.
@@ -201,14 +204,14 @@ async fn bounds(
     checkpoint: Option<&Checkpoint>,
 ) -> Result<Bounds, SourceError> {
     let Some(column) = choice.column else {
-        return Ok(full::bounds(checkpoint));
+        return Ok(full::bounds());
     };
     let known = checkpoint.and_then(|checkpoint| checkpoint.origin.as_ref());
     let (reason, accepted) = protection::moved(source, known, options.accept);
     let start = Start::of(choice.strategy, &source.schema.columns[column], checkpoint);
     let start = start.unless(reason.as_deref());
     let mut bounds = match choice.strategy {
-        Strategy::Full => full::bounds(checkpoint),
+        Strategy::Full => full::bounds(),
         Strategy::Timestamp => {
             timestamp::bounds(control, source, column, &start, options, reading).await?
         }
@@ -226,7 +229,7 @@ fn resumed(backfill: &Backfill, split: &Split, window: Bounds) -> Bounds {
         warnings: window.warnings,
         notices: window.notices,
         future: window.future,
-        ..Bounds::full(Some(backfill.watermark.clone()), None, &start)
+        ..Bounds::full(Some(backfill.watermark.clone()), &start)
     };
     bounds.why.push(format!(
         "a read of the whole table is under way: {} of {} ranges are done",

@@ -43,6 +43,7 @@ mod watch;
 
 pub use backfill::{FAIL_AFTER_RANGE, FAIL_BEFORE_RANGES, FAIL_FENCED};
 pub use begin::FAIL_AFTER_EVOLVE;
+pub use extract::FAIL_BETWEEN_COMMITS;
 pub use load::{
     FAIL_AFTER_ALTER, FAIL_AFTER_APPLY, FAIL_AFTER_CREATE, FAIL_AFTER_FILL, FAIL_AFTER_FILL_CREATE,
     FAIL_AFTER_FILL_KEY, FAIL_AFTER_NET, FAIL_AFTER_STAGING, FAIL_BETWEEN_STEPS, FAIL_QUARANTINED,
@@ -343,14 +344,15 @@ impl Sync {
         let name = table.source.to_string();
         if matches!(action, Action::Extract | Action::Sync) {
             let mut attempts = self.attempts();
-            report.extract = loop {
+            loop {
                 let loads = action == Action::Sync && self.target.is_some();
-                let result = extract::extract(self, run_id, table, links, loads).await;
+                let done = &mut report.extract;
+                let result = extract::extract(self, run_id, table, links, loads, done).await;
                 match links.guard(result) {
-                    Ok(done) => break Some(done),
+                    Ok(()) => break,
                     Err(error) => self.again(&mut attempts, error, &name).await?,
                 }
-            };
+            }
         }
         // Before the load, so that the snapshot loaded is the last one.
         if let Some(number) = report

@@ -131,8 +131,10 @@ struct RawChange {
     overlap: Option<Text>,
     clock: Clock,
     isolation: Isolation,
-    page_rows: u64,
+    commit_rows: u64,
     range_rows: u64,
+    /// Of earlier builds: refused with what took its place.
+    page_rows: Option<u64>,
 }
 
 impl Default for RawChange {
@@ -145,8 +147,9 @@ impl Default for RawChange {
             overlap: None,
             clock: options.clock,
             isolation: options.isolation,
-            page_rows: options.page_rows,
+            commit_rows: options.commit_rows,
             range_rows: options.range_rows,
+            page_rows: None,
         }
     }
 }
@@ -218,10 +221,18 @@ impl RawChange {
         let place = format!("{at}.column");
         let column = self.column.map(|column| column.plain(lookup, &place));
         let column = column.transpose()?;
-        if self.page_rows != 0 && !(1_000..=100_000_000).contains(&self.page_rows) {
+        if self.page_rows.is_some() {
             return Err((
                 format!("{at}.page_rows"),
-                "must be 0 (one stream) or between 1000 and 100000000".into(),
+                "is not an option any more: an incremental read has no pages to size. Remove it. `commit_rows` sets \
+                 after how many rows a large window is committed"
+                    .into(),
+            ));
+        }
+        if self.commit_rows != 0 && !(1_000..=1_000_000_000).contains(&self.commit_rows) {
+            return Err((
+                format!("{at}.commit_rows"),
+                "must be 0 (one commit for each window) or between 1000 and 1000000000".into(),
             ));
         }
         if self.range_rows != 0 && !(1_000..=1_000_000_000).contains(&self.range_rows) {
@@ -252,7 +263,7 @@ impl RawChange {
             overlap,
             clock: self.clock,
             isolation: self.isolation,
-            page_rows: self.page_rows,
+            commit_rows: self.commit_rows,
             range_rows: self.range_rows,
             accept: Accept::default(),
         })

@@ -151,9 +151,11 @@ pub struct ExtractReport {
     pub delete_files: u64,
     /// What finding the rows that changed ones replace has cost.
     pub lookup: LookupStats,
-    /// None: nothing was committed.
+    /// The last one; none: no rows were committed.
     pub snapshot_id: Option<i64>,
     pub sequence_number: Option<i64>,
+    /// Commits; more than one where a large window was committed in steps.
+    pub commits: u64,
     /// Ranges of the key that a whole table was read in; 1 is one stream.
     pub ranges: usize,
     /// Of them, those that an interrupted run had read.
@@ -332,6 +334,52 @@ impl TableReport {
 }
 
 impl ExtractReport {
+    /// What this step of an extract did, and those before it.
+    pub fn after(self, before: Option<ExtractReport>) -> ExtractReport {
+        match before {
+            Some(before) => before.and(self),
+            None => self,
+        }
+    }
+
+    /// What this step of an extract and the next one did. A step that is tried again says its warnings once.
+    fn and(self, next: ExtractReport) -> ExtractReport {
+        let mut lookup = self.lookup;
+        lookup.add(next.lookup);
+        let mut warnings = self.warnings;
+        for warning in next.warnings {
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
+        }
+        ExtractReport {
+            strategy: next.strategy,
+            full_read: self.full_read || next.full_read,
+            replaced_all: self.replaced_all || next.replaced_all,
+            rows_read: self.rows_read + next.rows_read,
+            rows_overlap: self.rows_overlap + next.rows_overlap,
+            inserted: self.inserted + next.inserted,
+            updated: self.updated + next.updated,
+            deleted: self.deleted + next.deleted,
+            unchanged: self.unchanged + next.unchanged,
+            bytes: self.bytes + next.bytes,
+            data_files: self.data_files + next.data_files,
+            delete_files: self.delete_files + next.delete_files,
+            lookup,
+            snapshot_id: next.snapshot_id.or(self.snapshot_id),
+            sequence_number: next.sequence_number.or(self.sequence_number),
+            commits: self.commits + next.commits,
+            ranges: self.ranges.max(next.ranges),
+            ranges_resumed: self.ranges_resumed + next.ranges_resumed,
+            watermark_before: self.watermark_before,
+            watermark_after: next.watermark_after,
+            truncated: self.truncated + next.truncated,
+            schema_changes: [self.schema_changes, next.schema_changes].concat(),
+            seconds: self.seconds + next.seconds,
+            warnings,
+        }
+    }
+
     fn write_text(&self, out: &mut String) {
         self.write_read(out);
         self.write_commit(out);
@@ -421,6 +469,9 @@ impl ExtractReport {
                 bytes(self.bytes),
                 plural(self.data_files + self.delete_files, "file")
             );
+        }
+        if self.commits > 1 {
+            let _ = write!(out, ", {} commits", thousands(self.commits));
         }
     }
 }

@@ -1,16 +1,29 @@
 //! A read that is decided and bounded, as the statements that sync runs.
+//!
+//! [`Read`] says what is read, and what belongs to one way of reading stands in its variant alone. A plan cannot have
+//! a ledger without ranges, a window without bounds, or pages of a whole table, so no consumer has to ask for that.
+//!
+//! | variant | rows | what only it has |
+//! |---|---|---|
+//! | [`Read::Nothing`] | none | the bound, which stays |
+//! | [`Read::Window`] | of a window | both bounds and the last one; its cuts into steps; the size of its pages |
+//! | [`Read::Whole`] | all, in one stream | where they end; what a scan that sees no single state may miss |
+//! | [`Read::Ranges`] | all, in ranges | cuts; the ledger, or the one state that all ranges share |
+//!
+//! Pages and steps are no variants of their own: they are ways to read a window, and everything else of one holds for
+//! them. Steps ([`ExtractPlan::steps`]) are plans again, each of a window that has none.
 
 use super::auto::Choice;
-use super::cuts::Split;
+use super::cuts::{self, Split};
 use super::discover::Discovered;
 use super::isolation::{LOCK_TIMEOUT_MS, Reading};
 use super::notice::Notice;
 use super::origin;
-use super::window::Bounds;
-use crate::change::{Backfill, ChangeOptions, Origin, Strategy, Watermark, Window};
+use super::window::{Bounds, Extent};
+use crate::change::{Backfill, Origin, Strategy, Watermark, Window};
 use crate::mssql::sql::Statement;
 use crate::mssql::sql::read::{self, Closed, Locking, PageCursor, Range, Until};
-use crate::schema::TableSchema;
+use crate::schema::{Fidelity, Role, TableKind, TableSchema};
 
 /// How long a lock on a whole table waits for the writers that are there. Writers that come later wait behind it.
 pub(super) const TABLE_TIMEOUT_MS: u32 = 10_000;
@@ -18,10 +31,10 @@ pub(super) const TABLE_TIMEOUT_MS: u32 = 10_000;
 /// that waits for the fence stands in its way, and everyone who uses the table waits behind that one.
 pub const LOOK_TIMEOUT_MS: u32 = 1_000;
 
-/// The most rows of a page that is read with row locks. A page by an index fetches each row from the table, and its
+/// Rows of a page that is read with row locks. A page by an index fetches each row from the table, and its
 /// statement may keep the locks of its index rows until it ends. So it ends soon, and holds fewer than the 5,000 locks
 /// at which SQL Server may lock the whole table instead.
-const LOCKED_PAGE_ROWS_MAX: u64 = 2_000;
+const LOCKED_PAGE_ROWS: u64 = 2_000;
 
 /// Everything that a read needs, decided and bounded; no row has been read yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,65 +45,280 @@ pub struct ExtractPlan {
     pub warnings: Vec<String>,
     /// What concerns other tables of the source, too.
     pub notices: Vec<Notice>,
-    /// All rows are read, not only the window's.
-    pub full_read: bool,
-    /// What the checkpoint will say: its upper bound is the next run's start.
-    pub window: Window,
-    /// The upper bound of the checkpoint that this plan continues, or had to give up.
-    pub previous_upper: Option<Watermark>,
-    /// Position of the watermark column in the table's columns.
-    pub watermark_column: Option<usize>,
-    /// The window is known to be empty: there is nothing to read.
-    pub is_empty: bool,
-    /// Run on the reading channel before the first page, as plain batches.
+    pub read: Read,
+    /// Run on the reading channel before the first statement, as plain batches.
     pub session: Vec<Statement>,
-    /// Run on the reading channel after the last page.
+    /// Run on the reading channel after the last statement.
     pub finish: Vec<Statement>,
-    /// Rows per page; none reads everything in one stream.
-    pub page_rows: Option<u64>,
-    /// Times beyond it lie in the future, where a timestamp is followed.
-    pub future: Option<Watermark>,
     /// Where the rows are read, for the checkpoint; none for a strategy that reads everything each time.
     pub origin: Option<Origin>,
-    /// A full read in ranges; none reads in one stream.
-    pub split: Option<Split>,
-    /// The ledger that this read continues.
-    pub resumes: Option<Backfill>,
-    /// All snapshot transactions of the ranges must be opened on one state, under [`fence`](Self::fence).
-    pub needs_fence: bool,
-    /// About as many rows the table has, where security policies that hide some could not be seen.
-    pub(super) rows_expected: Option<u64>,
-    /// No two rows that are read have the same key.
-    pub distinct_keys: bool,
-    /// Every statement sees one state of the table, so a row that a whole read does not bring is not there.
-    pub sees_one_state: bool,
-    /// A whole read may miss rows that no later window brings: without row versions it passes over a row that moves
-    /// against it. Under a rowversion that tells, moving the row has changed it.
-    pub misses_rows: bool,
-    /// The lake keeps each version that is read, so no version may be read twice.
-    pub(super) keeps_versions: bool,
     table: TableSchema,
     locking: Locking,
 }
 
+/// What is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Read {
+    /// No row: nothing lies above the last bound, which is this one.
+    Nothing { at: Watermark },
+    /// The rows of a window.
+    Window(Followed),
+    /// All rows, in one stream.
+    Whole(Whole),
+    /// All rows, in ranges of the key.
+    Ranges(Ranges),
+}
+
+/// A window of a column's order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Followed {
+    /// Position in the table's columns.
+    pub column: usize,
+    pub window: Window,
+    /// Rows of a page; none reads the window in one stream.
+    pub page_rows: Option<u64>,
+    /// Where it is cut into steps, ascending.
+    cuts: Vec<Watermark>,
+}
+
+impl Followed {
+    /// The steps, or the window itself.
+    fn steps(&self) -> Vec<Followed> {
+        let Window {
+            lower,
+            upper,
+            previous,
+        } = &self.window;
+        let (mut lower, mut previous) = (lower, previous);
+        let mut steps = Vec::with_capacity(self.cuts.len() + 1);
+        for end in self.cuts.iter().chain([upper]) {
+            steps.push(Followed {
+                column: self.column,
+                window: Window {
+                    lower: lower.clone(),
+                    upper: end.clone(),
+                    previous: previous.clone(),
+                },
+                page_rows: self.page_rows,
+                cuts: Vec::new(),
+            });
+            (lower, previous) = (end, end);
+        }
+        steps
+    }
+}
+
+/// The column that later windows follow, and where they begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Follows {
+    /// Position in the table's columns.
+    column: usize,
+    /// None: the column holds no value.
+    upper: Option<Watermark>,
+    /// Times beyond it lie in the future, where a timestamp is followed.
+    future: Option<Watermark>,
+}
+
+/// A read of all rows in one stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Whole {
+    end: End,
+    scan: Scan,
+    /// As in [`Ranges`].
+    rows_expected: Option<u64>,
+}
+
+/// Where a read of all rows ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum End {
+    /// There is no order, and no later window.
+    Unordered,
+    /// It has no end: a mirror may get a row that the next window brings, too.
+    Open(Follows),
+    /// Where the next window begins: a history keeps each version that is read, so none may be read twice.
+    NextWindow(Follows),
+}
+
+/// What a read of all rows in one stream sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scan {
+    /// One state of the table, so a row that it does not bring is not there. No two rows of one state have the same key
+    /// if the source enforces it.
+    OneState { distinct_keys: bool },
+    /// Rows as they are met, without row versions. A row that moves against the scan is passed over. `misses_rows`: no
+    /// later window brings it. Under a rowversion that tells, moving the row has changed it.
+    RowByRow { misses_rows: bool },
+}
+
+/// A read of all rows in ranges of the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ranges {
+    pub split: Split,
+    pub states: States,
+    /// About as many rows the table has, where security policies that hide some could not be seen.
+    rows_expected: Option<u64>,
+}
+
+/// In which states of the table its ranges are read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum States {
+    /// Each in one of its own, also by several runs: what changes after the bound was taken comes with the next window.
+    Several {
+        /// Position of the watermark column in the table's columns.
+        column: usize,
+        bound: Watermark,
+        /// Times beyond it lie in the future, where a timestamp is followed.
+        future: Option<Watermark>,
+        /// The ledger that this read continues.
+        continues: Option<Box<Backfill>>,
+    },
+    /// All in one, under a [`fence`](ExtractPlan::fence).
+    One(Option<Follows>),
+}
+
 impl ExtractPlan {
+    /// All rows are read, not only a window's.
+    pub fn full_read(&self) -> bool {
+        match self.read {
+            Read::Whole(_) | Read::Ranges(_) => true,
+            Read::Nothing { .. } | Read::Window(_) => false,
+        }
+    }
+
+    /// Where the window begins; none where everything is read.
+    pub fn lower(&self) -> Option<&Watermark> {
+        match &self.read {
+            Read::Nothing { at } => Some(at),
+            Read::Window(followed) => Some(&followed.window.lower),
+            Read::Whole(_) | Read::Ranges(_) => None,
+        }
+    }
+
+    /// What the checkpoint will say: where the next window begins.
+    pub fn upper(&self) -> Option<&Watermark> {
+        match &self.read {
+            Read::Nothing { at } => Some(at),
+            Read::Window(followed) => Some(&followed.window.upper),
+            Read::Whole(_) | Read::Ranges(_) => self.follows()?.1,
+        }
+    }
+
+    /// Position of the watermark column in the table's columns, where rows are read by it or later windows follow it.
+    pub fn watermark_column(&self) -> Option<usize> {
+        match &self.read {
+            Read::Nothing { .. } => None,
+            Read::Window(followed) => Some(followed.column),
+            Read::Whole(_) | Read::Ranges(_) => Some(self.follows()?.0),
+        }
+    }
+
+    /// Times beyond it lie in the future, where a whole read follows a timestamp.
+    pub fn future(&self) -> Option<&Watermark> {
+        self.follows()?.2
+    }
+
+    /// Column, bound and future of a whole read under a watermark.
+    fn follows(&self) -> Option<(usize, Option<&Watermark>, Option<&Watermark>)> {
+        let follows = match &self.read {
+            Read::Nothing { .. } | Read::Window(_) => return None,
+            Read::Whole(whole) => match &whole.end {
+                End::Unordered => return None,
+                End::Open(follows) | End::NextWindow(follows) => follows,
+            },
+            Read::Ranges(ranges) => match &ranges.states {
+                States::Several {
+                    column,
+                    bound,
+                    future,
+                    ..
+                } => return Some((*column, Some(bound), future.as_ref())),
+                States::One(follows) => follows.as_ref()?,
+            },
+        };
+        let Follows {
+            column,
+            upper,
+            future,
+        } = follows;
+        Some((*column, upper.as_ref(), future.as_ref()))
+    }
+
+    /// No two rows that are read have the same key.
+    pub fn distinct_keys(&self) -> bool {
+        match &self.read {
+            Read::Nothing { .. } | Read::Window(_) => false,
+            Read::Whole(whole) => {
+                whole.scan
+                    == Scan::OneState {
+                        distinct_keys: true,
+                    }
+            }
+            // Nothing else is cut.
+            Read::Ranges(_) => true,
+        }
+    }
+
+    /// A row that a whole read does not bring is not there.
+    pub fn sees_one_state(&self) -> bool {
+        match &self.read {
+            Read::Nothing { .. } | Read::Window(_) => false,
+            Read::Whole(whole) => match whole.scan {
+                Scan::OneState { .. } => true,
+                Scan::RowByRow { .. } => false,
+            },
+            Read::Ranges(_) => true,
+        }
+    }
+
+    /// A whole read may miss rows that no later window brings.
+    pub fn misses_rows(&self) -> bool {
+        match &self.read {
+            Read::Whole(whole) => whole.scan == Scan::RowByRow { misses_rows: true },
+            Read::Nothing { .. } | Read::Window(_) | Read::Ranges(_) => false,
+        }
+    }
+
     /// The bound of ranges that several runs may read, each in a state of its own.
-    pub fn resumable_bound(&self) -> Option<Watermark> {
-        self.window
-            .upper
-            .clone()
-            .filter(|_| self.split.is_some() && !self.needs_fence)
+    pub fn resumable_bound(&self) -> Option<&Watermark> {
+        match &self.read {
+            Read::Ranges(ranges) => ranges.bound(),
+            Read::Nothing { .. } | Read::Window(_) | Read::Whole(_) => None,
+        }
+    }
+
+    /// How the table is cut, if it is read in ranges.
+    pub fn split(&self) -> Option<&Split> {
+        match &self.read {
+            Read::Ranges(ranges) => Some(&ranges.split),
+            Read::Nothing { .. } | Read::Window(_) | Read::Whole(_) => None,
+        }
+    }
+
+    /// What is read and committed on its own, in order: the steps of a large window, else the read as it is.
+    pub fn steps(&self) -> Vec<ExtractPlan> {
+        let Read::Window(followed) = &self.read else {
+            return vec![self.clone()];
+        };
+        let plan = |step| ExtractPlan {
+            read: Read::Window(step),
+            ..self.clone()
+        };
+        followed.steps().into_iter().map(plan).collect()
     }
 
     /// What to say of rows without a watermark, and of those with one in the future, that a whole read has met.
     pub fn unseen(&self, nulls: u64, future: u64) -> Vec<String> {
-        let column = self.watermark_column.map(|at| &self.table.columns[at]);
+        let column = self.watermark_column().map(|at| &self.table.columns[at]);
         column.map_or_else(Vec::new, |column| unseen(&column.name, nulls, future))
     }
 
     /// What to say of a whole read that was shown so many rows, if it may not have been shown all.
     pub fn hidden(&self, rows: u64) -> Option<String> {
-        let expected = self.rows_expected.filter(|_| self.full_read)?;
+        let expected = match &self.read {
+            Read::Nothing { .. } | Read::Window(_) => None,
+            Read::Whole(whole) => whole.rows_expected,
+            Read::Ranges(ranges) => ranges.rows_expected,
+        }?;
         // Partitions are counted about right, and rows are deleted meanwhile.
         let is_short = rows < expected - expected / 20 && expected - rows >= 10;
         is_short.then(|| {
@@ -106,30 +334,32 @@ impl ExtractPlan {
         &self.table
     }
 
-    /// The first page, or the whole stream when [`page_rows`](Self::page_rows) is none.
-    pub fn first_page(&self) -> Statement {
-        match (self.range(), self.page_rows) {
-            (Some(range), Some(rows)) => read::first_page(&self.table, self.locking, &range, rows),
-            (Some(range), None) => read::window(&self.table, self.locking, &range),
-            (None, _) => match self.until() {
-                Some(until) => read::all_until(&self.table, self.locking, &until),
-                None => read::all(&self.table, self.locking),
-            },
+    /// What is read first: the first range, the first page, or everything. None where nothing is read.
+    pub fn first_read(&self) -> Option<Statement> {
+        match &self.read {
+            Read::Nothing { .. } => None,
+            Read::Window(followed) => Some(self.first_of(followed)),
+            Read::Whole(whole) => Some(self.stream_of(whole)),
+            Read::Ranges(ranges) => Some(self.key_range(&ranges.split, 0)),
         }
     }
 
-    /// What is read first: the first range, the first page, or everything.
-    pub fn first_read(&self) -> Statement {
-        match &self.split {
-            Some(split) => self.key_range(split, 0),
-            None => self.first_page(),
+    /// The first page of a window, or all of it.
+    fn first_of(&self, followed: &Followed) -> Statement {
+        let range = self.range(followed);
+        match followed.page_rows {
+            Some(rows) => read::first_page(&self.table, self.locking, &range, rows),
+            None => read::window(&self.table, self.locking, &range),
         }
     }
 
-    /// The page after the row that `cursor` names; none when there are no pages.
+    /// The page of a window after the row that `cursor` names; none when there are no pages.
     pub fn next_page(&self, cursor: &PageCursor) -> Option<Statement> {
-        let range = self.range()?;
-        let rows = self.page_rows?;
+        let Read::Window(followed) = &self.read else {
+            return None;
+        };
+        let rows = followed.page_rows?;
+        let range = self.range(followed);
         Some(read::next_page(
             &self.table,
             self.locking,
@@ -139,7 +369,22 @@ impl ExtractPlan {
         ))
     }
 
-    /// The rows of one range of [`split`](Self::split).
+    /// All rows, in one statement.
+    fn stream_of(&self, whole: &Whole) -> Statement {
+        match &whole.end {
+            End::Unordered | End::Open(_) => read::all(&self.table, self.locking),
+            End::NextWindow(follows) => {
+                let until = Until {
+                    column: follows.column,
+                    upper: follows.upper.as_ref().map(|upper| upper.text.as_str()),
+                    closed: closed(self.strategy),
+                };
+                read::all_until(&self.table, self.locking, &until)
+            }
+        }
+    }
+
+    /// The rows of one range of [`Ranges::split`].
     pub fn key_range(&self, split: &Split, range: usize) -> Statement {
         let (lower, upper) = split.ends(range);
         read::key_range(&self.table, self.locking, split.column, lower, upper)
@@ -161,32 +406,46 @@ impl ExtractPlan {
         read::first_look(&self.table, LOOK_TIMEOUT_MS, LOCK_TIMEOUT_MS)
     }
 
-    fn range(&self) -> Option<Range<'_>> {
-        if self.full_read {
-            return None;
+    fn range<'a>(&self, followed: &'a Followed) -> Range<'a> {
+        Range {
+            column: followed.column,
+            lower: &followed.window.lower.text,
+            upper: &followed.window.upper.text,
+            closed: closed(self.strategy),
         }
-        Some(Range {
-            column: self.watermark_column?,
-            lower: &self.window.lower.as_ref()?.text,
-            upper: &self.window.upper.as_ref()?.text,
-            closed: self.closed(),
-        })
+    }
+}
+
+/// Which end of a strategy's windows belongs to them.
+pub(super) fn closed(strategy: Strategy) -> Closed {
+    match strategy {
+        Strategy::Sequence => Closed::Above,
+        Strategy::Full | Strategy::Timestamp | Strategy::RowVersion => Closed::Below,
+    }
+}
+
+impl Ranges {
+    /// The bound of ranges that several runs may read, each in a state of its own.
+    pub fn bound(&self) -> Option<&Watermark> {
+        match &self.states {
+            States::Several { bound, .. } => Some(bound),
+            States::One(_) => None,
+        }
     }
 
-    /// Where a whole read ends, if it must not bring what the next window brings.
-    fn until(&self) -> Option<Until<'_>> {
-        let column = self.watermark_column.filter(|_| self.keeps_versions)?;
-        Some(Until {
-            column,
-            upper: self.window.upper.as_ref().map(|upper| upper.text.as_str()),
-            closed: self.closed(),
-        })
+    /// The ledger that this read continues.
+    pub fn continues(&self) -> Option<&Backfill> {
+        match &self.states {
+            States::Several { continues, .. } => continues.as_deref(),
+            States::One(_) => None,
+        }
     }
 
-    fn closed(&self) -> Closed {
-        match self.strategy {
-            Strategy::Sequence => Closed::Above,
-            Strategy::Full | Strategy::Timestamp | Strategy::RowVersion => Closed::Below,
+    /// All transactions of the ranges must be opened on one state, under [`ExtractPlan::fence`].
+    pub fn needs_fence(&self) -> bool {
+        match &self.states {
+            States::Several { .. } => false,
+            States::One(_) => true,
         }
     }
 }
@@ -204,70 +463,162 @@ pub(super) fn unseen(column: &str, nulls: u64, future: u64) -> Vec<String> {
     nulls.into_iter().chain(future).collect()
 }
 
-/// The plan of one stream or of pages.
-pub(super) fn assemble(
-    source: &Discovered,
-    options: &ChangeOptions,
-    choice: Choice,
-    reading: Reading,
-    bounds: Bounds,
-) -> ExtractPlan {
-    let pages = match choice.column {
-        Some(column) => {
-            !bounds.full_read
-                && options.page_rows > 0
-                && source.schema.key.is_some()
-                && source.is_led_by_index(column)
-        }
-        None => false,
+/// What was decided before a plan is made of it.
+pub(super) struct Decided {
+    pub(super) choice: Choice,
+    pub(super) reading: Reading,
+    pub(super) bounds: Bounds,
+    /// How a read of all rows is cut, and the ledger that it continues.
+    pub(super) cut: Option<(Split, Option<Backfill>)>,
+    /// Where a window is cut into steps.
+    pub(super) steps: Vec<Watermark>,
+    pub(super) kind: TableKind,
+    pub(super) fidelity: Fidelity,
+}
+
+/// The plan of what was decided.
+pub(super) fn assemble(source: &Discovered, decided: Decided) -> ExtractPlan {
+    let Decided {
+        choice,
+        reading,
+        bounds,
+        cut,
+        steps,
+        kind,
+        fidelity,
+    } = decided;
+    let continued = cut.as_ref().and_then(|(_, ledger)| ledger.as_ref());
+    let origin = read_at(source, choice.strategy, continued, bounds.counter);
+    let follows = |upper| {
+        choice.column.map(|column| Follows {
+            column,
+            upper,
+            future: bounds.future,
+        })
     };
-    let page_rows = match reading.sees_one_state {
-        true => options.page_rows,
-        false => options.page_rows.min(LOCKED_PAGE_ROWS_MAX),
+    let rows_expected = (source.facts.row_estimate)
+        .filter(|_| !source.facts.environment.sees_policies && !source.facts.is_view);
+    let whole = |end| {
+        Read::Whole(Whole {
+            end,
+            scan: scan(source, choice.strategy, reading.sees_one_state),
+            rows_expected,
+        })
     };
-    let mut why = choice.why;
-    why.extend(bounds.why);
-    why.push(reading.why);
-    let mut warnings = source.warnings.clone();
-    warnings.extend(choice.warnings);
-    warnings.extend(bounds.warnings);
-    warnings.extend(reading.warnings);
-    let mut notices = bounds.notices;
-    notices.extend(reading.notices);
-    let origin = match choice.strategy {
-        Strategy::Full => None,
-        Strategy::Timestamp | Strategy::Sequence | Strategy::RowVersion => {
-            Some(origin::origin(source, bounds.counter))
-        }
+    let read = match (bounds.extent, choice.column, cut) {
+        (Extent::Nothing { at }, ..) => Read::Nothing { at },
+        (Extent::Window(window), Some(column), _) => Read::Window(Followed {
+            column,
+            window,
+            page_rows: page_rows(source, column, reading.sees_one_state, fidelity),
+            cuts: steps,
+        }),
+        // Only a strategy that follows a column makes a window.
+        (Extent::Window(_), None, _) => whole(End::Unordered),
+        (Extent::Whole { upper }, _, Some((split, continues))) => Read::Ranges(Ranges {
+            states: states(source, choice.strategy, &split, follows(upper), continues),
+            split,
+            rows_expected,
+        }),
+        (Extent::Whole { upper }, _, None) => whole(match (follows(upper), kind) {
+            (None, _) => End::Unordered,
+            (Some(follows), TableKind::Mirror) => End::Open(follows),
+            (Some(follows), TableKind::History) => End::NextWindow(follows),
+        }),
     };
-    let tells = choice.strategy == Strategy::RowVersion && source.versions_tell();
     ExtractPlan {
         strategy: choice.strategy,
-        why,
-        warnings,
-        notices,
-        full_read: bounds.full_read,
-        window: bounds.window,
-        previous_upper: bounds.previous_upper,
-        watermark_column: choice.column,
-        is_empty: bounds.is_empty,
+        why: [choice.why, bounds.why, vec![reading.why]].concat(),
+        warnings: [
+            source.warnings.clone(),
+            choice.warnings,
+            bounds.warnings,
+            reading.warnings,
+        ]
+        .concat(),
+        notices: [bounds.notices, reading.notices].concat(),
+        read,
         session: reading.session,
         finish: reading.finish,
-        page_rows: pages.then_some(page_rows),
-        future: bounds.future,
         origin,
-        split: None,
-        resumes: None,
-        needs_fence: false,
-        rows_expected: source
-            .facts
-            .row_estimate
-            .filter(|_| !source.facts.environment.sees_policies && !source.facts.is_view),
-        distinct_keys: bounds.full_read && reading.sees_one_state && source.key_is_unique(),
-        sees_one_state: reading.sees_one_state,
-        misses_rows: bounds.full_read && !reading.sees_one_state && !tells,
-        keeps_versions: false,
         table: source.schema.clone(),
         locking: reading.locking,
     }
+}
+
+/// Where rows are read. A ledger goes on from where its first range was: what moved since is found by the next run.
+fn read_at(
+    source: &Discovered,
+    strategy: Strategy,
+    continued: Option<&Backfill>,
+    counter: Option<String>,
+) -> Option<Origin> {
+    match (strategy, continued) {
+        (Strategy::Full, _) => None,
+        (_, Some(ledger)) => ledger.origin.clone(),
+        (Strategy::Timestamp | Strategy::Sequence | Strategy::RowVersion, None) => {
+            Some(origin::origin(source, counter))
+        }
+    }
+}
+
+fn scan(source: &Discovered, strategy: Strategy, sees_one_state: bool) -> Scan {
+    let tells = strategy == Strategy::RowVersion && source.versions_tell();
+    match sees_one_state {
+        true => Scan::OneState {
+            distinct_keys: source.key_is_unique(),
+        },
+        false => Scan::RowByRow {
+            misses_rows: !tells,
+        },
+    }
+}
+
+/// Whether ranges may be read in several states: under a bound, if their key does not move unseen.
+fn states(
+    source: &Discovered,
+    strategy: Strategy,
+    split: &Split,
+    follows: Option<Follows>,
+    continues: Option<Backfill>,
+) -> States {
+    let is_resumable = cuts::is_resumable(strategy, &source.schema.columns[split.column]);
+    match follows {
+        Some(Follows {
+            column,
+            upper: Some(bound),
+            future,
+        }) if is_resumable => States::Several {
+            column,
+            bound,
+            future,
+            continues: continues.map(Box::new),
+        },
+        follows => States::One(follows),
+    }
+}
+
+/// The size of a window's pages; none where one statement does as well, where no index has their order, or where the
+/// next one could not be begun. Only row locks are held for a shorter time by shorter statements: row versions are kept
+/// for the transaction, which the steps of a window shorten.
+fn page_rows(
+    source: &Discovered,
+    column: usize,
+    sees_one_state: bool,
+    fidelity: Fidelity,
+) -> Option<u64> {
+    let needed = !sees_one_state
+        && source.schema.key.is_some()
+        && source.is_led_by_index(column)
+        && !cursor_is_cut(&source.schema, column, fidelity);
+    needed.then_some(LOCKED_PAGE_ROWS)
+}
+
+/// Whether the lake does not keep all of the value that the next page of a window would begin after: a seventh digit or
+/// an offset, under `fidelity: standard`.
+fn cursor_is_cut(table: &TableSchema, column: usize, fidelity: Fidelity) -> bool {
+    let is_cut = |role: &Role| matches!(role, Role::Ticks | Role::Offset);
+    let mut columns = std::iter::once(&table.columns[column]).chain(table.key_columns());
+    fidelity == Fidelity::Standard
+        && columns.any(|column| column.ty.facts().companions.iter().any(is_cut))
 }

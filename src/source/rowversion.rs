@@ -4,7 +4,7 @@ use super::discover::Discovered;
 use super::error::SourceError;
 use super::open::{Open, PERMISSION};
 use super::origin;
-use super::window::{Bounds, Start, watermark};
+use super::window::{Bounds, Extent, Start, watermark};
 use crate::change::{Origin, Window};
 use crate::mssql::control::Control;
 use crate::mssql::environment::Environment;
@@ -64,11 +64,11 @@ fn explain(answer: &Answer, environment: &Environment, bounds: &mut Bounds) {
             {PERMISSION}"
     );
     // Twice in a row at the same bound, it is no short transaction.
-    match bounds.is_empty {
-        true => bounds.warnings.push(format!(
+    match bounds.extent {
+        Extent::Nothing { .. } => bounds.warnings.push(format!(
             "{text}. What changed since the last run is read when it ends"
         )),
-        false => bounds.why.push(text),
+        Extent::Window(_) | Extent::Whole { .. } => bounds.why.push(text),
     }
 }
 
@@ -77,31 +77,30 @@ fn explain(answer: &Answer, environment: &Environment, bounds: &mut Bounds) {
 fn settle(column: &Column, answer: &Answer, start: &Start, known: Option<&Origin>) -> Bounds {
     let upper = watermark(column, &answer.hi);
     let Some(last) = start.last() else {
-        return Bounds::full(Some(upper), None, start);
+        return Bounds::full(Some(upper), start);
     };
     if origin::went_back(&answer.counter, known) {
         let reason = format!(
             "the database's last row version {} is below that of the last run, as after a restore",
             answer.counter
         );
-        return Bounds::full(Some(upper), Some(last.clone()), &Start::Again(reason));
+        return Bounds::full(Some(upper), &Start::Again(reason));
     }
     if last.text.to_ascii_uppercase() > upper.text.to_ascii_uppercase() {
         let reason = format!(
             "the checkpoint ({last}) is above the database's lowest open row version ({upper}). Was the database \
                 restored?"
         );
-        return Bounds::full(Some(upper), Some(last.clone()), &Start::Again(reason));
+        return Bounds::full(Some(upper), &Start::Again(reason));
     }
-    Bounds {
-        is_empty: last.text.eq_ignore_ascii_case(&upper.text),
-        window: Window {
-            lower: Some(last.clone()),
-            upper: Some(upper),
-        },
-        previous_upper: Some(last.clone()),
-        ..Bounds::default()
-    }
+    Bounds::of(match last.text.eq_ignore_ascii_case(&upper.text) {
+        true => Extent::Nothing { at: last.clone() },
+        false => Extent::Window(Window {
+            lower: last.clone(),
+            upper,
+            previous: last.clone(),
+        }),
+    })
 }
 
 #[cfg(test)]
@@ -129,16 +128,21 @@ mod tests {
         let rv = column(1, "rv", SqlType::RowVersion, false);
         let first = answer("0x00000000000007D1", "0x00000000000007D0");
         let first = settle(&rv, &first, &Start::First, None);
-        assert!(first.full_read && first.window.lower.is_none());
-        assert_eq!(first.window.upper.unwrap().text, "0x00000000000007D1");
+        let upper = Some(watermark(&rv, "0x00000000000007D1"));
+        assert_eq!(first.extent, Extent::Whole { upper });
+        let last = watermark(&rv, "0x00000000000007d9");
         let next = settled("0x00000000000007DA", "0x00000000000007d9", None);
-        assert!(!next.full_read && !next.is_empty);
-        assert_eq!(next.window.lower.unwrap().text, "0x00000000000007d9");
-        assert!(settled("0x00000000000007D9", "0x00000000000007d9", None).is_empty);
+        let window = Window {
+            lower: last.clone(),
+            upper: watermark(&rv, "0x00000000000007DA"),
+            previous: last.clone(),
+        };
+        assert_eq!(next.extent, Extent::Window(window));
+        let empty = settled("0x00000000000007D9", "0x00000000000007d9", None);
+        assert_eq!(empty.extent, Extent::Nothing { at: last });
         let restored = settled("0x00000000000007D1", "0x00000000000007D2", None);
-        assert!(restored.full_read);
+        assert!(restored.is_whole());
         assert!(restored.warnings[0].contains("restore"));
-        assert_eq!(restored.previous_upper.unwrap().text, "0x00000000000007D2");
     }
 
     #[test]
@@ -148,9 +152,9 @@ mod tests {
             ..Origin::default()
         };
         let at = |known: Origin| settled("0x00000000000007DA", "0x00000000000007D9", Some(&known));
-        assert!(!at(known("0x00000000000007FF")).full_read);
+        assert!(!at(known("0x00000000000007FF")).is_whole());
         let restored = at(known("0x0000000000000800"));
-        assert!(restored.full_read && restored.warnings[0].contains("restore"));
+        assert!(restored.is_whole() && restored.warnings[0].contains("restore"));
     }
 
     #[test]
@@ -159,10 +163,11 @@ mod tests {
         let held = answer("0x00000000000007D1", "0x00000000000007D9");
         let free = answer("0x00000000000007DA", "0x00000000000007D9");
         let explained = |answer: &Answer, environment: &Environment, is_empty| {
-            let mut bounds = Bounds {
-                is_empty,
-                ..Bounds::default()
+            let last = match is_empty {
+                true => answer.hi.as_str(),
+                false => "0x0000000000000001",
             };
+            let mut bounds = settled(&answer.hi, last, None);
             explain(answer, environment, &mut bounds);
             (
                 bounds.why.len(),

@@ -3,7 +3,7 @@
 use super::discover::Discovered;
 use super::error::SourceError;
 use super::plan::TABLE_TIMEOUT_MS;
-use super::window::{Bounds, Start, watermark};
+use super::window::{Bounds, Extent, Start, watermark};
 use crate::change::Window;
 use crate::mssql::control::{Class, Control};
 use crate::mssql::error::MssqlError;
@@ -60,7 +60,7 @@ pub(super) async fn bounds(
 fn settle(column: &Column, answer: Answer, start: &Start) -> Bounds {
     let upper = answer.hi.map(|hi| watermark(column, hi));
     let Some(last) = start.last() else {
-        return Bounds::full(upper, None, start);
+        return Bounds::full(upper, start);
     };
     let handed_out = answer
         .handed_out
@@ -68,16 +68,10 @@ fn settle(column: &Column, answer: Answer, start: &Start) -> Bounds {
     if answer.behind {
         if handed_out == Some(true) {
             return Bounds {
-                is_empty: true,
-                window: Window {
-                    lower: Some(last.clone()),
-                    upper: Some(last.clone()),
-                },
-                previous_upper: Some(last.clone()),
                 why: vec![format!(
                     "rows up to {last} were read before and the newest of them are deleted: nothing is new"
                 )],
-                ..Bounds::default()
+                ..Bounds::of(Extent::Nothing { at: last.clone() })
             };
         }
         let reason = format!(
@@ -85,7 +79,7 @@ fn settle(column: &Column, answer: Answer, start: &Start) -> Bounds {
                 renumbered?",
             column.name
         );
-        return Bounds::full(upper, Some(last.clone()), &Start::Again(reason));
+        return Bounds::full(upper, &Start::Again(reason));
     }
     if handed_out == Some(false) {
         let reason = format!(
@@ -93,17 +87,17 @@ fn settle(column: &Column, answer: Answer, start: &Start) -> Bounds {
                 may be below it, too",
             column.name
         );
-        return Bounds::full(upper, Some(last.clone()), &Start::Again(reason));
+        return Bounds::full(upper, &Start::Again(reason));
     }
-    let is_empty = upper.as_ref().is_some_and(|upper| upper.text == last.text);
-    Bounds {
-        is_empty,
-        window: Window {
-            lower: Some(last.clone()),
+    match upper {
+        // Of an empty table the server says that the last bound is above everything.
+        None => Bounds::full(None, start),
+        Some(upper) if upper.text == last.text => Bounds::of(Extent::Nothing { at: last.clone() }),
+        Some(upper) => Bounds::of(Extent::Window(Window {
+            lower: last.clone(),
             upper,
-        },
-        previous_upper: Some(last.clone()),
-        ..Bounds::default()
+            previous: last.clone(),
+        })),
     }
 }
 
@@ -126,17 +120,24 @@ mod tests {
         let mut id = column(1, "id", SqlType::Int, false);
         let start = Start::From(watermark(&id, "10"));
         let next = settle(&id, answer(Some("12"), false, None), &start);
-        assert_eq!(next.window.upper.as_ref().unwrap().text, "12");
-        assert!(!next.full_read && !next.is_empty);
-        assert!(settle(&id, answer(Some("10"), false, None), &start).is_empty);
-        assert!(settle(&id, answer(Some("8"), true, Some(true)), &start).full_read);
+        let last = watermark(&id, "10");
+        let window = Window {
+            lower: last.clone(),
+            upper: watermark(&id, "12"),
+            previous: last.clone(),
+        };
+        assert_eq!(next.extent, Extent::Window(window));
+        let nothing = Extent::Nothing { at: last };
+        let same = settle(&id, answer(Some("10"), false, None), &start);
+        assert_eq!(same.extent, nothing);
+        assert!(settle(&id, answer(Some("8"), true, Some(true)), &start).is_whole());
         id.generated = Generated::Identity;
         let deleted = settle(&id, answer(None, true, Some(true)), &start);
-        assert!(deleted.is_empty && deleted.window.upper.unwrap().text == "10");
+        assert_eq!(deleted.extent, nothing);
         let reseeded = settle(&id, answer(Some("8"), true, Some(false)), &start);
-        assert!(reseeded.full_read && reseeded.warnings.len() == 1);
+        assert!(reseeded.is_whole() && reseeded.warnings.len() == 1);
         let empty = settle(&id, answer(None, false, None), &Start::First);
-        assert!(empty.full_read && empty.window.upper.is_none());
+        assert_eq!(empty.extent, Extent::Whole { upper: None });
     }
 
     #[test]
@@ -146,12 +147,16 @@ mod tests {
         let settled =
             |id: &Column, handed_out| settle(id, answer(Some("10"), false, handed_out), &start);
         // The identity of the table is another column.
-        assert!(settled(&id, Some(false)).is_empty);
+        let nothing = Extent::Nothing {
+            at: watermark(&id, "10"),
+        };
+        assert_eq!(settled(&id, Some(false)).extent, nothing);
         id.generated = Generated::Identity;
-        assert!(settled(&id, Some(true)).is_empty && settled(&id, None).is_empty);
+        assert_eq!(settled(&id, Some(true)).extent, nothing);
+        assert_eq!(settled(&id, None).extent, nothing);
         let lower = settled(&id, Some(false));
-        assert!(lower.full_read && !lower.is_empty);
         assert!(lower.warnings[0].contains("is below the checkpoint (10)"));
-        assert_eq!(lower.window.upper.unwrap().text, "10");
+        let upper = Some(watermark(&id, "10"));
+        assert_eq!(lower.extent, Extent::Whole { upper });
     }
 }

@@ -1,11 +1,13 @@
 use super::discover::tests::{column, index, table};
 use super::window::watermark;
 use super::*;
-use crate::change::{Isolation, RunId, StrategyChoice, Watermark, Window};
+use crate::change::{Isolation, Origin, RunId, StrategyChoice, Watermark, Window};
 use crate::mssql::environment::{Environment, Writability};
 use crate::mssql::sql::read::{Locking, PageCursor};
 use crate::schema::SqlType;
 use auto::Choice;
+use plan::Decided;
+use window::Extent;
 
 fn source() -> Discovered {
     table(
@@ -62,46 +64,189 @@ fn a_checkpoint_of_another_strategy_column_or_type_is_not_continued() {
 
 #[test]
 fn a_window_is_paged_only_where_an_index_orders_it() {
-    let plan = |source: &Discovered, bounds: Bounds| {
-        let options = ChangeOptions::default();
+    let plan = |source: &Discovered, fidelity: Fidelity, bounds: Bounds| {
         let what = (Strategy::Timestamp, TableKind::Mirror);
-        let reading = isolation::choose(source, Isolation::Auto, what).unwrap();
-        plan::assemble(source, &options, choice(), reading, bounds)
+        let reading = isolation::choose(source, Isolation::ReadCommitted, what).unwrap();
+        let decided = Decided {
+            fidelity,
+            ..decided(choice(), reading, bounds)
+        };
+        plan::assemble(source, decided)
+    };
+    let page_rows = |plan: &ExtractPlan| match &plan.read {
+        Read::Window(followed) => followed.page_rows,
+        other => panic!("{other:?}"),
     };
     let mut source = source();
-    let seen = source.schema.columns[2].clone();
-    let window = Bounds {
-        window: Window {
-            lower: Some(watermark(&seen, "2024-05-01 00:00:00.000")),
-            upper: Some(watermark(&seen, "2024-05-02 00:00:00.000")),
-        },
-        ..Bounds::default()
-    };
+    change(&mut source, |environment| {
+        environment.allows_snapshot = false
+    });
+    let window = window();
     let cursor = PageCursor {
         watermark: "2024-05-01 10:00:00.003".into(),
         key: vec![Some("7".into()), Some("EU".into())],
     };
-    let paged = plan(&source, window.clone());
-    assert!(paged.first_page().sql.contains("TOP (@P1)"));
+    let paged = plan(&source, Fidelity::Exact, window.clone());
+    assert!(sql(&paged).contains("TOP (@P1)"));
+    // The lake would not keep where a page ended.
+    source.schema.columns[2].ty = SqlType::DateTime2 { scale: 7 };
+    let cut = plan(&source, Fidelity::Standard, window.clone());
+    assert_eq!(page_rows(&cut), None);
+    let exact = plan(&source, Fidelity::Exact, window.clone());
+    assert_eq!(page_rows(&exact), Some(2_000));
     let next = paged.next_page(&cursor).unwrap();
     assert!(next.sql.contains("ORDER BY t.[seen], t.[id], t.[region]"));
     source.indexes.truncate(1);
-    let stream = plan(&source, window);
-    assert_eq!((stream.page_rows, stream.next_page(&cursor)), (None, None));
-    assert!(!stream.first_page().sql.contains("ORDER BY"));
-    let full = plan(&source, full::bounds(None));
-    assert!(!full.first_page().sql.contains("WHERE"));
+    let stream = plan(&source, Fidelity::Exact, window);
+    assert_eq!(
+        (page_rows(&stream), stream.next_page(&cursor)),
+        (None, None)
+    );
+    assert!(!sql(&stream).contains("ORDER BY"));
+    let full = plan(&source, Fidelity::Exact, full::bounds());
+    assert!(!sql(&full).contains("WHERE"));
+    let mut empty = paged.clone();
+    empty.read = Read::Nothing {
+        at: watermark(&source.schema.columns[2], "2024-05-01 00:00:00.000"),
+    };
+    assert_eq!(empty.first_read(), None);
+}
+
+/// A window of the column `seen`.
+fn window() -> Bounds {
+    let source = source();
+    let at = |text| watermark(&source.schema.columns[2], text);
+    Bounds::of(Extent::Window(Window {
+        lower: at("2024-05-01 00:00:00.000"),
+        upper: at("2024-05-02 00:00:00.000"),
+        previous: at("2024-05-01 00:00:00.000"),
+    }))
+}
+
+fn decided(choice: Choice, reading: Reading, bounds: Bounds) -> Decided {
+    Decided {
+        choice,
+        reading,
+        bounds,
+        cut: None,
+        steps: Vec::new(),
+        kind: TableKind::Mirror,
+        fidelity: Fidelity::Exact,
+    }
+}
+
+/// The statement that a plan begins with.
+fn sql(plan: &ExtractPlan) -> String {
+    plan.first_read().unwrap().sql
 }
 
 #[test]
-fn a_page_with_row_locks_is_small() {
+fn only_a_whole_read_of_a_history_ends_where_the_next_window_begins() {
+    let source = source();
+    let upper = Some(watermark(
+        &source.schema.columns[2],
+        "2024-05-02 00:00:00.000",
+    ));
+    let plan = |kind, upper: &Option<Watermark>| {
+        let what = (Strategy::Timestamp, kind);
+        let reading = isolation::choose(&source, Isolation::Auto, what).unwrap();
+        let bounds = Bounds::full(upper.clone(), &Start::First);
+        let decided = Decided {
+            kind,
+            ..decided(choice(), reading, bounds)
+        };
+        plan::assemble(&source, decided)
+    };
+    let mirror = plan(TableKind::Mirror, &upper);
+    assert!(!sql(&mirror).contains("WHERE"));
+    let history = plan(TableKind::History, &upper);
+    assert!(sql(&history).contains("t.[seen] < "), "{}", sql(&history));
+    for plan in [&mirror, &history] {
+        assert_eq!((plan.upper(), plan.lower()), (upper.as_ref(), None));
+        assert_eq!(plan.watermark_column(), Some(2));
+        assert!(plan.full_read() && plan.distinct_keys() && !plan.misses_rows());
+    }
+    // No row has a value of the column.
+    let none = plan(TableKind::History, &None);
+    assert!(sql(&none).contains("t.[seen] IS NULL"), "{}", sql(&none));
+}
+
+#[test]
+fn ranges_share_one_state_unless_a_bound_covers_what_moves_between_them() {
+    let mut source = source();
+    source
+        .schema
+        .columns
+        .push(column(4, "rv", SqlType::RowVersion, false));
+    let ledger = |bound: &Watermark| Backfill {
+        schema: String::new(),
+        strategy: Strategy::RowVersion,
+        watermark: bound.clone(),
+        column: "id".into(),
+        cuts: vec!["5".into()],
+        origin: Some(Origin {
+            fork: Some("before".into()),
+            ..Origin::default()
+        }),
+        done: Vec::new(),
+        stale: Vec::new(),
+    };
+    let ranges = |strategy, column: Option<usize>, upper: Option<&Watermark>, continues| {
+        let what = (strategy, TableKind::Mirror);
+        let reading = isolation::choose(&source, Isolation::Auto, what).unwrap();
+        let choice = Choice {
+            strategy,
+            column,
+            ..choice()
+        };
+        let split = Split {
+            column: 0,
+            cuts: vec!["5".into()],
+        };
+        let decided = Decided {
+            cut: Some((split, continues)),
+            ..decided(choice, reading, Bounds::full(upper.cloned(), &Start::First))
+        };
+        plan::assemble(&source, decided)
+    };
+    let of = |plan: &ExtractPlan| match &plan.read {
+        Read::Ranges(ranges) => ranges.clone(),
+        other => panic!("{other:?}"),
+    };
+    let bound = watermark(&source.schema.columns[3], "0x00000000000007D1");
+    let several = ranges(Strategy::RowVersion, Some(3), Some(&bound), None);
+    assert_eq!(several.resumable_bound(), Some(&bound));
+    assert!(!of(&several).needs_fence());
+    let continued = ranges(
+        Strategy::RowVersion,
+        Some(3),
+        Some(&bound),
+        Some(ledger(&bound)),
+    );
+    assert!(of(&continued).continues().is_some());
+    assert_eq!(continued.origin, ledger(&bound).origin);
+    // A key that is no identity may move without a new time, and without a bound nothing covers a move.
+    let time = watermark(&source.schema.columns[2], "2024-05-02 00:00:00.000");
+    for one in [
+        ranges(Strategy::Timestamp, Some(2), Some(&time), None),
+        ranges(Strategy::RowVersion, Some(3), None, None),
+        ranges(Strategy::Full, None, None, None),
+    ] {
+        assert_eq!(one.resumable_bound(), None);
+        assert!(of(&one).needs_fence());
+        assert!(one.distinct_keys() && one.sees_one_state() && one.full_read());
+    }
+}
+
+#[test]
+fn only_row_locks_are_read_in_pages() {
     let mut source = source();
     source
         .schema
         .columns
         .push(column(4, "rv", SqlType::RowVersion, false));
     source.indexes.push(index(false, false, &[4]));
-    let page_rows = |source: &Discovered, options: &ChangeOptions| {
+    let page_rows = |source: &Discovered| {
         let what = (Strategy::RowVersion, TableKind::Mirror);
         let reading = isolation::choose(source, Isolation::Auto, what).unwrap();
         let choice = Choice {
@@ -109,19 +254,73 @@ fn a_page_with_row_locks_is_small() {
             column: Some(3),
             ..choice()
         };
-        plan::assemble(source, options, choice, reading, Bounds::default()).page_rows
+        let plan = plan::assemble(source, decided(choice, reading, window()));
+        match plan.read {
+            Read::Window(followed) => followed.page_rows,
+            other => panic!("{other:?}"),
+        }
     };
-    let with = |page_rows| ChangeOptions {
-        page_rows,
-        ..ChangeOptions::default()
-    };
-    assert_eq!(page_rows(&source, &with(500_000)), Some(500_000));
+    assert_eq!(page_rows(&source), None);
     change(&mut source, |environment| {
         environment.allows_snapshot = false
     });
-    for (asked, expected) in [(500_000, Some(2_000)), (1_000, Some(1_000)), (0, None)] {
-        assert_eq!(page_rows(&source, &with(asked)), expected);
-    }
+    assert_eq!(page_rows(&source), Some(2_000));
+    change(&mut source, |environment| {
+        environment.read_committed_snapshot = true
+    });
+    assert_eq!(page_rows(&source), None);
+}
+
+#[test]
+fn a_window_is_read_in_the_steps_that_it_is_cut_into() {
+    let source = source();
+    let at = |text: &str| watermark(&source.schema.columns[2], text);
+    let [overlap, last, first, second, end] = [
+        "2024-05-01 00:00:00.000",
+        "2024-05-01 00:05:00.000",
+        "2024-05-01 09:00:00.000",
+        "2024-05-01 18:00:00.000",
+        "2024-05-02 00:00:00.000",
+    ];
+    let window = Window {
+        lower: at(overlap),
+        upper: at(end),
+        previous: at(last),
+    };
+    let what = (Strategy::Timestamp, TableKind::Mirror);
+    let reading = isolation::choose(&source, Isolation::Auto, what).unwrap();
+    let decided = |steps: &[&str]| Decided {
+        steps: steps.iter().map(|text| at(text)).collect(),
+        ..decided(
+            choice(),
+            reading.clone(),
+            Bounds::of(Extent::Window(window.clone())),
+        )
+    };
+    let windows = |plan: &ExtractPlan| -> Vec<[String; 3]> {
+        let steps = plan.steps();
+        let texts = steps.iter().map(|step| match &step.read {
+            Read::Window(Followed { window, .. }) => {
+                assert_eq!(step.steps().len(), 1);
+                [&window.lower, &window.upper, &window.previous].map(|mark| mark.text.clone())
+            }
+            other => panic!("{other:?}"),
+        });
+        texts.collect()
+    };
+    let whole = plan::assemble(&source, decided(&[]));
+    assert_eq!(windows(&whole), [[overlap, end, last]]);
+    let cut = plan::assemble(&source, decided(&[first, second]));
+    // Only the first step reads rows again.
+    assert_eq!(
+        windows(&cut),
+        [
+            [overlap, first, last],
+            [first, second, first],
+            [second, end, second]
+        ]
+    );
+    assert_eq!(cut.upper(), Some(&at(end)));
 }
 
 /// Changes what server, database or login are.
@@ -218,12 +417,11 @@ fn row_locks_miss_rows_where_no_rowversion_tells_of_them() {
             strategy,
             ..choice()
         };
-        let options = ChangeOptions::default();
-        plan::assemble(source, &options, choice, reading, bounds).misses_rows
+        plan::assemble(source, decided(choice, reading, bounds)).misses_rows()
     };
-    let whole = || full::bounds(None);
+    let whole = || Bounds::full(None, &Start::First);
     assert!(misses(&source, Strategy::Timestamp, whole()));
-    assert!(!misses(&source, Strategy::Timestamp, Bounds::default()));
+    assert!(!misses(&source, Strategy::Timestamp, window()));
     assert!(!misses(&source, Strategy::RowVersion, whole()));
     // A view whose definition may not be seen.
     source.surroundings.view = Some(View {

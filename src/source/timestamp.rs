@@ -5,7 +5,7 @@ use super::error::SourceError;
 use super::isolation::{LOCK_TIMEOUT_MS, Reading};
 use super::open::{Open, PERMISSION};
 use super::plan::unseen;
-use super::window::{Bounds, Start, watermark};
+use super::window::{Bounds, Extent, Start, watermark};
 use crate::change::{ChangeOptions, Clock, Window};
 use crate::mssql::control::{Class, Control, Record};
 use crate::mssql::error::MssqlError;
@@ -138,24 +138,21 @@ fn settle(
                         `change.clock` changed?",
                     ahead / 60_000
                 );
-                Bounds::full(Some(upper), Some(last.clone()), &Start::Again(reason))
+                Bounds::full(Some(upper), &Start::Again(reason))
             } else {
                 let lower = if ahead > 0 || is_earlier(&answer.lower_from_hi, from_last) {
                     &answer.lower_from_hi
                 } else {
                     from_last
                 };
-                Bounds {
-                    window: Window {
-                        lower: Some(watermark(column, lower)),
-                        upper: Some(upper),
-                    },
-                    previous_upper: Some(last.clone()),
-                    ..Bounds::default()
-                }
+                Bounds::of(Extent::Window(Window {
+                    lower: watermark(column, lower),
+                    upper,
+                    previous: last.clone(),
+                }))
             }
         }
-        (Some(_) | None, _) => Bounds::full(Some(upper), None, start),
+        (Some(_) | None, _) => Bounds::full(Some(upper), start),
     };
     bounds.future = Some(watermark(column, &answer.future));
     bounds.why.push(held_back(&answer, options, in_memory));
@@ -311,24 +308,26 @@ mod tests {
     }
 
     fn lower(bounds: &Bounds) -> &str {
-        &bounds.window.lower.as_ref().unwrap().text
+        match &bounds.extent {
+            Extent::Window(window) => &window.lower.text,
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
     fn a_window_starts_an_overlap_before_the_last_bound() {
         let bounds = settled(answer(Some(-300_000)));
         assert_eq!(lower(&bounds), "2024-05-01 09:50:00.000");
-        assert!(!bounds.full_read && bounds.warnings.is_empty());
-        assert!(settled(answer(None)).full_read);
+        assert!(bounds.warnings.is_empty());
+        assert!(settled(answer(None)).is_whole());
     }
 
     #[test]
     fn a_clock_that_went_back_a_little_reads_again_and_a_lot_reads_everything() {
         let bounds = settled(answer(Some(3_600_000)));
         assert_eq!(lower(&bounds), "2024-05-01 09:55:00.000");
-        assert!(!bounds.full_read);
         let bounds = settled(answer(Some(CLOCK_BACK_MS_MAX + 1)));
-        assert!(bounds.full_read && bounds.warnings[0].contains("ahead of the server's clock"));
+        assert!(bounds.is_whole() && bounds.warnings[0].contains("ahead of the server's clock"));
     }
 
     #[test]

@@ -59,14 +59,24 @@ impl Start {
     }
 }
 
-/// A window with what was learned on the way.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// Which rows are to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// All of them; the next window starts at `upper`. None: the strategy has no order, or its column holds no value.
+    Whole {
+        upper: Option<Watermark>,
+    },
+    Window(Window),
+    /// None of them: nothing lies above the last bound, which is this one.
+    Nothing {
+        at: Watermark,
+    },
+}
+
+/// What is to be read, with what was learned on the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Bounds {
-    pub(super) window: Window,
-    pub(super) previous_upper: Option<Watermark>,
-    pub(super) full_read: bool,
-    /// Nothing can be in the window.
-    pub(super) is_empty: bool,
+    pub(super) extent: Extent,
     pub(super) why: Vec<String>,
     pub(super) warnings: Vec<String>,
     pub(super) notices: Vec<Notice>,
@@ -77,18 +87,28 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
+    pub(super) fn of(extent: Extent) -> Self {
+        Self {
+            extent,
+            why: Vec::new(),
+            warnings: Vec::new(),
+            notices: Vec::new(),
+            future: None,
+            counter: None,
+        }
+    }
+
+    /// All rows are read.
+    pub(super) fn is_whole(&self) -> bool {
+        match self.extent {
+            Extent::Whole { .. } => true,
+            Extent::Window(_) | Extent::Nothing { .. } => false,
+        }
+    }
+
     /// Everything is read; the next window starts at `upper`.
-    pub(super) fn full(
-        upper: Option<Watermark>,
-        previous: Option<Watermark>,
-        start: &Start,
-    ) -> Self {
-        let mut bounds = Bounds {
-            window: Window { lower: None, upper },
-            previous_upper: previous,
-            full_read: true,
-            ..Bounds::default()
-        };
+    pub(super) fn full(upper: Option<Watermark>, start: &Start) -> Self {
+        let mut bounds = Bounds::of(Extent::Whole { upper });
         match start {
             Start::First => bounds
                 .why

@@ -39,7 +39,7 @@ use crate::mssql::control::{Class, Control};
 use crate::mssql::error::MssqlError;
 use crate::mssql::rows::Decoder;
 use crate::schema::{Fidelity, TableSchema};
-use crate::source::{self, ExtractPlan, Split};
+use crate::source::{self, ExtractPlan, Ranges};
 use arrow_array::RecordBatch;
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -96,7 +96,7 @@ pub(super) struct Request<'a> {
     pub table: &'a Table,
     pub schema: &'a TableSchema,
     pub plan: &'a ExtractPlan,
-    pub split: &'a Split,
+    pub ranges: &'a Ranges,
     pub checkpoint: Option<&'a Checkpoint>,
     pub options: WriteOptions,
     pub began: Instant,
@@ -112,7 +112,7 @@ struct Shared {
     lake: LakeTable,
     options: WriteOptions,
     plan: ExtractPlan,
-    split: Split,
+    ranges: Ranges,
     queue: Mutex<VecDeque<usize>>,
     rows: AtomicU64,
     unseen: Unseen,
@@ -144,7 +144,7 @@ pub(super) async fn read(
     failpoint::reach(FAIL_BEFORE_RANGES);
     let done = read.ledger.iter().flat_map(|ledger| &ledger.done);
     let done: HashSet<usize> = done.map(|done| done.range).collect();
-    let ranges = 0..request.split.ranges();
+    let ranges = 0..request.ranges.split.ranges();
     let queue: VecDeque<usize> = ranges.filter(|range| !done.contains(range)).collect();
     let connecting = connect(request, control, queue.len());
     let workers = request.sync.stop.cut(PLANNING, connecting).await?;
@@ -157,7 +157,7 @@ pub(super) async fn read(
         lake: lake.clone(),
         options: request.options.clone(),
         plan: request.plan.clone(),
-        split: request.split.clone(),
+        ranges: request.ranges.clone(),
         queue: Mutex::new(queue),
         rows: AtomicU64::new(read.rows),
         unseen: Unseen::new(request.plan, &lake.batch_schema())?,
@@ -195,7 +195,7 @@ pub(super) async fn read(
 
 /// The parts of the ledger that the plan resumes, or none and what becomes stale.
 async fn take_up(request: &Request<'_>, lake: &LakeTable) -> Result<RangesRead> {
-    let plan = request.plan;
+    let (plan, split) = (request.plan, &request.ranges.split);
     let mut read = RangesRead {
         private: Vec::new(),
         parked: Vec::new(),
@@ -205,12 +205,12 @@ async fn take_up(request: &Request<'_>, lake: &LakeTable) -> Result<RangesRead> 
         unseen: (0, 0),
         base: request.checkpoint.map(|checkpoint| checkpoint.run_id),
         resumed: 0,
-        ledger: plan.resumable_bound().map(|watermark| Backfill {
+        ledger: request.ranges.bound().map(|bound| Backfill {
             schema: source::fingerprint(request.schema),
             strategy: plan.strategy,
-            watermark,
-            column: request.schema.columns[request.split.column].name.clone(),
-            cuts: request.split.cuts.clone(),
+            watermark: bound.clone(),
+            column: request.schema.columns[split.column].name.clone(),
+            cuts: split.cuts.clone(),
             origin: plan.origin.clone(),
             done: Vec::new(),
             stale: Vec::new(),
@@ -220,7 +220,7 @@ async fn take_up(request: &Request<'_>, lake: &LakeTable) -> Result<RangesRead> 
     let found = request.checkpoint.and_then(|found| found.backfill.as_ref());
     read.stale = found.map_or_else(Vec::new, |found| found.stale.clone());
     for done in found.iter().flat_map(|backfill| &backfill.done) {
-        let (Some(_), Some(ledger)) = (&plan.resumes, &mut read.ledger) else {
+        let (Some(_), Some(ledger)) = (request.ranges.continues(), &mut read.ledger) else {
             read.stale.push(done.files.clone());
             continue;
         };
@@ -238,7 +238,7 @@ async fn take_up(request: &Request<'_>, lake: &LakeTable) -> Result<RangesRead> 
                     "files of range {} of {}, which an earlier run had read, are gone from the warehouse, or their \
                         list is damaged; the range is read again",
                     done.range + 1,
-                    request.split.ranges()
+                    split.ranges()
                 );
                 tracing::warn!("{}: {warning}", request.table.source);
                 read.warnings.push(warning);
@@ -293,7 +293,7 @@ impl RangesRead {
         let what = format!(
             "while rows were read. {} of {} ranges are kept, and the next run reads the others",
             ledger.done.len(),
-            request.split.ranges()
+            request.ranges.split.ranges()
         );
         request.sync.stop.ended(Kind::Source, &what)
     }
@@ -362,7 +362,7 @@ async fn connect(
         let channel = Channel::connect(&side.connection).await.map_err(failed)?;
         workers.push((channel, permit));
     }
-    if request.plan.needs_fence {
+    if request.ranges.needs_fence() {
         for (channel, _) in &mut workers {
             for statement in &request.plan.session {
                 channel.run(&statement.sql).await.map_err(failed)?;
@@ -468,12 +468,12 @@ impl Shared {
     ) -> Result<()> {
         let source = |error: MssqlError| error.on(Kind::Source);
         // Under a fence the transaction that all ranges share is open already.
-        let own = !self.plan.needs_fence;
+        let own = !self.ranges.needs_fence();
         for statement in self.plan.session.iter().filter(|_| own) {
             let begun = async { channel.run(&statement.sql).await.map_err(source) };
             self.stop.cut(READING, begun).await?;
         }
-        let statement = self.plan.key_range(&self.split, range);
+        let statement = self.plan.key_range(&self.ranges.split, range);
         let shape = self.lake.batch_schema();
         let write = async |mut batches: mpsc::Receiver<RecordBatch>| -> Result<()> {
             while let Some(batch) = batches.recv().await {

@@ -49,7 +49,7 @@ pub(super) async fn whole_read(
 ) -> Result<Option<Checkpoint>> {
     let has_watermark = |known: &&Checkpoint| known.watermark.is_some();
     let known = checkpoint.filter(has_watermark);
-    let Some(known) = known.filter(|_| plan.full_read) else {
+    let Some(known) = known.filter(|_| plan.full_read()) else {
         return Ok(None);
     };
     let begun = known.without_watermark(plan.strategy);

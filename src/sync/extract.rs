@@ -14,10 +14,15 @@
 //! 5. Commit rows and checkpoint in one metadata file, compare-and-set on the checkpoint that step 1 read or step 3
 //!    left. (All or nothing.)
 //!
+//! A large window is committed in steps (`source/steps.rs` argues why that is exact): 4 and 5 once for each, in order,
+//! each from the checkpoint that the step before has committed. A death between two commits leaves the rows and the
+//! checkpoint of those before it, from which the next run goes on.
+//!
 //! A signal cuts steps 1, 2 and the reading of step 4, see [`super::stop`]. What was read to its end is committed.
 //!
 //! A window that turns out to hold nothing new is not committed and does not move the checkpoint: the next run
-//! closes a longer window over the same beginning, so nothing between the two can be skipped.
+//! closes a longer window over the same beginning, so nothing between the two can be skipped. A step of a window moves
+//! it nevertheless, unless it is the last one, so that no run reads the step again.
 
 use super::backfill::{self, RangesRead};
 use super::follow::{self, mapping_error};
@@ -29,7 +34,8 @@ use super::watch::Watch;
 use super::{Links, Phase, Sync, begin, protect, pump, reread};
 use crate::change::{Checkpoint, RunId, Strategy};
 use crate::config::{OnForeignCommit, Table};
-use crate::error::{Kind, Result};
+use crate::error::{Disposition, Error, Kind, Result};
+use crate::failpoint;
 use crate::lake::{
     CommitIntent, ForeignCommit, LakeTable, Op, PreparedCommit, Reread, TableWriter, WriteMode,
     WriteOptions,
@@ -38,10 +44,10 @@ use crate::mssql::channel::Channel;
 use crate::mssql::rows::Decoder;
 use crate::mssql::sql::read::PageCursor;
 use crate::report::ExtractReport;
+use crate::schema::drift::SchemaChange;
 use crate::schema::{LakeSchema, TableKind, TableSchema, mapping};
-use crate::source::{ExtractPlan, Split};
+use crate::source::{ExtractPlan, Ranges, Read as Reads, Split};
 use arrow_array::RecordBatch;
-use std::collections::BTreeMap;
 use std::time::Instant;
 use tokio::sync::mpsc;
 
@@ -49,14 +55,21 @@ use tokio::sync::mpsc;
 const MISSES_ROWS: &str = "rows that this read did not meet stay in the lake, because without row versions it may \
     have missed them. Turn on ALLOW_SNAPSHOT_ISOLATION, or set `isolation: table_lock`, for reads that see deletes";
 
-/// Extracts one table; see the module head for the order of events. `loads`: the snapshot is to be loaded next.
+/// Failpoint: a step of a window is committed, and another one is to be read.
+pub const FAIL_BETWEEN_COMMITS: &str = "extract.between_commits";
+/// Entry of the summary of a commit that is not the run's last one: the run's id.
+const STEP_OF_RUN: &str = "icesync.step-of-run";
+
+/// Extracts one table; see the module head for the order of events. `loads`: the snapshot is to be loaded next. `done`
+/// gets what is done, step by step: after an error it has what was committed before it.
 pub(super) async fn extract(
     sync: &Sync,
     run_id: RunId,
     table: &Table,
     links: &mut Links,
     loads: bool,
-) -> Result<ExtractReport> {
+    done: &mut Option<ExtractReport>,
+) -> Result<()> {
     let clock = Instant::now();
     let Settled {
         schema,
@@ -77,45 +90,77 @@ pub(super) async fn extract(
         None => follow::create(&sync.warehouse, table, &found, definition.as_ref()).await?,
     };
     let mut warnings = plan.warnings.clone();
-    warnings.extend(plan.misses_rows.then(|| MISSES_ROWS.to_owned()));
+    warnings.extend(plan.misses_rows().then(|| MISSES_ROWS.to_owned()));
     let (schema_changes, followed) = begin::evolve(&mut lake, table, &plan, following).await?;
     warnings.extend(followed);
     let begun = begin::whole_read(&mut lake, table, &plan, checkpoint.as_ref()).await?;
-    let extraction = Extraction {
-        sync,
-        table,
-        schema: &schema,
-        plan: &plan,
-        found: checkpoint.as_ref(),
-        checkpoint: begun.as_ref().or(checkpoint.as_ref()),
-        run_id,
-        options: write_options(sync, run_id, table, &lake, &plan),
-        others_wrote,
-        began: clock,
-    };
-    let read = match &plan.split {
-        Some(split) => extraction.ranges(split, &mut lake, links).await?,
-        None => extraction.stream(&lake, links).await?,
-    };
-    warnings.extend(extraction.warnings(&read));
-    let mut report = ExtractReport {
+    let (mut found, mut base) = (checkpoint.clone(), begun.or(checkpoint));
+    let mut opening = Opening {
         schema_changes,
         warnings,
-        ..extraction.report(&read)
+        seconds: clock.elapsed().as_secs_f64(),
     };
-    // After a whole read the checkpoint stands for what the table is now, whoever made it so.
-    let known = lake.checkpoint()?.and_then(|known| known.snapshot_id);
-    let moved = plan.full_read && known != lake.current_snapshot_id();
-    if nothing_new(&read.prepared, &plan, extraction.checkpoint) && !moved {
-        read.prepared.abandon(&lake).await;
-    } else {
-        let next = loads.then_some(links);
-        extraction
-            .commit(&mut lake, read, next, &mut report)
-            .await?;
+    let steps = plan.steps();
+    for (at, step) in steps.iter().enumerate() {
+        let is_last = at + 1 == steps.len();
+        // Each commit has a token of its own, so that two of one run can be told apart.
+        let token = if is_last { run_id } else { RunId::generate() };
+        let extraction = Extraction {
+            sync,
+            table,
+            schema: &schema,
+            plan: step,
+            found: found.as_ref(),
+            checkpoint: base.as_ref(),
+            run_id: token,
+            step_of: (!is_last).then_some(run_id),
+            options: write_options(sync, token, table, &lake, step),
+            others_wrote,
+            began: clock,
+            rows_before: done.as_ref().map_or(0, |done| done.rows_read),
+        };
+        let committed = extraction.step(&mut lake, links, loads && is_last).await;
+        let mut report = committed.map_err(|error| kept(sync, error, done.as_ref()))?;
+        opening.take(&mut report);
+        *done = Some(report.after(done.take()));
+        if !is_last {
+            found = lake.checkpoint()?;
+            base.clone_from(&found);
+            failpoint::reach(FAIL_BETWEEN_COMMITS);
+            (sync.stop.check(READING)).map_err(|error| kept(sync, error, done.as_ref()))?;
+        }
     }
-    report.seconds = clock.elapsed().as_secs_f64();
-    Ok(report)
+    Ok(())
+}
+
+/// What the report of a run says before that of its first step.
+#[derive(Default)]
+struct Opening {
+    schema_changes: Vec<SchemaChange>,
+    warnings: Vec<String>,
+    seconds: f64,
+}
+
+impl Opening {
+    /// Puts it before the first step's, once.
+    fn take(&mut self, report: &mut ExtractReport) {
+        let opening = std::mem::take(self);
+        report.schema_changes = opening.schema_changes;
+        report.warnings.splice(0..0, opening.warnings);
+        report.seconds += opening.seconds;
+    }
+}
+
+/// The error of a run that a signal has ended, with what the steps before it have committed.
+fn kept(sync: &Sync, error: Error, done: Option<&ExtractReport>) -> Error {
+    let Some(done) = done.filter(|_| error.disposition() == Disposition::Interrupted) else {
+        return error;
+    };
+    let upper = done.watermark_after.as_deref().unwrap_or_default();
+    let what = format!(
+        "while a window was read in steps. The rows up to {upper} are committed, and the next run reads the others"
+    );
+    sync.stop.ended(Kind::Source, &what)
 }
 
 /// Whether the run found nothing that the lake does not have. A first run always commits, so that its checkpoint is
@@ -130,10 +175,10 @@ fn nothing_new(
     };
     // The bound may be new even where no row is. A sequence has none while its table is empty.
     let is_known = checkpoint.strategy == plan.strategy
-        && checkpoint.watermark == plan.window.upper
+        && checkpoint.watermark.as_ref() == plan.upper()
         && checkpoint.backfill.is_none();
     let is_same = is_known && checkpoint.origin == plan.origin;
-    if plan.full_read && plan.strategy != Strategy::Full && !is_same {
+    if plan.full_read() && plan.strategy != Strategy::Full && !is_same {
         return false;
     }
     let counts = prepared.counts();
@@ -149,7 +194,7 @@ fn write_options(
 ) -> WriteOptions {
     // Ranges that a ledger keeps are files of whole rows, whatever the lake has.
     let kept = plan.resumable_bound().is_some();
-    let mode = match (table.kind, plan.full_read) {
+    let mode = match (table.kind, plan.full_read()) {
         (TableKind::Mirror, true) if kept => WriteMode::ReplaceAll,
         (TableKind::Mirror, true) => WriteMode::Refresh,
         (TableKind::Mirror, false) => WriteMode::Upsert,
@@ -157,25 +202,25 @@ fn write_options(
     };
     let defaults = WriteOptions::new(mode, run_id);
     // The bound of a read under a watermark hides the rows above it, which are not gone.
-    let sees_all = plan.strategy == Strategy::Full && plan.sees_one_state;
+    let sees_all = plan.strategy == Strategy::Full && plan.sees_one_state();
     WriteOptions {
         target_file_bytes: sync.target_file_bytes,
-        reread: match (table.kind, plan.full_read) {
+        reread: match (table.kind, plan.full_read()) {
             (TableKind::Mirror, true) => Reread::Everything {
-                vanished: !plan.misses_rows,
+                vanished: !plan.misses_rows(),
             },
             (TableKind::Mirror, false) => defaults.reread,
             (TableKind::History, true) => Reread::Everything { vanished: sees_all },
             (TableKind::History, false) => reread::watermark_field(plan, lake.lake_schema())
                 .map_or(Reread::Everything { vanished: false }, Reread::UpTo),
         },
-        op: if plan.full_read {
+        op: if plan.full_read() {
             Op::Refresh
         } else {
             Op::Update
         },
         refuse_foreign: table.on_foreign_commit == OnForeignCommit::Refuse,
-        distinct_keys: plan.distinct_keys,
+        distinct_keys: plan.distinct_keys(),
         compares_keys: follow::keeps_keys_apart(plan.table(), lake.lake_schema()),
         ..defaults
     }
@@ -206,13 +251,50 @@ struct Extraction<'a> {
     found: Option<&'a Checkpoint>,
     /// As step 3 left it.
     checkpoint: Option<&'a Checkpoint>,
+    /// Token of the commit.
     run_id: RunId,
+    /// The run, where another commit of it follows.
+    step_of: Option<RunId>,
     options: WriteOptions,
     others_wrote: bool,
     began: Instant,
+    /// Rows that the steps before have read.
+    rows_before: u64,
 }
 
 impl Extraction<'_> {
+    /// Reads and commits. `loads`: the snapshot is to be loaded next.
+    async fn step(
+        &self,
+        lake: &mut LakeTable,
+        links: &mut Links,
+        loads: bool,
+    ) -> Result<ExtractReport> {
+        let clock = Instant::now();
+        let read = match &self.plan.read {
+            Reads::Ranges(ranges) => self.ranges(ranges, lake, links).await?,
+            Reads::Nothing { .. } | Reads::Window(_) | Reads::Whole(_) => {
+                self.stream(lake, links).await?
+            }
+        };
+        let mut report = ExtractReport {
+            warnings: self.warnings(&read),
+            ..self.report(&read)
+        };
+        // After a whole read the checkpoint stands for what the table is now, whoever made it so.
+        let known = lake.checkpoint()?.and_then(|known| known.snapshot_id);
+        let moved = self.plan.full_read() && known != lake.current_snapshot_id();
+        let is_last = self.step_of.is_none();
+        if is_last && !moved && nothing_new(&read.prepared, self.plan, self.checkpoint) {
+            read.prepared.abandon(lake).await;
+        } else {
+            let next = loads.then_some(links);
+            self.commit(lake, read, next, &mut report).await?;
+        }
+        report.seconds = clock.elapsed().as_secs_f64();
+        Ok(report)
+    }
+
     /// Reads everything on one connection: a window, its pages, or a whole table.
     async fn stream(&self, lake: &LakeTable, links: &mut Links) -> Result<Read> {
         let mut decoder = Decoder::new(self.schema, lake.lake_schema(), self.table.fidelity)
@@ -232,6 +314,7 @@ impl Extraction<'_> {
             plan: self.plan,
             unseen: &unseen,
             watch: Watch::new(lake, base, self.began),
+            rows_before: self.rows_before,
         };
         let (rows, rows_overlap) = match reader.run(channel, &mut decoder, &mut writer).await {
             Ok(counts) => counts,
@@ -254,7 +337,12 @@ impl Extraction<'_> {
     }
 
     /// Reads a whole table in ranges, see [`backfill`].
-    async fn ranges(&self, split: &Split, lake: &mut LakeTable, links: &mut Links) -> Result<Read> {
+    async fn ranges(
+        &self,
+        ranges: &Ranges,
+        lake: &mut LakeTable,
+        links: &mut Links,
+    ) -> Result<Read> {
         let side = self.sync.source_side()?;
         let control = Links::control(&mut links.source, side, Kind::Source).await?;
         let request = backfill::Request {
@@ -262,7 +350,7 @@ impl Extraction<'_> {
             table: self.table,
             schema: self.schema,
             plan: self.plan,
-            split,
+            ranges,
             checkpoint: self.checkpoint,
             options: self.options.clone(),
             began: self.began,
@@ -309,11 +397,11 @@ impl Extraction<'_> {
         let watermark = |known: Option<&Checkpoint>| Some(known?.watermark.as_ref()?.to_string());
         ExtractReport {
             strategy: self.plan.strategy,
-            full_read: self.plan.full_read,
+            full_read: self.plan.full_read(),
             replaced_all: self.options.mode == WriteMode::ReplaceAll,
             rows_read: read.rows,
             rows_overlap: read.rows_overlap,
-            ranges: self.plan.split.as_ref().map_or(1, Split::ranges),
+            ranges: self.plan.split().map_or(1, Split::ranges),
             ranges_resumed: read.ranges.as_ref().map_or(0, |ranges| ranges.resumed),
             inserted: 0,
             updated: 0,
@@ -325,6 +413,7 @@ impl Extraction<'_> {
             lookup: read.prepared.lookup(),
             snapshot_id: None,
             sequence_number: None,
+            commits: 0,
             watermark_before: watermark(self.found),
             watermark_after: watermark(self.checkpoint),
             truncated: read.truncated,
@@ -355,13 +444,14 @@ impl Extraction<'_> {
         let counts = read.prepared.counts();
         let committed = lake.commit(read.prepared, intent).await?;
         backfill::end_ledger(read.ranges, self.checkpoint, lake, &committed).await;
+        report.commits = 1;
         report.inserted = counts.inserted;
         report.updated = counts.updated;
         report.deleted = counts.deleted;
         report.bytes = counts.bytes;
         report.data_files = counts.data_files;
         report.delete_files = counts.delete_files;
-        report.watermark_after = self.plan.window.upper.as_ref().map(ToString::to_string);
+        report.watermark_after = self.plan.upper().map(ToString::to_string);
         report.lookup = committed.lookup;
         foreign.extend(committed.foreign);
         if !foreign.is_empty() {
@@ -381,11 +471,13 @@ impl Extraction<'_> {
             run_id: self.run_id,
             base_checkpoint: base,
             checkpoint: Checkpoint {
-                whole_read: plan.full_read.then_some(self.run_id).or(before),
+                whole_read: plan.full_read().then_some(self.run_id).or(before),
                 origin: plan.origin.clone(),
-                ..Checkpoint::reached(self.run_id, plan.strategy, plan.window.upper.clone())
+                ..Checkpoint::reached(self.run_id, plan.strategy, plan.upper().cloned())
             },
-            summary: BTreeMap::new(),
+            summary: (self.step_of.iter())
+                .map(|run| (STEP_OF_RUN.to_owned(), run.to_string()))
+                .collect(),
             foreign_rows: others_wrote,
             loading: None,
         }
@@ -402,6 +494,7 @@ struct Reader<'a> {
     plan: &'a ExtractPlan,
     unseen: &'a Unseen,
     watch: Watch,
+    rows_before: u64,
 }
 
 impl Reader<'_> {
@@ -413,24 +506,27 @@ impl Reader<'_> {
         writer: &mut TableWriter,
     ) -> Result<(u64, u64)> {
         let source = |error: crate::mssql::error::MssqlError| error.on(Kind::Source);
-        if self.plan.is_empty {
+        let Some(first) = self.plan.first_read() else {
             return Ok((0, 0));
-        }
+        };
         let stop = &self.sync.stop.clone();
         for statement in &self.plan.session {
             let begun = async { channel.run(&statement.sql).await.map_err(source) };
             stop.cut(READING, begun).await?;
         }
         let mut total = (0, 0);
-        let mut statement = Some(self.plan.first_page());
+        let mut statement = Some(first);
         while let Some(page) = statement.take() {
             let write = async |batches| self.write(batches, writer, &mut total).await;
             let (rows, last) = pump::pump(stop, channel, &page, decoder, write).await?;
             // A short page is the last one.
-            if let (Some(last), Some(page_rows)) = (last, self.plan.page_rows)
-                && rows >= page_rows
+            if let (Some(last), Reads::Window(followed)) = (last, &self.plan.read)
+                && followed
+                    .page_rows
+                    .is_some_and(|page_rows| rows >= page_rows)
             {
-                statement = self.plan.next_page(&self.cursor(&last)?);
+                let cursor = self.cursor(followed.column, &last)?;
+                statement = self.plan.next_page(&cursor);
             }
         }
         for statement in &self.plan.finish {
@@ -454,7 +550,8 @@ impl Reader<'_> {
             self.unseen.count(self.shape, &batch);
             total.0 += batch.num_rows() as u64;
             total.1 += overlap.as_ref().map_or(0, |mask| mask.true_count() as u64);
-            self.sync.observer.phase(&self.name, Phase::Read, total.0);
+            let rows = self.rows_before + total.0;
+            self.sync.observer.phase(&self.name, Phase::Read, rows);
             last = Some(batch.slice(batch.num_rows() - 1, 1));
             writer.write_with_overlap(batch, overlap.as_ref()).await?;
         }
@@ -462,18 +559,12 @@ impl Reader<'_> {
     }
 
     /// Where the next page begins: the last row's watermark and key.
-    fn cursor(&self, last: &RecordBatch) -> Result<PageCursor> {
+    fn cursor(&self, column: usize, last: &RecordBatch) -> Result<PageCursor> {
         let text = |column: usize| {
             mapping::cell_text(last, self.shape, self.schema, 0, column).map_err(mapping_error)
         };
         // A page is cut from a window, and a NULL is in none.
-        let watermark = self
-            .plan
-            .watermark_column
-            .map(text)
-            .transpose()?
-            .flatten()
-            .unwrap_or_default();
+        let watermark = text(column)?.unwrap_or_default();
         let key = self.schema.key.iter().flat_map(|key| &key.columns);
         let key = key.map(|&column| text(column)).collect::<Result<_>>()?;
         Ok(PageCursor { watermark, key })

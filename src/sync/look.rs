@@ -14,6 +14,7 @@ use crate::report::{
     StatusReport, TargetStanding, TargetStatus,
 };
 use crate::schema::TableName;
+use crate::source::ExtractPlan;
 use crate::target::state::{self, LoadState, Looked};
 
 impl Sync {
@@ -144,10 +145,12 @@ impl Sync {
                 .iter()
                 .flat_map(|following| following.warnings.clone()),
         );
-        let read = plan.session.iter().map(|statement| statement.sql.clone());
-        let read = read
-            .chain([plan.first_read().sql])
-            .chain(plan.finish.iter().map(|statement| statement.sql.clone()));
+        // Of an empty window nothing is read.
+        let first = plan.steps().first().and_then(ExtractPlan::first_read);
+        let statements = first.map_or_else(Vec::new, |first| {
+            let all = plan.session.iter().chain([&first]).chain(&plan.finish);
+            all.map(|statement| statement.sql.clone()).collect()
+        });
         Ok(PlanReport {
             source: table.source.to_string(),
             lake: table.lake.to_string(),
@@ -155,17 +158,17 @@ impl Sync {
             server: server(&environment),
             strategy: plan.strategy.to_string(),
             why: plan.why.clone(),
-            full_read: plan.full_read,
+            full_read: plan.full_read(),
             key: schema
                 .key_columns()
                 .map(|column| column.name.clone())
                 .collect(),
             columns: follow::columns(&found),
-            lower: plan.window.lower.as_ref().map(ToString::to_string),
-            upper: plan.window.upper.as_ref().map(ToString::to_string),
+            lower: plan.lower().map(ToString::to_string),
+            upper: plan.upper().map(ToString::to_string),
             creates_lake_table: lake.is_none(),
             schema_changes: following.map_or_else(Vec::new, |following| following.changes.clone()),
-            statements: read.collect(),
+            statements,
             load,
             warnings,
         })

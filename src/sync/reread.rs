@@ -8,7 +8,7 @@
 use crate::change::Watermark;
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::schema::{LakeSchema, LakeType, Role};
-use crate::source::ExtractPlan;
+use crate::source::{ExtractPlan, Read};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, TimestampMicrosecondType};
 use arrow_array::{Array, BooleanArray, RecordBatch};
@@ -20,13 +20,14 @@ pub fn mask(
     shape: &LakeSchema,
     batch: &RecordBatch,
 ) -> Result<Option<BooleanArray>> {
-    let (Some(previous), Some(column)) = (&plan.previous_upper, plan.watermark_column) else {
+    let Read::Window(followed) = &plan.read else {
         return Ok(None);
     };
-    if plan.full_read || plan.window.lower.as_ref() == Some(previous) {
+    let previous = &followed.window.previous;
+    if followed.window.lower == *previous {
         return Ok(None);
     }
-    let Some(field) = field_of(column, shape) else {
+    let Some(field) = field_of(followed.column, shape) else {
         return Ok(None);
     };
     let values = batch.column(field);
@@ -68,7 +69,7 @@ pub fn mask(
 
 /// The lake's field of the column that a plan follows.
 pub fn watermark_field(plan: &ExtractPlan, lake: &LakeSchema) -> Option<usize> {
-    field_of(plan.watermark_column?, lake)
+    field_of(plan.watermark_column()?, lake)
 }
 
 fn field_of(column: usize, lake: &LakeSchema) -> Option<usize> {

@@ -12,8 +12,8 @@ use crate::mssql::control::Control;
 use crate::mssql::environment::Environment;
 use crate::schema::definition::Definition;
 use crate::schema::drift::Recorded;
-use crate::schema::{Fidelity, Role, TableKind, TableSchema};
-use crate::source::{self, ExtractPlan};
+use crate::schema::{TableKind, TableSchema};
+use crate::source::{self, ExtractPlan, Read};
 use std::sync::Arc;
 
 /// What an extract has settled before it reads the first row.
@@ -74,20 +74,20 @@ pub(super) async fn settle(sync: &Sync, table: &Table, links: &mut Links) -> Res
         control,
         &discovered,
         &table.change,
-        table.kind,
+        (table.kind, table.fidelity),
         checkpoint.as_ref(),
     )
     .await
     .map_err(|error| side.once(error, &schema.name))?;
     side.notice(&plan.notices);
-    if cursor_is_cut(&plan, table.fidelity) {
-        plan.page_rows = None;
-    }
     let others_wrote = !warnings.is_empty();
     plan.warnings.extend(warnings);
     plan.warnings.extend(undefined);
-    if !plan.is_empty {
-        check_unchanged(control, &environment, table, &found).await?;
+    match plan.read {
+        Read::Nothing { .. } => {}
+        Read::Window(_) | Read::Whole(_) | Read::Ranges(_) => {
+            check_unchanged(control, &environment, table, &found).await?;
+        }
     }
     Ok(Settled {
         environment,
@@ -101,17 +101,6 @@ pub(super) async fn settle(sync: &Sync, table: &Table, links: &mut Links) -> Res
         following,
         others_wrote,
     })
-}
-
-/// Whether the lake does not keep all of the value that the next page of a window would begin after: a seventh digit or
-/// an offset, under `fidelity: standard`. Such a window is read in one stream.
-fn cursor_is_cut(plan: &ExtractPlan, fidelity: Fidelity) -> bool {
-    let table = plan.table();
-    let followed = plan.watermark_column.map(|at| &table.columns[at]);
-    let is_cut = |role: &Role| matches!(role, Role::Ticks | Role::Offset);
-    let mut columns = followed.into_iter().chain(table.key_columns());
-    fidelity == Fidelity::Standard
-        && columns.any(|column| column.ty.facts().companions.iter().any(is_cut))
 }
 
 /// The columns once more, after the window is closed. A value that a new column got before the window's end belongs

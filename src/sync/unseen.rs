@@ -23,8 +23,7 @@ pub struct Unseen {
 impl Unseen {
     pub fn new(plan: &ExtractPlan, shape: &LakeSchema) -> Result<Self> {
         let field = reread::watermark_field(plan, shape);
-        let future = plan.future.as_ref().filter(|_| plan.full_read);
-        let future = future.map(reread::micros).transpose()?;
+        let future = plan.future().map(reread::micros).transpose()?;
         Ok(Self {
             followed: field.zip(future),
             ..Self::default()

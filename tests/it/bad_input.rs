@@ -62,8 +62,12 @@ async fn usage_and_configuration_exit_with_2() {
     );
     world
         .run(&["extract"])
-        .fails_with(2, &["tables[0].change.page_rows"]);
-    edit(&world, "page_rows: 1", "page_rows: 0");
+        .fails_with(2, &["tables[0].change.page_rows", "commit_rows"]);
+    edit(&world, "page_rows: 1", "commit_rows: 1");
+    world
+        .run(&["extract"])
+        .fails_with(2, &["tables[0].change.commit_rows"]);
+    edit(&world, "commit_rows: 1", "commit_rows: 0");
     edit(&world, "${ICESYNC_SOURCE}", "${ICESYNC_NOT_SET}");
     world
         .run(&["extract"])

@@ -803,7 +803,7 @@ INSERT dbo.t VALUES (1, '2024-01-01T00:00:00')",
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_of_a_window_does_not_need_what_the_lake_cuts_off() {
+async fn a_step_of_a_window_does_not_need_what_the_lake_cuts_off() {
     let mut world = World::new(
         "CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, n int NOT NULL, at datetime2(7) NOT NULL, INDEX ix_at (at))
 GO
@@ -817,7 +817,7 @@ INSERT dbo.o (id, n, at) SELECT id, n, '2024-01-01T00:00:00.1234567+02:00' FROM 
     )
     .await;
     let change = "    fidelity: standard\n    change: { strategy: timestamp, column: at, lag: 0s, overlap: 0s, clock: \
-        utc, page_rows: 1000 }\n";
+        utc, commit_rows: 1000 }\n";
     world.config(&format!(
         "  - source: dbo.t\n{change}  - source: dbo.o\n{change}"
     ));
@@ -835,8 +835,12 @@ INSERT dbo.o (id, n, at) SELECT id, n, '2024-01-01T00:00:00.1234567+02:00' FROM 
     for table in ["t", "o"] {
         let extract = &of(&report, &format!("dbo.{table}"))["extract"];
         assert_eq!(
-            (&extract["full_read"], &extract["rows_read"]),
-            (&json!(false), &json!(2500)),
+            [
+                &extract["full_read"],
+                &extract["rows_read"],
+                &extract["commits"]
+            ],
+            [&json!(false), &json!(2500), &json!(3)],
             "{report:#}"
         );
         assert_same(

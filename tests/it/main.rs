@@ -1,6 +1,7 @@
 //! The one integration binary: end to end over a real server, or the stand-in where none is named.
 
 mod bad_input;
+mod catchup;
 mod columns;
 mod created;
 mod databases;

@@ -96,12 +96,12 @@ async fn timestamp_ties_nulls_and_late_rows() {
     let mut world = World::new(ORDERS).await;
     config(
         &world,
-        "strategy: timestamp, column: updated_at, lag: 0s, overlap: 1h, page_rows: 1000",
+        "strategy: timestamp, column: updated_at, lag: 0s, overlap: 1h, commit_rows: 1000",
     );
     let first = extracted(&world);
     assert_eq!(first["rows_read"], json!(4));
 
-    // More rows of one timestamp than a page holds.
+    // More rows of one timestamp than a step has.
     world
         .source(
             "DECLARE @now datetime2(3) = DATEADD(second, -1, SYSUTCDATETIME());

@@ -45,7 +45,8 @@ pub struct LookupStats {
 }
 
 impl LookupStats {
-    pub(in crate::lake) fn add(&mut self, other: LookupStats) {
+    /// Counts what another lookup has cost, too.
+    pub fn add(&mut self, other: LookupStats) {
         self.files += other.files;
         self.files_probed += other.files_probed;
         self.row_groups += other.row_groups;

@@ -286,6 +286,11 @@ impl Examples {
                 &variant,
                 read::window(table, Locking::None, &range),
             );
+            self.add(
+                "step_marks",
+                &variant,
+                read::step_marks(table, &range, 10_000_000, Count::Snapshot, 60_000),
+            );
             for upper in [Some(upper), None] {
                 let until = Until {
                     column,
@@ -305,12 +310,12 @@ impl Examples {
             self.add(
                 "first_page",
                 &variant,
-                read::first_page(table, Locking::Table, &range, 50_000),
+                read::first_page(table, Locking::None, &range, 2_000),
             );
             self.add(
                 "next_page",
                 &variant,
-                read::next_page(table, Locking::None, &range, 50_000, &cursor),
+                read::next_page(table, Locking::None, &range, 2_000, &cursor),
             );
         }
     }

@@ -1,5 +1,6 @@
 //! The rows of a table: all of them, a window, a page of a window. Never NOLOCK or READPAST.
 
+use super::bounds::Count;
 use super::{Ident, Params, Statement, TableIdent, list, shown, typed, variant};
 use crate::schema::mapping::{SelectExpression, select_expression};
 use crate::schema::{Column, SqlType, TableSchema};
@@ -106,6 +107,38 @@ pub fn window(table: &TableSchema, locking: Locking, range: &Range<'_>) -> State
         columns(table),
         TableIdent(&table.name),
         locking.hint()
+    ))
+}
+
+/// Where a window is cut into steps of about `rows` rows, always between different values of its column. One row for
+/// each step, ascending: `mark` is its lowest value where windows end below their bound, else its highest, as text that
+/// the column's type reads back exactly. Waits for each lock for at most `lock_timeout_ms`.
+pub fn step_marks(
+    table: &TableSchema,
+    range: &Range<'_>,
+    rows: u64,
+    count: Count,
+    lock_timeout_ms: u32,
+) -> Statement {
+    let mut params = Params::default();
+    let rows = params.int(i64::try_from(rows).unwrap_or(i64::MAX));
+    let filter = window_filter(table, range, &mut params);
+    let column = &table.columns[range.column];
+    let edge = match range.closed {
+        Closed::Below => "MIN(s.mark)",
+        Closed::Above => "MAX(s.mark)",
+    };
+    let isolation = match count {
+        Count::Snapshot => "SET TRANSACTION ISOLATION LEVEL SNAPSHOT; ",
+        Count::ReadCommitted | Count::Nothing => "",
+    };
+    params.into_statement(format!(
+        "{isolation}SET LOCK_TIMEOUT {lock_timeout_ms}; \
+SELECT {mark} AS mark FROM (SELECT {name} AS mark, (RANK() OVER (ORDER BY {name}) - 1) / {rows} AS step FROM {table} \
+AS t WHERE {filter}) AS s GROUP BY s.step ORDER BY s.step OPTION (RECOMPILE);",
+        mark = shown(column.ty, edge),
+        name = qualified(column),
+        table = TableIdent(&table.name),
     ))
 }
 

@@ -1,0 +1,396 @@
+//! Large windows, committed in steps: the same lake as by one commit, and a run that dies keeps what it has committed.
+
+use crate::harness::{Run, World, finish};
+use crate::outside::nothing_is_left;
+use crate::own::Own;
+use crate::running::Running;
+use icesync::sync;
+use icesync_sandbox::session::SqlError;
+use icesync_sandbox::tds::Fault;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const ROWS: u64 = 30_000;
+
+/// Rows whose times and numbers lie in the past, and no index on the rowversion.
+const TABLE: &str = "CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, n int NOT NULL, at datetime2(7) NOT NULL, rv \
+    rowversion NOT NULL, INDEX ix_at (at))
+GO
+INSERT dbo.t (id, n, at) SELECT s.n, s.n, '2024-01-01' FROM (SELECT TOP (30000) CONVERT(int, ROW_NUMBER() OVER (ORDER \
+BY (SELECT 1))) AS n
+FROM sys.all_columns a CROSS JOIN sys.all_columns b) AS s";
+
+const ROWVERSION: &str = "strategy: rowversion";
+const TIMESTAMP: &str = "strategy: timestamp, column: at, lag: 0s, overlap: 1h, clock: utc";
+const SEQUENCE: &str = "strategy: sequence, column: id";
+
+/// Each row once more, with a time of its own in the next 0.31 s, in another order than the key's.
+const UPDATE_ALL: &str = "DECLARE @now datetime2(7) = SYSUTCDATETIME();
+    UPDATE dbo.t SET n = n + 1, at = DATEADD(microsecond, 10 * (id * 7 % 30011), @now)";
+
+const INSERT_AS_MANY: &str = "INSERT dbo.t (id, n, at) SELECT id + 30000, n, at FROM dbo.t";
+
+const CONTENT: &str = "SELECT COUNT(*), SUM(CAST(id AS bigint)), SUM(CAST(n AS bigint)), SUM(CAST(n AS bigint) * id), \
+    COUNT(DISTINCT at), MIN(at), MAX(at) FROM dbo.t";
+
+fn config(change: &str, commit_rows: u64) -> String {
+    format!("  - source: dbo.t\n    change: {{ {change}, commit_rows: {commit_rows} }}\n")
+}
+
+/// The `extract` part of a report's first table.
+fn extract(report: &Value) -> &Value {
+    &report["tables"][0]["extract"]
+}
+
+#[track_caller]
+fn has(report: &Value, expected: &[(&str, u64)]) {
+    for (name, expected) in expected {
+        assert_eq!(extract(report)[name], json!(expected), "{name}: {report:#}");
+    }
+}
+
+/// Rows in the lake after each snapshot.
+fn snapshots(world: &World) -> Vec<u64> {
+    let report = world.run(&["--json", "snapshots"]).json();
+    let list = report["tables"][0]["snapshots"].as_array().cloned();
+    let rows = |snapshot: &Value| snapshot["rows_total"].as_u64().expect("a number");
+    list.unwrap_or_default().iter().map(rows).collect()
+}
+
+async fn equal(world: &mut World) {
+    let target = world.target_rows(CONTENT).await;
+    assert_eq!(world.source_rows(CONTENT).await, target);
+}
+
+/// Waits until all times of [`UPDATE_ALL`] lie behind a window's end, which stays a little behind the clock.
+async fn pass() {
+    tokio::time::sleep(Duration::from_millis(500)).await;
+}
+
+/// A world whose table was synced and has changed since, so that the next window has 30,000 rows.
+async fn behind(change: &str, commit_rows: u64) -> World {
+    let mut world = World::new(TABLE).await;
+    world.config(&config(change, commit_rows));
+    let first = world.run(&["--json", "sync"]).json();
+    has(&first, &[("rows_read", ROWS), ("commits", 1)]);
+    let statement = match change {
+        SEQUENCE => INSERT_AS_MANY,
+        _ => UPDATE_ALL,
+    };
+    world.source(statement).await;
+    pass().await;
+    world
+}
+
+fn dies(world: &World, failpoint: &str) -> Run {
+    let mut command = world.command(&["extract"]);
+    command.env("ICESYNC_FAILPOINT", failpoint);
+    let died = finish(command.spawn().expect("starts"));
+    assert!(died.code != 0, "{died:#?}");
+    died
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_in_steps_ends_as_a_window_in_one_piece() {
+    for change in [ROWVERSION, TIMESTAMP, SEQUENCE] {
+        for (commit_rows, commits) in [(10_000, 3), (0, 1)] {
+            let mut world = behind(change, commit_rows).await;
+            let run = world.run(&["--json", "sync"]).json();
+            let changed = match change {
+                SEQUENCE => "inserted",
+                _ => "updated",
+            };
+            has(
+                &run,
+                &[("rows_read", ROWS), (changed, ROWS), ("commits", commits)],
+            );
+            assert_eq!(snapshots(&world).len() as u64, 1 + commits, "{change}");
+            let load = &run["tables"][0]["load"];
+            assert_eq!(load[changed], json!(ROWS), "{change}: {run:#}");
+            equal(&mut world).await;
+            // The checkpoint is at the window's end.
+            let again = world.run(&["--json", "sync"]).json();
+            assert_eq!(extract(&again)["snapshot_id"], Value::Null, "{again:#}");
+            has(&again, &[("commits", 0)]);
+            nothing_is_left(&world.lake("dbo", "t"), change);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_killed_between_two_steps_goes_on_after_the_last() {
+    // The overlap of an hour has the rows of the first step, which are the same as in the lake. Rows at the last bound
+    // count as overlap, too; there is one.
+    for (change, reread, overlap) in [
+        (ROWVERSION, 0, 0),
+        (TIMESTAMP, 10_000, 10_001),
+        (SEQUENCE, 0, 0),
+    ] {
+        let mut world = behind(change, 10_000).await;
+        dies(&world, sync::FAIL_BETWEEN_COMMITS);
+        assert_eq!(snapshots(&world).len(), 2, "{change}");
+        // What is committed is a snapshot like any other.
+        let loaded = world.run(&["--json", "load"]).json();
+        let load = &loaded["tables"][0]["load"];
+        let changed = load["inserted"].as_u64().zip(load["updated"].as_u64());
+        let changed = changed.map(|(inserted, updated)| inserted + updated);
+        assert_eq!(changed, Some(10_000), "{loaded:#}");
+        let rest = world.run(&["--json", "sync"]).json();
+        has(
+            &rest,
+            &[
+                ("rows_read", 20_000 + reread),
+                ("rows_overlap", overlap),
+                ("unchanged", reread),
+                ("commits", 2),
+            ],
+        );
+        assert_eq!(snapshots(&world).len(), 4, "{change}");
+        equal(&mut world).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_killed_again_and_again_gets_on() {
+    let mut world = behind(TIMESTAMP, 5_000).await;
+    // Each begins an hour before the last bound, and has all rows before it in its overlap.
+    for steps in 1..6 {
+        dies(&world, sync::FAIL_BETWEEN_COMMITS);
+        assert_eq!(snapshots(&world).len(), 1 + steps);
+    }
+    let rest = world.run(&["--json", "sync"]).json();
+    has(
+        &rest,
+        &[
+            ("rows_read", ROWS),
+            ("rows_overlap", 25_001),
+            ("updated", 5_000),
+            ("commits", 1),
+        ],
+    );
+    equal(&mut world).await;
+    // The overlap alone is no reason for steps.
+    world
+        .source("UPDATE dbo.t SET n = n + 1, at = SYSUTCDATETIME() WHERE id = 5")
+        .await;
+    pass().await;
+    let next = world.run(&["--json", "sync"]).json();
+    has(
+        &next,
+        &[("rows_read", ROWS), ("updated", 1), ("commits", 1)],
+    );
+    equal(&mut world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_with_one_value_are_in_one_step() {
+    let mut world = World::new(TABLE).await;
+    let change = "strategy: timestamp, column: at, lag: 0s, overlap: 0s, clock: utc";
+    world.config(&config(change, 5_000));
+    world.run(&["--json", "sync"]).json();
+    // 8,000 rows of one time, 19,000 of the next, 3,000 of the last.
+    world
+        .source(
+            "DECLARE @now datetime2(7) = SYSUTCDATETIME();
+            UPDATE dbo.t SET n = n + 1, at = DATEADD(millisecond, CASE WHEN id <= 8000 THEN 100 WHEN id <= 27000 THEN \
+             200 ELSE 300 END, @now)",
+        )
+        .await;
+    pass().await;
+    dies(&world, &format!("{}:2", sync::FAIL_BETWEEN_COMMITS));
+    assert_eq!(snapshots(&world).len(), 3);
+    let loaded = world.run(&["--json", "load"]).json();
+    let load = &loaded["tables"][0]["load"];
+    assert_eq!(load["updated"], json!(27_000), "{loaded:#}");
+    let rest = world.run(&["--json", "sync"]).json();
+    has(&rest, &[("rows_read", 3_000), ("commits", 1)]);
+    equal(&mut world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_move_between_two_steps_come_with_the_next_window() {
+    // Two hundred rows of the first step, and two hundred of the last.
+    const MOVE: &str =
+        "UPDATE dbo.t SET n = n + 1 WHERE id IN (SELECT TOP (200) id FROM dbo.t ORDER BY rv);
+        UPDATE dbo.t SET n = n + 1 WHERE id IN (SELECT TOP (200) id FROM dbo.t WHERE n = id + 1 ORDER BY rv DESC)";
+    for kind in ["mirror", "history"] {
+        let mut world = World::new(TABLE).await;
+        world.config(&format!("{}    kind: {kind}\n", config(ROWVERSION, 10_000)));
+        world.run(&["--json", "extract"]).json();
+        world.source(UPDATE_ALL).await;
+        let command = world.command(&["--json", "extract"]);
+        let held = world.path("held");
+        let mut run = Running::held(command, sync::FAIL_BETWEEN_COMMITS, &held);
+        world.source(MOVE).await;
+        run.release();
+        let steps = run.end().json();
+        has(&steps, &[("rows_read", ROWS - 200), ("commits", 3)]);
+        let next = world.run(&["--json", "extract"]).json();
+        has(&next, &[("rows_read", 400), ("commits", 1)]);
+        let rows = snapshots(&world).last().copied();
+        match kind {
+            "mirror" => {
+                assert_eq!(rows, Some(ROWS));
+                world.run(&["--json", "load"]).json();
+                equal(&mut world).await;
+            }
+            // Each version that was read, once: all rows, all but 200, and 400 of them again.
+            _ => assert_eq!(rows, Some(2 * ROWS - 200 + 400)),
+        }
+        let again = world.run(&["--json", "extract"]).json();
+        has(&again, &[("rows_read", 0), ("inserted", 0)]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_has_each_version_once_however_its_windows_are_cut_and_killed() {
+    for change in [ROWVERSION, TIMESTAMP, SEQUENCE] {
+        let mut world = World::new(TABLE).await;
+        world.config(&format!("{}    kind: history\n", config(change, 10_000)));
+        world.run(&["--json", "extract"]).json();
+        let statement = match change {
+            SEQUENCE => INSERT_AS_MANY,
+            _ => UPDATE_ALL,
+        };
+        world.source(statement).await;
+        pass().await;
+        dies(&world, sync::FAIL_BETWEEN_COMMITS);
+        dies(&world, sync::FAIL_BETWEEN_COMMITS);
+        let last = world.run(&["--json", "extract"]).json();
+        has(&last, &[("inserted", 10_000), ("commits", 1)]);
+        assert_eq!(
+            snapshots(&world),
+            [ROWS, 40_000, 50_000, 60_000],
+            "{change}"
+        );
+        let again = world.run(&["--json", "extract"]).json();
+        has(&again, &[("inserted", 0)]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_is_loaded_between_two_steps_and_after_the_last() {
+    let mut world = behind(ROWVERSION, 10_000).await;
+    let command = world.command(&["--json", "sync"]);
+    let mut run = Running::held(command, sync::FAIL_BETWEEN_COMMITS, &world.path("held"));
+    let between = world.run(&["--json", "load"]).json();
+    let load = &between["tables"][0]["load"];
+    assert_eq!(load["updated"], json!(10_000), "{between:#}");
+    let changed = "SELECT COUNT(*) FROM dbo.t WHERE n = id + 1";
+    assert_eq!(world.target_rows(changed).await, [["Int(10000)"]]);
+    run.release();
+    // Two steps in one load.
+    let report = run.end().json();
+    has(&report, &[("updated", ROWS), ("commits", 3)]);
+    let load = &report["tables"][0]["load"];
+    assert_eq!(load["updated"], json!(20_000), "{report:#}");
+    equal(&mut world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_runs_of_one_window_one_goes_on() {
+    let mut world = behind(ROWVERSION, 10_000).await;
+    let command = world.command(&["--json", "extract"]);
+    let mut first = Running::held(command, sync::FAIL_BETWEEN_COMMITS, &world.path("held"));
+    let second = world.run(&["--json", "extract"]).json();
+    has(&second, &[("rows_read", 20_000), ("commits", 2)]);
+    first.release();
+    let refused = first.end();
+    refused.fails_with(1, &["another run"]);
+    // What it had committed is in its report.
+    has(&refused.json_any(), &[("updated", 10_000), ("commits", 1)]);
+    world.run(&["--json", "load"]).json();
+    equal(&mut world).await;
+    nothing_is_left(&world.lake("dbo", "t"), "two runs");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_between_two_steps_keeps_those_that_are_committed() {
+    let mut world = behind(ROWVERSION, 10_000).await;
+    let command = world.command(&["--json", "extract"]);
+    let mut run = Running::held(command, sync::FAIL_BETWEEN_COMMITS, &world.path("held"));
+    run.ends_by("TERM");
+    run.release();
+    let ended = run.end();
+    ended.fails_with(143, &["are committed, and the next run reads the others"]);
+    let report = ended.json_any();
+    assert_eq!(report["tables"][0]["outcome"], "interrupted", "{report:#}");
+    has(&report, &[("updated", 10_000), ("commits", 1)]);
+    let rest = world.run(&["--json", "sync"]).json();
+    has(&rest, &[("rows_read", 20_000), ("commits", 2)]);
+    equal(&mut world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_is_tried_again_is_reported_with_those_before_it() {
+    let batches: Vec<&str> = TABLE.split("\nGO\n").collect();
+    let own = Own::new(&batches).await;
+    own.config(&config(ROWVERSION, 10_000));
+    own.run(&["--json", "extract"]).json();
+    own.sql("source", UPDATE_ALL).await;
+    let command = own.command(&["--json", "extract"]);
+    let mut run = Running::held(command, sync::FAIL_BETWEEN_COMMITS, &own.path("held"));
+    let deadlock = SqlError {
+        number: 1205,
+        state: 1,
+        class: 13,
+        line: 1,
+        message: "Chosen as the deadlock victim.".to_owned(),
+    };
+    let faults = &own.sandbox.faults;
+    faults.arm(Fault::Error(deadlock), "FROM [dbo].[t] AS t WHERE", 1);
+    run.release();
+    let ended = run.end();
+    assert!(ended.stderr.contains("trying again"), "{ended:#?}");
+    has(
+        &ended.json(),
+        &[("rows_read", ROWS), ("updated", ROWS), ("commits", 3)],
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_with_row_locks_is_read_in_steps_too() {
+    let mut world = World::boxed(TABLE).await;
+    world.source("CREATE INDEX ix_rv ON dbo.t (rv)").await;
+    world.config(&config(ROWVERSION, 10_000));
+    world.run(&["--json", "sync"]).json();
+    world.source(UPDATE_ALL).await;
+    let run = world.run(&["--json", "sync"]).json();
+    has(
+        &run,
+        &[("rows_read", ROWS), ("updated", ROWS), ("commits", 3)],
+    );
+    equal(&mut world).await;
+}
+
+/// Reasons and statements of a plan.
+fn planned(world: &World) -> (String, String) {
+    let plan = world.run(&["--json", "plan"]).json();
+    let table = &plan["tables"][0];
+    (table["why"].to_string(), table["statements"].to_string())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_says_how_a_window_is_cut() {
+    let mut world = behind(ROWVERSION, 10_000).await;
+    let (why, _) = planned(&world);
+    assert!(why.contains("committed in 3 steps"), "{why}");
+    assert!(why.contains("no index begins with rv"), "{why}");
+    world.source("CREATE INDEX ix_rv ON dbo.t (rv)").await;
+    let (why, statements) = planned(&world);
+    assert!(why.contains("committed in 3 steps"), "{why}");
+    assert!(!why.contains("no index"), "{why}");
+    // The steps need no order.
+    assert!(!statements.contains("ORDER BY"), "{statements}");
+    // Without an index a time is not asked for cuts, which would scan the table in each run.
+    world.source("DROP INDEX ix_at ON dbo.t").await;
+    world.config(&config(TIMESTAMP, 10_000));
+    world.run(&["--json", "extract"]).json();
+    world.source(UPDATE_ALL).await;
+    pass().await;
+    let (why, _) = planned(&world);
+    assert!(why.contains("one commit, however many rows"), "{why}");
+    let run = world.run(&["--json", "sync"]).json();
+    has(&run, &[("updated", ROWS), ("commits", 1)]);
+    equal(&mut world).await;
+}
