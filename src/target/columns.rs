@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn what_a_load_leaves_out_reads_back() {
-        assert_eq!(LoadedColumns::default().text(), None);
+        assert_eq!(LoadedColumns::default().text(None), None);
         let loaded = LoadedColumns {
             left_out: BTreeSet::from([3, 7]),
             renamed: BTreeMap::from([(4, "quantity".to_owned())]),

@@ -406,16 +406,18 @@ impl Bound<'_> {
             .ok_or("the time of day is not within a day")?;
         match u64::try_from(tick) {
             Ok(tick @ 0..=9) => Ok(ticks + tick),
-            _ => Err(format!(
-                "its __100ns companion is {}, not a digit",
-                RowValue(tick)
-            )
-            .into()),
+            _ => Err(format!("its __100ns companion is {}, not a digit", RowValue(tick)).into()),
         }
     }
 
     #[inline]
-    fn instant(&self, micros: i64, scale: u8, row: usize, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    fn instant(
+        &self,
+        micros: i64,
+        scale: u8,
+        row: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Refusal> {
         let date = day(micros.div_euclid(MICROS_A_DAY))?;
         let ticks = self.time_of_day(micros.rem_euclid(MICROS_A_DAY), row)?;
         time(ticks, scale, out)?;
