@@ -111,6 +111,7 @@ impl Sync {
             errors,
             tables: reports,
             warnings: sync.notices(),
+            connection_warnings: sync.connection_warnings(),
         })
     }
 

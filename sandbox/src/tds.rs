@@ -69,6 +69,20 @@ pub enum Encryption {
     Required(Identity),
 }
 
+/// A token, and the SQL login that it stands for.
+#[derive(Clone)]
+pub struct AccessToken {
+    pub token: String,
+    pub user: String,
+    pub password: String,
+}
+
+impl std::fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AccessToken").finish_non_exhaustive()
+    }
+}
+
 /// How the wire behaves.
 #[derive(Debug, Clone)]
 pub struct WireOptions {
@@ -77,6 +91,8 @@ pub struct WireOptions {
     pub request_bytes_max: usize,
     pub connections_max: usize,
     pub login_timeout: Duration,
+    /// Logs in without a password, as Azure SQL does with tokens of Entra ID.
+    pub access_token: Option<AccessToken>,
     pub faults: Faults,
 }
 
@@ -87,6 +103,7 @@ impl Default for WireOptions {
             request_bytes_max: 64 << 20,
             connections_max: 512,
             login_timeout: Duration::from_secs(30),
+            access_token: None,
             faults: Faults::default(),
         }
     }
