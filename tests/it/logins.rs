@@ -14,7 +14,9 @@ use icesync_sandbox::{Sandbox, SandboxOptions};
 use std::fs;
 use std::net::UdpSocket;
 
-const TABLE: &str = "CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, v nvarchar(20))\nGO\nINSERT dbo.t VALUES (1, N'a'), (2, N'b')";
+const TABLE: &str = "CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, v nvarchar(20))
+GO
+INSERT dbo.t VALUES (1, N'a'), (2, N'b')";
 const TOKEN: &str = "eyJ0.tok-en_1.c2ln";
 const SECRET: &str = "s3cret&+%=";
 
