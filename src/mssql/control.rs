@@ -137,9 +137,8 @@ impl Control {
             None => None,
         };
         let opened = open(connection, token.as_ref()).await;
-        if let (Some(login), Some(token), Err(MssqlError::Login { .. })) =
-            (&connection.entra, &token, &opened)
-        {
+        let is_refused = matches!(opened, Err(MssqlError::Login { .. }));
+        if let (true, Some(login), Some(token)) = (is_refused, &connection.entra, &token) {
             entra::forget(login, token).await;
         }
         Ok(Self {

@@ -6,12 +6,16 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 use tokio::process::Command;
 
+const VARIABLE: &str = "ICESYNC_TOKEN_COMMAND";
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A command of the user, through the shell. It has no input.
+/// A command of the user, through the shell. It has no input. It may hold a secret, so it is no argument of the shell,
+/// which every user of the machine could see.
 pub(super) async fn shell(text: &str) -> Result<Token, TokenFailure> {
     let mut command = Command::new("/bin/sh");
-    command.arg("-c").arg(text);
+    command
+        .args(["-c", &format!("eval \"${VARIABLE}\"")])
+        .env(VARIABLE, text);
     let output = output(command).await.map_err(|error| {
         TokenFailure::Refused(format!(
             "the Access Token Command cannot be started: {error}"

@@ -73,11 +73,13 @@ async fn once(
     of: &str,
     request: &impl Fn(&Client) -> RequestBuilder,
 ) -> Result<Token, (TokenFailure, Option<Duration>)> {
-    let lost = |error: reqwest::Error| (TokenFailure::Passing(unreached(of, &error)), None);
+    type Failed = (TokenFailure, Option<Duration>);
+    let lost =
+        |error: reqwest::Error| -> Failed { (TokenFailure::Passing(unreached(of, &error)), None) };
     let response = request(client).send().await.map_err(lost)?;
     let status = response.status();
     let asked = response.headers().get(reqwest::header::RETRY_AFTER);
-    let asked = asked.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let asked = asked.and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
     let asked = asked.map(Duration::from_secs);
     let body = response.bytes().await.map_err(lost)?;
     if status.is_success() {
@@ -105,10 +107,9 @@ fn refused(of: &str, status: StatusCode, body: &[u8]) -> TokenFailure {
         error_description: String,
     }
     let problem: Problem = serde_json::from_slice(body).unwrap_or_default();
-    let is_code = |c: char| c.is_ascii_lowercase() || c == '_';
     let known = KNOWN_ERRORS.contains(&problem.error.as_str());
     let mut codes = Vec::new();
-    if known && problem.error.chars().all(is_code) {
+    if known {
         codes.push(problem.error.clone());
     }
     let number = number(&problem.error_description);
