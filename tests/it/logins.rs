@@ -48,7 +48,7 @@ async fn a_setting_without_effect_is_said_once_by_every_command() {
     let target = format!("{};Max Pool Size=3", server().connection(&world.target_db));
     let variables = [
         ("ICESYNC_SOURCE", source.as_str()),
-        ("ICESYNC_TARGET", &target),
+        ("ICESYNC_TARGET", target.as_str()),
     ];
     for args in [
         &["--json", "sync"][..],
@@ -124,7 +124,7 @@ async fn tables_are_replicated_through_a_gateway() {
     let target = format!("{text};Database={}", world.target_db);
     let variables = [
         ("ICESYNC_SOURCE", source.as_str()),
-        ("ICESYNC_TARGET", &target),
+        ("ICESYNC_TARGET", target.as_str()),
     ];
     run_with(&world, &["--json", "sync"], &variables).json();
     assert!(gateway.faults.fired() >= 4, "two planes, two sides");
@@ -280,7 +280,7 @@ async fn tables_are_replicated_by_a_token_on_both_planes() {
     let target = tokened(server, &world.target_db, &principal(&endpoint));
     let variables = [
         ("ICESYNC_SOURCE", source.as_str()),
-        ("ICESYNC_TARGET", &target),
+        ("ICESYNC_TARGET", target.as_str()),
     ];
     let run = run_with(&world, &["--json", "sync"], &variables);
     run.json();
@@ -329,7 +329,7 @@ async fn an_endpoint_that_refuses_is_told_in_codes() {
         });
         let target = tokened(server, &world.target_db, &principal(&endpoint));
         for args in [&["load"][..], &["--json", "load"], &["status"]] {
-            let run = run_with(&world, args, &[("ICESYNC_TARGET", &target)]);
+            let run = run_with(&world, args, &[("ICESYNC_TARGET", target.as_str())]);
             assert_ne!(run.code, 0, "{run:#?}");
             let all = format!("{}{}", run.stdout, run.stderr);
             let what = format!(
@@ -606,7 +606,7 @@ async fn a_login_that_is_found_and_fails_is_not_passed_over() {
         ("AZURE_TENANT_ID", "tenant-1"),
         ("AZURE_CLIENT_SECRET", SECRET),
         ("AZURE_AUTHORITY_HOST", authority.as_str()),
-        ("AZURE_POD_IDENTITY_AUTHORITY_HOST", &host),
+        ("AZURE_POD_IDENTITY_AUTHORITY_HOST", host.as_str()),
     ];
     let run = status(
         server,
@@ -689,8 +689,8 @@ async fn a_token_comes_from_a_command_or_a_variable() {
     drop(free);
     let with_az = [
         ("AS_AZ_PRINTS", azure.as_str()),
-        ("PATH", &path),
-        ("AZURE_POD_IDENTITY_AUTHORITY_HOST", &nowhere),
+        ("PATH", path.as_str()),
+        ("AZURE_POD_IDENTITY_AUTHORITY_HOST", nowhere.as_str()),
     ];
     let run = status(
         server,

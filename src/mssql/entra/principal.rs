@@ -23,7 +23,7 @@ async fn post(
     let mut form = vec![
         ("grant_type", "client_credentials"),
         ("client_id", client_id),
-        ("scope", &scope),
+        ("scope", scope.as_str()),
     ];
     form.extend_from_slice(proof);
     let manner = Manner {
