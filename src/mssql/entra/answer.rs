@@ -93,7 +93,7 @@ fn claimed(token: &str) -> Option<SystemTime> {
     }
     let payload = token.split('.').nth(1)?;
     let mut payload = payload.replace('-', "+").replace('_', "/");
-    while payload.len() % 4 != 0 {
+    while !payload.len().is_multiple_of(4) {
         payload.push('=');
     }
     let json = openssl::base64::decode_block(&payload).ok()?;

@@ -144,7 +144,7 @@ pub fn verified(token: &str, key: &PKey<Public>) -> Option<Value> {
 
 fn decoded(part: &str) -> Option<Vec<u8>> {
     let mut part = part.replace('-', "+").replace('_', "/");
-    while part.len() % 4 != 0 {
+    while !part.len().is_multiple_of(4) {
         part.push('=');
     }
     openssl::base64::decode_block(&part).ok()
