@@ -20,9 +20,9 @@
 //! | [`failpoint`] | places where tests make the process die |
 //! | [`report`] | what a command found or did, as text and JSON |
 //!
-//! Walls: `tiberius` and `mssql-tds` only in `mssql`; `iceberg`, `parquet` and `object_store` only in `lake`;
-//! `clap` and printing only in the binary's `cli`; only `sync` spawns tasks. `lake`, `source` and `target` do not
-//! know each other.
+//! Walls: `tiberius` and `mssql-tds` only in `mssql`; `reqwest` only in `mssql::entra`; `iceberg`, `parquet` and
+//! `object_store` only in `lake`; `clap` and printing only in the binary's `cli`; only `sync` spawns tasks. `lake`,
+//! `source` and `target` do not know each other.
 
 pub mod change;
 pub mod config;

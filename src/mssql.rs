@@ -5,6 +5,8 @@
 //! * [`channel`]: `mssql-tds`. [`rows`] reads them into Arrow builders, [`bulk`] writes Arrow batches into bulk-copy
 //!   packets; no value passes through an intermediate form.
 //!
+//! `entra` asks Microsoft Entra ID for the access tokens that both log in with, where a connection says so.
+//!
 //! Both take the same [`settings::Connection`] and report the same [`error::MssqlError`]. Nothing outside this
 //! module names either driver.
 
@@ -14,6 +16,7 @@ pub mod channel;
 pub mod control;
 pub mod definition;
 pub mod describe;
+mod entra;
 pub mod environment;
 pub mod error;
 mod message;

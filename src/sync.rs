@@ -112,6 +112,7 @@ impl Sync {
             errors,
             tables: reports,
             warnings: sync.notices(),
+            connection_warnings: sync.connection_warnings(),
         })
     }
 

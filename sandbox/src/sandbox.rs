@@ -2,7 +2,7 @@
 
 use crate::engine::{Engine, EngineOptions};
 use crate::session::SqlError;
-use crate::tds::{Embedded, Encryption, Faults, Identity, WireError, WireOptions};
+use crate::tds::{AccessToken, Embedded, Encryption, Faults, Identity, WireError, WireOptions};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -16,6 +16,8 @@ pub struct SandboxOptions {
     pub tls: bool,
     /// Refuse a parameter that is a NULL without a type, as servers do that only speak like SQL Server.
     pub typed_nulls: bool,
+    /// A token that logs in as the engine's user.
+    pub access_token: Option<String>,
 }
 
 impl Default for SandboxOptions {
@@ -30,6 +32,7 @@ impl Default for SandboxOptions {
             init: Vec::new(),
             tls: false,
             typed_nulls: false,
+            access_token: None,
         }
     }
 }
@@ -76,7 +79,13 @@ impl Sandbox {
             false => None,
         };
         let certificate_pem = identity.as_ref().map(|i| i.certificate_pem().to_vec());
+        let access_token = options.access_token.as_ref().map(|token| AccessToken {
+            token: token.clone(),
+            user: options.engine.user.clone(),
+            password: options.engine.password.clone(),
+        });
         let wire = WireOptions {
+            access_token,
             encryption: identity.map_or(Encryption::Off, Encryption::Offered),
             typed_nulls: options.typed_nulls,
             ..WireOptions::default()

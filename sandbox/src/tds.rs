@@ -69,6 +69,20 @@ pub enum Encryption {
     Required(Identity),
 }
 
+/// A token, and the SQL login that it stands for.
+#[derive(Clone)]
+pub struct AccessToken {
+    pub token: String,
+    pub user: String,
+    pub password: String,
+}
+
+impl std::fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AccessToken").finish_non_exhaustive()
+    }
+}
+
 /// How the wire behaves.
 #[derive(Debug, Clone)]
 pub struct WireOptions {
@@ -79,6 +93,8 @@ pub struct WireOptions {
     pub login_timeout: Duration,
     /// Refuse a parameter that is a NULL without a type (error 8009). SQL Server takes it, others do not.
     pub typed_nulls: bool,
+    /// Logs in without a password, as Azure SQL does with tokens of Entra ID.
+    pub access_token: Option<AccessToken>,
     pub faults: Faults,
 }
 
@@ -90,6 +106,7 @@ impl Default for WireOptions {
             connections_max: 512,
             login_timeout: Duration::from_secs(30),
             typed_nulls: false,
+            access_token: None,
             faults: Faults::default(),
         }
     }

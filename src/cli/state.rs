@@ -1,7 +1,6 @@
 //! `icesync state`.
 
 use super::output::{Output, config_error, say};
-use super::progress::Progress;
 use super::request::Request;
 use super::tables::Tables;
 use clap::{Args, Subcommand};
@@ -9,9 +8,8 @@ use icesync::config::{Config, Table};
 use icesync::error::Error;
 use icesync::report::{Exit, Listing, RepairReport, StateChangeReport, StatesReport, VerifyReport};
 use icesync::schema::{TableName, shell_quoted};
-use icesync::sync::{StateFile, Sync};
+use icesync::sync::StateFile;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 /// Show, check, mend, reset and move what icesync remembers of each table: checkpoint, load state and tags
 #[derive(Args)]
@@ -148,7 +146,7 @@ impl State {
 impl Show {
     async fn run(&self, request: Request) -> Result<u8, Error> {
         let tables = self.tables.choose(&request.config)?;
-        let sync = Sync::unopened(&request.config, Arc::new(Progress::new()))?;
+        let sync = request.unopened()?;
         let others = !self.tables.are_named();
         let states = sync.show_state(tables, others).await?;
         for error in &states.errors {
@@ -162,7 +160,7 @@ impl Show {
 impl Verify {
     async fn run(&self, request: Request) -> Result<u8, Error> {
         let tables = self.tables.choose(&request.config)?;
-        let sync = Sync::unopened(&request.config, Arc::new(Progress::new()))?;
+        let sync = request.unopened()?;
         let listing = sync.verify_state(tables).await?;
         let alarm = listing.tables.iter().any(VerifyReport::is_alarming);
         let code = request.output.show(&listing, VerifyReport::text);

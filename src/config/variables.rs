@@ -136,6 +136,7 @@ fn is_connection(text: &str) -> bool {
         "&sig=",
     ];
     has(&["password=", "pwd=", "mssql://", "sqlserver://"])
+        || has(&["accesstoken=", "access_token=", "accesstokencommand="])
         || has(&storage)
         || text.contains(';') && has(&login)
 }
@@ -281,6 +282,7 @@ mod tests {
             ("${LOGIN}", "at: holds a connection string (not shown)"),
             ("Server=h;Password=Ada", "at: holds a connection string"),
             ("mssql://u:Ada@h", "at: holds a connection string"),
+            ("Access Token = Ada", "at: holds a connection string"),
             (
                 "User ID = u; Password = Ada",
                 "at: holds a connection string",

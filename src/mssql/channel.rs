@@ -7,12 +7,13 @@
 //! into an error). A response that was not read to its end leaves the channel broken, whatever the reason, also when
 //! the future that works on it is dropped.
 
+use super::entra;
 use super::error::{MssqlError, ServerError, ServerMessage, excerpt};
 use super::settings::{Connection, Encryption};
 use super::sql::{ParamValue, Statement, parameter_name};
-use crate::secret::panic_text;
+use crate::secret::{Secret, panic_text};
 use futures::FutureExt;
-use mssql_tds::connection::client_context::ClientContext;
+use mssql_tds::connection::client_context::{ClientContext, TdsAuthenticationMethod};
 use mssql_tds::connection::tds_client::{StatementResult, TdsClient};
 use mssql_tds::connection_provider::tds_connection_provider::TdsConnectionProvider;
 use mssql_tds::core::{EncryptionOptions, EncryptionSetting};
@@ -34,13 +35,25 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// Logs in with packets of 32767 bytes.
+    /// Logs in, where the server sends the login, with packets of 32767 bytes.
     pub async fn connect(connection: &Connection) -> Result<Self, MssqlError> {
         let provider = TdsConnectionProvider::new();
         let server = connection.server();
         let source = source(connection);
-        let login = provider.create_client(context(connection), &source, None);
+        let token = match &connection.entra {
+            Some(login) => Some(entra::token_for(server.clone(), login).await?),
+            None => None,
+        };
+        let context = context(connection, token.as_ref());
+        let login = provider.create_client(context, &source, None);
         let outcome = AssertUnwindSafe(login).catch_unwind().await;
+        let refused = matches!(
+            &outcome,
+            Ok(Err(mssql_tds::error::Error::SqlServerError { .. }))
+        );
+        if let (true, Some(login), Some(token)) = (refused, &connection.entra, &token) {
+            entra::forget(login, token).await;
+        }
         match outcome {
             Ok(Ok(client)) => Ok(Self {
                 client: Some(client),
@@ -178,10 +191,23 @@ fn parameter(value: &ParamValue) -> Parameter {
     }
 }
 
-fn context(connection: &Connection) -> ClientContext {
+fn context(connection: &Connection, token: Option<&Secret>) -> ClientContext {
     let mut context = ClientContext::with_data_source(&source(connection));
-    context.user_name = connection.user.clone();
-    context.password = connection.password.expose().to_owned();
+    match token {
+        Some(token) => {
+            context.tds_authentication_method = TdsAuthenticationMethod::AccessToken;
+            context.access_token = Some(token.expose().to_owned());
+        }
+        None => {
+            context.user_name = connection.user.clone();
+            context.password = connection.password.expose().to_owned();
+        }
+    }
+    // Unset, the driver would take it from an environment variable of its own.
+    context.multi_subnet_failover = Some(connection.multi_subnet_failover);
+    if let Some(name) = &connection.workstation {
+        context.workstation_id.clone_from(name);
+    }
     context.database = connection.database.clone();
     context.application_name = connection.application.clone();
     context.application_intent = match connection.read_only {
@@ -260,6 +286,10 @@ fn login_error(server: String, error: mssql_tds::error::Error) -> MssqlError {
                 reason: "the server offers no encryption".into(),
             }
         }
+        E::ProtocolError(reason) if reason.contains("redirection tokens") => {
+            let reason = "the login was redirected more than 10 times";
+            MssqlError::unreachable(server, reason.into())
+        }
         error @ (E::Io(_)
         | E::ConnectionError(_)
         | E::ConnectionClosed(_)
@@ -299,5 +329,30 @@ fn driver_error(server: &str, error: mssql_tds::error::Error, statement: &Statem
             server,
             reason: error.to_string(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_connection_says_reaches_the_driver() {
+        let connection = |more: &str| Connection::parse(&format!("Server=h;{more}")).unwrap();
+        let usual =
+            connection("UID=u;PWD=p;Workstation ID=w;ApplicationIntent=ReadOnly;Connect Timeout=7");
+        let context_of_login = context(&usual, None);
+        assert_eq!(context_of_login.user_name, "u");
+        assert_eq!(context_of_login.multi_subnet_failover, Some(false));
+        assert_eq!(context_of_login.workstation_id, "w");
+        assert_eq!(context_of_login.connect_timeout, 7);
+        assert!(context_of_login.access_token.is_none());
+        let by_token = connection("Access Token=abc;MultiSubnetFailover=true");
+        let context_of_token = context(&by_token, Some(&Secret::new("abc")));
+        assert_eq!(context_of_token.access_token.as_deref(), Some("abc"));
+        let method = &context_of_token.tds_authentication_method;
+        assert_eq!(*method, TdsAuthenticationMethod::AccessToken);
+        assert_eq!(context_of_token.multi_subnet_failover, Some(true));
+        assert_eq!(context_of_token.user_name, "");
     }
 }

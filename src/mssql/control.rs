@@ -6,24 +6,29 @@
 //! spot and every later call says so. What a lost answer means depends on the statement, which the caller classes
 //! ([`Class`]). Dropping the future of a call is one way to lose its answer: the session is closed then, too.
 
+mod dial;
 mod failure;
 mod login;
 mod record;
 
 pub use record::{Cell, Record};
 
+use super::entra;
 use super::error::{MssqlError, excerpt};
 use super::settings::{Connection, Encryption};
 use super::sql::{ParamValue, Statement};
+use crate::secret::Secret;
+use dial::{Hop, dial};
 use failure::{server_error, transport_error};
-use login::{config, dial, login_error, offered_level};
+use login::{config, login_error, offered_level};
 use record::records;
 use std::time::Duration;
 use tiberius::{Client, EncryptionLevel};
 use tokio::net::TcpStream;
 use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
 
-const REDIRECTS_MAX: usize = 3;
+/// As many as the data plane follows.
+const REDIRECTS_MAX: usize = 10;
 
 /// What a statement leaves behind when its answer is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,9 +51,9 @@ pub struct Class {
 }
 
 impl Class {
-    /// Answers at once: 30 seconds.
+    /// Answers at once: 30 seconds, or the connection's `Command Timeout`.
     pub const QUICK: Self = Self {
-        limit: Some(Duration::from_secs(30)),
+        limit: Some(QUICK_LIMIT),
         effect: Effect::Read,
     };
     /// Works as long as the data takes.
@@ -73,7 +78,18 @@ impl Class {
         };
         Self { limit, ..self }
     }
+
+    /// The limit, with one of the user's in place of that of [`Class::QUICK`]. What has none keeps none.
+    fn limited(self, command_timeout: Option<Duration>) -> Option<Duration> {
+        match (self.limit, command_timeout) {
+            (Some(limit), Some(own)) => Some(limit.saturating_sub(QUICK_LIMIT).saturating_add(own)),
+            (limit, _) => limit,
+        }
+    }
 }
+
+/// Of statements that answer at once.
+const QUICK_LIMIT: Duration = Duration::from_secs(30);
 
 type Session = Client<Compat<TcpStream>>;
 
@@ -89,41 +105,56 @@ fn bound(statement: &Statement) -> tiberius::Query<'_> {
     query
 }
 
+/// Follows redirects to the server that takes the login.
+async fn open(connection: &Connection, token: Option<&Secret>) -> Result<Session, MssqlError> {
+    let mut hop = Hop::first(connection);
+    for _ in 0..=REDIRECTS_MAX {
+        let level = match connection.encryption {
+            Encryption::Required => EncryptionLevel::Required,
+            Encryption::Optional => offered_level(connection, &hop).await?,
+        };
+        let config = config(connection, &hop, token, level);
+        let stream = dial(connection, &hop, &config).await?;
+        match Client::connect(config, stream.compat_write()).await {
+            Ok(session) => return Ok(session),
+            Err(tiberius::error::Error::Routing { host, port }) => {
+                hop = Hop::redirected(&host, port);
+            }
+            Err(error) => return Err(login_error(hop.described(connection), error)),
+        }
+    }
+    Err(MssqlError::Unreachable {
+        server: connection.server(),
+        reason: format!("the login was redirected more than {REDIRECTS_MAX} times"),
+    })
+}
+
 /// One session of the control plane.
 pub struct Control {
     /// None once the session is broken.
     session: Option<Session>,
     server: String,
+    /// In place of the limit of [`Class::QUICK`].
+    command_timeout: Option<Duration>,
 }
 
 impl Control {
-    /// Logs in. The error says which step failed (address, TLS, login, database) and the remedy.
+    /// Logs in, where the server sends the login. The error says which step failed (address, TLS, token, login,
+    /// database) and the remedy.
     pub async fn connect(connection: &Connection) -> Result<Self, MssqlError> {
-        let level = match connection.encryption {
-            Encryption::Required => EncryptionLevel::Required,
-            Encryption::Optional => offered_level(connection).await?,
+        let token = match &connection.entra {
+            Some(login) => Some(entra::token_for(connection.server(), login).await?),
+            None => None,
         };
-        let mut config = config(connection, level);
-        for _ in 0..REDIRECTS_MAX {
-            let stream = dial(connection, &config).await?;
-            match Client::connect(config.clone(), stream.compat_write()).await {
-                Ok(session) => {
-                    return Ok(Self {
-                        session: Some(session),
-                        server: connection.server(),
-                    });
-                }
-                Err(tiberius::error::Error::Routing { host, port }) => {
-                    config.host(host);
-                    config.port(port);
-                    config.instance_name("");
-                }
-                Err(error) => return Err(login_error(connection, error)),
-            }
+        let opened = open(connection, token.as_ref()).await;
+        let is_refused = matches!(opened, Err(MssqlError::Login { .. }));
+        if let (true, Some(login), Some(token)) = (is_refused, &connection.entra, &token) {
+            entra::forget(login, token).await;
         }
-        Err(MssqlError::Unreachable {
+        Ok(Self {
+            session: Some(opened?),
             server: connection.server(),
-            reason: format!("the server redirected the login more than {REDIRECTS_MAX} times"),
+            command_timeout: connection.command_timeout,
         })
     }
 
@@ -197,7 +228,8 @@ impl Control {
             statement: excerpt(&statement.sql),
             in_doubt: false,
         })?;
-        let outcome = match class.limit {
+        let limit = class.limited(self.command_timeout);
+        let outcome = match limit {
             Some(limit) => tokio::time::timeout(limit, work(&mut session)).await,
             None => Ok(work(&mut session).await),
         };
@@ -224,7 +256,7 @@ impl Control {
             Ok(Err(error)) => Err(transport_error(&self.server, error, statement, in_doubt)),
             Err(_elapsed) => Err(MssqlError::Timeout {
                 server: self.server.clone(),
-                seconds: class.limit.map_or(0, |limit| limit.as_secs()),
+                seconds: limit.map_or(0, |limit| limit.as_secs()),
                 statement: excerpt(&statement.sql),
                 in_doubt,
             }),
@@ -235,6 +267,17 @@ impl Control {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_timeout_takes_the_place_of_the_usual_limit() {
+        let own = Some(Duration::from_secs(5));
+        let limit = |class: Class, own| class.limited(own).map(|limit| limit.as_secs());
+        assert_eq!(limit(Class::QUICK, None), Some(30));
+        assert_eq!(limit(Class::QUICK, own), Some(5));
+        assert_eq!(limit(Class::QUICK.waiting(2_000), own), Some(7));
+        assert_eq!(limit(Class::LONG, own), None);
+        assert_eq!(limit(Class::COMMIT, own), None);
+    }
 
     #[tokio::test]
     async fn an_unreachable_server_is_named_with_its_port() {

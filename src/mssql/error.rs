@@ -128,6 +128,12 @@ pub enum MssqlError {
         server: String,
         error: Box<ServerError>,
     },
+    #[error("no access token to log in to {server}: {reason}")]
+    Token {
+        server: String,
+        reason: String,
+        is_transient: bool,
+    },
     #[error("{0}")]
     Server(Box<ServerError>),
     #[error("no answer from {server} within {seconds} s [while running: {statement}]{}", doubt(*.in_doubt))]
@@ -183,7 +189,11 @@ impl MssqlError {
                     Disposition::Transient
                 }
             }
-            MssqlError::OpenFiles { .. }
+            MssqlError::Token {
+                is_transient: true, ..
+            } => Disposition::Transient,
+            MssqlError::Token { .. }
+            | MssqlError::OpenFiles { .. }
             | MssqlError::Tls { .. }
             | MssqlError::Protocol { .. }
             | MssqlError::Conversion(_)
@@ -211,6 +221,7 @@ impl MssqlError {
             MssqlError::Login { error, .. } | MssqlError::Server(error) => Some(error.number),
             MssqlError::Unreachable { .. }
             | MssqlError::OpenFiles { .. }
+            | MssqlError::Token { .. }
             | MssqlError::Tls { .. }
             | MssqlError::Timeout { .. }
             | MssqlError::Lost { .. }
@@ -244,7 +255,7 @@ impl MssqlError {
     pub fn is_outage(&self) -> bool {
         let connects = matches!(
             self,
-            MssqlError::Unreachable { .. } | MssqlError::Login { .. }
+            MssqlError::Unreachable { .. } | MssqlError::Login { .. } | MssqlError::Token { .. }
         );
         connects && self.disposition() == Disposition::Transient
     }
@@ -315,7 +326,10 @@ fn asked_pause(message: &str) -> Option<Duration> {
 /// What to do about the errors that people meet most.
 fn remedy(number: u32) -> Option<&'static str> {
     match number {
-        18456 | 18452 => Some("check the user name and the password in the connection"),
+        18456 | 18452 => Some(
+            "check the user name and the password in the connection; with a token, that its identity is a user of the \
+                database",
+        ),
         18486 => Some("the login is locked: ask an administrator to unlock it"),
         18487 | 18488 => Some("the password has expired or must be changed"),
         4060 => Some(

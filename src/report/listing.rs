@@ -12,6 +12,9 @@ pub struct Listing<T> {
     /// What concerns the source as a whole.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// Connection settings without effect. The text does not repeat them: every command says them on stderr.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub connection_warnings: Vec<String>,
     /// Of the tables with a report, those that failed in part.
     #[serde(skip)]
     pub tables_partial: usize,
@@ -24,6 +27,7 @@ impl<T> Listing<T> {
             tables: Vec::new(),
             errors,
             warnings: Vec::new(),
+            connection_warnings: Vec::new(),
             tables_partial: 0,
         }
     }

@@ -34,6 +34,9 @@ pub struct RunReport {
     /// What concerns the source as a whole.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// Connection settings without effect. The text does not repeat them: every command says them on stderr.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub connection_warnings: Vec<String>,
 }
 
 /// How a run, or a table of it, ended.

@@ -87,6 +87,7 @@ impl Sync {
             tables: Vec::new(),
             errors: Vec::new(),
             warnings: Vec::new(),
+            connection_warnings: self.connection_warnings(),
             tables_partial: 0,
         };
         for table in &tables {

@@ -108,6 +108,16 @@ impl Sync {
         self.source.as_ref().map_or_else(Vec::new, Side::notices)
     }
 
+    /// Settings of the connections that have no effect, and why; one line each.
+    pub fn connection_warnings(&self) -> Vec<String> {
+        let sides = self.source.iter().chain(&self.target);
+        let warnings = sides.flat_map(|side| {
+            let warnings = side.connection.warnings.iter();
+            warnings.map(|warning| format!("{}.connection: {warning}", side.name))
+        });
+        warnings.collect()
+    }
+
     /// What ends its run early.
     pub fn stop(&self) -> Stop {
         self.stop.clone()

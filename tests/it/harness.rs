@@ -34,7 +34,25 @@ pub fn server() -> &'static Server {
 
 impl Server {
     fn stand_in() -> Self {
-        let mut options = icesync_sandbox::SandboxOptions::default();
+        Self::started(icesync_sandbox::SandboxOptions::default())
+    }
+
+    /// A stand-in with TLS that takes a token for its login; none over a real server, which is said.
+    pub fn with_token(token: &str) -> Option<&'static Self> {
+        if std::env::var_os("ICESYNC_TEST_MSSQL").is_some() {
+            eprintln!("SKIPPED: a real server does not take tokens that a test has made");
+            return None;
+        }
+        Some(Box::leak(Box::new(Self::started(
+            icesync_sandbox::SandboxOptions {
+                access_token: Some(token.to_owned()),
+                tls: true,
+                ..Default::default()
+            },
+        ))))
+    }
+
+    fn started(mut options: icesync_sandbox::SandboxOptions) -> Self {
         options.engine.password = PASSWORD.to_owned();
         options.typed_nulls = true;
         let sandbox = icesync_sandbox::Sandbox::start(options).expect("the stand-in starts");

@@ -22,6 +22,7 @@ mod keyed;
 mod loaded;
 mod loads;
 mod locks;
+mod logins;
 mod maintaining;
 mod model;
 mod modes;

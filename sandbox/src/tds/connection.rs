@@ -282,9 +282,14 @@ fn live(
 ) -> WireError {
     let faults = shared.options.faults.clone();
     let mut response = Response::new(chunks, faults.clone());
+    if let Some((host, port)) = faults.on_redirect() {
+        login::send_on(login, &host, port, &mut response);
+        return WireError::Closed;
+    }
     let refusal = faults.on_login();
+    let token = shared.options.access_token.as_ref();
     let logged_in = catch_unwind(AssertUnwindSafe(|| {
-        login::log_in(login, shared.server.as_ref(), refusal, &mut response)
+        login::log_in(login, shared.server.as_ref(), token, refusal, &mut response)
     }));
     let (session, context) = match logged_in {
         Ok(Ok(opened)) => opened,

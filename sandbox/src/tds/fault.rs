@@ -41,6 +41,7 @@ struct Armed {
 struct State {
     armed: Vec<Armed>,
     login: Option<(SqlError, u32)>,
+    redirect: Option<(String, u16, u32)>,
     packets_left: Option<u64>,
 }
 
@@ -84,6 +85,13 @@ impl Faults {
         self.0.any.store(true, Ordering::Release);
     }
 
+    /// The next `times` logins are sent on to another server, as a gateway of Azure SQL or a listener with read-only
+    /// routing does.
+    pub fn redirect_logins(&self, host: &str, port: u16, times: u32) {
+        self.lock().redirect = Some((host.to_owned(), port, times));
+        self.0.any.store(true, Ordering::Release);
+    }
+
     /// The connection that would send the packet after `packets` more (counted over all connections, replies only)
     /// is lost instead.
     pub fn drop_after_packets(&self, packets: u64) {
@@ -123,6 +131,20 @@ impl Faults {
         *times -= 1;
         self.fire();
         Some(error.clone())
+    }
+
+    pub(super) fn on_redirect(&self) -> Option<(String, u16)> {
+        if !self.0.any.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut state = self.lock();
+        let (host, port, times) = state.redirect.as_mut()?;
+        if *times == 0 {
+            return None;
+        }
+        *times -= 1;
+        self.fire();
+        Some((host.clone(), *port))
     }
 
     pub(super) fn on_request(&self, text: &str) -> Option<Fault> {

@@ -1,5 +1,6 @@
 //! PRELOGIN and LOGIN7: what a client says before its first request, and what it is answered.
 
+use super::AccessToken;
 use super::cursor::{Cursor, ParseError, Parsed, name};
 use super::packet::{DEFAULT_PACKET_SIZE, Response, agreed_packet_size};
 use super::sink::{Context, error};
@@ -110,6 +111,8 @@ pub(super) struct LoginRequest {
     integrated: bool,
     read_only: bool,
     features: Vec<u8>,
+    /// Of a federated login.
+    token: Option<String>,
 }
 
 impl LoginRequest {
@@ -145,6 +148,13 @@ impl LoginRequest {
         } else {
             Vec::new()
         };
+        let mut token = None;
+        for (feature, data) in &features {
+            if *feature == FEATURE_FEDAUTH {
+                token = read_token(data)?;
+            }
+        }
+        let features = features.into_iter().map(|(feature, _)| feature).collect();
         Ok(Self {
             version,
             packet_size,
@@ -156,17 +166,28 @@ impl LoginRequest {
             integrated: flags2 & 0x80 != 0,
             read_only: types & 0x20 != 0,
             features,
+            token,
         })
     }
 
-    fn refusal(&self) -> Option<SqlError> {
+    /// Whether a token is sent that is the accepted one; none: the client sends no token, or none is accepted here.
+    fn has_token(&self, accepted: Option<&AccessToken>) -> Option<bool> {
+        let token = self.token.as_ref()?;
+        Some(*token == accepted?.token)
+    }
+
+    fn refusal(&self, accepted: Option<&AccessToken>) -> Option<SqlError> {
         let user = &self.user;
         if self.integrated {
             let message =
                 "Login failed. The stand-in knows SQL logins only, no integrated authentication.";
             return Some(error(18452, 14, message.to_owned()));
         }
-        if self.features.contains(&FEATURE_FEDAUTH) {
+        if self.has_token(accepted) == Some(false) {
+            let message = "Login failed for user '<token-identified principal>'.";
+            return Some(error(18456, 14, message.to_owned()));
+        }
+        if self.features.contains(&FEATURE_FEDAUTH) && self.has_token(accepted).is_none() {
             let message = format!(
                 "Login failed for user '{user}'. The stand-in knows SQL logins only, no federated authentication."
             );
@@ -202,8 +223,19 @@ fn plain_password(obscured: &[u8]) -> Vec<u8> {
         .collect()
 }
 
-/// The features that the client names.
-fn read_features(data: &[u8], extension: usize) -> Parsed<Vec<u8>> {
+/// The token of a federated login, if the client has one already: the library "security token".
+fn read_token(data: &[u8]) -> Parsed<Option<String>> {
+    const SECURITY_TOKEN: u8 = 1;
+    let mut from = Cursor::new(data);
+    if from.u8()? >> 1 != SECURITY_TOKEN {
+        return Ok(None);
+    }
+    let length = from.u32()? as usize;
+    name(from.bytes(length)?).map(Some)
+}
+
+/// The features that the client names, with what it says of each.
+fn read_features(data: &[u8], extension: usize) -> Parsed<Vec<(u8, Vec<u8>)>> {
     let mut pointer = Cursor::new(data.get(extension..).ok_or(ParseError::Incomplete)?);
     let offset = pointer.u32()? as usize;
     let mut from = Cursor::new(data.get(offset..).ok_or(ParseError::Incomplete)?);
@@ -213,25 +245,39 @@ fn read_features(data: &[u8], extension: usize) -> Parsed<Vec<u8>> {
             FEATURE_END => return Ok(found),
             feature => {
                 let length = from.u32()? as usize;
-                from.bytes(length)?;
-                found.push(feature);
+                found.push((feature, from.bytes(length)?.to_vec()));
             }
         }
     }
+}
+
+/// Tells the client which server takes its login.
+pub(super) fn send_on(request: &LoginRequest, host: &str, port: u16, response: &mut Response) {
+    let out = &mut response.payload;
+    token::put_login_ack(out, request.version.min(TDS_7_4));
+    token::put_routing(out, host, port);
+    Done::new(DoneKind::Done, 0).put(out);
+    response.finish();
 }
 
 /// Logs in; the answer is left in `response`. A refusal is answered too and comes back as the error.
 pub(super) fn log_in(
     request: &LoginRequest,
     server: &dyn Server,
+    accepted: Option<&AccessToken>,
     fault: Option<SqlError>,
     response: &mut Response,
 ) -> Result<(Box<dyn Session>, Context), SqlError> {
-    let checked = match fault.or_else(|| request.refusal()) {
+    let by_token = accepted.filter(|_| request.token.is_some());
+    let (user, password) = match by_token {
+        Some(accepted) => (&accepted.user, &accepted.password),
+        None => (&request.user, &request.password),
+    };
+    let checked = match fault.or_else(|| request.refusal(accepted)) {
         Some(refusal) => Err(refusal),
         None => server.login(Login {
-            user: &request.user,
-            password: &request.password,
+            user,
+            password,
             database: &request.database,
             app_name: &request.app_name,
             host_name: &request.host_name,
@@ -262,8 +308,15 @@ pub(super) fn log_in(
     token::put_login_ack(out, request.version.min(TDS_7_4));
     token::put_packet_size(out, packet_size, DEFAULT_PACKET_SIZE);
     let utf8 = request.features.contains(&FEATURE_UTF8);
+    let mut agreed: Vec<(u8, &[u8])> = Vec::new();
+    if by_token.is_some() {
+        agreed.push((FEATURE_FEDAUTH, &[]));
+    }
     if utf8 {
-        token::put_features(out, &[(FEATURE_UTF8, &[1])]);
+        agreed.push((FEATURE_UTF8, &[1]));
+    }
+    if !agreed.is_empty() {
+        token::put_features(out, &agreed);
     }
     Done::new(DoneKind::Done, 0).put(out);
     response.finish();
@@ -344,7 +397,7 @@ pub(super) mod tests {
         assert_eq!(login.database, "source");
         assert_eq!(login.packet_size, 8000);
         assert_eq!(login.features, [FEATURE_UTF8, 9]);
-        assert_eq!(login.refusal(), None);
+        assert_eq!(login.refusal(None), None);
         for cut in 0..data.len() {
             assert!(LoginRequest::read(&data[..cut]).is_err());
         }
@@ -353,9 +406,30 @@ pub(super) mod tests {
     #[test]
     fn federated_logins_are_refused_with_the_reason() {
         let data = login7("me", "", "", &[(FEATURE_FEDAUTH, &[0; 5])]);
-        let refusal = LoginRequest::read(&data).unwrap().refusal().unwrap();
+        let refusal = LoginRequest::read(&data).unwrap().refusal(None).unwrap();
         assert_eq!(refusal.number, 18456);
         assert!(refusal.message.contains("federated"));
+    }
+
+    #[test]
+    fn a_token_logs_in_where_it_is_accepted() {
+        let token: Vec<u8> = "tökén".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let mut data = vec![2];
+        data.extend((token.len() as u32).to_le_bytes());
+        data.extend(token);
+        let login = LoginRequest::read(&login7("", "", "", &[(FEATURE_FEDAUTH, &data)])).unwrap();
+        assert_eq!(login.token.as_deref(), Some("tökén"));
+        let accepted = |token: &str| AccessToken {
+            token: token.into(),
+            user: "sa".into(),
+            password: "p".into(),
+        };
+        assert_eq!(login.refusal(Some(&accepted("tökén"))), None);
+        let other = login.refusal(Some(&accepted("other"))).unwrap();
+        assert!(other.message.contains("token-identified"), "{other}");
+        assert!(login.refusal(None).unwrap().message.contains("federated"));
+        let cut = login7("", "", "", &[(FEATURE_FEDAUTH, &data[..4])]);
+        assert!(LoginRequest::read(&cut).is_err());
     }
 
     #[test]

@@ -22,6 +22,7 @@ const ENV_BEGIN: u8 = 8;
 const ENV_COMMIT: u8 = 9;
 const ENV_ROLLBACK: u8 = 10;
 const ENV_RESET: u8 = 18;
+const ENV_ROUTING: u8 = 20;
 
 pub(super) const DONE_MORE: u16 = 0x0001;
 pub(super) const DONE_ERROR: u16 = 0x0002;
@@ -173,6 +174,19 @@ pub(super) fn put_reset_done(out: &mut Vec<u8>) {
     put_env_bytes(out, ENV_RESET, &[], &[]);
 }
 
+/// Another server takes the login, over TCP.
+pub(super) fn put_routing(out: &mut Vec<u8>, host: &str, port: u16) {
+    let mut route = vec![0];
+    route.extend_from_slice(&port.to_le_bytes());
+    put_us_varchar(&mut route, host, 1024);
+    put_counted(out, ENVCHANGE, |out| {
+        out.push(ENV_ROUTING);
+        out.extend_from_slice(&(route.len() as u16).to_le_bytes());
+        out.extend_from_slice(&route);
+        out.extend_from_slice(&[0, 0]);
+    });
+}
+
 /// `version` as the client sent it, most significant byte first here.
 pub(super) fn put_login_ack(out: &mut Vec<u8>, version: u32) {
     put_counted(out, LOGINACK, |out| {
@@ -220,6 +234,13 @@ mod tests {
         let length = (wanted.len() - 3) as u16;
         wanted[1..3].copy_from_slice(&length.to_le_bytes());
         assert_eq!(out, wanted);
+    }
+
+    #[test]
+    fn a_route_has_protocol_port_and_host() {
+        let mut out = Vec::new();
+        put_routing(&mut out, "h", 0x0102);
+        assert_eq!(out, [0xE3, 12, 0, 20, 7, 0, 0, 2, 1, 1, 0, 0x68, 0, 0, 0]);
     }
 
     #[test]

@@ -1,31 +1,38 @@
 //! From a connection to a logged-in session: address, encryption, login.
 
+use super::dial::{Hop, dial};
 use super::failure::server_error;
 use crate::mssql::error::MssqlError;
 use crate::mssql::settings::{Connection, Encryption};
-use std::time::Duration;
-use tiberius::{AuthMethod, Config, EncryptionLevel, SqlBrowser};
+use crate::secret::Secret;
+use tiberius::{AuthMethod, Config, EncryptionLevel};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Probes of an idle connection, so that a server that vanished during a long statement is noticed.
-const KEEPALIVE: Duration = Duration::from_secs(30);
-
-pub(super) fn config(connection: &Connection, level: EncryptionLevel) -> Config {
+/// For one server on the way; `token` is that of a login of Entra ID.
+pub(super) fn config(
+    connection: &Connection,
+    hop: &Hop,
+    token: Option<&Secret>,
+    level: EncryptionLevel,
+) -> Config {
     let mut config = Config::new();
-    config.host(&connection.host);
-    match connection.known_port() {
+    config.host(hop.login_name());
+    match hop.port {
         Some(port) => config.port(port),
-        None => config.instance_name(connection.instance.as_deref().unwrap_or_default()),
+        None => config.instance_name(hop.instance.as_deref().unwrap_or_default()),
     }
     if !connection.database.is_empty() {
         config.database(&connection.database);
     }
-    config.authentication(AuthMethod::sql_server(
-        &connection.user,
-        connection.password.expose(),
-    ));
+    config.authentication(match token {
+        Some(token) => AuthMethod::aad_token(token.expose()),
+        None => AuthMethod::sql_server(&connection.user, connection.password.expose()),
+    });
     config.application_name(&connection.application);
+    if let Some(name) = &connection.workstation {
+        config.client_name(name);
+    }
     config.readonly(connection.read_only);
     config.encryption(level);
     // Encryption of the login alone (`Encrypt=false`) hides the password from onlookers; nobody asked for the
@@ -33,67 +40,33 @@ pub(super) fn config(connection: &Connection, level: EncryptionLevel) -> Config 
     if connection.trust_server_certificate || connection.encryption == Encryption::Optional {
         config.trust_cert();
     }
-    if let Some(name) = &connection.host_name_in_certificate {
-        config.hostname_in_certificate(name);
-    }
+    let name = connection.host_name_in_certificate.as_ref();
+    config.hostname_in_certificate(name.unwrap_or(&hop.host));
     config.handshake_timeout(Some(connection.connect_timeout));
     // Limits are kept here, per statement class.
     config.command_timeout(None);
     config
 }
 
-pub(super) async fn dial(
-    connection: &Connection,
-    config: &Config,
-) -> Result<TcpStream, MssqlError> {
-    let unreachable = |reason: String| MssqlError::unreachable(connection.server(), reason);
-    let connecting = async {
-        if connection.known_port().is_some() {
-            TcpStream::connect(config.get_addr())
-                .await
-                .map_err(|error| error.to_string())
-        } else {
-            TcpStream::connect_named(config).await.map_err(|error| {
-                format!("{error} (is the SQL Server Browser running? Server=host,port needs none)")
-            })
-        }
-    };
-    let stream = tokio::time::timeout(connection.connect_timeout, connecting)
-        .await
-        .map_err(|_elapsed| {
-            unreachable(format!(
-                "no answer within {} s",
-                connection.connect_timeout.as_secs()
-            ))
-        })?
-        .map_err(unreachable)?;
-    let keepalive = socket2::TcpKeepalive::new()
-        .with_time(KEEPALIVE)
-        .with_interval(KEEPALIVE);
-    let options = stream
-        .set_nodelay(true)
-        .and_then(|()| socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive));
-    match options {
-        Ok(()) => Ok(stream),
-        Err(error) => Err(unreachable(error.to_string())),
-    }
-}
-
 /// Asks the server in a connection of its own whether it has TLS at all: the driver takes "not supported" for "on".
-pub(super) async fn offered_level(connection: &Connection) -> Result<EncryptionLevel, MssqlError> {
-    let mut stream = dial(connection, &config(connection, EncryptionLevel::Off)).await?;
+pub(super) async fn offered_level(
+    connection: &Connection,
+    hop: &Hop,
+) -> Result<EncryptionLevel, MssqlError> {
+    let config = config(connection, hop, None, EncryptionLevel::Off);
+    let mut stream = dial(connection, hop, &config).await?;
     let answer = tokio::time::timeout(connection.connect_timeout, prelogin(&mut stream)).await;
     match answer {
         Ok(Ok(Some(ENCRYPT_NOT_SUPPORTED))) => Ok(EncryptionLevel::NotSupported),
         Ok(Ok(_)) => Ok(EncryptionLevel::Off),
         Ok(Err(error)) => Err(MssqlError::Unreachable {
-            server: connection.server(),
+            server: hop.described(connection),
             reason: format!(
                 "it accepted the connection but did not answer as SQL Server does ({error})"
             ),
         }),
         Err(_elapsed) => Err(MssqlError::Unreachable {
-            server: connection.server(),
+            server: hop.described(connection),
             reason: format!(
                 "it accepted the connection but said nothing for {} s",
                 connection.connect_timeout.as_secs()
@@ -128,9 +101,8 @@ async fn prelogin(stream: &mut TcpStream) -> std::io::Result<Option<u8>> {
     }))
 }
 
-pub(super) fn login_error(connection: &Connection, error: tiberius::error::Error) -> MssqlError {
+pub(super) fn login_error(server: String, error: tiberius::error::Error) -> MssqlError {
     use tiberius::error::Error as E;
-    let server = connection.server();
     match error {
         E::Server(token) => MssqlError::Login {
             server,

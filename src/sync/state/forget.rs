@@ -200,6 +200,7 @@ fn alone(report: StateChangeReport) -> Listing<StateChangeReport> {
         tables: vec![report],
         errors: Vec::new(),
         warnings: Vec::new(),
+        connection_warnings: Vec::new(),
         tables_partial: 0,
     }
 }

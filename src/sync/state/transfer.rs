@@ -137,6 +137,7 @@ impl Sync {
             tables: is_whole.then_some(file).into_iter().collect(),
             errors: exported.errors,
             warnings: Vec::new(),
+            connection_warnings: self.connection_warnings(),
             tables_partial: 0,
         })
     }
