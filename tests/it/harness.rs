@@ -1,6 +1,7 @@
 //! One server for all tests (the stand-in, or the real one that `ICESYNC_TEST_MSSQL` names), two fresh databases
 //! and a folder for each test.
 
+use crate::isolation::{self, Isolation};
 use icesync::mssql::control::{Cell, Class, Control};
 use icesync::mssql::settings::Connection;
 use icesync::mssql::sql::Statement;
@@ -105,6 +106,8 @@ impl Server {
 pub struct World {
     pub dir: TempDir,
     server: &'static Server,
+    /// Tables that cannot be read without row versions are locked.
+    locks_tables: bool,
     pub source: Control,
     pub target: Control,
     pub source_db: String,
@@ -144,22 +147,26 @@ impl Run {
 }
 
 impl World {
-    /// Fresh databases, and `setup` run in the source (batches separated by lines of GO).
+    /// Fresh databases with the row versions of the suite, and `setup` run in the source (batches separated by lines of GO).
     pub async fn new(setup: &str) -> Self {
         Self::on(server(), setup).await
     }
 
-    /// As [`World::new`], with databases as SQL Server creates them: without SNAPSHOT and READ_COMMITTED_SNAPSHOT.
-    pub async fn boxed(setup: &str) -> Self {
-        Self::create(server(), setup, false).await
-    }
-
     /// As [`World::new`] on a server.
     pub async fn on(server: &'static Server, setup: &str) -> Self {
-        Self::create(server, setup, true).await
+        let isolation = Isolation::of_the_suite();
+        let mut world = Self::create(server, isolation, setup).await;
+        world.locks_tables = isolation == Isolation::ReadCommitted;
+        world
     }
 
-    async fn create(server: &'static Server, setup: &str, allow_snapshot: bool) -> Self {
+    /// As [`World::new`], for a test whose subject depends on row versions: it has its own, and its configuration is as it
+    /// is written.
+    pub async fn with_isolation(isolation: Isolation, setup: &str) -> Self {
+        Self::create(server(), isolation, setup).await
+    }
+
+    async fn create(server: &'static Server, isolation: Isolation, setup: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let stem = format!(
             "it_{}_{}",
@@ -170,13 +177,7 @@ impl World {
         let mut master = server.connect("master").await;
         for database in [&source_db, &target_db] {
             sql(&mut master, &format!("CREATE DATABASE [{database}]")).await;
-            if allow_snapshot {
-                sql(
-                    &mut master,
-                    &format!("ALTER DATABASE [{database}] SET ALLOW_SNAPSHOT_ISOLATION ON"),
-                )
-                .await;
-            }
+            isolation.set(&mut master, database).await;
         }
         let mut source = server.connect(&source_db).await;
         for batch in setup.split("\nGO\n") {
@@ -185,6 +186,7 @@ impl World {
         Self {
             dir: tempfile::tempdir().expect("a folder"),
             server,
+            locks_tables: false,
             target: server.connect(&target_db).await,
             source,
             source_db,
@@ -202,7 +204,16 @@ impl World {
 
     /// Writes icesync.yaml with these table entries (YAML list items, two spaces in).
     pub fn config(&self, tables: &str) {
-        std::fs::write(self.path("icesync.yaml"), config(tables)).expect("written");
+        let text = config(&self.entries(tables));
+        std::fs::write(self.path("icesync.yaml"), text).expect("written");
+    }
+
+    /// Table entries as the row versions of the suite need them.
+    pub fn entries(&self, tables: &str) -> String {
+        match self.locks_tables {
+            true => isolation::readable(tables, &self.server.connection(&self.source_db)),
+            false => tables.to_owned(),
+        }
     }
 
     pub fn command(&self, args: &[&str]) -> Command {

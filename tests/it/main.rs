@@ -15,6 +15,7 @@ mod fixtures;
 mod groups;
 mod harness;
 mod hostile;
+mod isolation;
 mod keyed;
 mod loaded;
 mod loads;

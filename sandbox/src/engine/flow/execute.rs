@@ -43,17 +43,18 @@ pub fn drop_frame(cx: &mut Cx<'_>) -> Frame {
     frame
 }
 
-/// Runs text in a scope of its own; its status and the scope's variables as it left them.
+/// Runs text in a scope of its own, as `sp_executesql` and `EXEC (...)` do: what it SETs ends with it. Its status, and the
+/// scope's variables as it left them.
 pub fn run_nested(cx: &mut Cx<'_>, text: &str, frame: Frame) -> Outcome<(i32, Frame)> {
     let statements =
         sql::parse_batch_with(text, cx.ses.settings.quoted_identifier).map_err(Stop::Statement)?;
     push_frame(cx, frame)?;
-    let (database, no_count) = (cx.ses.database, cx.ses.settings.no_count);
+    let (database, settings) = (cx.ses.database, cx.ses.settings.clone());
     let result = block(cx, &statements);
     cx.ses.nest_level = cx.ses.nest_level.saturating_sub(1);
     let frame = drop_frame(cx);
     cx.ses.database = database;
-    cx.ses.settings.no_count = no_count;
+    cx.ses.settings.leave_module(settings);
     let status = match result? {
         Flow::Return(status) => status,
         Flow::Next | Flow::Break | Flow::Continue => 0,
