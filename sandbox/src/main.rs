@@ -28,7 +28,7 @@ struct Arguments {
     /// The environment variable that holds the login's password.
     #[arg(long, value_name = "VARIABLE")]
     password_env: String,
-    /// A database to create. As SQL Server creates it, it has neither ALLOW_SNAPSHOT_ISOLATION nor READ_COMMITTED_SNAPSHOT.
+    /// A database to create. It has neither ALLOW_SNAPSHOT_ISOLATION nor READ_COMMITTED_SNAPSHOT, as in SQL Server.
     #[arg(long = "database", value_name = "NAME", required = true)]
     databases: Vec<String>,
     /// Set ALLOW_SNAPSHOT_ISOLATION ON in these databases.

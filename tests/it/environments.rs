@@ -423,7 +423,9 @@ async fn what_the_primary_writes_is_read_whole_from_a_copy_or_refused() {
         (Replica::Snapshot, "a database snapshot"),
         (Replica::Standby, "a standby database"),
     ] {
-        let mut world = World::new(VERSIONED).await;
+        // The configuration is as it is written here: a replica takes no table lock.
+        let isolation = Isolation::of_the_suite();
+        let mut world = World::with_isolation(isolation, VERSIONED).await;
         engine
             .set_replica(&world.source_db, replica)
             .expect("a database");

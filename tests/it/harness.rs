@@ -147,7 +147,8 @@ impl Run {
 }
 
 impl World {
-    /// Fresh databases with the row versions of the suite, and `setup` run in the source (batches separated by lines of GO).
+    /// Fresh databases with the row versions of the suite, and `setup` run in the source (batches separated by lines of
+    /// GO).
     pub async fn new(setup: &str) -> Self {
         Self::on(server(), setup).await
     }
@@ -160,8 +161,8 @@ impl World {
         world
     }
 
-    /// As [`World::new`], for a test whose subject depends on row versions: it has its own, and its configuration is as it
-    /// is written.
+    /// As [`World::new`], for a test whose subject depends on row versions: it has its own, and its configuration is as
+    /// it is written.
     pub async fn with_isolation(isolation: Isolation, setup: &str) -> Self {
         Self::create(server(), isolation, setup).await
     }

@@ -6,8 +6,8 @@
 //! | `read-committed-snapshot` | READ_COMMITTED_SNAPSHOT only |
 //! | `read-committed` | neither, as SQL Server creates a database |
 //!
-//! Without row versions icesync reads mirrors under a rowversion with row locks and refuses every other table, unless its
-//! configuration allows a table lock. So under `read-committed` each entry of `tables:` that would be refused gets
+//! Without row versions icesync reads mirrors under a rowversion with row locks and refuses every other table, unless
+//! its configuration allows a table lock. So under `read-committed` each entry of `tables:` that would be refused gets
 //! `isolation: table_lock`. A test whose subject needs row versions, or the lack of them, chooses its own
 //! ([`World::with_isolation`](crate::harness::World::with_isolation)), whatever the variable says.
 
@@ -44,8 +44,8 @@ impl Isolation {
         }
     }
 
-    /// What a read in ranges needs. Under a rowversion each range may see a state of its own; otherwise all of them share
-    /// one snapshot.
+    /// What a read in ranges needs. Under a rowversion each range may see a state of its own; otherwise all of them
+    /// share one snapshot.
     pub fn for_ranges(strategy: &str) -> Self {
         match strategy {
             "rowversion" => Self::with_row_versions(),
@@ -68,8 +68,8 @@ impl Isolation {
     }
 }
 
-/// Entries of `tables:` as a database without row versions needs them. A mirror under a rowversion stays as it is, and so
-/// does an entry that names an isolation.
+/// Entries of `tables:` as a database without row versions needs them. A mirror under a rowversion stays as it is, and
+/// so does an entry that names an isolation.
 pub fn readable(tables: &str, connection: &str) -> String {
     let versioned = with_rowversion(connection.to_owned());
     let mut out = String::new();
@@ -107,13 +107,9 @@ fn is_served(entry: &str, versioned: &[String]) -> bool {
     }
     let named = rest.lines().next().unwrap_or_default();
     let named = named.replace(['"', '\'', '[', ']'], "").to_lowercase();
-    let follows = match entry.split_once("strategy: ") {
-        Some((_, strategy)) if strategy.starts_with("rowversion") => true,
-        Some((_, strategy)) if strategy.starts_with("auto") => versioned.contains(&named),
-        Some(_) => false,
-        None => versioned.contains(&named),
-    };
-    follows && !entry.contains("kind: history")
+    let strategy = entry.split_once("strategy: ").map(|(_, text)| text);
+    let follows = strategy.is_none_or(|it| it.starts_with("rowversion") || it.starts_with("auto"));
+    follows && versioned.contains(&named) && !entry.contains("kind: history")
 }
 
 fn locked(entry: &str) -> String {
@@ -136,7 +132,7 @@ fn with_rowversion(connection: String) -> Vec<String> {
         control.close().await;
         let found = found.expect("the tables with a rowversion");
         let names = found.iter().map(|row| row.text("name").expect("a name"));
-        names.map(str::to_owned).collect()
+        names.map(str::to_owned).collect::<Vec<String>>()
     };
     let asked = std::thread::spawn(|| {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
@@ -156,7 +152,7 @@ fn what_would_be_refused_without_row_versions_asks_for_a_table_lock() {
     for served in [
         "  - source: dbo.a\n",
         "  - source: \"[dbo].[A]\"\n    change: { strategy: auto }\n",
-        "  - source: dbo.b\n    change: { strategy: rowversion, range_rows: 2000 }\n",
+        "  - source: dbo.a\n    change: { strategy: rowversion, range_rows: 2000 }\n",
         "  - source: dbo.b\n    change: { strategy: full, isolation: snapshot }\n",
         "retry: { max_elapsed: 0s }\n",
     ] {
@@ -164,12 +160,16 @@ fn what_would_be_refused_without_row_versions_asks_for_a_table_lock() {
     }
     for (entry, locked) in [
         (
+            "  - source: dbo.view_of_a\n    change: { strategy: rowversion }\n",
+            "  - source: dbo.view_of_a\n    change: { isolation: table_lock, strategy: rowversion }\n",
+        ),
+        (
             "  - source: dbo.b\n    key: [id]\n",
             "  - source: dbo.b\n    change: { isolation: table_lock }\n    key: [id]\n",
         ),
         (
-            "  - source: dbo.a\n    schema: { on_change: { } }\n    change: { strategy: full }\n",
-            "  - source: dbo.a\n    schema: { on_change: { } }\n    change: { isolation: table_lock, strategy: full }\n",
+            "  - source: dbo.a\n    schema: { on_change: x }\n    change: { strategy: full }\n",
+            "  - source: dbo.a\n    schema: { on_change: x }\n    change: { isolation: table_lock, strategy: full }\n",
         ),
         (
             "  - source: dbo.a\n    kind: history\n    change: { strategy: rowversion }\n",

@@ -31,7 +31,7 @@ pub use policy::filtering;
 pub use rename::rename;
 pub use table::{create_from_query, declare_table};
 
-/// Error 3964: definitions have no versions, so a transaction under SNAPSHOT may not change those of tables and indexes.
+/// Error 3964: definitions have no versions, so a transaction under SNAPSHOT may not change tables and indexes.
 fn refuse_in_snapshot(cx: &Cx<'_>, statement: &StatementKind) -> Outcome<()> {
     let changes = matches!(
         statement,

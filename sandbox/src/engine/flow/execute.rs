@@ -43,8 +43,8 @@ pub fn drop_frame(cx: &mut Cx<'_>) -> Frame {
     frame
 }
 
-/// Runs text in a scope of its own, as `sp_executesql` and `EXEC (...)` do: what it SETs ends with it. Its status, and the
-/// scope's variables as it left them.
+/// Runs text in a scope of its own, as `sp_executesql` and `EXEC (...)` do: what it SETs ends with it. Its status, and
+/// the scope's variables as it left them.
 pub fn run_nested(cx: &mut Cx<'_>, text: &str, frame: Frame) -> Outcome<(i32, Frame)> {
     let statements =
         sql::parse_batch_with(text, cx.ses.settings.quoted_identifier).map_err(Stop::Statement)?;

@@ -2,8 +2,9 @@
 //!
 //! READ COMMITTED with versions, and SNAPSHOT, take only a schema lock and read as of a commit time: they never
 //! wait for rows. Everything else takes an intent lock on the table too, so that it waits for an exclusive lock on all
-//! of it, reads the newest version, and stops (`Stop::Wait`) at a row that another transaction changed. A scan under READ COMMITTED without versions that `walks` waits there instead, in the order of
-//! the clustered index, and keeps nothing locked that it has passed: rows may move behind it or ahead of it meanwhile.
+//! of it, reads the newest version, and stops (`Stop::Wait`) at a row that another transaction changed. A scan
+//! under READ COMMITTED without versions that `walks` waits there instead, in the order of the clustered index, and
+//! keeps no row locked that it has passed: rows may move behind it or ahead of it meanwhile.
 //! Ranges are protected coarsely: SERIALIZABLE holds a shared lock on the table, and an update lock when it is going
 //! to write, so that two such writers queue instead of deadlocking.
 

@@ -144,7 +144,7 @@ fn an_exclusive_table_lock_does_not_hold_off_readers_of_row_versions() {
         "1"
     );
     b.ok("SET TRANSACTION ISOLATION LEVEL READ COMMITTED");
-    a.ok("ALTER DATABASE shop SET READ_COMMITTED_SNAPSHOT OFF");
+    b.ok("ALTER DATABASE shop SET READ_COMMITTED_SNAPSHOT OFF");
     assert_eq!(b.error("SELECT v FROM t"), 1222);
 }
 

@@ -8,11 +8,11 @@ use crate::value::SqlType;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-const SETTINGS: &str = "SELECT s.transaction_isolation_level, @@LOCK_TIMEOUT, @@DATEFIRST, @@LANGUAGE, CONVERT(char(8), \
-    CONVERT(datetime, '03-04-2024'), 112) FROM sys.dm_exec_sessions AS s WHERE s.session_id = @@SPID";
+const SETTINGS: &str = "SELECT s.transaction_isolation_level, @@LOCK_TIMEOUT, @@DATEFIRST, @@LANGUAGE, \
+    CONVERT(char(8), CONVERT(datetime, '03-04-2024'), 112) FROM sys.dm_exec_sessions AS s WHERE s.session_id = @@SPID";
 
-const SETS: &str = "SET TRANSACTION ISOLATION LEVEL SNAPSHOT; SET LOCK_TIMEOUT 70; SET DATEFIRST 1; SET DATEFORMAT dmy; \
-    SET XACT_ABORT ON; SET IDENTITY_INSERT dbo.t ON; SET CONTEXT_INFO 0x07;";
+const SETS: &str = "SET TRANSACTION ISOLATION LEVEL SNAPSHOT; SET LOCK_TIMEOUT 70; SET DATEFIRST 1; \
+    SET DATEFORMAT dmy; SET XACT_ABORT ON; SET IDENTITY_INSERT dbo.t ON; SET CONTEXT_INFO 0x07;";
 
 /// `sp_executesql` as a client calls it.
 fn call(client: &mut Client, sql: &str) -> Reply {
