@@ -982,7 +982,10 @@ async fn azure_sql_database_is_known_by_its_name() {
     options.engine.password = "Stand-in of the cloud 1".to_owned();
     options.engine.engine_edition = 5;
     // As Azure SQL Database creates a database.
-    (options.engine.allow_snapshot, options.engine.read_committed_snapshot) = (true, true);
+    (
+        options.engine.allow_snapshot,
+        options.engine.read_committed_snapshot,
+    ) = (true, true);
     let password = options.engine.password.clone();
     let azure = icesync_sandbox::Sandbox::start(options).expect("the stand-in starts");
     let connection = format!(

@@ -113,7 +113,7 @@ async fn round_trip(tables: &[Table], tally: &mut Tally) -> World {
     let config = "source: { connection: \"${ICESYNC_SOURCE}\", parallel_tables: 4 }\nwarehouse: \
         { location: ./warehouse }\n\
         target: { connection: \"${ICESYNC_TARGET}\" }\ntables:\n"
-            .to_owned();
+        .to_owned();
     let mut entries = String::new();
     for table in tables {
         for statement in table.create() {

@@ -103,7 +103,8 @@ async fn keys_of_many_types_are_cut_into_ranges_that_hold_every_row_once() {
         ),
     ];
     for (columns, values, strategy) in shapes {
-        let mut world = World::with_isolation(Isolation::for_ranges(strategy), &setup(columns, values)).await;
+        let mut world =
+            World::with_isolation(Isolation::for_ranges(strategy), &setup(columns, values)).await;
         world.config(&format!(
             "  - source: dbo.t\n    change: {{ strategy: {strategy}, range_rows: 2000 }}\n"
         ));

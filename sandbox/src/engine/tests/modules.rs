@@ -43,7 +43,10 @@ fn what_a_module_sets_ends_with_it() {
     for module in [
         format!("EXEC (N'{literal}')"),
         format!("EXEC sp_executesql N'{literal}'"),
-        format!("EXEC sp_executesql N'EXEC (N''{}'')'", literal.replace('\'', "''")),
+        format!(
+            "EXEC sp_executesql N'EXEC (N''{}'')'",
+            literal.replace('\'', "''")
+        ),
     ] {
         let reply = c.ok(&module);
         let (columns, rows) = reply.sets.last().unwrap();
@@ -61,7 +64,10 @@ fn what_a_module_sets_ends_with_it() {
     // XACT_ABORT is off again: the second statement runs after the first has failed.
     c.batch("INSERT dbo.t (id, n) VALUES (9, 9); INSERT dbo.t (n) VALUES (1)");
     assert_eq!(c.one("SELECT COUNT(*) FROM dbo.t"), "1");
-    assert_eq!(c.one("SELECT CONVERT(varbinary(1), CONTEXT_INFO())"), "0x07");
+    assert_eq!(
+        c.one("SELECT CONVERT(varbinary(1), CONTEXT_INFO())"),
+        "0x07"
+    );
 }
 
 #[test]
@@ -113,7 +119,9 @@ fn statements_of_no_rows_set_the_row_count_to_0() {
         c.ok("WHILE @@TRANCOUNT > 0 ROLLBACK; SET NOCOUNT OFF");
     }
     assert_eq!(
-        c.one(&format!("{changes}; IF @@ROWCOUNT = 3 SELECT @@ROWCOUNT ELSE SELECT 9")),
+        c.one(&format!(
+            "{changes}; IF @@ROWCOUNT = 3 SELECT @@ROWCOUNT ELSE SELECT 9"
+        )),
         "0"
     );
 }
@@ -123,14 +131,13 @@ fn a_trigger_begins_with_the_row_count_of_its_statement() {
     let engine = engine();
     let mut c = connect(&engine);
     c.ok("CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE q (n int)");
-    c.ok("CREATE TRIGGER tr ON t AFTER INSERT, UPDATE, DELETE AS BEGIN
-          DECLARE @n int = @@ROWCOUNT; INSERT q VALUES (@n); END");
+    c.ok(
+        "CREATE TRIGGER tr ON t AFTER INSERT, UPDATE, DELETE AS BEGIN
+          DECLARE @n int = @@ROWCOUNT; INSERT q VALUES (@n); END",
+    );
     c.ok("INSERT t VALUES (1), (2); UPDATE t SET id = 7 WHERE id = 2; DELETE FROM t WHERE id = 5");
     assert_eq!(c.rows("SELECT n FROM q ORDER BY n DESC"), ["2", "1", "0"]);
-    assert_eq!(
-        c.one("UPDATE t SET id = id + 20; SELECT @@ROWCOUNT"),
-        "2"
-    );
+    assert_eq!(c.one("UPDATE t SET id = id + 20; SELECT @@ROWCOUNT"), "2");
 }
 
 #[test]
@@ -147,6 +154,8 @@ fn a_snapshot_transaction_changes_no_definition() {
         let text = format!("SET TRANSACTION ISOLATION LEVEL SNAPSHOT; BEGIN TRAN; {change}");
         assert_eq!(c.error(&text), 3964, "{change}");
         c.ok("IF @@TRANCOUNT > 0 ROLLBACK");
-        c.ok(&format!("SET TRANSACTION ISOLATION LEVEL SNAPSHOT; {change}"));
+        c.ok(&format!(
+            "SET TRANSACTION ISOLATION LEVEL SNAPSHOT; {change}"
+        ));
     }
 }
