@@ -1,4 +1,4 @@
-"""Creates the tables of the demo in the database `source` and fills them by bulk copy."""
+"""Allows snapshot isolation in the database `source`, creates the demo's tables there and fills them by bulk copy."""
 import sys
 import time
 
@@ -55,6 +55,10 @@ def load(table, connection):
 
 def main():
     source = connect("source")
+    # A new database has no row versions, and icesync then reads only tables with a rowversion without locking them.
+    allow = "ALTER DATABASE source SET ALLOW_SNAPSHOT_ISOLATION ON;"
+    execute(source, allow)
+    print(f"  {allow}", flush=True)
     execute(source, f"CREATE SCHEMA {tables.SCHEMA};")
     for table in tables.TABLES:
         started = time.monotonic()

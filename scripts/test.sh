@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# All tests: the Rust tests (with DuckDB, PyIceberg and Polars reading what they write), strangers' SQL Server clients against the
-# stand-in, and every T-SQL statement through Microsoft's parser. Sets up what it needs under target/.
+# All tests: the Rust tests (with DuckDB, PyIceberg and Polars reading what they write), the integration tests once more under each
+# other isolation of the databases, strangers' SQL Server clients against the stand-in, and every T-SQL statement through
+# Microsoft's parser. Sets up what it needs under target/.
 #
 #   scripts/test.sh
 #
-# ICESYNC_TEST_MSSQL names a real server to run the integration tests against (docs/GUIDE.md). A test that cannot run here
-# says SKIPPED, and the last lines count those. Exit code 0 only when nothing failed.
+# ICESYNC_TEST_MSSQL names a real server to run the integration tests against (docs/GUIDE.md). ICESYNC_TEST_ISOLATION limits them
+# to one isolation: snapshot, read-committed-snapshot or read-committed. A test that cannot run here says SKIPPED, and the last
+# lines count those. Exit code 0 only when nothing failed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/prerequisites.sh
@@ -22,12 +24,12 @@ step() { # step NAME COMMAND...: runs it, keeps its output in a log, shows what 
     shift
     printf '\n-- %s\n' "$name"
     if "$@" 2>&1 | tee "$log" | important; then
-        summary+=("$(printf '%-32s passed  %4d s' "$name" $((SECONDS - started)))")
+        summary+=("$(printf '%-36s passed  %4d s' "$name" $((SECONDS - started)))")
     else
         failed=1
         # The failures' own output, which the filter left out.
         sed -n '/^failures:\|^error/,$p' "$log" | head -200
-        summary+=("$(printf '%-32s FAILED  %4d s  (%s)' "$name" $((SECONDS - started)) "${log#"$PWD/"}")")
+        summary+=("$(printf '%-36s FAILED  %4d s  (%s)' "$name" $((SECONDS - started)) "${log#"$PWD/"}")")
     fi
 }
 
@@ -37,10 +39,21 @@ important() {
 
 rust_tests() { cargo test --workspace --locked --no-fail-fast -- --show-output; }
 
+integration_tests() { # ISOLATION: as the Rust tests, with fewer random schedules and tables
+    env ICESYNC_TEST_ISOLATION="$1" ICESYNC_MODEL_SCHEDULES="${ICESYNC_MODEL_SCHEDULES:-100}" \
+        ICESYNC_RANDOM_TABLES="${ICESYNC_RANDOM_TABLES:-400}" \
+        cargo test --workspace --test it --locked --no-fail-fast -- --show-output
+}
+
 ICESYNC_INTEROP_PYTHON="$(tests/interop/setup.sh)"
 export ICESYNC_INTEROP_PYTHON
 step "comparison of readers" "$ICESYNC_INTEROP_PYTHON" -m unittest discover -s tests/interop -p 'test_*.py'
 step "rust tests" rust_tests
+if [[ -z "${ICESYNC_TEST_ISOLATION:-}" ]]; then # then they ran under SNAPSHOT
+    for isolation in read-committed-snapshot read-committed; do
+        step "integration $isolation" integration_tests "$isolation"
+    done
+fi
 if [[ -z "${ICESYNC_TEST_MSSQL:-}" ]]; then
     echo "SKIPPED: integration tests against a real server (ICESYNC_TEST_MSSQL is not set)" | tee "$logs/real-server.log"
 fi
@@ -51,7 +64,7 @@ step "clients of other makers" tests/interop/clients/run.sh
 step "Spark on the lake" env ICESYNC_BIN="$target/debug/icesync" tests/interop/spark/run.sh
 step "statements in ScriptDom" python3 tests/tsql_parse/parse.py
 
-rust_passed="$(awk '/^test result/ {total += $4} END {print total + 0}' "$logs/rust-tests.log")"
+rust_passed="$(find "$logs" \( -name 'rust-tests.log' -o -name 'integration-*.log' \) -exec cat {} + | awk '/^test result/ {total += $4} END {print total + 0}')"
 skipped="$(cat "$logs"/*.log | grep -c 'SKIPPED' || true)"
 printf '\n-- summary\n'
 printf '%s\n' "${summary[@]}"

@@ -97,7 +97,8 @@ impl Stage {
                     "--password-env",
                     PASSWORD,
                 ])
-                .args(["--database", "source"])
+                // Ranges are read from row versions.
+                .args(["--database", "source", "--snapshot-isolation"])
                 .env(PASSWORD, &password)
                 .stdout(Stdio::piped())
                 .spawn()?,

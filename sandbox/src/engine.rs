@@ -105,9 +105,9 @@ pub struct Options {
     pub password: String,
     pub clock: Clock,
     pub local_offset_minutes: i16,
-    /// ALLOW_SNAPSHOT_ISOLATION of the named databases.
+    /// ALLOW_SNAPSHOT_ISOLATION of the named databases. Off, as SQL Server creates a database.
     pub allow_snapshot: bool,
-    /// READ_COMMITTED_SNAPSHOT of the named databases.
+    /// READ_COMMITTED_SNAPSHOT of the named databases. Off, as SQL Server creates a database.
     pub read_committed_snapshot: bool,
     /// The named databases' collation.
     pub collation: String,
@@ -124,8 +124,8 @@ impl Default for Options {
             password: String::new(),
             clock: Clock::System,
             local_offset_minutes: 0,
-            allow_snapshot: true,
-            read_committed_snapshot: true,
+            allow_snapshot: false,
+            read_committed_snapshot: false,
             collation: crate::collation::DEFAULT.into(),
             engine_edition: 3,
         }
@@ -229,6 +229,9 @@ impl Engine {
             .zip(1..)
             .map(|(name, id)| Database::new(id, name, Collate::server(), now))
             .collect();
+        for database in &mut databases {
+            database.allow_snapshot = ["master", "msdb"].contains(&database.name.as_str());
+        }
         for (name, id) in options.databases.iter().zip(5..) {
             let mut database = Database::new(id, name, collate.clone(), now);
             database.allow_snapshot = options.allow_snapshot;

@@ -28,9 +28,15 @@ struct Arguments {
     /// The environment variable that holds the login's password.
     #[arg(long, value_name = "VARIABLE")]
     password_env: String,
-    /// A database to create.
+    /// A database to create. It has neither ALLOW_SNAPSHOT_ISOLATION nor READ_COMMITTED_SNAPSHOT, as in SQL Server.
     #[arg(long = "database", value_name = "NAME", required = true)]
     databases: Vec<String>,
+    /// Set ALLOW_SNAPSHOT_ISOLATION ON in these databases.
+    #[arg(long)]
+    snapshot_isolation: bool,
+    /// Set READ_COMMITTED_SNAPSHOT ON in these databases.
+    #[arg(long)]
+    read_committed_snapshot: bool,
     /// A T-SQL script to run before clients are served, in the first database unless it says USE.
     #[arg(long = "init", value_name = "FILE")]
     scripts: Vec<PathBuf>,
@@ -124,6 +130,8 @@ fn run(arguments: &Arguments) -> Result<(), StartError> {
             user: arguments.user.clone(),
             password,
             databases: arguments.databases.clone(),
+            allow_snapshot: arguments.snapshot_isolation,
+            read_committed_snapshot: arguments.read_committed_snapshot,
             ..EngineOptions::default()
         })
         .map_err(StartError::Engine)?;

@@ -21,7 +21,7 @@ pub struct SandboxOptions {
 }
 
 impl Default for SandboxOptions {
-    /// Databases `source` and `target`, a login `sa`, no encryption.
+    /// Databases `source` and `target` without row versions, a login `sa`, no encryption.
     fn default() -> Self {
         Self {
             engine: EngineOptions {

@@ -2,6 +2,7 @@
 //! run can die.
 
 use crate::harness::{Run, World, finish, readers_agree};
+use crate::isolation::Isolation;
 use icesync::sync::{FAIL_AFTER_ALTER, FAIL_AFTER_EVOLVE, FAIL_AFTER_RANGE};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -774,7 +775,8 @@ GO
 INSERT dbo.orders (id, qty) SELECT s.n, s.n FROM (SELECT TOP (20000) CONVERT(int, ROW_NUMBER() OVER (ORDER BY (SELECT \
 1))) AS n
 FROM sys.all_columns a CROSS JOIN sys.all_columns b) AS s";
-    let mut world = World::new(setup).await;
+    let isolation = Isolation::for_ranges("rowversion");
+    let mut world = World::with_isolation(isolation, setup).await;
     world
         .config("  - source: dbo.orders\n    change: { strategy: rowversion, range_rows: 2000 }\n");
     dying(&world, &["extract"], &format!("{FAIL_AFTER_RANGE}:3"));

@@ -4,6 +4,7 @@
 
 use crate::fixtures::contents::newest_metadata;
 use crate::harness::{Run, World, finish};
+use crate::isolation::Isolation;
 use crate::outside::{
     Row, aged, copied, lake_rows, lake_table, named, nothing_is_left, nothing_is_missing, on_disk,
     states, swept,
@@ -57,9 +58,12 @@ struct Stage {
 }
 
 impl Stage {
-    /// Two files of 5,000 rows, a third of which were replaced since: two groups to compact.
     async fn new() -> Self {
-        let mut world = World::new(SETUP).await;
+        Self::of(World::new(SETUP).await).await
+    }
+
+    /// Two files of 5,000 rows, a third of which were replaced since: two groups to compact.
+    async fn of(mut world: World) -> Self {
         world.config(
             "  - source: dbo.t\n    change: { strategy: rowversion }\nmaintenance: { auto: false, snapshots_max: 1 }\n",
         );
@@ -547,7 +551,8 @@ async fn orphan_removal_goes_on_when_the_table_is_maintained_meanwhile() {
 /// Files of a ledger are listed as nobody's data files, however old; then their run's successor commits them.
 #[tokio::test(flavor = "multi_thread")]
 async fn orphan_removal_keeps_a_ledger_that_is_committed_meanwhile() {
-    let mut stage = Stage::new().await;
+    let world = World::with_isolation(Isolation::for_ranges("rowversion"), SETUP).await;
+    let mut stage = Stage::of(world).await;
     std::fs::remove_dir_all(stage.world.warehouse()).expect("removed");
     let config = stage.world.path("icesync.yaml");
     let text = std::fs::read_to_string(&config).expect("read");

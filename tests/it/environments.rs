@@ -2,6 +2,7 @@
 //! names these tests.
 
 use crate::harness::{Run, World, finish, rows, server, skipped, sql};
+use crate::isolation::Isolation;
 use icesync::mssql::control::Control;
 use icesync::mssql::settings::Connection;
 use icesync_sandbox::engine::{Engine, Replica};
@@ -96,7 +97,8 @@ async fn until_blocked(world: &mut World) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_row_versions_a_rowversion_is_read_and_the_rest_refused_once() {
-    let mut world = World::boxed(
+    let mut world = World::with_isolation(
+        Isolation::ReadCommitted,
         "CREATE TABLE dbo.a (id int NOT NULL PRIMARY KEY, n int NOT NULL, rv rowversion NOT NULL)
 GO
 CREATE TABLE dbo.b (id int NOT NULL PRIMARY KEY, n int NOT NULL, at datetime2(3) NOT NULL, INDEX ix_at (at))
@@ -179,7 +181,7 @@ const MOVED: &str = "SELECT id, pos, note FROM dbo.t WHERE id <> 30 ORDER BY id"
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_move_while_they_are_read_come_with_the_next_run() {
-    let mut world = World::boxed(MOVING).await;
+    let mut world = World::with_isolation(Isolation::ReadCommitted, MOVING).await;
     world.config("  - source: dbo.t\n");
     // The scan stops at the row in the middle.
     let mut holder = server().connect(&world.source_db).await;
@@ -235,7 +237,7 @@ async fn rows_that_move_while_they_are_read_come_with_the_next_run() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_window_with_row_locks_has_each_row_that_stays() {
-    let mut world = World::boxed(MOVING).await;
+    let mut world = World::with_isolation(Isolation::ReadCommitted, MOVING).await;
     world.config("  - source: dbo.t\n");
     synced(&world);
     world.source("UPDATE dbo.t SET note = 'second'").await;
@@ -421,7 +423,9 @@ async fn what_the_primary_writes_is_read_whole_from_a_copy_or_refused() {
         (Replica::Snapshot, "a database snapshot"),
         (Replica::Standby, "a standby database"),
     ] {
-        let mut world = World::new(VERSIONED).await;
+        // The configuration is as it is written here: a replica takes no table lock.
+        let isolation = Isolation::of_the_suite();
+        let mut world = World::with_isolation(isolation, VERSIONED).await;
         engine
             .set_replica(&world.source_db, replica)
             .expect("a database");
@@ -460,7 +464,8 @@ async fn what_the_primary_writes_is_read_whole_from_a_copy_or_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_only_database_is_read_by_its_windows() {
-    let mut world = World::boxed(
+    let mut world = World::with_isolation(
+        Isolation::ReadCommitted,
         "CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, n int NOT NULL, rv rowversion NOT NULL)
 GO
 CREATE TABLE dbo.u (id int NOT NULL PRIMARY KEY, n int NOT NULL)
@@ -721,7 +726,8 @@ INSERT dbo.b (a_id, m) VALUES (1, 10), (2, 20)",
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_that_pins_the_bound_is_named() {
-    let mut world = World::new(VERSIONED).await;
+    // Without row versions the read would wait for the writer.
+    let mut world = World::with_isolation(Isolation::with_row_versions(), VERSIONED).await;
     let (_, reader) = reader(&mut world).await;
     world.config("  - source: dbo.t\n");
     synced(&world);
@@ -777,7 +783,9 @@ async fn a_transaction_from_before_the_clock_went_back_holds_the_bound() {
     let Some(engine) = stand_in("a clock that goes back") else {
         return;
     };
-    let world = World::new(
+    // Without row versions the read would wait for the writer.
+    let world = World::with_isolation(
+        Isolation::with_row_versions(),
         "CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, at datetime2(3) NOT NULL, INDEX ix_at (at))
 GO
 INSERT dbo.t VALUES (1, '2024-01-01T00:00:00')",
@@ -979,6 +987,11 @@ async fn azure_sql_database_is_known_by_its_name() {
     let mut options = icesync_sandbox::SandboxOptions::default();
     options.engine.password = "Stand-in of the cloud 1".to_owned();
     options.engine.engine_edition = 5;
+    // As Azure SQL Database creates a database.
+    (
+        options.engine.allow_snapshot,
+        options.engine.read_committed_snapshot,
+    ) = (true, true);
     let password = options.engine.password.clone();
     let azure = icesync_sandbox::Sandbox::start(options).expect("the stand-in starts");
     let connection = format!(
@@ -990,7 +1003,7 @@ async fn azure_sql_database_is_known_by_its_name() {
     for batch in VERSIONED.split("\nGO\n") {
         sql(&mut source, batch).await;
     }
-    let mut world = World::new("SELECT 1 AS one").await;
+    let mut world = World::with_isolation(Isolation::Snapshot, "SELECT 1 AS one").await;
     world.config("  - source: dbo.t\n");
     let planned = run_as(&world, &connection, &["--json", "plan"]).json();
     let found = &planned["tables"][0]["server"];

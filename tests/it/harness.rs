@@ -2,6 +2,7 @@
 //! and a folder for each test.
 
 use crate::databases::Databases;
+use crate::isolation::{self, Isolation};
 use icesync::mssql::control::{Cell, Class, Control};
 use icesync::mssql::settings::Connection;
 use icesync::mssql::sql::Statement;
@@ -125,6 +126,8 @@ impl Server {
 pub struct World {
     pub dir: TempDir,
     server: &'static Server,
+    /// Tables that cannot be read without row versions are locked.
+    locks_tables: bool,
     pub source: Control,
     pub target: Control,
     pub source_db: String,
@@ -166,22 +169,27 @@ impl Run {
 }
 
 impl World {
-    /// Fresh databases, and `setup` run in the source (batches separated by lines of GO).
+    /// Fresh databases with the row versions of the suite, and `setup` run in the source (batches separated by lines of
+    /// GO).
     pub async fn new(setup: &str) -> Self {
         Self::on(server(), setup).await
     }
 
-    /// As [`World::new`], with databases as SQL Server creates them: without SNAPSHOT and READ_COMMITTED_SNAPSHOT.
-    pub async fn boxed(setup: &str) -> Self {
-        Self::create(server(), setup, false).await
-    }
-
     /// As [`World::new`] on a server.
     pub async fn on(server: &'static Server, setup: &str) -> Self {
-        Self::create(server, setup, true).await
+        let isolation = Isolation::of_the_suite();
+        let mut world = Self::create(server, isolation, setup).await;
+        world.locks_tables = isolation == Isolation::ReadCommitted;
+        world
     }
 
-    async fn create(server: &'static Server, setup: &str, allow_snapshot: bool) -> Self {
+    /// As [`World::new`], for a test whose subject depends on row versions: it has its own, and its configuration is as
+    /// it is written.
+    pub async fn with_isolation(isolation: Isolation, setup: &str) -> Self {
+        Self::create(server(), isolation, setup).await
+    }
+
+    async fn create(server: &'static Server, isolation: Isolation, setup: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let stem = format!(
             "it_{}_{}",
@@ -193,13 +201,7 @@ impl World {
         let mut master = server.connect("master").await;
         for database in [&source_db, &target_db] {
             sql(&mut master, &format!("CREATE DATABASE [{database}]")).await;
-            if allow_snapshot {
-                sql(
-                    &mut master,
-                    &format!("ALTER DATABASE [{database}] SET ALLOW_SNAPSHOT_ISOLATION ON"),
-                )
-                .await;
-            }
+            isolation.set(&mut master, database).await;
         }
         let mut source = server.connect(&source_db).await;
         for batch in setup.split("\nGO\n") {
@@ -208,6 +210,7 @@ impl World {
         Self {
             dir: tempfile::tempdir().expect("a folder"),
             server,
+            locks_tables: false,
             target: server.connect(&target_db).await,
             source,
             source_db,
@@ -226,7 +229,16 @@ impl World {
 
     /// Writes icesync.yaml with these table entries (YAML list items, two spaces in).
     pub fn config(&self, tables: &str) {
-        std::fs::write(self.path("icesync.yaml"), config(tables)).expect("written");
+        let text = config(&self.entries(tables));
+        std::fs::write(self.path("icesync.yaml"), text).expect("written");
+    }
+
+    /// Table entries as the row versions of the suite need them.
+    pub fn entries(&self, tables: &str) -> String {
+        match self.locks_tables {
+            true => isolation::readable(tables, &self.server.connection(&self.source_db)),
+            false => tables.to_owned(),
+        }
     }
 
     pub fn command(&self, args: &[&str]) -> Command {

@@ -1,6 +1,7 @@
 //! No wait of a read is without a bound, and none stops those who use the table.
 
 use crate::harness::{World, server, sql};
+use crate::isolation::Isolation;
 use crate::running::Running;
 use icesync::sync;
 use serde_json::json;
@@ -16,7 +17,7 @@ FROM sys.all_columns a CROSS JOIN sys.all_columns b";
 /// look would wait for it: the table would be frozen for everyone.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fence_is_let_go_when_a_change_of_the_table_waits_for_it() {
-    let mut world = World::new(ROWS).await;
+    let mut world = World::with_isolation(Isolation::for_ranges("full"), ROWS).await;
     world.config("  - source: dbo.t\n    change: { strategy: full, range_rows: 1000 }\n");
     let mut run = Running::held(
         world.command(&["--json", "extract"]),

@@ -18,6 +18,7 @@ mod fixtures;
 mod groups;
 mod harness;
 mod hostile;
+mod isolation;
 mod keyed;
 mod loaded;
 mod loads;

@@ -1,6 +1,7 @@
 //! A stand-in of a test's own, for faults that would meet other tests: logins that are refused, a server that is away.
 
 use crate::harness::{Run, config, finish, rows, sql};
+use crate::isolation::{self, Isolation};
 use icesync::mssql::control::Control;
 use icesync::mssql::settings::Connection;
 use icesync_sandbox::{Sandbox, SandboxOptions};
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
-/// A stand-in with databases `source` and `target`, and a folder.
+/// A stand-in with databases `source` and `target`, which have the row versions of the suite, and a folder.
 pub struct Own {
     pub sandbox: Sandbox,
     dir: TempDir,
@@ -22,8 +23,10 @@ impl Own {
             sandbox,
             dir: tempfile::tempdir().expect("a folder"),
         };
-        let isolation = "ALTER DATABASE [source] SET ALLOW_SNAPSHOT_ISOLATION ON";
-        own.sql("master", isolation).await;
+        let mut master = own.connect("master").await;
+        for database in ["source", "target"] {
+            Isolation::of_the_suite().set(&mut master, database).await;
+        }
         let mut source = own.connect("source").await;
         for batch in setup {
             sql(&mut source, batch).await;
@@ -37,7 +40,13 @@ impl Own {
 
     /// Writes icesync.yaml with these table entries.
     pub fn config(&self, tables: &str) {
-        std::fs::write(self.path("icesync.yaml"), config(tables)).expect("written");
+        let entries = match Isolation::of_the_suite() {
+            Isolation::ReadCommitted => {
+                isolation::readable(tables, &self.sandbox.connection_string("source"))
+            }
+            Isolation::Snapshot | Isolation::ReadCommittedSnapshot => tables.to_owned(),
+        };
+        std::fs::write(self.path("icesync.yaml"), config(&entries)).expect("written");
     }
 
     pub fn command(&self, args: &[&str]) -> Command {

@@ -1,6 +1,9 @@
 //! Large tables read in ranges: every row once, whatever the key's type, however often the read is interrupted.
+//!
+//! Ranges are read from row versions only, so the databases here always have them.
 
 use crate::harness::{World, finish};
+use crate::isolation::Isolation;
 use crate::outside::{nothing_is_left, swept};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -23,6 +26,11 @@ INSERT dbo.t ({names}, payload, n) SELECT {values}, CONCAT(N'row ', s.n), s.n FR
 ROW_NUMBER() OVER (ORDER BY (SELECT 1))) AS n
 FROM sys.all_columns a CROSS JOIN sys.all_columns b) AS s"
     )
+}
+
+/// The rows of [`BY_ID`].
+fn by_id() -> String {
+    setup("id int NOT NULL PRIMARY KEY", "s.n")
 }
 
 const CONTENT: &str = "SELECT COUNT(*), SUM(CAST(n AS bigint)), SUM(CAST(n AS bigint) * n), SUM(CAST(LEN(payload) AS \
@@ -95,7 +103,8 @@ async fn keys_of_many_types_are_cut_into_ranges_that_hold_every_row_once() {
         ),
     ];
     for (columns, values, strategy) in shapes {
-        let mut world = World::new(&setup(columns, values)).await;
+        let mut world =
+            World::with_isolation(Isolation::for_ranges(strategy), &setup(columns, values)).await;
         world.config(&format!(
             "  - source: dbo.t\n    change: {{ strategy: {strategy}, range_rows: 2000 }}\n"
         ));
@@ -115,7 +124,7 @@ async fn keys_of_many_types_are_cut_into_ranges_that_hold_every_row_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_read_goes_on_where_it_stopped() {
-    let mut world = World::new(&setup("id int NOT NULL PRIMARY KEY", "s.n")).await;
+    let mut world = World::with_isolation(Isolation::with_row_versions(), &by_id()).await;
     world.config(BY_ID);
     let died = finish(
         world
@@ -148,7 +157,7 @@ async fn an_interrupted_read_goes_on_where_it_stopped() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ledger_of_another_shape_or_strategy_is_given_up() {
-    let mut world = World::new(&setup("id int NOT NULL PRIMARY KEY", "s.n")).await;
+    let mut world = World::with_isolation(Isolation::Snapshot, &by_id()).await;
     let failing = |world: &World| {
         finish(
             world
@@ -172,7 +181,7 @@ async fn a_ledger_of_another_shape_or_strategy_is_given_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ledger_that_a_read_in_one_stream_ends_leaves_no_files() {
-    let mut world = World::new(&setup("id int NOT NULL PRIMARY KEY", "s.n")).await;
+    let mut world = World::with_isolation(Isolation::with_row_versions(), &by_id()).await;
     world.config(BY_ID);
     let died = finish(
         world
@@ -198,7 +207,7 @@ async fn a_ledger_that_a_read_in_one_stream_ends_leaves_no_files() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_moment_the_read_ends_equal() {
-    let mut world = World::new(&setup("id int NOT NULL PRIMARY KEY", "s.n")).await;
+    let mut world = World::with_isolation(Isolation::with_row_versions(), &by_id()).await;
     world.config("  - source: dbo.t\n    change: { strategy: rowversion, range_rows: 1000 }\n");
     // A run that ends before it is killed says that it is over: those before it were killed in the middle.
     let mut killed = 0;
@@ -221,7 +230,7 @@ async fn killed_at_any_moment_the_read_ends_equal() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_reads_of_one_table_make_one_snapshot() {
-    let mut world = World::new(&setup("id int NOT NULL PRIMARY KEY", "s.n")).await;
+    let mut world = World::with_isolation(Isolation::with_row_versions(), &by_id()).await;
     world.config(BY_ID);
     let children: Vec<_> = (0..4)
         .map(|_| world.spawn(&["--json", "extract"]))
@@ -237,7 +246,8 @@ async fn two_reads_of_one_table_make_one_snapshot() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_load_fills_its_staging_heap_through_several_channels() {
-    let mut world = World::new(
+    let mut world = World::with_isolation(
+        Isolation::Snapshot,
         "CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, payload nvarchar(20) NOT NULL, n int NOT NULL)
 GO
 INSERT dbo.t SELECT s.n, CONCAT(N'row ', s.n), s.n FROM (SELECT TOP (300000) CONVERT(int, ROW_NUMBER() OVER (ORDER BY \
@@ -256,7 +266,7 @@ FROM sys.all_columns a CROSS JOIN sys.all_columns b) AS s",
 /// and in no window. So such ranges are read in one state of the table, and by one run.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_moves_without_its_watermark_is_not_lost() {
-    let mut world = World::new(&setup("id int NOT NULL PRIMARY KEY", "s.n")).await;
+    let mut world = World::with_isolation(Isolation::Snapshot, &by_id()).await;
     world.config(
         "  - source: dbo.t\n    change: { strategy: sequence, column: n, range_rows: 2000 }\n",
     );

@@ -2,6 +2,7 @@
 //! by no failing command, however much it logs.
 
 use crate::harness::{PASSWORD, Run, World, finish, server};
+use crate::isolation::Isolation;
 use icesync::config::{Config, ConfigError};
 use icesync::mssql::settings::Connection;
 use icesync::sync::FAIL_AFTER_RANGE;
@@ -617,7 +618,8 @@ INSERT dbo.t VALUES (N'Ada-4711 a', -1), (N'Bob', 1)",
 /// The keys at which a read under way is cut.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_in_ranges_shows_no_key() {
-    let world = World::new(
+    let world = World::with_isolation(
+        Isolation::for_ranges("rowversion"),
         "CREATE TABLE dbo.t (name nvarchar(40) NOT NULL PRIMARY KEY, n int NOT NULL, rv rowversion NOT NULL)
 GO
 INSERT dbo.t (name, n) SELECT CONCAT(N'Ada-4711 ', s.n), s.n FROM (SELECT TOP (20000) CONVERT(int, ROW_NUMBER() OVER \

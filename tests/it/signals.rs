@@ -2,6 +2,7 @@
 //! report says what was done and what was not.
 
 use crate::harness::{Run, World};
+use crate::isolation::Isolation;
 use crate::outside::nothing_is_left;
 use crate::own::{Own, names};
 use crate::running::Running;
@@ -14,7 +15,8 @@ const ROWS: usize = 12_000;
 
 /// `dbo.t` with 12,000 rows, read in ranges by one channel.
 async fn ranges(strategy: &str) -> World {
-    let world = World::new(
+    let world = World::with_isolation(
+        Isolation::for_ranges(strategy),
         "CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, payload nvarchar(60) NOT NULL, rv rowversion NOT NULL)
 GO
 INSERT dbo.t (id, payload) SELECT s.n, CONCAT(N'row ', s.n) FROM (SELECT TOP (12000) CONVERT(int, ROW_NUMBER() OVER \

@@ -3,6 +3,7 @@
 
 use crate::engines::raise_watermark;
 use crate::harness::{Run, World, finish, server};
+use crate::isolation::Isolation;
 use crate::outside::{lake_rows, lake_table, nothing_is_left, nothing_is_missing, swept};
 use icesync::lake::FAIL_AFTER_DATA_FILES;
 use icesync::sync::{FAIL_AFTER_RANGE, FAIL_BEFORE_RANGES};
@@ -25,7 +26,8 @@ const CONTENT: &str = "SELECT COUNT(*), SUM(CAST(n AS bigint)), SUM(CAST(n AS bi
     MAX(payload) FROM dbo.t";
 
 async fn world(strategy: &str) -> World {
-    let world = World::new(
+    let world = World::with_isolation(
+        Isolation::for_ranges(strategy),
         "CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, payload nvarchar(60) NOT NULL, n int NOT NULL, rv rowversion \
             NOT NULL)
 GO

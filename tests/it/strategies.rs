@@ -1,6 +1,7 @@
 //! Each change strategy from the source to the lake.
 
 use crate::harness::{World, readers_agree};
+use crate::isolation::Isolation;
 use serde_json::{Value, json};
 
 const ORDERS: &str = "CREATE TABLE dbo.orders (
@@ -66,7 +67,8 @@ async fn rowversion_reads_only_what_changed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rowversion_taken_before_and_committed_after_an_extract_is_read_by_the_next() {
-    let mut world = World::new(ORDERS).await;
+    // Without row versions the read would wait for the writer.
+    let mut world = World::with_isolation(Isolation::with_row_versions(), ORDERS).await;
     config(&world, "strategy: rowversion");
     extracted(&world);
     let mut writer = crate::harness::server().connect(&world.source_db).await;
@@ -271,7 +273,8 @@ fn versions(world: &World) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_read_of_a_history_leaves_to_the_window_what_is_above_its_bound() {
-    let mut world = World::new(ORDERS).await;
+    // Without row versions the read would wait for the writer.
+    let mut world = World::with_isolation(Isolation::with_row_versions(), ORDERS).await;
     world.config(
         "  - source: dbo.orders\n    kind: history\n    change: { strategy: rowversion }\n",
     );

@@ -195,6 +195,15 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// A trigger, `sp_executesql` or `EXEC (...)` ends: settings are as they were before it, except for CONTEXT_INFO.
+    pub fn leave_module(&mut self, before: Settings) {
+        let context_info = std::mem::take(&mut self.context_info);
+        *self = Settings {
+            context_info,
+            ..before
+        };
+    }
+
     /// Takes a language, with its order of dates and first day of a week.
     pub fn speak(&mut self, language: &str) {
         let british = language.to_ascii_lowercase().starts_with("british");

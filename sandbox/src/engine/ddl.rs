@@ -31,9 +31,36 @@ pub use policy::filtering;
 pub use rename::rename;
 pub use table::{create_from_query, declare_table};
 
+/// Error 3964: definitions have no versions, so a transaction under SNAPSHOT may not change tables and indexes.
+fn refuse_in_snapshot(cx: &Cx<'_>, statement: &StatementKind) -> Outcome<()> {
+    let changes = matches!(
+        statement,
+        StatementKind::AlterTable(_)
+            | StatementKind::CreateIndex(_)
+            | StatementKind::AlterIndex(_)
+            | StatementKind::DropIndex(_)
+    );
+    let is_open = cx
+        .ses
+        .transaction
+        .as_ref()
+        .is_some_and(|open| open.count > 0 && open.began_in_snapshot);
+    if !(changes && is_open) {
+        return Ok(());
+    }
+    Err(error(
+        3964,
+        16,
+        "Transaction failed because this DDL statement is not allowed inside a snapshot isolation transaction. Since \
+            metadata is not versioned, a metadata change can lead to inconsistency if mixed within snapshot isolation.",
+    )
+    .into())
+}
+
 /// Runs one DDL statement.
 pub fn execute(cx: &mut Cx<'_>, statement: &StatementKind) -> Outcome<()> {
     refuse_when_doomed(cx)?;
+    refuse_in_snapshot(cx, statement)?;
     cx.transaction();
     match statement {
         StatementKind::CreateTable(create) => table::create(cx, create),

@@ -234,12 +234,14 @@ fn try_catch(cx: &mut Cx<'_>, body: &[Statement], handler: &[Statement]) -> Outc
     result
 }
 
-/// Evaluates a condition as a statement of its own.
+/// Evaluates a condition as a statement of its own, of no rows.
 fn test(cx: &mut Cx<'_>, condition: &ast::Condition) -> Outcome<bool> {
-    attempt(cx, &mut |cx| {
+    let holds = attempt(cx, &mut |cx| {
         let bound = Binder::new(cx).cond(condition)?;
         Ok(bound.test(&[], cx)? == Some(true))
-    })
+    })?;
+    cx.ses.row_count = 0;
+    Ok(holds)
 }
 
 /// Evaluates an expression as a statement of its own, in a type.
@@ -287,6 +289,7 @@ fn simple(cx: &mut Cx<'_>, statement: &Statement) -> Outcome<()> {
         _ => attempt(cx, &mut |cx| ddl::execute(cx, &statement.kind))?,
     }
     cx.ses.last_error = 0;
+    cx.ses.row_count = 0;
     cx.emit(Event::Done {
         count: None,
         select: false,

@@ -60,11 +60,13 @@ fn select_now(cx: &mut Cx<'_>, query: &ast::Query) -> Outcome<()> {
 fn lock_all(cx: &mut Cx<'_>, plan: &Plan) -> Outcome<bool> {
     let mut scans = Vec::new();
     plan.scans(&mut |scan| scans.push(scan.clone()));
-    let versions = matches!(
-        cx.ses.settings.isolation,
-        IsolationLevel::ReadCommitted | IsolationLevel::Snapshot | IsolationLevel::ReadUncommitted
-    );
-    let mut streams = versions && cx.held.database(cx.ses.database).read_committed_snapshot;
+    let mut streams = match cx.ses.settings.isolation {
+        IsolationLevel::Snapshot => true,
+        IsolationLevel::ReadCommitted | IsolationLevel::ReadUncommitted => {
+            cx.held.database(cx.ses.database).read_committed_snapshot
+        }
+        IsolationLevel::RepeatableRead | IsolationLevel::Serializable => false,
+    };
     for scan in scans {
         lock_table(scan.table, scan.reading, cx)?;
         let resolved = resolve_reading(scan.table, scan.reading, cx)?;

@@ -7,6 +7,7 @@ mod concurrency;
 mod environments;
 mod errors;
 mod merge;
+mod modules;
 mod more;
 mod plans;
 
@@ -54,10 +55,17 @@ impl Sink for Reply {
 
 pub struct Client(pub Box<dyn Session>);
 
+/// An engine whose database `shop` has both kinds of row versions.
 pub fn engine() -> Arc<Engine> {
+    with_versions(true)
+}
+
+pub fn with_versions(versions: bool) -> Arc<Engine> {
     Engine::new(Options {
         databases: vec!["shop".into()],
         password: "pw".into(),
+        allow_snapshot: versions,
+        read_committed_snapshot: versions,
         ..Options::default()
     })
     .unwrap()

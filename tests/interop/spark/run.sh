@@ -19,7 +19,7 @@ export ICESYNC_SPARK_JAR="${made[1]}" PYSPARK_PYTHON="${made[0]}" SPARK_LOCAL_IP
 export STAND_IN_PASSWORD='Spark-0nly!'
 
 "$ICESYNC_SANDBOX" --listen 127.0.0.1:0 --user sa --password-env STAND_IN_PASSWORD --database source --database target \
-    >"$work/sandbox.out" 2>"$work/sandbox.log" &
+    --snapshot-isolation >"$work/sandbox.out" 2>"$work/sandbox.log" &
 sandbox=$!
 trap 'kill "$sandbox" 2>/dev/null || true' EXIT
 for _ in $(seq 300); do

@@ -51,10 +51,7 @@ pub fn create(cx: &mut Cx<'_>, statement: &ast::CreateDatabase) -> Outcome<()> {
         .max()
         .unwrap_or(4)
         + 1;
-    let mut database = Database::new(id, name, collate, now);
-    // As a real server creates them: versioning is off until it is asked for.
-    database.allow_snapshot = false;
-    database.read_committed_snapshot = false;
+    let database = Database::new(id, name, collate, now);
     cx.held.databases.push(database);
     Ok(())
 }

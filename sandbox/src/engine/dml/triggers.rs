@@ -68,7 +68,9 @@ fn run(cx: &mut Cx<'_>, trigger: &Trigger, rows: &Arc<TriggerRows>) -> Outcome<(
     };
     frame.names.insert(trigger_mark(trigger.id), usize::MAX);
     let settings = cx.ses.settings.clone();
-    let row_count = cx.ses.row_count;
+    // The first statement of a trigger sees how many rows the trigger's statement changed.
+    let changed = rows.inserted.len().max(rows.deleted.len()) as i64;
+    let row_count = std::mem::replace(&mut cx.ses.row_count, changed);
     cx.ses.frames.push(frame);
     cx.ses.nest_level += 1;
     cx.atomic += 1;
@@ -86,7 +88,7 @@ fn run(cx: &mut Cx<'_>, trigger: &Trigger, rows: &Arc<TriggerRows>) -> Outcome<(
     cx.atomic -= 1;
     cx.ses.nest_level -= 1;
     flow::drop_frame(cx);
-    cx.ses.settings = settings;
+    cx.ses.settings.leave_module(settings);
     cx.ses.row_count = row_count;
     result
 }

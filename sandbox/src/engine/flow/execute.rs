@@ -43,8 +43,8 @@ pub fn drop_frame(cx: &mut Cx<'_>) -> Frame {
     frame
 }
 
-/// Runs text in a scope of its own; its status and the scope's variables as it left them. What it has SET ends with it
-/// (documentation: "SET statements", "If a SET statement runs in a stored procedure or trigger").
+/// Runs text in a scope of its own, as `sp_executesql` and `EXEC (...)` do: what it SETs ends with it. Its status, and
+/// the scope's variables as it left them.
 pub fn run_nested(cx: &mut Cx<'_>, text: &str, frame: Frame) -> Outcome<(i32, Frame)> {
     let statements =
         sql::parse_batch_with(text, cx.ses.settings.quoted_identifier).map_err(Stop::Statement)?;
@@ -54,10 +54,9 @@ pub fn run_nested(cx: &mut Cx<'_>, text: &str, frame: Frame) -> Outcome<(i32, Fr
     cx.ses.nest_level = cx.ses.nest_level.saturating_sub(1);
     let frame = drop_frame(cx);
     cx.ses.database = database;
-    let inner = std::mem::replace(&mut cx.ses.settings, settings);
-    // Belongs to the session.
-    cx.ses.settings.context_info = inner.context_info;
-    let status = match result.map_err(|stop| aborted(cx, stop, inner.xact_abort))? {
+    let xact_abort = cx.ses.settings.xact_abort;
+    cx.ses.settings.leave_module(settings);
+    let status = match result.map_err(|stop| aborted(cx, stop, xact_abort))? {
         Flow::Return(status) => status,
         Flow::Next | Flow::Break | Flow::Continue => 0,
     };

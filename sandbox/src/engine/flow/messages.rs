@@ -22,6 +22,7 @@ fn number_of(cx: &mut Cx<'_>, expr: &ast::Expr) -> Outcome<i32> {
 
 pub fn print(cx: &mut Cx<'_>, expr: &ast::Expr, line: u32) -> Outcome<()> {
     let message = text_of(cx, expr)?;
+    cx.ses.row_count = 0;
     cx.info(SqlError {
         number: 0,
         state: 1,
@@ -72,6 +73,7 @@ pub fn raise(cx: &mut Cx<'_>, raise: &ast::RaisError, line: u32) -> Outcome<()> 
     if class >= 11 {
         return Err(Stop::Raised(raised));
     }
+    cx.ses.row_count = 0;
     cx.info(raised)?;
     cx.emit(Event::Done {
         count: None,

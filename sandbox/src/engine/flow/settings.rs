@@ -214,6 +214,7 @@ pub fn use_database(cx: &mut Cx<'_>, name: &ast::Ident) -> Outcome<()> {
     permissions::check_database(cx, slot)?;
     let shown = cx.held.database(slot).name.clone();
     cx.ses.database = slot;
+    cx.ses.row_count = 0;
     if cx.ses.frames.len() == 1 {
         cx.ses.home_database = slot;
     }

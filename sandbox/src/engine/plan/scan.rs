@@ -1,9 +1,10 @@
 //! Reading base tables: which locks, which versions, which stretch of which index.
 //!
 //! READ COMMITTED with versions, and SNAPSHOT, take only a schema lock and read as of a commit time: they never
-//! wait for rows. Everything else reads the newest version and stops (`Stop::Wait`) at a row that another
-//! transaction changed. A scan under READ COMMITTED without versions that `walks` waits there instead, in the order of
-//! the clustered index, and keeps nothing locked that it has passed: rows may move behind it or ahead of it meanwhile.
+//! wait for rows. Everything else takes an intent lock on the table too, so that it waits for an exclusive lock on all
+//! of it, reads the newest version, and stops (`Stop::Wait`) at a row that another transaction changed. A scan
+//! under READ COMMITTED without versions that `walks` waits there instead, in the order of the clustered index, and
+//! keeps no row locked that it has passed: rows may move behind it or ahead of it meanwhile.
 //! Ranges are protected coarsely: SERIALIZABLE holds a shared lock on the table, and an update lock when it is going
 //! to write, so that two such writers queue instead of deadlocking.
 
@@ -248,7 +249,29 @@ fn take_table_locks(
         cx.transaction();
         return cx.acquire(resource, Mode::IntentShared, Owner::Transaction);
     }
+    let row_versions = matches!(&resource, Resource::Table(at) if {
+        cx.held.database(at.database).read_committed_snapshot
+    });
+    if locks_rows_briefly(&reading, isolation, row_versions) {
+        cx.acquire(resource, Mode::IntentShared, Owner::Statement)?;
+    }
     Ok(())
+}
+
+/// Whether a read that keeps no lock meets rows under locks: at READ COMMITTED without row versions, or by a hint.
+fn locks_rows_briefly(reading: &Reading, isolation: IsolationLevel, row_versions: bool) -> bool {
+    let asked = reading.committed_lock || reading.read_past || reading.exclusive_lock;
+    if reading.no_lock {
+        return false;
+    }
+    match isolation {
+        IsolationLevel::Snapshot | IsolationLevel::ReadUncommitted => {
+            asked || (reading.committed && !row_versions)
+        }
+        IsolationLevel::ReadCommitted
+        | IsolationLevel::RepeatableRead
+        | IsolationLevel::Serializable => asked || !row_versions,
+    }
 }
 
 /// Opens a scan; `left` is the row that seek expressions read.

@@ -1,4 +1,4 @@
-use super::{Reply, connect, engine};
+use super::{Engine, Reply, connect, engine, with_versions};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
@@ -65,6 +65,87 @@ fn read_committed_does_not_wait_with_versions_and_waits_without() {
     assert!(!waiter.is_finished());
     a.ok("COMMIT");
     assert_eq!(waiter.join().unwrap(), "2");
+}
+
+#[test]
+fn a_database_is_created_without_row_versions() {
+    let engine = with_versions(false);
+    let (mut a, mut b) = (connect(&engine), connect(&engine));
+    let versions = "SELECT snapshot_isolation_state, is_read_committed_snapshot_on FROM sys.databases WHERE name = ";
+    a.ok("CREATE DATABASE other");
+    for database in ["shop", "other"] {
+        assert_eq!(a.one(&format!("{versions}'{database}'")), "0|0");
+    }
+    a.ok("CREATE TABLE t (id int PRIMARY KEY, v int); INSERT t VALUES (1, 1)");
+    a.ok("BEGIN TRAN; UPDATE t SET v = 2");
+    b.ok("SET LOCK_TIMEOUT 30");
+    assert_eq!(b.error("SELECT v FROM t"), 1222);
+    b.ok("SET TRANSACTION ISOLATION LEVEL SNAPSHOT");
+    assert_eq!(b.error("SELECT v FROM t"), 3952);
+    a.ok("ROLLBACK; ALTER DATABASE shop SET ALLOW_SNAPSHOT_ISOLATION ON");
+    a.ok("BEGIN TRAN; UPDATE t SET v = 2");
+    assert_eq!(b.one("SELECT v FROM t"), "1");
+}
+
+/// What a statement with a lock on a whole table keeps readers from.
+#[test]
+fn an_exclusive_table_lock_holds_off_readers_without_row_versions() {
+    let engine = with_versions(false);
+    let (mut a, mut b) = (connect(&engine), connect(&engine));
+    a.ok("CREATE TABLE t (id int PRIMARY KEY, v int); INSERT t VALUES (1, 1)");
+    a.ok("CREATE TABLE s (id int PRIMARY KEY); INSERT s VALUES (7)");
+    b.ok("SET LOCK_TIMEOUT 30");
+    // None of them changes a row of dbo.t that exists.
+    for held in [
+        "SELECT TOP (0) 1 FROM t WITH (TABLOCKX)",
+        "INSERT t WITH (TABLOCK) SELECT id, 7 FROM s",
+        "UPDATE t WITH (TABLOCK) SET v = 2 WHERE id = 9",
+        "DELETE FROM t WITH (TABLOCKX) WHERE id = 9",
+    ] {
+        a.ok(&format!("BEGIN TRAN; {held}"));
+        for read in [
+            "SELECT v FROM t WHERE id = 1",
+            "SELECT COUNT(*) FROM t",
+            "SELECT x.id FROM s AS x JOIN t ON t.id = x.id",
+            "SELECT v FROM t WITH (READPAST)",
+        ] {
+            assert_eq!(b.error(read), 1222, "{held}: {read}");
+        }
+        assert_eq!(b.one("SELECT v FROM t WITH (NOLOCK) WHERE id = 1"), "1");
+        a.ok("ROLLBACK");
+        assert_eq!(b.one("SELECT v FROM t WHERE id = 1"), "1");
+    }
+    // A shared lock on the table and writers of other rows do not.
+    for held in [
+        "SELECT TOP (0) 1 FROM t WITH (TABLOCK, HOLDLOCK)",
+        "INSERT t VALUES (2, 2)",
+    ] {
+        a.ok(&format!("BEGIN TRAN; {held}"));
+        assert_eq!(b.one("SELECT v FROM t WHERE id = 1"), "1", "{held}");
+        a.ok("ROLLBACK");
+    }
+    // A reader that is done holds nothing.
+    b.ok("BEGIN TRAN; SELECT v FROM t");
+    a.ok("SET LOCK_TIMEOUT 30; BEGIN TRAN; SELECT v FROM t WITH (TABLOCKX); COMMIT");
+    b.ok("COMMIT");
+}
+
+#[test]
+fn an_exclusive_table_lock_does_not_hold_off_readers_of_row_versions() {
+    let engine = engine();
+    let (mut a, mut b) = (connect(&engine), connect(&engine));
+    a.ok("CREATE TABLE t (id int PRIMARY KEY, v int); INSERT t VALUES (1, 1)");
+    a.ok("BEGIN TRAN; UPDATE t WITH (TABLOCKX) SET v = 2");
+    b.ok("SET LOCK_TIMEOUT 30");
+    assert_eq!(b.one("SELECT v FROM t"), "1");
+    assert_eq!(b.error("SELECT v FROM t WITH (READCOMMITTEDLOCK)"), 1222);
+    assert_eq!(
+        b.one("SET TRANSACTION ISOLATION LEVEL SNAPSHOT; SELECT v FROM t"),
+        "1"
+    );
+    b.ok("SET TRANSACTION ISOLATION LEVEL READ COMMITTED");
+    b.ok("ALTER DATABASE shop SET READ_COMMITTED_SNAPSHOT OFF");
+    assert_eq!(b.error("SELECT v FROM t"), 1222);
 }
 
 #[test]
@@ -210,17 +291,22 @@ impl crate::session::Sink for Slow {
 
 #[test]
 fn a_slow_reader_holds_nobody_up_and_sees_one_moment() {
-    let engine = engine();
-    let (mut a, mut b) = (connect(&engine), connect(&engine));
+    read_slowly(&engine(), "SELECT id, v FROM t");
+    let snapshots = with_versions(false);
+    connect(&snapshots).ok("ALTER DATABASE shop SET ALLOW_SNAPSHOT_ISOLATION ON");
+    read_slowly(
+        &snapshots,
+        "SET TRANSACTION ISOLATION LEVEL SNAPSHOT; SELECT id, v FROM t",
+    );
+}
+
+fn read_slowly(engine: &Arc<Engine>, read: &'static str) {
+    let (mut a, mut b) = (connect(engine), connect(engine));
     a.ok("CREATE TABLE t (id int IDENTITY PRIMARY KEY, v int); INSERT t (v) VALUES (0); DECLARE @i int = 0; WHILE @i < \
         14 BEGIN INSERT t (v) SELECT v FROM t; SET @i += 1; END");
     let reader = thread::spawn(move || {
         let mut slow = Slow(Reply::default());
-        b.0.batch(
-            "SELECT id, v FROM t",
-            &Arc::new(AtomicBool::new(false)),
-            &mut slow,
-        );
+        b.0.batch(read, &Arc::new(AtomicBool::new(false)), &mut slow);
         slow.0
     });
     thread::sleep(Duration::from_millis(60));

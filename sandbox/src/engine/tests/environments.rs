@@ -168,6 +168,9 @@ fn a_login_reads_dates_in_its_language() {
         '2024-03-05', 121), 112), CONVERT(char(8), CONVERT(date, '2024-03-05'), 112), @@LANGUAGE";
     assert_eq!(a.one(query), "20240305|20240305|20240305|us_english");
     assert_eq!(british.one(query), "20240503|20240305|20240305|British");
+    let of_no_month = "SELECT CONVERT(datetime, '2024-02-28')";
+    assert_eq!(british.error(of_no_month), 242);
+    assert_eq!(a.error(&format!("SET DATEFORMAT dmy; {of_no_month}")), 242);
 }
 
 #[test]
