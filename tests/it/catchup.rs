@@ -1,6 +1,7 @@
 //! Large windows, committed in steps: the same lake as by one commit, and a run that dies keeps what it has committed.
 
 use crate::harness::{Run, World, finish};
+use crate::isolation::Isolation;
 use crate::outside::nothing_is_left;
 use crate::own::Own;
 use crate::running::Running;
@@ -350,7 +351,7 @@ async fn a_step_that_is_tried_again_is_reported_with_those_before_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_window_with_row_locks_is_read_in_steps_too() {
-    let mut world = World::boxed(TABLE).await;
+    let mut world = World::with_isolation(Isolation::ReadCommitted, TABLE).await;
     world.source("CREATE INDEX ix_rv ON dbo.t (rv)").await;
     world.config(&config(ROWVERSION, 10_000));
     world.run(&["--json", "sync"]).json();
