@@ -102,11 +102,14 @@ impl Binder<'_, '_> {
                 let (value, pattern) = (wide(value), wide(pattern));
                 let (collate, _) = agree(&value, &pattern, "like")?;
                 let collate = collate.unwrap_or_else(|| self.default_collate());
+                let ty = types::common(&value.ty, &pattern.ty)?;
+                let collate = collate.of(&ty).clone();
                 Ok(negate(
                     Cond::Like {
                         expr: value,
                         pattern,
                         escape: escape.map(wide),
+                        is_unicode: types::is_unicode(&ty),
                         collate,
                     },
                     *negated,
@@ -186,7 +189,9 @@ impl Binder<'_, '_> {
             return Err(incomparable(&left, &right, what).into());
         }
         let collate = if types::is_character(&ty) || ty == SqlType::SqlVariant {
-            agree(&left, &right, what)?.0
+            agree(&left, &right, what)?
+                .0
+                .map(|collate| collate.of(&ty).clone())
         } else {
             None
         };
@@ -211,7 +216,9 @@ impl Binder<'_, '_> {
         let mut collate = None;
         if types::is_character(&ty) {
             for item in &items {
-                collate = agree(&value, item, "equal to")?.0;
+                collate = agree(&value, item, "equal to")?
+                    .0
+                    .map(|collate| collate.of(&ty).clone());
             }
         }
         let list = items

@@ -107,6 +107,11 @@ impl Expr {
                     .filter(|arg| arg.collate.is_some())
                     .max_by_key(|arg| arg.strength)
                     .and_then(|arg| arg.collate.clone());
+                // Text that is Unicode in one argument is compared as Unicode.
+                let collate = match tys.iter().find(|ty| types::is_unicode(ty)).or(tys.first()) {
+                    Some(ty) => collate.map(|collate| collate.of(ty).clone()),
+                    None => collate,
+                };
                 let context = cx.eval_context(collate);
                 Ok((function.eval)(&values, &tys, &context)?)
             }
