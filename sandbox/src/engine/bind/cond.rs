@@ -102,14 +102,18 @@ impl Binder<'_, '_> {
                 let (value, pattern) = (wide(value), wide(pattern));
                 let (collate, _) = agree(&value, &pattern, "like")?;
                 let collate = collate.unwrap_or_else(|| self.default_collate());
-                let ty = types::common(&value.ty, &pattern.ty)?;
-                let collate = collate.of(&ty).clone();
+                // Unicode on one side makes it a comparison of Unicode.
+                let is_unicode = types::is_unicode(&value.ty) || types::is_unicode(&pattern.ty);
+                let collate = match is_unicode {
+                    true => collate,
+                    false => collate.of(&value.ty).clone(),
+                };
                 Ok(negate(
                     Cond::Like {
                         expr: value,
                         pattern,
                         escape: escape.map(wide),
-                        is_unicode: types::is_unicode(&ty),
+                        is_unicode,
                         collate,
                     },
                     *negated,
