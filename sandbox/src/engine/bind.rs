@@ -49,6 +49,12 @@ pub struct OutColumn {
 }
 
 impl OutColumn {
+    /// What orders the column's values.
+    pub fn order(&self) -> Option<Arc<Collate>> {
+        let collate = self.collate.as_ref()?;
+        Some(collate.of(&self.ty).clone())
+    }
+
     pub fn of_expr(name: String, expr: &Expr) -> Self {
         Self {
             name,

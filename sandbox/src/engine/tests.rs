@@ -3,6 +3,7 @@
 mod basics;
 mod bulk;
 mod catalog;
+mod collations;
 mod concurrency;
 mod environments;
 mod errors;

@@ -102,11 +102,18 @@ impl Binder<'_, '_> {
                 let (value, pattern) = (wide(value), wide(pattern));
                 let (collate, _) = agree(&value, &pattern, "like")?;
                 let collate = collate.unwrap_or_else(|| self.default_collate());
+                // Unicode on one side makes it a comparison of Unicode.
+                let is_unicode = types::is_unicode(&value.ty) || types::is_unicode(&pattern.ty);
+                let collate = match is_unicode {
+                    true => collate,
+                    false => collate.of(&value.ty).clone(),
+                };
                 Ok(negate(
                     Cond::Like {
                         expr: value,
                         pattern,
                         escape: escape.map(wide),
+                        is_unicode,
                         collate,
                     },
                     *negated,
@@ -186,7 +193,9 @@ impl Binder<'_, '_> {
             return Err(incomparable(&left, &right, what).into());
         }
         let collate = if types::is_character(&ty) || ty == SqlType::SqlVariant {
-            agree(&left, &right, what)?.0
+            agree(&left, &right, what)?
+                .0
+                .map(|collate| collate.of(&ty).clone())
         } else {
             None
         };
@@ -211,7 +220,9 @@ impl Binder<'_, '_> {
         let mut collate = None;
         if types::is_character(&ty) {
             for item in &items {
-                collate = agree(&value, item, "equal to")?.0;
+                collate = agree(&value, item, "equal to")?
+                    .0
+                    .map(|collate| collate.of(&ty).clone());
             }
         }
         let list = items

@@ -480,10 +480,7 @@ impl Binder<'_, '_> {
             }
             let exprs = lists.items.into_iter().map(|item| item.expr).collect();
             let width = columns.len();
-            let collates = columns
-                .iter()
-                .map(|column| column.collate.clone())
-                .collect();
+            let collates = columns.iter().map(OutColumn::order).collect();
             plan = Plan {
                 node: Node::Distinct(Box::new(projected(plan, exprs))),
                 width,
