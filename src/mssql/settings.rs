@@ -103,7 +103,8 @@ impl Connection {
         }
     }
 
-    /// Bounds making a session: every connection and login on the way, also after redirects. A token is obtained before.
+    /// Bounds making a session: every connection and login on the way, also after redirects. A token is obtained
+    /// before.
     pub(super) fn login_timeout(&self) -> Duration {
         self.connect_timeout.saturating_mul(2)
     }
@@ -258,8 +259,8 @@ fn log_in(
 }
 
 const TRUSTED: &str = "the connection setting `TrustServerCertificate` is true and the login is an access token: \
-    whoever answers in the server's place gets the token. Remove the setting and install the certificate's authority, or \
-    write HostNameInCertificate if the certificate has another name";
+    whoever answers in the server's place gets the token. Remove the setting and install the certificate's authority, \
+    or write HostNameInCertificate if the certificate has another name";
 
 fn unsupported(key: &str, remedy: &'static str) -> ConnectionError {
     ConnectionError::Unsupported {

@@ -1,8 +1,8 @@
 //! Commands that print a token. What they print is never shown.
 //!
 //! A command is a process group of its own. When it does not end in time, or its output is not wanted any more, the
-//! whole group is killed: a shell that is killed alone leaves what it has started behind. A helper that a command leaves
-//! in the background on purpose outlives it, and its end is not waited for.
+//! whole group is killed: a shell that is killed alone leaves what it has started behind. A helper that a command
+//! leaves in the background on purpose outlives it, and its end is not waited for.
 
 use super::answer::Token;
 use super::endpoint::ANSWER_BYTES_MAX;
