@@ -23,7 +23,7 @@ impl Sync {
         let source = self.source_side()?;
         let unusable = self.connects([Some(source), self.target.as_ref()]).await;
         if !unusable.is_empty() {
-            return Ok(Listing::failed(unusable));
+            return Ok(Listing::failed(unusable, self.connection_warnings()));
         }
         let together: Vec<TableName> = match self.load.group {
             Group::None => Vec::new(),
@@ -42,7 +42,7 @@ impl Sync {
     pub async fn status(self, tables: Vec<Table>) -> Result<Listing<StatusReport>> {
         let unusable = self.connects([None, self.target.as_ref()]).await;
         if !unusable.is_empty() {
-            return Ok(Listing::failed(unusable));
+            return Ok(Listing::failed(unusable, self.connection_warnings()));
         }
         self.each(tables, async |table, links| {
             let lake = self.warehouse.table(&table.lake).await?;

@@ -202,6 +202,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn an_endpoint_of_tokens_that_was_never_there_is_not_waited_for_long() {
+        let token = |is_absent| {
+            let error = MssqlError::Token {
+                server: "db:1433".into(),
+                reason: "the metadata service cannot be reached".into(),
+                is_transient: true,
+                is_absent,
+            };
+            error.on(Kind::Source)
+        };
+        let (_, seconds, error) = outlasts(Retry::default(), true, || token(true)).await;
+        assert!((15.0..46.0).contains(&seconds), "{seconds}");
+        assert_eq!(error.disposition(), Disposition::Transient);
+        for (first, is_absent) in [(false, true), (true, false)] {
+            let (_, seconds, _) = outlasts(Retry::default(), first, || token(is_absent)).await;
+            assert!(seconds >= 600.0, "{seconds}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_pause_that_the_server_asks_for_is_kept() {
         let busy = || login(40501, "Retry the request after 60 seconds.");
         let (made, seconds, _) = outlasts(short(), false, busy).await;
