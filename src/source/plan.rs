@@ -82,29 +82,24 @@ pub struct Followed {
 }
 
 impl Followed {
-    /// The steps, or the window itself.
-    fn steps(&self) -> Vec<Followed> {
+    /// One of the steps by its number, or the window itself where there are none.
+    fn step(&self, at: usize) -> Followed {
         let Window {
             lower,
             upper,
             previous,
         } = &self.window;
-        let (mut lower, mut previous) = (lower, previous);
-        let mut steps = Vec::with_capacity(self.cuts.len() + 1);
-        for end in self.cuts.iter().chain([upper]) {
-            steps.push(Followed {
-                column: self.column,
-                window: Window {
-                    lower: lower.clone(),
-                    upper: end.clone(),
-                    previous: previous.clone(),
-                },
-                page_rows: self.page_rows,
-                cuts: Vec::new(),
-            });
-            (lower, previous) = (end, end);
+        let before = at.checked_sub(1).and_then(|before| self.cuts.get(before));
+        Followed {
+            column: self.column,
+            window: Window {
+                lower: before.unwrap_or(lower).clone(),
+                upper: self.cuts.get(at).unwrap_or(upper).clone(),
+                previous: before.unwrap_or(previous).clone(),
+            },
+            page_rows: self.page_rows,
+            cuts: Vec::new(),
         }
-        steps
     }
 }
 
@@ -294,16 +289,20 @@ impl ExtractPlan {
         }
     }
 
-    /// What is read and committed on its own, in order: the steps of a large window, else the read as it is.
-    pub fn steps(&self) -> Vec<ExtractPlan> {
-        let Read::Window(followed) = &self.read else {
-            return vec![self.clone()];
+    /// What is read and committed on its own, in order: the steps of a large window, else the read as it is. Each is
+    /// made when its turn comes.
+    pub fn steps(&self) -> impl ExactSizeIterator<Item = ExtractPlan> {
+        let steps = match &self.read {
+            Read::Window(followed) => followed.cuts.len() + 1,
+            Read::Nothing { .. } | Read::Whole(_) | Read::Ranges(_) => 1,
         };
-        let plan = |step| ExtractPlan {
-            read: Read::Window(step),
-            ..self.clone()
-        };
-        followed.steps().into_iter().map(plan).collect()
+        (0..steps).map(|at| match &self.read {
+            Read::Window(followed) => ExtractPlan {
+                read: Read::Window(followed.step(at)),
+                ..self.clone()
+            },
+            Read::Nothing { .. } | Read::Whole(_) | Read::Ranges(_) => self.clone(),
+        })
     }
 
     /// What to say of rows without a watermark, and of those with one in the future, that a whole read has met.

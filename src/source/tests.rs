@@ -299,7 +299,7 @@ fn a_window_is_read_in_the_steps_that_it_is_cut_into() {
     };
     let windows = |plan: &ExtractPlan| -> Vec<[String; 3]> {
         let steps = plan.steps();
-        let texts = steps.iter().map(|step| match &step.read {
+        let texts = steps.map(|step| match &step.read {
             Read::Window(Followed { window, .. }) => {
                 assert_eq!(step.steps().len(), 1);
                 [&window.lower, &window.upper, &window.previous].map(|mark| mark.text.clone())

@@ -14,7 +14,6 @@ use crate::report::{
     StatusReport, TargetStanding, TargetStatus,
 };
 use crate::schema::TableName;
-use crate::source::ExtractPlan;
 use crate::target::state::{self, LoadState, Looked};
 
 impl Sync {
@@ -147,7 +146,7 @@ impl Sync {
                 .flat_map(|following| following.warnings.clone()),
         );
         // Of an empty window nothing is read.
-        let first = plan.steps().first().and_then(ExtractPlan::first_read);
+        let first = plan.steps().next().and_then(|step| step.first_read());
         let statements = first.map_or_else(Vec::new, |first| {
             let all = plan.session.iter().chain([&first]).chain(&plan.finish);
             all.map(|statement| statement.sql.clone()).collect()

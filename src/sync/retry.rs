@@ -6,6 +6,9 @@
 //! `retry.max_elapsed` has passed since the first failure, and `retry.attempts` of them were made: an outage ends many
 //! short attempts, and a long read that fails twice an hour apart is worth a third. A signal ends the waiting.
 //!
+//! Where a large window is committed in steps, each commit is progress: what fails after it has attempts of its own, so
+//! that a catch-up over days is not ended by failures that have nothing to do with each other.
+//!
 //! While a server cannot be reached, the tables do not try one by one, see [`super::reach`].
 
 use super::Observer;

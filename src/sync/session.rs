@@ -205,6 +205,12 @@ impl Links {
         result
     }
 
+    /// Closes the source's connection, after a failure of that one alone.
+    pub(super) fn close_source(&mut self) {
+        self.source = None;
+        self.environment = None;
+    }
+
     /// The source's connection, with what server, database and login are.
     pub(super) async fn source(&mut self, side: &Side) -> Result<(&mut Control, Arc<Environment>)> {
         let control = Links::control(&mut self.source, side, Kind::Source).await?;
