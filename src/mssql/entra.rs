@@ -270,7 +270,7 @@ mod tests {
     async fn an_incomplete_service_principal_ends_the_search() {
         let half = |set: &'static [&'static str]| {
             move |name: &str| {
-                let is_set = set.iter().any(|known| *known == name);
+                let is_set = set.contains(&name);
                 is_set.then(|| "hunter2".to_owned())
             }
         };
