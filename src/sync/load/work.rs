@@ -243,6 +243,7 @@ impl<'a> Work<'a> {
             staged_rows: staged.rows,
             held,
             whole: self.kind.is_whole(),
+            is_promised: self.facts.promises_all(self.kind),
             has_net: (has_rows || aside.is_some())
                 && is_keyed
                 && self.facts.mode.has_one_row_per_key(),
@@ -361,7 +362,8 @@ impl<'a> Work<'a> {
 
     /// A target between two of the steps has rows of two snapshots, which the state names.
     fn may_be_stepped(&self) -> bool {
-        self.kind.has_base() && !self.is_grouped && self.through.is_none()
+        let is_loaded = self.before().and_then(LoadState::loaded).is_some();
+        is_loaded && self.kind.has_base() && !self.is_grouped && self.through.is_none()
     }
 
     /// The rows of a delta that the mode loads.
@@ -484,6 +486,7 @@ moved; use `merge: {{ mode: upsert }}`, or `replace`"
             modified: target.modified().to_owned(),
             rule: self.rule.clone(),
             step: None,
+            passes: self.through.is_some(),
             columns: self.columns.loaded.text(self.flag(target)),
             empties_quarantine: self.facts.found == Found::Missing && self.looked.in_quarantine > 0,
         }
@@ -574,7 +577,7 @@ async fn settle(
         }
         None => {
             merge::settle(control, &mut plan).await?;
-            (None, merge::steps(&plan, options.batch_rows))
+            (None, merge::steps(&plan, options.batch_rows, options.is_promised))
         }
     };
     failpoint::reach(FAIL_AFTER_NET);
