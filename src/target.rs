@@ -200,8 +200,8 @@ give the table another name with `target:`"
     StateMoved { target: TableName },
     #[error(
         "a trigger, probably of {target}, ended the transaction of the load with ROLLBACK or COMMIT, so the load \
-stopped. What was rolled back is not in the target. What was committed is there, and the load state says that this load \
-is unfinished. Take both statements out of the trigger, or disable it for the user of icesync, and load again"
+stopped. What was rolled back is not in the target. What was committed is there, and the load state says that this \
+load is unfinished. Take both statements out of the trigger, or disable it for the user of icesync, and load again"
     )]
     TransactionEnded {
         target: TableName,

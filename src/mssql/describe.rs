@@ -93,7 +93,8 @@ impl Index {
         }
         let shared = || key.iter().zip(columns);
         let direction = key.first().is_some_and(|&(_, descending)| descending);
-        let is_same = shared().all(|(&(id, descending), wanted)| (id, descending) == (*wanted, direction));
+        let is_same =
+            shared().all(|(&(id, descending), wanted)| (id, descending) == (*wanted, direction));
         // Beyond a unique key there are no two rows to be ordered.
         is_same && (columns.len() <= key.len() || is_unique)
     }

@@ -505,10 +505,7 @@ pub(super) fn assemble(source: &Discovered, decided: Decided) -> ExtractPlan {
             rows_expected,
         })
     };
-    let unordered = match (&bounds.extent, choice.column) {
-        (Extent::Window(_), Some(column)) => unordered(source, column, &reading),
-        (Extent::Nothing { .. } | Extent::Window(_) | Extent::Whole { .. }, _) => None,
-    };
+    let unordered = unordered(source, &bounds.extent, choice.column, &reading);
     let read = match (bounds.extent, choice.column, cut) {
         (Extent::Nothing { at }, ..) => Read::Nothing { at },
         (Extent::Window(window), Some(column), _) => Read::Window(Followed {
@@ -532,13 +529,7 @@ pub(super) fn assemble(source: &Discovered, decided: Decided) -> ExtractPlan {
     };
     ExtractPlan {
         strategy: choice.strategy,
-        why: [
-            choice.why,
-            bounds.why,
-            vec![reading.why],
-            unordered.into_iter().collect(),
-        ]
-        .concat(),
+        why: [choice.why, bounds.why, vec![reading.why], unordered].concat(),
         warnings: [
             source.warnings.clone(),
             choice.warnings,
@@ -626,18 +617,27 @@ fn page_rows(
 }
 
 /// Why a window is not read in pages although an index begins with its column.
-fn unordered(source: &Discovered, column: usize, reading: &Reading) -> Option<String> {
+fn unordered(
+    source: &Discovered,
+    extent: &Extent,
+    column: Option<usize>,
+    reading: &Reading,
+) -> Vec<String> {
+    let (Extent::Window(_), Some(column)) = (extent, column) else {
+        return Vec::new();
+    };
     let name = &source.schema.columns[column].name;
     let is_said = !reading.sees_one_state
         && source.schema.key.is_some()
         && source.is_led_by_index(column)
         && !source.is_ordered_by_index(column);
-    is_said.then(|| {
+    let said = is_said.then(|| {
         format!(
             "the window is read in one statement: no index has rows with equal {name} in the order of the key, so each \
              page would sort the rest of the window"
         )
-    })
+    });
+    said.into_iter().collect()
 }
 
 /// Whether the lake does not keep all of the value that the next page of a window would begin after: a seventh digit or

@@ -179,8 +179,8 @@ pub fn check_kept(
 }
 
 /// What to say of foreign keys by which deletes from `parent` reach tables that are among those `loaded`, but not
-/// loaded `together` with it: their load states do not know of it. Deletes go on from table to table, also through those
-/// that are not loaded, until a key changes rows instead of deleting them.
+/// loaded `together` with it: their load states do not know of it. Deletes go on from table to table, also through
+/// those that are not loaded, until a key changes rows instead of deleting them.
 pub fn reached(
     parent: &TableName,
     loaded: &[TableName],
@@ -510,7 +510,10 @@ mod tests {
         for (said, name) in said.iter().zip(names) {
             assert!(said.contains(name), "{said}");
         }
-        assert!(said[1].contains("order_customer, line_order, part_line (ON"), "{said:?}");
+        assert!(
+            said[1].contains("order_customer, line_order, part_line (ON"),
+            "{said:?}"
+        );
         // What is changed is not deleted.
         let mut changed = keys.clone();
         changed[2].cascades = false;

@@ -99,8 +99,8 @@ pub struct LoadOptions {
     pub held: Held,
     /// Every row of the snapshot was staged.
     pub whole: bool,
-    /// Every row is to be loaded if this load is interrupted between two of its steps: all were staged, or a load of all
-    /// rows was interrupted before, or `--full` loads them next.
+    /// Every row is to be loaded if this load is interrupted between two of its steps: all were staged, or a load of
+    /// all rows was interrupted before, or `--full` loads them next.
     pub is_promised: bool,
     /// The net changes get a table of their own.
     pub has_net: bool,

@@ -1,5 +1,6 @@
-//! A trigger of the target may end a load's transaction, with or without an error. Such a load fails. It leaves nothing,
-//! or what the trigger has committed and a load state that says so, and the next one without the trigger brings the rest.
+//! A trigger of the target may end a load's transaction, with or without an error. Such a load fails. It leaves
+//! nothing, or what the trigger has committed and a load state that says so, and the next one without the trigger
+//! brings the rest.
 
 use crate::harness::World;
 use serde_json::json;
@@ -158,7 +159,10 @@ async fn a_trigger_that_commits_leaves_a_load_that_the_next_one_finishes() {
         "on_bad_row: quarantine, statement: update_insert",
         "deletes: { soft: { column: gone } }, statement: update_insert",
     ] {
-        for with in ["COMMIT TRANSACTION; BEGIN TRANSACTION;", "COMMIT TRANSACTION;"] {
+        for with in [
+            "COMMIT TRANSACTION; BEGIN TRANSACTION;",
+            "COMMIT TRANSACTION;",
+        ] {
             let said = format!("{options}: {with}");
             let mut world = changed(&format!("    merge: {{ {options} }}\n")).await;
             let before = world.target_rows(BETWEEN).await;

@@ -112,8 +112,8 @@ WHERE @id IS NULL AND o.type IN ('U', 'V', 'SN') AND o.is_ms_shipped = 0 ORDER B
     )
 }
 
-/// One value of each collation: the columns of the result show how the server writes it on the wire. Values are Unicode,
-/// because some collations have no code page, which `varchar` needs (error 459).
+/// One value of each collation: the columns of the result show how the server writes it on the wire. Values are
+/// Unicode, because some collations have no code page, which `varchar` needs (error 459).
 pub fn collations(names: &[&str]) -> Statement {
     let values = names.iter().zip(1..).map(|(name, at)| {
         let name = CollationName(name);

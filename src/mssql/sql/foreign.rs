@@ -5,8 +5,8 @@ use super::{Ident, Params, Statement, TableIdent, list};
 use crate::schema::TableName;
 
 /// Every enabled foreign key, a row for each of its columns: `key_id`, `key_name`, `child_schema`, `child`,
-/// `parent_schema`, `parent`, `column_name`, `is_nullable`, `on_delete` (0: a row that is referred to is not deleted; 1:
-/// those that refer to it are deleted, too; else they are changed).
+/// `parent_schema`, `parent`, `column_name`, `is_nullable`, `on_delete` (0: a row that is referred to is not deleted;
+/// 1: those that refer to it are deleted, too; else they are changed).
 pub fn foreign_keys() -> Statement {
     Statement::plain(keys(""))
 }

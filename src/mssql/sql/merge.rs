@@ -12,7 +12,8 @@ pub use super::plan::*;
 
 /// A load, or a part of it, in one batch; the staging table ends with the last part. One row: `inserted`, `updated`,
 /// `deleted`, `unchanged`, and `target_only`, the rows of the target that a whole snapshot does not have. On any error,
-/// also one that a trigger raises without a rollback, nothing has happened.
+/// also one that a trigger raises without a rollback, nothing has happened. What a trigger has committed itself stays,
+/// with a state that says so (`state.rs`).
 ///
 /// The target is looked at once more after its rows have changed: from then on this transaction holds a lock on the
 /// table, so that it stays the table that the state names.
@@ -87,8 +88,8 @@ DECLARE @example nvarchar(1000), @message nvarchar(2000);
 ///
 /// `XACT_ABORT` does not act on RAISERROR (documentation: "SET XACT_ABORT"): after a trigger has raised an error that
 /// way, the batch would go on to its COMMIT. With TRY the first error of severity 11 or more ends the transaction, and
-/// THROW passes it on with its number, procedure and line. Where a trigger has rolled back or committed (error 3609), no
-/// transaction is left.
+/// THROW passes it on with its number, procedure and line. Where a trigger has rolled back or committed (error 3609),
+/// no transaction is left.
 ///
 /// What TRY does not see does not get to the COMMIT either (documentation: "TRY...CATCH"): an attention, or a name that
 /// is missing when a statement is compiled, ends the batch, and severity 20 or more the session.

@@ -7,8 +7,8 @@
 //! the new snapshot only with the last statement:
 //!
 //! 1. [`compare_and_begin`] comes before the rows. It compares the state, and says that the target is between the old
-//!    snapshot and the new one, and that a load of every row is to finish that. Where the target had no state, the state
-//!    says that nothing is loaded ([`PREPARED`]), with the new snapshot as the one that was begun.
+//!    snapshot and the new one, and that a load of every row is to finish that. Where the target had no state, the
+//!    state says that nothing is loaded ([`PREPARED`]), with the new snapshot as the one that was begun.
 //! 2. The rows.
 //! 3. [`recorded`] comes after them. It names the new snapshot, or the step that is applied, if the transaction still
 //!    is the one in which the load began.
@@ -17,8 +17,8 @@
 //! and the deletes since the old one (`sync/load/kind.rs`). It does not matter which statements were committed. A mode
 //! that cannot compare rows refuses to go on.
 //!
-//! Statements that no trigger on rows sees may name the new snapshot at once ([`compare_and_set`]): those which create a
-//! target, and the publication of a table that is filled already.
+//! Statements that no trigger on rows sees may name the new snapshot at once ([`compare_and_set`]): those which create
+//! a target, and the publication of a table that is filled already.
 
 use super::part::Part;
 use super::{Params, Statement, TableIdent};
@@ -193,9 +193,7 @@ pub(super) fn compare_and_begin(
     params: &mut Params,
 ) -> String {
     match &state.old {
-        Some(old) if state.passes => {
-            moved(state, old, "s.[pending_whole] = 1", target, params)
-        }
+        Some(old) if state.passes => moved(state, old, "s.[pending_whole] = 1", target, params),
         Some(old) => {
             let step = state.step.unwrap_or(Step {
                 after: 0,
@@ -508,7 +506,10 @@ mod tests {
         assert!(first.contains(place), "{first}");
         let last = written(|params| reached(&state, params));
         let place = "s.[pending_applied] = 40, s.[pending_whole] = 0";
-        assert!(last.contains(place) && !last.contains("s.[snapshot_id]"), "{last}");
+        assert!(
+            last.contains(place) && !last.contains("s.[snapshot_id]"),
+            "{last}"
+        );
     }
 
     /// There is no room for a third snapshot.
@@ -519,7 +520,10 @@ mod tests {
             ..change(Some(7))
         };
         let first = begun(&state);
-        assert!(first.contains("UPDATE s SET s.[pending_whole] = 1, s.[run_id]"), "{first}");
+        assert!(
+            first.contains("UPDATE s SET s.[pending_whole] = 1, s.[run_id]"),
+            "{first}"
+        );
         assert!(!first.contains("= 8"), "{first}");
     }
 
@@ -528,7 +532,10 @@ mod tests {
         for old in [None, Some(7)] {
             let state = change(old);
             let set = written(|params| compare_and_set(&state, "N'dbo.t'", params));
-            assert!(set.contains("= 8,") || set.contains(", 8, 2, N'now'"), "{set}");
+            assert!(
+                set.contains("= 8,") || set.contains(", 8, 2, N'now'"),
+                "{set}"
+            );
             assert!(!set.contains("pending_whole] = 1"), "{set}");
         }
     }

@@ -77,10 +77,10 @@
 //!   The target may refuse a row of P for good. If W is another snapshot, a load of this table alone goes past P then
 //!   ([`Facts::past`]): what changed from L to P and what changed from P to W is staged, the later change of a key
 //!   wins, and keys that are in neither have the same row in L, P and W. That gives W. With `--full`, or if the
-//!   interrupted load was of every row, every row of W is staged, and the keys that left the lake from L to P and from P
-//!   to W are staged as deletes. Either is one transaction: a state between two of its steps would have to name P as
-//!   well as W. If a trigger commits a part of it, the state goes on naming L and P. The next load of W brings the rest,
-//!   as before. If it is of another snapshot, rows that only W had may stay; a load of every row counts them.
+//!   interrupted load was of every row, every row of W is staged, and the keys that left the lake from L to P and from
+//!   P to W are staged as deletes. Either is one transaction: a state between two of its steps would have to name P as
+//!   well as W. If a trigger commits a part of it, the state goes on naming L and P. The next load of W brings the
+//!   rest, as before. If it is of another snapshot, rows that only W had may stay; a load of every row counts them.
 //! - [`Whole`](LoadKind::Whole), upsert only. The target may have any rows. Every row of W is staged and compared, so
 //!   each key of W gets its row. Keys of L that W lacks are staged as deletes where the lake still lists L, and so are
 //!   those of a P that the target is between L and, in one transaction as above. Where no L was loaded and a first load
@@ -359,7 +359,8 @@ impl LoadKind {
     }
 
     /// The load knows what has changed since a snapshot of this lake table that the state names. So it may stage
-    /// deletes. If the target holds that snapshot, it may be applied in steps: the target is between two snapshots then.
+    /// deletes. If the target holds that snapshot, it may be applied in steps: the target is between two snapshots
+    /// then.
     pub fn has_base(self) -> bool {
         self.base().is_some()
     }
@@ -898,9 +899,9 @@ mod tests {
                         snapshot,
                         is_listed: true,
                     };
-                    let begun = facts.unfinished.filter(|begun| {
-                        facts.state == State::Prepared && begun.is_listed
-                    });
+                    let begun = facts
+                        .unfinished
+                        .filter(|begun| facts.state == State::Prepared && begun.is_listed);
                     let begun = begun.map(|begun| begun.snapshot);
                     assert!(
                         since.is_none_or(|from| facts.state == listed(from) || Some(from) == begun),

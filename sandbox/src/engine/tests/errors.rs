@@ -293,5 +293,8 @@ fn a_collation_without_a_code_page_is_one_of_unicode_text() {
     let refused = format!("CREATE TABLE v (a varchar(9) {indic} NULL)");
     assert_eq!(c.error(&refused), 459);
     c.ok(&format!("CREATE TABLE n (a nvarchar(9) {indic} NULL)"));
-    assert_eq!(c.one(&format!("SELECT CONVERT(nvarchar(1), N'x') {indic}")), "x");
+    assert_eq!(
+        c.one(&format!("SELECT CONVERT(nvarchar(1), N'x') {indic}")),
+        "x"
+    );
 }
