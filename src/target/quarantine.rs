@@ -24,8 +24,8 @@
 //! long as the quarantine has nothing of the target. Otherwise this one is used, although rows may not be set aside:
 //! a refused row stops the load then, and a loaded one leaves the quarantine.
 //!
-//! A transaction that a trigger has committed, or ended to begin another one, stops the load (`mssql/sql/state.rs`). One
-//! that a refusal has ended (a trigger rolls back, or raises an error) is begun again. The accepted parts
+//! A transaction that a trigger has committed, or ended to begin another one, stops the load (`mssql/sql/state.rs`).
+//! One that a refusal has ended (a trigger rolls back, or raises an error) is begun again. The accepted parts
 //! are applied again in their order, as the same statements. Rows that were accepted and are refused then have met a
 //! change of another session; the load is begun again.
 //!
