@@ -241,8 +241,8 @@ IF @@ROWCOUNT <> 1 {stop}
 }
 
 /// The same where a target has no state. A first load has no row to lock: of two, the primary key lets one insert.
-/// The state names `snapshot`, with its sequence number. With `begun` rows to apply, the target is on its way to the new
-/// one.
+/// The state names `snapshot`, with its sequence number. With `begun` rows to apply, the target is on its way to the
+/// new one.
 fn inserted(
     state: &StateChange,
     [snapshot, sequence]: [&str; 2],
