@@ -504,6 +504,7 @@ pub(super) fn assemble(source: &Discovered, decided: Decided) -> ExtractPlan {
             rows_expected,
         })
     };
+    let unordered = unordered(source, &bounds.extent, choice.column, &reading);
     let read = match (bounds.extent, choice.column, cut) {
         (Extent::Nothing { at }, ..) => Read::Nothing { at },
         (Extent::Window(window), Some(column), _) => Read::Window(Followed {
@@ -527,7 +528,7 @@ pub(super) fn assemble(source: &Discovered, decided: Decided) -> ExtractPlan {
     };
     ExtractPlan {
         strategy: choice.strategy,
-        why: [choice.why, bounds.why, vec![reading.why]].concat(),
+        why: [choice.why, bounds.why, vec![reading.why], unordered].concat(),
         warnings: [
             source.warnings.clone(),
             choice.warnings,
@@ -599,7 +600,8 @@ fn states(
 
 /// The size of a window's pages; none where one statement does as well, where no index has their order, or where the
 /// next one could not be begun. Only row locks are held for a shorter time by shorter statements: row versions are kept
-/// for the transaction, which the steps of a window shorten.
+/// for the transaction, which the steps of a window shorten. Without an index in their order the server would read and
+/// sort the rest of the window for each page.
 fn page_rows(
     source: &Discovered,
     column: usize,
@@ -608,9 +610,33 @@ fn page_rows(
 ) -> Option<u64> {
     let needed = !sees_one_state
         && source.schema.key.is_some()
-        && source.is_led_by_index(column)
+        && source.is_ordered_by_index(column)
         && !cursor_is_cut(&source.schema, column, fidelity);
     needed.then_some(LOCKED_PAGE_ROWS)
+}
+
+/// Why a window is not read in pages although an index begins with its column.
+fn unordered(
+    source: &Discovered,
+    extent: &Extent,
+    column: Option<usize>,
+    reading: &Reading,
+) -> Vec<String> {
+    let (Extent::Window(_), Some(column)) = (extent, column) else {
+        return Vec::new();
+    };
+    let name = &source.schema.columns[column].name;
+    let is_said = !reading.sees_one_state
+        && source.schema.key.is_some()
+        && source.is_led_by_index(column)
+        && !source.is_ordered_by_index(column);
+    let said = is_said.then(|| {
+        format!(
+            "the window is read in one statement: no index has rows with equal {name} in the order of the key, so each \
+             page would sort the rest of the window"
+        )
+    });
+    said.into_iter().collect()
 }
 
 /// Whether the lake does not keep all of the value that the next page of a window would begin after: a seventh digit or

@@ -29,7 +29,7 @@ mod select;
 mod semi;
 mod sets;
 
-pub use expr::cast;
+pub use expr::{cast, check_code_page};
 pub use from::{Tree, hints_reading};
 pub use select::{Bound, Target};
 

@@ -105,8 +105,8 @@ pub struct Frame {
     pub tables: HashMap<String, ObjectRef>,
     pub temporary: Vec<ObjectRef>,
     pub trigger: Option<Arc<TriggerRows>>,
-    /// The trigger's last statement was ROLLBACK.
-    pub rolls_back: bool,
+    /// The trigger's last statement was ROLLBACK or COMMIT.
+    pub ends: bool,
     pub identity: Option<i128>,
 }
 

@@ -29,7 +29,7 @@ pub use transactions::{
 };
 use variables::{declare, set_variable};
 
-/// A trigger has rolled back: no transaction is left.
+/// A trigger has rolled back or committed: no transaction is left.
 const ENDED_BY_TRIGGER: i32 = 3609;
 
 /// Where a block went.
@@ -259,7 +259,7 @@ fn simple(cx: &mut Cx<'_>, statement: &Statement) -> Outcome<()> {
         &statement.kind,
         StatementKind::Transaction(ast::TransactionStatement::Begin { .. })
     );
-    if cx.ses.frame().rolls_back && !begins {
+    if cx.ses.frame().ends && !begins {
         return Err(transactions::ended_in_trigger());
     }
     transactions::begin_implicitly(cx, &statement.kind)?;

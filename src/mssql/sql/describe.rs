@@ -102,7 +102,7 @@ FROM sys.columns AS c JOIN sys.types AS t ON t.user_type_id = c.user_type_id WHE
 SELECT i.index_id, i.name AS index_name, CONVERT(int, i.is_primary_key) AS is_primary_key, CONVERT(int, i.is_unique) \
 AS is_unique, \
 CONVERT(int, i.has_filter) AS has_filter, CONVERT(int, i.ignore_dup_key) AS ignore_dup_key, CONVERT(int, \
-ic.key_ordinal) AS key_ordinal, ic.column_id \
+ic.key_ordinal) AS key_ordinal, CONVERT(int, ic.is_descending_key) AS is_descending_key, ic.column_id \
 FROM sys.indexes AS i JOIN sys.index_columns AS ic ON ic.object_id = i.object_id AND ic.index_id = i.index_id \
 WHERE i.object_id = @id AND i.is_disabled = 0 AND i.is_hypothetical = 0 AND ic.key_ordinal > 0 \
 ORDER BY i.is_primary_key DESC, i.index_id, ic.key_ordinal;
@@ -112,11 +112,12 @@ WHERE @id IS NULL AND o.type IN ('U', 'V', 'SN') AND o.is_ms_shipped = 0 ORDER B
     )
 }
 
-/// One value of each collation: the columns of the result show how the server writes it on the wire.
+/// One value of each collation: the columns of the result show how the server writes it on the wire. Values are
+/// Unicode, because some collations have no code page, which `varchar` needs (error 459).
 pub fn collations(names: &[&str]) -> Statement {
     let values = names.iter().zip(1..).map(|(name, at)| {
         let name = CollationName(name);
-        format!("CONVERT(varchar(1), NULL) COLLATE {name} AS [c{at}]")
+        format!("CONVERT(nvarchar(1), NULL) COLLATE {name} AS [c{at}]")
     });
     Statement::plain(format!("SELECT {};", list(values, ", ")))
 }
