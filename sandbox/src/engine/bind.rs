@@ -23,6 +23,7 @@ mod expr;
 mod from;
 mod function;
 mod join;
+mod names;
 mod order;
 mod policies;
 mod select;
@@ -31,6 +32,7 @@ mod sets;
 
 pub use expr::cast;
 pub use from::{Tree, hints_reading};
+pub use names::check_exposed;
 pub use select::{Bound, Target};
 
 /// A column as a query sees it.
@@ -389,7 +391,20 @@ pub fn resolve(
             blockers,
         }));
     }
-    Ok(found.map(|id| ObjectRef { database: slot, id }))
+    let found = found.map(|id| ObjectRef { database: slot, id });
+    // DDL on the object itself, and TRUNCATE: a name is looked up under a schema stability lock.
+    if let Some(at) = found {
+        let resource = Resource::Table(at);
+        let blockers = (cx.held.locks).conflicts(&resource, Mode::SchemaStable, cx.ses.id);
+        if !blockers.is_empty() {
+            return Err(Stop::Wait(Blocked {
+                resource,
+                mode: Mode::SchemaStable,
+                blockers,
+            }));
+        }
+    }
+    Ok(found)
 }
 
 /// The schema id that unqualified names of a session belong to.

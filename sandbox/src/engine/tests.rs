@@ -79,6 +79,7 @@ pub fn connect(engine: &Arc<Engine>) -> Client {
         app_name: "test",
         host_name: "here",
         read_only: false,
+        odbc: true,
     };
     Client(engine.login(login).unwrap())
 }

@@ -56,6 +56,7 @@ impl Client {
             app_name: "test",
             host_name: "here",
             read_only: false,
+            odbc: true,
         };
         Client(engine.login(login).unwrap())
     }

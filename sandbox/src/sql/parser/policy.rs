@@ -1,6 +1,6 @@
 //! Inline table-valued functions, and the security policies that filter by them.
 
-use super::Parser;
+use super::{Parser, Role};
 use super::query::Place;
 use super::type_name::LengthDefault;
 use crate::sql::SyntaxResult;
@@ -15,7 +15,7 @@ impl Parser<'_> {
         self.expect(Keyword::Function)?;
         let name = self.object_name()?;
         let parameters = self.parenthesised(|parser| {
-            let parameter = parser.variable()?;
+            let parameter = parser.variable_as(Some(Role::Declares))?;
             parser.eat(Keyword::As);
             parser.type_name(LengthDefault::Declaration)?;
             Ok(parameter)

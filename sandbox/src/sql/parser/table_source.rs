@@ -1,6 +1,6 @@
 //! FROM: tables, functions, derived tables, joins and table hints.
 
-use super::Parser;
+use super::{Parser, Role};
 use super::type_name::LengthDefault;
 use crate::sql::ast::*;
 use crate::sql::keyword::Keyword;
@@ -143,7 +143,7 @@ impl Parser<'_> {
         let line = self.line();
         let kind = match self.peek().kind {
             TokenKind::Variable => {
-                let name = self.variable()?;
+                let name = self.variable_as(Some(Role::Table))?;
                 TableSourceKind::Variable {
                     name,
                     alias: self.table_alias()?,
