@@ -263,7 +263,9 @@ fn cut_to(value: &mut Value, bytes: usize, narrow: Option<&Collate>) {
                         &buffer[..1]
                     }
                 };
-                taken += narrow.map_or(character.len() * 2, |collate| collate.byte_length(character));
+                taken += narrow.map_or(character.len() * 2, |collate| {
+                    collate.byte_length(character)
+                });
                 if taken > bytes {
                     break;
                 }

@@ -3,9 +3,11 @@
 mod basics;
 mod bulk;
 mod catalog;
+mod compiling;
 mod concurrency;
 mod environments;
 mod errors;
+mod limits;
 mod merge;
 mod modules;
 mod more;

@@ -30,7 +30,9 @@ pub fn check_exposed(sources: &[TableSource]) -> Outcome<()> {
             true => error(
                 1011,
                 16,
-                format!("The correlation name '{name}' is specified multiple times in a FROM clause."),
+                format!(
+                    "The correlation name '{name}' is specified multiple times in a FROM clause."
+                ),
             ),
             false => error(
                 1013,

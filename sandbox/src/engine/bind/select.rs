@@ -1,6 +1,7 @@
 //! Queries: SELECT, set operations, ordering; and the row sources of UPDATE, DELETE and MERGE.
 
 use super::expr::cast;
+use super::names::check_exposed;
 use super::order::Ordering;
 use super::sets::{checked_ordinal, ordinal, projected, set_recursion};
 use super::{Binder, Grouping, OutColumn, Scope, Tree, WINDOW_BASE, at_line};

@@ -71,7 +71,8 @@ pub(super) fn check_row(def: &TableDef, verb: &str) -> Outcome<()> {
         16,
         format!(
             "Creating or altering table '{}' failed because the minimum row size would be {row}, including {overhead} \
-                bytes of internal overhead. This exceeds the maximum allowable table row size of {ROW_BYTES_MAX} bytes.",
+                bytes of internal overhead. This exceeds the maximum allowable table row size of {ROW_BYTES_MAX} \
+                bytes.",
             def.name
         ),
     )

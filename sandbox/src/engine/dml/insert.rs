@@ -22,7 +22,9 @@ pub fn insert(cx: &mut Cx<'_>, statement: &ast::Insert) -> Outcome<(u64, bool)> 
             Some(flow::collect_execute(cx, execute)?)
         }
         InsertSource::Execute(_)
-        | InsertSource::Values(_) | InsertSource::Query(_) | InsertSource::DefaultValues => None,
+        | InsertSource::Values(_)
+        | InsertSource::Query(_)
+        | InsertSource::DefaultValues => None,
     };
     let (at, reading) = target_table(cx, &statement.target)?;
     permissions::check(cx, at, "INSERT")?;

@@ -3,9 +3,7 @@
 use super::insert::limit;
 use super::output::Images;
 use super::{Output, Writer, fire, target_table};
-use crate::engine::bind::{
-    Binder, Scope, Target, Wanted, cast, check_exposed, hints_reading,
-};
+use crate::engine::bind::{Binder, Scope, Target, Wanted, cast, check_exposed, hints_reading};
 use crate::engine::context::Cx;
 use crate::engine::expr::{Expr, Kind};
 use crate::engine::fault::{Outcome, error, invalid_column, unsupported};

@@ -36,9 +36,11 @@ pub(super) fn compile(cx: &mut Cx<'_>, batch: &Batch) -> Outcome<()> {
         return Ok(());
     }
     attempt(cx, &mut |cx| {
+        let database = cx.ses.database;
         cx.compiling = true;
         let result = bind_all(cx, &batch.statements);
         cx.compiling = false;
+        cx.ses.database = database;
         result
     })
 }
@@ -140,6 +142,12 @@ fn expression(cx: &Cx<'_>, expr: &ast::Expr) -> Outcome<()> {
 /// Binds a statement that is not control flow. DDL, EXECUTE and the like look their names up when they run.
 fn bind_simple(cx: &mut Cx<'_>, statement: &Statement) -> Outcome<()> {
     match &statement.kind {
+        // USE is in force for what is compiled after it, too. (Documentation: "USE".)
+        StatementKind::Use(name) => {
+            let found = cx.held.database_named(&name.text);
+            cx.ses.database = found.unwrap_or(cx.ses.database);
+            Ok(())
+        }
         StatementKind::Select(query) => Binder::new(cx).query(query).map(drop),
         StatementKind::Insert(insert) => dml::insert(cx, insert).map(drop),
         StatementKind::Update(update) => dml::update(cx, update).map(drop),

@@ -1,9 +1,9 @@
 //! INSERT, UPDATE, DELETE, TRUNCATE and INSERT BULK.
 
-use super::{Parser, Role};
 use super::expression::compound_op;
 use super::query::{Place, WithClause};
 use super::type_name::LengthDefault;
+use super::{Parser, Role};
 use crate::sql::SyntaxResult;
 use crate::sql::ast::*;
 use crate::sql::keyword::Keyword;
@@ -243,9 +243,7 @@ impl Parser<'_> {
                 continue;
             }
             let target = match self.peek().kind {
-                TokenKind::Variable => self
-                    .variable_as(Some(Role::Table))
-                    .map(Target::Variable)?,
+                TokenKind::Variable => self.variable_as(Some(Role::Table)).map(Target::Variable)?,
                 _ => Target::Table {
                     name: self.object_name()?,
                     hints: Vec::new(),

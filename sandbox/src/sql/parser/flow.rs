@@ -1,7 +1,7 @@
 //! Variables, control flow, errors, EXECUTE and transactions.
 
-use super::{Mention, Parser, Role};
 use super::type_name::LengthDefault;
+use super::{Mention, Parser, Role};
 use crate::sql::ast::*;
 use crate::sql::keyword::Keyword;
 use crate::sql::lexer::{Symbol, TokenKind};
@@ -11,12 +11,11 @@ impl Parser<'_> {
     pub(super) fn declare(&mut self) -> SyntaxResult<StatementKind> {
         self.next();
         let list = self.list(Self::declaration)?;
-        self.mentions
-            .extend(list.iter().map(|declaration| Mention {
-                name: declaration.name.clone(),
-                line: declaration.line,
-                role: Role::Declares,
-            }));
+        self.mentions.extend(list.iter().map(|declaration| Mention {
+            name: declaration.name.clone(),
+            line: declaration.line,
+            role: Role::Declares,
+        }));
         Ok(StatementKind::Declare(list))
     }
 

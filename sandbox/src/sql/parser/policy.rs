@@ -1,8 +1,8 @@
 //! Inline table-valued functions, and the security policies that filter by them.
 
-use super::{Parser, Role};
 use super::query::Place;
 use super::type_name::LengthDefault;
+use super::{Parser, Role};
 use crate::sql::SyntaxResult;
 use crate::sql::ast::*;
 use crate::sql::keyword::Keyword;

@@ -1,7 +1,7 @@
 //! FROM: tables, functions, derived tables, joins and table hints.
 
-use super::{Parser, Role};
 use super::type_name::LengthDefault;
+use super::{Parser, Role};
 use crate::sql::ast::*;
 use crate::sql::keyword::Keyword;
 use crate::sql::lexer::{Symbol, TokenKind};
