@@ -110,6 +110,7 @@ pub(super) struct LoginRequest {
     database: String,
     integrated: bool,
     read_only: bool,
+    odbc: bool,
     features: Vec<u8>,
     /// Of a federated login.
     token: Option<String>,
@@ -165,6 +166,7 @@ impl LoginRequest {
             database,
             integrated: flags2 & 0x80 != 0,
             read_only: types & 0x20 != 0,
+            odbc: flags2 & 0x02 != 0,
             features,
             token,
         })
@@ -282,6 +284,7 @@ pub(super) fn log_in(
             app_name: &request.app_name,
             host_name: &request.host_name,
             read_only: request.read_only,
+            odbc: request.odbc,
         }),
     };
     let session = match checked {
@@ -397,10 +400,15 @@ pub(super) mod tests {
         assert_eq!(login.database, "source");
         assert_eq!(login.packet_size, 8000);
         assert_eq!(login.features, [FEATURE_UTF8, 9]);
+        assert!(login.odbc);
         assert_eq!(login.refusal(None), None);
         for cut in 0..data.len() {
             assert!(LoginRequest::read(&data[..cut]).is_err());
         }
+        // fODBC is the second bit of the second byte of options.
+        let mut plain = data;
+        plain[25] &= !0x02;
+        assert!(!LoginRequest::read(&plain).unwrap().odbc);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::expr::{agree, cast, comparable, is_null};
 use super::{Binder, at_line};
 use crate::engine::expr::{Cond, Expr, Kind};
-use crate::engine::fault::{Outcome, Stop, error, invalid_column};
+use crate::engine::fault::{Outcome, error, invalid_column};
 use crate::engine::types;
 use crate::sql::ast::{self, CompareOp, ConditionKind};
 use crate::value::SqlType;
@@ -11,14 +11,8 @@ use std::sync::Arc;
 
 impl Binder<'_, '_> {
     pub fn cond(&mut self, cond: &ast::Condition) -> Outcome<Cond> {
-        self.cond_inner(cond).map_err(|stop| match stop {
-            Stop::Statement(error) => Stop::Statement(at_line(error, cond.line)),
-            Stop::Batch { error, rollback } => Stop::Batch {
-                error: at_line(error, cond.line),
-                rollback,
-            },
-            other => other,
-        })
+        self.cond_inner(cond)
+            .map_err(|stop| stop.map(|error| at_line(error, cond.line)))
     }
 
     fn cond_inner(&mut self, cond: &ast::Condition) -> Outcome<Cond> {

@@ -120,18 +120,8 @@ pub fn agree(
 
 impl Binder<'_, '_> {
     pub fn expr(&mut self, expr: &ast::Expr) -> Outcome<Expr> {
-        self.expr_inner(expr).map_err(|stop| match stop {
-            crate::engine::fault::Stop::Statement(error) => {
-                crate::engine::fault::Stop::Statement(at_line(error, expr.line))
-            }
-            crate::engine::fault::Stop::Batch { error, rollback } => {
-                crate::engine::fault::Stop::Batch {
-                    error: at_line(error, expr.line),
-                    rollback,
-                }
-            }
-            other => other,
-        })
+        self.expr_inner(expr)
+            .map_err(|stop| stop.map(|error| at_line(error, expr.line)))
     }
 
     fn expr_inner(&mut self, expr: &ast::Expr) -> Outcome<Expr> {

@@ -3,6 +3,7 @@
 use super::constraint::{
     column_constraint, compression_of, key_columns, ordinal, push_index, table_constraint,
 };
+use super::limits::check_row;
 use super::{add_object, place, set_name};
 use crate::engine::bind::{Binder, OutColumn, Scope, Source, cast, check_code_page};
 use crate::engine::collation::Collate;
@@ -251,7 +252,7 @@ pub fn define(
         };
         push_index(def, added)?;
     }
-    Ok(())
+    check_row(def, "CREATE")
 }
 
 /// Adds a column without its constraints.
