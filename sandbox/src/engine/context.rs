@@ -372,6 +372,8 @@ pub struct Cx<'a> {
     pub streamed: bool,
     /// The running SELECT reads row by row, and waits where it is.
     pub walks: bool,
+    /// The object that the catalog view being read is asked for.
+    pub sought: Option<i32>,
     /// A batch is being compiled: its statements are bound, take no locks and run no further.
     pub compiling: bool,
     /// The bulk load that the batch opened.
@@ -402,6 +404,7 @@ impl<'a> Cx<'a> {
             tries: 0,
             streamed: false,
             walks: false,
+            sought: None,
             compiling: false,
             bulk: None,
         }

@@ -188,6 +188,7 @@ impl Binder<'_, '_> {
                         produce: function.produce,
                         args,
                         database,
+                        object: None,
                     },
                     columns.len(),
                 );
@@ -384,6 +385,7 @@ impl Binder<'_, '_> {
                     produce: view.produce,
                     args: Vec::new(),
                     database,
+                    object: columns.iter().position(|c| c.name == "object_id"),
                 },
                 columns.len(),
             );

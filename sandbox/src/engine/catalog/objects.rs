@@ -191,12 +191,22 @@ fn parts_of(def: &Arc<TableDef>, out: &mut Vec<Thing>) {
     );
 }
 
+/// Whether an id is that of a constraint or trigger of an object.
+fn has_part(object: &Object, id: i32) -> bool {
+    let mut parts = Vec::new();
+    if let Object::Table(table) = object {
+        parts_of(&table.def, &mut parts);
+    }
+    parts.iter().any(|part| part.object_id == id)
+}
+
 /// The objects that the session sees; waits for those under another session's uncommitted DDL.
 pub(super) fn objects(cx: &mut Cx<'_>, slot: usize) -> Outcome<Vec<Thing>> {
-    for object in cx.held.database(slot).objects.values() {
+    for (own, object) in &cx.held.database(slot).objects {
         let temporary =
             matches!(object, Object::Table(table) if table.def.lifetime != Lifetime::Permanent);
-        if !temporary {
+        let is_sought = |id| id == *own || has_part(object, id);
+        if !temporary && cx.sought.is_none_or(is_sought) {
             wait_for_name(cx, slot, object.schema_id(), object.name())?;
         }
     }

@@ -282,6 +282,8 @@ fn uncommitted_changes_make_the_catalog_wait() {
     let (engine, mut client) = with_tables();
     let mut other = Client::open(&engine);
     client.rows("SET LOCK_TIMEOUT 50");
+    let ids = ["p", "t"]
+        .map(|table| client.rows(&format!("SELECT OBJECT_ID(N'dbo.{table}')"))[0].clone());
     for change in [
         "ALTER TABLE dbo.t ADD more int",
         "CREATE INDEX ix_more ON dbo.t (id)",
@@ -298,6 +300,17 @@ fn uncommitted_changes_make_the_catalog_wait() {
         ] {
             let error = client.attempt(look).unwrap_err();
             assert!(error.contains("1222"), "{change}; {look}: {error}");
+        }
+        // Who asks for another object by its id does not wait.
+        for (sought, waits) in [
+            (&ids[0], false),
+            (&ids[1], !change.starts_with("CREATE TABLE")),
+        ] {
+            let look = format!(
+                "SELECT c.name FROM sys.objects AS o JOIN sys.columns AS c ON c.object_id = {sought} WHERE \
+                    CONVERT(bigint, {sought}) = o.object_id"
+            );
+            assert_eq!(client.attempt(&look).is_err(), waits, "{change}; {look}");
         }
         other.rows("ROLLBACK");
         assert_eq!(client.rows("SELECT OBJECT_ID(N'dbo.fresh')"), ["-"]);
