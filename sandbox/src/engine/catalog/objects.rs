@@ -91,11 +91,7 @@ fn stored_name(def: &TableDef) -> String {
     }
 }
 
-/// Every object of a database; table variables are nobody's.
-pub(super) fn things_of(database: &Database) -> Vec<Thing> {
-    things_in(database.objects.range(..))
-}
-
+/// What objects are, and their constraints and triggers. No other session or statement sees a table variable.
 fn things_in<'a>(objects: impl Iterator<Item = (&'a i32, &'a Object)>) -> Vec<Thing> {
     let mut out = Vec::new();
     for (id, object) in objects {
