@@ -350,7 +350,9 @@ impl Sync {
             loop {
                 let before = report.commits();
                 let done = &mut report.extract;
-                let result = extract::extract(self, run_id, table, links, loads, done).await;
+                // On the heap, as the load below: the compiler gives up on one future of everything that they await.
+                let work = Box::pin(extract::extract(self, run_id, table, links, loads, done));
+                let result = work.await;
                 let Err(error) = links.guard(result) else {
                     break;
                 };
@@ -403,7 +405,8 @@ impl Sync {
         let mut attempts = self.attempts();
         loop {
             self.stop.check(BEFORE_LOAD)?;
-            let result = load::load(self, run_id, table, snapshot, full, links).await;
+            let work = Box::pin(load::load(self, run_id, table, snapshot, full, links));
+            let result = work.await;
             let error = match links.guard(result) {
                 Ok(done) => return Ok(done),
                 Err(error) => error,

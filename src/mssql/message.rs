@@ -64,7 +64,7 @@ const XML_BEGINS: [&str; 2] = ["XML Validation: ", "XML parsing: "];
 const RAISED: u32 = 50_000;
 
 /// What icesync's own statements raise without a value in it; digits are left out.
-const OWN: [&str; 12] = [
+const OWN: [&str; 13] = [
     "another load of this target is in its transaction",
     "the load state has moved",
     "a row has NULL in its key",
@@ -72,6 +72,7 @@ const OWN: [&str; 12] = [
     "the target has rows",
     "the target did not take every row",
     "the target did not take every version",
+    "a trigger has ended the transaction of the load",
     "the target table was recreated or altered",
     "the target table was recreated",
     "the target table is there",

@@ -129,8 +129,8 @@ pub(super) async fn extract(
         loads,
     };
     let known = (checkpoint.clone(), begun.or(checkpoint));
-    let read = steps.read(&mut lake, links, known, opening, done).await;
-    read.map_err(|error| kept(sync, error, done.as_ref()))
+    let read = Box::pin(steps.read(&mut lake, links, known, opening, done));
+    read.await.map_err(|error| kept(sync, error, done.as_ref()))
 }
 
 /// Steps 4 and 5, once for each step of the window.
@@ -189,7 +189,7 @@ impl Steps<'_> {
                 began: self.began,
                 rows_before: done.as_ref().map_or(0, |done| done.rows_read),
             };
-            let mut report = extraction.step(lake, links, self.loads && is_last).await?;
+            let mut report = Box::pin(extraction.step(lake, links, self.loads && is_last)).await?;
             opening.take(&mut report);
             *done = Some(report.after(done.take()));
             if !is_last {

@@ -3,16 +3,24 @@
 -- @P3 nvarchar "018f0000000070008000000000000001"
 -- @P4 nvarchar "sales.orders"
 -- @P5 nvarchar "6f1c2a34-0000-4000-8000-000000000001"
--- @P6 bigint 4611686018427387904
--- @P7 bigint 2
--- @P8 nvarchar "upsert"
+-- @P6 nvarchar "upsert"
+-- @P7 bigint 4611686018427387904
+-- @P8 bigint 2
 -- @P9 bigint 1000
--- @P10 nvarchar "code"
--- @P11 nvarchar "[sales].[訂單]"
--- @P12 bigint 1237579447
--- @P13 nvarchar "2024-05-02T10:00:00.123"
--- @P14 bigint 1237579447
--- @P15 nvarchar "2024-05-01T10:00:00.123"
+-- @P10 bigint 1000
+-- @P11 nvarchar "code"
+-- @P12 nvarchar "[sales].[訂單]"
+-- @P13 bigint 1237579447
+-- @P14 nvarchar "2024-05-02T10:00:00.123"
+-- @P15 bigint 1237579447
+-- @P16 nvarchar "2024-05-01T10:00:00.123"
+-- @P17 nvarchar "sales.orders"
+-- @P18 nvarchar "6f1c2a34-0000-4000-8000-000000000001"
+-- @P19 bigint 4611686018427387904
+-- @P20 bigint 2
+-- @P21 nvarchar "upsert"
+-- @P22 nvarchar "018f0000000070008000000000000001"
+-- @P23 nvarchar "icesync:apply:dbo.orders"
 SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT 60000;
 DECLARE @rc int, @staged bigint = 0, @inserted bigint = 0, @updated bigint = 0, @deleted bigint = 0;
 DECLARE @unchanged bigint = 0, @target_only bigint = 0;
@@ -22,16 +30,16 @@ BEGIN TRANSACTION;
 EXEC @rc = sp_getapplock @Resource = @P2, @LockMode = N'Exclusive', @LockOwner = N'Transaction', @LockTimeout = 60000;
 IF @rc < 0 THROW 51002, N'another load of this target is in its transaction', 1;
 BEGIN TRY
-    INSERT [icesync].[load_state] ([target], [lake_table], [table_uuid], [snapshot_id], [sequence_number], [run_id], [loaded_at], [inserted], [updated], [deleted], [unchanged], [merge_mode]) VALUES (@P1, @P4, @P5, @P6, @P7, @P3, SYSUTCDATETIME(), 0, 0, 0, 0, @P8);
+    INSERT [icesync].[load_state] ([target], [lake_table], [table_uuid], [snapshot_id], [sequence_number], [run_id], [loaded_at], [inserted], [updated], [deleted], [unchanged], [merge_mode], [pending_snapshot_id], [pending_sequence_number], [pending_rows], [pending_applied], [pending_whole]) VALUES (@P1, @P4, @P5, -1, 0, @P3, SYSUTCDATETIME(), 0, 0, 0, 0, @P6, @P7, @P8, @P9, 0, 1);
 END TRY
 BEGIN CATCH
     IF ERROR_NUMBER() IN (2601, 2627) THROW 51003, N'the load state has moved', 1;
     THROW;
 END CATCH;
 SELECT @staged = COUNT_BIG(*) FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s WITH (TABLOCK);
-IF @staged <> @P9
+IF @staged <> @P10
 BEGIN
-    SET @message = CONCAT(N'', @P9, N' rows were sent to the staging table and it holds ', @staged);
+    SET @message = CONCAT(N'', @P10, N' rows were sent to the staging table and it holds ', @staged);
     THROW 51007, @message, 1;
 END;
 SET @staged = 0;
@@ -39,16 +47,17 @@ IF EXISTS (SELECT 1 FROM [sales].[訂單] WITH (TABLOCKX, HOLDLOCK)) THROW 51008
 SELECT TOP (1) @example = CONVERT(nvarchar(100), s.[code]) FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s WHERE CONVERT(varbinary(max), CONVERT(nvarchar(max), CONVERT(varchar(max), s.[code]))) <> CONVERT(varbinary(max), s.[code]) OR DATALENGTH(CONVERT(varchar(max), s.[code])) > 20;
 IF @example IS NOT NULL
 BEGIN
-    SET @message = CONCAT(@P10, N': ', @example);
+    SET @message = CONCAT(@P11, N': ', @example);
     THROW 51006, @message, 1;
 END;
 SELECT @staged = COUNT_BIG(*) FROM (SELECT s.[區域] AS [區域], s.[modified] AS [modified], s.[at] AS [at], CONVERT(varchar(20), s.[code]) AS [code], s.[_op_] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s) AS s;
 INSERT INTO [sales].[訂單] WITH (TABLOCK) ([區域], [modified], [at], [code]) SELECT s.[區域], s.[modified], s.[at], s.[code] FROM (SELECT s.[區域] AS [區域], s.[modified] AS [modified], s.[at] AS [at], CONVERT(varchar(20), s.[code]) AS [code], s.[_op_] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s) AS s;
 SET @inserted = ROWCOUNT_BIG();
 IF @inserted <> @staged THROW 51007, N'the target did not take every row', 1;
-IF NOT EXISTS (SELECT 1 FROM sys.objects AS o WHERE o.object_id = @P12 AND o.object_id = OBJECT_ID(@P11) AND CONVERT(nvarchar(30), o.modify_date, 126) = @P13) THROW 51010, N'the target table was recreated or altered', 1;
+IF NOT EXISTS (SELECT 1 FROM sys.objects AS o WHERE o.object_id = @P13 AND o.object_id = OBJECT_ID(@P12) AND CONVERT(nvarchar(30), o.modify_date, 126) = @P14) THROW 51010, N'the target table was recreated or altered', 1;
 IF @staged > @inserted + @updated SET @unchanged = @staged - @inserted - @updated;
-UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @unchanged, s.[target_object_id] = @P14, s.[target_created] = @P15, s.[loaded_columns] = CONVERT(nvarchar(4000), NULL) FROM [icesync].[load_state] AS s WHERE s.[target] = @P1;
+UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @unchanged, s.[merge_mode] = @P21, s.[lake_table] = @P17, s.[table_uuid] = @P18, s.[snapshot_id] = @P19, s.[sequence_number] = @P20, s.[pending_snapshot_id] = NULL, s.[pending_sequence_number] = NULL, s.[pending_rows] = NULL, s.[pending_applied] = NULL, s.[pending_whole] = NULL, s.[target_object_id] = @P15, s.[target_created] = @P16, s.[loaded_columns] = CONVERT(nvarchar(4000), NULL) FROM [icesync].[load_state] AS s WHERE s.[target] = @P1 AND s.[run_id] = @P22;
+IF @@ROWCOUNT <> 1 OR APPLOCK_MODE(N'public', @P23, N'Transaction') <> N'Exclusive' THROW 51012, N'a trigger has ended the transaction of the load', 1;
 DROP TABLE [icesync].[stg_00000000000000ff_018f0000000070008000000000000001];
 COMMIT TRANSACTION;
 END TRY

@@ -2,8 +2,8 @@
 -- @P2 nvarchar "[dbo].[every_type]"
 -- @P3 bigint 1237579447
 -- @P4 nvarchar "2024-05-02T10:00:00.123"
--- @P5 bigint 1237579447
--- @P6 nvarchar "2024-05-01T10:00:00.123"
+-- @P5 nvarchar "018f0000000070008000000000000001"
+-- @P6 nvarchar "icesync:apply:dbo.orders"
 SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT 60000;
 DECLARE @rc int, @staged bigint = 0, @inserted bigint = 0, @updated bigint = 0, @deleted bigint = 0;
 DECLARE @unchanged bigint = 0, @target_only bigint = 0;
@@ -12,5 +12,6 @@ UPDATE d SET d.[c38] = NULL FROM [dbo].[every_type] AS d WITH (UPDLOCK, SERIALIZ
 UPDATE d SET d.[c38] = s.[c38] FROM [dbo].[every_type] AS d WITH (UPDLOCK, SERIALIZABLE) JOIN (SELECT n.[c1], n.[c2], n.[c3], n.[c4], n.[c5], n.[c6], n.[c7], n.[c8], n.[c9], n.[c10], n.[c11], n.[c12], n.[c13], n.[c14], n.[c15], n.[c16], n.[c17], n.[c18], n.[c19], n.[c20], n.[c21], n.[c22], n.[c23], n.[c24], n.[c25], n.[c26], n.[c27], n.[c28], n.[c29], n.[c30], n.[c31], n.[c32], n.[c33], n.[c34], n.[c35], n.[c36], n.[c37], n.[c38], n.[_op_] FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001_net] AS n) AS s ON d.[c1] = s.[c1] WHERE s.[_op_] = 'U' AND 1 = 1;
 IF NOT EXISTS (SELECT 1 FROM sys.objects AS o WHERE o.object_id = @P3 AND o.object_id = OBJECT_ID(@P2) AND CONVERT(nvarchar(30), o.modify_date, 126) = @P4) THROW 51010, N'the target table was recreated or altered', 1;
 IF @staged > @inserted + @updated SET @unchanged = @staged - @inserted - @updated;
-UPDATE s SET s.[inserted] = s.[inserted] + @inserted, s.[updated] = s.[updated] + @updated, s.[deleted] = s.[deleted] + @deleted, s.[unchanged] = s.[unchanged] + @unchanged, s.[target_object_id] = @P5, s.[target_created] = @P6, s.[loaded_columns] = CONVERT(nvarchar(4000), NULL) FROM [icesync].[load_state] AS s WHERE s.[target] = @P1;
+UPDATE s SET s.[inserted] = s.[inserted] + @inserted, s.[updated] = s.[updated] + @updated, s.[deleted] = s.[deleted] + @deleted, s.[unchanged] = s.[unchanged] + @unchanged FROM [icesync].[load_state] AS s WHERE s.[target] = @P1 AND s.[run_id] = @P5;
+IF @@ROWCOUNT <> 1 OR APPLOCK_MODE(N'public', @P6, N'Transaction') <> N'Exclusive' THROW 51012, N'a trigger has ended the transaction of the load', 1;
 SELECT @inserted AS inserted, @updated AS updated, @deleted AS deleted, @unchanged AS unchanged, @target_only AS target_only;

@@ -3,15 +3,23 @@
 -- @P3 nvarchar "018f0000000070008000000000000001"
 -- @P4 nvarchar "sales.orders"
 -- @P5 nvarchar "6f1c2a34-0000-4000-8000-000000000001"
--- @P6 bigint 4611686018427387904
--- @P7 bigint 2
--- @P8 nvarchar "upsert"
+-- @P6 nvarchar "upsert"
+-- @P7 bigint 4611686018427387904
+-- @P8 bigint 2
 -- @P9 bigint 1000
--- @P10 nvarchar "[dbo].[follows]"
--- @P11 bigint 1237579447
--- @P12 nvarchar "2024-05-02T10:00:00.123"
--- @P13 bigint 1237579447
--- @P14 nvarchar "2024-05-01T10:00:00.123"
+-- @P10 bigint 1000
+-- @P11 nvarchar "[dbo].[follows]"
+-- @P12 bigint 1237579447
+-- @P13 nvarchar "2024-05-02T10:00:00.123"
+-- @P14 bigint 1237579447
+-- @P15 nvarchar "2024-05-01T10:00:00.123"
+-- @P16 nvarchar "sales.orders"
+-- @P17 nvarchar "6f1c2a34-0000-4000-8000-000000000001"
+-- @P18 bigint 4611686018427387904
+-- @P19 bigint 2
+-- @P20 nvarchar "upsert"
+-- @P21 nvarchar "018f0000000070008000000000000001"
+-- @P22 nvarchar "icesync:apply:dbo.orders"
 SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT 60000;
 DECLARE @rc int, @staged bigint = 0, @inserted bigint = 0, @updated bigint = 0, @deleted bigint = 0;
 DECLARE @unchanged bigint = 0, @target_only bigint = 0;
@@ -21,16 +29,16 @@ BEGIN TRANSACTION;
 EXEC @rc = sp_getapplock @Resource = @P2, @LockMode = N'Exclusive', @LockOwner = N'Transaction', @LockTimeout = 60000;
 IF @rc < 0 THROW 51002, N'another load of this target is in its transaction', 1;
 BEGIN TRY
-    INSERT [icesync].[load_state] ([target], [lake_table], [table_uuid], [snapshot_id], [sequence_number], [run_id], [loaded_at], [inserted], [updated], [deleted], [unchanged], [merge_mode]) VALUES (@P1, @P4, @P5, @P6, @P7, @P3, SYSUTCDATETIME(), 0, 0, 0, 0, @P8);
+    INSERT [icesync].[load_state] ([target], [lake_table], [table_uuid], [snapshot_id], [sequence_number], [run_id], [loaded_at], [inserted], [updated], [deleted], [unchanged], [merge_mode], [pending_snapshot_id], [pending_sequence_number], [pending_rows], [pending_applied], [pending_whole]) VALUES (@P1, @P4, @P5, -1, 0, @P3, SYSUTCDATETIME(), 0, 0, 0, 0, @P6, @P7, @P8, @P9, 0, 1);
 END TRY
 BEGIN CATCH
     IF ERROR_NUMBER() IN (2601, 2627) THROW 51003, N'the load state has moved', 1;
     THROW;
 END CATCH;
 SELECT @staged = COUNT_BIG(*) FROM [icesync].[stg_00000000000000ff_018f0000000070008000000000000001] AS s WITH (TABLOCK);
-IF @staged <> @P9
+IF @staged <> @P10
 BEGIN
-    SET @message = CONCAT(N'', @P9, N' rows were sent to the staging table and it holds ', @staged);
+    SET @message = CONCAT(N'', @P10, N' rows were sent to the staging table and it holds ', @staged);
     THROW 51007, @message, 1;
 END;
 SET @staged = 0;
@@ -57,9 +65,10 @@ SELECT @inserted = COUNT_BIG(CASE WHEN a.[action] = N'INSERT' THEN 1 END), @upda
 DROP TABLE #actions;
 SELECT @target_only = COUNT_BIG(*) - @staged FROM [dbo].[follows] AS d;
 END;
-IF NOT EXISTS (SELECT 1 FROM sys.objects AS o WHERE o.object_id = @P11 AND o.object_id = OBJECT_ID(@P10) AND CONVERT(nvarchar(30), o.modify_date, 126) = @P12) THROW 51010, N'the target table was recreated or altered', 1;
+IF NOT EXISTS (SELECT 1 FROM sys.objects AS o WHERE o.object_id = @P12 AND o.object_id = OBJECT_ID(@P11) AND CONVERT(nvarchar(30), o.modify_date, 126) = @P13) THROW 51010, N'the target table was recreated or altered', 1;
 IF @staged > @inserted + @updated SET @unchanged = @staged - @inserted - @updated;
-UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @unchanged, s.[target_object_id] = @P13, s.[target_created] = @P14, s.[loaded_columns] = CONVERT(nvarchar(4000), NULL) FROM [icesync].[load_state] AS s WHERE s.[target] = @P1;
+UPDATE s SET s.[inserted] = @inserted, s.[updated] = @updated, s.[deleted] = @deleted, s.[unchanged] = @unchanged, s.[merge_mode] = @P20, s.[lake_table] = @P16, s.[table_uuid] = @P17, s.[snapshot_id] = @P18, s.[sequence_number] = @P19, s.[pending_snapshot_id] = NULL, s.[pending_sequence_number] = NULL, s.[pending_rows] = NULL, s.[pending_applied] = NULL, s.[pending_whole] = NULL, s.[target_object_id] = @P14, s.[target_created] = @P15, s.[loaded_columns] = CONVERT(nvarchar(4000), NULL) FROM [icesync].[load_state] AS s WHERE s.[target] = @P1 AND s.[run_id] = @P21;
+IF @@ROWCOUNT <> 1 OR APPLOCK_MODE(N'public', @P22, N'Transaction') <> N'Exclusive' THROW 51012, N'a trigger has ended the transaction of the load', 1;
 DROP TABLE [icesync].[stg_00000000000000ff_018f0000000070008000000000000001];
 COMMIT TRANSACTION;
 END TRY

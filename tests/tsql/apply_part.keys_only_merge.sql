@@ -18,7 +18,13 @@ IF @staged > @inserted + @updated SET @unchanged = @staged - @inserted - @update
 END TRY
 BEGIN CATCH
     SELECT @number = ERROR_NUMBER(), @severity = ERROR_SEVERITY(), @state = ERROR_STATE(), @line = ERROR_LINE(), @procedure = ERROR_PROCEDURE(), @message = ERROR_MESSAGE();
-    IF XACT_STATE() = 1 ROLLBACK TRANSACTION icesync_part;
+    BEGIN TRY
+        IF XACT_STATE() = 1 ROLLBACK TRANSACTION icesync_part;
+    END TRY
+    BEGIN CATCH
+        ROLLBACK TRANSACTION;
+        SELECT @number = 51012, @message = N'a trigger has ended the transaction of the load';
+    END CATCH;
     IF XACT_STATE() = -1 ROLLBACK TRANSACTION;
 END CATCH;
 SET LOCK_TIMEOUT -1;

@@ -1,1 +1,1 @@
-SELECT CONVERT(varchar(1), NULL) COLLATE Polish_CI_AS AS [c1], CONVERT(varchar(1), NULL) COLLATE Latin1_General_100_CI_AS_SC_UTF8 AS [c2];
+SELECT CONVERT(nvarchar(1), NULL) COLLATE Polish_CI_AS AS [c1], CONVERT(nvarchar(1), NULL) COLLATE Latin1_General_100_CI_AS_SC_UTF8 AS [c2], CONVERT(nvarchar(1), NULL) COLLATE Indic_General_90_CI_AS AS [c3];

@@ -1,3 +1,4 @@
+SET LOCK_TIMEOUT 10000;
 IF OBJECT_ID(N'[icesync].[load_state]') IS NULL
 BEGIN
     BEGIN TRY
@@ -20,6 +21,7 @@ BEGIN
             [pending_sequence_number] bigint NULL,
             [pending_rows] bigint NULL,
             [pending_applied] bigint NULL,
+            [pending_whole] bit NULL,
             [loaded_columns] nvarchar(max) NULL
         );
     END TRY
@@ -45,6 +47,15 @@ BEGIN
         IF COL_LENGTH(N'[icesync].[load_state]', N'pending_applied') IS NULL THROW;
     END CATCH;
 END;
+IF COL_LENGTH(N'[icesync].[load_state]', N'pending_whole') IS NULL
+BEGIN
+    BEGIN TRY
+        ALTER TABLE [icesync].[load_state] ADD [pending_whole] bit NULL;
+    END TRY
+    BEGIN CATCH
+        IF COL_LENGTH(N'[icesync].[load_state]', N'pending_whole') IS NULL THROW;
+    END CATCH;
+END;
 IF COL_LENGTH(N'[icesync].[load_state]', N'merge_mode') BETWEEN 1 AND 3999
 BEGIN
     BEGIN TRY
@@ -54,3 +65,4 @@ BEGIN
         IF COL_LENGTH(N'[icesync].[load_state]', N'merge_mode') BETWEEN 1 AND 3999 THROW;
     END CATCH;
 END;
+SET LOCK_TIMEOUT -1;

@@ -1,10 +1,10 @@
 -- @P1 nvarchar "sales.訂單"
--- @P2 nvarchar "018f0000000070008000000000000001"
--- @P3 nvarchar "sales.orders"
--- @P4 nvarchar "6f1c2a34-0000-4000-8000-000000000001"
--- @P5 bigint -1
--- @P6 bigint 0
--- @P7 nvarchar "upsert"
+-- @P2 nvarchar "sales.orders"
+-- @P3 nvarchar "6f1c2a34-0000-4000-8000-000000000001"
+-- @P4 bigint -1
+-- @P5 bigint 0
+-- @P6 nvarchar "upsert"
+-- @P7 nvarchar "018f0000000070008000000000000001"
 -- @P8 bigint -1
 -- @P9 nvarchar "018f0000000070008000000000000000"
 -- @P10 bigint -1
@@ -19,7 +19,7 @@ CREATE TABLE [sales].[訂單] (
     [code] varchar(20) COLLATE Chinese_Taiwan_Stroke_CI_AS NULL,
     CONSTRAINT [UQ_訂單] UNIQUE ([區域], [at], [code])
 );
-UPDATE s SET s.[merge_mode] = @P7, s.[lake_table] = @P3, s.[table_uuid] = @P4, s.[snapshot_id] = @P5, s.[sequence_number] = @P6, s.[pending_snapshot_id] = NULL, s.[pending_sequence_number] = NULL, s.[pending_rows] = NULL, s.[pending_applied] = NULL, s.[run_id] = @P2, s.[loaded_at] = SYSUTCDATETIME() FROM [icesync].[load_state] AS s WITH (UPDLOCK, ROWLOCK) WHERE s.[target] = @P1 AND s.[snapshot_id] = @P8 AND s.[run_id] = @P9 AND ISNULL(s.[pending_applied], -1) = @P10;
+UPDATE s SET s.[merge_mode] = @P6, s.[lake_table] = @P2, s.[table_uuid] = @P3, s.[snapshot_id] = @P4, s.[sequence_number] = @P5, s.[pending_snapshot_id] = NULL, s.[pending_sequence_number] = NULL, s.[pending_rows] = NULL, s.[pending_applied] = NULL, s.[pending_whole] = NULL, s.[run_id] = @P7, s.[loaded_at] = SYSUTCDATETIME() FROM [icesync].[load_state] AS s WITH (UPDLOCK, ROWLOCK) WHERE s.[target] = @P1 AND s.[snapshot_id] = @P8 AND s.[run_id] = @P9 AND ISNULL(s.[pending_applied], -1) = @P10;
 IF @@ROWCOUNT <> 1 THROW 51003, N'the load state has moved', 1;
 SET @object = OBJECT_ID(@P11);
 SELECT @created = CONVERT(nvarchar(30), o.create_date, 126) FROM sys.objects AS o WHERE o.object_id = @object;

@@ -1,4 +1,4 @@
--- @P1 bigint 50000
+-- @P1 bigint 2000
 -- @P2 nvarchar "2024-05-01 10:00:00.1234567"
 -- @P3 nvarchar "2024-05-02 00:00:00.0000000"
-SELECT TOP (@P1) t.[區域], t.[modified], t.[at], CONVERT(nvarchar(20), t.[code]) AS [code] FROM [sales].[訂單] AS t WITH (TABLOCK, HOLDLOCK) WHERE t.[modified] >= CONVERT(datetime2(7), @P2, 121) AND t.[modified] < CONVERT(datetime2(7), @P3, 121) ORDER BY t.[modified], t.[區域], t.[at], t.[code] OPTION (RECOMPILE);
+SELECT TOP (@P1) t.[區域], t.[modified], t.[at], CONVERT(nvarchar(20), t.[code]) AS [code] FROM [sales].[訂單] AS t WHERE t.[modified] >= CONVERT(datetime2(7), @P2, 121) AND t.[modified] < CONVERT(datetime2(7), @P3, 121) ORDER BY t.[modified], t.[區域], t.[at], t.[code] OPTION (RECOMPILE);

@@ -1,4 +1,4 @@
--- @P1 bigint 50000
+-- @P1 bigint 2000
 -- @P2 nvarchar "2024-05-01 10:00:00.003"
 -- @P3 nvarchar "2024-05-02 00:00:00.000"
-SELECT TOP (@P1) t.[區域], t.[modified], t.[at], CONVERT(nvarchar(20), t.[code]) AS [code] FROM [sales].[訂單] AS t WITH (TABLOCK, HOLDLOCK) WHERE t.[at] > CONVERT(datetime, @P2, 121) AND t.[at] <= CONVERT(datetime, @P3, 121) ORDER BY t.[at], t.[區域], t.[code] OPTION (RECOMPILE);
+SELECT TOP (@P1) t.[區域], t.[modified], t.[at], CONVERT(nvarchar(20), t.[code]) AS [code] FROM [sales].[訂單] AS t WHERE t.[at] > CONVERT(datetime, @P2, 121) AND t.[at] <= CONVERT(datetime, @P3, 121) ORDER BY t.[at], t.[區域], t.[code] OPTION (RECOMPILE);

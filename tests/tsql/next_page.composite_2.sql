@@ -1,4 +1,4 @@
--- @P1 bigint 50000
+-- @P1 bigint 2000
 -- @P2 nvarchar "2024-05-02 00:00:00.000"
 -- @P3 nvarchar "2024-05-01 10:00:00.003"
 -- @P4 nvarchar "a]'b"

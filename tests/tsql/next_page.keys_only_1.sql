@@ -1,4 +1,4 @@
--- @P1 bigint 50000
+-- @P1 bigint 2000
 -- @P2 nvarchar "100"
 -- @P3 nvarchar "1"
 -- @P4 nvarchar "1"

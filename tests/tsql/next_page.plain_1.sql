@@ -1,4 +1,4 @@
--- @P1 bigint 50000
+-- @P1 bigint 2000
 -- @P2 nvarchar "0x00000000000007DA"
 -- @P3 nvarchar "0x00000000000007D0"
 -- @P4 nvarchar "1"

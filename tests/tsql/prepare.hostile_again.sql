@@ -1,10 +1,10 @@
 -- @P1 nvarchar "[a]]b.c].[it's \"odd\"; DROP TABLE x --]"
--- @P2 nvarchar "018f0000000070008000000000000001"
--- @P3 nvarchar "sales.orders"
--- @P4 nvarchar "6f1c2a34-0000-4000-8000-000000000001"
--- @P5 bigint -1
--- @P6 bigint 0
--- @P7 nvarchar "upsert"
+-- @P2 nvarchar "sales.orders"
+-- @P3 nvarchar "6f1c2a34-0000-4000-8000-000000000001"
+-- @P4 bigint -1
+-- @P5 bigint 0
+-- @P6 nvarchar "upsert"
+-- @P7 nvarchar "018f0000000070008000000000000001"
 -- @P8 bigint -1
 -- @P9 nvarchar "018f0000000070008000000000000000"
 -- @P10 bigint -1
@@ -12,7 +12,7 @@
 -- @P12 nvarchar "2024-05-01T10:00:00.123"
 SET XACT_ABORT ON; SET LOCK_TIMEOUT 60000;
 BEGIN TRANSACTION;
-UPDATE s SET s.[merge_mode] = @P7, s.[lake_table] = @P3, s.[table_uuid] = @P4, s.[snapshot_id] = @P5, s.[sequence_number] = @P6, s.[pending_snapshot_id] = NULL, s.[pending_sequence_number] = NULL, s.[pending_rows] = NULL, s.[pending_applied] = NULL, s.[run_id] = @P2, s.[loaded_at] = SYSUTCDATETIME() FROM [icesync].[load_state] AS s WITH (UPDLOCK, ROWLOCK) WHERE s.[target] = @P1 AND s.[snapshot_id] = @P8 AND s.[run_id] = @P9 AND ISNULL(s.[pending_applied], -1) = @P10;
+UPDATE s SET s.[merge_mode] = @P6, s.[lake_table] = @P2, s.[table_uuid] = @P3, s.[snapshot_id] = @P4, s.[sequence_number] = @P5, s.[pending_snapshot_id] = NULL, s.[pending_sequence_number] = NULL, s.[pending_rows] = NULL, s.[pending_applied] = NULL, s.[pending_whole] = NULL, s.[run_id] = @P7, s.[loaded_at] = SYSUTCDATETIME() FROM [icesync].[load_state] AS s WITH (UPDLOCK, ROWLOCK) WHERE s.[target] = @P1 AND s.[snapshot_id] = @P8 AND s.[run_id] = @P9 AND ISNULL(s.[pending_applied], -1) = @P10;
 IF @@ROWCOUNT <> 1 THROW 51003, N'the load state has moved', 1;
 DELETE q FROM [icesync].[quarantine] AS q WHERE q.[target] = @P1;
 UPDATE s SET s.[inserted] = 0, s.[updated] = 0, s.[deleted] = 0, s.[unchanged] = 0, s.[target_object_id] = @P11, s.[target_created] = @P12, s.[loaded_columns] = CONVERT(nvarchar(4000), NULL) FROM [icesync].[load_state] AS s WHERE s.[target] = @P1;

@@ -1,16 +1,16 @@
 -- @P1 nvarchar "dbo.orders"
--- @P2 nvarchar "018f0000000070008000000000000001"
--- @P3 nvarchar "sales.orders"
--- @P4 nvarchar "6f1c2a34-0000-4000-8000-000000000001"
--- @P5 bigint -1
--- @P6 bigint 0
+-- @P2 bigint -1
+-- @P3 bigint 0
+-- @P4 nvarchar "018f0000000070008000000000000001"
+-- @P5 nvarchar "sales.orders"
+-- @P6 nvarchar "6f1c2a34-0000-4000-8000-000000000001"
 -- @P7 nvarchar "upsert"
 -- @P8 bigint 1237579447
 -- @P9 nvarchar "2024-05-01T10:00:00.123"
 SET XACT_ABORT ON; SET LOCK_TIMEOUT 60000;
 BEGIN TRANSACTION;
 BEGIN TRY
-    INSERT [icesync].[load_state] ([target], [lake_table], [table_uuid], [snapshot_id], [sequence_number], [run_id], [loaded_at], [inserted], [updated], [deleted], [unchanged], [merge_mode]) VALUES (@P1, @P3, @P4, @P5, @P6, @P2, SYSUTCDATETIME(), 0, 0, 0, 0, @P7);
+    INSERT [icesync].[load_state] ([target], [lake_table], [table_uuid], [snapshot_id], [sequence_number], [run_id], [loaded_at], [inserted], [updated], [deleted], [unchanged], [merge_mode]) VALUES (@P1, @P5, @P6, @P2, @P3, @P4, SYSUTCDATETIME(), 0, 0, 0, 0, @P7);
 END TRY
 BEGIN CATCH
     IF ERROR_NUMBER() IN (2601, 2627) THROW 51003, N'the load state has moved', 1;
