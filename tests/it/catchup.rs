@@ -42,7 +42,7 @@ const BOTH: &str = "SELECT COUNT(*), SUM(CAST(n AS bigint)), SUM(CAST(m AS bigin
     FROM dbo.t";
 
 const CONTENT: &str = "SELECT COUNT(*), SUM(CAST(id AS bigint)), SUM(CAST(n AS bigint)), SUM(CAST(n AS bigint) * id), \
-    COUNT(DISTINCT at), MIN(at), MAX(at) FROM dbo.t";
+    COUNT(DISTINCT at), CONVERT(nvarchar(30), MIN(at), 121), CONVERT(nvarchar(30), MAX(at), 121) FROM dbo.t";
 
 fn config(change: &str, commit_rows: u64) -> String {
     format!("  - source: dbo.t\n    change: {{ {change}, commit_rows: {commit_rows} }}\n")

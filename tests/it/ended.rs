@@ -75,7 +75,10 @@ async fn a_trigger_that_begins_another_transaction_stops_the_load() {
         ),
         ("    kind: history\n    merge: { mode: history }\n", ended),
         ("    kind: history\n    merge: { mode: append }\n", ended),
-        ("    kind: history\n    merge: { mode: scd2 }\n", "dbo.t"),
+        (
+            "    kind: history\n    merge: { mode: scd2, valid_from: _committed_at }\n",
+            "dbo.t",
+        ),
     ] {
         let mut world = world(options).await;
         let before = (world.target_rows(ALL).await, world.target_rows(STATE).await);

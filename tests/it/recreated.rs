@@ -453,7 +453,7 @@ async fn first_loads_of_two_targets_do_not_wait_for_each_other() {
     sql(&mut holder, "BEGIN TRANSACTION").await;
     sql(
         &mut holder,
-        "SELECT TOP (1) 1 FROM dbo.a WITH (TABLOCKX, HOLDLOCK)",
+        "SELECT TOP (1) 1 FROM dbo.a WITH (TABLOCK, HOLDLOCK)",
     )
     .await;
     let held = world.spawn(&["--json", "load", "--table", "dbo.a"]);

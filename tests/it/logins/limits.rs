@@ -92,6 +92,8 @@ async fn settings_without_effect_are_reported_when_a_server_is_away() {
     let world = World::new(TABLE).await;
     world.config("  - source: dbo.t\n");
     world.run(&["--json", "sync"]).json();
+    // What was loaded into dbo.t belongs to no table of the configuration any more.
+    world.config("  - source: dbo.t\n    target: dbo.other\n");
     let free = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = free.local_addr().expect("an address").port();
     drop(free);
