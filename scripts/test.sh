@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# All tests: the Rust tests (with DuckDB, PyIceberg and Polars reading what they write), the integration tests once more under each
-# other isolation of the databases, strangers' SQL Server clients against the stand-in, and every T-SQL statement through
-# Microsoft's parser. Sets up what it needs under target/.
+# All tests: the Rust tests (with DuckDB, PyIceberg and Polars reading what they write), strangers' SQL Server clients against the
+# stand-in, and every T-SQL statement through Microsoft's parser. Sets up what it needs under target/.
 #
 #   scripts/test.sh
 #
-# ICESYNC_TEST_MSSQL names a real server to run the integration tests against (docs/GUIDE.md). ICESYNC_TEST_ISOLATION limits them
-# to one isolation: snapshot, read-committed-snapshot or read-committed. A test that cannot run here says SKIPPED, and the last
+# ICESYNC_TEST_MSSQL names a real server to run the integration tests against (docs/GUIDE.md). ICESYNC_TEST_ISOLATION says
+# what the tests' databases have: snapshot (the default), read-committed-snapshot or read-committed; with `each` the integration tests
+# run once more under each of the other two. A test that cannot run here says SKIPPED, and the last
 # lines count those. Exit code 0 only when nothing failed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -37,6 +37,12 @@ important() {
     grep --line-buffered -E '^(running |test result|error|warning|REJECTED)|^ +(Running|Doc-tests|Finished)|FAILED|panicked|SKIPPED|passed|failed|^Ran ' || true
 }
 
+each_isolation=""
+if [[ "${ICESYNC_TEST_ISOLATION:-}" == each ]]; then
+    each_isolation=yes
+    unset ICESYNC_TEST_ISOLATION
+fi
+
 rust_tests() { cargo test --workspace --locked --no-fail-fast -- --show-output; }
 
 integration_tests() { # ISOLATION: as the Rust tests, with fewer random schedules and tables
@@ -49,7 +55,7 @@ ICESYNC_INTEROP_PYTHON="$(tests/interop/setup.sh)"
 export ICESYNC_INTEROP_PYTHON
 step "comparison of readers" "$ICESYNC_INTEROP_PYTHON" -m unittest discover -s tests/interop -p 'test_*.py'
 step "rust tests" rust_tests
-if [[ -z "${ICESYNC_TEST_ISOLATION:-}" ]]; then # then they ran under SNAPSHOT
+if [[ -n "$each_isolation" ]]; then # SNAPSHOT is done
     for isolation in read-committed-snapshot read-committed; do
         step "integration $isolation" integration_tests "$isolation"
     done
