@@ -59,7 +59,7 @@ pub struct Connection {
     pub application: String,
     /// The name of this machine that the server is told; none: its host name.
     pub workstation: Option<String>,
-    /// Bounds the connection to one address; see also [`Connection::login_timeout`].
+    /// Bounds the connection to one address; a login has twice as long.
     pub connect_timeout: Duration,
     /// How long a statement that looks something up may go without an answer; none: 30 s. Statements that work through
     /// the rows of a table have no limit.

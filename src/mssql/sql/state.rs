@@ -6,18 +6,18 @@
 //! a trigger makes everything so far durable: the first statements of the load, and not the others. So the state names
 //! the new snapshot only with the last statement:
 //!
-//! 1. [`compare_and_begin`] comes before the rows. It compares the state, and says that the target is between the old
+//! 1. `compare_and_begin` comes before the rows. It compares the state, and says that the target is between the old
 //!    snapshot and the new one, and that a load of every row is to finish that. Where the target had no state, the
 //!    state says that nothing is loaded ([`PREPARED`]), with the new snapshot as the one that was begun.
 //! 2. The rows.
-//! 3. [`recorded`] comes after them. It names the new snapshot, or the step that is applied, if the transaction still
+//! 3. `recorded` comes after them. It names the new snapshot, or the step that is applied, if the transaction still
 //!    is the one in which the load began.
 //!
 //! A COMMIT in 2 leaves the state of 1, with the rows up to there. The next upsert stages every row of the new snapshot
 //! and the deletes since the old one (`sync/load/kind.rs`). It does not matter which statements were committed. A mode
 //! that cannot compare rows refuses to go on.
 //!
-//! Statements that no trigger on rows sees may name the new snapshot at once ([`compare_and_set`]): those which create
+//! Statements that no trigger on rows sees may name the new snapshot at once (`compare_and_set`): those which create
 //! a target, and the publication of a table that is filled already.
 
 use super::part::Part;
