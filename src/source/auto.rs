@@ -591,7 +591,7 @@ mod tests {
             (StrategyChoice::RowVersion, None, "no rowversion column"),
             (StrategyChoice::Sequence, None, "no identity column"),
             (StrategyChoice::Sequence, Some("nope"), "id, seen"),
-            (StrategyChoice::Full, Some("id"), "remove one"),
+            (StrategyChoice::Full, Some("id"), "Remove it, or choose"),
         ] {
             let error = with(strategy, name).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
