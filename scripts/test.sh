@@ -6,8 +6,8 @@
 #
 # ICESYNC_TEST_MSSQL names a real server to run the integration tests against (docs/GUIDE.md). ICESYNC_TEST_ISOLATION says
 # what the tests' databases have: snapshot (the default), read-committed-snapshot or read-committed; with `each` the integration tests
-# run once more under each of the other two. A test that cannot run here says SKIPPED, and the last
-# lines count those. Exit code 0 only when nothing failed.
+# run once more under each of the other two. A test that cannot run here says SKIPPED, and the last lines count those. Exit code 0
+# only when nothing failed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/prerequisites.sh

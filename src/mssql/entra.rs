@@ -2,9 +2,9 @@
 //!
 //! Guarantees: a token is asked for once however many connections wait for it, and so is one that is not to be had. It
 //! is used until five minutes before it expires. When a server refuses one that was used before, a new one is asked for
-//! and tried once. No error repeats a secret, a token, what a command
-//! printed, or a text of the endpoint: of its answers only the code of the error is shown, in words of icesync. Secrets
-//! go over HTTPS, or to an address of this machine or of its link; redirects of an endpoint are not followed.
+//! and tried once. No error repeats a secret, a token, what a command printed, or a text of the endpoint: of its
+//! answers only the code of the error is shown, in words of icesync. Secrets go over HTTPS, or to an address of this
+//! machine or of its link; redirects of an endpoint are not followed.
 //!
 //! - [`cloud`]: which endpoint, and what the token is for
 //! - [`endpoint`]: requests over HTTP and their repetition

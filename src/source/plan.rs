@@ -296,12 +296,12 @@ impl ExtractPlan {
             Read::Window(followed) => followed.cuts.len() + 1,
             Read::Nothing { .. } | Read::Whole(_) | Read::Ranges(_) => 1,
         };
-        (0..steps).map(|at| match &self.read {
-            Read::Window(followed) => ExtractPlan {
-                read: Read::Window(followed.step(at)),
-                ..self.clone()
-            },
-            Read::Nothing { .. } | Read::Whole(_) | Read::Ranges(_) => self.clone(),
+        (0..steps).map(|at| {
+            let mut step = self.clone();
+            if let Read::Window(followed) = &self.read {
+                step.read = Read::Window(followed.step(at));
+            }
+            step
         })
     }
 

@@ -7,7 +7,8 @@
 use super::merge::{self, Extent, MergeColumn, MergePlan, NetTable};
 use super::net;
 use super::state::{
-    ERROR_TRANSACTION_ENDED, StateChange, compare_and_begin, reached, recorded, set_object,
+    ERROR_TRANSACTION_ENDED, StateChange, TRANSACTION_ENDED, compare_and_begin, reached, recorded,
+    set_object,
 };
 use super::{CollationName, Ident, Params, Statement, TableIdent, faults, list, soft, variant};
 use crate::schema::SqlType;
@@ -76,7 +77,7 @@ BEGIN CATCH
     END TRY
     BEGIN CATCH
         ROLLBACK TRANSACTION;
-        SELECT @number = {ERROR_TRANSACTION_ENDED}, @message = N'a trigger has ended the transaction of the load';
+        SELECT @number = {ERROR_TRANSACTION_ENDED}, @message = N'{TRANSACTION_ENDED}';
     END CATCH;
     IF XACT_STATE() = -1 ROLLBACK TRANSACTION;
 END CATCH;

@@ -32,6 +32,9 @@ pub const ERROR_STATE_MOVED: u32 = 51003;
 /// The transaction in which a load ends is not the one in which it began.
 pub const ERROR_TRANSACTION_ENDED: u32 = 51012;
 
+/// The text of [`ERROR_TRANSACTION_ENDED`].
+pub(super) const TRANSACTION_ENDED: &str = "a trigger has ended the transaction of the load";
+
 /// `snapshot_id` of a target that icesync has created and loaded nothing into, because the lake table has no snapshot;
 /// and of one whose first load has begun. Iceberg gives no snapshot this id.
 pub const PREPARED: i64 = -1;
@@ -195,18 +198,15 @@ pub(super) fn compare_and_begin(
     match &state.old {
         Some(old) if state.passes => moved(state, old, "s.[pending_whole] = 1", target, params),
         Some(old) => {
-            let step = state.step.unwrap_or(Step {
-                after: 0,
-                to: 0,
+            let (after, rows) = state.step.map_or((0, rows), |step| (step.after, step.rows));
+            // With what the steps before have applied.
+            let begun = Step {
+                after,
+                to: after,
                 rows,
                 is_whole: true,
-            });
-            let step = Step {
-                to: step.after,
-                is_whole: true,
-                ..step
             };
-            let new = pending(state, step, params);
+            let new = pending(state, begun, params);
             moved(state, old, &new, target, params)
         }
         None => {
@@ -339,9 +339,7 @@ fn unlocked(lock: &str) -> String {
 }
 
 fn ended() -> String {
-    format!(
-        "THROW {ERROR_TRANSACTION_ENDED}, N'a trigger has ended the transaction of the load', 1;"
-    )
+    format!("THROW {ERROR_TRANSACTION_ENDED}, N'{TRANSACTION_ENDED}', 1;")
 }
 
 /// Removes all rows of a target from the quarantine; `target` is the parameter with its name.

@@ -343,7 +343,6 @@ pub(super) fn split(
     (moved, kept)
 }
 
-/// Conditions over the whole clause's columns, made to count from `start`.
 /// A catalog view that is asked for one object looks at that one only, and waits for no other.
 fn sought(mut plan: Plan, conds: &[Cond]) -> Plan {
     if let Node::Virtual {
@@ -387,6 +386,7 @@ fn compared_with(cond: &Cond, column: usize) -> Option<Expr> {
     (is_column(one, column) && is_free(other)).then(|| other.clone())
 }
 
+/// Conditions over the whole clause's columns, made to count from `start`.
 pub fn shift(conds: Vec<Cond>, start: usize) -> Vec<Cond> {
     if start == 0 {
         return conds;
