@@ -377,8 +377,13 @@ async fn orphans_are_removed_beside_running_syncs() {
         for run in &runs {
             assert_eq!(run.code, 0, "{what}: {runs:#?}");
         }
-        let removed = runs[0].json()["tables"][0]["orphans"]["files"].as_u64();
-        assert!(removed > Some(0), "{what}: {runs:#?}");
+        // Either of the two may be there first.
+        let removed =
+            [&runs[0], &runs[3]].map(|run| run.json()["tables"][0]["orphans"]["files"].as_u64());
+        assert!(
+            removed.iter().any(|files| *files > Some(0)),
+            "{what}: {runs:#?}"
+        );
         assert_eq!(stage.gone(&orphans), orphans, "{what}");
         let source = stage.source().await;
         let known = stage.states().await;

@@ -78,7 +78,7 @@ GO
 INSERT dbo.t VALUES (REPLICATE(N'x', 400), 0x01, 1)",
     )
     .await;
-    world.config("  - { source: dbo.t }\n  - { source: dbo.u }\n");
+    world.config("  - source: dbo.t\n  - source: dbo.u\n");
     world.run(&["--json", "sync"]).json();
     let kinds = "SELECT type_desc FROM sys.indexes WHERE is_primary_key = 1 AND OBJECT_NAME(object_id) IN (N't', N'u')
         ORDER BY OBJECT_NAME(object_id)";

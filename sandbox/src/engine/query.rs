@@ -11,7 +11,7 @@ use crate::engine::plan::{Node, Plan, Reading, Scan, lock_table, resolve_reading
 use crate::engine::schema::Lifetime;
 use crate::engine::storage::View;
 use crate::engine::types;
-use crate::session::Event;
+use crate::session::{ColumnMeta, Event};
 use crate::sql::ast::{self, IsolationLevel};
 use crate::value::{SqlType, Value};
 use std::sync::Arc;
@@ -145,13 +145,30 @@ fn run(cx: &mut Cx<'_>, bound: Bound) -> Outcome<()> {
     if !bound.assigns.is_empty() {
         return assign(cx, &bound);
     }
-    cx.columns(bound.columns.iter().map(OutColumn::meta).collect())?;
-    if cx.ses.settings.fmt_only || cx.ses.settings.no_exec {
-        return cx.emit(Event::Done {
-            count: Some(0),
-            select: true,
-        });
+    let mut head = Some(bound.columns.iter().map(OutColumn::meta).collect());
+    let sent = match cx.ses.settings.fmt_only || cx.ses.settings.no_exec {
+        true => Ok(Some(0)),
+        false => send_rows(cx, &bound, &mut head),
+    };
+    // A query that waits before its first row starts again, and says then what it answers.
+    if !matches!(sent, Err(Stop::Wait(_)))
+        && let Some(columns) = head
+    {
+        cx.columns(columns)?;
     }
+    let count = sent?;
+    cx.emit(Event::Done {
+        count,
+        select: true,
+    })
+}
+
+/// Sends what a query reads, before its first row the columns; the count that is told of it.
+fn send_rows(
+    cx: &mut Cx<'_>,
+    bound: &Bound,
+    head: &mut Option<Vec<ColumnMeta>>,
+) -> Outcome<Option<u64>> {
     cx.held.lock();
     let masks = masks(cx, &bound.columns)?;
     let cut = cut_columns(cx, &bound.columns);
@@ -178,23 +195,30 @@ fn run(cx: &mut Cx<'_>, bound: Bound) -> Outcome<()> {
         chunk.push(row);
         if chunk.len() >= CHUNK {
             cx.check_cancel()?;
-            cx.emit(Event::Rows(std::mem::take(&mut chunk)))?;
-            cx.streamed = true;
+            send_chunk(cx, head, std::mem::take(&mut chunk))?;
             cx.held.lock();
         }
     }
     drop(cursor);
     if !chunk.is_empty() {
-        cx.emit(Event::Rows(chunk))?;
-        cx.streamed = true;
+        send_chunk(cx, head, chunk)?;
     }
     cx.ses.row_count = count as i64;
     cx.ses.last_error = 0;
-    let count = (!cx.ses.settings.no_count).then_some(count);
-    cx.emit(Event::Done {
-        count,
-        select: true,
-    })
+    Ok((!cx.ses.settings.no_count).then_some(count))
+}
+
+fn send_chunk(
+    cx: &mut Cx<'_>,
+    head: &mut Option<Vec<ColumnMeta>>,
+    rows: Vec<Vec<Value>>,
+) -> Outcome<()> {
+    if let Some(columns) = head.take() {
+        cx.columns(columns)?;
+    }
+    cx.emit(Event::Rows(rows))?;
+    cx.streamed = true;
+    Ok(())
 }
 
 /// Columns of a result that are masked, each with what stands there instead: the `default()` mask of its type,

@@ -1,4 +1,4 @@
-use super::{Engine, Reply, connect, engine, with_versions};
+use super::{Engine, Reply, connect, engine, show_row, with_versions};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
@@ -339,4 +339,25 @@ fn attention_stops_a_running_batch() {
     a.0.batch("WAITFOR DELAY '00:00:30'", &cancel, &mut reply);
     assert!(started.elapsed() < Duration::from_secs(5));
     stopper.join().unwrap();
+}
+
+/// A query that reads versions and waits in one of its expressions answers once.
+#[test]
+fn a_query_that_waits_before_its_first_row_sends_its_columns_once() {
+    let engine = engine();
+    let (mut a, mut b) = (connect(&engine), connect(&engine));
+    a.ok("CREATE TABLE t (id int PRIMARY KEY, v int); INSERT t VALUES (1, 1)");
+    a.ok("BEGIN TRAN; UPDATE t SET v = 2");
+    let query = "SELECT 1 AS one, (SELECT SUM(v) FROM t WITH (READCOMMITTEDLOCK)) AS v";
+    let waiter = thread::spawn(move || b.batch(query));
+    thread::sleep(Duration::from_millis(60));
+    assert!(!waiter.is_finished());
+    a.ok("COMMIT");
+    let reply = waiter.join().unwrap();
+    assert_eq!(reply.sets.len(), 1);
+    let (columns, rows) = &reply.sets[0];
+    assert_eq!(
+        (rows.len(), show_row(columns, &rows[0]).as_str()),
+        (1, "1|2")
+    );
 }
