@@ -15,6 +15,7 @@ pub use record::{Cell, Record};
 
 use super::entra;
 use super::error::{MssqlError, excerpt};
+use super::kerberos::service_at;
 use super::settings::{Connection, Encryption};
 use super::sql::{ParamValue, Statement};
 use crate::secret::Secret;
@@ -113,7 +114,12 @@ async fn open(connection: &Connection, token: Option<&Secret>) -> Result<Session
             Encryption::Required => EncryptionLevel::Required,
             Encryption::Optional => offered_level(connection, &hop).await?,
         };
-        let config = config(connection, &hop, token, level);
+        let service = match hop.port {
+            Some(port) => service_at(connection, &hop.host, port).await?,
+            // No login by Kerberos: `settings` sees to it.
+            None => None,
+        };
+        let config = config(connection, &hop, token, service.as_ref(), level);
         let stream = dial(connection, &hop, &config).await?;
         match Client::connect(config, stream.compat_write()).await {
             Ok(session) => return Ok(session),

@@ -3,17 +3,20 @@
 use super::dial::{Hop, dial};
 use super::failure::server_error;
 use crate::mssql::error::MssqlError;
-use crate::mssql::settings::{Connection, Encryption};
+#[cfg(feature = "kerberos")]
+use crate::mssql::kerberos::NoTicket;
+use crate::mssql::settings::{Connection, Encryption, Service};
 use crate::secret::Secret;
 use tiberius::{AuthMethod, Config, EncryptionLevel};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// For one server on the way; `token` is that of a login of Entra ID.
+/// For one server on the way; `token` is that of a login of Entra ID, `service` that of a login by Kerberos.
 pub(super) fn config(
     connection: &Connection,
     hop: &Hop,
     token: Option<&Secret>,
+    service: Option<&Service>,
     level: EncryptionLevel,
 ) -> Config {
     let mut config = Config::new();
@@ -25,9 +28,16 @@ pub(super) fn config(
     if !connection.database.is_empty() {
         config.database(&connection.database);
     }
-    config.authentication(match token {
-        Some(token) => AuthMethod::aad_token(token.expose()),
-        None => AuthMethod::sql_server(&connection.user, connection.password.expose()),
+    config.authentication(match (token, service) {
+        (Some(token), _) => AuthMethod::aad_token(token.expose()),
+        #[cfg(feature = "kerberos")]
+        (None, Some(service)) => {
+            // The driver makes the service's name of these two; it does not dial.
+            config.host(&service.host);
+            config.port(service.port);
+            AuthMethod::Integrated
+        }
+        (None, _) => AuthMethod::sql_server(&connection.user, connection.password.expose()),
     });
     config.application_name(&connection.application);
     if let Some(name) = &connection.workstation {
@@ -53,7 +63,7 @@ pub(super) async fn offered_level(
     connection: &Connection,
     hop: &Hop,
 ) -> Result<EncryptionLevel, MssqlError> {
-    let config = config(connection, hop, None, EncryptionLevel::Off);
+    let config = config(connection, hop, None, None, EncryptionLevel::Off);
     let mut stream = dial(connection, hop, &config).await?;
     let answer = tokio::time::timeout(connection.connect_timeout, prelogin(&mut stream)).await;
     match answer {
@@ -109,6 +119,8 @@ pub(super) fn login_error(server: String, error: tiberius::error::Error) -> Mssq
             error: server_error(&token, String::new()),
         },
         E::Tls(reason) => MssqlError::Tls { server, reason },
+        #[cfg(feature = "kerberos")]
+        E::Gssapi(message) => NoTicket::explained(&message).at(server),
         E::Protocol(reason) if reason.contains("encryption level") => MssqlError::Tls {
             server,
             reason: "the server offers no encryption".into(),
