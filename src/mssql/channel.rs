@@ -375,7 +375,9 @@ mod tests {
             port: 1444,
         };
         let context_of_ticket = context(&by_token, None, Some(&service));
-        assert!(context_of_ticket.integrated_security() && context_of_ticket.access_token.is_none());
+        assert!(
+            context_of_ticket.integrated_security() && context_of_ticket.access_token.is_none()
+        );
         let name = context_of_ticket.server_spn.as_deref();
         assert_eq!(name, Some("MSSQLSvc@db.example.com:1444"));
     }

@@ -292,7 +292,13 @@ fn live(
         principal: shared.options.principal.as_ref(),
     };
     let logged_in = catch_unwind(AssertUnwindSafe(|| {
-        login::log_in(login, shared.server.as_ref(), accepted, refusal, &mut response)
+        login::log_in(
+            login,
+            shared.server.as_ref(),
+            accepted,
+            refusal,
+            &mut response,
+        )
     }));
     let (session, context) = match logged_in {
         Ok(Ok(opened)) => opened,

@@ -9,7 +9,8 @@ pub(in crate::mssql) struct NoTicket {
     is_transient: bool,
 }
 
-const SEE_KDC: &str = "Check `kdc` of the realm in krb5.conf, or the DNS records of the domain, and the network";
+const SEE_KDC: &str =
+    "Check `kdc` of the realm in krb5.conf, or the DNS records of the domain, and the network";
 
 impl NoTicket {
     /// Asking again does not help.

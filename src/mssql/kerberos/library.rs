@@ -15,7 +15,8 @@ pub(super) fn ticket(wanted: &Service, is_exact: bool) -> Result<Service, NoTick
     let is_same = service.host.eq_ignore_ascii_case(&wanted.host) && service.port == wanted.port;
     if is_exact && !is_same {
         let problem = format!("`Server SPN` is {wanted}, which krb5.conf turns into {service}");
-        let remedy = format!("Set `dns_canonicalize_hostname = false` in it, or register {service}");
+        let remedy =
+            format!("Set `dns_canonicalize_hostname = false` in it, or register {service}");
         return Err(NoTicket::lasting(format!("{problem}. {remedy}")));
     }
     begin(&service).map_err(explained)?;
@@ -44,10 +45,7 @@ fn by_its_name(wanted: &Service) -> Result<Service, NoTicket> {
 fn begin(service: &Service) -> Result<(), Error> {
     let mechanisms = OidSet::singleton(GSS_MECH_KRB5)?;
     let user = Cred::acquire(None, None, CredUsage::Initiate, Some(&mechanisms))?;
-    let principal = Name::new(
-        service.to_string().as_bytes(),
-        Some(GSS_NT_KRB5_PRINCIPAL),
-    )?;
+    let principal = Name::new(service.to_string().as_bytes(), Some(GSS_NT_KRB5_PRINCIPAL))?;
     let flags = CtxFlags::GSS_C_MUTUAL_FLAG;
     let mut login = ClientCtx::new(Some(user), principal, flags, Some(GSS_MECH_KRB5));
     login.step(None, None).map(drop)

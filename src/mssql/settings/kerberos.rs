@@ -129,10 +129,9 @@ impl Beside {
             Self { user: true, .. } => ("User ID and Password", ALONE),
             Self { entra: true, .. } => ("Authentication, Access Token or their like", ALONE),
             // The port is part of the service's name, and the drivers do not tell that of an instance in time.
-            Self { port: false, .. } => (
-                "a named instance without a port",
-                "write Server=host,port",
-            ),
+            Self { port: false, .. } => {
+                ("a named instance without a port", "write Server=host,port")
+            }
             Self {
                 user: false,
                 entra: false,
