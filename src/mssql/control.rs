@@ -21,7 +21,7 @@ use super::sql::{ParamValue, Statement};
 use crate::secret::Secret;
 use dial::{Hop, dial};
 use failure::{server_error, transport_error};
-use login::{config, login_error, offered_level};
+use login::{config, login_error, offered_level, settle};
 use record::records;
 use std::time::Duration;
 use tiberius::{Client, EncryptionLevel};
@@ -122,7 +122,13 @@ async fn open(connection: &Connection, token: Option<&Secret>) -> Result<Session
         let config = config(connection, &hop, token, service.as_ref(), level);
         let stream = dial(connection, &hop, &config).await?;
         match Client::connect(config, stream.compat_write()).await {
-            Ok(session) => return Ok(session),
+            Ok(mut session) => {
+                if service.is_some() {
+                    settle(&mut session, hop.described(connection), connection.connect_timeout)
+                        .await?;
+                }
+                return Ok(session);
+            }
             Err(tiberius::error::Error::Routing { host, port }) => {
                 hop = Hop::redirected(&host, port);
             }

@@ -7,9 +7,11 @@ use crate::mssql::error::MssqlError;
 use crate::mssql::kerberos::NoTicket;
 use crate::mssql::settings::{Connection, Encryption, Service};
 use crate::secret::Secret;
-use tiberius::{AuthMethod, Config, EncryptionLevel};
+use std::time::Duration;
+use tiberius::{AuthMethod, Client, Config, EncryptionLevel};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_util::compat::Compat;
 
 /// For one server on the way; `token` is that of a login of Entra ID, `service` that of a login by Kerberos.
 pub(super) fn config(
@@ -109,6 +111,27 @@ async fn prelogin(stream: &mut TcpStream) -> std::io::Result<Option<u8>> {
         let at = usize::from(u16::from_be_bytes([option[1], option[2]]));
         body.get(at).copied()
     }))
+}
+
+/// Makes a session usable after a login by Kerberos. The driver answers the server's ticket with a message of no
+/// bytes, after the server has said its last, and would wait for a reply to it before its first statement. An
+/// attention has a reply: a server acknowledges it also when nothing runs ([MS-TDS] 3.3.5.9).
+pub(super) async fn settle(
+    session: &mut Client<Compat<TcpStream>>,
+    server: String,
+    limit: Duration,
+) -> Result<(), MssqlError> {
+    match tokio::time::timeout(limit, session.cancel_query()).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(login_error(server, error)),
+        Err(_elapsed) => Err(MssqlError::Unreachable {
+            server,
+            reason: format!(
+                "it took the login and then said nothing for {} s",
+                limit.as_secs()
+            ),
+        }),
+    }
 }
 
 pub(super) fn login_error(server: String, error: tiberius::error::Error) -> MssqlError {
