@@ -124,8 +124,12 @@ async fn open(connection: &Connection, token: Option<&Secret>) -> Result<Session
         match Client::connect(config, stream.compat_write()).await {
             Ok(mut session) => {
                 if service.is_some() {
-                    settle(&mut session, hop.described(connection), connection.connect_timeout)
-                        .await?;
+                    settle(
+                        &mut session,
+                        hop.described(connection),
+                        connection.connect_timeout,
+                    )
+                    .await?;
                 }
                 return Ok(session);
             }

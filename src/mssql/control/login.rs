@@ -30,7 +30,7 @@ pub(super) fn config(
     if !connection.database.is_empty() {
         config.database(&connection.database);
     }
-    config.authentication(match (token, service) {
+    let method = match (token, service) {
         (Some(token), _) => AuthMethod::aad_token(token.expose()),
         #[cfg(feature = "kerberos")]
         (None, Some(service)) => {
@@ -40,7 +40,8 @@ pub(super) fn config(
             AuthMethod::Integrated
         }
         (None, _) => AuthMethod::sql_server(&connection.user, connection.password.expose()),
-    });
+    };
+    config.authentication(method);
     config.application_name(&connection.application);
     if let Some(name) = &connection.workstation {
         config.client_name(name);
