@@ -95,7 +95,8 @@
 //! # Round trips
 //!
 //! One for discovery, one for the bounds, one for the read; a window that is known to be empty is not read. One more
-//! where a window may have more than `commit_rows` rows (`steps`).
+//! where a window may have more than `commit_rows` rows (`steps`). Where something is read, sync repeats discovery
+//! before and after it.
 
 mod auto;
 mod cuts;

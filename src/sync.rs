@@ -29,6 +29,7 @@ mod protect;
 mod pump;
 mod quarantine;
 mod reach;
+mod reader;
 mod reread;
 mod restored;
 mod retry;
@@ -344,15 +345,20 @@ impl Sync {
     ) -> Result<()> {
         let name = table.source.to_string();
         if matches!(action, Action::Extract | Action::Sync) {
+            let loads = action == Action::Sync && self.target.is_some();
             let mut attempts = self.attempts();
             loop {
-                let loads = action == Action::Sync && self.target.is_some();
+                let before = report.commits();
                 let done = &mut report.extract;
                 let result = extract::extract(self, run_id, table, links, loads, done).await;
-                match links.guard(result) {
-                    Ok(()) => break,
-                    Err(error) => self.again(&mut attempts, error, &name).await?,
+                let Err(error) = links.guard(result) else {
+                    break;
+                };
+                // What follows a commit is another step.
+                if report.commits() > before {
+                    attempts = self.attempts();
                 }
+                self.again(&mut attempts, error, &name).await?;
             }
         }
         // Before the load, so that the snapshot loaded is the last one.

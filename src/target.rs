@@ -4,17 +4,19 @@
 //!
 //! Rows are first copied into a staging table of this load alone, over any number of channels; nobody reads it, so
 //! a load that dies while staging has changed nothing. Their net changes are computed into another such table
-//! ([`merge::settle`]). Then one transaction ([`merge::apply`]) takes a lock, moves
-//! the target's row in `icesync.load_state` from the snapshot that the load was computed from to the one it
-//! reaches, applies the staged rows, and commits. State and rows are one commit. The state also names the target table
+//! ([`merge::settle`]). Then one transaction ([`merge::apply`]) takes a lock, compares the target's row in
+//! `icesync.load_state` with the one that the load was computed from, applies the staged rows, lets the state name the
+//! snapshot that they reach, and commits. State and rows are one commit. The state also names the target table
 //! as an object of its database (object id and creation date), and the transaction checks that the table still is that
 //! object once it holds a lock on it. So a state is never taken for that of a table that was recreated.
 //!
 //! - an error in the transaction, also one that a trigger raises without a rollback: all of it is rolled back, and the
 //!   error reported with its number;
-//! - a trigger of the target ends the transaction and begins another one: that raises no error, and the COMMIT would
+//! - a trigger of the target rolls back and begins another transaction: that raises no error, and the COMMIT would
 //!   succeed without the rows. The last statement finds the load's lock gone, and the run's id in the state
 //!   (`mssql/sql/state.rs`), and stops the load;
+//! - a trigger of the target commits: the rows so far are durable, and so is the state. It says since before the first
+//!   row that the target is between two snapshots, so the next load finishes this one (`mssql/sql/state.rs`);
 //! - killed before the commit: the server rolls back; the next load finds the old state and starts over from it;
 //! - killed after the commit: the next load finds the new state and has nothing to do;
 //! - the reply to the commit is lost: the outcome is not guessed. [`state::resolve`] waits for the lock that the
@@ -96,6 +98,16 @@ pub enum TargetError {
 create the schema with CREATE SCHEMA icesync AUTHORIZATION the login's user, and GRANT CREATE TABLE TO that user"
     )]
     MayNotCreate {
+        #[source]
+        source: Box<MssqlError>,
+    },
+    #[error(
+        "icesync.load_state, which an older icesync created, could not be altered, because other sessions used it for \
+all of the {seconds} s that this one waited. Nothing was loaded. Load again when the loads of other tables in this \
+database have ended"
+    )]
+    StatesInUse {
+        seconds: u32,
         #[source]
         source: Box<MssqlError>,
     },
@@ -187,11 +199,15 @@ give the table another name with `target:`"
     )]
     StateMoved { target: TableName },
     #[error(
-        "a trigger, probably of {target}, ended the transaction of the load with ROLLBACK (or COMMIT) and began \
-another one, so the load stopped. What was rolled back is not in the target. Take both statements out of the trigger, \
-or disable it for the user of icesync, and load again; if it ran COMMIT, load with --full"
+        "a trigger, probably of {target}, ended the transaction of the load with ROLLBACK or COMMIT, so the load \
+stopped. What was rolled back is not in the target. What was committed is there, and the load state says that this \
+load is unfinished. Take both statements out of the trigger, or disable it for the user of icesync, and load again"
     )]
-    TransactionEnded { target: TableName },
+    TransactionEnded {
+        target: TableName,
+        #[source]
+        source: Box<MssqlError>,
+    },
     #[error(
         "the load state of {target}, or the table itself, changed while this command ran. Nothing was changed; run it \
 again"
@@ -328,6 +344,7 @@ impl TargetError {
             | TargetError::Recreated { .. }
             | TargetError::Appeared { .. }
             | TargetError::InUse { .. }
+            | TargetError::StatesInUse { .. }
             | TargetError::NameInUse { .. }
             | TargetError::Unsteady { .. } => Disposition::Transient,
             TargetError::MayNotCreate { .. }

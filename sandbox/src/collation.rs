@@ -37,6 +37,8 @@ pub struct CollationInfo {
     /// Not zero for the `SQL_` collations that have one.
     pub sort_id: u8,
     pub code_page: CodePage,
+    /// Functions count a surrogate pair as one character: `_SC`, `_UTF8`, and every collation of version 140.
+    pub supplementary: bool,
 }
 
 impl CollationInfo {
@@ -82,9 +84,14 @@ impl CollationInfo {
         self.flags & IGNORE_WIDTH != 0
     }
 
-    /// Strings compare by code unit.
+    /// Strings compare by code.
     pub fn is_binary(&self) -> bool {
         self.flags & (BINARY | BINARY2) != 0
+    }
+
+    /// The first kind of binary comparison, `_BIN`: by code unit for the first character only.
+    pub fn is_old_binary(&self) -> bool {
+        self.flags & BINARY != 0
     }
 }
 
@@ -142,7 +149,11 @@ fn windows_collation(name: &str) -> Option<CollationInfo> {
     if version > 0 {
         suffixes.next();
     }
-    let (flags, utf8) = comparison_flags(suffixes)?;
+    let Suffixes {
+        flags,
+        utf8,
+        supplementary,
+    } = comparison_flags(suffixes)?;
     let code_page = if utf8 { CodePage::Utf8 } else { *code_page };
     Some(CollationInfo {
         lcid: *lcid,
@@ -150,13 +161,22 @@ fn windows_collation(name: &str) -> Option<CollationInfo> {
         version,
         sort_id: 0,
         code_page,
+        supplementary: supplementary || utf8 || version == 3,
     })
 }
 
+/// What the suffixes of a Windows collation say.
+struct Suffixes {
+    flags: u8,
+    utf8: bool,
+    supplementary: bool,
+}
+
 /// Flags of `CI`, `AS`, `KS`, `WS`, `VSS`, `SC`, `UTF8`, `BIN` and `BIN2`; a suffix out of place is no collation.
-fn comparison_flags(suffixes: impl Iterator<Item = String>) -> Option<(u8, bool)> {
+fn comparison_flags(suffixes: impl Iterator<Item = String>) -> Option<Suffixes> {
     let mut flags = IGNORE_KANA | IGNORE_WIDTH;
     let mut utf8 = false;
+    let mut supplementary = false;
     let mut stage = 0;
     for suffix in suffixes {
         let (needs, next) = match suffix.as_str() {
@@ -181,11 +201,16 @@ fn comparison_flags(suffixes: impl Iterator<Item = String>) -> Option<(u8, bool)
             "AI" => flags |= IGNORE_ACCENT,
             "KS" => flags &= !IGNORE_KANA,
             "WS" => flags &= !IGNORE_WIDTH,
+            "SC" => supplementary = true,
             "UTF8" => utf8 = true,
             _ => {}
         }
     }
-    (stage >= 2).then_some((flags, utf8))
+    (stage >= 2).then_some(Suffixes {
+        flags,
+        utf8,
+        supplementary,
+    })
 }
 
 fn sql_collation(name: &str) -> Option<CollationInfo> {
@@ -212,6 +237,7 @@ fn sql_collation(name: &str) -> Option<CollationInfo> {
         version: 0,
         sort_id: sort.sort_id,
         code_page: sort.code_page,
+        supplementary: false,
     })
 }
 
@@ -416,6 +442,16 @@ mod tests {
         assert_eq!(stroke.lcid, 0x2_0804);
         let sensitive = CollationInfo::of("Latin1_General_CS_AI_KS_WS").unwrap();
         assert!(!sensitive.ignores_case() && sensitive.ignores_accent());
+        for (name, supplementary) in [
+            ("Latin1_General_100_CI_AS", false),
+            ("Latin1_General_100_CI_AS_SC", true),
+            ("Latin1_General_100_BIN2_UTF8", true),
+            ("Japanese_XJIS_140_CI_AS", true),
+            (DEFAULT, false),
+        ] {
+            let info = CollationInfo::of(name).unwrap();
+            assert_eq!(info.supplementary, supplementary, "{name}");
+        }
     }
 
     #[test]

@@ -263,6 +263,7 @@ impl Engine {
             app_name: "script",
             host_name: "",
             read_only: false,
+            odbc: true,
         };
         let mut session = self.login(login)?;
         let cancel = Arc::new(AtomicBool::new(false));
@@ -339,6 +340,8 @@ impl Engine {
         state.sessions.insert(id, info);
         drop(state);
         let mut ses = context::Ses::new(id, account.name, login.app_name, login.host_name, slot);
+        ses.odbc = login.odbc;
+        ses.settings = context::Settings::at_login(login.odbc);
         ses.settings.speak(&account.language);
         Ok(Box::new(connection::Connection::new(
             self.shared.clone(),

@@ -149,4 +149,6 @@ pub struct Login<'a> {
     pub host_name: &'a str,
     /// ApplicationIntent=ReadOnly.
     pub read_only: bool,
+    /// fODBC: large values come whole and the ANSI options are ON.
+    pub odbc: bool,
 }

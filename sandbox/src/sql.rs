@@ -13,7 +13,10 @@ mod script;
 #[cfg(test)]
 mod tests;
 
-pub use parser::{parse_batch, parse_batch_with, parse_declarations, parse_type};
+pub use parser::{
+    Batch, Mention, Role, parse_batch, parse_batch_with, parse_declarations, parse_type,
+    parse_whole,
+};
 pub use script::{ScriptBatch, split_go};
 
 use crate::session::SqlError;

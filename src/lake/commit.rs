@@ -374,6 +374,7 @@ impl LakeTable {
             return Err(LakeError::CommitUnknown {
                 table: self.name.clone(),
                 run_id,
+                step_of: None,
                 source: Box::new(source),
             });
         }
@@ -509,6 +510,7 @@ impl LakeTable {
                 Err(LakeError::CommitUnknown {
                     table: self.name.clone(),
                     run_id,
+                    step_of: None,
                     source: Box::new(source),
                 })
             }

@@ -175,11 +175,16 @@ pub enum LakeError {
     SchemaMoved { table: TableName },
 
     #[error(
-        "whether run {run_id} committed to {table} is unknown: look for the run id before trying again"
+        "whether run {} committed to {table} is unknown: look for {} before trying again",
+        .step_of.as_ref().unwrap_or(.run_id),
+        looked_for(.run_id, .step_of.is_some())
     )]
     CommitUnknown {
         table: TableName,
+        /// As the commit has it.
         run_id: RunId,
+        /// The run, where this is one of several commits of it.
+        step_of: Option<RunId>,
         source: Box<LakeError>,
     },
 
@@ -322,7 +327,24 @@ restored or copied from an older state. \
     Thread { action: &'static str },
 }
 
+/// What tells whether a commit took place.
+fn looked_for(run_id: &RunId, is_step: bool) -> String {
+    match is_step {
+        true => format!("run id {run_id}, which this step of the run has (`icesync snapshots`),"),
+        false => "the run id".to_owned(),
+    }
+}
+
 impl LakeError {
+    /// The same error of a commit that is one of several of a run.
+    #[must_use]
+    pub fn in_run(mut self, run: RunId) -> Self {
+        if let LakeError::CommitUnknown { step_of, .. } = &mut self {
+            *step_of = Some(run);
+        }
+        self
+    }
+
     /// What the caller may do about it.
     pub fn disposition(&self) -> Disposition {
         match self {

@@ -7,7 +7,7 @@
 //! into an error). A response that was not read to its end leaves the channel broken, whatever the reason, also when
 //! the future that works on it is dropped.
 
-use super::entra;
+use super::entra::Login;
 use super::error::{MssqlError, ServerError, ServerMessage, excerpt};
 use super::kerberos::{NoTicket, service_at};
 use super::settings::{Connection, Encryption, Service};
@@ -24,6 +24,7 @@ use mssql_tds::message::login_options::ApplicationIntent;
 use mssql_tds::message::parameters::rpc_parameters::{RpcParameter, StatusFlags};
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 /// The largest packet that the protocol has. Never the server's own default: see the module.
 const PACKET_BYTES: u16 = 32_767;
@@ -41,32 +42,29 @@ impl Channel {
         let provider = TdsConnectionProvider::new();
         let server = connection.server();
         let source = source(connection);
-        let token = match &connection.entra {
-            Some(login) => Some(entra::token_for(server.clone(), login).await?),
-            None => None,
-        };
         let service = match connection.known_port() {
             Some(port) => service_at(connection, &connection.host, port).await?,
             // No login by Kerberos: `settings` sees to it.
             None => None,
         };
-        let context = context(connection, token.as_ref(), service.as_ref());
-        let login = provider.create_client(context, &source, None);
-        let outcome = AssertUnwindSafe(login).catch_unwind().await;
-        let refused = matches!(
-            &outcome,
-            Ok(Err(mssql_tds::error::Error::SqlServerError { .. }))
-        );
-        if let (true, Some(login), Some(token)) = (refused, &connection.entra, &token) {
-            entra::forget(login, token).await;
-        }
-        match outcome {
-            Ok(Ok(client)) => Ok(Self {
-                client: Some(client),
-                server,
-            }),
-            Ok(Err(error)) => Err(login_error(server, error)),
-            Err(panic) => Err(panicked(server, panic.as_ref())),
+        let mut login = Login::new(connection);
+        loop {
+            let token = login.token().await?;
+            let context = context(connection, token.as_ref(), service.as_ref());
+            let connecting = provider.create_client(context, &source, None);
+            let error = match AssertUnwindSafe(connecting).catch_unwind().await {
+                Ok(Ok(client)) => {
+                    return Ok(Self {
+                        client: Some(client),
+                        server,
+                    });
+                }
+                Ok(Err(error)) => login_error(server.clone(), error),
+                Err(panic) => panicked(server.clone(), panic.as_ref()),
+            };
+            if let Some(error) = login.failed(error).await {
+                return Err(error);
+            }
         }
     }
 
@@ -100,7 +98,7 @@ impl Channel {
     pub async fn close(mut self) {
         if let Some(mut client) = self.client.take() {
             let closing = AssertUnwindSafe(client.close_connection()).catch_unwind();
-            let _ = tokio::time::timeout(std::time::Duration::from_secs(1), closing).await;
+            let _ = tokio::time::timeout(Duration::from_secs(1), closing).await;
         }
     }
 
@@ -231,8 +229,9 @@ fn context(
     };
     context.packet_size = PACKET_BYTES;
     context.connect_retry_count = 0;
-    context.connect_timeout =
-        u32::try_from(connection.connect_timeout.as_secs().max(1)).unwrap_or(u32::MAX);
+    let seconds = |limit: Duration| u32::try_from(limit.as_secs().max(1)).unwrap_or(u32::MAX);
+    context.connect_timeout = seconds(connection.connect_timeout);
+    context.login_timeout = Some(seconds(connection.login_timeout()));
     let mode = match connection.encryption {
         Encryption::Required => EncryptionSetting::Required,
         Encryption::Optional => EncryptionSetting::PreferOff,
@@ -294,12 +293,14 @@ fn login_error(server: String, error: mssql_tds::error::Error) -> MssqlError {
         | E::NoServerCertificate) => MssqlError::Tls {
             server,
             reason: error.to_string(),
+            with_token: false,
         },
         E::Security(error) => NoTicket::explained(&error.to_string()).at(server),
         E::ProtocolError(reason) if reason.contains("does not support encryption") => {
             MssqlError::Tls {
                 server,
                 reason: "the server offers no encryption".into(),
+                with_token: false,
             }
         }
         E::ProtocolError(reason) if reason.contains("redirection tokens") => {
@@ -362,6 +363,7 @@ mod tests {
         assert_eq!(context_of_login.multi_subnet_failover, Some(false));
         assert_eq!(context_of_login.workstation_id, "w");
         assert_eq!(context_of_login.connect_timeout, 7);
+        assert_eq!(context_of_login.login_timeout, Some(14));
         assert!(context_of_login.access_token.is_none());
         let by_token = connection("Access Token=abc;MultiSubnetFailover=true");
         let context_of_token = context(&by_token, Some(&Secret::new("abc")), None);

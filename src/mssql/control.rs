@@ -13,7 +13,7 @@ mod record;
 
 pub use record::{Cell, Record};
 
-use super::entra;
+use super::entra::Login;
 use super::error::{MssqlError, excerpt};
 use super::kerberos::service_at;
 use super::settings::{Connection, Encryption};
@@ -106,6 +106,22 @@ fn bound(statement: &Statement) -> tiberius::Query<'_> {
     query
 }
 
+/// As [`open`], within the time that all its steps may take.
+async fn open_in_time(
+    connection: &Connection,
+    token: Option<&Secret>,
+) -> Result<Session, MssqlError> {
+    let limit = connection.login_timeout();
+    let opened = tokio::time::timeout(limit, open(connection, token)).await;
+    opened.unwrap_or_else(|_elapsed| {
+        let seconds = limit.as_secs();
+        Err(MssqlError::Unreachable {
+            server: connection.server(),
+            reason: format!("no session within {seconds} s (twice the Connect Timeout)"),
+        })
+    })
+}
+
 /// Follows redirects to the server that takes the login.
 async fn open(connection: &Connection, token: Option<&Secret>) -> Result<Session, MssqlError> {
     let mut hop = Hop::first(connection);
@@ -158,17 +174,20 @@ impl Control {
     /// Logs in, where the server sends the login. The error says which step failed (address, TLS, token, login,
     /// database) and the remedy.
     pub async fn connect(connection: &Connection) -> Result<Self, MssqlError> {
-        let token = match &connection.entra {
-            Some(login) => Some(entra::token_for(connection.server(), login).await?),
-            None => None,
+        let mut login = Login::new(connection);
+        let session = loop {
+            let token = login.token().await?;
+            match open_in_time(connection, token.as_ref()).await {
+                Ok(session) => break session,
+                Err(error) => {
+                    if let Some(error) = login.failed(error).await {
+                        return Err(error);
+                    }
+                }
+            }
         };
-        let opened = open(connection, token.as_ref()).await;
-        let is_refused = matches!(opened, Err(MssqlError::Login { .. }));
-        if let (true, Some(login), Some(token)) = (is_refused, &connection.entra, &token) {
-            entra::forget(login, token).await;
-        }
         Ok(Self {
-            session: Some(opened?),
+            session: Some(session),
             server: connection.server(),
             command_timeout: connection.command_timeout,
         })

@@ -67,11 +67,37 @@ pub struct Index {
     pub name: Option<String>,
     pub is_primary_key: bool,
     pub is_unique: bool,
+    /// The rows of the table are kept in its order.
+    pub is_clustered: bool,
     pub is_filtered: bool,
     /// An INSERT that repeats a key drops the row instead of failing.
     pub ignores_duplicates: bool,
     /// Column ids of its key, in order.
     pub key: Vec<i32>,
+    /// Those of them that are in descending order.
+    pub descending: Vec<i32>,
+}
+
+impl Index {
+    /// Whether it has the rows in the order of these columns, all ascending or all descending, so that a read in that
+    /// order sorts nothing. `clustered` is the table's clustered index: its key is the end of every key that is not
+    /// unique.
+    pub fn has_order(&self, clustered: Option<&Index>, columns: &[i32]) -> bool {
+        let of = |index: &Index, id: i32| (id, index.descending.contains(&id));
+        let mut key: Vec<(i32, bool)> = self.key.iter().map(|&id| of(self, id)).collect();
+        let mut is_unique = self.is_unique;
+        if let Some(clustered) = clustered.filter(|_| !is_unique) {
+            let rest = clustered.key.iter().filter(|id| !self.key.contains(id));
+            key.extend(rest.map(|&id| of(clustered, id)));
+            is_unique = clustered.is_unique;
+        }
+        let shared = || key.iter().zip(columns);
+        let direction = key.first().is_some_and(|&(_, descending)| descending);
+        let is_same =
+            shared().all(|(&(id, descending), wanted)| (id, descending) == (*wanted, direction));
+        // Beyond a unique key there are no two rows to be ordered.
+        is_same && (columns.len() <= key.len() || is_unique)
+    }
 }
 
 /// An answer to "what is this table".
@@ -199,20 +225,25 @@ fn small(record: &Record, name: &str) -> Result<u8, MssqlError> {
 fn add_index_column(indexes: &mut Vec<Index>, record: &Record) -> Result<(), MssqlError> {
     let id = i32::try_from(record.int("column_id")?)
         .map_err(|_| MssqlError::Shape("column_id is not an int".into()))?;
+    let is = |name: &str| Ok::<_, MssqlError>(record.int_opt(name)?.unwrap_or(0) == 1);
     if record.int("key_ordinal")? == 1 {
-        let is = |name: &str| Ok::<_, MssqlError>(record.int_opt(name)?.unwrap_or(0) == 1);
         indexes.push(Index {
             name: record.text_opt("index_name")?.map(str::to_owned),
             is_primary_key: is("is_primary_key")?,
             is_unique: is("is_unique")?,
+            is_clustered: record.int("index_id")? == 1,
             is_filtered: is("has_filter")?,
             ignores_duplicates: is("ignore_dup_key")?,
             key: Vec::new(),
+            descending: Vec::new(),
         });
     }
     match indexes.last_mut() {
         Some(index) => {
             index.key.push(id);
+            index
+                .descending
+                .extend(is("is_descending_key")?.then_some(id));
             Ok(())
         }
         None => Err(MssqlError::Shape(

@@ -120,9 +120,14 @@ pub enum MssqlError {
     OpenFiles { server: String },
     #[error(
         "TLS with {server} failed: {reason}; install the certificate's authority on this machine, or write \
-            TrustServerCertificate=true to accept any certificate, or Encrypt=false to send data in the clear"
+            HostNameInCertificate if the certificate has another name{}", unprotected(*.with_token)
     )]
-    Tls { server: String, reason: String },
+    Tls {
+        server: String,
+        reason: String,
+        /// The login is an access token, which is worth more than a look at the data.
+        with_token: bool,
+    },
     #[error("login to {server} refused: {error}")]
     Login {
         server: String,
@@ -133,6 +138,8 @@ pub enum MssqlError {
         server: String,
         reason: String,
         is_transient: bool,
+        /// What was asked for it is not there: starting, unreachable or misnamed.
+        is_absent: bool,
     },
     #[error("cannot log in to {server} with Kerberos: {reason}")]
     Ticket {
@@ -180,7 +187,28 @@ fn doubt(in_doubt: bool) -> &'static str {
     }
 }
 
+/// The remedies that give up protection. Not for a token: a server that is not the right one could use it.
+fn unprotected(with_token: bool) -> &'static str {
+    if with_token {
+        ""
+    } else {
+        ", or TrustServerCertificate=true to accept any certificate, or Encrypt=false to send data in the clear"
+    }
+}
+
 impl MssqlError {
+    /// Of a login by an access token.
+    pub(super) fn of_token(self) -> Self {
+        match self {
+            MssqlError::Tls { server, reason, .. } => MssqlError::Tls {
+                server,
+                reason,
+                with_token: true,
+            },
+            other => other,
+        }
+    }
+
     /// What the caller may do.
     pub fn disposition(&self) -> Disposition {
         match self {
@@ -254,10 +282,12 @@ impl MssqlError {
         throttles.then(|| asked_pause(error.message.whole()).unwrap_or(THROTTLED_PAUSE))
     }
 
-    /// Whether the name of the server or of the database may be wrong, which no retry mends.
+    /// Whether the name of the server, of the database or of an endpoint of Entra ID may be wrong, which no retry
+    /// mends.
     pub fn may_be_misnamed(&self) -> bool {
         match self {
             MssqlError::Unreachable { reason, .. } => reason.contains(NO_ADDRESS),
+            MssqlError::Token { is_absent, .. } => *is_absent,
             other => other.number() == Some(CANNOT_OPEN_DATABASE),
         }
     }
@@ -342,7 +372,8 @@ fn remedy(number: u32) -> Option<&'static str> {
     match number {
         18456 | 18452 => Some(
             "check the user name and the password in the connection; with a token, that its identity is a user of the \
-                database; with a Kerberos ticket, that its user has a login on the server",
+                database; or it has expired, or is for another tenant; with a Kerberos ticket, that its user has a login \
+                on the server",
         ),
         18486 => Some("the login is locked: ask an administrator to unlock it"),
         18487 | 18488 => Some("the password has expired or must be changed"),
@@ -486,6 +517,34 @@ mod tests {
         let unknown = "failed to lookup address information: Name or service not known";
         let unknown = MssqlError::unreachable("db:1433".into(), unknown.into());
         assert!(unknown.may_be_misnamed() && !away.may_be_misnamed());
+    }
+
+    #[test]
+    fn an_endpoint_that_is_not_there_may_be_misnamed() {
+        let token = |is_absent| MssqlError::Token {
+            server: "db:1433".into(),
+            reason: "no".into(),
+            is_transient: true,
+            is_absent,
+        };
+        assert!(token(true).may_be_misnamed() && !token(false).may_be_misnamed());
+        assert_eq!(token(true).disposition(), Disposition::Transient);
+    }
+
+    #[test]
+    fn protection_is_not_given_up_for_a_token() {
+        let failed = MssqlError::Tls {
+            server: "db:1433".into(),
+            reason: "unable to get local issuer certificate".into(),
+            with_token: false,
+        };
+        let text = failed.to_string();
+        assert!(text.contains("Encrypt=false"), "{text}");
+        let text = failed.of_token().to_string();
+        assert!(text.contains("HostNameInCertificate"), "{text}");
+        assert!(!text.contains("Encrypt=false") && !text.contains("TrustServer"));
+        let expired = server(18456).to_string();
+        assert!(expired.contains("or it has expired"), "{expired}");
     }
 
     #[test]

@@ -9,6 +9,7 @@
 
 mod entra;
 mod error;
+mod file;
 mod kerberos;
 mod keys;
 #[cfg(test)]
@@ -16,8 +17,9 @@ mod tests;
 mod text;
 
 pub(super) use entra::authority;
-pub use entra::{Credential, Entra};
+pub use entra::{Cloud, Credential, Entra};
 pub use error::ConnectionError;
+pub use file::SecretFile;
 pub use kerberos::{Kerberos, Service};
 
 use crate::secret::Secret;
@@ -61,7 +63,7 @@ pub struct Connection {
     pub application: String,
     /// The name of this machine that the server is told; none: its host name.
     pub workstation: Option<String>,
-    /// Bounds resolving, dialling and logging in, each.
+    /// Bounds the connection to one address; see also [`Connection::login_timeout`].
     pub connect_timeout: Duration,
     /// How long a statement that looks something up may go without an answer; none: 30 s. Statements that work through
     /// the rows of a table have no limit.
@@ -70,7 +72,7 @@ pub struct Connection {
     pub read_only: bool,
     /// All addresses of the host are dialled at once, and the first that answers is used.
     pub multi_subnet_failover: bool,
-    /// Settings that were read and have no effect, and why.
+    /// Settings that were read and have no effect, or are dangerous, and why.
     pub warnings: Vec<String>,
 }
 
@@ -108,6 +110,12 @@ impl Connection {
             (None, Some(instance)) => format!("{}\\{instance}", self.host),
             (None, None) => format!("{}:{PORT}", self.host),
         }
+    }
+
+    /// Bounds making a session: every connection and login on the way, also after redirects. A token is obtained
+    /// before.
+    pub(super) fn login_timeout(&self) -> Duration {
+        self.connect_timeout.saturating_mul(2)
     }
 
     /// The port to dial when it is known without asking the instance.
@@ -263,11 +271,18 @@ fn log_in(
             remedy: "write Encrypt=true",
         });
     }
+    if connection.trust_server_certificate {
+        connection.warnings.push(TRUSTED.into());
+    }
     connection.entra = Some(entra);
     connection.user.clear();
     connection.password = Secret::new("");
     Ok(())
 }
+
+const TRUSTED: &str = "the connection setting `TrustServerCertificate` is true and the login is an access token: \
+    whoever answers in the server's place gets the token. Remove the setting and install the certificate's authority, \
+    or write HostNameInCertificate if the certificate has another name";
 
 fn unsupported(key: &str, remedy: &'static str) -> ConnectionError {
     ConnectionError::Unsupported {

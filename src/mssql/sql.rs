@@ -182,8 +182,14 @@ fn typed_name(name: &str, ty: SqlType, collation: Option<&Collation>) -> String 
     }
 }
 
-/// A value as text for a message, at most 100 characters.
+/// A value as text for a message, at most 100 characters. The server converts a `rowversion` to no Unicode text
+/// (error 529), but to `binary`.
 fn shown(ty: SqlType, value: &str) -> String {
+    let bytes = format!("CONVERT(binary(8), {value})");
+    let value = match ty == SqlType::RowVersion {
+        true => &bytes,
+        false => value,
+    };
     match ty.facts().text_style {
         Some(style) => format!("CONVERT(nvarchar(100), {value}, {style})"),
         None => format!("CONVERT(nvarchar(100), {value})"),
@@ -216,5 +222,26 @@ impl Statement {
             sql: sql.into(),
             params: Vec::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_version_is_shown_by_its_bytes() {
+        let bytes = "CONVERT(nvarchar(100), CONVERT(binary(8), MIN(v)), 1)";
+        assert_eq!(shown(SqlType::RowVersion, "MIN(v)"), bytes);
+        let plain = "CONVERT(nvarchar(100), MIN(v))";
+        assert_eq!(shown(SqlType::Int, "MIN(v)"), plain);
+    }
+
+    /// `varchar` has no collation without a code page.
+    #[test]
+    fn collations_are_asked_for_with_unicode() {
+        let sql = describe::collations(&["Indic_General_90_CI_AS"]).sql;
+        let value = "SELECT CONVERT(nvarchar(1), NULL) COLLATE Indic_General_90_CI_AS AS [c1];";
+        assert_eq!(sql, value);
     }
 }

@@ -12,7 +12,8 @@ pub struct Listing<T> {
     /// What concerns the source as a whole.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    /// Connection settings without effect. The text does not repeat them: every command says them on stderr.
+    /// Connection settings without effect, or dangerous. The text does not repeat them: every command says them on
+    /// stderr.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub connection_warnings: Vec<String>,
     /// Of the tables with a report, those that failed in part.
@@ -22,12 +23,12 @@ pub struct Listing<T> {
 
 impl<T> Listing<T> {
     /// Of a command that could not look at any table.
-    pub fn failed(errors: Vec<ErrorReport>) -> Self {
+    pub fn failed(errors: Vec<ErrorReport>, connection_warnings: Vec<String>) -> Self {
         Self {
             tables: Vec::new(),
             errors,
             warnings: Vec::new(),
-            connection_warnings: Vec::new(),
+            connection_warnings,
             tables_partial: 0,
         }
     }

@@ -119,6 +119,11 @@ impl TableReport {
         }
     }
 
+    /// Commits of its extract so far.
+    pub fn commits(&self) -> u64 {
+        self.extract.as_ref().map_or(0, |extract| extract.commits)
+    }
+
     /// Whether anything has changed.
     pub fn judge(&mut self) {
         let read_nothing = self.extract.as_ref().is_none_or(|extract| {

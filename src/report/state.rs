@@ -16,6 +16,9 @@ pub struct StatesReport {
     /// Targets with a load state that no configured table has.
     pub unconfigured: Vec<UnconfiguredState>,
     pub errors: Vec<ErrorReport>,
+    /// As of [`Listing`](super::Listing).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub connection_warnings: Vec<String>,
 }
 
 /// The state of one table.
@@ -430,6 +433,7 @@ mod tests {
                 loaded_at: "2026-01-01T00:00:00".into(),
             }],
             errors: Vec::new(),
+            connection_warnings: Vec::new(),
         };
         let command = r"icesync state forget --target 'dbo.[O'\''Brien]' --yes";
         assert!(report.text().contains(command), "{}", report.text());

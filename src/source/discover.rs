@@ -313,6 +313,20 @@ impl Discovered {
             .iter()
             .any(|index| !index.is_filtered && index.key.first() == Some(&id))
     }
+
+    /// Whether an index over all rows has them by this column, and by the key where its values are equal.
+    pub(super) fn is_ordered_by_index(&self, column: usize) -> bool {
+        let key = self.schema.key.iter().flat_map(|key| &key.columns);
+        let rest = key.filter(|&&at| at != column);
+        let order: Vec<i32> = std::iter::once(&column)
+            .chain(rest)
+            .map(|&at| self.schema.columns[at].id)
+            .collect();
+        let clustered = self.indexes.iter().find(|index| index.is_clustered);
+        self.indexes
+            .iter()
+            .any(|index| !index.is_filtered && index.has_order(clustered, &order))
+    }
 }
 
 fn names_of(columns: &[Column]) -> String {
@@ -392,9 +406,11 @@ pub(super) mod tests {
             name: Some(format!("ix_{key:?}")),
             is_primary_key: primary,
             is_unique: unique,
+            is_clustered: primary,
             is_filtered: false,
             ignores_duplicates: false,
             key: key.to_vec(),
+            descending: Vec::new(),
         }
     }
 

@@ -82,29 +82,24 @@ pub struct Followed {
 }
 
 impl Followed {
-    /// The steps, or the window itself.
-    fn steps(&self) -> Vec<Followed> {
+    /// One of the steps by its number, or the window itself where there are none.
+    fn step(&self, at: usize) -> Followed {
         let Window {
             lower,
             upper,
             previous,
         } = &self.window;
-        let (mut lower, mut previous) = (lower, previous);
-        let mut steps = Vec::with_capacity(self.cuts.len() + 1);
-        for end in self.cuts.iter().chain([upper]) {
-            steps.push(Followed {
-                column: self.column,
-                window: Window {
-                    lower: lower.clone(),
-                    upper: end.clone(),
-                    previous: previous.clone(),
-                },
-                page_rows: self.page_rows,
-                cuts: Vec::new(),
-            });
-            (lower, previous) = (end, end);
+        let before = at.checked_sub(1).and_then(|before| self.cuts.get(before));
+        Followed {
+            column: self.column,
+            window: Window {
+                lower: before.unwrap_or(lower).clone(),
+                upper: self.cuts.get(at).unwrap_or(upper).clone(),
+                previous: before.unwrap_or(previous).clone(),
+            },
+            page_rows: self.page_rows,
+            cuts: Vec::new(),
         }
-        steps
     }
 }
 
@@ -294,16 +289,20 @@ impl ExtractPlan {
         }
     }
 
-    /// What is read and committed on its own, in order: the steps of a large window, else the read as it is.
-    pub fn steps(&self) -> Vec<ExtractPlan> {
-        let Read::Window(followed) = &self.read else {
-            return vec![self.clone()];
+    /// What is read and committed on its own, in order: the steps of a large window, else the read as it is. Each is
+    /// made when its turn comes.
+    pub fn steps(&self) -> impl ExactSizeIterator<Item = ExtractPlan> {
+        let steps = match &self.read {
+            Read::Window(followed) => followed.cuts.len() + 1,
+            Read::Nothing { .. } | Read::Whole(_) | Read::Ranges(_) => 1,
         };
-        let plan = |step| ExtractPlan {
-            read: Read::Window(step),
-            ..self.clone()
-        };
-        followed.steps().into_iter().map(plan).collect()
+        (0..steps).map(|at| match &self.read {
+            Read::Window(followed) => ExtractPlan {
+                read: Read::Window(followed.step(at)),
+                ..self.clone()
+            },
+            Read::Nothing { .. } | Read::Whole(_) | Read::Ranges(_) => self.clone(),
+        })
     }
 
     /// What to say of rows without a watermark, and of those with one in the future, that a whole read has met.
@@ -505,6 +504,7 @@ pub(super) fn assemble(source: &Discovered, decided: Decided) -> ExtractPlan {
             rows_expected,
         })
     };
+    let unordered = unordered(source, &bounds.extent, choice.column, &reading);
     let read = match (bounds.extent, choice.column, cut) {
         (Extent::Nothing { at }, ..) => Read::Nothing { at },
         (Extent::Window(window), Some(column), _) => Read::Window(Followed {
@@ -528,7 +528,7 @@ pub(super) fn assemble(source: &Discovered, decided: Decided) -> ExtractPlan {
     };
     ExtractPlan {
         strategy: choice.strategy,
-        why: [choice.why, bounds.why, vec![reading.why]].concat(),
+        why: [choice.why, bounds.why, vec![reading.why], unordered].concat(),
         warnings: [
             source.warnings.clone(),
             choice.warnings,
@@ -600,7 +600,8 @@ fn states(
 
 /// The size of a window's pages; none where one statement does as well, where no index has their order, or where the
 /// next one could not be begun. Only row locks are held for a shorter time by shorter statements: row versions are kept
-/// for the transaction, which the steps of a window shorten.
+/// for the transaction, which the steps of a window shorten. Without an index in their order the server would read and
+/// sort the rest of the window for each page.
 fn page_rows(
     source: &Discovered,
     column: usize,
@@ -609,9 +610,33 @@ fn page_rows(
 ) -> Option<u64> {
     let needed = !sees_one_state
         && source.schema.key.is_some()
-        && source.is_led_by_index(column)
+        && source.is_ordered_by_index(column)
         && !cursor_is_cut(&source.schema, column, fidelity);
     needed.then_some(LOCKED_PAGE_ROWS)
+}
+
+/// Why a window is not read in pages although an index begins with its column.
+fn unordered(
+    source: &Discovered,
+    extent: &Extent,
+    column: Option<usize>,
+    reading: &Reading,
+) -> Vec<String> {
+    let (Extent::Window(_), Some(column)) = (extent, column) else {
+        return Vec::new();
+    };
+    let name = &source.schema.columns[column].name;
+    let is_said = !reading.sees_one_state
+        && source.schema.key.is_some()
+        && source.is_led_by_index(column)
+        && !source.is_ordered_by_index(column);
+    let said = is_said.then(|| {
+        format!(
+            "the window is read in one statement: no index has rows with equal {name} in the order of the key, so each \
+             page would sort the rest of the window"
+        )
+    });
+    said.into_iter().collect()
 }
 
 /// Whether the lake does not keep all of the value that the next page of a window would begin after: a seventh digit or

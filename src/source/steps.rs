@@ -72,6 +72,11 @@
 //!   to find that little has changed. Such windows are read in one piece, and the plan says so.
 //!
 //! A wrong cut costs balance, never rows, so it does not matter in which state of the table it was found.
+//!
+//! # How many
+//!
+//! At most a hundred: of more cuts, every k-th is taken, and the plan says so. The plan of a step is made when its turn
+//! comes.
 
 use super::auto::Choice;
 use super::discover::Discovered;
@@ -82,6 +87,11 @@ use super::window::{Bounds, Extent, watermark};
 use crate::change::{Strategy, Watermark, Window};
 use crate::mssql::control::{Class, Control};
 use crate::mssql::sql::read::{self, Closed, Range};
+
+/// Steps of one window at most. `commit_rows` may be as small as 1,000 and a window as large as the table. Each step is
+/// a commit, whose snapshot every later metadata file names. A target lags by all of them until its load, and of a
+/// target that lags by too many, snapshots in between expire (`lake/maintain/expire.rs`).
+const STEPS_MAX: usize = 100;
 
 /// Whether it is worth asking where to cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,11 +150,18 @@ pub(super) async fn cuts(
         let mark = row.text("mark").map_err(failed)?;
         marks.push(watermark(&source.schema.columns[column], mark));
     }
-    let cuts = between(marks, range.closed);
+    let (cuts, thinned) = thin(between(marks, range.closed));
     if !cuts.is_empty() {
         bounds.why.push(format!(
-            "the window has more than {commit_rows} rows, so they are committed in {} steps{}",
+            "the window has more than {commit_rows} rows, so they are committed in {} steps{}{}",
             cuts.len() + 1,
+            match thinned {
+                1 => String::new(),
+                times => format!(
+                    " of about {} rows each, because a window has at most {STEPS_MAX} steps",
+                    commit_rows.saturating_mul(times)
+                ),
+            },
             match source.is_led_by_index(column) {
                 true => String::new(),
                 false => format!(
@@ -203,6 +220,14 @@ fn between(mut marks: Vec<Watermark>, closed: Closed) -> Vec<Watermark> {
         }
     }
     marks
+}
+
+/// Every k-th cut, so that there are at most [`STEPS_MAX`] steps, and k. Each cut lies between different values, so
+/// each selection of them does, too.
+fn thin(cuts: Vec<Watermark>) -> (Vec<Watermark>, u64) {
+    let times = (cuts.len() + 1).div_ceil(STEPS_MAX);
+    let kept = cuts.into_iter().skip(times - 1).step_by(times).collect();
+    (kept, times as u64)
 }
 
 #[cfg(test)]
@@ -366,6 +391,24 @@ mod tests {
             (&[][..], Closed::Above, &[][..]),
         ] {
             assert_eq!(between(marks(found), closed), marks(expected), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn there_are_at_most_a_hundred_steps_of_about_equal_size() {
+        let id = column(1, "id", SqlType::Int, false);
+        for steps in [
+            1_usize, 2, 99, 100, 101, 199, 200, 201, 1_000, 10_000, 12_345,
+        ] {
+            let at = |step: usize| watermark(&id, step.to_string());
+            let (kept, times) = thin((1..steps).map(at).collect());
+            let k = usize::try_from(times).unwrap();
+            assert_eq!(k, steps.div_ceil(STEPS_MAX), "{steps}");
+            assert_eq!(kept.len() + 1, steps.div_ceil(k), "{steps}");
+            assert!(kept.len() < STEPS_MAX, "{steps}: {}", kept.len());
+            // Each step has so many of the former ones, and the last one what is left.
+            let expected: Vec<Watermark> = (1..=kept.len()).map(|step| at(step * k)).collect();
+            assert_eq!(kept, expected, "{steps}");
         }
     }
 }

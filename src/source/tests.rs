@@ -2,6 +2,7 @@ use super::discover::tests::{column, index, table};
 use super::window::watermark;
 use super::*;
 use crate::change::{Isolation, Origin, RunId, StrategyChoice, Watermark, Window};
+use crate::mssql::describe::Index;
 use crate::mssql::environment::{Environment, Writability};
 use crate::mssql::sql::read::{Locking, PageCursor};
 use crate::schema::SqlType;
@@ -82,10 +83,7 @@ fn a_window_is_paged_only_where_an_index_orders_it() {
         environment.allows_snapshot = false
     });
     let window = window();
-    let cursor = PageCursor {
-        watermark: "2024-05-01 10:00:00.003".into(),
-        key: vec![Some("7".into()), Some("EU".into())],
-    };
+    let cursor = cursor();
     let paged = plan(&source, Fidelity::Exact, window.clone());
     assert!(sql(&paged).contains("TOP (@P1)"));
     // The lake would not keep where a page ended.
@@ -110,6 +108,14 @@ fn a_window_is_paged_only_where_an_index_orders_it() {
         at: watermark(&source.schema.columns[2], "2024-05-01 00:00:00.000"),
     };
     assert_eq!(empty.first_read(), None);
+}
+
+/// Where a page of it ends.
+fn cursor() -> PageCursor {
+    PageCursor {
+        watermark: "2024-05-01 10:00:00.003".into(),
+        key: vec![Some("7".into()), Some("EU".into())],
+    }
 }
 
 /// A window of the column `seen`.
@@ -271,6 +277,61 @@ fn only_row_locks_are_read_in_pages() {
     assert_eq!(page_rows(&source), None);
 }
 
+/// Each page of another order would be sorted from all rows that are left.
+#[test]
+fn pages_take_an_index_that_goes_on_with_the_key() {
+    let order = |indexes: Vec<Index>| {
+        let mut source = source();
+        change(&mut source, |environment| {
+            environment.allows_snapshot = false
+        });
+        source.indexes = indexes;
+        let what = (Strategy::Timestamp, TableKind::Mirror);
+        let reading = isolation::choose(&source, Isolation::ReadCommitted, what).unwrap();
+        let plan = plan::assemble(&source, decided(choice(), reading, window()));
+        let is_told = plan.why.iter().any(|why| why.contains("in one statement"));
+        assert_eq!(is_told, plan.next_page(&cursor()).is_none(), "{plan:?}");
+        is_told
+    };
+    let descending = |index: Index, ids: &[i32]| Index {
+        descending: ids.to_vec(),
+        ..index
+    };
+    let key = || index(true, true, &[1, 2]);
+    let heap = || Index {
+        is_clustered: false,
+        ..key()
+    };
+    let elsewhere = || Index {
+        is_clustered: true,
+        ..index(false, false, &[2, 1])
+    };
+    for (is_unordered, indexes) in [
+        (false, vec![key(), index(false, false, &[3])]),
+        (false, vec![heap(), index(false, false, &[3, 1, 2])]),
+        (false, vec![heap(), index(true, false, &[3])]),
+        (false, vec![heap(), index(true, false, &[3, 1])]),
+        (true, vec![heap(), index(false, false, &[3])]),
+        (true, vec![heap(), index(false, false, &[3, 1])]),
+        (true, vec![heap(), elsewhere(), index(false, false, &[3])]),
+        (true, vec![key(), index(false, false, &[3, 2])]),
+        (true, vec![key(), index(true, false, &[3, 2])]),
+        (
+            true,
+            vec![key(), descending(index(false, false, &[3]), &[3])],
+        ),
+        (
+            false,
+            vec![
+                heap(),
+                descending(index(false, false, &[3, 1, 2]), &[1, 2, 3]),
+            ],
+        ),
+    ] {
+        assert_eq!(order(indexes.clone()), is_unordered, "{indexes:?}");
+    }
+}
+
 #[test]
 fn a_window_is_read_in_the_steps_that_it_is_cut_into() {
     let source = source();
@@ -299,7 +360,7 @@ fn a_window_is_read_in_the_steps_that_it_is_cut_into() {
     };
     let windows = |plan: &ExtractPlan| -> Vec<[String; 3]> {
         let steps = plan.steps();
-        let texts = steps.iter().map(|step| match &step.read {
+        let texts = steps.map(|step| match &step.read {
             Read::Window(Followed { window, .. }) => {
                 assert_eq!(step.steps().len(), 1);
                 [&window.lower, &window.upper, &window.previous].map(|mark| mark.text.clone())

@@ -18,6 +18,23 @@
 //! each from the checkpoint that the step before has committed. A death between two commits leaves the rows and the
 //! checkpoint of those before it, from which the next run goes on.
 //!
+//! **Columns that change while rows are read.** Statements name columns, and two columns may exchange their names. The
+//! values of one would then be in the field of the other, for good. Nothing on the server rules that out. A statement
+//! keeps changes of the table away until it ends, but step 2 has looked at the columns before it began. Pages, ranges
+//! and steps of a window are many statements, over hours. A transaction under SNAPSHOT refuses a table that was changed
+//! after it began (error 3961), not one that was changed just before.
+//!
+//! So the columns are looked at again right after the last row of each read, in one round trip: of a step, of a window
+//! in one piece, and of a whole table. If one of those that were read is another now, nothing of the read is committed,
+//! and the run settles anew. A window in one piece without rows needs no look, because it commits nothing. Later steps
+//! of a window are preceded by a look, too, so that none is read in vain. A read that has failed for good is followed
+//! by one: what a column has caused that was altered under the read is gone when the run settles anew. A column that
+//! was added disturbs nothing, because its values belong to the next window (see `settle`).
+//!
+//! **A lake table that follows its source between two steps.** Another run may have let it, without moving the
+//! checkpoint. Columns and fields are matched by position, so a step is read only for the fields that step 3 has left.
+//! If they are others now, the run settles anew, from the last commit.
+//!
 //! A signal cuts steps 1, 2 and the reading of step 4, see [`super::stop`]. What was read to its end is committed.
 //!
 //! A window that turns out to hold nothing new is not committed and does not move the checkpoint: the next run
@@ -25,31 +42,27 @@
 //! it nevertheless, unless it is the last one, so that no run reads the step again.
 
 use super::backfill::{self, RangesRead};
-use super::follow::{self, mapping_error};
-use super::settle::{Settled, settle};
+use super::follow;
+use super::reader::Reader;
+use super::settle::{Settled, check_read, or_changed, settle};
 use super::standing::{foreign_meanwhile, wrote_meanwhile};
 use super::stop::{PLANNING, READING};
 use super::unseen::Unseen;
 use super::watch::Watch;
-use super::{Links, Phase, Sync, begin, protect, pump, reread};
+use super::{Links, Phase, Sync, begin, protect, reread};
 use crate::change::{Checkpoint, RunId, Strategy};
 use crate::config::{OnForeignCommit, Table};
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::failpoint;
 use crate::lake::{
-    CommitIntent, ForeignCommit, LakeTable, Op, PreparedCommit, Reread, TableWriter, WriteMode,
-    WriteOptions,
+    CommitIntent, ForeignCommit, LakeTable, Op, PreparedCommit, Reread, WriteMode, WriteOptions,
 };
-use crate::mssql::channel::Channel;
 use crate::mssql::rows::Decoder;
-use crate::mssql::sql::read::PageCursor;
 use crate::report::ExtractReport;
-use crate::schema::drift::SchemaChange;
-use crate::schema::{LakeSchema, TableKind, TableSchema, mapping};
+use crate::schema::drift::{Recorded, SchemaChange};
+use crate::schema::{TableKind, TableSchema};
 use crate::source::{ExtractPlan, Ranges, Read as Reads, Split};
-use arrow_array::RecordBatch;
 use std::time::Instant;
-use tokio::sync::mpsc;
 
 /// What a whole read that may miss rows leaves undone.
 const MISSES_ROWS: &str = "rows that this read did not meet stay in the lake, because without row versions it may \
@@ -57,6 +70,9 @@ const MISSES_ROWS: &str = "rows that this read did not meet stay in the lake, be
 
 /// Failpoint: a step of a window is committed, and another one is to be read.
 pub const FAIL_BETWEEN_COMMITS: &str = "extract.between_commits";
+/// When the columns were found to be others.
+const BETWEEN_STEPS: &str = "between two steps of a window";
+const WHILE_READ: &str = "while they were read";
 /// Entry of the summary of a commit that is not the run's last one: the run's id.
 const STEP_OF_RUN: &str = "icesync.step-of-run";
 
@@ -93,44 +109,111 @@ pub(super) async fn extract(
     warnings.extend(plan.misses_rows().then(|| MISSES_ROWS.to_owned()));
     let (schema_changes, followed) = begin::evolve(&mut lake, table, &plan, following).await?;
     warnings.extend(followed);
+    let settled = lake.clone();
     let begun = begin::whole_read(&mut lake, table, &plan, checkpoint.as_ref()).await?;
-    let (mut found, mut base) = (checkpoint.clone(), begun.or(checkpoint));
-    let mut opening = Opening {
+    let opening = Opening {
         schema_changes,
         warnings,
         seconds: clock.elapsed().as_secs_f64(),
     };
-    let steps = plan.steps();
-    for (at, step) in steps.iter().enumerate() {
-        let is_last = at + 1 == steps.len();
-        // Each commit has a token of its own, so that two of one run can be told apart.
-        let token = if is_last { run_id } else { RunId::generate() };
-        let extraction = Extraction {
-            sync,
-            table,
-            schema: &schema,
-            plan: step,
-            found: found.as_ref(),
-            checkpoint: base.as_ref(),
-            run_id: token,
-            step_of: (!is_last).then_some(run_id),
-            options: write_options(sync, token, table, &lake, step),
-            others_wrote,
-            began: clock,
-            rows_before: done.as_ref().map_or(0, |done| done.rows_read),
-        };
-        let committed = extraction.step(&mut lake, links, loads && is_last).await;
-        let mut report = committed.map_err(|error| kept(sync, error, done.as_ref()))?;
-        opening.take(&mut report);
-        *done = Some(report.after(done.take()));
-        if !is_last {
-            found = lake.checkpoint()?;
-            base.clone_from(&found);
-            failpoint::reach(FAIL_BETWEEN_COMMITS);
-            (sync.stop.check(READING)).map_err(|error| kept(sync, error, done.as_ref()))?;
+    let steps = Steps {
+        sync,
+        run_id,
+        table,
+        schema: &schema,
+        columns: &found,
+        plan: &plan,
+        settled,
+        others_wrote,
+        began: clock,
+        loads,
+    };
+    let known = (checkpoint.clone(), begun.or(checkpoint));
+    let read = steps.read(&mut lake, links, known, opening, done).await;
+    read.map_err(|error| kept(sync, error, done.as_ref()))
+}
+
+/// Steps 4 and 5, once for each step of the window.
+struct Steps<'a> {
+    sync: &'a Sync,
+    run_id: RunId,
+    table: &'a Table,
+    schema: &'a TableSchema,
+    /// The columns, as step 1 found them.
+    columns: &'a Recorded,
+    plan: &'a ExtractPlan,
+    /// The lake table as step 3 left it.
+    settled: LakeTable,
+    others_wrote: bool,
+    began: Instant,
+    loads: bool,
+}
+
+impl Steps<'_> {
+    /// Reads and commits one after the other. The checkpoint is given as step 1 read it, and as step 3 left it.
+    async fn read(
+        &self,
+        lake: &mut LakeTable,
+        links: &mut Links,
+        (mut found, mut base): (Option<Checkpoint>, Option<Checkpoint>),
+        mut opening: Opening,
+        done: &mut Option<ExtractReport>,
+    ) -> Result<()> {
+        let (sync, table) = (self.sync, self.table);
+        let steps = self.plan.steps();
+        let last = steps.len() - 1;
+        for (at, step) in steps.enumerate() {
+            check_fields(lake, &self.settled, table)?;
+            if at > 0 {
+                check_read(sync, table, links, self.columns, BETWEEN_STEPS).await?;
+            }
+            let is_last = at == last;
+            // Each commit has a token of its own, so that two of one run can be told apart.
+            let token = match is_last {
+                true => self.run_id,
+                false => RunId::generate(),
+            };
+            let extraction = Extraction {
+                sync,
+                table,
+                schema: self.schema,
+                columns: self.columns,
+                plan: &step,
+                found: found.as_ref(),
+                checkpoint: base.as_ref(),
+                run_id: token,
+                step_of: (!is_last).then_some(self.run_id),
+                is_alone: last == 0,
+                options: write_options(sync, token, table, lake, &step),
+                others_wrote: self.others_wrote,
+                began: self.began,
+                rows_before: done.as_ref().map_or(0, |done| done.rows_read),
+            };
+            let mut report = extraction.step(lake, links, self.loads && is_last).await?;
+            opening.take(&mut report);
+            *done = Some(report.after(done.take()));
+            if !is_last {
+                found = lake.checkpoint()?;
+                base.clone_from(&found);
+                failpoint::reach(FAIL_BETWEEN_COMMITS);
+                sync.stop.check(READING)?;
+            }
         }
+        Ok(())
     }
-    Ok(())
+}
+
+/// Refuses to write to other fields than those that the run has settled, see the module head.
+fn check_fields(lake: &LakeTable, settled: &LakeTable, table: &Table) -> Result<()> {
+    if lake.is_written_as(settled) {
+        return Ok(());
+    }
+    let message = format!(
+        "another run gave lake table {} other columns while this one was under way. What is committed stays; retrying \
+         from there with the new columns.",
+        table.lake
+    );
+    Err(Error::new(Kind::Lake, Disposition::Transient, message))
 }
 
 /// What the report of a run says before that of its first step.
@@ -246,6 +329,8 @@ struct Extraction<'a> {
     sync: &'a Sync,
     table: &'a Table,
     schema: &'a TableSchema,
+    /// The columns, as step 1 found them.
+    columns: &'a Recorded,
     plan: &'a ExtractPlan,
     /// As step 1 read it.
     found: Option<&'a Checkpoint>,
@@ -255,6 +340,8 @@ struct Extraction<'a> {
     run_id: RunId,
     /// The run, where another commit of it follows.
     step_of: Option<RunId>,
+    /// The run has no other commit.
+    is_alone: bool,
     options: WriteOptions,
     others_wrote: bool,
     began: Instant,
@@ -272,9 +359,15 @@ impl Extraction<'_> {
     ) -> Result<ExtractReport> {
         let clock = Instant::now();
         let read = match &self.plan.read {
-            Reads::Ranges(ranges) => self.ranges(ranges, lake, links).await?,
+            Reads::Ranges(ranges) => self.ranges(ranges, lake, links).await,
             Reads::Nothing { .. } | Reads::Window(_) | Reads::Whole(_) => {
-                self.stream(lake, links).await?
+                self.stream(lake, links).await
+            }
+        };
+        let read = match read {
+            Ok(read) => read,
+            Err(error) => {
+                return Err(or_changed(self.sync, self.table, links, self.columns, error).await);
             }
         };
         let mut report = ExtractReport {
@@ -316,7 +409,12 @@ impl Extraction<'_> {
             watch: Watch::new(lake, base, self.began),
             rows_before: self.rows_before,
         };
-        let (rows, rows_overlap) = match reader.run(channel, &mut decoder, &mut writer).await {
+        let read = reader.run(channel, &mut decoder, &mut writer).await;
+        let read = match read {
+            Ok(counts) => self.still(links, counts.0).await.map(|()| counts),
+            Err(error) => Err(error),
+        };
+        let (rows, rows_overlap) = match read {
             Ok(counts) => counts,
             Err(error) => {
                 writer.abandon().await;
@@ -334,6 +432,15 @@ impl Extraction<'_> {
             foreign: Vec::new(),
             ranges: None,
         })
+    }
+
+    /// Looks whether the columns are those that were read, where rows or a bound may be committed.
+    async fn still(&self, links: &mut Links, rows: u64) -> Result<()> {
+        let commits_nothing = rows == 0 && self.is_alone && !self.plan.full_read();
+        match commits_nothing {
+            true => Ok(()),
+            false => check_read(self.sync, self.table, links, self.columns, WHILE_READ).await,
+        }
     }
 
     /// Reads a whole table in ranges, see [`backfill`].
@@ -358,7 +465,11 @@ impl Extraction<'_> {
         let since = lake.current_snapshot_id();
         let mut read = backfill::read(&request, lake, control).await?;
         // Each range that was noted in the ledger has moved the table to its newest version.
-        let foreign = match wrote_meanwhile(lake, self.table, since).await {
+        let looked = match self.still(links, read.rows).await {
+            Ok(()) => wrote_meanwhile(lake, self.table, since).await,
+            Err(error) => Err(error),
+        };
+        let foreign = match looked {
             Ok(foreign) => foreign,
             Err(error) => {
                 for part in std::mem::take(&mut read.private) {
@@ -442,7 +553,11 @@ impl Extraction<'_> {
             report.warnings.extend(restored);
         }
         let counts = read.prepared.counts();
-        let committed = lake.commit(read.prepared, intent).await?;
+        let committed = lake.commit(read.prepared, intent).await;
+        let committed = committed.map_err(|error| match self.step_of {
+            Some(run) => error.in_run(run),
+            None => error,
+        })?;
         backfill::end_ledger(read.ranges, self.checkpoint, lake, &committed).await;
         report.commits = 1;
         report.inserted = counts.inserted;
@@ -481,92 +596,5 @@ impl Extraction<'_> {
             foreign_rows: others_wrote,
             loading: None,
         }
-    }
-}
-
-/// Reads the pages of a plan into a writer.
-struct Reader<'a> {
-    sync: &'a Sync,
-    name: String,
-    schema: &'a TableSchema,
-    /// Fields of the batches.
-    shape: &'a LakeSchema,
-    plan: &'a ExtractPlan,
-    unseen: &'a Unseen,
-    watch: Watch,
-    rows_before: u64,
-}
-
-impl Reader<'_> {
-    /// Rows read, and how many of them lay in the overlap.
-    async fn run(
-        &mut self,
-        channel: &mut Channel,
-        decoder: &mut Decoder,
-        writer: &mut TableWriter,
-    ) -> Result<(u64, u64)> {
-        let source = |error: crate::mssql::error::MssqlError| error.on(Kind::Source);
-        let Some(first) = self.plan.first_read() else {
-            return Ok((0, 0));
-        };
-        let stop = &self.sync.stop.clone();
-        for statement in &self.plan.session {
-            let begun = async { channel.run(&statement.sql).await.map_err(source) };
-            stop.cut(READING, begun).await?;
-        }
-        let mut total = (0, 0);
-        let mut statement = Some(first);
-        while let Some(page) = statement.take() {
-            let write = async |batches| self.write(batches, writer, &mut total).await;
-            let (rows, last) = pump::pump(stop, channel, &page, decoder, write).await?;
-            // A short page is the last one.
-            if let (Some(last), Reads::Window(followed)) = (last, &self.plan.read)
-                && followed
-                    .page_rows
-                    .is_some_and(|page_rows| rows >= page_rows)
-            {
-                let cursor = self.cursor(followed.column, &last)?;
-                statement = self.plan.next_page(&cursor);
-            }
-        }
-        for statement in &self.plan.finish {
-            channel.run(&statement.sql).await.map_err(source)?;
-        }
-        Ok(total)
-    }
-
-    /// Writes batches as they come; returns the page's last row. Owns the receiver, so that a failing writer ends
-    /// the reader.
-    async fn write(
-        &mut self,
-        mut batches: mpsc::Receiver<RecordBatch>,
-        writer: &mut TableWriter,
-        total: &mut (u64, u64),
-    ) -> Result<Option<RecordBatch>> {
-        let mut last = None;
-        while let Some(batch) = batches.recv().await {
-            self.watch.look().await?;
-            let overlap = reread::mask(self.plan, self.shape, &batch)?;
-            self.unseen.count(self.shape, &batch);
-            total.0 += batch.num_rows() as u64;
-            total.1 += overlap.as_ref().map_or(0, |mask| mask.true_count() as u64);
-            let rows = self.rows_before + total.0;
-            self.sync.observer.phase(&self.name, Phase::Read, rows);
-            last = Some(batch.slice(batch.num_rows() - 1, 1));
-            writer.write_with_overlap(batch, overlap.as_ref()).await?;
-        }
-        Ok(last)
-    }
-
-    /// Where the next page begins: the last row's watermark and key.
-    fn cursor(&self, column: usize, last: &RecordBatch) -> Result<PageCursor> {
-        let text = |column: usize| {
-            mapping::cell_text(last, self.shape, self.schema, 0, column).map_err(mapping_error)
-        };
-        // A page is cut from a window, and a NULL is in none.
-        let watermark = text(column)?.unwrap_or_default();
-        let key = self.schema.key.iter().flat_map(|key| &key.columns);
-        let key = key.map(|&column| text(column)).collect::<Result<_>>()?;
-        Ok(PageCursor { watermark, key })
     }
 }

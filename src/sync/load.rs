@@ -40,6 +40,7 @@ mod modes;
 mod plan;
 mod quarantine;
 mod reached;
+mod told;
 mod work;
 
 pub(super) use columns::chosen;

@@ -14,7 +14,6 @@ use crate::report::{
     StatusReport, TargetStanding, TargetStatus,
 };
 use crate::schema::TableName;
-use crate::source::ExtractPlan;
 use crate::target::state::{self, LoadState, Looked};
 
 impl Sync {
@@ -23,7 +22,7 @@ impl Sync {
         let source = self.source_side()?;
         let unusable = self.connects([Some(source), self.target.as_ref()]).await;
         if !unusable.is_empty() {
-            return Ok(Listing::failed(unusable));
+            return Ok(Listing::failed(unusable, self.connection_warnings()));
         }
         let together: Vec<TableName> = match self.load.group {
             Group::None => Vec::new(),
@@ -42,7 +41,7 @@ impl Sync {
     pub async fn status(self, tables: Vec<Table>) -> Result<Listing<StatusReport>> {
         let unusable = self.connects([None, self.target.as_ref()]).await;
         if !unusable.is_empty() {
-            return Ok(Listing::failed(unusable));
+            return Ok(Listing::failed(unusable, self.connection_warnings()));
         }
         self.each(tables, async |table, links| {
             let lake = self.warehouse.table(&table.lake).await?;
@@ -147,7 +146,7 @@ impl Sync {
                 .flat_map(|following| following.warnings.clone()),
         );
         // Of an empty window nothing is read.
-        let first = plan.steps().first().and_then(ExtractPlan::first_read);
+        let first = plan.steps().next().and_then(|step| step.first_read());
         let statements = first.map_or_else(Vec::new, |first| {
             let all = plan.session.iter().chain([&first]).chain(&plan.finish);
             all.map(|statement| statement.sql.clone()).collect()

@@ -6,6 +6,9 @@
 //! `retry.max_elapsed` has passed since the first failure, and `retry.attempts` of them were made: an outage ends many
 //! short attempts, and a long read that fails twice an hour apart is worth a third. A signal ends the waiting.
 //!
+//! Where a large window is committed in steps, each commit is progress: what fails after it has attempts of its own, so
+//! that a catch-up over days is not ended by failures that have nothing to do with each other.
+//!
 //! While a server cannot be reached, the tables do not try one by one, see [`super::reach`].
 
 use super::Observer;
@@ -199,6 +202,26 @@ mod tests {
         let (_, seconds, error) = outlasts(Retry::default(), false, gone).await;
         assert!(seconds >= 600.0, "{seconds}");
         assert_eq!(error.disposition(), Disposition::Transient);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_endpoint_of_tokens_that_was_never_there_is_not_waited_for_long() {
+        let token = |is_absent| {
+            let error = MssqlError::Token {
+                server: "db:1433".into(),
+                reason: "the metadata service cannot be reached".into(),
+                is_transient: true,
+                is_absent,
+            };
+            error.on(Kind::Source)
+        };
+        let (_, seconds, error) = outlasts(Retry::default(), true, || token(true)).await;
+        assert!((15.0..46.0).contains(&seconds), "{seconds}");
+        assert_eq!(error.disposition(), Disposition::Transient);
+        for (first, is_absent) in [(false, true), (true, false)] {
+            let (_, seconds, _) = outlasts(Retry::default(), first, || token(is_absent)).await;
+            assert!(seconds >= 600.0, "{seconds}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -108,7 +108,7 @@ impl Sync {
         self.source.as_ref().map_or_else(Vec::new, Side::notices)
     }
 
-    /// Settings of the connections that have no effect, and why; one line each.
+    /// Settings of the connections that have no effect or are dangerous, and why; one line each.
     pub fn connection_warnings(&self) -> Vec<String> {
         let sides = self.source.iter().chain(&self.target);
         let warnings = sides.flat_map(|side| {
@@ -203,6 +203,12 @@ impl Links {
             *self = Self::default();
         }
         result
+    }
+
+    /// Closes the source's connection, after a failure of that one alone.
+    pub(super) fn close_source(&mut self) {
+        self.source = None;
+        self.environment = None;
     }
 
     /// The source's connection, with what server, database and login are.

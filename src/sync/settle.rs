@@ -112,10 +112,7 @@ async fn check_unchanged(
     table: &Table,
     found: &Recorded,
 ) -> Result<()> {
-    let again = source::discover(control, environment, &table.source, &table.columns)
-        .await?
-        .with_key(table.key.as_deref().unwrap_or_default())?;
-    if follow::found(&again) == *found {
+    if columns_now(control, environment, table).await? == *found {
         return Ok(());
     }
     let message = format!(
@@ -123,6 +120,96 @@ async fn check_unchanged(
         table.source
     );
     Err(Error::new(Kind::Source, Disposition::Transient, message))
+}
+
+/// The columns once more, around a read (the head of [`super::extract`] says when); `when` is for the message. A look
+/// that fails is made again on a new connection while that may help: this one was idle for as long as the read took,
+/// and hours of reading are not given up because of it.
+pub(super) async fn check_read(
+    sync: &Sync,
+    table: &Table,
+    links: &mut Links,
+    found: &Recorded,
+    when: &str,
+) -> Result<()> {
+    let mut attempts = sync.attempts();
+    let name = table.source.to_string();
+    loop {
+        match is_as_read(sync, table, links, found).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => return Err(changed(table, when)),
+            Err(error) => {
+                links.close_source();
+                sync.again(&mut attempts, error, &name).await?;
+            }
+        }
+    }
+}
+
+/// The error of a read that has failed for good, or that its columns changed meanwhile, which passes.
+pub(super) async fn or_changed(
+    sync: &Sync,
+    table: &Table,
+    links: &mut Links,
+    found: &Recorded,
+    error: Error,
+) -> Error {
+    if error.disposition() != Disposition::Definite {
+        return error;
+    }
+    links.close_source();
+    match is_as_read(sync, table, links, found).await {
+        Ok(false) => changed(
+            table,
+            &format!("and a read of them failed ({})", error.report()),
+        ),
+        Ok(true) | Err(_) => error,
+    }
+}
+
+/// Whether all columns that are read are what they were when the run started.
+async fn is_as_read(
+    sync: &Sync,
+    table: &Table,
+    links: &mut Links,
+    found: &Recorded,
+) -> Result<bool> {
+    let (control, environment) = links.source(sync.source_side()?).await?;
+    Ok(keeps(
+        found,
+        &columns_now(control, &environment, table).await?,
+    ))
+}
+
+async fn columns_now(
+    control: &mut Control,
+    environment: &Arc<Environment>,
+    table: &Table,
+) -> Result<Recorded> {
+    let now = source::discover(control, environment, &table.source, &table.columns)
+        .await?
+        .with_key(table.key.as_deref().unwrap_or_default())?;
+    Ok(follow::found(&now))
+}
+
+/// Pure: whether each column that was found is the same now, in the same place. One that was added since is none of
+/// them: the values that it got belong to the next window.
+fn keeps(found: &Recorded, now: &Recorded) -> bool {
+    let columns = now.schema.columns.get(..found.schema.columns.len());
+    let is_named = |(lake, source)| now.renamed.get(lake) == Some(source);
+    columns == Some(&found.schema.columns)
+        && now.schema.key == found.schema.key
+        && (&now.object, &now.view) == (&found.object, &found.view)
+        && found.renamed.iter().all(is_named)
+}
+
+fn changed(table: &Table, when: &str) -> Error {
+    let message = format!(
+        "columns of {} changed {when}. The rows read under the old columns are not committed; retrying from the last \
+         commit with the new columns.",
+        table.source
+    );
+    Error::new(Kind::Source, Disposition::Transient, message)
 }
 
 /// Whether a table is read whole and loaded whole each time, which takes no key.
@@ -135,4 +222,67 @@ fn no_key() -> Error {
         row a change replaces. Name the columns with `key: [...]`; mirror the table by replacement, with `change: { \
         strategy: full }` and `merge: { mode: replace }`; or keep every version with `kind: history`";
     Error::new(Kind::Source, Disposition::Definite, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::drift::{SourceObject, SourceView};
+    use crate::schema::{Column, Generated, SqlType};
+
+    fn recorded(columns: &[(i32, &str, SqlType)]) -> Recorded {
+        let column = |&(id, name, ty): &(i32, &str, SqlType)| Column {
+            id,
+            name: name.to_owned(),
+            ty,
+            nullable: true,
+            collation: None,
+            generated: Generated::No,
+        };
+        let schema = TableSchema {
+            name: "dbo.t".parse().unwrap(),
+            columns: columns.iter().map(column).collect(),
+            key: None,
+        };
+        let object = SourceObject {
+            id: 1,
+            created: "2024-01-01".to_owned(),
+        };
+        Recorded::new(schema, Some(object))
+    }
+
+    #[test]
+    fn a_read_stands_only_where_each_of_its_columns_is_what_it_was() {
+        use SqlType::{BigInt, Int};
+        let found = recorded(&[(1, "a", Int), (2, "b", Int)]);
+        for (now, expected) in [
+            (&[(1, "a", Int), (2, "b", Int)][..], true),
+            (&[(1, "a", Int), (2, "b", Int), (3, "c", Int)][..], true),
+            (&[(1, "b", Int), (2, "a", Int)][..], false),
+            (&[(1, "a", Int), (2, "c", Int)][..], false),
+            (&[(1, "a", Int), (3, "b", Int)][..], false),
+            (&[(1, "a", Int), (2, "b", BigInt)][..], false),
+            (&[(1, "a", Int)][..], false),
+            (&[(2, "b", Int), (3, "a", Int)][..], false),
+        ] {
+            assert_eq!(keeps(&found, &recorded(now)), expected, "{now:?}");
+        }
+        let mut recreated = found.clone();
+        recreated.object = None;
+        assert!(!keeps(&found, &recreated));
+        let mut altered = found.clone();
+        altered.view = Some(SourceView {
+            id: 1,
+            modified: "2024-01-02".to_owned(),
+        });
+        assert!(!keeps(&found, &altered));
+        // The lake's names are the same, those at the source are not.
+        let renamed = |source: &str| Recorded {
+            renamed: [("a".to_owned(), source.to_owned())].into(),
+            ..found.clone()
+        };
+        assert!(keeps(&renamed("x"), &renamed("x")));
+        assert!(!keeps(&renamed("x"), &renamed("y")));
+        assert!(!keeps(&renamed("x"), &found));
+    }
 }

@@ -35,6 +35,9 @@ use crate::schema::TableName;
 /// How long an ALTER TABLE waits for the table: whoever comes after it waits, too.
 const LOCK_TIMEOUT_MS: u32 = 60_000;
 
+/// What a foreign key does on a delete: it deletes the rows that refer to the deleted one.
+const CASCADE: i64 = 1;
+
 /// A foreign key that the server enforces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForeignKey {
@@ -49,6 +52,8 @@ pub struct ForeignKey {
     /// A delete of a row of the parent deletes or changes those that refer to it (`ON DELETE CASCADE`, `SET NULL`, `SET
     /// DEFAULT`).
     pub acts_on_delete: bool,
+    /// It deletes them, so that foreign keys to the child act in turn (`ON DELETE CASCADE`).
+    pub cascades: bool,
 }
 
 /// An order of tables, parents first.
@@ -62,26 +67,22 @@ pub struct Order {
 
 /// Reads the foreign keys of a target database. One round trip.
 pub async fn read(control: &mut Control) -> Result<Vec<ForeignKey>, TargetError> {
-    let failed = |error| TargetError::Server {
-        doing: "reading the foreign keys of",
-        target: "the target database".to_owned(),
-        source: Box::new(error),
-    };
-    let rows = control
-        .query(&foreign::foreign_keys())
-        .await
-        .map_err(failed)?;
-    keys_of(&rows).map_err(failed)
+    let rows = control.query(&foreign::foreign_keys()).await;
+    keys_of(&rows.map_err(unread)?).map_err(unread)
 }
 
-/// Reads the foreign keys by which a delete from a target deletes or changes rows of other tables. One round trip.
-pub async fn acting(
-    control: &mut Control,
-    target: &TableName,
-) -> Result<Vec<ForeignKey>, TargetError> {
-    let failed = |error| TargetError::on("reading the foreign keys to", target, error);
-    let rows = control.query(&foreign::acting_keys(target)).await;
-    keys_of(&rows.map_err(failed)?).map_err(failed)
+/// Reads the foreign keys by which a delete from one table deletes or changes rows of another. One round trip.
+pub async fn acting(control: &mut Control) -> Result<Vec<ForeignKey>, TargetError> {
+    let rows = control.query(&foreign::acting_keys()).await;
+    keys_of(&rows.map_err(unread)?).map_err(unread)
+}
+
+fn unread(source: MssqlError) -> TargetError {
+    TargetError::Server {
+        doing: "reading the foreign keys of",
+        target: "the target database".to_owned(),
+        source: Box::new(source),
+    }
 }
 
 fn keys_of(rows: &[Record]) -> Result<Vec<ForeignKey>, MssqlError> {
@@ -108,6 +109,7 @@ fn add_column(keys: &mut Vec<(i64, ForeignKey)>, row: &Record) -> Result<(), Mss
             columns: Vec::new(),
             is_nullable: true,
             acts_on_delete: row.int("on_delete")? != 0,
+            cascades: row.int("on_delete")? == CASCADE,
         };
         keys.push((id, key));
     }
@@ -177,7 +179,8 @@ pub fn check_kept(
 }
 
 /// What to say of foreign keys by which deletes from `parent` reach tables that are among those `loaded`, but not
-/// loaded `together` with it: their load states do not know of it.
+/// loaded `together` with it: their load states do not know of it. Deletes go on from table to table, also through
+/// those that are not loaded, until a key changes rows instead of deleting them.
 pub fn reached(
     parent: &TableName,
     loaded: &[TableName],
@@ -185,22 +188,35 @@ pub fn reached(
     keys: &[ForeignKey],
 ) -> Vec<String> {
     let is_in = |tables: &[TableName], table| tables.iter().any(|other| same(other, table));
-    let acts = |key: &&ForeignKey| {
-        key.acts_on_delete && same(&key.parent, parent) && !same(&key.child, parent)
-    };
-    let reached = keys
-        .iter()
-        .filter(acts)
-        .filter(|key| is_in(loaded, &key.child) && !is_in(together, &key.child));
-    let said = reached.map(|ForeignKey { name, child, .. }| {
-        format!(
-            "when a load deletes rows of {parent}, the server deletes or changes rows of {child} by foreign key {name} \
-             (ON DELETE). {child} is not loaded in the same transaction, so its load state does not tell, and rows may \
-             be missing until `icesync load --full` loads it. Load the two together (`load: {{ group: auto }}`, \
-             without --table), or make the key one with ON DELETE NO ACTION"
-        )
-    });
-    said.collect()
+    let mut said = Vec::new();
+    // Tables whose rows are deleted, each with the names of the keys that lead there.
+    let mut deleted = vec![(parent, String::new())];
+    let mut at = 0;
+    while let Some((table, before)) = deleted.get(at).cloned() {
+        at += 1;
+        for key in keys.iter().filter(|key| key.acts_on_delete) {
+            let ForeignKey { name, child, .. } = key;
+            if !same(&key.parent, table) || same(child, parent) || same(child, table) {
+                continue;
+            }
+            let path = match before.is_empty() {
+                true => name.clone(),
+                false => format!("{before}, {name}"),
+            };
+            if is_in(loaded, child) && !is_in(together, child) {
+                said.push(format!(
+                    "when a load deletes rows of {parent}, the server deletes or changes rows of {child} by foreign \
+                     key {path} (ON DELETE). {child} is not loaded in the same transaction, so its load state does not \
+                     tell, and rows may be missing until `icesync load --full` loads it. Load the two together (`load: \
+                     {{ group: auto }}`, without --table), or make the key one with ON DELETE NO ACTION"
+                ));
+            }
+            if key.cascades && !deleted.iter().any(|(known, _)| same(known, child)) {
+                deleted.push((child, path));
+            }
+        }
+    }
+    said
 }
 
 /// Whether a foreign key of another of the tables refers to this one.
@@ -378,6 +394,7 @@ mod tests {
             columns: vec!["c".into()],
             is_nullable,
             acts_on_delete: false,
+            cascades: false,
         }
     }
 
@@ -469,6 +486,38 @@ mod tests {
         // Tables that icesync does not load are the target's own.
         assert!(reached(&order, &all[..1], &[], &keys).is_empty());
         assert!(reached(&line, &all, &[], &keys).is_empty());
+    }
+
+    /// The table between the two need not be one that icesync loads.
+    #[test]
+    fn deletes_go_on_from_table_to_table_until_a_key_changes_rows() {
+        let acting = |child, parent, cascades| ForeignKey {
+            acts_on_delete: true,
+            cascades,
+            ..key(child, parent, true)
+        };
+        let loaded = ["customer", "line", "part", "note"].map(table);
+        let keys = [
+            acting("part", "line", false),
+            acting("line", "order", true),
+            acting("order", "customer", true),
+            acting("note", "part", true),
+            acting("customer", "line", true),
+        ];
+        let said = reached(&loaded[0], &loaded, &[], &keys);
+        let names = ["dbo.line by", "dbo.part by"];
+        assert_eq!(said.len(), names.len(), "{said:?}");
+        for (said, name) in said.iter().zip(names) {
+            assert!(said.contains(name), "{said}");
+        }
+        assert!(
+            said[1].contains("order_customer, line_order, part_line (ON"),
+            "{said:?}"
+        );
+        // What is changed is not deleted.
+        let mut changed = keys.clone();
+        changed[2].cascades = false;
+        assert!(reached(&loaded[0], &loaded, &[], &changed).is_empty());
     }
 
     #[test]

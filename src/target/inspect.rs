@@ -120,9 +120,11 @@ impl TargetTable {
                     name: None,
                     is_primary_key: true,
                     is_unique: true,
+                    is_clustered: false,
                     is_filtered: false,
                     ignores_duplicates: false,
                     key,
+                    descending: Vec::new(),
                 })
                 .into_iter()
                 .collect(),
@@ -142,9 +144,11 @@ impl TargetTable {
             name: Some(name.to_owned()),
             is_primary_key: false,
             is_unique: false,
+            is_clustered: false,
             is_filtered: true,
             ignores_duplicates: false,
             key: Vec::new(),
+            descending: Vec::new(),
         });
         self
     }

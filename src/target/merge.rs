@@ -23,6 +23,9 @@ const LOCK_TIMEOUT_MS: u32 = 60_000;
 /// A CHECK constraint or a foreign key is violated.
 const CONSTRAINT: u32 = 547;
 
+/// A trigger has run ROLLBACK or COMMIT and begun no other transaction.
+const ENDED_IN_TRIGGER: u32 = 3609;
+
 /// Base types of one `sql_variant` column in one load.
 const BASE_TYPES_MAX: usize = 500;
 
@@ -96,6 +99,9 @@ pub struct LoadOptions {
     pub held: Held,
     /// Every row of the snapshot was staged.
     pub whole: bool,
+    /// Every row is to be loaded if this load is interrupted between two of its steps: all were staged, or a load of
+    /// all rows was interrupted before, or `--full` loads them next.
+    pub is_promised: bool,
     /// The net changes get a table of their own.
     pub has_net: bool,
     /// Net changes that one transaction applies at most; 0: all.
@@ -233,7 +239,8 @@ pub async fn settle(control: &mut Control, plan: &mut MergePlan) -> Result<(), T
 }
 
 /// The transactions that apply a settled load: one, or steps of `batch_rows` rows.
-pub fn steps(plan: &MergePlan, batch_rows: u64) -> Vec<Option<Step>> {
+/// `is_whole`: after an interruption every row of the snapshot is to be loaded.
+pub fn steps(plan: &MergePlan, batch_rows: u64, is_whole: bool) -> Vec<Option<Step>> {
     let rows = match &plan.net {
         Some(net) if net.is_stepped && batch_rows > 0 && net.rows > batch_rows => net.rows,
         Some(_) | None => return vec![None],
@@ -244,7 +251,7 @@ pub fn steps(plan: &MergePlan, batch_rows: u64) -> Vec<Option<Step>> {
                 after: at * batch_rows,
                 to: rows.min((at + 1) * batch_rows),
                 rows,
-                is_whole: plan.whole,
+                is_whole,
             })
         })
         .collect()
@@ -398,7 +405,10 @@ pub(super) fn explained(
             seconds: lock_timeout_ms / 1000,
         },
         Some(ERROR_STATE_MOVED) => TargetError::StateMoved { target },
-        Some(ERROR_TRANSACTION_ENDED) => TargetError::TransactionEnded { target },
+        Some(ERROR_TRANSACTION_ENDED | ENDED_IN_TRIGGER) => TargetError::TransactionEnded {
+            target,
+            source: Box::new(error),
+        },
         Some(merge::ERROR_NOT_EMPTY) => TargetError::NotEmpty { target },
         Some(merge::ERROR_KEY_TWICE) => TargetError::KeyTwice {
             target,

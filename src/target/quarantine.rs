@@ -5,13 +5,14 @@
 //! A load that may set rows aside has computed its net changes into a table of their own, with numbered rows. Its
 //! transaction takes several round trips instead of one:
 //!
-//! 1. It takes the apply lock, compares and moves the load state, and counts the net changes, as every load does.
+//! 1. It takes the apply lock, compares the load state and says in it that the load has begun, and counts the net
+//!    changes, as every load does.
 //! 2. All rows are applied by one statement. If that fails with an error that a row can cause (`refusal.rs`), the
 //!    statement is undone, and parts of the rows are tried instead, until the refused rows are known. `search.rs`
 //!    argues why no good row is set aside and no bad one loaded. Any other error ends the load.
 //! 3. What the quarantine had of the keys among the net changes is removed, and the refused rows are put into it.
-//! 4. The target is compared with the table that the load was prepared for, the counts are written into the load state,
-//!    the table of net changes is dropped, and the transaction is committed.
+//! 4. The target is compared with the table that the load was prepared for, the counts and the new snapshot are written
+//!    into the load state, the table of net changes is dropped, and the transaction is committed.
 //!
 //! So rows, load state and quarantine are one commit. A death before it leaves nothing of the load but a table that
 //! the next load drops; after it the next load finds the new state. A lost reply to the commit is resolved by the
@@ -23,7 +24,8 @@
 //! long as the quarantine has nothing of the target. Otherwise this one is used, although rows may not be set aside:
 //! a refused row stops the load then, and a loaded one leaves the quarantine.
 //!
-//! A transaction that a refusal has ended (a trigger rolls back, or raises an error) is begun again. The accepted parts
+//! A transaction that a trigger has committed, or ended to begin another one, stops the load (`mssql/sql/state.rs`).
+//! One that a refusal has ended (a trigger rolls back, or raises an error) is begun again. The accepted parts
 //! are applied again in their order, as the same statements. Rows that were accepted and are refused then have met a
 //! change of another session; the load is begun again.
 //!

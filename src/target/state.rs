@@ -17,7 +17,7 @@ pub use crate::mssql::sql::state::PREPARED;
 /// How long [`prepare`] waits for another transaction's locks.
 const LOCK_TIMEOUT_MS: u32 = 60_000;
 
-/// How long [`look`] waits for a load that is in its transaction.
+/// How long [`look`] and [`ensure_schema`] wait for a load that is in its transaction.
 const LOOK_TIMEOUT_MS: u32 = 10_000;
 /// A lock was not granted in time.
 const LOCK_TIMEOUT: u32 = 1222;
@@ -110,6 +110,10 @@ pub async fn ensure_schema(control: &mut Control) -> Result<(), TargetError> {
         Some(262 | 2760 | 229 | 297 | 15247 | 1088 | 4902) => TargetError::MayNotCreate {
             source: Box::new(source),
         },
+        Some(LOCK_TIMEOUT) => TargetError::StatesInUse {
+            seconds: LOOK_TIMEOUT_MS / 1000,
+            source: Box::new(source),
+        },
         Some(_) | None => TargetError::Server {
             doing: "creating the tables of",
             target: define::OWN_SCHEMA.to_owned(),
@@ -121,7 +125,10 @@ pub async fn ensure_schema(control: &mut Control) -> Result<(), TargetError> {
         .await
         .map_err(denied)?;
     control
-        .run(&define::create_load_state(), Class::QUICK)
+        .run(
+            &define::create_load_state(LOOK_TIMEOUT_MS),
+            Class::QUICK.waiting(LOOK_TIMEOUT_MS),
+        )
         .await
         .map_err(denied)
 }

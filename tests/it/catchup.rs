@@ -3,7 +3,7 @@
 use crate::harness::{Run, World, finish};
 use crate::isolation::Isolation;
 use crate::outside::nothing_is_left;
-use crate::own::Own;
+use crate::own::{Own, names};
 use crate::running::Running;
 use icesync::sync;
 use icesync_sandbox::session::SqlError;
@@ -30,6 +30,16 @@ const UPDATE_ALL: &str = "DECLARE @now datetime2(7) = SYSUTCDATETIME();
     UPDATE dbo.t SET n = n + 1, at = DATEADD(microsecond, 10 * (id * 7 % 30011), @now)";
 
 const INSERT_AS_MANY: &str = "INSERT dbo.t (id, n, at) SELECT id + 30000, n, at FROM dbo.t";
+
+/// The columns `n` and `m` exchange their names.
+const SWAP: &str = "EXEC sp_rename N'dbo.t.n', N'other', N'COLUMN';
+    EXEC sp_rename N'dbo.t.m', N'n', N'COLUMN';
+    EXEC sp_rename N'dbo.t.other', N'm', N'COLUMN'";
+
+const WIDEN: &str = "ALTER TABLE dbo.t ALTER COLUMN n bigint NOT NULL";
+
+const BOTH: &str = "SELECT COUNT(*), SUM(CAST(n AS bigint)), SUM(CAST(m AS bigint)), SUM(CAST(n AS bigint) * id) \
+    FROM dbo.t";
 
 const CONTENT: &str = "SELECT COUNT(*), SUM(CAST(id AS bigint)), SUM(CAST(n AS bigint)), SUM(CAST(n AS bigint) * id), \
     COUNT(DISTINCT at), MIN(at), MAX(at) FROM dbo.t";
@@ -81,6 +91,36 @@ async fn behind(change: &str, commit_rows: u64) -> World {
     world.source(statement).await;
     pass().await;
     world
+}
+
+/// The table with a second number, which stays -1.
+fn two_numbers() -> String {
+    let with = TABLE.replace(
+        "n int NOT NULL,",
+        "n int NOT NULL, m int NOT NULL DEFAULT -1,",
+    );
+    assert_ne!(with, TABLE);
+    with
+}
+
+/// A stand-in of its own with a table of 30,000 rows that are in the lake, and have changed since.
+async fn own_behind(entries: &str) -> Own {
+    let batches: Vec<&str> = TABLE.split("\nGO\n").collect();
+    let own = Own::new(&batches).await;
+    own.config(entries);
+    own.run(&["--json", "extract"]).json();
+    own.sql("source", UPDATE_ALL).await;
+    own
+}
+
+fn deadlock() -> Fault {
+    Fault::Error(SqlError {
+        number: 1205,
+        state: 1,
+        class: 13,
+        line: 1,
+        message: "Chosen as the deadlock victim.".to_owned(),
+    })
 }
 
 fn dies(world: &World, failpoint: &str) -> Run {
@@ -324,22 +364,11 @@ async fn a_signal_between_two_steps_keeps_those_that_are_committed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_that_is_tried_again_is_reported_with_those_before_it() {
-    let batches: Vec<&str> = TABLE.split("\nGO\n").collect();
-    let own = Own::new(&batches).await;
-    own.config(&config(ROWVERSION, 10_000));
-    own.run(&["--json", "extract"]).json();
-    own.sql("source", UPDATE_ALL).await;
+    let own = own_behind(&config(ROWVERSION, 10_000)).await;
     let command = own.command(&["--json", "extract"]);
     let mut run = Running::held(command, sync::FAIL_BETWEEN_COMMITS, &own.path("held"));
-    let deadlock = SqlError {
-        number: 1205,
-        state: 1,
-        class: 13,
-        line: 1,
-        message: "Chosen as the deadlock victim.".to_owned(),
-    };
     let faults = &own.sandbox.faults;
-    faults.arm(Fault::Error(deadlock), "FROM [dbo].[t] AS t WHERE", 1);
+    faults.arm(deadlock(), "FROM [dbo].[t] AS t WHERE", 1);
     run.release();
     let ended = run.end();
     assert!(ended.stderr.contains("trying again"), "{ended:#?}");
@@ -347,6 +376,177 @@ async fn a_step_that_is_tried_again_is_reported_with_those_before_it() {
         &ended.json(),
         &[("rows_read", ROWS), ("updated", ROWS), ("commits", 3)],
     );
+}
+
+/// Each step fails once, which is once more than a run without progress may.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_is_committed_renews_the_attempts() {
+    let tables = config(ROWVERSION, 10_000);
+    let own = own_behind(&format!(
+        "{tables}retry: {{ max_elapsed: 0s, attempts: 2 }}\n"
+    ))
+    .await;
+    let command = own.command(&["--json", "extract"]);
+    let mut run = Running::held(command, sync::FAIL_BETWEEN_COMMITS, &own.path("held"));
+    let faults = &own.sandbox.faults;
+    let fired = faults.fired();
+    // The second step, and the third after the second was read in another attempt. The question where to cut does not
+    // name the column.
+    faults.arm(deadlock(), "t.[n]", 1);
+    faults.arm_after(1, deadlock(), "t.[n]", 1);
+    run.release();
+    let ended = run.end();
+    assert_eq!(faults.fired(), fired + 2, "{ended:#?}");
+    has(
+        &ended.json(),
+        &[("rows_read", ROWS), ("updated", ROWS), ("commits", 3)],
+    );
+    // Without progress there are two attempts.
+    own.sql("source", UPDATE_ALL).await;
+    faults.arm(deadlock(), "t.[n]", 2);
+    let failed = own.run(&["--json", "extract"]);
+    assert_eq!(faults.fired(), fired + 4, "{failed:#?}");
+    assert_ne!(failed.code, 0, "{failed:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_that_change_between_two_steps_are_read_as_they_are_then() {
+    for change in [SWAP, WIDEN] {
+        let mut world = World::new(&two_numbers()).await;
+        world.config(&config(ROWVERSION, 10_000));
+        world.run(&["--json", "extract"]).json();
+        world.source(UPDATE_ALL).await;
+        let command = world.command(&["--json", "extract"]);
+        let mut run = Running::held(command, sync::FAIL_BETWEEN_COMMITS, &world.path("held"));
+        world.source(change).await;
+        run.release();
+        let ended = run.end();
+        let said = "columns of dbo.t changed between two steps of a window";
+        assert!(ended.stderr.contains(said), "{change}: {ended:#?}");
+        let changes = extract(&ended.json())["schema_changes"]
+            .as_array()
+            .map(Vec::len);
+        assert!(changes > Some(0), "{change}: {ended:#?}");
+        world.run(&["--json", "extract"]).json();
+        world.run(&["--json", "load"]).json();
+        let target = world.target_rows(BOTH).await;
+        assert_eq!(world.source_rows(BOTH).await, target, "{change}");
+        nothing_is_left(&world.lake("dbo", "t"), change);
+    }
+}
+
+/// The run has looked at the columns, and they change before its read begins: of a whole table, and of a window in one
+/// piece. Values of exchanged columns would only show once the lake has followed.
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_that_change_while_they_are_read_are_read_again() {
+    let setup = two_numbers();
+    let batches: Vec<&str> = setup.split("\nGO\n").collect();
+    for (is_first, change, said) in [
+        (true, SWAP, "columns of dbo.t changed while they were read"),
+        (false, SWAP, "columns of dbo.t changed while they were read"),
+        (
+            false,
+            WIDEN,
+            "columns of dbo.t changed and a read of them failed",
+        ),
+    ] {
+        let own = Own::new(&batches).await;
+        own.config(&config(ROWVERSION, 0));
+        if !is_first {
+            own.run(&["--json", "extract"]).json();
+            own.sql("source", UPDATE_ALL).await;
+        }
+        let faults = &own.sandbox.faults;
+        let fired = faults.fired();
+        let while_they_change = Fault::Delay(Duration::from_secs(5));
+        faults.arm(while_they_change, "SET TRANSACTION ISOLATION LEVEL", 1);
+        let mut run = Running::start(own.command(&["--json", "extract"]));
+        run.wait("it is about to read", || faults.fired() == fired + 1);
+        own.sql("source", change).await;
+        let ended = run.end();
+        assert!(ended.stderr.contains(said), "{change}: {ended:#?}");
+        has(&ended.json(), &[("rows_read", ROWS), ("commits", 1)]);
+        own.run(&["--json", "extract"]).json();
+        own.run(&["--json", "load"]).json();
+        let target = own.rows("target", BOTH).await;
+        assert_eq!(own.rows("source", BOTH).await, target, "{change}");
+    }
+}
+
+/// The connection that looks at the columns is idle while rows are read, and may be lost by then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_at_the_columns_that_fails_is_made_again_and_not_the_read() {
+    let own = own_behind(&config(ROWVERSION, 10_000)).await;
+    let command = own.command(&["--json", "extract"]);
+    let mut run = Running::held(command, sync::FAIL_BETWEEN_COMMITS, &own.path("held"));
+    let faults = &own.sandbox.faults;
+    let fired = faults.fired();
+    // Before the second step, and after it.
+    faults.arm(Fault::DropBefore, "dm_sql_referenced_entities", 1);
+    faults.arm_after(1, Fault::DropBefore, "dm_sql_referenced_entities", 1);
+    // An attempt that began again would ask where to cut, and read the second step again.
+    faults.arm(Fault::Delay(Duration::ZERO), "RANK()", 9);
+    faults.arm_after(2, Fault::Delay(Duration::ZERO), "t.[n]", 9);
+    run.release();
+    let ended = run.end();
+    assert_eq!(faults.fired(), fired + 2, "{ended:#?}");
+    has(
+        &ended.json(),
+        &[("rows_read", ROWS), ("updated", ROWS), ("commits", 3)],
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lake_table_that_another_run_lets_follow_between_two_steps_gets_the_rest_under_its_new_columns()
+ {
+    let mut world = behind(ROWVERSION, 10_000).await;
+    let command = world.command(&["--json", "extract"]);
+    let mut run = Running::held(command, sync::FAIL_BETWEEN_COMMITS, &world.path("held"));
+    world.source("ALTER TABLE dbo.t ADD extra int NULL").await;
+    dies(&world, sync::FAIL_AFTER_EVOLVE);
+    run.release();
+    let ended = run.end();
+    let said = "another run gave lake table dbo.t other columns";
+    assert!(ended.stderr.contains(said), "{ended:#?}");
+    has(&ended.json(), &[("rows_read", ROWS), ("commits", 3)]);
+    world
+        .source("UPDATE dbo.t SET extra = id WHERE id % 100 = 0")
+        .await;
+    world.run(&["--json", "sync"]).json();
+    equal(&mut world).await;
+    let extra = "SELECT COUNT(extra), SUM(CAST(extra AS bigint)) FROM dbo.t";
+    assert_eq!(
+        world.source_rows(extra).await,
+        world.target_rows(extra).await
+    );
+    nothing_is_left(&world.lake("dbo", "t"), "another run");
+}
+
+/// As over NFS, when the metadata file was linked, the reply was lost, and the client does not see it yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_whose_commit_is_unknown_names_its_run() {
+    let world = behind(ROWVERSION, 10_000).await;
+    let command = world.command(&["--json", "extract"]);
+    let mut run = Running::held(command, sync::FAIL_BETWEEN_COMMITS, &world.path("held"));
+    let metadata = world.lake("dbo", "t").join("metadata");
+    let versions = names(&metadata).into_iter().filter_map(|name| {
+        let number = name.strip_prefix('v')?.strip_suffix(".metadata.json")?;
+        number.parse::<u64>().ok()
+    });
+    let next = versions.max().expect("a version") + 1;
+    let next = metadata.join(format!("v{next}.metadata.json"));
+    std::os::unix::fs::symlink(world.path("nowhere"), next).expect("linked");
+    run.release();
+    let ended = run.end();
+    assert_ne!(ended.code, 0, "{ended:#?}");
+    let report = ended.json_any();
+    let error = &report["tables"][0]["error"];
+    assert_eq!(error["disposition"], json!("ambiguous"), "{report:#}");
+    let id = report["run_id"].as_str().expect("an id");
+    let said = format!("whether run {id} committed to dbo.t is unknown: look for run id ");
+    let message = error["message"].as_str().expect("a message");
+    assert!(message.contains(&said), "{message}");
+    has(&report, &[("commits", 1)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -394,4 +594,22 @@ async fn a_plan_says_how_a_window_is_cut() {
     let run = world.run(&["--json", "sync"]).json();
     has(&run, &[("updated", ROWS), ("commits", 1)]);
     equal(&mut world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_has_a_hundred_steps_at_most() {
+    let batches: Vec<&str> = TABLE.split("\nGO\n").collect();
+    let mut world = World::new(batches[0]).await;
+    world.config(&config(ROWVERSION, 1_000));
+    world.run(&["--json", "extract"]).json();
+    // 120,000 rows.
+    world.source(batches[1]).await;
+    for rows in [30_000, 60_000] {
+        let double = format!("INSERT dbo.t (id, n, at) SELECT id + {rows}, n, at FROM dbo.t");
+        world.source(&double).await;
+    }
+    let (why, _) = planned(&world);
+    let said =
+        "committed in 60 steps of about 2000 rows each, because a window has at most 100 steps";
+    assert!(why.contains(said), "{why}");
 }

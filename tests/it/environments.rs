@@ -921,6 +921,28 @@ INSERT dbo.t (id, {names}) VALUES (1, N'Müller', N'tân', N'año', N'őrült', 
     assert_same(&mut world, &query).await;
 }
 
+/// They have no code page, so only Unicode text has them.
+#[tokio::test(flavor = "multi_thread")]
+async fn collations_of_unicode_text_alone_are_read_and_written() {
+    let mut world = World::new(
+        "CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, rv rowversion NOT NULL, name nvarchar(20) COLLATE \
+         Indic_General_90_CI_AS NULL)
+GO
+INSERT dbo.t (id, name) VALUES (1, N'हिन्दी'), (2, NULL)",
+    )
+    .await;
+    world.config("  - source: dbo.t\n");
+    synced(&world);
+    let query = "SELECT id, name FROM dbo.t ORDER BY id";
+    assert_same(&mut world, query).await;
+    world
+        .source("UPDATE dbo.t SET name = N'தமிழ்' WHERE id = 2")
+        .await;
+    let (report, extract) = synced(&world);
+    assert_eq!(extract["rows_read"], json!(1), "{report:#}");
+    assert_same(&mut world, query).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_language_of_the_login_does_not_matter() {
     let mut world = World::new(

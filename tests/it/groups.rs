@@ -703,3 +703,32 @@ INSERT dbo.p VALUES (1), (2); INSERT dbo.c VALUES (1, 1), (2, 2)",
     let found: Vec<bool> = loads(&plan).map(told).collect();
     assert_eq!(found, [true, false], "{plan:#}");
 }
+
+/// The table in between is not one of icesync.
+#[tokio::test(flavor = "multi_thread")]
+async fn deletes_that_reach_a_table_through_another_one_are_told() {
+    let mut world = World::new(
+        "CREATE TABLE dbo.p (id int NOT NULL PRIMARY KEY);
+CREATE TABLE dbo.c (id int NOT NULL PRIMARY KEY, m int NULL);
+INSERT dbo.p VALUES (1), (2); INSERT dbo.c VALUES (1, NULL), (2, NULL)",
+    )
+    .await;
+    for batch in [
+        "CREATE TABLE dbo.p (id int NOT NULL PRIMARY KEY)",
+        "CREATE TABLE dbo.m (id int NOT NULL PRIMARY KEY, p int NOT NULL CONSTRAINT m_p REFERENCES dbo.p (id) ON \
+         DELETE CASCADE)",
+        "CREATE TABLE dbo.c (id int NOT NULL PRIMARY KEY, m int NULL CONSTRAINT c_m REFERENCES dbo.m (id) ON DELETE \
+         SET NULL)",
+    ] {
+        world.target(batch).await;
+    }
+    let tables = ["p", "c"]
+        .map(|name| format!("  - source: dbo.{name}\n    change: {{ strategy: full }}\n"));
+    world.config(&tables.concat());
+    world.run(&["--json", "sync"]).json();
+    world.source("DELETE dbo.p WHERE id = 2").await;
+    let run = world.run(&["--json", "sync"]).json();
+    let told = |report: &Value| report["warnings"].to_string().contains("m_p, c_m");
+    let found: Vec<bool> = loads(&run).map(told).collect();
+    assert_eq!(found, [true, false], "{run:#}");
+}

@@ -80,3 +80,38 @@ INSERT dbo.t (id, n) VALUES (1, 1), (2, 2)",
     }
     keyless.run(&["--json", "extract"]).json();
 }
+
+/// A load of another table holds the table of load states, and whoever comes after an ALTER TABLE waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn load_states_of_an_older_build_are_altered_once_no_load_holds_them() {
+    let mut world = World::new(
+        "CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, n int NOT NULL)
+GO
+INSERT dbo.t (id, n) VALUES (1, 1)",
+    )
+    .await;
+    let once = "retry: { max_elapsed: 0s, attempts: 1 }";
+    world.config(&format!(
+        "  - source: dbo.t\n    change: {{ strategy: full }}\n{once}\n"
+    ));
+    world.run(&["--json", "sync"]).json();
+    world
+        .target("ALTER TABLE icesync.load_state DROP COLUMN pending_whole")
+        .await;
+    world.source("UPDATE dbo.t SET n = 2").await;
+    let mut other = server().connect(&world.target_db).await;
+    sql(
+        &mut other,
+        "BEGIN TRANSACTION; INSERT icesync.load_state (target, lake_table, table_uuid, snapshot_id, sequence_number, \
+         run_id, loaded_at, inserted, updated, deleted, unchanged) VALUES (N'dbo.other', N'', N'', 1, 1, N'', \
+         SYSUTCDATETIME(), 0, 0, 0, 0)",
+    )
+    .await;
+    let run = Running::start(world.command(&["sync"]));
+    let ended = run.end_within(Duration::from_secs(60));
+    ended.fails_with(75, &["icesync.load_state", "could not be altered"]);
+    sql(&mut other, "ROLLBACK TRANSACTION").await;
+    world.run(&["--json", "sync"]).json();
+    let rows = "SELECT id, n FROM dbo.t";
+    assert_eq!(world.source_rows(rows).await, world.target_rows(rows).await);
+}

@@ -2,6 +2,8 @@
 //! endpoint that is made here. No test talks to Entra ID.
 
 mod endpoint;
+mod limits;
+mod search;
 
 use crate::harness::{PASSWORD, Run, Server, World, finish, rows, server};
 use endpoint::{Endpoint, Request};
@@ -614,14 +616,12 @@ async fn a_login_that_is_found_and_fails_is_not_passed_over() {
         "Authentication=ActiveDirectoryDefault",
         &environment,
     );
-    run.fails_with(1, &["the token endpoint of Entra ID answered 401"]);
+    run.fails_with(1, &["answered 401"]);
     hides(&run, &[SECRET]);
     assert_eq!(metadata.seen().len(), 0);
 
     // Nothing there: every way is named.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let nowhere = format!("http://{}", free.local_addr().expect("an address"));
-    drop(free);
+    let nowhere = nowhere();
     let none = [
         ("AZURE_POD_IDENTITY_AUTHORITY_HOST", nowhere.as_str()),
         ("PATH", "/nowhere"),
@@ -632,13 +632,35 @@ async fn a_login_that_is_found_and_fails_is_not_passed_over() {
         "Authentication=ActiveDirectoryDefault",
         &none,
     );
+    let managed = format!(
+        "managed identity: the metadata service of this machine at {} cannot be reached",
+        nowhere.trim_start_matches("http://")
+    );
     let ways = [
         "environment: AZURE_CLIENT_ID",
         "workload identity: AZURE_FEDERATED_TOKEN_FILE",
-        "managed identity: the metadata service of this machine cannot be reached",
+        managed.as_str(),
         "Azure CLI: `az` is not installed",
     ];
     run.fails_with(1, &ways);
+}
+
+/// The URL of a port of this machine where nothing listens.
+fn nowhere() -> String {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    format!("http://{}", free.local_addr().expect("an address"))
+}
+
+/// A PATH with an `az` of the test in the place of the Azure CLI. It prints the variable `AS_AZ_PRINTS`.
+fn azure_cli(world: &World) -> String {
+    let az = world.path("az");
+    let script = "#!/bin/sh\n[ \"$*\" = 'account get-access-token --output json --resource \
+        https://database.windows.net/' ] && printf %s \"$AS_AZ_PRINTS\"\n";
+    fs::write(&az, script).expect("written");
+    let mut mode = fs::metadata(&az).expect("a file").permissions();
+    std::os::unix::fs::PermissionsExt::set_mode(&mut mode, 0o755);
+    fs::set_permissions(&az, mode).expect("executable");
+    format!("{}:/usr/bin:/bin", world.dir.path().display())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -675,18 +697,8 @@ async fn a_token_comes_from_a_command_or_a_variable() {
         run.fails_with(1, &[says]);
         hides(&run, &["hunter2"]);
     }
-    // An `az` of the test stands for the Azure CLI.
-    let az = world.path("az");
-    let script = "#!/bin/sh\n[ \"$*\" = 'account get-access-token --output json --resource \
-        https://database.windows.net/' ] && printf %s \"$AS_AZ_PRINTS\"\n";
-    fs::write(&az, script).expect("written");
-    let mut mode = fs::metadata(&az).expect("a file").permissions();
-    std::os::unix::fs::PermissionsExt::set_mode(&mut mode, 0o755);
-    fs::set_permissions(&az, mode).expect("executable");
-    let path = format!("{}:/usr/bin:/bin", world.dir.path().display());
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let nowhere = format!("http://{}", free.local_addr().expect("an address"));
-    drop(free);
+    let path = azure_cli(&world);
+    let nowhere = nowhere();
     let with_az = [
         ("AS_AZ_PRINTS", azure.as_str()),
         ("PATH", path.as_str()),

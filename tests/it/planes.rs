@@ -1,6 +1,7 @@
 //! Both planes against a scripted server over a real socket: every type from a source's rows into Arrow and from
 //! there into a staging table's rows.
 
+use crate::harness::World;
 use arrow_array::RecordBatch;
 use icesync::error::Disposition;
 use icesync::mssql::bulk::{BulkColumn, BulkCounts, BulkOptions};
@@ -1128,4 +1129,33 @@ async fn an_unreachable_server_is_named_by_both_planes() {
             "{error}"
         );
     }
+}
+
+/// A login without the bit for ODBC is sent 4,096 bytes of a large value, and the ANSI options are OFF. Both planes set
+/// it.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_values_come_whole_on_both_planes() {
+    let mut world = World::new(
+        "CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, n nvarchar(max) NULL, v varchar(max) NULL,
+    b varbinary(max) NULL)
+GO
+INSERT dbo.t (id, n, v, b) VALUES (1, REPLICATE(CONVERT(nvarchar(max), N'n'), 5000),
+    REPLICATE(CONVERT(varchar(max), 'v'), 6000), CONVERT(varbinary(max), REPLICATE(CONVERT(varchar(max), 'b'), 7000)))",
+    )
+    .await;
+    // The control plane.
+    let text = world.source_rows("SELECT n FROM dbo.t").await;
+    assert_eq!(text[0][0].matches('n').count(), 5000);
+    let session = "SELECT CASE WHEN @@TEXTSIZE IN (-1, 2147483647) THEN 1 ELSE 0 END, @@OPTIONS & (8 | 16 | 32 | 256)";
+    assert_eq!(world.source_rows(session).await, [["Int(1)", "Int(312)"]]);
+    // The data plane, from the source to the target.
+    world.config("  - source: dbo.t\n");
+    world.run(&["--json", "sync"]).json();
+    let lengths = "SELECT DATALENGTH(n), DATALENGTH(v), DATALENGTH(b) FROM dbo.t";
+    assert_eq!(
+        world.target_rows(lengths).await,
+        [["Int(10000)", "Int(6000)", "Int(7000)"]]
+    );
+    let same = "SELECT id, n, v, b FROM dbo.t";
+    assert_eq!(world.target_rows(same).await, world.source_rows(same).await);
 }

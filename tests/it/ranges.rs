@@ -86,6 +86,17 @@ async fn keys_of_many_types_are_cut_into_ranges_that_hold_every_row_once() {
             "CONCAT('Key', s.n)",
             "full",
         ),
+        // A hyphen is minor in the order of nvarchar, and is not in that of varchar.
+        (
+            "code nvarchar(20) NOT NULL PRIMARY KEY",
+            "CONCAT(N'k', s.n % 7, N'-', s.n)",
+            "rowversion",
+        ),
+        (
+            "code varchar(20) NOT NULL PRIMARY KEY",
+            "CONCAT('k', s.n % 7, '-', s.n)",
+            "full",
+        ),
         (
             "at datetime2(7) NOT NULL PRIMARY KEY",
             "DATEADD(second, s.n, CONVERT(datetime2(7), '2024-01-01 00:00:00.1234567'))",

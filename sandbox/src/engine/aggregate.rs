@@ -156,7 +156,7 @@ impl State {
         }
         if call.distinct {
             let mut key = Vec::new();
-            ordering::encode(&value, arg.collate.as_deref(), &mut key);
+            ordering::encode(&value, arg.order(), &mut key);
             if !self.seen.insert(key.into_boxed_slice()) {
                 return Ok(());
             }
@@ -166,7 +166,7 @@ impl State {
             Function::Count | Function::CountBig => {}
             Function::Sum | Function::Avg => self.add_number(&value, &call.ty)?,
             Function::Min | Function::Max => {
-                let order = ordering::compare(&value, &self.best, arg.collate.as_deref());
+                let order = ordering::compare(&value, &self.best, arg.order());
                 let better = if call.function == Function::Min {
                     order.is_lt()
                 } else {
@@ -339,7 +339,7 @@ pub fn open<'p>(
             let mut key = Vec::new();
             for expr in keys {
                 let value = expr.eval(&row, cx)?;
-                ordering::encode(&value, expr.collate.as_deref(), &mut key);
+                ordering::encode(&value, expr.order(), &mut key);
                 values.push(value);
             }
             match index.get(key.as_slice()) {

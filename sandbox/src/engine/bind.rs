@@ -23,14 +23,16 @@ mod expr;
 mod from;
 mod function;
 mod join;
+mod names;
 mod order;
 mod policies;
 mod select;
 mod semi;
 mod sets;
 
-pub use expr::cast;
+pub use expr::{cast, check_code_page};
 pub use from::{Tree, hints_reading};
+pub use names::check_exposed;
 pub use select::{Bound, Target};
 
 /// A column as a query sees it.
@@ -49,6 +51,12 @@ pub struct OutColumn {
 }
 
 impl OutColumn {
+    /// What orders the column's values.
+    pub fn order(&self) -> Option<Arc<Collate>> {
+        let collate = self.collate.as_ref()?;
+        Some(collate.of(&self.ty).clone())
+    }
+
     pub fn of_expr(name: String, expr: &Expr) -> Self {
         Self {
             name,
@@ -354,16 +362,8 @@ pub fn resolve(
     if object.starts_with('#') && !object.starts_with("##") {
         return Ok(cx.ses.temporary_table(&cx.held, object));
     }
-    let slot = if object.starts_with("##") {
-        1
-    } else {
-        match name.database() {
-            Some(database) => match cx.held.database_named(database) {
-                Some(slot) => slot,
-                None => return Ok(None),
-            },
-            None => default_database,
-        }
+    let Some(slot) = slot_of(cx, name, default_database) else {
+        return Ok(None);
     };
     let database = cx.held.database(slot);
     let schema = match name.schema() {
@@ -377,19 +377,32 @@ pub fn resolve(
     if found.is_none() && name.schema().is_none() && schema != 1 {
         found = database.names.get(&(1, fold(object))).copied();
     }
-    let resource = Resource::Name(slot, schema, fold(object));
-    let blockers = cx
-        .held
-        .locks
-        .conflicts(&resource, Mode::SchemaStable, cx.ses.id);
-    if !blockers.is_empty() {
-        return Err(Stop::Wait(Blocked {
-            resource,
-            mode: Mode::SchemaStable,
-            blockers,
-        }));
+    let found = found.map(|id| ObjectRef { database: slot, id });
+    let name = Resource::Name(slot, schema, fold(object));
+    // DDL on the object itself, and TRUNCATE: a name is looked up under a schema stability lock on its object.
+    for resource in std::iter::once(name).chain(found.map(Resource::Table)) {
+        let locks = &cx.held.locks;
+        let blockers = locks.conflicts(&resource, Mode::SchemaStable, cx.ses.id);
+        if !blockers.is_empty() {
+            return Err(Stop::Wait(Blocked {
+                resource,
+                mode: Mode::SchemaStable,
+                blockers,
+            }));
+        }
     }
-    Ok(found.map(|id| ObjectRef { database: slot, id }))
+    Ok(found)
+}
+
+/// The database that a name is looked up in.
+fn slot_of(cx: &Cx<'_>, name: &ast::ObjectName, default_database: usize) -> Option<usize> {
+    if name.object().starts_with("##") {
+        return Some(1);
+    }
+    match name.database() {
+        Some(database) => cx.held.database_named(database),
+        None => Some(default_database),
+    }
 }
 
 /// The schema id that unqualified names of a session belong to.

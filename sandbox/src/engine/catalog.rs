@@ -2,8 +2,8 @@
 //!
 //! A column stands beside the getter of its value, so that the shape a query is bound to and the rows it gets
 //! cannot drift apart. Sources read the state as it is now, as SQL Server's catalog does even under row versioning:
-//! an object whose name another session holds under uncommitted DDL makes the statement wait, and what the login
-//! holds no permission on is not listed.
+//! an object whose name another session holds under uncommitted DDL makes the statement wait, unless it asks for
+//! another object by its id, and what the login holds no permission on is not listed.
 
 mod columns;
 mod functions;
@@ -117,15 +117,24 @@ macro_rules! catalog_view {
             schema: $schema,
             name: $name,
             shape: || $crate::engine::catalog::shape(&[$($part),+]),
-            produce: |cx, _, database| {
+            produce: |cx, args, database| {
                 cx.held.lock();
-                let items = $source(cx, database)?;
+                cx.sought = args.first().map($crate::engine::catalog::object_sought);
+                let items = $source(cx, database);
+                cx.sought = None;
+                let items = items?;
                 Ok($crate::engine::catalog::render(items, &[$($part),+]))
             },
         }
     };
 }
 use catalog_view;
+
+/// The object id that a view is asked for; 0 is no object's.
+fn object_sought(value: &Value) -> i32 {
+    let whole = sql_types::integer(value);
+    whole.and_then(|id| i32::try_from(id).ok()).unwrap_or(0)
+}
 
 impl View {
     /// Negative, as the ids of all system objects.

@@ -3,19 +3,52 @@
 //! Comparison goes through a sort key: bytes whose plain order is the collation's order, equal exactly when the
 //! strings are equal under it. Trailing spaces never count (ANSI padding). The same keys order indexes and feed
 //! hash joins, so that a unique index, GROUP BY and `=` cannot disagree.
+//!
+//! | text | order |
+//! |---|---|
+//! | `nvarchar`; `varchar` under a Windows collation | words: hyphen and apostrophe are minor, `ß` is `ss` |
+//! | `varchar` under a `SQL_` collation | one character after another, each with its own place |
+//! | `nvarchar` under a binary collation | code units (`_BIN`: only the first, then stored bytes) |
+//! | `varchar` under a binary collation | bytes of the code page |
+
+mod keys;
+mod weights;
 
 use crate::collation::{CollationInfo, DEFAULT};
 use crate::engine::fault::error;
+use crate::engine::types;
 use crate::session::SqlError;
-use crate::value::Collation;
+use crate::value::{Collation, SqlType};
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use weights::Element;
+
+const SPACE: u16 = b' ' as u16;
 
 /// A collation by name, with what the name says.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Collate {
     pub name: Collation,
     pub info: CollationInfo,
+    order: Order,
+    /// As which it orders `char` and `varchar`, where that is another order.
+    narrow: Option<Arc<Collate>>,
+}
+
+/// How texts are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// As Windows orders words, for Unicode text and under Windows collations.
+    Words,
+    /// By the sort order of a `SQL_` collation.
+    Table,
+    /// `_BIN2`: by code unit.
+    Units,
+    /// `_BIN`: the first by code unit, what follows by the bytes as they are stored.
+    FirstUnit,
+    /// By the bytes of the code page.
+    Bytes,
 }
 
 static KNOWN: LazyLock<Mutex<HashMap<String, Arc<Collate>>>> = LazyLock::new(Mutex::default);
@@ -29,10 +62,16 @@ impl Collate {
         }
         let info = CollationInfo::of(name)
             .ok_or_else(|| error(448, 16, format!("Invalid collation '{name}'.")))?;
-        let parsed = Arc::new(Collate {
-            name: Collation(name.into()),
-            info,
-        });
+        let (order, narrow) = orders(&info);
+        let of = |order, narrow| {
+            Arc::new(Collate {
+                name: Collation(name.into()),
+                info,
+                order,
+                narrow,
+            })
+        };
+        let parsed = of(order, narrow.map(|narrow| of(narrow, None)));
         known.insert(name.to_string(), parsed.clone());
         Ok(parsed)
     }
@@ -44,53 +83,62 @@ impl Collate {
         SERVER.clone()
     }
 
-    /// Appends the sort key of `text`. Self-delimiting: no key is a prefix of another's.
-    pub fn sort_key(&self, text: &[u16], out: &mut Vec<u8>) {
-        let end = text
-            .iter()
-            .rposition(|unit| *unit != 0x20)
-            .map_or(0, |i| i + 1);
-        let text = &text[..end];
-        if self.info.is_binary() {
-            for unit in text {
-                put_unit(*unit, out);
-            }
-            out.extend_from_slice(&[0, 0]);
-            return;
-        }
-        let mut plain = true;
-        for unit in text {
-            let (base, accent, upper) = self.weights(*unit);
-            plain &= accent == 1 && !upper;
-            put_unit(base, out);
-        }
-        out.extend_from_slice(&[0, 0]);
-        if !self.info.ignores_accent() {
-            if !plain {
-                put_levels(text.iter().map(|unit| self.weights(*unit).1), out);
-            }
-            out.push(0);
-        }
-        if !self.info.ignores_case() {
-            if !plain {
-                put_levels(
-                    text.iter().map(|unit| 1 + u8::from(self.weights(*unit).2)),
-                    out,
-                );
-            }
-            out.push(0);
+    /// The collation as it orders values of a type: under `SQL_` and binary collations `varchar` has an order of its
+    /// own.
+    pub fn of<'a>(self: &'a Arc<Self>, ty: &SqlType) -> &'a Arc<Self> {
+        match &self.narrow {
+            Some(narrow) if types::is_character(ty) && !types::is_unicode(ty) => narrow,
+            Some(_) | None => self,
         }
     }
 
-    /// The order of two strings.
-    pub fn compare(&self, left: &[u16], right: &[u16]) -> std::cmp::Ordering {
-        if left == right {
-            return std::cmp::Ordering::Equal;
+    /// Appends the sort key of `text`. Self-delimiting: no key is a prefix of another's.
+    pub fn sort_key(&self, text: &[u16], out: &mut Vec<u8>) {
+        let text = keys::trimmed(text);
+        match self.order {
+            Order::Words => keys::words(&self.info, text, out),
+            Order::Table => keys::table(&self.info, text, out),
+            Order::Units => keys::padded(text, SPACE, out),
+            Order::FirstUnit => {
+                let (first, rest) = text.split_first().unwrap_or((&SPACE, &[]));
+                out.extend_from_slice(&first.to_be_bytes());
+                let rest: Vec<u16> = rest.iter().map(|unit| unit.swap_bytes()).collect();
+                keys::padded(&rest, SPACE.swap_bytes(), out);
+            }
+            Order::Bytes if is_ascii(text) => keys::padded(text, SPACE, out),
+            Order::Bytes => {
+                let bytes = self.info.code_page.bytes(text);
+                let codes: Vec<u16> = bytes.into_iter().map(u16::from).collect();
+                keys::padded(&codes, SPACE, out);
+            }
         }
-        let (mut a, mut b) = (Vec::new(), Vec::new());
-        self.sort_key(left, &mut a);
-        self.sort_key(right, &mut b);
-        a.cmp(&b)
+    }
+
+    /// The order of two strings: that of their sort keys.
+    pub fn compare(&self, left: &[u16], right: &[u16]) -> Ordering {
+        if left == right {
+            return Ordering::Equal;
+        }
+        let (a, b) = (keys::trimmed(left), keys::trimmed(right));
+        let both_ascii = || is_ascii(a) && is_ascii(b);
+        match self.order {
+            Order::Words => keys::words_order(&self.info, a, b),
+            Order::Table if self.info.ignores_case() && both_ascii() => Some(keys::padded_order(
+                a,
+                b,
+                keys::table_weight(SPACE),
+                keys::table_weight,
+            )),
+            Order::Units => Some(keys::padded_order(a, b, SPACE, |unit| unit)),
+            Order::Bytes if both_ascii() => Some(keys::padded_order(a, b, SPACE, |unit| unit)),
+            Order::Table | Order::FirstUnit | Order::Bytes => None,
+        }
+        .unwrap_or_else(|| {
+            let (mut x, mut y) = (Vec::new(), Vec::new());
+            self.sort_key(a, &mut x);
+            self.sort_key(b, &mut y);
+            x.cmp(&y)
+        })
     }
 
     /// Whether two code units are the same character to this collation (for LIKE, CHARINDEX, REPLACE).
@@ -98,50 +146,99 @@ impl Collate {
         if left == right {
             return true;
         }
-        if self.info.is_binary() {
-            return false;
+        match self.order {
+            Order::Units | Order::FirstUnit | Order::Bytes => false,
+            Order::Words | Order::Table if left < 0x80 && right < 0x80 => {
+                self.info.ignores_case() && (left as u8).eq_ignore_ascii_case(&(right as u8))
+            }
+            // Neither a character without weight nor one of little weight is another.
+            Order::Words => match (self.element(left), self.element(right)) {
+                (Some(a), Some(b)) => a == b,
+                (None, _) | (_, None) => false,
+            },
+            Order::Table => self.compare(&[left], &[right]) == Ordering::Equal,
         }
-        let (a, b) = (self.weights(left), self.weights(right));
-        a.0 == b.0
-            && (self.info.ignores_accent() || a.1 == b.1)
-            && (self.info.ignores_case() || a.2 == b.2)
+    }
+
+    /// The key of a letter, without what makes no difference here.
+    fn element(&self, unit: u16) -> Option<Vec<u8>> {
+        match weights::element(unit, &self.info) {
+            Element::Letter { .. } => {
+                let mut key = Vec::with_capacity(8);
+                keys::words(&self.info, &[unit], &mut key);
+                Some(key)
+            }
+            Element::Weightless | Element::Minor(_) | Element::Mark(_) => None,
+        }
+    }
+
+    /// How many units of each text are the same at their starts: one and one, or one and the two that it stands for
+    /// (`ß` and `ss`).
+    pub fn same_start(&self, left: &[u16], right: &[u16]) -> Option<(usize, usize)> {
+        let (a, b) = (*left.first()?, *right.first()?);
+        if self.same_unit(a, b) {
+            return Some((1, 1));
+        }
+        let stands_for = |one: u16, two: &[u16]| {
+            let pair = self.expansion(one)?;
+            let [x, y, ..] = two else { return None };
+            (self.same_unit(pair[0], *x) && self.same_unit(pair[1], *y)).then_some(())
+        };
+        match (stands_for(a, right), stands_for(b, left)) {
+            (Some(()), _) => Some((1, 2)),
+            (None, Some(())) => Some((2, 1)),
+            (None, None) => None,
+        }
+    }
+
+    fn expansion(&self, unit: u16) -> Option<[u16; 2]> {
+        match self.order {
+            Order::Words => weights::expansion(unit, self.info.lcid),
+            Order::Table | Order::Units | Order::FirstUnit | Order::Bytes => None,
+        }
     }
 
     /// The order of two single units, for LIKE ranges.
-    pub fn unit_order(&self, left: u16, right: u16) -> std::cmp::Ordering {
+    pub fn unit_order(&self, left: u16, right: u16) -> Ordering {
         self.compare(&[left], &[right])
     }
 
-    /// Primary weight, accent (1: none), and whether the unit is the upper-case form.
-    fn weights(&self, unit: u16) -> (u16, u8, bool) {
-        let mut unit = unit;
-        if self.info.ignores_width() && (0xFF01..=0xFF5E).contains(&unit) {
-            unit -= 0xFEE0;
+    /// How many units the character at the start of `text` has.
+    pub fn character(&self, text: &[u16]) -> usize {
+        match text {
+            [0xD800..=0xDBFF, 0xDC00..=0xDFFF, ..] if self.info.supplementary => 2,
+            [] => 0,
+            _ => 1,
         }
-        if self.info.ignores_kana() && (0x3041..=0x3096).contains(&unit) {
-            unit += 0x60;
+    }
+
+    /// How many characters `text` has.
+    pub fn count(&self, text: &[u16]) -> usize {
+        if !self.info.supplementary {
+            return text.len();
         }
-        if unit < 0x80 {
-            let upper = (unit as u8 as char).is_ascii_uppercase();
-            return (ascii_weight(unit), 1, upper);
+        let (mut at, mut count) = (0, 0);
+        while at < text.len() {
+            at += self.character(&text[at..]);
+            count += 1;
         }
-        let Some(c) = char::from_u32(u32::from(unit)) else {
-            return (unit, 1, false);
-        };
-        let upper = c.is_uppercase();
-        let mut fold = c.to_uppercase();
-        let folded = match (fold.next(), fold.next()) {
-            (Some(one), None) => one,
-            _ => c,
-        };
-        let (base, accent) = strip_accent(folded);
-        let code = u32::from(base);
-        let weight = match u16::try_from(code) {
-            Ok(small) if small < 0x80 => ascii_weight(small),
-            Ok(wide) => wide,
-            Err(_) => unit,
-        };
-        (weight, accent, upper)
+        count
+    }
+
+    /// Where the character after `count` others starts; the end of the text when it has no more.
+    pub fn place(&self, text: &[u16], count: usize) -> usize {
+        if !self.info.supplementary {
+            return count.min(text.len());
+        }
+        let mut at = 0;
+        for _ in 0..count {
+            let units = self.character(&text[at..]);
+            if units == 0 {
+                break;
+            }
+            at += units;
+        }
+        at
     }
 
     /// How many bytes the text takes in this collation's code page.
@@ -162,73 +259,22 @@ impl Collate {
     }
 }
 
-fn put_unit(unit: u16, out: &mut Vec<u8>) {
-    if unit <= 1 {
-        out.extend_from_slice(&[0, 1, 0, unit as u8 + 1]);
+/// How a collation orders Unicode text, and `varchar` where that differs.
+fn orders(info: &CollationInfo) -> (Order, Option<Order>) {
+    if info.is_old_binary() {
+        (Order::FirstUnit, Some(Order::Bytes))
+    } else if info.is_binary() {
+        (Order::Units, Some(Order::Bytes))
+    } else if info.sort_id != 0 {
+        (Order::Words, Some(Order::Table))
     } else {
-        out.extend_from_slice(&unit.to_be_bytes());
+        (Order::Words, None)
     }
 }
 
-/// Levels after the first, without the trailing default weights.
-fn put_levels(levels: impl Iterator<Item = u8>, out: &mut Vec<u8>) {
-    let start = out.len();
-    out.extend(levels);
-    while out.len() > start && out.last() == Some(&1) {
-        out.pop();
-    }
+fn is_ascii(text: &[u16]) -> bool {
+    text.iter().all(|unit| *unit < 0x80)
 }
 
-/// Punctuation, then digits, then letters, as the linguistic collations order ASCII.
-fn ascii_weight(unit: u16) -> u16 {
-    let byte = unit as u8;
-    match byte {
-        b'0'..=b'9' => 0x70 + u16::from(byte - b'0'),
-        b'A'..=b'Z' => 0x80 + u16::from(byte - b'A') * 2,
-        b'a'..=b'z' => 0x80 + u16::from(byte - b'a') * 2,
-        b':'..=b'@' => 0x30 + u16::from(byte - b':'),
-        b'['..=b'`' => 0x40 + u16::from(byte - b'['),
-        b'{'..=0x7F => 0x50 + u16::from(byte - b'{'),
-        other => u16::from(other),
-    }
-}
-
-/// Upper-case letters of Latin-1 and Latin Extended-A with the base letter each stands on; other characters stand
-/// for themselves.
-fn strip_accent(c: char) -> (char, u8) {
-    const GROUPS: [(char, &str); 24] = [
-        ('A', "ÀÁÂÃÄÅĀĂĄǍ"),
-        ('C', "ÇĆĈĊČ"),
-        ('D', "ĎĐ"),
-        ('E', "ÈÉÊËĒĔĖĘĚ"),
-        ('G', "ĜĞĠĢ"),
-        ('H', "ĤĦ"),
-        ('I', "ÌÍÎÏĨĪĬĮİ"),
-        ('J', "Ĵ"),
-        ('K', "Ķ"),
-        ('L', "ĹĻĽĿŁ"),
-        ('N', "ÑŃŅŇ"),
-        ('O', "ÒÓÔÕÖØŌŎŐ"),
-        ('R', "ŔŖŘ"),
-        ('S', "ŚŜŞŠ"),
-        ('T', "ŢŤŦ"),
-        ('U', "ÙÚÛÜŨŪŬŮŰŲ"),
-        ('W', "Ŵ"),
-        ('Y', "ÝŶŸ"),
-        ('Z', "ŹŻŽ"),
-        ('Α', "Ά"),
-        ('Ε', "Έ"),
-        ('Ο', "Ό"),
-        ('Υ', "Ύ"),
-        ('Ω', "Ώ"),
-    ];
-    if !('\u{C0}'..='\u{3CE}').contains(&c) {
-        return (c, 1);
-    }
-    for (base, accented) in GROUPS {
-        if let Some(index) = accented.chars().position(|candidate| candidate == c) {
-            return (base, 2 + index as u8);
-        }
-    }
-    (c, 1)
-}
+#[cfg(test)]
+mod tests;

@@ -128,7 +128,12 @@ impl Connection {
         self.bulk = Some(load);
         match result {
             Ok(()) => Ok(()),
-            Err(Stop::Statement(error) | Stop::Raised(error) | Stop::Batch { error, .. }) => {
+            Err(
+                Stop::Statement(error)
+                | Stop::Raised(error)
+                | Stop::Compile(error)
+                | Stop::Batch { error, .. },
+            ) => {
                 self.bulk_error = Some(error.clone());
                 Err(error)
             }
@@ -244,9 +249,10 @@ impl Session for Connection {
                 result
             })
             .map_err(|stop| match stop {
-                Stop::Statement(error) | Stop::Raised(error) | Stop::Batch { error, .. } => {
-                    Some(error)
-                }
+                Stop::Statement(error)
+                | Stop::Raised(error)
+                | Stop::Compile(error)
+                | Stop::Batch { error, .. } => Some(error),
                 Stop::Wait(_) | Stop::Cancelled | Stop::Disconnected | Stop::Ended => None,
             })
         };
@@ -324,7 +330,7 @@ impl Session for Connection {
 
     fn reset(&mut self) {
         self.forget_session_things();
-        self.ses.settings = Settings::default();
+        self.ses.settings = Settings::at_login(self.ses.odbc);
         self.ses.database = self.ses.login_database;
         self.ses.home_database = self.ses.login_database;
         self.ses.row_count = 0;

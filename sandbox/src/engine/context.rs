@@ -83,8 +83,6 @@ pub struct Variable {
     pub ty: SqlType,
     pub collate: Option<Arc<Collate>>,
     pub value: Value,
-    /// Where it was declared: the same DECLARE may run again in a loop.
-    pub line: u32,
 }
 
 /// The rows a trigger sees.
@@ -105,8 +103,8 @@ pub struct Frame {
     pub tables: HashMap<String, ObjectRef>,
     pub temporary: Vec<ObjectRef>,
     pub trigger: Option<Arc<TriggerRows>>,
-    /// The trigger's last statement was ROLLBACK.
-    pub rolls_back: bool,
+    /// The trigger's last statement was ROLLBACK or COMMIT.
+    pub ends: bool,
     pub identity: Option<i128>,
 }
 
@@ -131,6 +129,9 @@ impl Frame {
     }
 }
 
+/// TEXTSIZE where nothing sets it, in bytes.
+pub const TEXT_SIZE: i32 = 4096;
+
 /// What SET sets.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -154,6 +155,7 @@ pub struct Settings {
     pub lock_timeout: i32,
     pub deadlock_priority: i32,
     pub row_count: u64,
+    /// Bytes; -1 is without limit.
     pub text_size: i32,
     pub datefirst: u8,
     pub dateformat: Arc<str>,
@@ -195,6 +197,25 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// As a login leaves them: without fODBC, large values come cut to 4096 bytes, and the ANSI options are OFF. (What
+    /// the stand-in does with ANSI_NULLS and ANSI_PADDING is the same either way: it only tells that they are OFF.)
+    /// ([MS-TDS] 2.2.6.4, LOGIN7, OptionFlags2.)
+    pub fn at_login(odbc: bool) -> Self {
+        let settings = Self::default();
+        match odbc {
+            true => settings,
+            false => Self {
+                text_size: TEXT_SIZE,
+                ansi_nulls: false,
+                ansi_null_dflt_on: false,
+                ansi_padding: false,
+                ansi_warnings: false,
+                quoted_identifier: false,
+                ..settings
+            },
+        }
+    }
+
     /// A trigger, `sp_executesql` or `EXEC (...)` ends: settings are as they were before it, except for CONTEXT_INFO.
     pub fn leave_module(&mut self, before: Settings) {
         let context_info = std::mem::take(&mut self.context_info);
@@ -227,6 +248,8 @@ pub struct Ses {
     pub home_database: usize,
     /// Where RESETCONNECTION goes back to.
     pub login_database: usize,
+    /// The login's fODBC, which RESETCONNECTION goes back to as well.
+    pub odbc: bool,
     /// Global temporary tables that the session made.
     pub global_temporary: Vec<ObjectRef>,
     pub settings: Settings,
@@ -255,6 +278,7 @@ impl Ses {
             database,
             home_database: database,
             login_database: database,
+            odbc: true,
             global_temporary: Vec::new(),
             settings: Settings::default(),
             frames: vec![Frame::default()],
@@ -348,6 +372,10 @@ pub struct Cx<'a> {
     pub streamed: bool,
     /// The running SELECT reads row by row, and waits where it is.
     pub walks: bool,
+    /// The object that the catalog view being read is asked for.
+    pub sought: Option<i32>,
+    /// A batch is being compiled: its statements are bound, take no locks and run no further.
+    pub compiling: bool,
     /// The bulk load that the batch opened.
     pub bulk: Option<crate::engine::dml::bulk::Bulk>,
 }
@@ -376,6 +404,8 @@ impl<'a> Cx<'a> {
             tries: 0,
             streamed: false,
             walks: false,
+            sought: None,
+            compiling: false,
             bulk: None,
         }
     }

@@ -10,7 +10,7 @@ use crate::engine::dml::refuse_when_doomed;
 use crate::engine::fault::{Outcome, error, unsupported};
 use crate::engine::locks::{Mode, Owner, Resource};
 use crate::engine::permissions;
-use crate::engine::schema::{Object, ObjectRef, TableDef, fold};
+use crate::engine::schema::{Lifetime, Object, ObjectRef, TableDef, fold};
 use crate::engine::state::Undo;
 use crate::engine::storage::Table;
 use crate::sql::ast::{self, StatementKind};
@@ -20,6 +20,7 @@ mod constraint;
 mod database;
 mod drop;
 mod index;
+mod limits;
 mod modules;
 mod policy;
 mod rename;
@@ -27,6 +28,7 @@ mod security;
 mod switch;
 mod table;
 
+pub use limits::check_keys_of;
 pub use policy::filtering;
 pub use rename::rename;
 pub use table::{create_from_query, declare_table};
@@ -178,13 +180,31 @@ fn set_name(cx: &mut Cx<'_>, place: &Place, id: Option<i32>) {
     });
 }
 
+/// Locks a table for a change of its definition, and its name: who reads the catalog waits for the outcome.
+fn lock_definition(cx: &mut Cx<'_>, at: ObjectRef) -> Outcome<()> {
+    cx.acquire(Resource::Table(at), Mode::SchemaModify, Owner::Transaction)?;
+    let Some(table) = cx.held.database(at.database).table(at.id) else {
+        return Ok(());
+    };
+    // Names of temporary tables are their sessions' own.
+    if table.def.lifetime != Lifetime::Permanent {
+        return Ok(());
+    }
+    let place = Place {
+        database: at.database,
+        schema: table.def.schema_id,
+        name: table.def.name.clone(),
+    };
+    lock_name(cx, &place)
+}
+
 /// Locks a table for a change of its definition and keeps what it was.
 fn change_table<T>(
     cx: &mut Cx<'_>,
     at: ObjectRef,
     change: impl FnOnce(&mut Cx<'_>, &mut Table) -> Outcome<T>,
 ) -> Outcome<T> {
-    cx.acquire(Resource::Table(at), Mode::SchemaModify, Owner::Transaction)?;
+    lock_definition(cx, at)?;
     let Some(Object::Table(table)) = cx.held.databases[at.database].objects.get(&at.id) else {
         return Err(error(
             4902,

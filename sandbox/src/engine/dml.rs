@@ -7,6 +7,7 @@
 
 use crate::engine::bind::{Binder, OutColumn, Scope, Source, cast, table_columns};
 use crate::engine::context::Cx;
+use crate::engine::ddl::check_keys_of;
 use crate::engine::expr::{Cond, Expr};
 use crate::engine::fault::{Outcome, Stop, error, unsupported};
 use crate::engine::locks::Mode;
@@ -94,20 +95,8 @@ pub fn target_table(cx: &Cx<'_>, target: &ast::Target) -> Outcome<(ObjectRef, Re
 impl Writer {
     /// Locks the table for writing and binds its expressions.
     pub fn open(cx: &mut Cx<'_>, at: ObjectRef, reading: Reading) -> Outcome<Self> {
-        refuse_when_doomed(cx)?;
-        refuse_when_read_only(cx, at)?;
-        cx.transaction();
-        lock_table(
-            at,
-            Reading {
-                target: true,
-                ..reading
-            },
-            cx,
-        )?;
-        let id = cx.ses.transaction_id();
-        if let Some(open) = cx.held.open.get_mut(&id) {
-            open.writes = true;
+        if !cx.compiling {
+            Self::lock(cx, at, reading)?;
         }
         let def = cx.held.table(at)?.def.clone();
         let mut scope = Scope::default();
@@ -156,6 +145,25 @@ impl Writer {
             foreign,
             check_constraints: true,
         })
+    }
+
+    fn lock(cx: &mut Cx<'_>, at: ObjectRef, reading: Reading) -> Outcome<()> {
+        refuse_when_doomed(cx)?;
+        refuse_when_read_only(cx, at)?;
+        cx.transaction();
+        lock_table(
+            at,
+            Reading {
+                target: true,
+                ..reading
+            },
+            cx,
+        )?;
+        let id = cx.ses.transaction_id();
+        if let Some(open) = cx.held.open.get_mut(&id) {
+            open.writes = true;
+        }
+        Ok(())
     }
 
     fn schema_name(&self, cx: &Cx<'_>) -> String {
@@ -297,6 +305,7 @@ impl Writer {
                 .into());
             }
         }
+        check_keys_of(&self.def, row)?;
         if !self.check_constraints {
             return Ok(());
         }

@@ -117,6 +117,7 @@ pub enum Cond {
         expr: Expr,
         pattern: Expr,
         escape: Option<Expr>,
+        is_unicode: bool,
         collate: Arc<Collate>,
     },
     /// Some pair differs, NULL being equal to NULL: never unknown.
@@ -188,6 +189,12 @@ impl Expr {
             strength: Strength::Implicit,
             nullable,
         }
+    }
+
+    /// What orders the expression's values.
+    pub fn order(&self) -> Option<&Collate> {
+        let collate = self.collate.as_ref()?;
+        Some(collate.of(&self.ty))
     }
 
     /// Calls `visit` for every column of the current row that the expression reads; false when that cannot be told

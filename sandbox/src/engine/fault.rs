@@ -12,6 +12,9 @@ pub enum Stop {
     Raised(SqlError),
     /// The batch is over and the client knows why.
     Ended,
+    /// A name, type or rule of syntax that the statement does not meet: found when it is compiled. It ends the scope
+    /// (batch, `sp_executesql`, `EXEC (..)`) past every TRY of that scope; one around the scope catches it.
+    Compile(SqlError),
     /// The batch ends too, and the transaction rolls back when `rollback`.
     Batch { error: SqlError, rollback: bool },
     /// A lock is not free: undo the statement, wait, run it again.
@@ -33,12 +36,32 @@ impl From<SqlError> for Stop {
             },
             // Names and syntax that turn out wrong when the statement is compiled.
             102 | 103 | 105 | 107 | 108 | 134 | 137 | 141 | 145 | 147 | 156 | 195 | 205 | 206
-            | 207 | 208 | 209 | 213 | 263 | 319 | 334 | 402 | 448 | 468 | 529 | 911 | 916
-            | 1087 | 2715 | 3952 | 4104 | 4121 | 8120 | 8158 => Stop::Batch {
+            | 207 | 208 | 209 | 213 | 263 | 319 | 334 | 402 | 448 | 468 | 529 | 1011 | 1013
+            | 1087 | 2715 | 4104 | 4121 | 8120 | 8155 | 8156 | 8158 | 10738 | 10741 => {
+                Stop::Compile(error)
+            }
+            911 | 916 | 3952 => Stop::Batch {
                 error,
                 rollback: false,
             },
             _ => Stop::Statement(error),
+        }
+    }
+}
+
+impl Stop {
+    /// The same with a change to its error, if it has one.
+    #[must_use]
+    pub fn map(self, change: impl FnOnce(SqlError) -> SqlError) -> Self {
+        match self {
+            Stop::Statement(error) => Stop::Statement(change(error)),
+            Stop::Raised(error) => Stop::Raised(change(error)),
+            Stop::Compile(error) => Stop::Compile(change(error)),
+            Stop::Batch { error, rollback } => Stop::Batch {
+                error: change(error),
+                rollback,
+            },
+            Stop::Ended | Stop::Wait(_) | Stop::Cancelled | Stop::Disconnected => self,
         }
     }
 }

@@ -10,11 +10,11 @@ use crate::engine::context::Cx;
 use crate::engine::fault::{Outcome, Stop};
 use crate::engine::{ddl, dml, query, types};
 use crate::session::{Event, SqlError};
-use crate::sql::ast::{Statement, StatementKind};
-use crate::sql::{self, ast};
+use crate::sql::ast::{self, Statement, StatementKind};
 use crate::value::{SqlType, Value};
 
 mod attempt;
+mod compile;
 mod execute;
 mod messages;
 mod settings;
@@ -23,13 +23,13 @@ mod variables;
 
 pub use attempt::{attempt, wait, wait_at_most};
 use execute::execute_statement;
-pub use execute::{collect_execute, drop_frame, push_frame, run_nested, run_trigger};
+pub use execute::{collect_execute, drop_frame, leaving, push_frame, run_nested, run_trigger};
 pub use transactions::{
     begin, commit, end_autocommit, ended_in_trigger, roll_back, save, undo_everything,
 };
-use variables::{declare, set_variable};
+use variables::{assign_declared, set_variable};
 
-/// A trigger has rolled back: no transaction is left.
+/// A trigger has rolled back or committed: no transaction is left.
 const ENDED_BY_TRIGGER: i32 = 3609;
 
 /// Where a block went.
@@ -41,9 +41,21 @@ pub enum Flow {
     Return(i32),
 }
 
-/// Runs a batch's text in the session's outermost frame, reporting what fails.
+/// Runs a batch's text in the session's outermost frame, reporting what fails. A batch that does not compile runs not
+/// at all, and XACT_ABORT takes no notice of it.
 pub fn run_batch(cx: &mut Cx<'_>, text: &str) -> Flow {
-    let result = parse(cx, text).and_then(|statements| block(cx, &statements));
+    let compiled = compile::parse(cx, text).and_then(|batch| {
+        compile::compile(cx, &batch)?;
+        Ok(batch)
+    });
+    let result = match compiled {
+        Ok(batch) => block(cx, &batch.statements),
+        Err(Stop::Compile(error)) => {
+            report(cx, error, 1);
+            return Flow::Return(-1);
+        }
+        Err(other) => Err(other),
+    };
     match result {
         Ok(flow) => flow,
         Err(stop) => {
@@ -53,17 +65,10 @@ pub fn run_batch(cx: &mut Cx<'_>, text: &str) -> Flow {
     }
 }
 
-fn parse(cx: &Cx<'_>, text: &str) -> Outcome<Vec<Statement>> {
-    sql::parse_batch_with(text, cx.ses.settings.quoted_identifier).map_err(|error| Stop::Batch {
-        error,
-        rollback: false,
-    })
-}
-
 /// Tells the client why the batch ends, and what became of the transaction.
 fn report_end(cx: &mut Cx<'_>, stop: Stop, line: u32) {
     let rollback = match stop {
-        Stop::Statement(error) | Stop::Raised(error) => {
+        Stop::Statement(error) | Stop::Raised(error) | Stop::Compile(error) => {
             report(cx, error, line);
             cx.ses.settings.xact_abort
         }
@@ -133,6 +138,8 @@ fn failed(cx: &mut Cx<'_>, stop: Stop, line: u32) -> Outcome<()> {
             Ok(())
         }
         Stop::Ended => Err(Stop::Ended),
+        // It ends the scope, and the statement that runs the scope tells of it.
+        Stop::Compile(_) if cx.ses.frames.len() > 1 => Err(stop),
         other => {
             let gone = matches!(other, Stop::Cancelled | Stop::Disconnected);
             if gone {
@@ -145,16 +152,7 @@ fn failed(cx: &mut Cx<'_>, stop: Stop, line: u32) -> Outcome<()> {
 }
 
 fn with_line(stop: Stop, line: u32) -> Stop {
-    let set = |error| crate::engine::bind::at_line(error, line);
-    match stop {
-        Stop::Statement(error) => Stop::Statement(set(error)),
-        Stop::Raised(error) => Stop::Raised(set(error)),
-        Stop::Batch { error, rollback } => Stop::Batch {
-            error: set(error),
-            rollback,
-        },
-        other => other,
-    }
+    stop.map(|error| crate::engine::bind::at_line(error, line))
 }
 
 fn run(cx: &mut Cx<'_>, statement: &Statement) -> Outcome<Flow> {
@@ -213,6 +211,7 @@ fn try_catch(cx: &mut Cx<'_>, body: &[Statement], handler: &[Statement]) -> Outc
         Ok(flow) => return Ok(flow),
         Err(Stop::Statement(error)) => (error, cx.ses.settings.xact_abort),
         Err(Stop::Raised(error)) => (error, false),
+        // Not that of this scope itself, which ends: see `Stop::Compile`.
         Err(Stop::Batch { error, rollback }) => (error, rollback || cx.ses.settings.xact_abort),
         Err(other) => return Err(other),
     };
@@ -259,14 +258,14 @@ fn simple(cx: &mut Cx<'_>, statement: &Statement) -> Outcome<()> {
         &statement.kind,
         StatementKind::Transaction(ast::TransactionStatement::Begin { .. })
     );
-    if cx.ses.frame().rolls_back && !begins {
+    if cx.ses.frame().ends && !begins {
         return Err(transactions::ended_in_trigger());
     }
     transactions::begin_implicitly(cx, &statement.kind)?;
     match &statement.kind {
-        StatementKind::Declare(list) => return declare(cx, list),
+        StatementKind::Declare(list) => return assign_declared(cx, list),
         StatementKind::SetVariable(set) => return set_variable(cx, set),
-        StatementKind::SetOption(option) => settings::set(cx, option)?,
+        StatementKind::SetOption(option) => settings::set(cx, option).map_err(at_run_time)?,
         StatementKind::Print(expr) => return messages::print(cx, expr, line),
         StatementKind::RaisError(raise) => return messages::raise(cx, raise, line),
         StatementKind::Throw(throw) => return messages::throw(cx, throw.as_deref(), line),
@@ -285,8 +284,10 @@ fn simple(cx: &mut Cx<'_>, statement: &Statement) -> Outcome<()> {
         StatementKind::Update(update) => return changing(cx, &mut |cx| dml::update(cx, update)),
         StatementKind::Delete(delete) => return changing(cx, &mut |cx| dml::delete(cx, delete)),
         StatementKind::Merge(merge) => return changing(cx, &mut |cx| dml::merge(cx, merge)),
-        StatementKind::Truncate(name) => attempt(cx, &mut |cx| dml::truncate(cx, name))?,
-        _ => attempt(cx, &mut |cx| ddl::execute(cx, &statement.kind))?,
+        StatementKind::Truncate(name) => {
+            attempt(cx, &mut |cx| dml::truncate(cx, name)).map_err(at_run_time)?
+        }
+        _ => attempt(cx, &mut |cx| ddl::execute(cx, &statement.kind)).map_err(at_run_time)?,
     }
     cx.ses.last_error = 0;
     cx.ses.row_count = 0;
@@ -294,6 +295,17 @@ fn simple(cx: &mut Cx<'_>, statement: &Statement) -> Outcome<()> {
         count: None,
         select: false,
     })
+}
+
+/// The failure of a statement that is not compiled with its batch: it looks its names up when it runs.
+fn at_run_time(stop: Stop) -> Stop {
+    match stop {
+        Stop::Compile(error) => Stop::Batch {
+            error,
+            rollback: false,
+        },
+        other => other,
+    }
 }
 
 /// A DML statement: its events wait until it is committed.

@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn case_and_trailing_spaces_do_not_count() {
-        assert_eq!(key(&string("Straße  ")), key(&string("sTRAßE")));
+        assert_eq!(key(&string("Straße  ")), key(&string("STRASSE")));
         assert_ne!(key(&string("resume")), key(&string("résumé")));
         assert!(key(&string("a")) < key(&string("B")));
         assert!(key(&string("B")) < key(&string("c")));

@@ -104,8 +104,11 @@ pub enum Node {
     /// `database` is the slot that the view was named in.
     Virtual {
         produce: Produce,
+        /// Of a view: the id of the only object that is asked for, if it is known.
         args: Vec<Expr>,
         database: usize,
+        /// Of a view: its column `object_id`.
+        object: Option<usize>,
     },
     Inserted,
     Deleted,
@@ -240,6 +243,7 @@ impl Plan {
                 produce,
                 args,
                 database,
+                object: _,
             } => {
                 let values = args
                     .iter()

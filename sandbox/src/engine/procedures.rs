@@ -259,7 +259,6 @@ pub fn parameter_frame(
             ty,
             collate,
             value,
-            line: 0,
         })?;
         if let Some(at) = found
             && (parameter.output || arguments[at].output)
@@ -305,29 +304,35 @@ fn argument_of(arguments: &[Argument], position: usize, name: &str) -> Option<us
     })
 }
 
+fn not_national(parameter: &str) -> Stop {
+    Stop::Statement(error(
+        214,
+        16,
+        format!("Procedure expects parameter '{parameter}' of type 'ntext/nchar/nvarchar'."),
+    ))
+}
+
 fn execute_sql(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome<(i32, Outputs)> {
-    let statement = match args
-        .find("stmt", 0)
-        .or_else(|| args.find("statement", 0))
-        .map(|argument| &argument.value)
-    {
-        Some(Value::Str(units)) => types::text(units),
-        Some(Value::Null) => return Ok((0, Vec::new())),
-        Some(_) | None => {
-            return Err(Stop::Statement(error(
-                214,
-                16,
-                "Procedure expects parameter '@statement' of type 'ntext/nchar/nvarchar'.",
-            )));
-        }
+    let given = args.find("stmt", 0).or_else(|| args.find("statement", 0));
+    let statement = match given.map(|argument| (&argument.value, &argument.ty)) {
+        Some((Value::Null, _)) => return Ok((0, Vec::new())),
+        Some((Value::Str(units), ty)) if types::is_unicode(ty) => types::text(units),
+        Some(_) | None => return Err(not_national("@statement")),
     };
+    if let Some(parameters) = args.find("params", 1)
+        && parameters.value != Value::Null
+        && !types::is_unicode(&parameters.ty)
+    {
+        return Err(not_national("@parameters"));
+    }
     let declarations = args.text("params", 1).unwrap_or_default();
     let mut arguments = if args.list.len() > 2 {
         args.list.split_off(2)
     } else {
         Vec::new()
     };
-    let (frame, outputs) = parameter_frame(cx, &declarations, &mut arguments)?;
+    let frame = parameter_frame(cx, &declarations, &mut arguments);
+    let (frame, outputs) = frame.map_err(flow::leaving)?;
     let (status, frame) = run_nested(cx, &statement, frame)?;
     let mut out = Vec::new();
     for (index, at) in outputs {
@@ -356,7 +361,8 @@ pub fn execute_parameterised(
             output: param.output,
         })
         .collect();
-    let (frame, outputs) = parameter_frame(cx, declarations, &mut arguments)?;
+    let frame = parameter_frame(cx, declarations, &mut arguments);
+    let (frame, outputs) = frame.map_err(flow::leaving)?;
     let (status, frame) = run_nested(cx, statement, frame)?;
     let mut out = Vec::new();
     for (index, at) in outputs {
@@ -429,7 +435,6 @@ fn describe(
                 ty,
                 collate: None,
                 value: Value::Null,
-                line: 0,
             })?;
         }
         Ok(())

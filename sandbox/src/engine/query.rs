@@ -1,6 +1,7 @@
 //! SELECT as a statement: results to the client, to variables, or into a new table.
 
 use crate::engine::bind::{Binder, Bound, OutColumn, cast};
+use crate::engine::collation::Collate;
 use crate::engine::context::Cx;
 use crate::engine::ddl;
 use crate::engine::expr::Expr;
@@ -13,6 +14,7 @@ use crate::engine::types;
 use crate::session::Event;
 use crate::sql::ast::{self, IsolationLevel};
 use crate::value::{SqlType, Value};
+use std::sync::Arc;
 
 /// Rows sent at a time.
 const CHUNK: usize = 512;
@@ -152,6 +154,7 @@ fn run(cx: &mut Cx<'_>, bound: Bound) -> Outcome<()> {
     }
     cx.held.lock();
     let masks = masks(cx, &bound.columns)?;
+    let cut = cut_columns(cx, &bound.columns);
     let limit = match cx.ses.settings.row_count {
         0 => u64::MAX,
         limit => limit,
@@ -167,6 +170,9 @@ fn run(cx: &mut Cx<'_>, bound: Bound) -> Outcome<()> {
             if row[*at] != Value::Null {
                 row[*at] = mask.clone();
             }
+        }
+        for (at, bytes, collate) in &cut {
+            cut_to(&mut row[*at], *bytes, collate.as_deref());
         }
         count += 1;
         chunk.push(row);
@@ -210,6 +216,67 @@ fn masks(cx: &mut Cx<'_>, columns: &[OutColumn]) -> Outcome<Vec<(usize, Value)>>
         masks.push((at, cast(text, &column.ty).eval(&[], cx)?));
     }
     Ok(masks)
+}
+
+/// The columns that TEXTSIZE cuts, each with the bytes that are sent and, of `varchar`, what tells how many a character
+/// takes. (Documentation: "SET TEXTSIZE".)
+fn cut_columns(cx: &Cx<'_>, columns: &[OutColumn]) -> Vec<(usize, usize, Option<Arc<Collate>>)> {
+    let Ok(bytes) = usize::try_from(cx.ses.settings.text_size) else {
+        return Vec::new();
+    };
+    if cx.ses.settings.text_size == i32::MAX {
+        return Vec::new();
+    }
+    let is_cut = |column: &OutColumn| {
+        matches!(
+            column.ty,
+            SqlType::VarChar(None)
+                | SqlType::NVarChar(None)
+                | SqlType::VarBinary(None)
+                | SqlType::Text
+                | SqlType::NText
+                | SqlType::Image
+        )
+    };
+    let large = columns.iter().enumerate().filter(|(_, c)| is_cut(c));
+    large
+        .map(|(at, column)| {
+            let narrow = matches!(column.ty, SqlType::VarChar(_) | SqlType::Text);
+            (at, bytes, column.collate.clone().filter(|_| narrow))
+        })
+        .collect()
+}
+
+/// Keeps the characters, or bytes, that fit whole.
+fn cut_to(value: &mut Value, bytes: usize, narrow: Option<&Collate>) {
+    match value {
+        Value::Bytes(all) if all.len() > bytes => *all = all[..bytes].into(),
+        Value::Str(units) => {
+            let mut taken = 0;
+            let mut kept = 0;
+            for character in char::decode_utf16(units.iter().copied()) {
+                let mut buffer = [0; 2];
+                let character: &[u16] = match character {
+                    Ok(character) => character.encode_utf16(&mut buffer),
+                    Err(alone) => {
+                        buffer[0] = alone.unpaired_surrogate();
+                        &buffer[..1]
+                    }
+                };
+                taken += narrow.map_or(character.len() * 2, |collate| {
+                    collate.byte_length(character)
+                });
+                if taken > bytes {
+                    break;
+                }
+                kept += character.len();
+            }
+            if kept < units.len() {
+                *units = units[..kept].into();
+            }
+        }
+        _ => {}
+    }
 }
 
 /// `SELECT @v = ..`: row by row, so that an assignment sees the one before it.

@@ -33,6 +33,14 @@ pub struct Column {
     pub mask: Option<String>,
 }
 
+impl Column {
+    /// What orders the column's values.
+    pub fn order(&self) -> Option<&Collate> {
+        let collate = self.collate.as_ref()?;
+        Some(collate.of(&self.ty))
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 pub struct Identity {
     pub seed: i128,

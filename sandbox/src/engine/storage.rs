@@ -155,11 +155,7 @@ impl Range {
 pub fn index_key(def: &TableDef, index: &Index, row: &[crate::value::Value], out: &mut Vec<u8>) {
     for (ordinal, descending) in &index.columns {
         let start = out.len();
-        ordering::encode(
-            &row[*ordinal],
-            def.columns[*ordinal].collate.as_deref(),
-            out,
-        );
+        ordering::encode(&row[*ordinal], def.columns[*ordinal].order(), out);
         if *descending {
             ordering::invert(out, start);
         }

@@ -3,9 +3,12 @@
 mod basics;
 mod bulk;
 mod catalog;
+mod collations;
+mod compiling;
 mod concurrency;
 mod environments;
 mod errors;
+mod limits;
 mod merge;
 mod modules;
 mod more;
@@ -79,6 +82,7 @@ pub fn connect(engine: &Arc<Engine>) -> Client {
         app_name: "test",
         host_name: "here",
         read_only: false,
+        odbc: true,
     };
     Client(engine.login(login).unwrap())
 }

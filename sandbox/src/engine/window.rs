@@ -76,7 +76,7 @@ pub fn open<'p>(
             let mut partition = Vec::new();
             for expr in &call.partition {
                 let value = expr.eval(&row, cx)?;
-                ordering::encode(&value, expr.collate.as_deref(), &mut partition);
+                ordering::encode(&value, expr.order(), &mut partition);
             }
             let order = crate::engine::plan::sort_key(&call.order, &row, cx)?;
             keyed.push((partition, order, row));

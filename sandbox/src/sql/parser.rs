@@ -43,8 +43,42 @@ pub fn parse_batch(sql: &str) -> SyntaxResult<Vec<Statement>> {
 
 /// Parses one batch; `quoted_identifier` says whether `".."` delimits an identifier or a string.
 pub fn parse_batch_with(sql: &str, quoted_identifier: bool) -> SyntaxResult<Vec<Statement>> {
+    parse_whole(sql, quoted_identifier).map(|batch| batch.statements)
+}
+
+/// A batch with every place where it names a variable.
+pub struct Batch {
+    pub statements: Vec<Statement>,
+    /// In the order of the text.
+    pub mentions: Vec<Mention>,
+}
+
+/// A place where a variable is named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mention {
+    /// With its `@`.
+    pub name: String,
+    pub line: u32,
+    pub role: Role,
+}
+
+/// What a place where a variable is named does with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// DECLARE, or a parameter. A DECLARE declares at its end, so that its values do not see its variables.
+    Declares,
+    Scalar,
+    Table,
+}
+
+/// Parses one batch as [`parse_batch_with`], with its mentions of variables.
+pub fn parse_whole(sql: &str, quoted_identifier: bool) -> SyntaxResult<Batch> {
     let mut parser = Parser::new(sql, quoted_identifier)?;
-    parser.statements_until_end()
+    let statements = parser.statements_until_end()?;
+    Ok(Batch {
+        statements,
+        mentions: parser.mentions,
+    })
 }
 
 /// Parses the declarations of `sp_executesql`: `@a int, @b nvarchar(10) OUTPUT`. Blank text declares nothing.
@@ -97,6 +131,7 @@ struct Parser<'a> {
     height: u32,
     /// Where the condition of the last IF or WHILE ended.
     after_condition: Option<usize>,
+    mentions: Vec<Mention>,
 }
 
 /// What a token is compared with: a reserved word, a symbol, or the text of a word in any case (reserved or not,
@@ -134,6 +169,7 @@ impl<'a> Parser<'a> {
             depth: 0,
             height: 0,
             after_condition: None,
+            mentions: Vec::new(),
         })
     }
 
@@ -366,14 +402,27 @@ impl<'a> Parser<'a> {
         Ok(name)
     }
 
-    /// The name of a local variable, with its `@`.
+    /// The name of a scalar variable that is used, with its `@`.
     fn variable(&mut self) -> SyntaxResult<String> {
+        self.variable_as(Some(Role::Scalar))
+    }
+
+    /// The name of a variable, with its `@`; no role: that of a parameter of something else.
+    fn variable_as(&mut self, role: Option<Role>) -> SyntaxResult<String> {
         let token = self.peek();
         if token.kind != TokenKind::Variable {
             return Err(self.syntax_error());
         }
         self.next();
-        Ok(self.text(token).to_owned())
+        let name = self.text(token).to_owned();
+        if let Some(role) = role {
+            self.mentions.push(Mention {
+                name: name.clone(),
+                line: token.line,
+                role,
+            });
+        }
+        Ok(name)
     }
 
     /// `item, item ..`

@@ -111,6 +111,7 @@ pub(super) struct LoginRequest {
     /// The client's part of an integrated login.
     ticket: Option<Vec<u8>>,
     read_only: bool,
+    odbc: bool,
     features: Vec<u8>,
     /// Of a federated login.
     token: Option<String>,
@@ -170,6 +171,7 @@ impl LoginRequest {
             database,
             ticket,
             read_only: types & 0x20 != 0,
+            odbc: flags2 & 0x02 != 0,
             features,
             token,
         })
@@ -344,6 +346,7 @@ pub(super) fn log_in(
             app_name: &request.app_name,
             host_name: &request.host_name,
             read_only: request.read_only,
+            odbc: request.odbc,
         }),
     };
     if let Ok(Some((_, answer))) = &by_ticket {
@@ -457,10 +460,15 @@ pub(super) mod tests {
         assert_eq!(login.database, "source");
         assert_eq!(login.packet_size, 8000);
         assert_eq!(login.features, [FEATURE_UTF8, 9]);
+        assert!(login.odbc);
         assert_eq!(login.refusal(None), None);
         for cut in 0..data.len() {
             assert!(LoginRequest::read(&data[..cut]).is_err());
         }
+        // fODBC is the second bit of the second byte of options.
+        let mut plain = data;
+        plain[25] &= !0x02;
+        assert!(!LoginRequest::read(&plain).unwrap().odbc);
     }
 
     #[test]

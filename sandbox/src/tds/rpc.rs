@@ -155,10 +155,14 @@ fn run(worker: &mut Worker, call: Call) -> Result<Returned, SqlError> {
     match call.procedure.to_ascii_lowercase().as_str() {
         "sp_executesql" => {
             let statement = Statement {
-                sql: take_text(&mut params, "sp_executesql", "@statement")?,
+                sql: {
+                    require_national(params.first())?;
+                    take_text(&mut params, "sp_executesql", "@statement")?
+                },
                 declarations: if params.is_empty() {
                     String::new()
                 } else {
+                    require_national(params.first())?;
                     take_text(&mut params, "sp_executesql", "@params")?
                 },
             };
@@ -275,6 +279,25 @@ fn take_prepare(
     Ok((handle, statement))
 }
 
+/// Error 214 for a text that `sp_executesql` does not take.
+fn require_national(param: Option<&Param>) -> Result<(), SqlError> {
+    let is_narrow = |param: &Param| {
+        matches!(
+            param.ty,
+            SqlType::VarChar(_) | SqlType::Char(_) | SqlType::Text
+        )
+    };
+    match param.is_some_and(is_narrow) {
+        true => Err(not_national()),
+        false => Ok(()),
+    }
+}
+
+fn not_national() -> SqlError {
+    let message = "Procedure expects parameter '@statement' of type 'ntext/nchar/nvarchar'.";
+    error(214, 16, message.to_owned())
+}
+
 fn take_text(params: &mut Vec<Param>, of: &str, what: &str) -> Result<String, SqlError> {
     if params.is_empty() {
         return Err(missing(of, what));
@@ -297,11 +320,7 @@ fn as_text(value: &Value) -> Result<Option<String>, SqlError> {
             let message = "SQL text with an unpaired surrogate; send such data as a parameter.";
             error(8016, 16, message.to_owned())
         }),
-        _ => {
-            let message =
-                "Procedure expects parameter '@statement' of type 'ntext/nchar/nvarchar'.";
-            Err(error(214, 16, message.to_owned()))
-        }
+        _ => Err(not_national()),
     }
 }
 

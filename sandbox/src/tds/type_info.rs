@@ -111,6 +111,7 @@ const DEFAULT_INFO: CollationInfo = CollationInfo {
     version: 0,
     sort_id: 52,
     code_page: CodePage::Cp1252,
+    supplementary: false,
 };
 
 pub(super) fn put_user_type(out: &mut Vec<u8>, ty: &SqlType) {

@@ -125,6 +125,15 @@ impl LakeTable {
         filled.map(|(field, _)| field).collect()
     }
 
+    /// Whether this version takes the same batches as another one: the same fields, filled from the same columns of the
+    /// source.
+    pub fn is_written_as(&self, other: &Self) -> bool {
+        let schema = |table: &Self| table.metadata().current_schema_id();
+        schema(self) == schema(other)
+            && self.shape.schema == other.shape.schema
+            && self.shape.unfilled == other.shape.unfilled
+    }
+
     /// The fields of the batches that a writer takes.
     pub fn batch_schema(&self) -> LakeSchema {
         let fields = self.written_fields().into_iter();

@@ -154,6 +154,22 @@ fn cells(text: &str) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn a_version_is_written_as_another_until_its_fields_are_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let (warehouse, mut table) = narrow_table(directory.path()).await;
+    let settled = table.clone();
+    commit_rows(&mut table, narrow_rows(&[1])).await;
+    assert!(table.is_written_as(&settled));
+    let mut other = warehouse.table(&name()).await.unwrap().unwrap();
+    other.evolve(&wide()).await.unwrap();
+    // A commit takes the newest version, whoever made it.
+    assert!(table.is_written_as(&settled));
+    commit_rows(&mut table, narrow_rows(&[2])).await;
+    assert!(!table.is_written_as(&settled));
+    assert!(table.is_written_as(&other));
+}
+
+#[tokio::test]
 async fn rows_of_every_schema_are_read_found_and_replaced() {
     let directory = tempfile::tempdir().unwrap();
     let (warehouse, mut table) = narrow_table(directory.path()).await;

@@ -142,12 +142,17 @@ pub(super) fn login_error(server: String, error: tiberius::error::Error) -> Mssq
             server,
             error: server_error(&token, String::new()),
         },
-        E::Tls(reason) => MssqlError::Tls { server, reason },
+        E::Tls(reason) => MssqlError::Tls {
+            server,
+            reason,
+            with_token: false,
+        },
         #[cfg(feature = "kerberos")]
         E::Gssapi(message) => NoTicket::explained(&message).at(server),
         E::Protocol(reason) if reason.contains("encryption level") => MssqlError::Tls {
             server,
             reason: "the server offers no encryption".into(),
+            with_token: false,
         },
         E::Io { message, .. } => MssqlError::Unreachable {
             server,

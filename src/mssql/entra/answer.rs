@@ -2,6 +2,7 @@
 
 use super::failure::TokenFailure;
 use crate::secret::Secret;
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 use std::time::{Duration, SystemTime};
@@ -28,16 +29,27 @@ struct Answer {
     expires_on: Option<Value>,
 }
 
+/// Why a text is not used as a token.
+enum Flaw {
+    NotOne,
+    /// Then.
+    Expired(SystemTime),
+}
+
 impl Token {
-    fn new(text: &str, until: Option<SystemTime>) -> Option<Self> {
+    /// `expiry` is what came with the text; without it the text's own counts.
+    fn new(text: &str, expiry: Option<SystemTime>) -> Result<Self, Flaw> {
         // What a token consists of. Anything else is a message or a page.
         let is_token = |c: char| c.is_ascii_alphanumeric() || "-._~+/=".contains(c);
         if text.is_empty() || !text.chars().all(is_token) {
-            return None;
+            return Err(Flaw::NotOne);
         }
-        let until = until.or_else(|| claimed(text));
-        let until = until.map(|expiry| expiry.checked_sub(MARGIN).unwrap_or(expiry));
-        Some(Self {
+        let expiry = expiry.or_else(|| claimed(text));
+        if let Some(expiry) = expiry.filter(|expiry| *expiry < SystemTime::now()) {
+            return Err(Flaw::Expired(expiry));
+        }
+        let until = expiry.map(|expiry| expiry.checked_sub(MARGIN).unwrap_or(expiry));
+        Ok(Self {
             text: Secret::new(text),
             until: until.unwrap_or_else(|| SystemTime::now() + UNSAID),
         })
@@ -49,13 +61,16 @@ impl Token {
         let answer: Answer = serde_json::from_slice(json).map_err(|_| unread())?;
         let text = answer.access_token.ok_or_else(unread)?;
         let lives = answer.expires_in.as_ref().and_then(seconds);
-        let until = answer.expires_on.as_ref().and_then(seconds);
-        let until = match (lives, until) {
+        let expiry = answer.expires_on.as_ref().and_then(seconds);
+        let expiry = match (lives, expiry) {
             (Some(lives), _) => SystemTime::now().checked_add(Duration::from_secs(lives)),
             (None, Some(at)) => SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(at)),
             (None, None) => None,
         };
-        Self::new(&text, until).ok_or_else(unread)
+        Self::new(&text, expiry).map_err(|flaw| match flaw {
+            Flaw::NotOne => unread(),
+            Flaw::Expired(at) => expired(&format!("{of} answered with a token that"), at),
+        })
     }
 
     /// From a text: the token alone, or a JSON document with it.
@@ -64,10 +79,11 @@ impl Token {
         if text.starts_with('{') {
             return Self::answered(text.as_bytes(), of);
         }
-        Self::new(text, None).ok_or_else(|| {
-            TokenFailure::Refused(format!(
+        Self::new(text, None).map_err(|flaw| match flaw {
+            Flaw::NotOne => TokenFailure::Refused(format!(
                 "{of} is not a token, nor a JSON document with `access_token` or `accessToken` (not shown)"
-            ))
+            )),
+            Flaw::Expired(at) => expired(of, at),
         })
     }
 
@@ -75,6 +91,14 @@ impl Token {
     pub(super) fn is_fresh(&self, now: SystemTime) -> bool {
         now < self.until
     }
+}
+
+/// A server would refuse it like that of an unknown user.
+fn expired(what: &str, at: SystemTime) -> TokenFailure {
+    let at = DateTime::<Utc>::from(at).to_rfc3339_opts(SecondsFormat::Secs, true);
+    TokenFailure::Refused(format!(
+        "{what} expired at {at}. Get a new one, and check the clock of this machine"
+    ))
 }
 
 fn seconds(value: &Value) -> Option<u64> {
@@ -110,16 +134,37 @@ mod tests {
         left.map_or(0, |left| left.as_secs())
     }
 
+    /// The middle of a JSON Web Token that expires then.
+    fn claims(at: u64) -> String {
+        let claims = format!("{{\"exp\":{at},\"x\":\"\u{ff}\u{fe}\"}}");
+        let claims = openssl::base64::encode_block(claims.as_bytes());
+        let claims = claims.replace('+', "-").replace('/', "_");
+        claims.replace(['=', '\n'], "")
+    }
+
+    #[test]
+    fn an_expired_token_is_not_sent() {
+        let web = format!("hunter2.{}.s", claims(1_600_000_000));
+        let on = r#"{"access_token":"hunter2","expires_on":"1600000000"}"#;
+        for (text, says) in [
+            (
+                web.as_str(),
+                "the Access Token expired at 2020-09-13T12:26:40Z",
+            ),
+            (on, "with a token that expired at 2020-09-13T12:26:40Z"),
+        ] {
+            let failure = Token::printed(text, "the Access Token").unwrap_err();
+            assert!(matches!(failure, TokenFailure::Refused(_)), "{failure}");
+            let said = failure.to_string();
+            assert!(said.contains(says) && !said.contains("hunter2"), "{said}");
+        }
+    }
+
     #[test]
     fn a_token_is_used_until_shortly_before_it_expires() {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let at = now.unwrap().as_secs() + 3600;
-        let claims = format!("{{\"exp\":{at},\"x\":\"\u{ff}\u{fe}\"}}");
-        let claims = openssl::base64::encode_block(claims.as_bytes());
-        let claims = claims
-            .replace('+', "-")
-            .replace('/', "_")
-            .replace(['=', '\n'], "");
+        let claims = claims(at);
         for text in [
             r#"{"access_token":"t","expires_in":3600}"#.to_owned(),
             r#"{"access_token":"t","expires_in":"3600","token_type":"Bearer"}"#.to_owned(),

@@ -1,6 +1,7 @@
 //! Proof of holding a certificate's private key, as a JSON Web Token (RFC 7523, signed with RS256).
 
 use super::failure::TokenFailure;
+use crate::mssql::settings::SecretFile;
 use crate::secret::Secret;
 use openssl::error::ErrorStack;
 use openssl::hash::{MessageDigest, hash};
@@ -8,7 +9,6 @@ use openssl::pkcs12::Pkcs12;
 use openssl::pkey::{Id, PKey, Private};
 use openssl::sign::Signer;
 use openssl::x509::X509;
-use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// How long an assertion may be used, in seconds.
@@ -22,15 +22,20 @@ pub(super) struct Identity {
 
 impl Identity {
     /// Reads a file: PEM with certificate and private key, or PKCS#12.
-    pub(super) async fn read(file: &Path, password: &Secret) -> Result<Self, TokenFailure> {
+    pub(super) async fn read(file: &SecretFile, password: &Secret) -> Result<Self, TokenFailure> {
         let refused = |why: String| {
-            TokenFailure::Refused(format!(
-                "cannot use the client certificate `{}`: {why}",
-                file.display()
-            ))
+            let shown = file.shown();
+            let shown = shown.map_or_else(|| "(its path is not shown)".to_owned(), quoted);
+            TokenFailure::Refused(format!("cannot use the client certificate {shown}: {why}"))
         };
-        let bytes = tokio::fs::read(file).await;
-        let bytes = bytes.map_err(|error| refused(error.to_string()))?;
+        let bytes = tokio::fs::read(file.path()).await;
+        let bytes = bytes.map_err(|error| match file.shown() {
+            Some(_) => refused(error.to_string()),
+            None => TokenFailure::Refused(format!(
+                "`{}` holds a certificate, not the path of a file. Write the certificate to a file, and here its path",
+                file.setting
+            )),
+        })?;
         let identity = Self::parse(&bytes, password.expose());
         let identity = identity.map_err(|_: ErrorStack| refused(UNREADABLE.into()))?;
         let identity = identity.ok_or_else(|| refused(INCOMPLETE.into()))?;
@@ -98,8 +103,36 @@ const UNREADABLE: &str = "it is neither PEM nor PKCS#12, or the Password is not 
     algorithms has to be exported again";
 const INCOMPLETE: &str = "it holds no certificate or no private key";
 
+fn quoted(path: String) -> String {
+    format!("`{path}`")
+}
+
 fn base64_url(bytes: &[u8]) -> String {
     let mut text = openssl::base64::encode_block(bytes);
     text.retain(|c| !c.is_whitespace() && c != '=');
     text.replace('+', "-").replace('/', "_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_certificate_in_the_place_of_its_path_is_not_shown() {
+        let password = Secret::new("");
+        for text in ["-----BEGIN hunter2", "MIIhunter2", "LS0thunter2"] {
+            let file = SecretFile::new("AZURE_CLIENT_CERTIFICATE_PATH", text);
+            let failure = Identity::read(&file, &password).await.err().unwrap();
+            let said = failure.to_string();
+            let expected =
+                "`AZURE_CLIENT_CERTIFICATE_PATH` holds a certificate, not the path of a file";
+            assert!(
+                said.contains(expected) && !said.contains("hunter2"),
+                "{said}"
+            );
+        }
+        let file = SecretFile::new("Client Certificate", "/nowhere/app.pem");
+        let failure = Identity::read(&file, &password).await.err().unwrap();
+        assert!(failure.to_string().contains("`/nowhere/app.pem`"));
+    }
 }

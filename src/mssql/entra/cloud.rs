@@ -2,37 +2,27 @@
 //! the server.
 
 use super::failure::TokenFailure;
-use crate::mssql::settings::{self, Entra};
+use crate::mssql::settings::{self, Cloud, Entra};
 
 /// Answers environment variables.
 pub(super) type Lookup<'a> = &'a (dyn Fn(&str) -> Option<String> + Send + Sync);
 
-/// Clouds by the end of a server's name: what tokens are for, and who gives them.
-const CLOUDS: [(&str, &str, &str); 3] = [
-    (
-        ".database.chinacloudapi.cn",
-        "https://database.chinacloudapi.cn",
-        "https://login.chinacloudapi.cn",
-    ),
-    (
-        ".database.usgovcloudapi.net",
-        "https://database.usgovcloudapi.net",
-        "https://login.microsoftonline.us",
-    ),
-    // Also of servers that are not in Azure.
-    (
-        "",
-        "https://database.windows.net",
-        "https://login.microsoftonline.com",
-    ),
-];
-
 /// What the tokens of a server's cloud are for, and who gives them.
 fn cloud(entra: &Entra) -> (&'static str, &'static str) {
-    let mut clouds = CLOUDS.into_iter();
-    let found = clouds.find(|(end, ..)| entra.server_host.ends_with(end));
-    let (_, resource, authority) = found.unwrap_or(CLOUDS[2]);
-    (resource, authority)
+    match entra.cloud {
+        Cloud::Public => (
+            "https://database.windows.net",
+            "https://login.microsoftonline.com",
+        ),
+        Cloud::UsGovernment => (
+            "https://database.usgovcloudapi.net",
+            "https://login.microsoftonline.us",
+        ),
+        Cloud::China => (
+            "https://database.chinacloudapi.cn",
+            "https://login.chinacloudapi.cn",
+        ),
+    }
 }
 
 /// What a token is for.
@@ -48,11 +38,12 @@ pub(super) fn resource(entra: &Entra) -> String {
     resource.unwrap_or(&scope).to_owned()
 }
 
-/// The token endpoint of a tenant.
+/// The token endpoint of a tenant. Asked for once a login is known to be there: one without a tenant is incomplete, not
+/// missing.
 pub(super) fn endpoint(entra: &Entra, lookup: Lookup<'_>) -> Result<String, TokenFailure> {
     let unset = || {
         let message = "the tenant is not known. Write Tenant ID=... or set AZURE_TENANT_ID";
-        TokenFailure::Unavailable(message.into())
+        TokenFailure::Refused(message.into())
     };
     let tenant = entra.tenant.clone().or_else(|| lookup("AZURE_TENANT_ID"));
     let tenant = tenant.ok_or_else(unset)?;
@@ -140,7 +131,7 @@ mod tests {
         );
 
         let unset = endpoint(&entra("h", ""), &|_| None).unwrap_err();
-        assert!(matches!(unset, TokenFailure::Unavailable(_)), "{unset}");
+        assert!(matches!(unset, TokenFailure::Refused(_)), "{unset}");
         for tenant in ["../hunter2", "a/b", "a?b", "a b"] {
             let refused =
                 endpoint(&entra("h", &format!("Tenant ID={tenant}")), &lookup).unwrap_err();

@@ -12,11 +12,14 @@ pub(super) enum TokenFailure {
     /// Asking again later may help.
     #[error("{0}")]
     Passing(String),
+    /// There is no such endpoint. It may be starting, or the network away; more likely it is not there.
+    #[error("{0}")]
+    Absent(String),
 }
 
 impl TokenFailure {
     /// Whether asking again later may help.
     pub(super) fn passes(&self) -> bool {
-        matches!(self, TokenFailure::Passing(_))
+        matches!(self, TokenFailure::Passing(_) | TokenFailure::Absent(_))
     }
 }

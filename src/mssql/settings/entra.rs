@@ -1,9 +1,9 @@
 //! Logins of Microsoft Entra ID, as a connection string describes them.
 
 use super::error::ConnectionError;
+use super::file::SecretFile;
 use super::keys::fold;
 use crate::secret::Secret;
-use std::path::PathBuf;
 
 /// How an access token is obtained. Equal values share their token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,8 +15,33 @@ pub struct Entra {
     pub authority: Option<String>,
     /// What the token is for. None: that of the server's cloud.
     pub scope: Option<String>,
-    /// Says which cloud the server belongs to.
-    pub server_host: String,
+    /// That of the server. Not its name: servers of one cloud take the same token.
+    pub cloud: Cloud,
+}
+
+/// A cloud of Azure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cloud {
+    /// Also of servers that are not in Azure.
+    Public,
+    UsGovernment,
+    China,
+}
+
+impl Cloud {
+    /// By the end of a server's name.
+    fn of(host: &str) -> Self {
+        let host = host.to_ascii_lowercase();
+        let ends = |end: &str| host.trim_end_matches('.').ends_with(end);
+        match (
+            ends(".database.usgovcloudapi.net"),
+            ends(".database.chinacloudapi.cn"),
+        ) {
+            (true, _) => Self::UsGovernment,
+            (false, true) => Self::China,
+            (false, false) => Self::Public,
+        }
+    }
 }
 
 /// What proves to Entra ID, or to the server, who is logging in.
@@ -31,7 +56,7 @@ pub enum Credential {
     /// A service principal with a certificate and its private key, PEM or PKCS#12.
     Certificate {
         client_id: String,
-        file: PathBuf,
+        file: SecretFile,
         /// Of the file; empty: none.
         password: Secret,
     },
@@ -40,7 +65,7 @@ pub enum Credential {
     /// A token of a cluster, exchanged. None: `AZURE_CLIENT_ID`, `AZURE_FEDERATED_TOKEN_FILE`.
     WorkloadIdentity {
         client_id: Option<String>,
-        token_file: Option<PathBuf>,
+        token_file: Option<SecretFile>,
     },
     /// The environment's service principal, workload identity, managed identity, Azure CLI: the first that there is.
     Default { client_id: Option<String> },
@@ -165,7 +190,7 @@ impl Parts {
             tenant: self.tenant,
             authority,
             scope: self.scope,
-            server_host: server_host.to_ascii_lowercase(),
+            cloud: Cloud::of(server_host),
         }))
     }
 
@@ -232,10 +257,15 @@ impl Parts {
             Some(Method::ManagedIdentity) => Some(Credential::ManagedIdentity { client_id }),
             Some(Method::WorkloadIdentity) => Some(Credential::WorkloadIdentity {
                 client_id,
-                token_file: self.token_file.as_ref().map(PathBuf::from),
+                token_file: self.token_file(),
             }),
             Some(Method::Default) => Some(Credential::Default { client_id }),
         })
+    }
+
+    fn token_file(&self) -> Option<SecretFile> {
+        let path = self.token_file.as_ref()?;
+        Some(SecretFile::new("Token File", path))
     }
 
     fn service_principal(
@@ -249,7 +279,7 @@ impl Parts {
         match (&self.certificate, password) {
             (Some(file), password) => Ok(Credential::Certificate {
                 client_id,
-                file: file.into(),
+                file: SecretFile::new("Client Certificate", file),
                 password: password.cloned().unwrap_or_else(|| Secret::new("")),
             }),
             (None, Some(secret)) if !secret.expose().is_empty() => Ok(Credential::ClientSecret {

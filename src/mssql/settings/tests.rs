@@ -249,7 +249,7 @@ fn logins_of_entra_id_are_read() {
     );
     let login = principal.entra.unwrap();
     assert_eq!(login.tenant.as_deref(), Some("t"));
-    assert_eq!(login.server_host, "h");
+    assert_eq!(login.cloud, Cloud::Public);
     let secret = Secret::new("hunter2xyz");
     let client_id = "app".to_owned();
     assert_eq!(
@@ -263,7 +263,7 @@ fn logins_of_entra_id_are_read() {
     );
     let expected = Credential::Certificate {
         client_id: "app".into(),
-        file: "/c.pfx".into(),
+        file: SecretFile::new("Client Certificate", "/c.pfx"),
         password: Secret::new("p"),
     };
     assert_eq!(certificate, expected);
@@ -281,7 +281,7 @@ fn logins_of_entra_id_are_read() {
         credential("Authentication=ActiveDirectoryWorkloadIdentity;Token File=/t"),
         Credential::WorkloadIdentity {
             client_id: None,
-            token_file: Some("/t".into())
+            token_file: Some(SecretFile::new("Token File", "/t"))
         }
     );
     assert_eq!(
@@ -414,5 +414,47 @@ fn a_build_without_kerberos_names_the_feature() {
         let (key, _) = asked.split_once('=').unwrap();
         assert!(error.contains(&format!("`{key}=true`")), "{error}");
         assert!(error.contains("--features kerberos"), "{error}");
+    }
+}
+
+#[test]
+fn servers_of_one_cloud_share_a_login() {
+    let login = |server: &str| {
+        let text = format!("Server={server};Authentication=ActiveDirectoryManagedIdentity");
+        Connection::parse(&text).unwrap().entra.unwrap()
+    };
+    let one = login("one.database.windows.net");
+    assert_eq!(one, login("TWO.database.windows.net"));
+    assert_eq!(one, login("sql.example.com"));
+    let government = login("one.database.usgovcloudapi.net.");
+    assert_eq!(government.cloud, Cloud::UsGovernment);
+    assert_eq!(login("a.Database.chinacloudapi.cn").cloud, Cloud::China);
+    assert_ne!(one, government);
+}
+
+#[test]
+fn a_token_for_any_certificate_is_warned_of_once() {
+    let warnings = |text: &str| Connection::parse(text).unwrap().warnings;
+    let trusting = "Server=h;Authentication=ActiveDirectoryDefault;TrustServerCertificate=true";
+    let warned = warnings(trusting);
+    assert_eq!(warned.len(), 1, "{warned:?}");
+    assert!(warned[0].contains("gets the token"), "{warned:?}");
+    assert_eq!(warnings(&trusting.replace("true", "false")), [""; 0]);
+    assert_eq!(
+        warnings(&format!("{LOGIN};TrustServerCertificate=true")),
+        [""; 0]
+    );
+}
+
+#[test]
+fn a_secret_in_the_place_of_a_path_is_not_shown() {
+    for text in [
+        "Authentication=ActiveDirectoryServicePrincipal;UID=a;Client Certificate='-----BEGIN hunter2xyz'",
+        "Authentication=ActiveDirectoryServicePrincipal;UID=a;Client Certificate=MIIhunter2xyz",
+        "Authentication=ActiveDirectoryWorkloadIdentity;Token File=eyJhunter2xyz",
+    ] {
+        let connection = Connection::parse(&format!("Server=h;{text}")).unwrap();
+        let shown = format!("{connection:?}");
+        assert!(!shown.contains("hunter2xyz"), "{shown}");
     }
 }

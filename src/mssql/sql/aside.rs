@@ -6,7 +6,9 @@
 
 use super::merge::{self, Extent, MergeColumn, MergePlan, NetTable};
 use super::net;
-use super::state::{StateChange, compare_and_set, recorded, set_object};
+use super::state::{
+    ERROR_TRANSACTION_ENDED, StateChange, compare_and_begin, reached, recorded, set_object,
+};
 use super::{CollationName, Ident, Params, Statement, TableIdent, faults, list, soft, variant};
 use crate::schema::SqlType;
 use crate::schema::mapping::parameter_conversion;
@@ -25,13 +27,13 @@ pub fn commit_load() -> Statement {
 }
 
 /// What comes before the rows: the lock that one load transaction of the target holds, the load state compared and
-/// moved, the net changes counted. In a transaction, which an error ends.
+/// begun, the net changes counted. In a transaction, which an error ends.
 pub fn open_load(plan: &MergePlan, net: &NetTable, state: &StateChange) -> Statement {
     let mut params = Params::default();
     let timeout = plan.lock_timeout_ms;
     let lock = merge::lock(plan, &mut params);
     let target = params.text(&state.target);
-    let moved = compare_and_set(state, &target, &mut params);
+    let moved = compare_and_begin(state, net.rows, &target, &mut params);
     let counted = net::staged_rows(&net.name, "", net.rows, &mut params);
     params.into_statement(format!(
         "SET NOCOUNT ON; SET XACT_ABORT ON; SET LOCK_TIMEOUT {timeout};
@@ -47,6 +49,9 @@ DECLARE @rc int, @staged bigint = 0, @message nvarchar(2000);
 /// A part that was refused has changed nothing, and what came before it stays: the transaction goes back to a
 /// savepoint. A trigger that raises an error without a rollback would otherwise leave the rows. Where the error has
 /// doomed or ended the transaction, everything is taken back and `open_transactions` is 0.
+///
+/// A trigger may have ended the transaction and begun another one, which has no such savepoint (error 6401). Then the
+/// error is [`ERROR_TRANSACTION_ENDED`] instead: what came before the part may be gone.
 pub fn apply_part(plan: &MergePlan) -> Statement {
     // What only the target has is counted once, at the end.
     let rows = merge::rows(plan, Extent::Everything, false);
@@ -66,7 +71,13 @@ END TRY
 BEGIN CATCH
     SELECT @number = ERROR_NUMBER(), @severity = ERROR_SEVERITY(), @state = ERROR_STATE(), @line = ERROR_LINE(), \
 @procedure = ERROR_PROCEDURE(), @message = ERROR_MESSAGE();
-    IF XACT_STATE() = 1 ROLLBACK TRANSACTION icesync_part;
+    BEGIN TRY
+        IF XACT_STATE() = 1 ROLLBACK TRANSACTION icesync_part;
+    END TRY
+    BEGIN CATCH
+        ROLLBACK TRANSACTION;
+        SELECT @number = {ERROR_TRANSACTION_ENDED}, @message = N'a trigger has ended the transaction of the load';
+    END CATCH;
     IF XACT_STATE() = -1 ROLLBACK TRANSACTION;
 END CATCH;
 {identity}SET LOCK_TIMEOUT -1;
@@ -88,13 +99,14 @@ pub fn close_load(
     let mut params = Params::default();
     let same = merge::same_object(plan, state, &mut params);
     let target = params.text(&state.target);
+    let reached = reached(state, &mut params);
     let object = set_object(state, &mut params);
     let names = ["inserted", "updated", "deleted", "unchanged"];
     let counted = names.iter().zip(counts).map(|(name, count)| {
         let count = params.int(i64::try_from(count).unwrap_or(i64::MAX));
         format!("s.[{name}] = {count}")
     });
-    let set = format!("{}, {object}", list(counted, ", "));
+    let set = format!("{}, {reached}, {object}", list(counted, ", "));
     let recorded = recorded(&set, &target, state, &plan.lock, &mut params);
     let table = TableIdent(&net.name);
     let live = soft::live(plan).map_or_else(String::new, |live| format!("{live} AND "));
@@ -274,7 +286,8 @@ fn exact(column: &MergeColumn, value: &str) -> String {
         | SqlType::SmallDateTime
         | SqlType::DateTime2 { .. }
         | SqlType::DateTimeOffset { .. } => styled(121),
-        SqlType::Binary { .. } | SqlType::VarBinary { .. } | SqlType::RowVersion => styled(1),
+        SqlType::Binary { .. } | SqlType::VarBinary { .. } => styled(1),
+        SqlType::RowVersion => format!("CONVERT(nvarchar(max), CONVERT(binary(8), {value}), 1)"),
         SqlType::Image | SqlType::HierarchyId | SqlType::Geometry | SqlType::Geography => {
             format!("CONVERT(nvarchar(max), CONVERT(varbinary(max), {value}), 1)")
         }

@@ -91,7 +91,7 @@ impl Examples {
         self.add("end_transaction", "", read::end_transaction());
         self.add("end_read_committed", "", read::end_read_committed());
         self.add("create_schema", "", define::create_schema("it's [odd]"));
-        self.add("create_load_state", "", define::create_load_state());
+        self.add("create_load_state", "", define::create_load_state(10_000));
         self.add("drop_table", "", define::drop_table(&staging));
         self.add(
             "staged_types",
@@ -115,7 +115,11 @@ impl Examples {
             define::release_session_lock(lock),
         );
         self.add("identity", "", state::identity());
-        let names = ["Polish_CI_AS", "Latin1_General_100_CI_AS_SC_UTF8"];
+        let names = [
+            "Polish_CI_AS",
+            "Latin1_General_100_CI_AS_SC_UTF8",
+            "Indic_General_90_CI_AS",
+        ];
         self.add("collations", "", collations(&names));
         let lock = "icesync:apply:dbo.orders";
         self.add(

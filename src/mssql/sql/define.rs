@@ -27,10 +27,12 @@ END;"
 }
 
 /// Creates the table of load states unless it is there, and gives that of an older build the columns that it lacks, and
-/// their width; safe against another session doing the same at the same time.
-pub fn create_load_state() -> Statement {
+/// their width; safe against another session doing the same at the same time. Waits at most `lock_timeout_ms` for the
+/// table, which every load that is in its transaction holds: whoever comes after an ALTER TABLE waits, too.
+pub fn create_load_state(lock_timeout_ms: u32) -> Statement {
     Statement::plain(format!(
-        "IF OBJECT_ID(N'[icesync].[load_state]') IS NULL
+        "SET LOCK_TIMEOUT {lock_timeout_ms};
+IF OBJECT_ID(N'[icesync].[load_state]') IS NULL
 BEGIN
     BEGIN TRY
         CREATE TABLE [icesync].[load_state] (
@@ -68,7 +70,8 @@ BEGIN
     BEGIN CATCH
         IF COL_LENGTH(N'[icesync].[load_state]', N'merge_mode') BETWEEN 1 AND 3999 THROW;
     END CATCH;
-END;",
+END;
+SET LOCK_TIMEOUT -1;",
         added(
             "target_object_id",
             "[target_object_id] int NULL, [target_created] nvarchar(30) NULL"
@@ -467,7 +470,7 @@ mod tests {
             ..LoadRule::default()
         };
         assert!(rule.text().encode_utf16().count() <= 2000);
-        let sql = create_load_state().sql;
+        let sql = create_load_state(10_000).sql;
         assert_eq!(sql.matches("[merge_mode] nvarchar(2000) NULL").count(), 3);
     }
 }

@@ -9,6 +9,7 @@ use crate::schema::TableName;
 ///
 /// `sys.columns` has `vector_base_type` from SQL Server 2025 on. A name that a subquery's own tables do not have is
 /// looked up in the query around it, which has it in `absent`: before 2025 it is NULL instead of an unknown column.
+/// Nothing is read twice for it.
 pub fn describe(table: &TableName) -> Statement {
     let mut params = Params::default();
     let name = params.text(TableIdent(table).to_string());
@@ -86,6 +87,7 @@ o.object_id AND f.is_disabled = 0) AS self_references, \
 (SELECT SUM(p.rows) FROM sys.partitions AS p WHERE p.object_id = o.object_id AND p.index_id IN (0, 1)) AS row_count \
 FROM sys.objects AS o JOIN sys.schemas AS s ON s.schema_id = o.schema_id \
 LEFT JOIN sys.tables AS t ON t.object_id = o.object_id WHERE o.object_id = @id;
+SELECT d.* FROM (SELECT CONVERT(tinyint, NULL) AS vector_base_type) AS absent CROSS APPLY (\
 SELECT c.column_id, c.name, TYPE_NAME(c.system_type_id) AS base_type, c.user_type_id, t.name AS user_type, \
 CONVERT(int, t.is_assembly_type) AS is_assembly_type, CONVERT(int, c.max_length) AS max_length, CONVERT(int, \
 c.precision) AS precision, \
@@ -94,15 +96,13 @@ is_identity, \
 CONVERT(int, c.is_computed) AS is_computed, CONVERT(int, c.generated_always_type) AS generated_always_type, \
 CONVERT(int, c.is_column_set) AS is_column_set, c.encryption_type, c.default_object_id, c.collation_name, \
 CONVERT(int, COLLATIONPROPERTY(c.collation_name, 'CodePage')) AS code_page, \
-CONVERT(int, (SELECT vector_base_type FROM sys.columns AS v WHERE v.object_id = c.object_id AND v.column_id = \
-c.column_id)) AS vector_base_type \
-FROM sys.columns AS c JOIN sys.types AS t ON t.user_type_id = c.user_type_id CROSS JOIN (SELECT CONVERT(tinyint, NULL) \
-AS vector_base_type) AS absent WHERE c.object_id = @id ORDER BY \
-c.column_id;
+CONVERT(int, vector_base_type) AS vector_base_type \
+FROM sys.columns AS c JOIN sys.types AS t ON t.user_type_id = c.user_type_id WHERE c.object_id = @id\
+) AS d ORDER BY d.column_id;
 SELECT i.index_id, i.name AS index_name, CONVERT(int, i.is_primary_key) AS is_primary_key, CONVERT(int, i.is_unique) \
 AS is_unique, \
 CONVERT(int, i.has_filter) AS has_filter, CONVERT(int, i.ignore_dup_key) AS ignore_dup_key, CONVERT(int, \
-ic.key_ordinal) AS key_ordinal, ic.column_id \
+ic.key_ordinal) AS key_ordinal, CONVERT(int, ic.is_descending_key) AS is_descending_key, ic.column_id \
 FROM sys.indexes AS i JOIN sys.index_columns AS ic ON ic.object_id = i.object_id AND ic.index_id = i.index_id \
 WHERE i.object_id = @id AND i.is_disabled = 0 AND i.is_hypothetical = 0 AND ic.key_ordinal > 0 \
 ORDER BY i.is_primary_key DESC, i.index_id, ic.key_ordinal;
@@ -112,11 +112,12 @@ WHERE @id IS NULL AND o.type IN ('U', 'V', 'SN') AND o.is_ms_shipped = 0 ORDER B
     )
 }
 
-/// One value of each collation: the columns of the result show how the server writes it on the wire.
+/// One value of each collation: the columns of the result show how the server writes it on the wire. Values are
+/// Unicode, because some collations have no code page, which `varchar` needs (error 459).
 pub fn collations(names: &[&str]) -> Statement {
     let values = names.iter().zip(1..).map(|(name, at)| {
         let name = CollationName(name);
-        format!("CONVERT(varchar(1), NULL) COLLATE {name} AS [c{at}]")
+        format!("CONVERT(nvarchar(1), NULL) COLLATE {name} AS [c{at}]")
     });
     Statement::plain(format!("SELECT {};", list(values, ", ")))
 }

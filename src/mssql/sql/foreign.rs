@@ -5,19 +5,17 @@ use super::{Ident, Params, Statement, TableIdent, list};
 use crate::schema::TableName;
 
 /// Every enabled foreign key, a row for each of its columns: `key_id`, `key_name`, `child_schema`, `child`,
-/// `parent_schema`, `parent`, `column_name`, `is_nullable`, `on_delete` (0: a row that is referred to is not deleted).
+/// `parent_schema`, `parent`, `column_name`, `is_nullable`, `on_delete` (0: a row that is referred to is not deleted;
+/// 1: those that refer to it are deleted, too; else they are changed).
 pub fn foreign_keys() -> Statement {
     Statement::plain(keys(""))
 }
 
-/// As [`foreign_keys`], of those by which a delete from a table deletes or changes rows of other tables.
-pub fn acting_keys(parent: &TableName) -> Statement {
-    let mut params = Params::default();
-    let parent = params.text(TableIdent(parent).to_string());
-    params.into_statement(keys(&format!(
-        " AND f.referenced_object_id = OBJECT_ID({parent}) AND f.parent_object_id <> f.referenced_object_id AND \
-f.delete_referential_action <> 0"
-    )))
+/// As [`foreign_keys`], of those by which a delete from one table deletes or changes rows of another.
+pub fn acting_keys() -> Statement {
+    Statement::plain(keys(
+        " AND f.parent_object_id <> f.referenced_object_id AND f.delete_referential_action <> 0",
+    ))
 }
 
 fn keys(which: &str) -> String {

@@ -1,8 +1,8 @@
-//! The one transaction of a load: lock, compare-and-set of the load state, checks of what was staged, the rows, the
-//! counts. `target.rs` argues why nothing is lost or applied twice.
+//! The one transaction of a load: lock, load state compared and begun, checks of what was staged, the rows, the load
+//! state with what was reached. `target.rs` argues why nothing is lost or applied twice.
 
 use super::compare::{compared, has_equals, spelled};
-use super::state::{StateChange, Step, compare_and_set, recorded, set_object};
+use super::state::{StateChange, Step, compare_and_begin, reached, recorded, set_object};
 use super::{Ident, Params, Statement, TableIdent, list};
 use super::{net, scd2, soft};
 use crate::change::{Deletes, MergeMode, UpsertStatement};
@@ -12,7 +12,8 @@ pub use super::plan::*;
 
 /// A load, or a part of it, in one batch; the staging table ends with the last part. One row: `inserted`, `updated`,
 /// `deleted`, `unchanged`, and `target_only`, the rows of the target that a whole snapshot does not have. On any error,
-/// also one that a trigger raises without a rollback, nothing has happened.
+/// also one that a trigger raises without a rollback, nothing has happened. What a trigger has committed itself stays,
+/// with a state that says so (`state.rs`).
 ///
 /// The target is looked at once more after its rows have changed: from then on this transaction holds a lock on the
 /// table, so that it stays the table that the state names.
@@ -37,7 +38,8 @@ DECLARE @example nvarchar(1000), @message nvarchar(2000);
     };
     if extent.has_upserts() {
         sql.push_str(&lock(plan, &mut params));
-        sql.push_str(&compare_and_set(state, &target, &mut params));
+        let rows = state.step.map_or(sent, |step| step.rows);
+        sql.push_str(&compare_and_begin(state, rows, &target, &mut params));
         sql.push_str(&net::staged_rows(table, &filter, sent, &mut params));
         sql.push_str(&empty(plan));
         if plan.net.is_none() {
@@ -51,10 +53,14 @@ DECLARE @example nvarchar(1000), @message nvarchar(2000);
         Extent::Deletes => deletes(plan, &source(plan)) + &target_only(plan, extent, is_last),
     });
     sql.push_str(&same_object(plan, state, &mut params));
-    // Between two steps the state keeps the table and the columns of the load before: rows that no step has reached are
-    // not of this load.
-    let object = match is_last {
+    // Until the load is complete the state keeps the table and the columns of the load before: rows that it has not
+    // reached are not of this load.
+    let object = match is_last && extent.has_deletes() {
         true => format!(", {}", set_object(state, &mut params)),
+        false => String::new(),
+    };
+    let reached = match extent.has_deletes() {
+        true => format!(", {}", reached(state, &mut params)),
         false => String::new(),
     };
     let is_first = extent.has_upserts() && state.step.is_none_or(|step| step.after == 0);
@@ -62,7 +68,7 @@ DECLARE @example nvarchar(1000), @message nvarchar(2000);
         true => format!("s.[{name}] = @{name}"),
         false => format!("s.[{name}] = s.[{name}] + @{name}"),
     });
-    let set = format!("{}{object}", list(counted, ", "));
+    let set = format!("{}{reached}{object}", list(counted, ", "));
     sql.push_str(&format!(
         "IF @staged > @inserted + @updated SET @unchanged = @staged - @inserted - @updated;\n{}",
         recorded(&set, &target, state, &plan.lock, &mut params)
@@ -82,8 +88,8 @@ DECLARE @example nvarchar(1000), @message nvarchar(2000);
 ///
 /// `XACT_ABORT` does not act on RAISERROR (documentation: "SET XACT_ABORT"): after a trigger has raised an error that
 /// way, the batch would go on to its COMMIT. With TRY the first error of severity 11 or more ends the transaction, and
-/// THROW passes it on with its number, procedure and line. Where a trigger has rolled back (error 3609), no transaction
-/// is left.
+/// THROW passes it on with its number, procedure and line. Where a trigger has rolled back or committed (error 3609),
+/// no transaction is left.
 ///
 /// What TRY does not see does not get to the COMMIT either (documentation: "TRY...CATCH"): an attention, or a name that
 /// is missing when a statement is compiled, ends the batch, and severity 20 or more the session.

@@ -44,6 +44,10 @@
 //! key that differs between L and P has its row of L or that of P. If it is another table, nothing is known of its
 //! rows, as before the load.
 //!
+//! Any load may be interrupted so, because a trigger of the target may run COMMIT (`mssql/sql/state.rs`). Such a load
+//! counts as one of every row. If it was a first load, the state names P and no L: each key of P has its row of P, or
+//! what the target had before.
+//!
 //! # The kinds, and why each one is right
 //!
 //! Let W be the snapshot to load. A row of it that the target refuses is put into quarantine instead, where that is
@@ -72,13 +76,16 @@
 //!
 //!   The target may refuse a row of P for good. If W is another snapshot, a load of this table alone goes past P then
 //!   ([`Facts::past`]): what changed from L to P and what changed from P to W is staged, the later change of a key
-//!   wins, and keys that are in neither have the same row in L, P and W. That gives W. With `--full`, every row of W
-//!   is staged, and the keys that left the lake from L to P and from P to W are staged as deletes. Either is one
-//!   transaction: a state between two of its steps would have to name P as well as W.
+//!   wins, and keys that are in neither have the same row in L, P and W. That gives W. With `--full`, or if the
+//!   interrupted load was of every row, every row of W is staged, and the keys that left the lake from L to P and from
+//!   P to W are staged as deletes. Either is one transaction: a state between two of its steps would have to name P as
+//!   well as W. If a trigger commits a part of it, the state goes on naming L and P. The next load of W brings the
+//!   rest, as before. If it is of another snapshot, rows that only W had may stay; a load of every row counts them.
 //! - [`Whole`](LoadKind::Whole), upsert only. The target may have any rows. Every row of W is staged and compared, so
 //!   each key of W gets its row. Keys of L that W lacks are staged as deletes where the lake still lists L, and so are
-//!   those of a P that the target is between L and, in one transaction as above. Rows with
-//!   other keys may be the target's own. They stay, and the transaction counts them for the report.
+//!   those of a P that the target is between L and, in one transaction as above. Where no L was loaded and a first load
+//!   of P was interrupted, they are those of P. Rows with other keys may be the target's own. They stay, and the
+//!   transaction counts them for the report.
 //! - [`Replace`](LoadKind::Replace), replace, and scd2 with `--full`. Every row of W is staged, and rows of the target
 //!   that it does not have are deleted. The target is W, whatever it held.
 //!
@@ -225,13 +232,18 @@ pub fn decide(facts: &Facts) -> Result<LoadKind, Refusal> {
         return Err(Refusal::NoKey);
     }
     if facts.wanted == Wanted::NoSnapshot {
-        return Ok(match (facts.found, facts.state) {
-            (Found::Missing, _) | (Found::There, State::Prepared) => LoadKind::Prepare,
-            (Found::There | Found::Recreated, _) => LoadKind::Nothing,
+        return Ok(match facts.found == Found::Missing || facts.is_prepared() {
+            true => LoadKind::Prepare,
+            false => LoadKind::Nothing,
         });
     }
     let (snapshot, is_listed) = match (facts.found, facts.state) {
-        (Found::Missing, _) | (_, State::Prepared) => return Ok(LoadKind::First),
+        (Found::Missing, _) => return Ok(LoadKind::First),
+        (Found::There, State::Prepared) if facts.unfinished.is_some() => {
+            let begun = facts.unfinished.filter(|begun| begun.is_listed);
+            return Ok(whole(facts, begun.map(|begun| begun.snapshot)));
+        }
+        (_, State::Prepared) => return Ok(LoadKind::First),
         (_, State::None) if facts.mode == MergeMode::Scd2 => return Ok(whole(facts, None)),
         (_, State::None) => return Ok(LoadKind::First),
         (Found::Recreated, State::Elsewhere) => return Ok(whole(facts, None)),
@@ -347,7 +359,8 @@ impl LoadKind {
     }
 
     /// The load knows what has changed since a snapshot of this lake table that the state names. So it may stage
-    /// deletes, and it may be applied in steps: the target is between two snapshots then.
+    /// deletes. If the target holds that snapshot, it may be applied in steps: the target is between two snapshots
+    /// then.
     pub fn has_base(self) -> bool {
         self.base().is_some()
     }
@@ -401,15 +414,26 @@ impl LoadKind {
 impl Facts {
     /// The target is one that icesync has created and not loaded yet.
     pub fn is_prepared(&self) -> bool {
-        self.state == State::Prepared && self.found == Found::There
+        self.state == State::Prepared && self.found == Found::There && self.unfinished.is_none()
+    }
+
+    /// Every row is to be loaded if a load of this kind is interrupted between two of its steps.
+    pub fn promises_all(&self, kind: LoadKind) -> bool {
+        kind.is_whole() || self.full || self.left_whole()
+    }
+
+    /// A load of every row was interrupted.
+    fn left_whole(&self) -> bool {
+        self.unfinished
+            .is_some_and(|unfinished| unfinished.is_whole)
     }
 
     /// What a load to `wanted` does when the interrupted one before it cannot be finished; none where it cannot go past
-    /// that one's snapshot.
+    /// that one's snapshot. If that one was of every row, so is this one.
     pub fn past(&self, wanted: Option<i64>) -> Option<LoadKind> {
-        let unfinished = None;
         let kind = decide(&Self {
-            unfinished,
+            unfinished: None,
+            full: self.full || self.left_whole(),
             ..*self
         });
         kind.ok()
@@ -562,8 +586,8 @@ or the lake table was restored or copied from an older state. {}",
                 let new = pending.map_or(0, |pending| pending.sequence_number);
                 format!(
                     "target {target} is between snapshots {old} and {new} of lake table {lake}: a load was interrupted \
-between two of its steps, and it cannot be finished, because one of the two has left the lake or `merge.mode` has \
-changed. {}",
+when it had committed rows, and it cannot be finished. Only `merge.mode: upsert` compares rows, and it needs both \
+snapshots in the lake. {}",
                     again(table, facts)
                 )
             }
@@ -875,8 +899,12 @@ mod tests {
                         snapshot,
                         is_listed: true,
                     };
+                    let begun = facts
+                        .unfinished
+                        .filter(|begun| facts.state == State::Prepared && begun.is_listed);
+                    let begun = begun.map(|begun| begun.snapshot);
                     assert!(
-                        since.is_none_or(|from| facts.state == listed(from)),
+                        since.is_none_or(|from| facts.state == listed(from) || Some(from) == begun),
                         "{said}"
                     );
                 }
@@ -1014,14 +1042,13 @@ mod tests {
         assert_eq!(Found::of(&never), Found::There);
     }
 
-    #[test]
-    fn the_usual_cases() {
-        let here = State::Here {
-            snapshot: 7,
-            is_listed: true,
-        };
-        let usual = Facts {
-            state: here,
+    /// A snapshot was loaded, and there is a newer one.
+    fn usual() -> Facts {
+        Facts {
+            state: State::Here {
+                snapshot: 7,
+                is_listed: true,
+            },
             wanted: Wanted::Newer,
             found: Found::There,
             mode: MergeMode::Upsert,
@@ -1032,7 +1059,12 @@ mod tests {
             lake: TableKind::Mirror,
             columns: Compared::Same,
             full: false,
-        };
+        }
+    }
+
+    #[test]
+    fn the_usual_cases() {
+        let usual = usual();
         let since = Some(7);
         for (facts, kind) in [
             (usual, LoadKind::Delta { from: 7 }),
@@ -1115,6 +1147,97 @@ mod tests {
             ),
         ] {
             assert_eq!(decide(&facts), Ok(kind), "{facts:?}");
+        }
+    }
+
+    /// What a first load has committed before a trigger ended it are rows of its snapshot, which nothing else names.
+    #[test]
+    fn a_first_load_that_a_trigger_has_cut_short_is_loaded_whole() {
+        let begun = |is_listed| {
+            Some(Unfinished {
+                snapshot: 8,
+                is_listed,
+                is_whole: true,
+            })
+        };
+        let prepared = Facts {
+            state: State::Prepared,
+            unfinished: begun(true),
+            ..usual()
+        };
+        let gone = Facts {
+            unfinished: begun(false),
+            ..prepared
+        };
+        let of = |facts: Facts, mode| decide(&Facts { mode, ..facts });
+        let since = |since| Ok(LoadKind::Whole { since });
+        assert_eq!(of(prepared, MergeMode::Upsert), since(Some(8)));
+        assert_eq!(of(gone, MergeMode::Upsert), since(None));
+        assert_eq!(of(prepared, MergeMode::Replace), Ok(LoadKind::Replace));
+        // Only into an empty table.
+        for mode in [MergeMode::Append, MergeMode::History, MergeMode::Scd2] {
+            assert_eq!(of(prepared, mode), Ok(LoadKind::First));
+        }
+        let full = Facts {
+            full: true,
+            ..prepared
+        };
+        assert_eq!(of(full, MergeMode::Scd2), Ok(LoadKind::Replace));
+        let empty = Facts {
+            wanted: Wanted::NoSnapshot,
+            ..prepared
+        };
+        assert_eq!(decide(&empty), Ok(LoadKind::Nothing));
+        assert!(!prepared.is_prepared());
+    }
+
+    #[test]
+    fn a_load_that_goes_past_an_interrupted_one_of_every_row_is_of_every_row() {
+        for (is_whole, full, kind) in [
+            (false, false, LoadKind::Delta { from: 7 }),
+            (true, false, LoadKind::Whole { since: Some(7) }),
+            (false, true, LoadKind::Whole { since: Some(7) }),
+        ] {
+            let facts = Facts {
+                unfinished: Some(Unfinished {
+                    snapshot: 8,
+                    is_listed: true,
+                    is_whole,
+                }),
+                full,
+                ..usual()
+            };
+            assert_eq!(facts.past(Some(9)), Some(kind));
+            assert_eq!(facts.past(Some(8)), None);
+        }
+    }
+
+    /// The second `--full` applies what the first has left as changes alone, because every row comes after it. If it is
+    /// interrupted, too, every row is still to come.
+    #[test]
+    fn an_interrupted_load_of_every_row_is_promised_until_it_was_loaded() {
+        let finish = LoadKind::Finish {
+            from: 7,
+            to: 8,
+            whole: false,
+        };
+        for (is_whole, full, kind, promised) in [
+            (false, false, finish, false),
+            (false, true, finish, true),
+            (true, true, finish, true),
+            (true, false, LoadKind::Whole { since: Some(7) }, true),
+            (false, false, LoadKind::Delta { from: 7 }, false),
+        ] {
+            let facts = Facts {
+                unfinished: Some(Unfinished {
+                    snapshot: 8,
+                    is_listed: true,
+                    is_whole,
+                }),
+                full,
+                ..usual()
+            };
+            assert_eq!(facts.promises_all(kind), promised, "{facts:?}: {kind:?}");
         }
     }
 }

@@ -156,6 +156,7 @@ fn state_change(
         modified: target.modified().to_owned(),
         rule,
         step: None,
+        passes: false,
         columns: columns.loaded.text(None),
         empties_quarantine: looked.object.is_none() && looked.in_quarantine > 0,
     }
@@ -293,6 +294,7 @@ impl Loading<'_> {
             staged_rows: 0,
             held: self.kind.held(self.facts),
             whole: self.kind.is_whole(),
+            is_promised: self.facts.promises_all(self.kind),
             has_net: self.kind.held(self.facts) != Held::None
                 && schema.key.is_some()
                 && self.table.merge.mode.has_one_row_per_key(),

@@ -21,7 +21,7 @@ pub async fn reached(
     if sync.targets.len() < 2 || table.merge.keeps_rows() {
         return Ok(Vec::new());
     }
-    let keys = foreign::acting(control, &table.target).await?;
+    let keys = foreign::acting(control).await?;
     Ok(foreign::reached(
         &table.target,
         &sync.targets,

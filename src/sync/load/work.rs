@@ -3,6 +3,7 @@
 use super::columns::{newest, to_load};
 use super::kind::{Facts, Found, LoadKind, trusted};
 use super::modes::{rule, time_field, validity_of};
+use super::told::{found_otherwise, went_past};
 use crate::change::{LoadRule, MergeMode, RunId};
 use crate::config::{OnChange, Table};
 use crate::error::{Kind, Result};
@@ -243,6 +244,7 @@ impl<'a> Work<'a> {
             staged_rows: staged.rows,
             held,
             whole: self.kind.is_whole(),
+            is_promised: self.facts.promises_all(self.kind),
             has_net: (has_rows || aside.is_some())
                 && is_keyed
                 && self.facts.mode.has_one_row_per_key(),
@@ -361,7 +363,8 @@ impl<'a> Work<'a> {
 
     /// A target between two of the steps has rows of two snapshots, which the state names.
     fn may_be_stepped(&self) -> bool {
-        self.kind.has_base() && !self.is_grouped && self.through.is_none()
+        let is_loaded = self.before().and_then(LoadState::loaded).is_some();
+        is_loaded && self.kind.has_base() && !self.is_grouped && self.through.is_none()
     }
 
     /// The rows of a delta that the mode loads.
@@ -484,6 +487,7 @@ moved; use `merge: {{ mode: upsert }}`, or `replace`"
             modified: target.modified().to_owned(),
             rule: self.rule.clone(),
             step: None,
+            passes: self.through.is_some(),
             columns: self.columns.loaded.text(self.flag(target)),
             empties_quarantine: self.facts.found == Found::Missing && self.looked.in_quarantine > 0,
         }
@@ -574,7 +578,10 @@ async fn settle(
         }
         None => {
             merge::settle(control, &mut plan).await?;
-            (None, merge::steps(&plan, options.batch_rows))
+            (
+                None,
+                merge::steps(&plan, options.batch_rows, options.is_promised),
+            )
         }
     };
     failpoint::reach(FAIL_AFTER_NET);
@@ -585,37 +592,4 @@ async fn settle(
         aside,
         rows: options.staged_rows,
     })
-}
-
-/// What to say of a target that is not the table that was loaded.
-fn found_otherwise(table: &Table, found: Found, before: Option<&LoadState>) -> Option<String> {
-    let before = before.filter(|state| state.loaded().is_some())?;
-    let (target, number) = (&table.target, before.sequence_number);
-    match found {
-        Found::There => None,
-        Found::Missing => Some(format!(
-            "target {target} is missing although snapshot {number} was loaded into it. It is created again and loaded \
-with the whole snapshot"
-        )),
-        Found::Recreated => {
-            let how = match table.merge.mode.has_one_row_per_key() {
-                true => "is loaded and compared with the rows that it has",
-                false => "is loaded, which takes an empty table",
-            };
-            Some(format!(
-                "target {target} was recreated after snapshot {number} was loaded into it. The whole snapshot {how}"
-            ))
-        }
-    }
-}
-
-/// What to say of an interrupted load that this one does not finish.
-fn went_past(table: &Table, before: Option<&LoadState>) -> Option<String> {
-    let before = before?;
-    let pending = before.pending.as_ref()?;
-    Some(format!(
-        "target {} was between snapshots {} and {}, because a load was interrupted between two of its steps. That load \
-was not finished: this one applies in one transaction what has changed since",
-        table.target, before.sequence_number, pending.sequence_number
-    ))
 }

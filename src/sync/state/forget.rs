@@ -51,7 +51,7 @@ impl Sync {
             );
             return Err(Error::new(Kind::Target, Disposition::Definite, message));
         }
-        Ok(alone(report))
+        Ok(alone(report, self.connection_warnings()))
     }
 
     /// Removes tags of loads by name from a lake table, for a target whose database is gone; without `yes` says what
@@ -93,7 +93,7 @@ impl Sync {
             ],
         };
         remove_tags(table, &chosen, yes, &mut report).await?;
-        Ok(alone(report))
+        Ok(alone(report, self.connection_warnings()))
     }
 
     /// The tables of the warehouse with tags that are wanted. A table that cannot be read is named in `follows`.
@@ -195,12 +195,15 @@ async fn remove_tags(
     Ok(())
 }
 
-fn alone(report: StateChangeReport) -> Listing<StateChangeReport> {
+fn alone(
+    report: StateChangeReport,
+    connection_warnings: Vec<String>,
+) -> Listing<StateChangeReport> {
     Listing {
         tables: vec![report],
         errors: Vec::new(),
         warnings: Vec::new(),
-        connection_warnings: Vec::new(),
+        connection_warnings,
         tables_partial: 0,
     }
 }

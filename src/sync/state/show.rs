@@ -27,6 +27,7 @@ impl Sync {
             tables: listing.tables,
             unconfigured: Vec::new(),
             errors: listing.errors,
+            connection_warnings: listing.connection_warnings,
         };
         if others && looking.reaches_target() {
             match self.unconfigured(&targets).await {

@@ -6,11 +6,16 @@ use crate::mssql::error::{MssqlError, ServerError, ServerMessage};
 use crate::mssql::sql::aside;
 use crate::mssql::sql::merge::{self, MergePlan, NetTable};
 use crate::mssql::sql::part::Part;
+use crate::mssql::sql::state::{ERROR_STATE_MOVED, ERROR_TRANSACTION_ENDED};
 use crate::target::TargetError;
 use crate::target::merge::{LoadCounts, StateChange, explained};
 
 /// What the statement of a part raises itself.
-const OWN: [u32; 2] = [merge::ERROR_STAGED_ROWS, merge::ERROR_KEY_TWICE];
+const OWN: [u32; 3] = [
+    merge::ERROR_STAGED_ROWS,
+    merge::ERROR_KEY_TWICE,
+    ERROR_TRANSACTION_ENDED,
+];
 
 /// A transaction that grows by the parts that the target accepts. It is opened when a part is tried. Where a refusal
 /// ends it, as that of a trigger does, it is opened again and the accepted parts are applied again, in their order.
@@ -86,7 +91,14 @@ impl<'a> Trial<'a> {
         let opened = aside::open_load(self.plan, &self.net, self.change);
         for (statement, class) in [(aside::begin_load(), Class::QUICK), (opened, Class::LONG)] {
             let ran = self.control.run(&statement, class).await;
-            ran.map_err(|error| self.explained(error))?;
+            ran.map_err(|error| match error.number() {
+                // The transaction before has moved it: it was not rolled back.
+                Some(ERROR_STATE_MOVED) if self.attempts > 0 => TargetError::TransactionEnded {
+                    target: self.plan.target.clone(),
+                    source: Box::new(error),
+                },
+                Some(_) | None => self.explained(error),
+            })?;
         }
         self.is_open = true;
         self.counts = LoadCounts::default();

@@ -113,6 +113,8 @@ struct Terms {
     bad_rows_max: Option<u64>,
     /// Every row of the snapshot is tried.
     is_whole: bool,
+    /// Every row is to be loaded after an interruption.
+    is_promised: bool,
     /// Rows that the snapshot does not have are deleted.
     replaces: bool,
     to: i64,
@@ -336,13 +338,16 @@ impl Forecast {
             && through.is_none()
             && !request.is_grouped
             && !request.references_itself;
+        let is_whole = !matches!(kind, Kind::Delta(_) | Kind::Finish(_, _, false));
+        let left = before.state.as_ref().and_then(|state| state.pending);
         let terms = Terms {
             batch_rows: match is_stepped {
                 true => table.batch_rows as usize,
                 false => usize::MAX,
             },
             bad_rows_max: table.bad_rows_max.filter(|_| request.mode == Mode::Upsert),
-            is_whole: !matches!(kind, Kind::Delta(_) | Kind::Finish(_, _, false)),
+            is_whole,
+            is_promised: is_whole || request.full || left.is_some_and(|left| left.is_whole),
             replaces: kind == Kind::Replace || kind == Kind::First && request.mode == Mode::Replace,
             to,
         };
@@ -413,7 +418,7 @@ impl Forecast {
                     snapshot: terms.to,
                     rows: total as i64,
                     applied: applied as i64,
-                    is_whole: terms.is_whole,
+                    is_whole: terms.is_promised,
                 };
                 self.between(&now, &rows, place);
                 pending += terms.batch_rows;
@@ -568,6 +573,10 @@ fn past(now: &Target, lake: &Lake, request: &Request) -> Option<Kind> {
     let pending = now.state.as_mut()?.pending.take();
     let Wanted::Snapshot(wanted) = request.wanted else {
         return None;
+    };
+    let request = &Request {
+        full: request.full || pending.is_some_and(|pending| pending.is_whole),
+        ..request.clone()
     };
     let kind = decide(&now, lake, request).ok()?;
     let through = kind.through(pending, wanted);

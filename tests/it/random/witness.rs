@@ -48,6 +48,7 @@ pub fn rows(database: &str, table: &Table) -> Rows {
         app_name: "witness",
         host_name: "",
         read_only: false,
+        odbc: true,
     };
     let mut session = engine.login(login).expect("a login");
     let names: Vec<String> = table

@@ -72,7 +72,7 @@ fn bounds(def: &TableDef, conds: &[Cond], offset: usize) -> Vec<Bound> {
             let Some(column) = def.columns.get(index - offset) else {
                 continue;
             };
-            if column.collate.is_some() && column.collate != *collate {
+            if column.collate.is_some() && column.order() != collate.as_deref() {
                 continue;
             }
             let value = if widened {

@@ -3,7 +3,7 @@
 use super::expr::{agree, cast, comparable, is_null};
 use super::{Binder, at_line};
 use crate::engine::expr::{Cond, Expr, Kind};
-use crate::engine::fault::{Outcome, Stop, error, invalid_column};
+use crate::engine::fault::{Outcome, error, invalid_column};
 use crate::engine::types;
 use crate::sql::ast::{self, CompareOp, ConditionKind};
 use crate::value::SqlType;
@@ -11,14 +11,8 @@ use std::sync::Arc;
 
 impl Binder<'_, '_> {
     pub fn cond(&mut self, cond: &ast::Condition) -> Outcome<Cond> {
-        self.cond_inner(cond).map_err(|stop| match stop {
-            Stop::Statement(error) => Stop::Statement(at_line(error, cond.line)),
-            Stop::Batch { error, rollback } => Stop::Batch {
-                error: at_line(error, cond.line),
-                rollback,
-            },
-            other => other,
-        })
+        self.cond_inner(cond)
+            .map_err(|stop| stop.map(|error| at_line(error, cond.line)))
     }
 
     fn cond_inner(&mut self, cond: &ast::Condition) -> Outcome<Cond> {
@@ -102,11 +96,18 @@ impl Binder<'_, '_> {
                 let (value, pattern) = (wide(value), wide(pattern));
                 let (collate, _) = agree(&value, &pattern, "like")?;
                 let collate = collate.unwrap_or_else(|| self.default_collate());
+                // Unicode on one side makes it a comparison of Unicode.
+                let is_unicode = types::is_unicode(&value.ty) || types::is_unicode(&pattern.ty);
+                let collate = match is_unicode {
+                    true => collate,
+                    false => collate.of(&value.ty).clone(),
+                };
                 Ok(negate(
                     Cond::Like {
                         expr: value,
                         pattern,
                         escape: escape.map(wide),
+                        is_unicode,
                         collate,
                     },
                     *negated,
@@ -186,7 +187,9 @@ impl Binder<'_, '_> {
             return Err(incomparable(&left, &right, what).into());
         }
         let collate = if types::is_character(&ty) || ty == SqlType::SqlVariant {
-            agree(&left, &right, what)?.0
+            agree(&left, &right, what)?
+                .0
+                .map(|collate| collate.of(&ty).clone())
         } else {
             None
         };
@@ -211,7 +214,9 @@ impl Binder<'_, '_> {
         let mut collate = None;
         if types::is_character(&ty) {
             for item in &items {
-                collate = agree(&value, item, "equal to")?.0;
+                collate = agree(&value, item, "equal to")?
+                    .0
+                    .map(|collate| collate.of(&ty).clone());
             }
         }
         let list = items

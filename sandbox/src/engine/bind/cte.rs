@@ -1,6 +1,7 @@
 //! Common table expressions, recursive ones too.
 
 use super::Tree;
+use super::names::check_columns;
 use super::{Binder, OutColumn, Scope, Source};
 use crate::engine::fault::{Outcome, error};
 use crate::engine::plan::{Node, Plan};
@@ -53,6 +54,7 @@ impl Binder<'_, '_> {
         for (column, name) in columns.iter_mut().zip(&cte.columns) {
             column.name = name.text.clone();
         }
+        check_columns(&columns, &cte.name)?;
         scope.add(Source {
             name: shown.to_string(),
             schema: None,

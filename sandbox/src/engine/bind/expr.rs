@@ -1,6 +1,7 @@
 //! Scalar expressions.
 
 use super::{Binder, at_line};
+use crate::collation::CodePage;
 use crate::engine::collation::Collate;
 use crate::engine::convert::{Conversion, convert};
 use crate::engine::expr::{Cond, Expr, Kind, Strength};
@@ -70,6 +71,23 @@ pub fn comparable(expr: Expr, to: &SqlType) -> Expr {
     if same { expr } else { cast(expr, to) }
 }
 
+/// Error 459 for `char`, `varchar` or `text` with a collation that has no code page.
+pub fn check_code_page(ty: &SqlType, collate: &Collate) -> Result<(), SqlError> {
+    let has_code_page = collate.info.code_page != CodePage::UnicodeOnly;
+    match ty {
+        SqlType::Char(_) | SqlType::VarChar(_) | SqlType::Text if !has_code_page => Err(error(
+            459,
+            16,
+            format!(
+                "Collation '{}' is supported on Unicode data types only and cannot be applied to char, varchar or \
+                    text data types.",
+                collate.name.0
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// The collation that two expressions agree on; error 468.
 pub fn agree(
     left: &Expr,
@@ -102,18 +120,8 @@ pub fn agree(
 
 impl Binder<'_, '_> {
     pub fn expr(&mut self, expr: &ast::Expr) -> Outcome<Expr> {
-        self.expr_inner(expr).map_err(|stop| match stop {
-            crate::engine::fault::Stop::Statement(error) => {
-                crate::engine::fault::Stop::Statement(at_line(error, expr.line))
-            }
-            crate::engine::fault::Stop::Batch { error, rollback } => {
-                crate::engine::fault::Stop::Batch {
-                    error: at_line(error, expr.line),
-                    rollback,
-                }
-            }
-            other => other,
-        })
+        self.expr_inner(expr)
+            .map_err(|stop| stop.map(|error| at_line(error, expr.line)))
     }
 
     fn expr_inner(&mut self, expr: &ast::Expr) -> Outcome<Expr> {
@@ -184,11 +192,13 @@ impl Binder<'_, '_> {
                     .into());
                 }
                 let name = collation.text.to_ascii_lowercase();
-                inner.collate = Some(match name.as_str() {
+                let collate = match name.as_str() {
                     "database_default" => self.default_collate(),
                     "catalog_default" => self.default_collate(),
                     _ => Collate::named(&collation.text)?,
-                });
+                };
+                check_code_page(&inner.ty, &collate)?;
+                inner.collate = Some(collate);
                 inner.strength = Strength::Explicit;
                 Ok(inner)
             }

@@ -4,6 +4,7 @@
 //! conditions that must hold above it: what only one side decides moves down to that side (where joins allow),
 //! equalities become seeks or hash keys, the rest stays with the join.
 
+use super::names::check_columns;
 use super::{Binder, Named, OutColumn, Scope, Source, at_line, table_columns};
 use crate::engine::catalog;
 use crate::engine::expr::{Cond, Expr, Kind};
@@ -187,6 +188,7 @@ impl Binder<'_, '_> {
                         produce: function.produce,
                         args,
                         database,
+                        object: None,
                     },
                     columns.len(),
                 );
@@ -298,6 +300,7 @@ impl Binder<'_, '_> {
             .name
             .as_ref()
             .map_or(String::new(), |n| n.text.clone());
+        check_columns(&columns, &name).map_err(|stop| stop.map(|error| at_line(error, line)))?;
         scope.add(Source {
             name,
             schema: None,
@@ -382,6 +385,7 @@ impl Binder<'_, '_> {
                     produce: view.produce,
                     args: Vec::new(),
                     database,
+                    object: columns.iter().position(|c| c.name == "object_id"),
                 },
                 columns.len(),
             );

@@ -23,7 +23,10 @@ impl Binder<'_, '_> {
                 width,
                 ..
             } => Ok(plan_scan(scan, &def, start, width, conds)),
-            Tree::Other { plan, start } => Ok(plan.filtered(Cond::all(shift(conds, start)))),
+            Tree::Other { plan, start } => {
+                let conds = shift(conds, start);
+                Ok(sought(plan, &conds).filtered(Cond::all(conds)))
+            }
             Tree::Apply {
                 left,
                 right,
@@ -341,6 +344,49 @@ pub(super) fn split(
 }
 
 /// Conditions over the whole clause's columns, made to count from `start`.
+/// A catalog view that is asked for one object looks at that one only, and waits for no other.
+fn sought(mut plan: Plan, conds: &[Cond]) -> Plan {
+    if let Node::Virtual {
+        args,
+        object: Some(column),
+        ..
+    } = &mut plan.node
+        && args.is_empty()
+    {
+        args.extend(conds.iter().find_map(|cond| compared_with(cond, *column)));
+    }
+    plan
+}
+
+/// What a condition demands that a column equals, where that is the same for every row.
+fn compared_with(cond: &Cond, column: usize) -> Option<Expr> {
+    fn is_column(expr: &Expr, column: usize) -> bool {
+        match &expr.kind {
+            Kind::Column(index) => *index == column,
+            Kind::Cast { expr, .. } => is_column(expr, column),
+            _ => false,
+        }
+    }
+    let is_free = |expr: &Expr| {
+        let mut any = false;
+        expr.columns(&mut |_| any = true) && !any
+    };
+    let Cond::Compare {
+        op: CompareOp::Equal,
+        left,
+        right,
+        ..
+    } = cond
+    else {
+        return None;
+    };
+    let (one, other) = match is_column(left, column) {
+        true => (left, right),
+        false => (right, left),
+    };
+    (is_column(one, column) && is_free(other)).then(|| other.clone())
+}
+
 pub fn shift(conds: Vec<Cond>, start: usize) -> Vec<Cond> {
     if start == 0 {
         return conds;

@@ -47,6 +47,14 @@ impl Binder<'_, '_> {
             }
         }
         if let Some(top) = &select.top {
+            if order.offset.is_some() {
+                return Err(error(
+                    10741,
+                    15,
+                    "A TOP can not be used in the same query or sub-query as a OFFSET.",
+                )
+                .into());
+            }
             let scopes = std::mem::take(&mut self.scopes);
             let count = self.expr(&top.count);
             self.scopes = scopes;

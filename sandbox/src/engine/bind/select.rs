@@ -1,6 +1,7 @@
 //! Queries: SELECT, set operations, ordering; and the row sources of UPDATE, DELETE and MERGE.
 
 use super::expr::cast;
+use super::names::check_exposed;
 use super::order::Ordering;
 use super::sets::{checked_ordinal, ordinal, projected, set_recursion};
 use super::{Binder, Grouping, OutColumn, Scope, Tree, WINDOW_BASE, at_line};
@@ -98,6 +99,7 @@ impl Binder<'_, '_> {
     fn select(&mut self, select: &ast::Select, order: Option<&Ordering<'_>>) -> Outcome<Bound> {
         let mut scope = Scope::default();
         let trees = self.from(&select.from, &mut scope)?;
+        check_exposed(&select.from)?;
         self.scopes.push(scope);
         let outer_windows = std::mem::take(&mut self.windows);
         let bound = self.select_in_scope(select, order, trees);
@@ -117,9 +119,7 @@ impl Binder<'_, '_> {
         let lists = if select.group_by.is_empty() && select.having.is_none() {
             match self.lists(select, by) {
                 // An aggregate: the lists are over one group.
-                Err(Stop::Statement(error) | Stop::Batch { error, .. }) if error.number == 147 => {
-                    None
-                }
+                Err(Stop::Compile(error)) if error.number == 147 => None,
                 other => Some(other?),
             }
         } else {
@@ -480,10 +480,7 @@ impl Binder<'_, '_> {
             }
             let exprs = lists.items.into_iter().map(|item| item.expr).collect();
             let width = columns.len();
-            let collates = columns
-                .iter()
-                .map(|column| column.collate.clone())
-                .collect();
+            let collates = columns.iter().map(OutColumn::order).collect();
             plan = Plan {
                 node: Node::Distinct(Box::new(projected(plan, exprs))),
                 width,
@@ -541,14 +538,7 @@ fn ast_conjuncts(cond: &ast::Condition) -> Vec<&ast::Condition> {
 }
 
 fn with_line(stop: Stop, line: u32) -> Stop {
-    match stop {
-        Stop::Statement(error) => Stop::Statement(at_line(error, line)),
-        Stop::Batch { error, rollback } => Stop::Batch {
-            error: at_line(error, line),
-            rollback,
-        },
-        other => other,
-    }
+    stop.map(|error| at_line(error, line))
 }
 
 fn distinct_keys(lists: &Lists) -> Outcome<Vec<SortKey>> {

@@ -139,10 +139,7 @@ pub fn column_expr(at: usize, column: &OutColumn) -> Expr {
 fn combined(op: SetOp, left: Plan, right: Plan, columns: &[OutColumn]) -> Plan {
     let width = columns.len();
     let (left, right) = (Box::new(left), Box::new(right));
-    let collates = columns
-        .iter()
-        .map(|column| column.collate.clone())
-        .collect::<Vec<_>>();
+    let collates = columns.iter().map(OutColumn::order).collect::<Vec<_>>();
     let distinct = |node| Plan {
         node,
         width,

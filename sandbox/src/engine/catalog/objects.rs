@@ -91,10 +91,10 @@ fn stored_name(def: &TableDef) -> String {
     }
 }
 
-/// Every object of a database; table variables are nobody's.
-pub(super) fn things_of(database: &Database) -> Vec<Thing> {
+/// What objects are, and their constraints and triggers. No other session or statement sees a table variable.
+fn things_in<'a>(objects: impl Iterator<Item = (&'a i32, &'a Object)>) -> Vec<Thing> {
     let mut out = Vec::new();
-    for (id, object) in &database.objects {
+    for (id, object) in objects {
         let base = |name: &str, kind, created, modified, def| Thing {
             object_id: *id,
             name: name.to_string(),
@@ -191,16 +191,32 @@ fn parts_of(def: &Arc<TableDef>, out: &mut Vec<Thing>) {
     );
 }
 
-/// The objects that the session sees; waits for those under another session's uncommitted DDL.
+/// Whether an id is that of a constraint or trigger of an object.
+fn has_part(object: &Object, id: i32) -> bool {
+    let mut parts = Vec::new();
+    if let Object::Table(table) = object {
+        parts_of(&table.def, &mut parts);
+    }
+    parts.iter().any(|part| part.object_id == id)
+}
+
+/// The objects that the session sees, or the only one that is sought; waits for those under another session's
+/// uncommitted DDL.
 pub(super) fn objects(cx: &mut Cx<'_>, slot: usize) -> Outcome<Vec<Thing>> {
-    for object in cx.held.database(slot).objects.values() {
+    let all = &cx.held.database(slot).objects;
+    let looked_at = || match cx.sought.filter(|id| all.contains_key(id)) {
+        Some(id) => all.range(id..=id),
+        None => all.range(..),
+    };
+    for (own, object) in looked_at() {
         let temporary =
             matches!(object, Object::Table(table) if table.def.lifetime != Lifetime::Permanent);
-        if !temporary {
+        let is_sought = |id| id == *own || has_part(object, id);
+        if !temporary && cx.sought.is_none_or(is_sought) {
             wait_for_name(cx, slot, object.schema_id(), object.name())?;
         }
     }
-    let mut all = things_of(cx.held.database(slot));
+    let mut all = things_in(looked_at());
     all.retain(|thing| {
         let id = if thing.parent == 0 {
             thing.object_id

@@ -127,10 +127,8 @@ pub(super) fn histogram(cx: &Cx<'_>, at: ObjectRef, stats_id: i32) -> Outcome<Ve
         .values()
         .filter_map(|chain| chain.visible(view).ok().flatten());
     let mut values: Vec<&Value> = visible.map(|row| &row[first]).collect();
-    values.sort_by(|a, b| ordering::compare(a, b, column.collate.as_deref()));
-    let same = |a: &Value, b: &Value| {
-        ordering::compare(a, b, column.collate.as_deref()) == Ordering::Equal
-    };
+    values.sort_by(|a, b| ordering::compare(a, b, column.order()));
+    let same = |a: &Value, b: &Value| ordering::compare(a, b, column.order()) == Ordering::Equal;
     let steps = steps(values, same);
     let render = |(number, step): (i32, Step<'_>)| {
         let high = match step.high {

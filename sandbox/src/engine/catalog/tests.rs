@@ -56,6 +56,7 @@ impl Client {
             app_name: "test",
             host_name: "here",
             read_only: false,
+            odbc: true,
         };
         Client(engine.login(login).unwrap())
     }
@@ -273,6 +274,59 @@ fn uncommitted_tables_make_the_catalog_wait() {
         client.rows("SELECT name FROM sys.tables ORDER BY name"),
         ["p", "t"]
     );
+}
+
+/// A table that another session changes is not shown before the change is committed, and its name is not looked up.
+#[test]
+fn uncommitted_changes_make_the_catalog_wait() {
+    let (engine, mut client) = with_tables();
+    let mut other = Client::open(&engine);
+    client.rows("SET LOCK_TIMEOUT 50");
+    let ids = ["p", "t"]
+        .map(|table| client.rows(&format!("SELECT OBJECT_ID(N'dbo.{table}')"))[0].clone());
+    for change in [
+        "ALTER TABLE dbo.t ADD more int",
+        "CREATE INDEX ix_more ON dbo.t (id)",
+        "EXEC sp_rename N'dbo.t.id', N'ident', N'COLUMN'",
+        "CREATE TABLE dbo.fresh (id int)",
+    ] {
+        other.rows(&format!("USE d; BEGIN TRAN; {change}"));
+        for look in [
+            "SELECT name FROM sys.tables",
+            "SELECT name FROM sys.columns",
+            "SELECT name FROM sys.indexes",
+            "SELECT COLUMN_NAME FROM INFORMATION_SCHEMA.COLUMNS",
+            "SELECT OBJECT_ID(N'dbo.t'), OBJECT_ID(N'dbo.fresh')",
+        ] {
+            let error = client.attempt(look).unwrap_err();
+            assert!(error.contains("1222"), "{change}; {look}: {error}");
+        }
+        // Who asks for another object by its id does not wait.
+        for (sought, waits) in [
+            (&ids[0], false),
+            (&ids[1], !change.starts_with("CREATE TABLE")),
+        ] {
+            let look = format!(
+                "SELECT c.name FROM sys.objects AS o JOIN sys.columns AS c ON c.object_id = {sought} WHERE \
+                    CONVERT(bigint, {sought}) = o.object_id"
+            );
+            assert_eq!(client.attempt(&look).is_err(), waits, "{change}; {look}");
+        }
+        other.rows("ROLLBACK");
+        assert_eq!(client.rows("SELECT OBJECT_ID(N'dbo.fresh')"), ["-"]);
+    }
+    // TRUNCATE changes no definition; it does lock the table.
+    other.rows("BEGIN TRAN; TRUNCATE TABLE dbo.t");
+    client.rows("SELECT name FROM sys.tables");
+    let error = client.attempt("SELECT OBJECT_ID(N'dbo.t')").unwrap_err();
+    assert!(error.contains("1222"), "{error}");
+    other.rows("ROLLBACK");
+    // A temporary table is its session's own.
+    client.rows("CREATE TABLE #own (id int)");
+    other.rows("CREATE TABLE #own (id int); BEGIN TRAN; ALTER TABLE #own ADD more int");
+    client.rows("SELECT name FROM sys.tables; SELECT OBJECT_ID(N'tempdb..#own')");
+    client.rows("ALTER TABLE #own ADD more int");
+    other.rows("ROLLBACK");
 }
 
 #[test]

@@ -194,6 +194,8 @@ fn with_values(added: &ast::TableDefinition, name: &str) -> bool {
 /// Rebuilds the indexes and checks every row against what the definition now demands.
 fn validate(cx: &mut Cx<'_>, at: ObjectRef, table: &mut Table, with_check: bool) -> Outcome<()> {
     table.reindex();
+    super::limits::check_row(&table.def, "ALTER")?;
+    super::index::check_keys(table)?;
     super::index::check_unique(cx, at, table)?;
     if !with_check {
         return Ok(());

@@ -1,5 +1,6 @@
 //! Keys, checks, defaults and foreign keys of a table.
 
+use super::limits::check_key;
 use super::table::own_scope;
 use crate::engine::bind::Binder;
 use crate::engine::context::Cx;
@@ -90,6 +91,7 @@ pub fn push_index(def: &mut TableDef, index: Index) -> Outcome<()> {
         )
         .into());
     }
+    check_key(def, &index)?;
     let id = index_id(def, *clustered);
     def.indexes.push(Index { id, ..index });
     Ok(())
@@ -360,6 +362,7 @@ pub(super) fn add_key(
         compression: compression_of(def, &key.options, clustered),
         ..Index::plain(&name, columns)
     };
+    check_key(def, &index)?;
     def.indexes.push(index);
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Indexes and statistics.
 
 use super::constraint::{compression_of, key_columns, push_index};
+use super::limits::check_keys_of;
 use super::{change_table, edit, table_named};
 use crate::engine::bind::Binder;
 use crate::engine::context::Cx;
@@ -54,8 +55,18 @@ pub fn create(cx: &mut Cx<'_>, statement: &ast::CreateIndex) -> Outcome<()> {
         push_index(&mut def, index)?;
         table.def = def.into();
         table.reindex();
+        check_keys(table)?;
         check_unique(cx, at, table)
     })
+}
+
+/// Error 1946 when a row has a key that is too long. The indexes are those of the definition.
+pub fn check_keys(table: &Table) -> Outcome<()> {
+    let rows = table.rows.values();
+    for row in rows.filter_map(|chain| chain.newest.row.as_ref()) {
+        check_keys_of(&table.def, row)?;
+    }
+    Ok(())
 }
 
 /// Error 1505 when existing rows share a key that is to be unique. The indexes are those of the definition.

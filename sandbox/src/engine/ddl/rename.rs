@@ -1,7 +1,7 @@
 //! sp_rename and ALTER SCHEMA: an object under another name.
 
 use super::constraint::constraint_names;
-use super::{Place, change_table, lock_name, set_name};
+use super::{Place, change_table, lock_definition, lock_name, set_name};
 use crate::engine::bind::resolve;
 use crate::engine::context::Cx;
 use crate::engine::fault::{Outcome, Stop, error, unsupported};
@@ -125,7 +125,7 @@ fn rename_constraint(
     if is_taken {
         return Err(name_in_use(new));
     }
-    cx.acquire(Resource::Table(at), Mode::SchemaModify, Owner::Transaction)?;
+    lock_definition(cx, at)?;
     let Some(Object::Table(table)) = cx.held.databases[slot].objects.get_mut(&id) else {
         return Err(ambiguous().into());
     };

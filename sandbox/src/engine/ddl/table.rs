@@ -3,8 +3,9 @@
 use super::constraint::{
     column_constraint, compression_of, key_columns, ordinal, push_index, table_constraint,
 };
+use super::limits::check_row;
 use super::{add_object, place, set_name};
-use crate::engine::bind::{Binder, OutColumn, Scope, Source, cast};
+use crate::engine::bind::{Binder, OutColumn, Scope, Source, cast, check_code_page};
 use crate::engine::collation::Collate;
 use crate::engine::context::Cx;
 use crate::engine::fault::{Outcome, error, unsupported};
@@ -251,7 +252,7 @@ pub fn define(
         };
         push_index(def, added)?;
     }
-    Ok(())
+    check_row(def, "CREATE")
 }
 
 /// Adds a column without its constraints.
@@ -317,7 +318,11 @@ fn stored_column(
         (Some(collation), true) if same_name(&collation.text, "database_default") => {
             Some(cx.held.database(cx.ses.database).collate.clone())
         }
-        (Some(collation), true) => Some(Collate::named(&collation.text)?),
+        (Some(collation), true) => {
+            let collate = Collate::named(&collation.text)?;
+            check_code_page(&ty, &collate)?;
+            Some(collate)
+        }
         (Some(collation), false) => {
             return Err(error(
                 451,

@@ -252,7 +252,7 @@ fn conflict(
 fn key_of(def: &TableDef, columns: &[usize], values: &[Value]) -> Vec<u8> {
     let mut out = Vec::new();
     for (at, value) in columns.iter().zip(values) {
-        ordering::encode(value, def.columns[*at].collate.as_deref(), &mut out);
+        ordering::encode(value, def.columns[*at].order(), &mut out);
     }
     out
 }

@@ -18,8 +18,13 @@ pub fn insert(cx: &mut Cx<'_>, statement: &ast::Insert) -> Outcome<(u64, bool)> 
         return Err(crate::engine::fault::unsupported("WITH CHANGE_TRACKING_CONTEXT").into());
     }
     let executed = match &statement.source {
-        InsertSource::Execute(execute) => Some(flow::collect_execute(cx, execute)?),
-        InsertSource::Values(_) | InsertSource::Query(_) | InsertSource::DefaultValues => None,
+        InsertSource::Execute(execute) if !cx.compiling => {
+            Some(flow::collect_execute(cx, execute)?)
+        }
+        InsertSource::Execute(_)
+        | InsertSource::Values(_)
+        | InsertSource::Query(_)
+        | InsertSource::DefaultValues => None,
     };
     let (at, reading) = target_table(cx, &statement.target)?;
     permissions::check(cx, at, "INSERT")?;
@@ -46,6 +51,9 @@ pub fn insert(cx: &mut Cx<'_>, statement: &ast::Insert) -> Outcome<(u64, bool)> 
         (InsertSource::Query(query), None) => from_query(cx, &writer, &ordinals, statement, query)?,
         (InsertSource::Execute(_), None) => Vec::new(),
     };
+    if cx.compiling {
+        return Ok((0, false));
+    }
     store_rows(cx, &writer, rows, output)
 }
 
@@ -206,12 +214,26 @@ fn mismatch(more_columns: bool) -> crate::session::SqlError {
     )
 }
 
+/// Rows of VALUES in one INSERT. (Documentation: "Table value constructor".)
+const ROWS_MAX: usize = 1000;
+
 fn values(
     cx: &mut Cx<'_>,
     writer: &Writer,
     ordinals: &[usize],
     rows: &[Vec<ValueOrDefault>],
 ) -> Outcome<Vec<Vec<Option<Value>>>> {
+    if rows.len() > ROWS_MAX {
+        return Err(error(
+            10738,
+            15,
+            format!(
+                "The number of row value expressions in the INSERT statement exceeds the maximum allowed number of \
+                    {ROWS_MAX} row values."
+            ),
+        )
+        .into());
+    }
     let mut bound: Vec<Vec<Option<Expr>>> = Vec::with_capacity(rows.len());
     {
         let mut binder = Binder::new(cx);
@@ -242,6 +264,9 @@ fn values(
         }
     }
     let mut out = Vec::with_capacity(rows.len());
+    if cx.compiling {
+        return Ok(out);
+    }
     for row in &bound {
         if row.len() != ordinals.len() {
             return Err(mismatch(row.len() < ordinals.len()).into());
@@ -285,6 +310,9 @@ fn from_query(
         .iter()
         .map(|column| column.ty.clone())
         .collect();
+    if cx.compiling {
+        return Ok(Vec::new());
+    }
     let mut rows = bound.plan.collect(cx)?;
     if let Some((count, percent)) = top {
         limit(cx, &mut rows, &count, percent)?;

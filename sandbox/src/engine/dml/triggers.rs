@@ -78,7 +78,7 @@ fn run(cx: &mut Cx<'_>, trigger: &Trigger, rows: &Arc<TriggerRows>) -> Outcome<(
     let outer = std::mem::take(&mut cx.outer);
     let cache = std::mem::take(&mut cx.cache);
     let result = flow::run_trigger(cx, &trigger.body);
-    let result = match cx.ses.frame().rolls_back {
+    let result = match cx.ses.frame().ends {
         true => result.and(Err(flow::ended_in_trigger())),
         false => result,
     };

@@ -3,7 +3,7 @@
 use super::insert::limit;
 use super::output::Images;
 use super::{Output, Writer, fire, target_table};
-use crate::engine::bind::{Binder, Scope, Target, Wanted, cast, hints_reading};
+use crate::engine::bind::{Binder, Scope, Target, Wanted, cast, check_exposed, hints_reading};
 use crate::engine::context::Cx;
 use crate::engine::expr::{Expr, Kind};
 use crate::engine::fault::{Outcome, error, invalid_column, unsupported};
@@ -67,6 +67,9 @@ pub fn update(cx: &mut Cx<'_>, statement: &ast::Update) -> Outcome<(u64, bool)> 
         source: Some(source.scope.clone()),
     };
     let mut output = Output::bind(cx, statement.output.as_ref(), writer.at, images)?;
+    if cx.compiling {
+        return Ok((0, false));
+    }
     let rows = find(cx, &source, statement.top.as_ref())?;
     let updated: Vec<usize> = assigned(&items);
     let mut changes: Vec<(u64, Row, Row)> = Vec::with_capacity(rows.len());
@@ -118,6 +121,9 @@ pub fn delete(cx: &mut Cx<'_>, statement: &ast::Delete) -> Outcome<(u64, bool)> 
         source: Some(source.scope.clone()),
     };
     let mut output = Output::bind(cx, statement.output.as_ref(), writer.at, images)?;
+    if cx.compiling {
+        return Ok((0, false));
+    }
     let found = find(cx, &source, statement.top.as_ref())?;
     let mut rows = Vec::with_capacity(found.len());
     for (row_id, tuple) in &found {
@@ -191,6 +197,7 @@ fn rows_of(cx: &mut Cx<'_>, parts: &Parts<'_>) -> Outcome<(Source, Reading)> {
         }
     }
     let mut trees = binder.from(parts.from, &mut scope)?;
+    check_exposed(parts.from)?;
     if binder.target.is_none()
         && let Some(at) = standing
     {

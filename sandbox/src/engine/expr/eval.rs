@@ -107,6 +107,13 @@ impl Expr {
                     .filter(|arg| arg.collate.is_some())
                     .max_by_key(|arg| arg.strength)
                     .and_then(|arg| arg.collate.clone());
+                // Text that is Unicode in one argument is compared as Unicode.
+                let texts = || tys.iter().filter(|ty| types::is_character(ty));
+                let decides = texts().find(|ty| types::is_unicode(ty));
+                let collate = match decides.or_else(|| texts().next()) {
+                    Some(ty) => collate.map(|collate| collate.of(ty).clone()),
+                    None => collate,
+                };
                 let context = cx.eval_context(collate);
                 Ok((function.eval)(&values, &tys, &context)?)
             }

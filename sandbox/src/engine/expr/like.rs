@@ -47,10 +47,13 @@ impl Pattern {
         Self(parts)
     }
 
-    /// Trailing spaces of the text are forgiven where the pattern has none.
-    pub fn matches(&self, text: &[u16], collate: &Collate) -> bool {
+    /// Whether the whole text is like the pattern. Where neither is Unicode, spaces at the text's end are forgiven.
+    pub fn matches(&self, text: &[u16], collate: &Collate, is_unicode: bool) -> bool {
         if run(&self.0, text, collate) {
             return true;
+        }
+        if is_unicode {
+            return false;
         }
         let end = text
             .iter()
@@ -96,13 +99,15 @@ fn run(parts: &[Part], text: &[u16], collate: &Collate) -> bool {
                 p += 1;
                 continue;
             }
-            Some(part) if t < text.len() && one(part, text[t], collate) => {
-                p += 1;
-                t += 1;
-                continue;
+            Some(_) => {
+                if let Some((parts, units)) = step(&parts[p..], &text[t..], collate) {
+                    p += parts;
+                    t += units;
+                    continue;
+                }
             }
             None if t == text.len() => return true,
-            Some(_) | None => {}
+            None => {}
         }
         match retry {
             Some((back, from)) if from < text.len() => {
@@ -115,17 +120,24 @@ fn run(parts: &[Part], text: &[u16], collate: &Collate) -> bool {
     }
 }
 
-fn one(part: &Part, unit: u16, collate: &Collate) -> bool {
-    match part {
-        Part::Unit(wanted) => collate.same_unit(*wanted, unit),
-        Part::One => true,
-        Part::Any => false,
+/// How many parts and units agree at the starts; none when they differ.
+fn step(parts: &[Part], text: &[u16], collate: &Collate) -> Option<(usize, usize)> {
+    let unit = *text.first()?;
+    match parts.first()? {
+        Part::Unit(wanted) => match parts.get(1) {
+            Some(Part::Unit(next)) => collate.same_start(&[*wanted, *next], text),
+            Some(Part::One | Part::Any | Part::Set { .. }) | None => {
+                collate.same_start(&[*wanted], text)
+            }
+        },
+        Part::One => Some((1, collate.character(text))),
+        Part::Any => None,
         Part::Set { negated, ranges } => {
             let inside = ranges.iter().any(|(low, high)| {
                 collate.unit_order(*low, unit) != Ordering::Greater
                     && collate.unit_order(unit, *high) != Ordering::Greater
             });
-            inside != *negated
+            (inside != *negated).then(|| (1, collate.character(text)))
         }
     }
 }
@@ -134,10 +146,17 @@ fn one(part: &Part, unit: u16, collate: &Collate) -> bool {
 mod tests {
     use super::*;
 
-    fn like(text: &str, pattern: &str) -> bool {
+    fn like_under(collation: &str, text: &str, pattern: &str, is_unicode: bool) -> bool {
         let units = |s: &str| s.encode_utf16().collect::<Vec<_>>();
-        Pattern::new(&units(pattern), Some(u16::from(b'!')))
-            .matches(&units(text), &Collate::server())
+        Pattern::new(&units(pattern), Some(u16::from(b'!'))).matches(
+            &units(text),
+            &Collate::named(collation).unwrap(),
+            is_unicode,
+        )
+    }
+
+    fn like(text: &str, pattern: &str) -> bool {
+        like_under("Latin1_General_CI_AS", text, pattern, true)
     }
 
     #[test]
@@ -150,6 +169,34 @@ mod tests {
         assert!(like("50%", "50!%"));
         assert!(!like("500", "50!%"));
         assert!(like("a%b%c", "%!%%c"));
-        assert!(like("abc  ", "abc"));
+    }
+
+    #[test]
+    fn spaces_at_the_end_of_unicode_text_count() {
+        assert!(!like("abc  ", "abc"));
+        assert!(like("abc  ", "abc%"));
+        assert!(!like("abc", "abc "));
+        assert!(like_under("Latin1_General_CI_AS", "abc  ", "abc", false));
+        assert!(!like_under("Latin1_General_CI_AS", "abc", "abc ", false));
+    }
+
+    #[test]
+    fn a_letter_that_is_two_is_like_both() {
+        assert!(like("Straße", "strasse"));
+        assert!(like("STRASSE", "%aß_"));
+        assert!(like("ß", "_"));
+        assert!(!like_under("Latin1_General_BIN2", "ß", "ss", true));
+    }
+
+    #[test]
+    fn one_character_is_a_pair_where_pairs_are_characters() {
+        assert!(like_under(
+            "Latin1_General_100_CI_AS_SC",
+            "a😀b",
+            "a_b",
+            true
+        ));
+        assert!(like_under("Latin1_General_100_CI_AS", "a😀b", "a__b", true));
+        assert!(!like_under("Latin1_General_100_CI_AS", "a😀b", "a_b", true));
     }
 }

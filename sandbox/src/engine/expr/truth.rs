@@ -220,6 +220,7 @@ impl Cond {
                 expr,
                 pattern,
                 escape,
+                is_unicode,
                 collate,
             } => {
                 let (value, pattern) = (expr.eval(row, cx)?, pattern.eval(row, cx)?);
@@ -240,7 +241,8 @@ impl Cond {
                 let (Value::Str(text), Value::Str(pattern)) = (value, pattern) else {
                     return Ok(None);
                 };
-                Ok(Some(Pattern::new(&pattern, escape).matches(&text, collate)))
+                let matches = Pattern::new(&pattern, escape).matches(&text, collate, *is_unicode);
+                Ok(Some(matches))
             }
             Cond::AnyDistinct(pairs) => {
                 for (left, right, collate) in pairs {

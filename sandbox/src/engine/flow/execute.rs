@@ -1,14 +1,13 @@
 //! EXECUTE and nested scopes.
 
 use super::variables::set_variable;
-use super::{Flow, block, evaluate, undo_everything};
+use super::{Flow, block, compile, evaluate, report, undo_everything};
 use crate::engine::bind::OutColumn;
 use crate::engine::context::{Cx, Frame};
 use crate::engine::fault::{Outcome, Stop, error};
 use crate::engine::{ddl, procedures, types};
 use crate::session::{ColumnMeta, Event, Sink, SqlError};
-use crate::sql::ast::Statement;
-use crate::sql::{self, ast};
+use crate::sql::ast::{self, Statement};
 use crate::value::{SqlType, Value};
 
 /// Opens a scope for names.
@@ -46,11 +45,13 @@ pub fn drop_frame(cx: &mut Cx<'_>) -> Frame {
 /// Runs text in a scope of its own, as `sp_executesql` and `EXEC (...)` do: what it SETs ends with it. Its status, and
 /// the scope's variables as it left them.
 pub fn run_nested(cx: &mut Cx<'_>, text: &str, frame: Frame) -> Outcome<(i32, Frame)> {
-    let statements =
-        sql::parse_batch_with(text, cx.ses.settings.quoted_identifier).map_err(Stop::Statement)?;
+    let batch = compile::parse(cx, text).map_err(leaving)?;
     push_frame(cx, frame)?;
     let (database, settings) = (cx.ses.database, cx.ses.settings.clone());
-    let result = block(cx, &statements);
+    let open = cx.ses.tran_count();
+    let compiled = compile::compile(cx, &batch);
+    let result = compiled.and_then(|()| block(cx, &batch.statements));
+    let result = result.map_err(leaving);
     cx.ses.nest_level = cx.ses.nest_level.saturating_sub(1);
     let frame = drop_frame(cx);
     cx.ses.database = database;
@@ -60,7 +61,42 @@ pub fn run_nested(cx: &mut Cx<'_>, text: &str, frame: Frame) -> Outcome<(i32, Fr
         Flow::Return(status) => status,
         Flow::Next | Flow::Break | Flow::Continue => 0,
     };
+    check_balance(cx, open)?;
     Ok((status, frame))
+}
+
+/// What a scope that does not compile is to the statement that runs it: a failure like any other.
+pub fn leaving(stop: Stop) -> Stop {
+    match stop {
+        Stop::Compile(error) => Stop::Statement(error),
+        other => other,
+    }
+}
+
+/// Error 266 where a scope leaves another count of open transactions than it found. It changes nothing and stops
+/// nothing, except that a TRY catches it. (Documentation: "Rolling back transactions in stored procedures and triggers"
+/// of "ROLLBACK TRANSACTION". What XACT_ABORT makes of it is not documented.)
+fn check_balance(cx: &mut Cx<'_>, before: u32) -> Outcome<()> {
+    let now = cx.ses.tran_count();
+    if now == before {
+        return Ok(());
+    }
+    let mismatch = SqlError {
+        state: 2,
+        ..error(
+            266,
+            16,
+            format!(
+                "Transaction count after EXECUTE indicates a mismatching number of BEGIN and COMMIT statements. \
+                    Previous count = {before}, current count = {now}."
+            ),
+        )
+    };
+    if cx.tries > 0 || cx.atomic > 0 {
+        return Err(Stop::Raised(mismatch));
+    }
+    report(cx, mismatch, 0);
+    Ok(())
 }
 
 /// A failure that leaves the scope whose XACT_ABORT decides about the transaction.
@@ -86,12 +122,14 @@ fn aborted(cx: &mut Cx<'_>, stop: Stop, xact_abort: bool) -> Stop {
 /// no notice, goes to the TRY around the trigger's statement.
 pub fn run_trigger(cx: &mut Cx<'_>, body: &[Statement]) -> Outcome<()> {
     cx.ses.settings.xact_abort = true;
-    match block(cx, body) {
+    match compile::declare_all(cx, body).and_then(|()| block(cx, body)) {
         Ok(_) => Ok(()),
-        Err(Stop::Statement(error) | Stop::Batch { error, .. }) => Err(Stop::Batch {
-            error,
-            rollback: true,
-        }),
+        Err(Stop::Statement(error) | Stop::Compile(error) | Stop::Batch { error, .. }) => {
+            Err(Stop::Batch {
+                error,
+                rollback: true,
+            })
+        }
         Err(other) => Err(other),
     }
 }

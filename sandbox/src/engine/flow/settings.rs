@@ -3,7 +3,7 @@
 use super::evaluate;
 use crate::engine::bind::Binder;
 use crate::engine::calendar::{Moment, TICKS_PER_DAY};
-use crate::engine::context::Cx;
+use crate::engine::context::{Cx, TEXT_SIZE};
 use crate::engine::fault::{Outcome, error, unsupported};
 use crate::engine::{permissions, types};
 use crate::session::{Event, SqlError};
@@ -39,7 +39,10 @@ pub fn set(cx: &mut Cx<'_>, option: &SetOption) -> Outcome<()> {
         SetOption::IsolationLevel(level) => {
             cx.ses.settings.isolation = *level;
         }
-        SetOption::TextSize(expr) => cx.ses.settings.text_size = number(cx, expr)? as i32,
+        SetOption::TextSize(expr) => {
+            let bytes = number(cx, expr)?.clamp(-1, i64::from(i32::MAX)) as i32;
+            cx.ses.settings.text_size = if bytes == 0 { TEXT_SIZE } else { bytes };
+        }
         SetOption::DateFirst(expr) => return date_first(cx, expr),
         SetOption::DateFormat(expr) => return date_format(cx, expr),
         SetOption::Language(expr) => return language(cx, expr),

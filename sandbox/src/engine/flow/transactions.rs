@@ -87,6 +87,9 @@ pub fn commit(cx: &mut Cx<'_>) -> Outcome<()> {
         .into());
     }
     refuse_when_doomed(cx)?;
+    if cx.ses.frame().trigger.is_some() && cx.ses.tran_count() == 1 {
+        return commit_in_trigger(cx);
+    }
     let ended = attempt(cx, &mut |cx| {
         let transaction = cx.transaction();
         transaction.count -= 1;
@@ -99,6 +102,27 @@ pub fn commit(cx: &mut Cx<'_>) -> Outcome<()> {
         }),
         None => Ok(()),
     }
+}
+
+/// The transaction of the statement that fired the trigger ends with everything up to there. As after a ROLLBACK, the
+/// batch goes on only if the trigger's next statement begins another one.
+fn commit_in_trigger(cx: &mut Cx<'_>) -> Outcome<()> {
+    let descriptor = cx.ses.transaction_id();
+    let locked = cx.held.is_locked();
+    cx.held.lock();
+    if let Some(transaction) = cx.ses.transaction.take() {
+        let session = cx.ses.id;
+        cx.held.commit(transaction, session);
+    }
+    cx.shared.ring();
+    if !locked {
+        cx.held.unlock();
+    }
+    cx.ses.frame_mut().ends = true;
+    cx.emit(Event::TranEnd {
+        descriptor,
+        committed: true,
+    })
 }
 
 /// Commits a transaction that no BEGIN holds open.
@@ -117,7 +141,7 @@ pub fn end_autocommit(cx: &mut Cx<'_>) {
     }
 }
 
-/// What a trigger leaves that has rolled back and begun no other transaction.
+/// What a trigger leaves that has rolled back or committed and begun no other transaction.
 pub fn ended_in_trigger() -> Stop {
     Stop::Batch {
         error: error(
@@ -129,9 +153,9 @@ pub fn ended_in_trigger() -> Stop {
     }
 }
 
-/// A trigger that begins another transaction after its ROLLBACK: the batch goes on in that one.
+/// A trigger that begins another transaction after its ROLLBACK or COMMIT: the batch goes on in that one.
 fn begin_another(cx: &mut Cx<'_>) -> Outcome<()> {
-    if !std::mem::take(&mut cx.ses.frame_mut().rolls_back) {
+    if !std::mem::take(&mut cx.ses.frame_mut().ends) {
         return Ok(());
     }
     let descriptor = cx.ses.transaction_id();
@@ -150,7 +174,7 @@ fn begin_another(cx: &mut Cx<'_>) -> Outcome<()> {
 pub fn roll_back(cx: &mut Cx<'_>, name: &str) -> Outcome<()> {
     if cx.atomic > 0 {
         if name.is_empty() && cx.ses.frame().trigger.is_some() {
-            cx.ses.frame_mut().rolls_back = true;
+            cx.ses.frame_mut().ends = true;
             return Ok(());
         }
         return Err(ended_in_trigger());

@@ -9,54 +9,52 @@ use crate::engine::{ddl, types};
 use crate::sql::ast;
 use crate::value::{SqlType, Value};
 
-pub(super) fn declare(cx: &mut Cx<'_>, list: &[ast::Declaration]) -> Outcome<()> {
-    for declaration in list {
-        match &declaration.kind {
-            ast::DeclarationKind::Scalar { ty, value } => {
-                if let Some(definition) = table_type(cx, ty) {
-                    attempt(cx, &mut |cx| {
-                        ddl::declare_table(cx, &declaration.name, &definition)
-                    })?;
-                    continue;
-                }
-                cx.held.lock();
-                let known = Binder::new(cx).type_of(ty);
-                let collate = cx.held.database(cx.ses.database).collate.clone();
-                cx.held.unlock_unless(cx.atomic > 0);
-                let (ty, _, _) = known?;
-                let collate = types::is_character(&ty).then_some(collate);
-                // A DECLARE in a loop declares once.
-                let existing = cx
-                    .ses
-                    .frame()
-                    .names
-                    .get(&declaration.name.to_lowercase())
-                    .copied();
-                let index = match existing {
-                    Some(index) if cx.ses.frame().variables[index].line == declaration.line => {
-                        index
-                    }
-                    Some(_) | None => {
-                        let variable = Variable {
-                            name: declaration.name.clone(),
-                            ty: ty.clone(),
-                            collate,
-                            value: Value::Null,
-                            line: declaration.line,
-                        };
-                        cx.ses.frame_mut().declare(variable)?
-                    }
-                };
-                if let Some(value) = value {
-                    assign(cx, index, value, &ty)?;
-                }
-            }
-            ast::DeclarationKind::Table(definition) => {
-                attempt(cx, &mut |cx| {
-                    ddl::declare_table(cx, &declaration.name, definition)
-                })?;
-            }
+/// Declares a batch's variables, all of them before it runs: whether a DECLARE is ever reached does not matter.
+pub(super) fn declare(cx: &mut Cx<'_>, declaration: &ast::Declaration) -> Outcome<()> {
+    let ty = match &declaration.kind {
+        ast::DeclarationKind::Scalar { ty, .. } => ty,
+        ast::DeclarationKind::Table(definition) => {
+            return attempt(cx, &mut |cx| {
+                ddl::declare_table(cx, &declaration.name, definition)
+            });
         }
+    };
+    if let Some(definition) = table_type(cx, ty) {
+        return attempt(cx, &mut |cx| {
+            ddl::declare_table(cx, &declaration.name, &definition)
+        });
+    }
+    cx.held.lock();
+    let known = Binder::new(cx).type_of(ty);
+    let collate = cx.held.database(cx.ses.database).collate.clone();
+    cx.held.unlock_unless(cx.atomic > 0);
+    let (ty, _, _) = known?;
+    let collate = types::is_character(&ty).then_some(collate);
+    let variable = Variable {
+        name: declaration.name.clone(),
+        ty,
+        collate,
+        value: Value::Null,
+    };
+    cx.ses.frame_mut().declare(variable)?;
+    Ok(())
+}
+
+/// A DECLARE that is reached: its variables take their values, if it gives any. In a loop the others keep theirs.
+pub(super) fn assign_declared(cx: &mut Cx<'_>, list: &[ast::Declaration]) -> Outcome<()> {
+    for declaration in list {
+        let ast::DeclarationKind::Scalar {
+            value: Some(value), ..
+        } = &declaration.kind
+        else {
+            continue;
+        };
+        let name = declaration.name.to_lowercase();
+        let Some(index) = cx.ses.frame().names.get(&name).copied() else {
+            continue;
+        };
+        let ty = cx.ses.frame().variables[index].ty.clone();
+        assign(cx, index, value, &ty)?;
     }
     Ok(())
 }

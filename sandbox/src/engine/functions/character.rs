@@ -69,8 +69,12 @@ fn nchar(v: &[Value], t: &[SqlType], cx: &EvalContext) -> Result<Value, SqlError
 
 fn unicode(v: &[Value], t: &[SqlType], cx: &EvalContext) -> Result<Value, SqlError> {
     let text = Arguments::new(v, t, cx).text(0)?;
-    let first = text.as_ref().and_then(|text| text.first());
-    Ok(first.map_or(Value::Null, |unit| Value::Int(i32::from(*unit))))
+    let code = text.and_then(|text| {
+        let first = &text[..cx.collation.character(&text)];
+        let code = char::decode_utf16(first.iter().copied()).next()?;
+        Some(code.map_or_else(|lone| i32::from(lone.unpaired_surrogate()), |c| c as i32))
+    });
+    Ok(code.map_or(Value::Null, Value::Int))
 }
 
 /// NULL for a name of more than 128 characters or an unknown delimiter.

@@ -36,11 +36,12 @@ fn extreme(
 ) -> Result<Value, SqlError> {
     let ty = common_type(t)?;
     let arguments = Arguments::new(v, t, cx);
+    let order = cx.collation.of(&ty);
     let mut best = Value::Null;
     for at in 0..v.len() {
         let value = arguments.converted(at, &ty)?;
-        let better = matches!(best, Value::Null)
-            || ordering::compare(&value, &best, Some(&cx.collation)) == wanted;
+        let better =
+            matches!(best, Value::Null) || ordering::compare(&value, &best, Some(order)) == wanted;
         if better && !matches!(value, Value::Null) {
             best = value;
         }

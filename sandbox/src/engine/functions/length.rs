@@ -56,9 +56,8 @@ fn len(v: &[Value], t: &[SqlType], cx: &EvalContext) -> Result<Value, SqlError> 
     }
     let text = Arguments::new(v, t, cx).text(0)?;
     let length = |text: &[u16]| {
-        text.iter()
-            .rposition(|unit| *unit != u16::from(b' '))
-            .map_or(0, |at| at + 1)
+        let end = text.iter().rposition(|unit| *unit != u16::from(b' '));
+        cx.collation.count(&text[..end.map_or(0, |at| at + 1)])
     };
     Ok(text.map_or(Value::Null, |text| count(length(&text), &t[0])))
 }

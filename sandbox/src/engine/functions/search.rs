@@ -4,8 +4,10 @@ use super::argument::{Arguments, is_unbounded};
 use super::{Builtin, EvalContext};
 use crate::engine::collation::Collate;
 use crate::engine::expr::Pattern;
+use crate::engine::types;
 use crate::session::SqlError;
 use crate::value::{SqlType, Value};
+use std::ops::Range;
 
 pub static FUNCTIONS: &[Builtin] = &[
     Builtin {
@@ -39,17 +41,24 @@ fn position(at: usize, searched: &SqlType) -> Value {
 }
 
 /// Where `wanted` stands at or after `from`; empty text stands nowhere.
-pub fn find(text: &[u16], wanted: &[u16], from: usize, collate: &Collate) -> Option<usize> {
-    if wanted.is_empty() || text.len() < wanted.len() {
+pub fn find(text: &[u16], wanted: &[u16], from: usize, collate: &Collate) -> Option<Range<usize>> {
+    if wanted.is_empty() {
         return None;
     }
-    let same = |window: &[u16]| {
-        window
-            .iter()
-            .zip(wanted)
-            .all(|(a, b)| collate.same_unit(*a, *b))
-    };
-    (from..=text.len() - wanted.len()).find(|at| same(&text[*at..*at + wanted.len()]))
+    (from..text.len()).find_map(|start| {
+        let (mut at, mut seen) = (start, 0);
+        while seen < wanted.len() {
+            let (units, others) = collate.same_start(&text[at..], &wanted[seen..])?;
+            at += units;
+            seen += others;
+        }
+        Some(start..at)
+    })
+}
+
+/// The position of the character at a place.
+fn character_at(text: &[u16], at: usize, cx: &EvalContext) -> usize {
+    cx.collation.count(&text[..at]) + 1
 }
 
 fn char_index(v: &[Value], t: &[SqlType], cx: &EvalContext) -> Result<Value, SqlError> {
@@ -65,9 +74,11 @@ fn char_index(v: &[Value], t: &[SqlType], cx: &EvalContext) -> Result<Value, Sql
     let Some(start) = start else {
         return Ok(Value::Null);
     };
-    let from = usize::try_from(start.saturating_sub(1)).unwrap_or(0);
+    let before = usize::try_from(start.saturating_sub(1)).unwrap_or(0);
+    let from = cx.collation.place(&text, before);
     let found = find(&text, &wanted, from, &cx.collation);
-    Ok(position(found.map_or(0, |at| at + 1), &t[1]))
+    let at = found.map_or(0, |found| character_at(&text, found.start, cx));
+    Ok(position(at, &t[1]))
 }
 
 fn pattern_index(v: &[Value], t: &[SqlType], cx: &EvalContext) -> Result<Value, SqlError> {
@@ -78,10 +89,13 @@ fn pattern_index(v: &[Value], t: &[SqlType], cx: &EvalContext) -> Result<Value, 
     };
     let floating = pattern.iter().take_while(|unit| **unit == ANY).count();
     let rest = Pattern::new(&pattern[floating..], None);
+    let is_unicode = t.iter().any(types::is_unicode);
+    let matches = |at: &usize| rest.matches(&text[*at..], &cx.collation, is_unicode);
     let found = if floating == 0 {
-        rest.matches(&text, &cx.collation).then_some(0)
+        matches(&0).then_some(0)
     } else {
-        (0..=text.len()).find(|at| rest.matches(&text[*at..], &cx.collation))
+        (0..=text.len()).find(matches)
     };
-    Ok(position(found.map_or(0, |at| at + 1), &t[1]))
+    let at = found.map_or(0, |at| character_at(&text, at, cx));
+    Ok(position(at, &t[1]))
 }

@@ -1,5 +1,5 @@
-//! Functions that make text of text. Positions count UTF-16 code units from 1, as without a
-//! supplementary-characters collation.
+//! Functions that make text of text. Positions count characters from 1: UTF-16 code units, or with a
+//! supplementary-characters collation surrogate pairs too.
 
 use super::argument::{
     Arguments, NVARCHAR_MAX, VARCHAR_MAX, check_text, cut, is_unbounded, sized, text_length,
@@ -11,6 +11,7 @@ use crate::engine::fault::error;
 use crate::engine::types;
 use crate::session::SqlError;
 use crate::value::{SqlType, Value};
+use std::ops::Range;
 use std::sync::Arc;
 
 const SPACE: u16 = b' ' as u16;
@@ -143,7 +144,7 @@ fn left(v: &[Value], t: &[SqlType], cx: &EvalContext) -> Result<Value, SqlError>
         return Ok(Value::Null);
     };
     let count = usize::try_from(count).map_err(|_| length_refused(537, "LEFT or SUBSTRING"))?;
-    Ok(Value::Str(text[..count.min(text.len())].into()))
+    Ok(Value::Str(text[..cx.collation.place(&text, count)].into()))
 }
 
 fn right(v: &[Value], t: &[SqlType], cx: &EvalContext) -> Result<Value, SqlError> {
@@ -152,11 +153,12 @@ fn right(v: &[Value], t: &[SqlType], cx: &EvalContext) -> Result<Value, SqlError
         return Ok(Value::Null);
     };
     let count = usize::try_from(count).map_err(|_| length_refused(536, "RIGHT"))?;
-    Ok(Value::Str(text[text.len().saturating_sub(count)..].into()))
+    let before = cx.collation.count(&text).saturating_sub(count);
+    Ok(Value::Str(text[cx.collation.place(&text, before)..].into()))
 }
 
 /// The part of a sequence from `start` (from 1; what lies before 1 counts but gives nothing).
-fn window(length: usize, start: i64, count: i64) -> std::ops::Range<usize> {
+fn window(length: usize, start: i64, count: i64) -> Range<usize> {
     let place = |at: i64| {
         usize::try_from(at.saturating_sub(1).max(0))
             .unwrap_or(usize::MAX)
@@ -164,6 +166,11 @@ fn window(length: usize, start: i64, count: i64) -> std::ops::Range<usize> {
     };
     let from = place(start);
     from..place(start.saturating_add(count)).max(from)
+}
+
+/// Where characters stand in a text.
+fn units(characters: Range<usize>, text: &[u16], cx: &EvalContext) -> Range<usize> {
+    cx.collation.place(text, characters.start)..cx.collation.place(text, characters.end)
 }
 
 fn substring(v: &[Value], t: &[SqlType], cx: &EvalContext) -> Result<Value, SqlError> {
@@ -184,7 +191,8 @@ fn substring(v: &[Value], t: &[SqlType], cx: &EvalContext) -> Result<Value, SqlE
     let Some(text) = a.text(0)? else {
         return Ok(Value::Null);
     };
-    Ok(Value::Str(text[window(text.len(), start, count)].into()))
+    let characters = window(cx.collation.count(&text), start, count);
+    Ok(Value::Str(text[units(characters, &text, cx)].into()))
 }
 
 fn mapped(
@@ -281,9 +289,9 @@ fn replace(v: &[Value], t: &[SqlType], cx: &EvalContext) -> Result<Value, SqlErr
     let mut out = Vec::with_capacity(text.len());
     let mut at = 0;
     while let Some(found) = find(&text, &old, at, &cx.collation) {
-        out.extend_from_slice(&text[at..found]);
+        out.extend_from_slice(&text[at..found.start]);
         out.extend_from_slice(&new);
-        at = found + old.len();
+        at = found.end;
     }
     out.extend_from_slice(&text[at..]);
     Ok(cut(out, &replace_type(t)?))
@@ -338,7 +346,15 @@ fn replicate(v: &[Value], t: &[SqlType], cx: &EvalContext) -> Result<Value, SqlE
 fn reverse(v: &[Value], t: &[SqlType], cx: &EvalContext) -> Result<Value, SqlError> {
     let text = Arguments::new(v, t, cx).text(0)?;
     Ok(text.map_or(Value::Null, |text| {
-        Value::Str(text.iter().rev().copied().collect())
+        let mut out = vec![0; text.len()];
+        let mut at = 0;
+        while at < text.len() {
+            let end = at + cx.collation.character(&text[at..]);
+            let place = text.len() - end;
+            out[place..place + end - at].copy_from_slice(&text[at..end]);
+            at = end;
+        }
+        Value::Str(out.into())
     }))
 }
 
@@ -392,9 +408,10 @@ fn stuff(v: &[Value], t: &[SqlType], cx: &EvalContext) -> Result<Value, SqlError
     let Some(own) = a.text(0)? else {
         return Ok(Value::Null);
     };
-    let Some(range) = spliced(own.len()) else {
+    let Some(characters) = spliced(cx.collation.count(&own)) else {
         return Ok(Value::Null);
     };
+    let range = units(characters, &own, cx);
     let mut out = own.to_vec();
     // A NULL replacement only deletes.
     out.splice(range, a.text(3)?.unwrap_or_default().iter().copied());

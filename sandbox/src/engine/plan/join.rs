@@ -30,6 +30,7 @@ fn join_key(keys: &[Expr], row: &[Value], cx: &mut Cx<'_>) -> Outcome<Option<Box
         if matches!(value, Value::Null) {
             return Ok(None);
         }
+        // Both sides' keys carry the collation of the comparison.
         ordering::encode(&value, key.collate.as_deref(), &mut out);
     }
     Ok(Some(out.into_boxed_slice()))

@@ -135,7 +135,7 @@ pub fn sort_key(keys: &[SortKey], row: &[Value], cx: &mut Cx<'_>) -> Outcome<Vec
     for key in keys {
         let start = out.len();
         let value = key.expr.eval(row, cx)?;
-        ordering::encode(&value, key.expr.collate.as_deref(), &mut out);
+        ordering::encode(&value, key.expr.order(), &mut out);
         if key.descending {
             ordering::invert(&mut out, start);
         }

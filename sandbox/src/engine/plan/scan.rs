@@ -527,11 +527,7 @@ fn seek_range(
             return Ok(None);
         }
         let start = prefix.len();
-        ordering::encode(
-            &value,
-            def.columns[*ordinal].collate.as_deref(),
-            &mut prefix,
-        );
+        ordering::encode(&value, def.columns[*ordinal].order(), &mut prefix);
         if *descending {
             ordering::invert(&mut prefix, start);
         }
@@ -550,7 +546,7 @@ fn seek_range(
             return Ok(None);
         }
         let mut key = prefix.clone();
-        ordering::encode(&value, def.columns[ordinal].collate.as_deref(), &mut key);
+        ordering::encode(&value, def.columns[ordinal].order(), &mut key);
         if descending {
             ordering::invert(&mut key, prefix.len());
         }

@@ -164,6 +164,7 @@ fn a_transfer_meets_names_and_permissions() {
         app_name: "",
         host_name: "",
         read_only: false,
+        odbc: true,
     };
     let mut bob = Client(engine.login(bob).unwrap());
     assert_eq!(bob.error("ALTER SCHEMA dbo TRANSFER own.v"), 15151);

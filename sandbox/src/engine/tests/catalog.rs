@@ -93,6 +93,7 @@ fn permissions_and_logins() {
         app_name: "",
         host_name: "",
         read_only: false,
+        odbc: true,
     };
     assert_eq!(engine.login(login("wrong")).err().unwrap().number, 18456);
     let mut bob = super::Client(engine.login(login("Secret1")).unwrap());
@@ -113,6 +114,7 @@ fn permissions_and_logins() {
         app_name: "",
         host_name: "",
         read_only: false,
+        odbc: true,
     };
     assert_eq!(engine.login(nowhere).err().unwrap().number, 4060);
 }

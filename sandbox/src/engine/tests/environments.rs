@@ -16,6 +16,7 @@ fn connect_as(engine: &Arc<Engine>, user: &str) -> Client {
         app_name: "test",
         host_name: "here",
         read_only: false,
+        odbc: true,
     };
     Client(engine.login(login).unwrap())
 }
@@ -201,6 +202,7 @@ fn copies_of_a_database_are_not_written_to() {
         app_name: "test",
         host_name: "here",
         read_only: false,
+        odbc: true,
     };
     let refused = engine.login(login).err().map(|error| error.number);
     assert_eq!(refused, Some(978));

@@ -244,3 +244,57 @@ fn a_try_around_a_statement_has_the_errors_of_its_trigger() {
     assert_eq!((said.as_slice(), reply.sets.len()), (&[(50000, 16)][..], 0));
     assert_eq!(c.one("SELECT COUNT(*) + @@TRANCOUNT FROM t"), "0");
 }
+
+/// What it has committed stays. The batch goes on in the transaction that the trigger begins, or ends.
+#[test]
+fn a_trigger_that_commits_ends_the_transaction_of_its_statement() {
+    let engine = engine();
+    let mut c = connect(&engine);
+    c.ok("CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE q (id int)");
+    c.ok("CREATE TRIGGER tr ON t AFTER INSERT AS BEGIN
+          IF EXISTS (SELECT 1 FROM inserted WHERE id = 1) BEGIN COMMIT TRANSACTION; BEGIN TRANSACTION; END;
+          IF EXISTS (SELECT 1 FROM inserted WHERE id = 2) COMMIT TRANSACTION; END");
+    c.ok("BEGIN TRAN; SAVE TRANSACTION p; INSERT q VALUES (1); INSERT t VALUES (1); INSERT q VALUES (2)");
+    assert_eq!(c.one("SELECT @@TRANCOUNT"), "1");
+    assert_eq!(c.error("ROLLBACK TRANSACTION p"), 6401);
+    c.ok("ROLLBACK");
+    assert_eq!(c.rows("SELECT id FROM q"), ["1"]);
+    let batch = "BEGIN TRAN; INSERT q VALUES (3); INSERT t VALUES (2); INSERT q VALUES (4)";
+    assert_eq!(c.error(batch), 3609);
+    assert_eq!(c.one("SELECT COUNT(*) + @@TRANCOUNT FROM t"), "2");
+    assert_eq!(c.rows("SELECT id FROM q ORDER BY id"), ["1", "3"]);
+}
+
+#[test]
+fn a_row_version_becomes_no_unicode_text() {
+    let engine = engine();
+    let mut c = connect(&engine);
+    c.ok("CREATE TABLE t (id int PRIMARY KEY, rv rowversion); INSERT t (id) VALUES (1)");
+    for ty in ["nvarchar(100)", "nchar(20)"] {
+        let refused = format!("SELECT CONVERT({ty}, MIN(rv), 1) FROM t");
+        assert_eq!(c.error(&refused), 529);
+    }
+    for shown in [
+        "CONVERT(nvarchar(100), CONVERT(binary(8), MIN(rv)), 1)",
+        "CONVERT(varchar(100), MIN(rv), 1)",
+    ] {
+        assert_eq!(c.one(&format!("SELECT LEN({shown}) FROM t")), "18");
+    }
+}
+
+#[test]
+fn a_collation_without_a_code_page_is_one_of_unicode_text() {
+    let engine = engine();
+    let mut c = connect(&engine);
+    let indic = "COLLATE Indic_General_90_CI_AS";
+    for refused in ["SELECT CONVERT(varchar(1), NULL)", "SELECT 'x'"] {
+        assert_eq!(c.error(&format!("{refused} {indic}")), 459);
+    }
+    let refused = format!("CREATE TABLE v (a varchar(9) {indic} NULL)");
+    assert_eq!(c.error(&refused), 459);
+    c.ok(&format!("CREATE TABLE n (a nvarchar(9) {indic} NULL)"));
+    assert_eq!(
+        c.one(&format!("SELECT CONVERT(nvarchar(1), N'x') {indic}")),
+        "x"
+    );
+}

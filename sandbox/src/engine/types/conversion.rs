@@ -188,6 +188,7 @@ pub fn explicit(from: &SqlType, to: &SqlType) -> bool {
         (f, SqlType::SqlVariant) => {
             !lob(f) && !clr(f) && !matches!(f, SqlType::Xml | SqlType::RowVersion)
         }
+        (SqlType::RowVersion, SqlType::NChar(_) | SqlType::NVarChar(_)) => false,
         (f, t) if clr(f) || clr(t) => {
             is_binary(f) || is_binary(t) || is_character(f) || is_character(t)
         }

@@ -1,9 +1,9 @@
 //! INSERT, UPDATE, DELETE, TRUNCATE and INSERT BULK.
 
-use super::Parser;
 use super::expression::compound_op;
 use super::query::{Place, WithClause};
 use super::type_name::LengthDefault;
+use super::{Parser, Role};
 use crate::sql::SyntaxResult;
 use crate::sql::ast::*;
 use crate::sql::keyword::Keyword;
@@ -155,7 +155,7 @@ impl Parser<'_> {
 
     pub(super) fn target(&mut self) -> SyntaxResult<Target> {
         if self.peek().kind == TokenKind::Variable {
-            return self.variable().map(Target::Variable);
+            return self.variable_as(Some(Role::Table)).map(Target::Variable);
         }
         let name = self.object_name()?;
         Ok(Target::Table {
@@ -243,7 +243,7 @@ impl Parser<'_> {
                 continue;
             }
             let target = match self.peek().kind {
-                TokenKind::Variable => self.variable().map(Target::Variable)?,
+                TokenKind::Variable => self.variable_as(Some(Role::Table)).map(Target::Variable)?,
                 _ => Target::Table {
                     name: self.object_name()?,
                     hints: Vec::new(),

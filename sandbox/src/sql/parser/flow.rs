@@ -1,7 +1,7 @@
 //! Variables, control flow, errors, EXECUTE and transactions.
 
-use super::Parser;
 use super::type_name::LengthDefault;
+use super::{Mention, Parser, Role};
 use crate::sql::ast::*;
 use crate::sql::keyword::Keyword;
 use crate::sql::lexer::{Symbol, TokenKind};
@@ -10,12 +10,18 @@ use crate::sql::{SyntaxResult, error};
 impl Parser<'_> {
     pub(super) fn declare(&mut self) -> SyntaxResult<StatementKind> {
         self.next();
-        self.list(Self::declaration).map(StatementKind::Declare)
+        let list = self.list(Self::declaration)?;
+        self.mentions.extend(list.iter().map(|declaration| Mention {
+            name: declaration.name.clone(),
+            line: declaration.line,
+            role: Role::Declares,
+        }));
+        Ok(StatementKind::Declare(list))
     }
 
     fn declaration(&mut self) -> SyntaxResult<Declaration> {
         let line = self.line();
-        let name = self.variable()?;
+        let name = self.variable_as(None)?;
         self.eat(Keyword::As);
         let kind = if self.eat(Keyword::Table) {
             DeclarationKind::Table(self.table_definition()?)
@@ -138,7 +144,10 @@ impl Parser<'_> {
         let token = self.peek();
         let kind = match token.kind {
             TokenKind::Variable if sign.is_none() => {
-                ExprKind::Variable(self.text(token).to_owned())
+                return self.variable().map(|name| Expr {
+                    kind: ExprKind::Variable(name),
+                    line,
+                });
             }
             TokenKind::Global if sign.is_none() => {
                 ExprKind::GlobalVariable(self.text(token).to_owned())
@@ -348,7 +357,7 @@ impl Parser<'_> {
 
     fn exec_arg(&mut self) -> SyntaxResult<ExecArg> {
         let name = if self.peek().kind == TokenKind::Variable && self.at_ahead(1, Symbol::Equal) {
-            let name = self.variable()?;
+            let name = self.variable_as(None)?;
             self.next();
             Some(name)
         } else {

@@ -1,8 +1,8 @@
 //! Inline table-valued functions, and the security policies that filter by them.
 
-use super::Parser;
 use super::query::Place;
 use super::type_name::LengthDefault;
+use super::{Parser, Role};
 use crate::sql::SyntaxResult;
 use crate::sql::ast::*;
 use crate::sql::keyword::Keyword;
@@ -15,7 +15,7 @@ impl Parser<'_> {
         self.expect(Keyword::Function)?;
         let name = self.object_name()?;
         let parameters = self.parenthesised(|parser| {
-            let parameter = parser.variable()?;
+            let parameter = parser.variable_as(Some(Role::Declares))?;
             parser.eat(Keyword::As);
             parser.type_name(LengthDefault::Declaration)?;
             Ok(parameter)

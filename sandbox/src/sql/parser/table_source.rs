@@ -1,7 +1,7 @@
 //! FROM: tables, functions, derived tables, joins and table hints.
 
-use super::Parser;
 use super::type_name::LengthDefault;
+use super::{Parser, Role};
 use crate::sql::ast::*;
 use crate::sql::keyword::Keyword;
 use crate::sql::lexer::{Symbol, TokenKind};
@@ -143,7 +143,7 @@ impl Parser<'_> {
         let line = self.line();
         let kind = match self.peek().kind {
             TokenKind::Variable => {
-                let name = self.variable()?;
+                let name = self.variable_as(Some(Role::Table))?;
                 TableSourceKind::Variable {
                     name,
                     alias: self.table_alias()?,

@@ -108,6 +108,7 @@ pub(super) fn state_change(table: &TableSchema, old: Option<i64>) -> StateChange
         modified: "2024-05-02T10:00:00.123".into(),
         rule: LoadRule::default(),
         step: None,
+        passes: false,
         columns: None,
         empties_quarantine: false,
     }
