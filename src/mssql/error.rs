@@ -372,8 +372,8 @@ fn remedy(number: u32) -> Option<&'static str> {
     match number {
         18456 | 18452 => Some(
             "check the user name and the password in the connection; with a token, that its identity is a user of the \
-                database; or it has expired, or is for another tenant; with a Kerberos ticket, that its user has a login \
-                on the server",
+                database; or it has expired, or is for another tenant; with a Kerberos ticket, that its user has a \
+                login on the server",
         ),
         18486 => Some("the login is locked: ask an administrator to unlock it"),
         18487 | 18488 => Some("the password has expired or must be changed"),
