@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# All tests: the Rust tests (with DuckDB, PyIceberg and Polars reading what they write), strangers' SQL Server clients against the
-# stand-in, and every T-SQL statement through Microsoft's parser. Sets up what it needs under target/.
+# All tests: the Rust tests (with DuckDB, PyIceberg and Polars reading what they write), logins by Kerberos against a KDC, strangers'
+# SQL Server clients against the stand-in, and every T-SQL statement through Microsoft's parser. Sets up what it needs under target/.
 #
 #   scripts/test.sh
 #
@@ -60,6 +60,8 @@ if [[ -z "${ICESYNC_TEST_MSSQL:-}" ]]; then
     echo "SKIPPED: integration tests against a real server (ICESYNC_TEST_MSSQL is not set)" | tee "$logs/real-server.log"
 fi
 
+# Before the programs are built that the rest uses: it builds others in their place.
+step "logins by Kerberos" tests/kerberos/run.sh
 build_programs dev
 export ICESYNC_SANDBOX="$target/debug/icesync-sandbox"
 step "clients of other makers" tests/interop/clients/run.sh

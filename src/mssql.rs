@@ -6,6 +6,7 @@
 //!   packets; no value passes through an intermediate form.
 //!
 //! `entra` asks Microsoft Entra ID for the access tokens that both log in with, where a connection says so.
+//! `kerberos` asks for the ticket, and settles the name, of the service that both log in to by Kerberos.
 //!
 //! Both take the same [`settings::Connection`] and report the same [`error::MssqlError`]. Nothing outside this
 //! module names either driver.
@@ -19,6 +20,7 @@ pub mod describe;
 mod entra;
 pub mod environment;
 pub mod error;
+mod kerberos;
 mod message;
 pub mod rows;
 pub mod settings;

@@ -6,6 +6,8 @@
 use clap::Parser;
 use icesync_sandbox::engine::{Engine, EngineOptions};
 use icesync_sandbox::session::SqlError;
+#[cfg(feature = "kerberos")]
+use icesync_sandbox::tds::Principal;
 use icesync_sandbox::tds::{Encryption, Identity, WireError, WireOptions, serve};
 use std::io::Write;
 use std::net::SocketAddr;
@@ -43,6 +45,10 @@ struct Arguments {
     /// Offer TLS with a certificate made now and signed by itself.
     #[arg(long)]
     tls: bool,
+    /// A user of a Kerberos realm who logs in, with a ticket, as the SQL login. KRB5_KTNAME names the service's keytab.
+    #[cfg(feature = "kerberos")]
+    #[arg(long, value_name = "USER@REALM")]
+    principal: Option<String>,
 }
 
 /// Why the server did not start.
@@ -126,6 +132,12 @@ fn run(arguments: &Arguments) -> Result<(), StartError> {
             .map_err(|error| StartError::Listen(arguments.listen, error))?;
         let mut terminated = signal(SignalKind::terminate())?;
         let mut interrupted = signal(SignalKind::interrupt())?;
+        #[cfg(feature = "kerberos")]
+        let principal = arguments.principal.as_ref().map(|name| Principal {
+            name: name.clone(),
+            user: arguments.user.clone(),
+            password: password.clone(),
+        });
         let engine = Engine::new(EngineOptions {
             user: arguments.user.clone(),
             password,
@@ -141,6 +153,8 @@ fn run(arguments: &Arguments) -> Result<(), StartError> {
         }
         let options = WireOptions {
             encryption,
+            #[cfg(feature = "kerberos")]
+            principal,
             ..WireOptions::default()
         };
         announce(listener.local_addr()?)?;

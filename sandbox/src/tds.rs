@@ -16,7 +16,7 @@
 //! [`WireOptions::request_bytes_max`], logins by time, connections by number.
 //!
 //! - `packet`, `cursor`: bytes in and out
-//! - `login`, `tls`, `connection`: from the socket to a session
+//! - `login`, `kerberos`, `tls`, `connection`: from the socket to a session
 //! - `request`, `rpc`, `bulk`, `sink`, `token`: what clients ask and what they are answered
 //! - `type_info`, `encode`, `decode`, `variant`: types and values
 //! - `embedded`: the server on threads of its own
@@ -29,6 +29,7 @@ mod decode;
 mod embedded;
 mod encode;
 mod fault;
+mod kerberos;
 mod login;
 mod packet;
 mod request;
@@ -83,6 +84,23 @@ impl std::fmt::Debug for AccessToken {
     }
 }
 
+/// A user of a Kerberos realm (`user@REALM`), and the SQL login that the user stands for.
+#[derive(Clone)]
+pub struct Principal {
+    pub name: String,
+    pub user: String,
+    pub password: String,
+}
+
+impl std::fmt::Debug for Principal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { name, .. } = self;
+        f.debug_struct("Principal")
+            .field("name", name)
+            .finish_non_exhaustive()
+    }
+}
+
 /// How the wire behaves.
 #[derive(Debug, Clone)]
 pub struct WireOptions {
@@ -95,6 +113,8 @@ pub struct WireOptions {
     pub typed_nulls: bool,
     /// Logs in without a password, as Azure SQL does with tokens of Entra ID.
     pub access_token: Option<AccessToken>,
+    /// Logs in with a ticket. The service's key is in the keytab that KRB5_KTNAME names.
+    pub principal: Option<Principal>,
     pub faults: Faults,
 }
 
@@ -107,6 +127,7 @@ impl Default for WireOptions {
             login_timeout: Duration::from_secs(30),
             typed_nulls: false,
             access_token: None,
+            principal: None,
             faults: Faults::default(),
         }
     }

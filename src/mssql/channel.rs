@@ -9,7 +9,8 @@
 
 use super::entra::Login;
 use super::error::{MssqlError, ServerError, ServerMessage, excerpt};
-use super::settings::{Connection, Encryption};
+use super::kerberos::{NoTicket, service_at};
+use super::settings::{Connection, Encryption, Service};
 use super::sql::{ParamValue, Statement, parameter_name};
 use crate::secret::{Secret, panic_text};
 use futures::FutureExt;
@@ -41,10 +42,15 @@ impl Channel {
         let provider = TdsConnectionProvider::new();
         let server = connection.server();
         let source = source(connection);
+        let service = match connection.known_port() {
+            Some(port) => service_at(connection, &connection.host, port).await?,
+            // No login by Kerberos: `settings` sees to it.
+            None => None,
+        };
         let mut login = Login::new(connection);
         loop {
             let token = login.token().await?;
-            let context = context(connection, token.as_ref());
+            let context = context(connection, token.as_ref(), service.as_ref());
             let connecting = provider.create_client(context, &source, None);
             let error = match AssertUnwindSafe(connecting).catch_unwind().await {
                 Ok(Ok(client)) => {
@@ -189,14 +195,23 @@ fn parameter(value: &ParamValue) -> Parameter {
     }
 }
 
-fn context(connection: &Connection, token: Option<&Secret>) -> ClientContext {
+fn context(
+    connection: &Connection,
+    token: Option<&Secret>,
+    service: Option<&Service>,
+) -> ClientContext {
     let mut context = ClientContext::with_data_source(&source(connection));
-    match token {
-        Some(token) => {
+    match (token, service) {
+        (Some(token), _) => {
             context.tds_authentication_method = TdsAuthenticationMethod::AccessToken;
             context.access_token = Some(token.expose().to_owned());
         }
-        None => {
+        (None, Some(service)) => {
+            context.tds_authentication_method = TdsAuthenticationMethod::SSPI;
+            // Left to itself the driver leaves the port out of the name. It reads the form `service@host` alone.
+            context.server_spn = Some(service.on_host());
+        }
+        (None, None) => {
             context.user_name = connection.user.clone();
             context.password = connection.password.expose().to_owned();
         }
@@ -280,6 +295,7 @@ fn login_error(server: String, error: mssql_tds::error::Error) -> MssqlError {
             reason: error.to_string(),
             with_token: false,
         },
+        E::Security(error) => NoTicket::explained(&error.to_string()).at(server),
         E::ProtocolError(reason) if reason.contains("does not support encryption") => {
             MssqlError::Tls {
                 server,
@@ -342,7 +358,7 @@ mod tests {
         let connection = |more: &str| Connection::parse(&format!("Server=h;{more}")).unwrap();
         let usual =
             connection("UID=u;PWD=p;Workstation ID=w;ApplicationIntent=ReadOnly;Connect Timeout=7");
-        let context_of_login = context(&usual, None);
+        let context_of_login = context(&usual, None, None);
         assert_eq!(context_of_login.user_name, "u");
         assert_eq!(context_of_login.multi_subnet_failover, Some(false));
         assert_eq!(context_of_login.workstation_id, "w");
@@ -350,11 +366,21 @@ mod tests {
         assert_eq!(context_of_login.login_timeout, Some(14));
         assert!(context_of_login.access_token.is_none());
         let by_token = connection("Access Token=abc;MultiSubnetFailover=true");
-        let context_of_token = context(&by_token, Some(&Secret::new("abc")));
+        let context_of_token = context(&by_token, Some(&Secret::new("abc")), None);
         assert_eq!(context_of_token.access_token.as_deref(), Some("abc"));
         let method = &context_of_token.tds_authentication_method;
         assert_eq!(*method, TdsAuthenticationMethod::AccessToken);
         assert_eq!(context_of_token.multi_subnet_failover, Some(true));
         assert_eq!(context_of_token.user_name, "");
+        let service = Service {
+            host: "db.example.com".into(),
+            port: 1444,
+        };
+        let context_of_ticket = context(&by_token, None, Some(&service));
+        assert!(
+            context_of_ticket.integrated_security() && context_of_ticket.access_token.is_none()
+        );
+        let name = context_of_ticket.server_spn.as_deref();
+        assert_eq!(name, Some("MSSQLSvc@db.example.com:1444"));
     }
 }

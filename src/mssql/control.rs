@@ -15,12 +15,13 @@ pub use record::{Cell, Record};
 
 use super::entra::Login;
 use super::error::{MssqlError, excerpt};
+use super::kerberos::service_at;
 use super::settings::{Connection, Encryption};
 use super::sql::{ParamValue, Statement};
 use crate::secret::Secret;
 use dial::{Hop, dial};
 use failure::{server_error, transport_error};
-use login::{config, login_error, offered_level};
+use login::{config, login_error, offered_level, settle};
 use record::records;
 use std::time::Duration;
 use tiberius::{Client, EncryptionLevel};
@@ -129,10 +130,25 @@ async fn open(connection: &Connection, token: Option<&Secret>) -> Result<Session
             Encryption::Required => EncryptionLevel::Required,
             Encryption::Optional => offered_level(connection, &hop).await?,
         };
-        let config = config(connection, &hop, token, level);
+        let service = match hop.port {
+            Some(port) => service_at(connection, &hop.host, port).await?,
+            // No login by Kerberos: `settings` sees to it.
+            None => None,
+        };
+        let config = config(connection, &hop, token, service.as_ref(), level);
         let stream = dial(connection, &hop, &config).await?;
         match Client::connect(config, stream.compat_write()).await {
-            Ok(session) => return Ok(session),
+            Ok(mut session) => {
+                if service.is_some() {
+                    settle(
+                        &mut session,
+                        hop.described(connection),
+                        connection.connect_timeout,
+                    )
+                    .await?;
+                }
+                return Ok(session);
+            }
             Err(tiberius::error::Error::Routing { host, port }) => {
                 hop = Hop::redirected(&host, port);
             }

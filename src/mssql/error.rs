@@ -141,6 +141,12 @@ pub enum MssqlError {
         /// What was asked for it is not there: starting, unreachable or misnamed.
         is_absent: bool,
     },
+    #[error("cannot log in to {server} with Kerberos: {reason}")]
+    Ticket {
+        server: String,
+        reason: String,
+        is_transient: bool,
+    },
     #[error("{0}")]
     Server(Box<ServerError>),
     #[error("no answer from {server} within {seconds} s [while running: {statement}]{}", doubt(*.in_doubt))]
@@ -219,8 +225,12 @@ impl MssqlError {
             }
             MssqlError::Token {
                 is_transient: true, ..
+            }
+            | MssqlError::Ticket {
+                is_transient: true, ..
             } => Disposition::Transient,
             MssqlError::Token { .. }
+            | MssqlError::Ticket { .. }
             | MssqlError::OpenFiles { .. }
             | MssqlError::Tls { .. }
             | MssqlError::Protocol { .. }
@@ -250,6 +260,7 @@ impl MssqlError {
             MssqlError::Unreachable { .. }
             | MssqlError::OpenFiles { .. }
             | MssqlError::Token { .. }
+            | MssqlError::Ticket { .. }
             | MssqlError::Tls { .. }
             | MssqlError::Timeout { .. }
             | MssqlError::Lost { .. }
@@ -285,7 +296,10 @@ impl MssqlError {
     pub fn is_outage(&self) -> bool {
         let connects = matches!(
             self,
-            MssqlError::Unreachable { .. } | MssqlError::Login { .. } | MssqlError::Token { .. }
+            MssqlError::Unreachable { .. }
+                | MssqlError::Login { .. }
+                | MssqlError::Token { .. }
+                | MssqlError::Ticket { .. }
         );
         connects && self.disposition() == Disposition::Transient
     }
@@ -358,7 +372,8 @@ fn remedy(number: u32) -> Option<&'static str> {
     match number {
         18456 | 18452 => Some(
             "check the user name and the password in the connection; with a token, that its identity is a user of the \
-                database; or it has expired, or is for another tenant",
+                database; or it has expired, or is for another tenant; with a Kerberos ticket, that its user has a \
+                login on the server",
         ),
         18486 => Some("the login is locked: ask an administrator to unlock it"),
         18487 | 18488 => Some("the password has expired or must be changed"),

@@ -10,6 +10,7 @@
 mod entra;
 mod error;
 mod file;
+mod kerberos;
 mod keys;
 #[cfg(test)]
 mod tests;
@@ -19,13 +20,14 @@ pub(super) use entra::authority;
 pub use entra::{Cloud, Credential, Entra};
 pub use error::ConnectionError;
 pub use file::SecretFile;
+pub use kerberos::{Kerberos, Service};
 
 use crate::secret::Secret;
 use entra::{Method, Parts};
 use keys::{Setting, fold, printable, setting};
 use std::fmt;
 use std::time::Duration;
-use text::{Settings, settings_of_ado, settings_of_url};
+use text::{Settings, boolean, settings_of_ado, settings_of_url};
 
 /// How the connection is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -46,11 +48,13 @@ pub struct Connection {
     pub instance: Option<String>,
     /// Empty: the login's default database.
     pub database: String,
-    /// Of a SQL login; empty when the login is one of Entra ID.
+    /// Of a SQL login; empty for any other.
     pub user: String,
     pub password: Secret,
     /// The login of Entra ID; none: `user` and `password`.
     pub entra: Option<Entra>,
+    /// The login by Kerberos, in place of both.
+    pub kerberos: Option<Kerberos>,
     pub encryption: Encryption,
     pub trust_server_certificate: bool,
     /// The name that the server's certificate must carry; none: the host that is dialled, which after a redirect is
@@ -78,6 +82,11 @@ const CONNECT_TIMEOUT_S: u64 = 15;
 impl Connection {
     /// Reads an ADO.NET string or a `mssql://` URL.
     pub fn parse(text: &str) -> Result<Self, ConnectionError> {
+        Self::parse_where(text, cfg!(feature = "kerberos"))
+    }
+
+    /// As `parse` does in a build with or without Kerberos.
+    fn parse_where(text: &str, has_kerberos: bool) -> Result<Self, ConnectionError> {
         let text = text.trim();
         if text.is_empty() {
             return Err(ConnectionError::Missing(
@@ -91,7 +100,7 @@ impl Connection {
         } else {
             settings_of_ado(text)?
         };
-        build(settings)
+        build(settings, has_kerberos)
     }
 
     /// `host:port` or `host\instance`, for messages.
@@ -126,6 +135,7 @@ impl fmt::Debug for Connection {
             .field("database", &self.database)
             .field("user", &self.user)
             .field("entra", &self.entra)
+            .field("kerberos", &self.kerberos)
             .field("encryption", &self.encryption)
             .field("trust_server_certificate", &self.trust_server_certificate)
             .finish_non_exhaustive()
@@ -149,6 +159,7 @@ impl Connection {
             user: String::new(),
             password: Secret::new(""),
             entra: None,
+            kerberos: None,
             encryption: Encryption::Required,
             trust_server_certificate: false,
             host_name_in_certificate: None,
@@ -163,9 +174,10 @@ impl Connection {
     }
 }
 
-fn build(settings: Settings) -> Result<Connection, ConnectionError> {
+fn build(settings: Settings, has_kerberos: bool) -> Result<Connection, ConnectionError> {
     let mut connection = Connection::blank();
     let mut parts = Parts::default();
+    let mut ticket = kerberos::Parts::default();
     let mut seen: Vec<Setting> = Vec::new();
     for (key, value) in settings {
         let known = setting(&key).ok_or_else(|| ConnectionError::Unknown(printable(&key)))?;
@@ -186,6 +198,8 @@ fn build(settings: Settings) -> Result<Connection, ConnectionError> {
             Setting::Authority => parts.authority = Some(value),
             Setting::Scope => parts.scope = Some(value),
             Setting::TokenFile => parts.token_file = Some(value),
+            Setting::IntegratedSecurity => ticket.integrated = Some((key, value)),
+            Setting::ServerSpn => ticket.server_spn = Some((key, value)),
             Setting::NoEffect(why) => connection.without_effect(&key, why),
             Setting::NoEffectUnlessFalse(why) => {
                 if !is_off(&value) {
@@ -209,7 +223,15 @@ fn build(settings: Settings) -> Result<Connection, ConnectionError> {
         connection.instance = None;
     }
     let has_password = seen.contains(&Setting::Password);
-    log_in(&mut connection, parts, has_password)?;
+    let beside = kerberos::Beside {
+        user: has_password || !connection.user.is_empty(),
+        entra: parts != Parts::default(),
+        port: connection.known_port().is_some(),
+    };
+    connection.kerberos = ticket.login(has_kerberos, &beside, &mut connection.warnings)?;
+    if connection.kerberos.is_none() {
+        log_in(&mut connection, parts, has_password)?;
+    }
     if connection.multi_subnet_failover && connection.known_port().is_none() {
         return Err(ConnectionError::Contradiction {
             first: "MultiSubnetFailover",
@@ -220,7 +242,7 @@ fn build(settings: Settings) -> Result<Connection, ConnectionError> {
     Ok(connection)
 }
 
-/// Which login the string describes.
+/// Which login the string describes, of those that are none by Kerberos.
 fn log_in(
     connection: &mut Connection,
     parts: Parts,
@@ -325,13 +347,6 @@ fn apply(
             };
         }
         Setting::MultiSubnetFailover => connection.multi_subnet_failover = flag(&value)?,
-        Setting::IntegratedSecurity => {
-            let wanted = value.eq_ignore_ascii_case("sspi")
-                || boolean(&value).ok_or_else(|| bad("true, false or SSPI"))?;
-            if wanted {
-                return Err(unsupported(&format!("{key}=true"), KERBEROS));
-            }
-        }
         // Those that `build` keeps for later, or has refused or reported.
         Setting::Authentication
         | Setting::AccessToken
@@ -341,6 +356,8 @@ fn apply(
         | Setting::Authority
         | Setting::Scope
         | Setting::TokenFile
+        | Setting::IntegratedSecurity
+        | Setting::ServerSpn
         | Setting::NoEffect(_)
         | Setting::NoEffectUnlessFalse(_)
         | Setting::Refused(_)
@@ -348,9 +365,6 @@ fn apply(
     }
     Ok(())
 }
-
-const KERBEROS: &str = "icesync does not log in with Kerberos or NTLM. Use a SQL login (User ID and Password), or a \
-    login of Entra ID (Authentication=...)";
 
 /// ADO.NET: 0 waits for ever; a day is as good and keeps every wait bounded.
 fn seconds(value: &str) -> Option<Duration> {
@@ -376,14 +390,6 @@ fn encryption(
             remedy: "write Encrypt=mandatory: everything is encrypted and the certificate is verified",
         }),
         _ => Err(bad()),
-    }
-}
-
-fn boolean(value: &str) -> Option<bool> {
-    match value.to_ascii_lowercase().as_str() {
-        "true" | "yes" | "1" => Some(true),
-        "false" | "no" | "0" => Some(false),
-        _ => None,
     }
 }
 

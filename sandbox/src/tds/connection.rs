@@ -1,7 +1,7 @@
 //! One connection from its first byte to its end.
 
 use super::Encryption;
-use super::login::{Encrypt, LoginRequest, put_prelogin, read_prelogin};
+use super::login::{Accepted, Encrypt, LoginRequest, put_prelogin, read_prelogin};
 use super::packet::{HEADER_LEN, Packet, PacketKind, Response, WireError};
 use super::request::Worker;
 use super::tls::{HandshakeStream, Identity};
@@ -287,9 +287,18 @@ fn live(
         return WireError::Closed;
     }
     let refusal = faults.on_login();
-    let token = shared.options.access_token.as_ref();
+    let accepted = Accepted {
+        token: shared.options.access_token.as_ref(),
+        principal: shared.options.principal.as_ref(),
+    };
     let logged_in = catch_unwind(AssertUnwindSafe(|| {
-        login::log_in(login, shared.server.as_ref(), token, refusal, &mut response)
+        login::log_in(
+            login,
+            shared.server.as_ref(),
+            accepted,
+            refusal,
+            &mut response,
+        )
     }));
     let (session, context) = match logged_in {
         Ok(Ok(opened)) => opened,

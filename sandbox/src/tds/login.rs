@@ -1,10 +1,10 @@
 //! PRELOGIN and LOGIN7: what a client says before its first request, and what it is answered.
 
-use super::AccessToken;
 use super::cursor::{Cursor, ParseError, Parsed, name};
 use super::packet::{DEFAULT_PACKET_SIZE, Response, agreed_packet_size};
 use super::sink::{Context, error};
 use super::token::{self, DONE_ERROR, Done, DoneKind, VERSION};
+use super::{AccessToken, Principal, kerberos};
 use crate::collation::DEFAULT_WIRE;
 use crate::session::{Login, Server, Session, SqlError};
 
@@ -108,7 +108,8 @@ pub(super) struct LoginRequest {
     password: String,
     app_name: String,
     database: String,
-    integrated: bool,
+    /// The client's part of an integrated login.
+    ticket: Option<Vec<u8>>,
     read_only: bool,
     odbc: bool,
     features: Vec<u8>,
@@ -144,6 +145,10 @@ impl LoginRequest {
             text_field(&mut head, data)?;
         }
         let database = name(text_field(&mut head, data)?)?;
+        let ticket = match flags2 & 0x80 != 0 {
+            true => Some(read_ticket(&mut head, data)?),
+            false => None,
+        };
         let features = if flags3 & 0x10 != 0 {
             read_features(data, extension)?
         } else {
@@ -164,7 +169,7 @@ impl LoginRequest {
             password,
             app_name,
             database,
-            integrated: flags2 & 0x80 != 0,
+            ticket,
             read_only: types & 0x20 != 0,
             odbc: flags2 & 0x02 != 0,
             features,
@@ -180,11 +185,6 @@ impl LoginRequest {
 
     fn refusal(&self, accepted: Option<&AccessToken>) -> Option<SqlError> {
         let user = &self.user;
-        if self.integrated {
-            let message =
-                "Login failed. The stand-in knows SQL logins only, no integrated authentication.";
-            return Some(error(18452, 14, message.to_owned()));
-        }
         if self.has_token(accepted) == Some(false) {
             let message = "Login failed for user '<token-identified principal>'.";
             return Some(error(18456, 14, message.to_owned()));
@@ -225,6 +225,23 @@ fn plain_password(obscured: &[u8]) -> Vec<u8> {
         .collect()
 }
 
+/// What an integrated login sends of GSSAPI; `head` stands behind the database's name.
+fn read_ticket(head: &mut Cursor<'_>, data: &[u8]) -> Parsed<Vec<u8>> {
+    // The length of a ticket that two bytes cannot count stands at the end.
+    const LONG: u16 = u16::MAX;
+    head.bytes(6)?;
+    let offset = usize::from(head.u16()?);
+    let short = head.u16()?;
+    head.bytes(8)?;
+    let long = head.u32()? as usize;
+    let length = match short {
+        LONG => long,
+        short => usize::from(short),
+    };
+    let ticket = data.get(offset..).and_then(|rest| rest.get(..length));
+    ticket.map(<[u8]>::to_vec).ok_or(ParseError::Incomplete)
+}
+
 /// The token of a federated login, if the client has one already: the library "security token".
 fn read_token(data: &[u8]) -> Parsed<Option<String>> {
     const SECURITY_TOKEN: u8 = 1;
@@ -262,20 +279,65 @@ pub(super) fn send_on(request: &LoginRequest, host: &str, port: u16, response: &
     response.finish();
 }
 
+/// What logs in without a password.
+#[derive(Clone, Copy)]
+pub(super) struct Accepted<'a> {
+    pub token: Option<&'a AccessToken>,
+    pub principal: Option<&'a Principal>,
+}
+
+/// The principal whose ticket a client sends, and the answer to it; none: the client sends no ticket.
+fn principal<'a>(
+    request: &LoginRequest,
+    accepted: Option<&'a Principal>,
+) -> Result<Option<(&'a Principal, Vec<u8>)>, SqlError> {
+    let Some(ticket) = &request.ticket else {
+        return Ok(None);
+    };
+    let Some(principal) = accepted else {
+        let message =
+            "Login failed. The stand-in knows SQL logins only, no integrated authentication.";
+        return Err(error(18452, 14, message.to_owned()));
+    };
+    let (name, answer) = kerberos::accept(ticket).map_err(|reason| {
+        let message = format!("Login failed. The ticket does not hold: {reason}");
+        error(18452, 14, message)
+    })?;
+    if name != principal.name {
+        let message = format!("Login failed for user '{name}'.");
+        return Err(error(18456, 14, message));
+    }
+    Ok(Some((principal, answer)))
+}
+
+fn refuse(request: &LoginRequest, refusal: &SqlError, response: &mut Response) {
+    let out = &mut response.payload;
+    token::put_error(out, refusal);
+    if refusal.number == CANNOT_OPEN_DATABASE {
+        let message = format!("Login failed for user '{}'.", request.user);
+        token::put_error(out, &error(18456, 14, message));
+    }
+    Done::new(DoneKind::Done, DONE_ERROR).put(out);
+    response.finish();
+}
+
 /// Logs in; the answer is left in `response`. A refusal is answered too and comes back as the error.
 pub(super) fn log_in(
     request: &LoginRequest,
     server: &dyn Server,
-    accepted: Option<&AccessToken>,
+    accepted: Accepted<'_>,
     fault: Option<SqlError>,
     response: &mut Response,
 ) -> Result<(Box<dyn Session>, Context), SqlError> {
-    let by_token = accepted.filter(|_| request.token.is_some());
-    let (user, password) = match by_token {
-        Some(accepted) => (&accepted.user, &accepted.password),
-        None => (&request.user, &request.password),
+    let by_token = accepted.token.filter(|_| request.token.is_some());
+    let by_ticket = principal(request, accepted.principal);
+    let (user, password) = match (by_token, &by_ticket) {
+        (Some(accepted), _) => (&accepted.user, &accepted.password),
+        (None, Ok(Some((principal, _)))) => (&principal.user, &principal.password),
+        (None, Ok(None) | Err(_)) => (&request.user, &request.password),
     };
-    let checked = match fault.or_else(|| request.refusal(accepted)) {
+    let refusal = fault.or_else(|| by_ticket.as_ref().err().cloned());
+    let checked = match refusal.or_else(|| request.refusal(accepted.token)) {
         Some(refusal) => Err(refusal),
         None => server.login(Login {
             user,
@@ -287,16 +349,14 @@ pub(super) fn log_in(
             odbc: request.odbc,
         }),
     };
+    if let Ok(Some((_, answer))) = &by_ticket {
+        // With it the client knows the server; it has nothing more to say.
+        token::put_sspi(&mut response.payload, answer);
+    }
     let session = match checked {
         Ok(session) => session,
         Err(refusal) => {
-            token::put_error(&mut response.payload, &refusal);
-            if refusal.number == CANNOT_OPEN_DATABASE {
-                let message = format!("Login failed for user '{}'.", request.user);
-                token::put_error(&mut response.payload, &error(18456, 14, message));
-            }
-            Done::new(DoneKind::Done, DONE_ERROR).put(&mut response.payload);
-            response.finish();
+            refuse(request, &refusal, response);
             return Err(refusal);
         }
     };
@@ -438,6 +498,42 @@ pub(super) mod tests {
         assert!(login.refusal(None).unwrap().message.contains("federated"));
         let cut = login7("", "", "", &[(FEATURE_FEDAUTH, &data[..4])]);
         assert!(LoginRequest::read(&cut).is_err());
+    }
+
+    #[test]
+    fn a_ticket_is_read_and_needs_a_server_that_takes_it() {
+        const FLAGS_AT: usize = 25;
+        const TICKET_AT: usize = 78;
+        let mut data = login7("", "", "source", &[]);
+        data[FLAGS_AT] |= 0x80;
+        let offset = data.len() as u16;
+        let ticket = b"a token of GSSAPI";
+        data.extend(ticket);
+        data[TICKET_AT..TICKET_AT + 2].copy_from_slice(&offset.to_le_bytes());
+        data[TICKET_AT + 2..TICKET_AT + 4].copy_from_slice(&(ticket.len() as u16).to_le_bytes());
+        let length = data.len() as u32;
+        data[..4].copy_from_slice(&length.to_le_bytes());
+        let read = |data: &[u8]| LoginRequest::read(data).map(|login| login.ticket);
+        assert_eq!(read(&data), Ok(Some(ticket.to_vec())));
+        let mut long = data.clone();
+        long[TICKET_AT + 2..TICKET_AT + 4].copy_from_slice(&[0xFF, 0xFF]);
+        long[90..94].copy_from_slice(&(ticket.len() as u32).to_le_bytes());
+        assert_eq!(read(&long), Ok(Some(ticket.to_vec())));
+        long[90..94].copy_from_slice(&[0xFF; 4]);
+        assert!(read(&long).is_err());
+
+        let login = LoginRequest::read(&data).unwrap();
+        let refusal = principal(&login, None).unwrap_err();
+        assert!(refusal.number == 18452 && refusal.message.contains("no integrated"));
+        let user = Principal {
+            name: "loader@REALM".into(),
+            user: "sa".into(),
+            password: "p".into(),
+        };
+        let refusal = principal(&login, Some(&user)).unwrap_err();
+        assert!(refusal.number == 18452 && refusal.message.contains("does not hold"));
+        let by_password = LoginRequest::read(&login7("sa", "p", "", &[])).unwrap();
+        assert!(principal(&by_password, Some(&user)).unwrap().is_none());
     }
 
     #[test]

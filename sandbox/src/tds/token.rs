@@ -12,6 +12,7 @@ const ERROR: u8 = 0xAA;
 const INFO: u8 = 0xAB;
 const LOGINACK: u8 = 0xAD;
 const FEATUREEXTACK: u8 = 0xAE;
+const SSPI: u8 = 0xED;
 const RETURNSTATUS: u8 = 0x79;
 
 const ENV_DATABASE: u8 = 1;
@@ -110,6 +111,11 @@ fn put_message(out: &mut Vec<u8>, token: u8, message: &SqlError) {
         put_b_varchar(out, "");
         out.extend_from_slice(&message.line.to_le_bytes());
     });
+}
+
+/// The server's part of a login by Kerberos.
+pub(super) fn put_sspi(out: &mut Vec<u8>, data: &[u8]) {
+    put_counted(out, SSPI, |out| out.extend_from_slice(data));
 }
 
 /// The database changed.

@@ -39,8 +39,10 @@ pub(super) fn transport_error(
             statement: excerpt(&statement.sql),
             in_doubt,
         },
-        // Bytes of the reply that the driver cannot read: a statement that may commit may have done so.
-        other @ (E::Server(_)
+        // GSSAPI is used by logins only.
+        #[cfg(feature = "kerberos")]
+        error @ E::Gssapi(_) => unreadable(server, &error, statement, in_doubt),
+        error @ (E::Server(_)
         | E::Protocol(_)
         | E::Encoding(_)
         | E::Conversion(_)
@@ -48,20 +50,25 @@ pub(super) fn transport_error(
         | E::Utf16
         | E::ParseInt(_)
         | E::Routing { .. }
-        | E::BulkInput(_)) => {
-            if in_doubt {
-                MssqlError::Lost {
-                    server,
-                    reason: other.to_string(),
-                    statement: excerpt(&statement.sql),
-                    in_doubt,
-                }
-            } else {
-                MssqlError::Protocol {
-                    server,
-                    reason: other.to_string(),
-                }
-            }
-        }
+        | E::BulkInput(_)) => unreadable(server, &error, statement, in_doubt),
+    }
+}
+
+/// Bytes of the reply that the driver cannot read: a statement that may commit may have done so.
+fn unreadable(
+    server: String,
+    error: &tiberius::error::Error,
+    statement: &Statement,
+    in_doubt: bool,
+) -> MssqlError {
+    let reason = error.to_string();
+    match in_doubt {
+        true => MssqlError::Lost {
+            server,
+            reason,
+            statement: excerpt(&statement.sql),
+            in_doubt,
+        },
+        false => MssqlError::Protocol { server, reason },
     }
 }

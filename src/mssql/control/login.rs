@@ -3,17 +3,22 @@
 use super::dial::{Hop, dial};
 use super::failure::server_error;
 use crate::mssql::error::MssqlError;
-use crate::mssql::settings::{Connection, Encryption};
+#[cfg(feature = "kerberos")]
+use crate::mssql::kerberos::NoTicket;
+use crate::mssql::settings::{Connection, Encryption, Service};
 use crate::secret::Secret;
-use tiberius::{AuthMethod, Config, EncryptionLevel};
+use std::time::Duration;
+use tiberius::{AuthMethod, Client, Config, EncryptionLevel};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_util::compat::Compat;
 
-/// For one server on the way; `token` is that of a login of Entra ID.
+/// For one server on the way; `token` is that of a login of Entra ID, `service` that of a login by Kerberos.
 pub(super) fn config(
     connection: &Connection,
     hop: &Hop,
     token: Option<&Secret>,
+    service: Option<&Service>,
     level: EncryptionLevel,
 ) -> Config {
     let mut config = Config::new();
@@ -25,10 +30,18 @@ pub(super) fn config(
     if !connection.database.is_empty() {
         config.database(&connection.database);
     }
-    config.authentication(match token {
-        Some(token) => AuthMethod::aad_token(token.expose()),
-        None => AuthMethod::sql_server(&connection.user, connection.password.expose()),
-    });
+    let method = match (token, service) {
+        (Some(token), _) => AuthMethod::aad_token(token.expose()),
+        #[cfg(feature = "kerberos")]
+        (None, Some(service)) => {
+            // The driver makes the service's name of these two; it does not dial.
+            config.host(&service.host);
+            config.port(service.port);
+            AuthMethod::Integrated
+        }
+        (None, _) => AuthMethod::sql_server(&connection.user, connection.password.expose()),
+    };
+    config.authentication(method);
     config.application_name(&connection.application);
     if let Some(name) = &connection.workstation {
         config.client_name(name);
@@ -53,7 +66,7 @@ pub(super) async fn offered_level(
     connection: &Connection,
     hop: &Hop,
 ) -> Result<EncryptionLevel, MssqlError> {
-    let config = config(connection, hop, None, EncryptionLevel::Off);
+    let config = config(connection, hop, None, None, EncryptionLevel::Off);
     let mut stream = dial(connection, hop, &config).await?;
     let answer = tokio::time::timeout(connection.connect_timeout, prelogin(&mut stream)).await;
     match answer {
@@ -101,6 +114,27 @@ async fn prelogin(stream: &mut TcpStream) -> std::io::Result<Option<u8>> {
     }))
 }
 
+/// Makes a session usable after a login by Kerberos. The driver answers the server's ticket with a message of no
+/// bytes, after the server has said its last, and would wait for a reply to it before its first statement. An
+/// attention has a reply: a server acknowledges it also when nothing runs ([MS-TDS] 3.3.5.9).
+pub(super) async fn settle(
+    session: &mut Client<Compat<TcpStream>>,
+    server: String,
+    limit: Duration,
+) -> Result<(), MssqlError> {
+    match tokio::time::timeout(limit, session.cancel_query()).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(login_error(server, error)),
+        Err(_elapsed) => Err(MssqlError::Unreachable {
+            server,
+            reason: format!(
+                "it took the login and then said nothing for {} s",
+                limit.as_secs()
+            ),
+        }),
+    }
+}
+
 pub(super) fn login_error(server: String, error: tiberius::error::Error) -> MssqlError {
     use tiberius::error::Error as E;
     match error {
@@ -113,6 +147,8 @@ pub(super) fn login_error(server: String, error: tiberius::error::Error) -> Mssq
             reason,
             with_token: false,
         },
+        #[cfg(feature = "kerberos")]
+        E::Gssapi(message) => NoTicket::explained(&message).at(server),
         E::Protocol(reason) if reason.contains("encryption level") => MssqlError::Tls {
             server,
             reason: "the server offers no encryption".into(),

@@ -120,7 +120,7 @@ const NEEDS_PERSON: &str = "it needs a person at a browser. Use ActiveDirectoryS
     ActiveDirectoryDefault after `az login`, or Access Token Command";
 
 /// What the string says about the login, before it is known to fit together.
-#[derive(Default)]
+#[derive(Default, PartialEq, Eq)]
 pub(super) struct Parts {
     pub method: Option<Method>,
     pub token: Option<String>,

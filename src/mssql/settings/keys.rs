@@ -31,6 +31,7 @@ pub(super) enum Setting {
     Authority,
     Scope,
     TokenFile,
+    ServerSpn,
     /// Accepted and reported; the reason follows "has no effect: ".
     NoEffect(&'static str),
     /// As above, unless the value is false: then it asks for what happens anyway.
@@ -52,8 +53,6 @@ const PINNED: &str = "add the certificate's authority to the machine's trusted o
     HostNameInCertificate when its name differs from the host's";
 const PARTNER: &str = "connect to the principal, or to the listener of an availability group with \
     MultiSubnetFailover=true";
-const SPN: &str = "the principal is MSSQLSvc/host:port of the `Server` setting. Register that one, or write the host \
-    that it names as Server";
 const TCP: &str = "remove it: icesync connects over TCP";
 
 /// The names, folded.
@@ -103,7 +102,7 @@ const NAMES: &[(&str, Setting)] = &[
     ("tokenfile", Setting::TokenFile),
     ("failoverpartner", Setting::Refused(PARTNER)),
     ("failoverpartnerspn", Setting::Refused(PARTNER)),
-    ("serverspn", Setting::Refused(SPN)),
+    ("serverspn", Setting::ServerSpn),
     ("servercertificate", Setting::Refused(PINNED)),
     ("truststore", Setting::Refused(PINNED)),
     ("attachdbfilename", Setting::Refused(FILE)),

@@ -108,7 +108,6 @@ fn refusals_name_the_problem_and_never_the_string() {
             "Server=h;UID=u;PWD=hunter2xyz;Encrypt=strict",
             "not supported",
         ),
-        ("Server=h;Integrated Security=SSPI", "not supported"),
         (
             "Server=h;UID=u;PWD=hunter2xyz;Authentication=hunter2xyz",
             "`Authentication` must be",
@@ -186,7 +185,7 @@ fn every_documented_setting_is_honoured_refused_or_reported() {
         ("KeepAlive=30", "no effect"),
         ("Failover Partner=other", "listener"),
         ("FailoverPartnerSPN=other", "listener"),
-        ("ServerSPN=MSSQLSvc/h", "principal"),
+        ("ServerSPN=MSSQLSvc/h", "no effect"),
         ("ServerCertificate=/tmp/c.pem", "authority"),
         ("AttachDBFilename=c:\\d.mdf", "attach the database"),
         ("User Instance=false", ""),
@@ -203,7 +202,7 @@ fn every_documented_setting_is_honoured_refused_or_reported() {
         ("Tenant ID=t", "Entra ID"),
     ] {
         let key = setting.split('=').next().unwrap();
-        match Connection::parse(&format!("{LOGIN};{setting}")) {
+        match Connection::parse_where(&format!("{LOGIN};{setting}"), false) {
             Ok(c) if becomes.is_empty() => assert_eq!(c.warnings, [""; 0], "{setting}"),
             Ok(c) => {
                 assert_eq!(c.warnings.len(), 1, "{setting}");
@@ -349,6 +348,72 @@ fn logins_of_entra_id_that_do_not_fit_together_are_refused() {
         let error = error.to_string();
         assert!(error.contains(expected), "{text}: {error}");
         assert!(!error.contains("hunter2xyz"), "{text}: {error}");
+    }
+}
+
+#[test]
+fn logins_by_kerberos_are_read() {
+    let read = |text: &str| Connection::parse_where(text, true).unwrap();
+    for asked in [
+        "Integrated Security=SSPI",
+        "integrated security=true",
+        "Trusted_Connection=yes",
+    ] {
+        let c = read(&format!("Server=db.example.com,1444;{asked};Database=d"));
+        assert_eq!(c.kerberos, Some(Kerberos { server_spn: None }), "{asked}");
+        assert_eq!((c.user.as_str(), c.warnings.len()), ("", 0), "{asked}");
+    }
+    let url = read("mssql://db/d?integrated_security=true");
+    assert!(url.kerberos.is_some() && url.entra.is_none());
+    let c = read("Server=alias;Trusted_Connection=yes;Server SPN=mssqlsvc/db.example.com:1433");
+    let service = c.kerberos.unwrap().server_spn.unwrap();
+    assert_eq!(service.to_string(), "MSSQLSvc/db.example.com:1433");
+    assert_eq!(service.on_host(), "MSSQLSvc@db.example.com:1433");
+    let sql_login = read(&format!("{LOGIN};Integrated Security=false"));
+    assert_eq!((sql_login.kerberos, sql_login.user.as_str()), (None, "u"));
+}
+
+#[test]
+fn logins_by_kerberos_that_do_not_fit_together_are_refused() {
+    for (text, expected) in [
+        ("UID=u", "the Kerberos ticket is the login"),
+        ("PWD=hunter2xyz", "the Kerberos ticket is the login"),
+        (
+            "Authentication=ActiveDirectoryDefault",
+            "the Kerberos ticket is the login",
+        ),
+        ("Authentication=SqlPassword", "Kerberos ticket is the login"),
+        (
+            "Access Token=hunter2xyz",
+            "the Kerberos ticket is the login",
+        ),
+        ("Server SPN=MSSQLSvc/db", "MSSQLSvc/host:port"),
+        ("Server SPN=MSSQLSvc/db:one", "MSSQLSvc/host:port"),
+        ("Server SPN=MSSQLSvc/db:1433@REALM", "without a realm"),
+        ("Server SPN=HTTP/db:1433", "`Server SPN` must be MSSQLSvc"),
+    ] {
+        let text = format!("Server=h;Integrated Security=SSPI;{text}");
+        let error = Connection::parse_where(&text, true).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains(expected), "{text}: {error}");
+        assert!(!error.contains("hunter2xyz"), "{text}: {error}");
+    }
+    let instance = Connection::parse_where(r"Server=h\i;Integrated Security=SSPI", true);
+    let error = instance.unwrap_err().to_string();
+    assert!(error.contains("Server=host,port"), "{error}");
+    let neither = Connection::parse_where("Server=h;Integrated Security=maybe", true);
+    let error = neither.unwrap_err().to_string();
+    assert!(error.contains("true, false or SSPI"), "{error}");
+}
+
+#[test]
+fn a_build_without_kerberos_names_the_feature() {
+    for asked in ["Integrated Security=SSPI", "Trusted_Connection=yes"] {
+        let error = Connection::parse_where(&format!("Server=h;{asked}"), false).unwrap_err();
+        let error = error.to_string();
+        let (key, _) = asked.split_once('=').unwrap();
+        assert!(error.contains(&format!("`{key}=true`")), "{error}");
+        assert!(error.contains("--features kerberos"), "{error}");
     }
 }
 

@@ -120,6 +120,15 @@ pub(super) fn settings_of_url(text: &str) -> Result<Settings, ConnectionError> {
     Ok(settings)
 }
 
+/// A value that is yes or no.
+pub(super) fn boolean(value: &str) -> Option<bool> {
+    match value.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "1" => Some(true),
+        "false" | "no" | "0" => Some(false),
+        _ => None,
+    }
+}
+
 fn percent_decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
