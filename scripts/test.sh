@@ -28,7 +28,7 @@ step() { # step NAME COMMAND...: runs it, keeps its output in a log, shows what 
     else
         failed=1
         # The failures' own output, which the filter left out.
-        sed -n '/^failures:\|^error/,$p' "$log" | head -200
+        awk '/^failures:|^error/ {shown = 1} shown && lines++ < 200' "$log"
         summary+=("$(printf '%-36s FAILED  %4d s  (%s)' "$name" $((SECONDS - started)) "${log#"$PWD/"}")")
     fi
 }

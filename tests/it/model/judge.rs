@@ -226,8 +226,12 @@ impl Play {
         if is_last && is_loaded && fails.is_some() {
             return Err("it is loaded, although a table that it is loaded with is not".to_owned());
         }
-        // Where there is one table, it is known which side of the commit the run died on.
-        let is_alone = self.schedule.tables.len() == 1;
+        // Where there is one table, it is known which side of the commit the run died on, unless both look alike.
+        let alike = forecast
+            .stages
+            .iter()
+            .filter(|stage| stage.differs(found).is_none());
+        let is_alone = self.schedule.tables.len() == 1 && alike.count() == 1;
         match &step.trouble {
             Trouble::Kill { is_committed, .. }
                 if is_alone && is_loaded && *is_committed != is_last =>
