@@ -80,11 +80,10 @@ async fn pass() {
 
 /// A world whose table was synced and has changed since, so that the next window has 30,000 rows.
 async fn behind(change: &str, commit_rows: u64) -> World {
-    behind_with(Isolation::of_the_suite(), change, commit_rows).await
+    behind_in(World::new(TABLE).await, change, commit_rows).await
 }
 
-async fn behind_with(isolation: Isolation, change: &str, commit_rows: u64) -> World {
-    let mut world = World::with_isolation(isolation, TABLE).await;
+async fn behind_in(mut world: World, change: &str, commit_rows: u64) -> World {
     world.config(&config(change, commit_rows));
     let first = world.run(&["--json", "sync"]).json();
     has(&first, &[("rows_read", ROWS), ("commits", 1)]);
@@ -578,7 +577,8 @@ fn planned(world: &World) -> (String, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plan_says_how_a_window_is_cut() {
     // Without row versions a step is read in pages, which need an order.
-    let mut world = behind_with(Isolation::with_row_versions(), ROWVERSION, 10_000).await;
+    let world = World::with_isolation(Isolation::with_row_versions(), TABLE).await;
+    let mut world = behind_in(world, ROWVERSION, 10_000).await;
     let (why, _) = planned(&world);
     assert!(why.contains("committed in 3 steps"), "{why}");
     assert!(why.contains("no index begins with rv"), "{why}");

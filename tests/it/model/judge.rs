@@ -175,7 +175,9 @@ impl Play {
                 (None, None) => self.died(forecast, &fails, step, &found[at]),
             };
             let place = place.map_err(|what| format!("dbo.{name}: {what}"))?;
-            if forecast.has_rows() && forecast.fails.is_none() {
+            // Of a table whose stages look alike it is not known whether it is loaded.
+            let is_known = alike(&forecast.stages, &found[at]) == 1;
+            if forecast.has_rows() && forecast.fails.is_none() && is_known {
                 finals.push(place + 1 == forecast.stages.len());
             }
             self.targets[at] = forecast.stages[place].clone();
@@ -227,11 +229,7 @@ impl Play {
             return Err("it is loaded, although a table that it is loaded with is not".to_owned());
         }
         // Where there is one table, it is known which side of the commit the run died on, unless both look alike.
-        let alike = forecast
-            .stages
-            .iter()
-            .filter(|stage| stage.differs(found).is_none());
-        let is_alone = self.schedule.tables.len() == 1 && alike.count() == 1;
+        let is_alone = self.schedule.tables.len() == 1 && alike(&forecast.stages, found) == 1;
         match &step.trouble {
             Trouble::Kill { is_committed, .. }
                 if is_alone && is_loaded && *is_committed != is_last =>
@@ -327,6 +325,12 @@ impl Play {
             None => Ok(()),
         }
     }
+}
+
+/// How many stages the target may be in.
+fn alike(stages: &[Target], found: &Target) -> usize {
+    let alike = stages.iter().filter(|stage| stage.differs(found).is_none());
+    alike.count()
 }
 
 /// The last of some stages that a target is in.
