@@ -225,11 +225,14 @@ impl Play {
         let place = left(&forecast.stages, found)?;
         let is_last = place + 1 == forecast.stages.len();
         let is_loaded = forecast.has_rows() && forecast.fails.is_none();
+        if alike(&forecast.stages, found) > 1 {
+            return Ok(place);
+        }
         if is_last && is_loaded && fails.is_some() {
             return Err("it is loaded, although a table that it is loaded with is not".to_owned());
         }
-        // Where there is one table, it is known which side of the commit the run died on, unless both look alike.
-        let is_alone = self.schedule.tables.len() == 1 && alike(&forecast.stages, found) == 1;
+        // Where there is one table, it is known which side of the commit the run died on.
+        let is_alone = self.schedule.tables.len() == 1;
         match &step.trouble {
             Trouble::Kill { is_committed, .. }
                 if is_alone && is_loaded && *is_committed != is_last =>
