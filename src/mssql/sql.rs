@@ -14,6 +14,7 @@
 //! | [`definition`] | what it has besides columns and key |
 //! | [`bounds`] | how far a window may reach |
 //! | [`read`] | the rows of a table, a window, a page |
+//! | [`tracked`] | the rows that a log of changed keys leads to |
 //! | [`define`] | schemas, tables, staging tables, locks |
 //! | [`create`] | a target, its indexes, defaults and checks; [`enclosed`] is what they take in of another server |
 //! | [`fill`] | the key and the publication of a table that a first load has filled |
@@ -52,6 +53,7 @@ pub mod read;
 mod scd2;
 mod soft;
 pub mod state;
+pub mod tracked;
 pub mod upkeep;
 pub mod variant;
 

@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | [`Read::Nothing`] | none | the bound, which stays |
 //! | [`Read::Window`] | of a window | both bounds and the last one; its cuts into steps; the size of its pages |
+//! | [`Read::Tracked`] | of the keys that a log has of a window | its cuts; whether its bound is kept anyway |
 //! | [`Read::Whole`] | all, in one stream | where they end; what a scan that sees no single state may miss |
 //! | [`Read::Ranges`] | all, in ranges | cuts; the ledger, or the one state that all ranges share |
 //!
@@ -19,10 +20,11 @@ use super::discover::Discovered;
 use super::isolation::{LOCK_TIMEOUT_MS, Reading};
 use super::notice::Notice;
 use super::origin;
+use super::tracked::Tracked;
 use super::window::{Bounds, Extent};
-use crate::change::{Backfill, Origin, Strategy, Watermark, Window};
-use crate::mssql::sql::Statement;
+use crate::change::{Backfill, Origin, Strategy, TrackedSince, Watermark, Window};
 use crate::mssql::sql::read::{self, Closed, Locking, PageCursor, Range, Until};
+use crate::mssql::sql::{self, Statement};
 use crate::schema::{Fidelity, Role, TableKind, TableSchema};
 
 /// How long a lock on a whole table waits for the writers that are there. Writers that come later wait behind it.
@@ -63,6 +65,8 @@ pub enum Read {
     Nothing { at: Watermark },
     /// The rows of a window.
     Window(Followed),
+    /// The rows of the keys that a log has of a window; a key without a row is deleted.
+    Tracked(Tracked),
     /// All rows, in one stream.
     Whole(Whole),
     /// All rows, in ranges of the key.
@@ -103,11 +107,11 @@ impl Followed {
     }
 }
 
-/// The column that later windows follow, and where they begin.
+/// What later windows follow, and where they begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Follows {
-    /// Position in the table's columns.
-    column: usize,
+    /// Position in the table's columns; none where a log is followed.
+    column: Option<usize>,
     /// None: the column holds no value.
     upper: Option<Watermark>,
     /// Times beyond it lie in the future, where a timestamp is followed.
@@ -128,10 +132,12 @@ pub struct Whole {
 enum End {
     /// There is no order, and no later window.
     Unordered,
-    /// It has no end: a mirror may get a row that the next window brings, too.
+    /// It has no end: a mirror may get a row that the next window brings, too, and so may a history where a log is
+    /// followed, whose windows are compared with what it has.
     Open(Follows),
-    /// Where the next window begins: a history keeps each version that is read, so none may be read twice.
-    NextWindow(Follows),
+    /// Where the next window of this column begins: a history keeps each version that is read, so none may be read
+    /// twice.
+    NextWindow(usize, Follows),
 }
 
 /// What a read of all rows in one stream sees.
@@ -159,8 +165,8 @@ pub struct Ranges {
 pub enum States {
     /// Each in one of its own, also by several runs: what changes after the bound was taken comes with the next window.
     Several {
-        /// Position of the watermark column in the table's columns.
-        column: usize,
+        /// Position of the watermark column in the table's columns; none where a log is followed.
+        column: Option<usize>,
         bound: Watermark,
         /// Times beyond it lie in the future, where a timestamp is followed.
         future: Option<Watermark>,
@@ -176,7 +182,7 @@ impl ExtractPlan {
     pub fn full_read(&self) -> bool {
         match self.read {
             Read::Whole(_) | Read::Ranges(_) => true,
-            Read::Nothing { .. } | Read::Window(_) => false,
+            Read::Nothing { .. } | Read::Window(_) | Read::Tracked(_) => false,
         }
     }
 
@@ -185,6 +191,7 @@ impl ExtractPlan {
         match &self.read {
             Read::Nothing { at } => Some(at),
             Read::Window(followed) => Some(&followed.window.lower),
+            Read::Tracked(tracked) => Some(&tracked.window.lower),
             Read::Whole(_) | Read::Ranges(_) => None,
         }
     }
@@ -194,6 +201,7 @@ impl ExtractPlan {
         match &self.read {
             Read::Nothing { at } => Some(at),
             Read::Window(followed) => Some(&followed.window.upper),
+            Read::Tracked(tracked) => Some(&tracked.window.upper),
             Read::Whole(_) | Read::Ranges(_) => self.follows()?.1,
         }
     }
@@ -201,9 +209,9 @@ impl ExtractPlan {
     /// Position of the watermark column in the table's columns, where rows are read by it or later windows follow it.
     pub fn watermark_column(&self) -> Option<usize> {
         match &self.read {
-            Read::Nothing { .. } => None,
+            Read::Nothing { .. } | Read::Tracked(_) => None,
             Read::Window(followed) => Some(followed.column),
-            Read::Whole(_) | Read::Ranges(_) => Some(self.follows()?.0),
+            Read::Whole(_) | Read::Ranges(_) => self.follows()?.0,
         }
     }
 
@@ -212,13 +220,21 @@ impl ExtractPlan {
         self.follows()?.2
     }
 
+    /// The bound is kept even if nothing of the window is new.
+    pub fn renews(&self) -> bool {
+        match &self.read {
+            Read::Tracked(tracked) => tracked.renews,
+            Read::Nothing { .. } | Read::Window(_) | Read::Whole(_) | Read::Ranges(_) => false,
+        }
+    }
+
     /// Column, bound and future of a whole read under a watermark.
-    fn follows(&self) -> Option<(usize, Option<&Watermark>, Option<&Watermark>)> {
+    fn follows(&self) -> Option<(Option<usize>, Option<&Watermark>, Option<&Watermark>)> {
         let follows = match &self.read {
-            Read::Nothing { .. } | Read::Window(_) => return None,
+            Read::Nothing { .. } | Read::Window(_) | Read::Tracked(_) => return None,
             Read::Whole(whole) => match &whole.end {
                 End::Unordered => return None,
-                End::Open(follows) | End::NextWindow(follows) => follows,
+                End::Open(follows) | End::NextWindow(_, follows) => follows,
             },
             Read::Ranges(ranges) => match &ranges.states {
                 States::Several {
@@ -241,7 +257,7 @@ impl ExtractPlan {
     /// No two rows that are read have the same key.
     pub fn distinct_keys(&self) -> bool {
         match &self.read {
-            Read::Nothing { .. } | Read::Window(_) => false,
+            Read::Nothing { .. } | Read::Window(_) | Read::Tracked(_) => false,
             Read::Whole(whole) => {
                 whole.scan
                     == Scan::OneState {
@@ -256,7 +272,7 @@ impl ExtractPlan {
     /// A row that a whole read does not bring is not there.
     pub fn sees_one_state(&self) -> bool {
         match &self.read {
-            Read::Nothing { .. } | Read::Window(_) => false,
+            Read::Nothing { .. } | Read::Window(_) | Read::Tracked(_) => false,
             Read::Whole(whole) => match whole.scan {
                 Scan::OneState { .. } => true,
                 Scan::RowByRow { .. } => false,
@@ -269,7 +285,7 @@ impl ExtractPlan {
     pub fn misses_rows(&self) -> bool {
         match &self.read {
             Read::Whole(whole) => whole.scan == Scan::RowByRow { misses_rows: true },
-            Read::Nothing { .. } | Read::Window(_) | Read::Ranges(_) => false,
+            Read::Nothing { .. } | Read::Window(_) | Read::Tracked(_) | Read::Ranges(_) => false,
         }
     }
 
@@ -277,7 +293,7 @@ impl ExtractPlan {
     pub fn resumable_bound(&self) -> Option<&Watermark> {
         match &self.read {
             Read::Ranges(ranges) => ranges.bound(),
-            Read::Nothing { .. } | Read::Window(_) | Read::Whole(_) => None,
+            Read::Nothing { .. } | Read::Window(_) | Read::Tracked(_) | Read::Whole(_) => None,
         }
     }
 
@@ -285,7 +301,7 @@ impl ExtractPlan {
     pub fn split(&self) -> Option<&Split> {
         match &self.read {
             Read::Ranges(ranges) => Some(&ranges.split),
-            Read::Nothing { .. } | Read::Window(_) | Read::Whole(_) => None,
+            Read::Nothing { .. } | Read::Window(_) | Read::Tracked(_) | Read::Whole(_) => None,
         }
     }
 
@@ -294,15 +310,30 @@ impl ExtractPlan {
     pub fn steps(&self) -> impl ExactSizeIterator<Item = ExtractPlan> {
         let steps = match &self.read {
             Read::Window(followed) => followed.cuts.len() + 1,
+            Read::Tracked(tracked) => tracked.steps(),
             Read::Nothing { .. } | Read::Whole(_) | Read::Ranges(_) => 1,
         };
         (0..steps).map(|at| {
             let mut step = self.clone();
-            if let Read::Window(followed) = &self.read {
-                step.read = Read::Window(followed.step(at));
+            match &self.read {
+                Read::Window(followed) => step.read = Read::Window(followed.step(at)),
+                Read::Tracked(tracked) => step.take_step(tracked.step(at)),
+                Read::Nothing { .. } | Read::Whole(_) | Read::Ranges(_) => {}
             }
             step
         })
+    }
+
+    /// Becomes a step. The bound of one that another follows is older than that of the window.
+    fn take_step(&mut self, step: Tracked) {
+        let tracking = self
+            .origin
+            .as_mut()
+            .and_then(|origin| origin.tracking.as_mut());
+        if let (Some(tracking), true) = (tracking, step.is_followed) {
+            tracking.at = step.since.unwrap_or(0);
+        }
+        self.read = Read::Tracked(step);
     }
 
     /// What to say of rows without a watermark, and of those with one in the future, that a whole read has met.
@@ -314,7 +345,7 @@ impl ExtractPlan {
     /// What to say of a whole read that was shown so many rows, if it may not have been shown all.
     pub fn hidden(&self, rows: u64) -> Option<String> {
         let expected = match &self.read {
-            Read::Nothing { .. } | Read::Window(_) => None,
+            Read::Nothing { .. } | Read::Window(_) | Read::Tracked(_) => None,
             Read::Whole(whole) => whole.rows_expected,
             Read::Ranges(ranges) => ranges.rows_expected,
         }?;
@@ -338,6 +369,10 @@ impl ExtractPlan {
         match &self.read {
             Read::Nothing { .. } => None,
             Read::Window(followed) => Some(self.first_of(followed)),
+            Read::Tracked(tracked) => {
+                let positions = tracked.positions();
+                Some(sql::tracked::window(&self.table, self.locking, positions))
+            }
             Read::Whole(whole) => Some(self.stream_of(whole)),
             Read::Ranges(ranges) => Some(self.key_range(&ranges.split, 0)),
         }
@@ -372,9 +407,9 @@ impl ExtractPlan {
     fn stream_of(&self, whole: &Whole) -> Statement {
         match &whole.end {
             End::Unordered | End::Open(_) => read::all(&self.table, self.locking),
-            End::NextWindow(follows) => {
+            End::NextWindow(column, follows) => {
                 let until = Until {
-                    column: follows.column,
+                    column: *column,
                     upper: follows.upper.as_ref().map(|upper| upper.text.as_str()),
                     closed: closed(self.strategy),
                 };
@@ -418,7 +453,7 @@ impl ExtractPlan {
 /// Which end of a strategy's windows belongs to them.
 pub(super) fn closed(strategy: Strategy) -> Closed {
     match strategy {
-        Strategy::Sequence => Closed::Above,
+        Strategy::Sequence | Strategy::ChangeTracking => Closed::Above,
         Strategy::Full | Strategy::Timestamp | Strategy::RowVersion => Closed::Below,
     }
 }
@@ -487,10 +522,12 @@ pub(super) fn assemble(source: &Discovered, decided: Decided) -> ExtractPlan {
         fidelity,
     } = decided;
     let continued = cut.as_ref().and_then(|(_, ledger)| ledger.as_ref());
-    let origin = read_at(source, choice.strategy, continued, bounds.counter);
+    let found = (bounds.counter, bounds.tracking);
+    let origin = read_at(source, choice.strategy, continued, found);
     let follows = |upper| {
-        choice.column.map(|column| Follows {
-            column,
+        let follows = choice.column.is_some() || choice.strategy.follows_log();
+        follows.then_some(Follows {
+            column: choice.column,
             upper,
             future: bounds.future,
         })
@@ -513,6 +550,7 @@ pub(super) fn assemble(source: &Discovered, decided: Decided) -> ExtractPlan {
             page_rows: page_rows(source, column, reading.sees_one_state, fidelity),
             cuts: steps,
         }),
+        (Extent::Tracked(changes), ..) => Read::Tracked(Tracked::of(changes, steps)),
         // Only a strategy that follows a column makes a window.
         (Extent::Window(_), None, _) => whole(End::Unordered),
         (Extent::Whole { upper }, _, Some((split, continues))) => Read::Ranges(Ranges {
@@ -520,11 +558,7 @@ pub(super) fn assemble(source: &Discovered, decided: Decided) -> ExtractPlan {
             split,
             rows_expected,
         }),
-        (Extent::Whole { upper }, _, None) => whole(match (follows(upper), kind) {
-            (None, _) => End::Unordered,
-            (Some(follows), TableKind::Mirror) => End::Open(follows),
-            (Some(follows), TableKind::History) => End::NextWindow(follows),
-        }),
+        (Extent::Whole { upper }, column, None) => whole(end(follows(upper), kind, column)),
     };
     ExtractPlan {
         strategy: choice.strategy,
@@ -546,24 +580,41 @@ pub(super) fn assemble(source: &Discovered, decided: Decided) -> ExtractPlan {
     }
 }
 
+/// Where a read of all rows in one stream ends.
+fn end(follows: Option<Follows>, kind: TableKind, column: Option<usize>) -> End {
+    match (follows, kind, column) {
+        (None, ..) => End::Unordered,
+        (Some(follows), TableKind::History, Some(column)) => End::NextWindow(column, follows),
+        (Some(follows), TableKind::Mirror | TableKind::History, _) => End::Open(follows),
+    }
+}
+
 /// Where rows are read. A ledger goes on from where its first range was: what moved since is found by the next run.
 fn read_at(
     source: &Discovered,
     strategy: Strategy,
     continued: Option<&Backfill>,
-    counter: Option<String>,
+    (counter, tracking): (Option<String>, Option<TrackedSince>),
 ) -> Option<Origin> {
     match (strategy, continued) {
         (Strategy::Full, _) => None,
         (_, Some(ledger)) => ledger.origin.clone(),
-        (Strategy::Timestamp | Strategy::Sequence | Strategy::RowVersion, None) => {
-            Some(origin::origin(source, counter))
-        }
+        (
+            Strategy::Timestamp
+            | Strategy::Sequence
+            | Strategy::RowVersion
+            | Strategy::ChangeTracking,
+            None,
+        ) => Some(origin::origin(source, counter, tracking)),
     }
 }
 
 fn scan(source: &Discovered, strategy: Strategy, sees_one_state: bool) -> Scan {
-    let tells = strategy == Strategy::RowVersion && source.versions_tell();
+    let tells = match strategy {
+        Strategy::RowVersion => source.versions_tell(),
+        Strategy::ChangeTracking => true,
+        Strategy::Full | Strategy::Timestamp | Strategy::Sequence => false,
+    };
     match sees_one_state {
         true => Scan::OneState {
             distinct_keys: source.key_is_unique(),
