@@ -436,7 +436,7 @@ fn isolation_follows_the_database_or_says_the_three_ways_out() {
 }
 
 #[test]
-fn row_locks_suffice_for_a_mirror_under_a_rowversion_and_for_nothing_else() {
+fn row_locks_suffice_for_a_mirror_whose_next_window_tells_and_for_nothing_else() {
     let mut source = source();
     change(&mut source, |environment| {
         environment.allows_snapshot = false
@@ -449,8 +449,11 @@ fn row_locks_suffice_for_a_mirror_under_a_rowversion_and_for_nothing_else() {
             .text
             .contains("ALTER DATABASE [shop] SET ALLOW_SNAPSHOT_ISOLATION ON")
     );
+    let tracked = auto(Strategy::ChangeTracking, TableKind::Mirror).unwrap();
+    assert!(!tracked.sees_one_state);
     for (strategy, kind, what) in [
         (Strategy::RowVersion, TableKind::History, "a history"),
+        (Strategy::ChangeTracking, TableKind::History, "a history"),
         (Strategy::Timestamp, TableKind::Mirror, "strategy timestamp"),
         (Strategy::Sequence, TableKind::History, "strategy sequence"),
         (Strategy::Full, TableKind::Mirror, "strategy full"),
@@ -565,6 +568,12 @@ fn what_another_server_writes_is_read_whole_or_refused() {
             let refusal = with(strategy, name).unwrap_err().to_string();
             assert!(refusal.contains("no upper bound is safe"), "{refusal}");
         }
+        let tracked = with(StrategyChoice::ChangeTracking, None).unwrap_err();
+        assert!(
+            tracked
+                .to_string()
+                .contains("does not show tracked changes")
+        );
         let whole = with(StrategyChoice::Auto, None).unwrap();
         assert_eq!(whole.strategy, Strategy::Full);
         let what = (Strategy::Full, TableKind::Mirror);

@@ -26,10 +26,11 @@
 //!
 //! So the columns, and a log that was read, are looked at again right after the last row of each read, in one round
 //! trip: of a step, of a window in one piece, and of a whole table. If one of those that were read is another now,
-//! nothing of the read is committed, and the run settles anew. A window in one piece without rows needs no look, because
-//! it commits nothing. Later steps of a window are preceded by a look, too, so that none is read in vain. A read that
-//! has failed for good is followed by one: what a column has caused that was altered under the read is gone when the run
-//! settles anew. A column that was added disturbs nothing, because its values belong to the next window (see `settle`).
+//! nothing of the read is committed, and the run settles anew. A window in one piece without rows needs no look,
+//! because it commits nothing. Later steps of a window are preceded by a look, too, so that none is read in vain. A
+//! read that has failed for good is followed by one: what a column has caused that was altered under the read is gone
+//! when the run settles anew. A column that was added disturbs nothing, because its values belong to the next window
+//! (see `settle`).
 //!
 //! **A lake table that follows its source between two steps.** Another run may have let it, without moving the
 //! checkpoint. Columns and fields are matched by position, so a step is read only for the fields that step 3 has left.
@@ -70,6 +71,8 @@ use std::time::Instant;
 const MISSES_ROWS: &str = "rows that this read did not meet stay in the lake, because without row versions it may \
     have missed them. Turn on ALLOW_SNAPSHOT_ISOLATION, or set `isolation: table_lock`, for reads that see deletes";
 
+/// Failpoint: the window is closed, and no row is read yet.
+pub const FAIL_BOUNDED: &str = "extract.bounded";
 /// Failpoint: a step of a window is committed, and another one is to be read.
 pub const FAIL_BETWEEN_COMMITS: &str = "extract.between_commits";
 /// When the columns were found to be others.
@@ -130,6 +133,7 @@ pub(super) async fn extract(
         began: clock,
         loads,
     };
+    failpoint::reach(FAIL_BOUNDED);
     let known = (checkpoint.clone(), begun.or(checkpoint));
     let read = Box::pin(steps.read(&mut lake, links, known, opening, done));
     read.await.map_err(|error| kept(sync, error, done.as_ref()))

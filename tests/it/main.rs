@@ -42,5 +42,6 @@ mod state;
 mod steps;
 mod strategies;
 mod tidy;
+mod tracking;
 mod tsql;
 mod types;
