@@ -254,7 +254,7 @@ impl Picker<'_> {
             Some(Refusal::Never(_)) => return Err(None),
             Some(Refusal::Until(why)) => {
                 return Err(Some(format!(
-                    "tracked changes would show deletes, too, but {why}"
+                    "tracked changes would show inserts, updates and deletes, but {why}"
                 )));
             }
         }
