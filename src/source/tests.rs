@@ -650,3 +650,73 @@ fn a_view_is_followed_by_its_rowversion_only_where_that_tells() {
         assert_eq!(warnings.ok(), asked, "{definition}");
     }
 }
+
+#[test]
+fn keys_of_a_log_are_read_with_their_rows_and_a_step_keeps_the_age_of_its_bound() {
+    use crate::change::TrackedSince;
+    use window::Changes;
+    let source = source();
+    let tracked = |kind, extent, steps| {
+        let what = (Strategy::ChangeTracking, kind);
+        let reading = isolation::choose(&source, Isolation::Auto, what).unwrap();
+        let choice = Choice {
+            strategy: Strategy::ChangeTracking,
+            column: None,
+            ..choice()
+        };
+        let mut bounds = Bounds::of(extent);
+        bounds.tracking = Some(TrackedSince {
+            begin: 1,
+            created: None,
+            altered: None,
+            at: 900,
+        });
+        let decided = Decided {
+            kind,
+            steps,
+            ..decided(choice, reading, bounds)
+        };
+        plan::assemble(&source, decided)
+    };
+    let mark = change_tracking::mark;
+    let changes = Changes {
+        window: Window {
+            lower: mark(10),
+            upper: mark(90),
+            previous: mark(10),
+        },
+        keys: 5_000,
+        renews: false,
+        since: Some(100),
+    };
+    let window = Extent::Tracked(changes);
+    let plan = tracked(TableKind::Mirror, window, vec![mark(40)]);
+    assert_eq!(
+        (plan.lower(), plan.upper()),
+        (Some(&mark(10)), Some(&mark(90)))
+    );
+    assert!(!plan.full_read() && plan.watermark_column().is_none());
+    let steps: Vec<ExtractPlan> = plan.steps().collect();
+    let text = sql(&steps[0]);
+    for part in [
+        "CHANGETABLE(CHANGES [dbo].[orders], @P1)",
+        "LEFT JOIN [dbo].[orders] AS t ON t.[id] = c.k1 AND t.[region] = c.k2",
+        "WHERE c.v <= @P2",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert!(
+        !sql(&steps[1]).contains("WHERE"),
+        "the last step has no end"
+    );
+    let at = |plan: &ExtractPlan| {
+        let origin = plan.origin.as_ref();
+        let tracking = origin.and_then(|origin| origin.tracking.as_ref());
+        tracking.map(|tracking| tracking.at)
+    };
+    assert_eq!([at(&steps[0]), at(&steps[1])], [Some(100), Some(900)]);
+    // A history is read to its end: no column tells where the bound is.
+    let upper = Some(mark(90));
+    let whole = tracked(TableKind::History, Extent::Whole { upper }, Vec::new());
+    assert!(!sql(&whole).contains("WHERE") && whole.upper() == Some(&mark(90)));
+}

@@ -144,6 +144,28 @@ async fn inserts_updates_and_deletes_come_with_one_window_and_reach_the_target()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_load_does_with_deletes_what_it_is_told() {
+    for (deletes, question, answer) in [
+        ("ignore", "SELECT COUNT(*) FROM dbo.t", "Int(3)"),
+        (
+            "{ soft: { column: gone } }",
+            "SELECT id FROM dbo.t WHERE gone = 1",
+            "Int(1)",
+        ),
+    ] {
+        let mut world = World::new(&tracked(PLAIN)).await;
+        world
+            .source("INSERT dbo.t VALUES (1, 1), (2, 2), (3, 3)")
+            .await;
+        world.config(&format!("{CONFIG}    merge: {{ deletes: {deletes} }}\n"));
+        synced(&world);
+        world.source("DELETE dbo.t WHERE id = 1").await;
+        assert_eq!(counts(&synced(&world)), [0, 0, 1]);
+        assert_eq!(world.target_rows(question).await, [[answer]], "{deletes}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn auto_follows_tracked_changes_and_says_what_it_takes_where_there_are_none() {
     let mut world = World::with_isolation(
         Isolation::with_row_versions(),
