@@ -6,6 +6,7 @@
 //!   them
 //! - `bind`: names, types and collations settled; `expr`, `plan`, `aggregate`, `window`: what runs
 //! - `query`, `dml`, `ddl`, `flow`, `procedures`: statements, batches, errors
+//! - `tracking`: change tracking
 //! - `meta`, `catalog`, `permissions`: what SQL Server tells about itself, and to whom
 //! - `functions`: scalar built-ins
 //! - `connection`: one session; `context`: what running code carries
@@ -54,6 +55,7 @@ mod query;
 mod schema;
 mod state;
 mod storage;
+mod tracking;
 mod window;
 
 use crate::session::{Event, Login, Server, Session, Sink, SqlError};
@@ -64,8 +66,8 @@ use fault::error;
 use schema::{Database, Object};
 use state::{LoginAccount, SessionInfo, Shared, State};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, MutexGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Where the time comes from.
@@ -114,6 +116,9 @@ pub struct Options {
     /// `SERVERPROPERTY('EngineEdition')`: 3 is SQL Server, 5 is Azure SQL Database, where `DB_ID()` is not the number
     /// that `sys.databases` has, and nothing shows the recovery fork.
     pub engine_edition: i32,
+    /// Whether ENABLE CHANGE_TRACKING and TRUNCATE TABLE of a tracked table take a version of their own. What SQL Server
+    /// does is not documented.
+    pub history_end_takes_version: bool,
 }
 
 impl Default for Options {
@@ -128,6 +133,7 @@ impl Default for Options {
             read_committed_snapshot: false,
             collation: crate::collation::DEFAULT.into(),
             engine_edition: 3,
+            history_end_takes_version: true,
         }
     }
 }
@@ -143,20 +149,26 @@ pub struct Backup {
     schemas: Vec<schema::Schema>,
     rowversion: u64,
     next_object_id: i32,
+    tracking: tracking::Log,
 }
 
 /// What tests do to a database beyond T-SQL. Databases are named as they are spelled; an unknown one is error 911.
 impl Engine {
     fn database(&self, name: &str, change: impl FnOnce(&mut Database)) -> Result<(), SqlError> {
-        let mut state = self.shared.lock();
+        let (mut state, slot) = self.slot(name)?;
+        change(&mut state.databases[slot]);
+        Ok(())
+    }
+
+    fn slot(&self, name: &str) -> Result<(MutexGuard<'_, State>, usize), SqlError> {
+        let state = self.shared.lock();
         let slot = state.database_named(name).ok_or_else(|| {
             let message = format!(
                 "Database '{name}' does not exist. Make sure that the name is entered correctly."
             );
             error(911, 16, message)
         })?;
-        change(&mut state.databases[slot]);
-        Ok(())
+        Ok((state, slot))
     }
 
     /// Makes a database a copy of one that is written to elsewhere, or a primary again.
@@ -174,6 +186,7 @@ impl Engine {
                 schemas: database.schemas.clone(),
                 rowversion: database.rowversion,
                 next_object_id: database.next_object_id,
+                tracking: database.tracking.clone(),
             });
         })?;
         backup.ok_or_else(|| error(911, 16, "no backup was made"))
@@ -188,14 +201,31 @@ impl Engine {
                 schemas,
                 rowversion,
                 next_object_id,
+                tracking,
             } = backup.clone();
             database.objects = objects;
             database.names = names;
             database.schemas = schemas;
             database.rowversion = rowversion;
             database.next_object_id = next_object_id;
+            database.tracking = tracking;
             database.recovery_fork += 1 << 64;
         })
+    }
+
+    /// Lets every transaction that changed tracked tables of a database have committed so many minutes earlier.
+    pub fn age_changes(&self, database: &str, minutes: i64) -> Result<(), SqlError> {
+        let (mut state, slot) = self.slot(database)?;
+        tracking::age(&mut state, slot, minutes);
+        Ok(())
+    }
+
+    /// Removes the tracked changes of a database that are older than its retention period; how many. None without
+    /// change tracking.
+    pub fn clean_up_changes(&self, database: &str) -> Result<Option<u64>, SqlError> {
+        let (mut state, slot) = self.slot(database)?;
+        let cleaned = tracking::clean_up(&mut state, slot, None);
+        Ok(cleaned.map(|cleaned| cleaned.changes))
     }
 
     /// Lets the open transactions of sessions in a database have begun so many minutes earlier.
@@ -247,7 +277,11 @@ impl Engine {
             language: "us_english".into(),
             roles: Vec::new(),
         };
-        let state = State::new(databases, vec![administrator]);
+        let rules = tracking::Rules {
+            clock: options.clock,
+            history_end_takes_version: options.history_end_takes_version,
+        };
+        let state = State::new(databases, vec![administrator], rules);
         Ok(Arc::new(Self {
             shared: Arc::new(Shared::new(state, options)),
         }))

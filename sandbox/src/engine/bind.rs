@@ -29,6 +29,7 @@ mod policies;
 mod select;
 mod semi;
 mod sets;
+mod tracking;
 
 pub use expr::{cast, check_code_page};
 pub use from::{Tree, hints_reading};

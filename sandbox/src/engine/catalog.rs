@@ -19,6 +19,7 @@ mod server;
 mod statistics;
 #[cfg(test)]
 mod tests;
+mod tracking;
 mod transactions;
 mod types;
 
@@ -180,6 +181,7 @@ const LISTS: &[&[View]] = &[
     transactions::VIEWS,
     information::VIEWS,
     policies::VIEWS,
+    tracking::VIEWS,
 ];
 
 /// Every view with its object id, which is negative as all ids of system objects.
@@ -239,7 +241,7 @@ fn wait_for_name(cx: &Cx<'_>, slot: usize, schema: i32, name: &str) -> Outcome<(
 
 /// Whether the catalog shows an object to the session: it holds some permission on it.
 pub fn sees(cx: &Cx<'_>, at: ObjectRef) -> bool {
-    const ANY: [&str; 8] = [
+    const ANY: [&str; 9] = [
         "VIEW DEFINITION",
         "SELECT",
         "INSERT",
@@ -248,6 +250,7 @@ pub fn sees(cx: &Cx<'_>, at: ObjectRef) -> bool {
         "ALTER",
         "REFERENCES",
         "CONTROL",
+        "VIEW CHANGE TRACKING",
     ];
     at.database == 1
         || ANY.iter().any(|permission| {

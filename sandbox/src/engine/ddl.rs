@@ -27,11 +27,13 @@ mod rename;
 mod security;
 mod switch;
 mod table;
+mod tracking;
 
 pub use limits::check_keys_of;
 pub use policy::filtering;
 pub use rename::rename;
 pub use table::{create_from_query, declare_table};
+pub use tracking::disabled;
 
 /// Error 3964: definitions have no versions, so a transaction under SNAPSHOT may not change tables and indexes.
 fn refuse_in_snapshot(cx: &Cx<'_>, statement: &StatementKind) -> Outcome<()> {

@@ -14,6 +14,7 @@ use crate::engine::locks::Mode;
 use crate::engine::plan::{Reading, lock_table};
 use crate::engine::schema::{Lifetime, ObjectRef, Row, TableDef};
 use crate::engine::storage::index_key;
+use crate::engine::tracking::{Operation, Recorder};
 use crate::engine::types;
 use crate::session::SqlError;
 use crate::sql::ast::{self, IsolationLevel};
@@ -26,6 +27,7 @@ mod insert;
 mod merge;
 mod output;
 mod store;
+mod tracked;
 mod triggers;
 mod update;
 
@@ -47,6 +49,10 @@ pub struct Writer {
     /// Filters of filtered unique indexes, by index.
     filters: Vec<Option<Cond>>,
     foreign: foreign::Keys,
+    /// Of a table under change tracking.
+    recorder: Option<Recorder>,
+    /// WITH CHANGE_TRACKING_CONTEXT.
+    context: Option<Arc<[u8]>>,
     pub check_constraints: bool,
 }
 
@@ -98,7 +104,8 @@ impl Writer {
         if !cx.compiling {
             Self::lock(cx, at, reading)?;
         }
-        let def = cx.held.table(at)?.def.clone();
+        let table = cx.held.table(at)?;
+        let (def, recorder) = (table.def.clone(), Recorder::of(table));
         let mut scope = Scope::default();
         scope.add(Source {
             name: def.name.clone(),
@@ -143,6 +150,8 @@ impl Writer {
             checks,
             filters,
             foreign,
+            recorder,
+            context: None,
             check_constraints: true,
         })
     }
@@ -354,7 +363,8 @@ impl Writer {
         let Some(transaction) = cx.ses.transaction.as_mut() else {
             unreachable!("a writer has a transaction");
         };
-        cx.held.insert_row(self.at, row, transaction)?;
+        cx.held.insert_row(self.at, row.clone(), transaction)?;
+        self.record(cx, Operation::Insert, [&row]);
         Ok(true)
     }
 
@@ -402,13 +412,19 @@ impl Writer {
             .is_some_and(|chain| chain.writer() == Some(cx.ses.transaction_id()))
     }
 
-    /// Writes new versions of claimed rows, then checks keys.
-    pub fn update_all(&self, cx: &mut Cx<'_>, changes: &[(u64, Row, Row)]) -> Outcome<()> {
+    /// Writes new versions of claimed rows, of which the columns of `set` are set, then checks keys.
+    pub fn update_all(
+        &self,
+        cx: &mut Cx<'_>,
+        changes: &[(u64, Row, Row)],
+        set: &[usize],
+    ) -> Outcome<()> {
         self.rewrite(cx, changes)?;
+        self.record_updates(cx, changes, set);
         self.follow_updates(cx, changes)
     }
 
-    /// As [`Writer::update_all`], before foreign keys are checked.
+    /// As [`Writer::update_all`], before changes are recorded and foreign keys are checked.
     pub fn rewrite(&self, cx: &mut Cx<'_>, changes: &[(u64, Row, Row)]) -> Outcome<()> {
         for (row_id, _, new) in changes {
             let Some(transaction) = cx.ses.transaction.as_mut() else {
@@ -454,6 +470,7 @@ impl Writer {
             };
             cx.held.write_row(self.at, *row_id, None, transaction)?;
         }
+        self.record(cx, Operation::Delete, rows.iter().map(|(_, row)| row));
         Ok(())
     }
 

@@ -15,6 +15,7 @@ mod objects;
 mod properties;
 mod server;
 mod session;
+mod tracking;
 
 pub use server::{application, mode_named};
 
@@ -44,6 +45,7 @@ static FUNCTIONS: LazyLock<HashMap<&'static str, MetaFunction>> = LazyLock::new(
     properties::register(&mut all);
     server::register(&mut all);
     session::register(&mut all);
+    tracking::register(&mut all);
     all.into_iter()
         .map(|function| (function.name, function))
         .collect()

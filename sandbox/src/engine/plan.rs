@@ -18,7 +18,7 @@ mod pipeline;
 pub(super) mod scan;
 
 pub use pipeline::sort_key;
-pub use scan::{lock_key, lock_table, resolve_reading};
+pub use scan::{lock_key, lock_table, resolve_reading, snapshot_of};
 
 pub type Tuple = Vec<Value>;
 

@@ -13,6 +13,7 @@ use crate::value::{SqlType, Value};
 use std::sync::Arc;
 
 mod applock;
+mod tracking;
 
 use applock::{get_applock, release_applock};
 
@@ -150,6 +151,8 @@ fn call(cx: &mut Cx<'_>, shown: &str, name: &str, list: Vec<Argument>) -> Outcom
     match lower.as_str() {
         "sp_executesql" => return execute_sql(cx, args),
         "sp_getapplock" => return Ok((get_applock(cx, &args)?, Vec::new())),
+        "sp_flush_ct_internal_table_on_demand" => return Ok((0, tracking::flush(cx, &args)?)),
+        "sp_sandbox_age_changes" => tracking::age(cx, &args)?,
         "sp_releaseapplock" => return Ok((release_applock(cx, &args)?, Vec::new())),
         "sp_rename" => {
             let (old, new) = (args.required("objname", 0)?, args.required("newname", 1)?);

@@ -2,6 +2,7 @@
 
 use crate::engine::collation::Collate;
 pub use crate::engine::storage::Table;
+use crate::engine::tracking;
 use crate::sql::ast;
 use crate::value::{SqlType, Value};
 use std::collections::{BTreeMap, HashMap};
@@ -351,6 +352,7 @@ pub struct Database {
     pub recovery_fork: u128,
     pub policies: Vec<Policy>,
     pub functions: Vec<Function>,
+    pub tracking: tracking::Log,
     pub created: i64,
 }
 
@@ -457,6 +459,7 @@ impl Database {
             recovery_fork: 0x6F1C_2A34_0000_4000_8000_0000_0000_0000 + id as u128,
             policies: Vec::new(),
             functions: Vec::new(),
+            tracking: tracking::Log::default(),
             created,
         }
     }

@@ -7,6 +7,7 @@ use crate::engine::schema::{
     AliasType, Database, Object, ObjectRef, Row, Schema, Security, TableDef,
 };
 use crate::engine::storage::{Table, UNCOMMITTED};
+use crate::engine::tracking;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -61,6 +62,9 @@ pub struct State {
     pub logins: Vec<LoginAccount>,
     pub sessions: BTreeMap<u32, SessionInfo>,
     pub next_session: u32,
+    pub tracking: tracking::Rules,
+    /// Tables with tracked changes that a cleanup has hidden and not freed.
+    pub unpurged: Vec<ObjectRef>,
 }
 
 /// How to take one change back.
@@ -97,6 +101,8 @@ pub enum Undo {
         old: Box<Security>,
     },
     Logins(Vec<LoginAccount>),
+    /// A change that is recorded when the transaction commits: there is nothing to take back.
+    Tracked(Box<tracking::Tracked>),
 }
 
 /// A session's transaction. One statement outside BEGIN TRANSACTION has one too, with `count` 0.
@@ -155,7 +161,11 @@ impl Shared {
 }
 
 impl State {
-    pub fn new(databases: Vec<Database>, logins: Vec<LoginAccount>) -> Self {
+    pub fn new(
+        databases: Vec<Database>,
+        logins: Vec<LoginAccount>,
+        tracking: tracking::Rules,
+    ) -> Self {
         Self {
             databases,
             clock: 1,
@@ -167,6 +177,8 @@ impl State {
             logins,
             sessions: BTreeMap::new(),
             next_session: 51,
+            tracking,
+            unpurged: Vec::new(),
         }
     }
 
@@ -279,6 +291,9 @@ impl State {
                 table.collect(row_id, oldest);
             }
         }
+        if !self.unpurged.is_empty() {
+            tracking::purge(self, oldest);
+        }
     }
 
     /// Makes the transaction's changes everyone's, at one new commit time, and gives back its locks.
@@ -308,9 +323,11 @@ impl State {
                 | Undo::Schemas { .. }
                 | Undo::Types { .. }
                 | Undo::Security { .. }
-                | Undo::Logins(_) => {}
+                | Undo::Logins(_)
+                | Undo::Tracked(_) => {}
             }
         }
+        tracking::publish(self, &transaction, time);
         self.end(transaction, session);
     }
 
@@ -375,6 +392,7 @@ impl State {
             Undo::Types { database, old } => self.databases[database].types = old,
             Undo::Security { database, old } => self.databases[database].security = *old,
             Undo::Logins(old) => self.logins = old,
+            Undo::Tracked(_) => {}
         }
     }
 

@@ -8,6 +8,7 @@
 
 use crate::engine::ordering;
 use crate::engine::schema::{Index, Row, TableDef};
+use crate::engine::tracking::History;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -125,6 +126,8 @@ pub struct Table {
     pub shaped_at: u64,
     /// What identifies where the rows are: a switch exchanges it.
     pub storage: i32,
+    /// Changes, while change tracking is enabled.
+    pub tracking: Option<Arc<History>>,
 }
 
 /// A stretch of an index.
@@ -180,6 +183,7 @@ impl Table {
             identity_last: None,
             count: 0,
             shaped_at: 0,
+            tracking: None,
         }
     }
 

@@ -13,6 +13,7 @@ mod merge;
 mod modules;
 mod more;
 mod plans;
+mod tracking;
 
 use super::types;
 use super::{Engine, Options};
@@ -75,8 +76,13 @@ pub fn with_versions(versions: bool) -> Arc<Engine> {
 }
 
 pub fn connect(engine: &Arc<Engine>) -> Client {
+    connect_as(engine, "sa")
+}
+
+/// A session of another login.
+pub fn connect_as(engine: &Arc<Engine>, user: &str) -> Client {
     let login = Login {
-        user: "sa",
+        user,
         password: "pw",
         database: "shop",
         app_name: "test",

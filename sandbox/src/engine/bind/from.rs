@@ -173,11 +173,7 @@ impl Binder<'_, '_> {
                 if !schema.is_empty() {
                     return self.refuse("OPENJSON", line);
                 }
-                // Arguments see the rows outside of this source only.
-                self.scopes.push(Scope::default());
-                let args: Outcome<Vec<_>> = args.iter().map(|arg| self.expr(arg)).collect();
-                self.scopes.pop();
-                let args = args?;
+                let args = self.arguments(args)?;
                 let Some(function) = catalog::function(name) else {
                     return Err(at_line(invalid_object(name), line).into());
                 };
@@ -194,8 +190,21 @@ impl Binder<'_, '_> {
                 );
                 self.derived(plan, columns, alias, scope, line)
             }
-            TableSourceKind::Changes { .. } | TableSourceKind::Version { .. } => {
-                self.refuse("CHANGETABLE (change tracking)", line)
+            TableSourceKind::Changes {
+                table, last, alias, ..
+            } => {
+                let (plan, columns) = self.changes(table, last)?;
+                self.derived(plan, columns, alias, scope, line)
+            }
+            TableSourceKind::Version {
+                table,
+                columns,
+                values,
+                alias,
+                ..
+            } => {
+                let (plan, columns) = self.versions(table, columns, values)?;
+                self.derived(plan, columns, alias, scope, line)
             }
             TableSourceKind::Join {
                 left,
@@ -261,6 +270,14 @@ impl Binder<'_, '_> {
                 })
             }
         }
+    }
+
+    /// Arguments of a table-valued function, which see the rows outside of it only.
+    pub(super) fn arguments(&mut self, args: &[ast::Expr]) -> Outcome<Vec<Expr>> {
+        self.scopes.push(Scope::default());
+        let args: Outcome<Vec<_>> = args.iter().map(|arg| self.expr(arg)).collect();
+        self.scopes.pop();
+        args
     }
 
     fn derived(

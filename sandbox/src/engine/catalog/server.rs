@@ -19,13 +19,16 @@ struct DatabaseRow {
     recovery_fork: u128,
 }
 
+/// From the id of a database to the number that a logical server of Azure SQL Database has for it.
+pub(super) fn id_shift(cx: &Cx<'_>) -> i32 {
+    match cx.shared.options.engine_edition {
+        5 => 20,
+        _ => 0,
+    }
+}
+
 fn databases(cx: &mut Cx<'_>, _: usize) -> Outcome<Vec<DatabaseRow>> {
-    // The numbers of a logical server, which are not those of its databases.
-    let shift = if cx.shared.options.engine_edition == 5 {
-        20
-    } else {
-        0
-    };
+    let shift = id_shift(cx);
     let row = |database: &Database| DatabaseRow {
         id: database.id + shift,
         name: database.name.clone(),

@@ -19,7 +19,7 @@ fn require_server_state(cx: &Cx<'_>) -> Outcome<()> {
 }
 
 /// VIEW SERVER STATE, or from SQL Server 2022 on the part of it that is about performance.
-fn sees_state(cx: &Cx<'_>) -> bool {
+pub(super) fn sees_state(cx: &Cx<'_>) -> bool {
     ["VIEW SERVER STATE", "VIEW SERVER PERFORMANCE STATE"]
         .into_iter()
         .any(|permission| meta::server_permission(&cx.held, &cx.ses.login, permission))

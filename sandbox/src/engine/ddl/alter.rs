@@ -4,7 +4,7 @@ use super::constraint::{
     column_constraint, compression_of, push_index, refuse_nullable_key, table_constraint,
 };
 use super::table::{add_column, own_scope};
-use super::{change_table, edit, table_named};
+use super::{change_table, edit, table_named, tracking};
 use crate::engine::bind::Binder;
 use crate::engine::context::Cx;
 use crate::engine::dml::store;
@@ -39,8 +39,10 @@ pub fn alter(cx: &mut Cx<'_>, statement: &ast::AlterTable) -> Outcome<()> {
                 Ok(())
             })
         }
-        AlterTableAction::EnableChangeTracking { .. } => Err(unsupported("Change tracking").into()),
-        AlterTableAction::DisableChangeTracking => Err(unsupported("Change tracking").into()),
+        AlterTableAction::EnableChangeTracking {
+            track_columns_updated,
+        } => tracking::enable(cx, at, track_columns_updated.unwrap_or(false)),
+        AlterTableAction::DisableChangeTracking => tracking::disable(cx, at),
         AlterTableAction::SetSystemVersioning(_) => Err(unsupported("SYSTEM_VERSIONING").into()),
         AlterTableAction::SwitchTo(name) => super::switch::switch(cx, at, table_named(cx, name)?),
     }
@@ -274,6 +276,7 @@ fn alter_column(
             .column(&name.text)
             .ok_or_else(|| missing_column(&table.def, &name.text))?;
         let old = table.def.columns[ordinal].clone();
+        tracking::check_change_of_column(table, ordinal)?;
         check_alter(&table.def, ordinal, &new_ty, &name.text)?;
         edit(table, |def| {
             let column = &mut def.columns[ordinal];
@@ -503,6 +506,9 @@ fn drop_constraint(
                 ),
             )
             .into());
+        }
+        if let Some(key) = key {
+            tracking::check_drop_of_key(table, key)?;
         }
         let mut found = key.is_some();
         edit(table, |def| {

@@ -88,11 +88,16 @@ pub fn alter(cx: &mut Cx<'_>, statement: &ast::AlterDatabase) -> Outcome<()> {
         AlterDatabaseAction::Set {
             options,
             termination: _,
-        } => options.iter().try_for_each(|option| set(cx, slot, option)),
+        } => {
+            let alone = options.len() == 1;
+            let mut options = options.iter();
+            options.try_for_each(|option| set(cx, slot, option, alone))
+        }
     }
 }
 
-fn set(cx: &mut Cx<'_>, slot: usize, option: &DatabaseOption) -> Outcome<()> {
+/// `alone`: it is the statement's only option.
+fn set(cx: &mut Cx<'_>, slot: usize, option: &DatabaseOption, alone: bool) -> Outcome<()> {
     let database = &mut cx.held.databases[slot];
     match option {
         DatabaseOption::AllowSnapshotIsolation(on) => database.allow_snapshot = *on,
@@ -112,7 +117,9 @@ fn set(cx: &mut Cx<'_>, slot: usize, option: &DatabaseOption) -> Outcome<()> {
         }
         DatabaseOption::ReadOnly(on) => database.read_only = *on,
         DatabaseOption::Flag(_, _) => {}
-        DatabaseOption::ChangeTracking(_) => return Err(unsupported("Change tracking").into()),
+        DatabaseOption::ChangeTracking(change) => {
+            return super::tracking::set(cx, slot, change, alone);
+        }
         DatabaseOption::UserAccess(ast::UserAccess::Multi) | DatabaseOption::Online(true) => {}
         DatabaseOption::UserAccess(_) => {
             return Err(unsupported("SINGLE_USER and RESTRICTED_USER").into());

@@ -1,5 +1,6 @@
 //! ALTER TABLE ... SWITCH.
 
+use super::tracking::check_untracked;
 use super::{change_table, edit};
 use crate::engine::context::Cx;
 use crate::engine::fault::{Outcome, error};
@@ -9,6 +10,9 @@ use crate::engine::storage::Table;
 /// Exchanges the storage of a table and of an empty one of the same columns and indexes.
 pub fn switch(cx: &mut Cx<'_>, from: ObjectRef, to: ObjectRef) -> Outcome<()> {
     let (source, target) = (cx.held.table(from)?, cx.held.table(to)?);
+    for table in [source, target] {
+        check_untracked(table, "ALTER TABLE SWITCH")?;
+    }
     let failed = |number, why: String| {
         error(
             number,

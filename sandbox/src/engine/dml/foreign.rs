@@ -172,7 +172,7 @@ impl Keys {
                 conflict(cx, verb, "REFERENCE", key, child, &child_def, &key.columns).into(),
             );
         }
-        let writer = Writer::open(cx, child, Reading::default())?;
+        let writer = parent.open_child(cx, child)?;
         let rows = matching(cx, child, &child_def, &key.columns, before)?;
         for (row_id, _) in &rows {
             writer.claim(cx, *row_id)?;
@@ -181,12 +181,12 @@ impl Keys {
             (ReferentialAction::Cascade, None) => writer.delete_all(cx, &rows),
             (ReferentialAction::Cascade, Some(after)) => {
                 let changed = replace(cx, &writer, rows, &key.columns, after)?;
-                writer.update_all(cx, &changed)
+                writer.update_all(cx, &changed, &key.columns)
             }
             (ReferentialAction::SetNull, _) => {
                 let nulls = vec![Value::Null; key.columns.len()];
                 let changed = replace(cx, &writer, rows, &key.columns, &nulls)?;
-                writer.update_all(cx, &changed)
+                writer.update_all(cx, &changed, &key.columns)
             }
             (ReferentialAction::SetDefault | ReferentialAction::NoAction, _) => {
                 Err(crate::engine::fault::unsupported("ON DELETE/UPDATE SET DEFAULT").into())

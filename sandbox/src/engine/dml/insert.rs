@@ -14,9 +14,6 @@ use std::sync::Arc;
 
 /// Runs the statement; the count of rows and whether OUTPUT sent a result.
 pub fn insert(cx: &mut Cx<'_>, statement: &ast::Insert) -> Outcome<(u64, bool)> {
-    if statement.context.is_some() {
-        return Err(crate::engine::fault::unsupported("WITH CHANGE_TRACKING_CONTEXT").into());
-    }
     let executed = match &statement.source {
         InsertSource::Execute(execute) if !cx.compiling => {
             Some(flow::collect_execute(cx, execute)?)
@@ -28,7 +25,7 @@ pub fn insert(cx: &mut Cx<'_>, statement: &ast::Insert) -> Outcome<(u64, bool)> 
     };
     let (at, reading) = target_table(cx, &statement.target)?;
     permissions::check(cx, at, "INSERT")?;
-    let writer = Writer::open(cx, at, reading)?;
+    let writer = Writer::open_in(cx, at, reading, statement.context.as_ref())?;
     let ordinals = columns(cx, &writer, &statement.columns, at)?;
     let output = Output::bind(
         cx,

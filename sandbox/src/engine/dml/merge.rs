@@ -36,6 +36,8 @@ struct Clause {
 struct Changes {
     deleted: Vec<(u64, Row, Vec<Value>)>,
     updated: Vec<(u64, Row, Row, Vec<Value>)>,
+    /// For each of `updated`, the place of its clause.
+    updated_by: Vec<usize>,
     inserted: Vec<(Row, Vec<Value>)>,
     touched: HashSet<u64>,
 }
@@ -51,9 +53,6 @@ struct Bound {
 }
 
 pub fn merge(cx: &mut Cx<'_>, statement: &ast::Merge) -> Outcome<(u64, bool)> {
-    if statement.context.is_some() {
-        return Err(unsupported("WITH CHANGE_TRACKING_CONTEXT").into());
-    }
     if statement.top.is_some() {
         return Err(unsupported("MERGE TOP").into());
     }
@@ -66,7 +65,7 @@ pub fn merge(cx: &mut Cx<'_>, statement: &ast::Merge) -> Outcome<(u64, bool)> {
         };
         permissions::check(cx, at, needed)?;
     }
-    let writer = Writer::open(cx, at, reading)?;
+    let writer = Writer::open_in(cx, at, reading, statement.context.as_ref())?;
     let bound = bind(cx, statement, at, reading, &writer)?;
     let images = Images {
         deleted: true,
@@ -79,7 +78,7 @@ pub fn merge(cx: &mut Cx<'_>, statement: &ast::Merge) -> Outcome<(u64, bool)> {
         return Ok((0, false));
     }
     let changes = decide(cx, &writer, &bound)?;
-    apply(cx, &writer, &changes)?;
+    apply(cx, &writer, &bound, &changes)?;
     if let Some(output) = &mut output {
         for (_, old, tuple) in &changes.deleted {
             output.add(cx, Some(old), None, tuple, Some("DELETE"))?;
@@ -287,7 +286,8 @@ fn act(
     tuple: Vec<Value>,
     changes: &mut Changes,
 ) -> Outcome<()> {
-    for clause in bound.clauses.iter().filter(|clause| clause.when == when) {
+    let clauses = bound.clauses.iter().enumerate();
+    for (place, clause) in clauses.filter(|(_, clause)| clause.when == when) {
         if clause.condition.test(&tuple, cx)? != Some(true) {
             continue;
         }
@@ -313,6 +313,7 @@ fn act(
             (Action::Update(items), Some(row_id)) => {
                 let (old, new) = changed(cx, writer, items, &tuple, &bound.target)?;
                 changes.updated.push((row_id, old, new, tuple));
+                changes.updated_by.push(place);
             }
             (Action::Insert(items), _) => {
                 let mut given = vec![None; writer.def.columns.len()];
@@ -334,7 +335,7 @@ fn act(
 }
 
 /// Foreign keys are checked when all rows are as the statement leaves them.
-fn apply(cx: &mut Cx<'_>, writer: &Writer, changes: &Changes) -> Outcome<()> {
+fn apply(cx: &mut Cx<'_>, writer: &Writer, bound: &Bound, changes: &Changes) -> Outcome<()> {
     let deleted: Vec<(u64, Row)> = changes
         .deleted
         .iter()
@@ -347,6 +348,13 @@ fn apply(cx: &mut Cx<'_>, writer: &Writer, changes: &Changes) -> Outcome<()> {
         .map(|(id, old, new, _)| (*id, old.clone(), new.clone()))
         .collect();
     writer.rewrite(cx, &updated)?;
+    for (place, clause) in bound.clauses.iter().enumerate() {
+        if let Action::Update(items) = &clause.action {
+            let by_clause = updated.iter().zip(&changes.updated_by);
+            let own = by_clause.filter(|(_, by)| **by == place);
+            writer.record_updates(cx, own.map(|(row, _)| row), &assigned(items));
+        }
+    }
     let mut placed = Vec::new();
     for (row, _) in &changes.inserted {
         if writer.place(cx, row.clone())? {

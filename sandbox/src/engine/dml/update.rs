@@ -12,6 +12,7 @@ use crate::engine::permissions;
 use crate::engine::plan::{Plan, Reading};
 use crate::engine::schema::{Column, Object, ObjectRef, Row, TableDef, same_name};
 use crate::engine::state::Undo;
+use crate::engine::tracking::History;
 use crate::sql::ast::{self, Assignment, TriggerEvent, ValueOrDefault};
 use crate::value::{SqlType, Value};
 use std::collections::HashSet;
@@ -38,9 +39,6 @@ pub enum SetItem {
 }
 
 pub fn update(cx: &mut Cx<'_>, statement: &ast::Update) -> Outcome<(u64, bool)> {
-    if statement.context.is_some() {
-        return Err(unsupported("WITH CHANGE_TRACKING_CONTEXT").into());
-    }
     let parts = Parts {
         ctes: &statement.ctes,
         target: &statement.target,
@@ -49,7 +47,7 @@ pub fn update(cx: &mut Cx<'_>, statement: &ast::Update) -> Outcome<(u64, bool)> 
     };
     let (source, reading) = rows_of(cx, &parts)?;
     permissions::check(cx, source.target.at, "UPDATE")?;
-    let writer = Writer::open(cx, source.target.at, reading)?;
+    let writer = Writer::open_in(cx, source.target.at, reading, statement.context.as_ref())?;
     let items = {
         let mut binder = Binder::new(cx);
         binder.scopes.push(source.scope.clone());
@@ -78,7 +76,7 @@ pub fn update(cx: &mut Cx<'_>, statement: &ast::Update) -> Outcome<(u64, bool)> 
         let (old, new) = changed(cx, &writer, &items, tuple, &source.target)?;
         changes.push((*row_id, old, new));
     }
-    writer.update_all(cx, &changes)?;
+    writer.update_all(cx, &changes, &updated)?;
     if let Some(output) = &mut output {
         for ((_, tuple), (_, old, new)) in rows.iter().zip(&changes) {
             output.add(cx, Some(old), Some(new), tuple, None)?;
@@ -102,9 +100,6 @@ pub fn update(cx: &mut Cx<'_>, statement: &ast::Update) -> Outcome<(u64, bool)> 
 }
 
 pub fn delete(cx: &mut Cx<'_>, statement: &ast::Delete) -> Outcome<(u64, bool)> {
-    if statement.context.is_some() {
-        return Err(unsupported("WITH CHANGE_TRACKING_CONTEXT").into());
-    }
     let parts = Parts {
         ctes: &statement.ctes,
         target: &statement.target,
@@ -113,7 +108,7 @@ pub fn delete(cx: &mut Cx<'_>, statement: &ast::Delete) -> Outcome<(u64, bool)> 
     };
     let (source, reading) = rows_of(cx, &parts)?;
     permissions::check(cx, source.target.at, "DELETE")?;
-    let writer = Writer::open(cx, source.target.at, reading)?;
+    let writer = Writer::open_in(cx, source.target.at, reading, statement.context.as_ref())?;
     let images = Images {
         deleted: true,
         inserted: false,
@@ -488,6 +483,10 @@ pub fn truncate(cx: &mut Cx<'_>, name: &ast::ObjectName) -> Outcome<()> {
     empty.next_row = old.next_row;
     empty.storage = old.storage;
     empty.shaped_at = u64::MAX;
+    if let Some(history) = &old.tracking {
+        let epoch = cx.held.databases[at.database].new_object_id();
+        empty.tracking = Some(Arc::new(History::new(epoch, history.columns)));
+    }
     cx.held.databases[at.database]
         .objects
         .insert(at.id, Object::Table(Box::new(empty)));

@@ -66,12 +66,7 @@ pub fn resolve_reading(table: ObjectRef, reading: Reading, cx: &mut Cx<'_>) -> O
             )
             .into());
         }
-        let late = cx
-            .ses
-            .transaction
-            .as_ref()
-            .is_some_and(|open| open.count > 0 && !open.began_in_snapshot);
-        if late {
+        if is_late(cx) {
             let name = cx.held.database(table.database).name.clone();
             return Err(error(
                 3951,
@@ -158,6 +153,21 @@ fn locks_rows(reading: &Reading) -> bool {
         || reading.committed_lock
         || reading.repeatable
         || reading.hold
+}
+
+/// Whether the isolation level became SNAPSHOT after the transaction began.
+fn is_late(cx: &Cx<'_>) -> bool {
+    let open = cx.ses.transaction.as_ref();
+    open.is_some_and(|open| open.count > 0 && !open.began_in_snapshot)
+}
+
+/// The commit time that the session reads a database as of under SNAPSHOT, beginning the snapshot when nothing has;
+/// none at other levels.
+pub fn snapshot_of(slot: usize, cx: &mut Cx<'_>) -> Option<u64> {
+    let is_snapshot = cx.ses.settings.isolation == IsolationLevel::Snapshot
+        && cx.held.database(slot).allow_snapshot
+        && !is_late(cx);
+    is_snapshot.then(|| snapshot_time(cx))
 }
 
 /// The transaction's snapshot, taken at its first read.

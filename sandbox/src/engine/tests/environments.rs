@@ -1,25 +1,11 @@
 //! What servers, databases and logins are like beyond an administrator's on a primary.
 
-use super::{Client, connect, engine};
+use super::{Client, connect, connect_as, engine};
 use crate::engine::{Engine, Options, Replica};
 use crate::session::{Login, Server};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
-
-/// A session of another login.
-fn connect_as(engine: &Arc<Engine>, user: &str) -> Client {
-    let login = Login {
-        user,
-        password: "pw",
-        database: "shop",
-        app_name: "test",
-        host_name: "here",
-        read_only: false,
-        odbc: true,
-    };
-    Client(engine.login(login).unwrap())
-}
 
 /// A session of a login that may read everything.
 fn reader(engine: &Arc<Engine>) -> Client {

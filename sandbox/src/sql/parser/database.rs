@@ -1,10 +1,11 @@
 //! CREATE and ALTER DATABASE.
 
 use super::Parser;
-use crate::sql::SyntaxResult;
+use crate::session::SqlError;
 use crate::sql::ast::*;
 use crate::sql::keyword::Keyword;
 use crate::sql::lexer::{Symbol, TokenKind};
+use crate::sql::{SyntaxResult, error};
 
 const FLAGS: &[(&str, DatabaseFlag)] = &[
     ("ANSI_NULL_DEFAULT", DatabaseFlag::AnsiNullDefault),
@@ -134,6 +135,12 @@ impl Parser<'_> {
         let (mut auto_cleanup, mut retention) = (None, None);
         if self.at(Symbol::OpenParen) {
             self.parenthesised(|parser| {
+                if auto_cleanup.is_some() && parser.at("AUTO_CLEANUP") {
+                    return Err(parser.repeated("AUTO_CLEANUP"));
+                }
+                if retention.is_some() && parser.at("CHANGE_RETENTION") {
+                    return Err(parser.repeated("CHANGE_RETENTION"));
+                }
                 if parser.eat("AUTO_CLEANUP") {
                     auto_cleanup = Some(parser.equals_on_off()?);
                     return Ok(());
@@ -156,6 +163,17 @@ impl Parser<'_> {
             auto_cleanup,
             retention,
         })
+    }
+
+    fn repeated(&self, option: &str) -> SqlError {
+        error(
+            5091,
+            self.line(),
+            format!(
+                "ALTER DATABASE change tracking option '{option}' was specified more than once. Each option can be \
+                    specified only once."
+            ),
+        )
     }
 
     fn termination(&mut self) -> SyntaxResult<Option<Termination>> {

@@ -2,6 +2,7 @@
 
 use super::type_name::LengthDefault;
 use super::{Parser, Role};
+use crate::session::SqlError;
 use crate::sql::ast::*;
 use crate::sql::keyword::Keyword;
 use crate::sql::lexer::{Symbol, TokenKind};
@@ -257,14 +258,14 @@ impl Parser<'_> {
         let table = self.object_name()?;
         self.expect(Symbol::Comma)?;
         if changes {
-            let last = self.boxed_expr()?;
+            let last = self.last_version()?;
             let force_seek = self.force_seek()?;
             self.expect(Symbol::CloseParen)?;
             return Ok(TableSourceKind::Changes {
                 table,
                 last,
                 force_seek,
-                alias: self.required_alias()?,
+                alias: self.change_alias()?,
             });
         }
         let columns = self.ident_list()?;
@@ -277,8 +278,39 @@ impl Parser<'_> {
             columns,
             values,
             force_seek,
-            alias: self.required_alias()?,
+            alias: self.change_alias()?,
         })
+    }
+
+    fn change_alias(&mut self) -> SyntaxResult<Alias> {
+        let line = self.line();
+        let alias = self.alias_with_columns()?;
+        if alias.name.is_none() {
+            let message = "A table returned by the CHANGETABLE function must be aliased.";
+            return Err(SqlError {
+                class: 16,
+                ..error(22104, line, message.to_owned())
+            });
+        }
+        Ok(alias)
+    }
+
+    /// A number, a variable or NULL: anything more is not syntax.
+    fn last_version(&mut self) -> SyntaxResult<Box<Expr>> {
+        let start = self.position;
+        let last = self.boxed_expr()?;
+        let is_simple = match &last.kind {
+            ExprKind::Literal(_) | ExprKind::Variable(_) => true,
+            ExprKind::Unary {
+                op: UnaryOp::Minus,
+                expr,
+            } => matches!(expr.kind, ExprKind::Literal(_)),
+            _ => false,
+        };
+        match is_simple && self.tokens[start].kind != TokenKind::Symbol(Symbol::OpenParen) {
+            true => Ok(last),
+            false => Err(self.syntax_error_at(start)),
+        }
     }
 
     fn force_seek(&mut self) -> SyntaxResult<bool> {
