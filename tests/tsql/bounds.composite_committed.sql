@@ -1,0 +1,11 @@
+-- @P1 nvarchar "[sales].[訂單]"
+-- @P2 bigint 41
+SET LOCK_TIMEOUT 60000;
+DECLARE @id int = OBJECT_ID(@P1), @last bigint = @P2, @current bigint, @valid bigint, @changed bigint, @at bigint;
+SET @at = DATEDIFF_BIG(second, CONVERT(datetime2(0), N'1970-01-01', 121), SYSUTCDATETIME());
+SET @current = CHANGE_TRACKING_CURRENT_VERSION();
+SET @valid = CHANGE_TRACKING_MIN_VALID_VERSION(@id);
+IF @last >= @valid AND @last < @current SELECT @changed = COUNT_BIG(*) FROM (SELECT x.[區域] AS k1, x.[at] AS k2, x.[code] AS k3, x.SYS_CHANGE_VERSION AS v FROM CHANGETABLE(CHANGES [sales].[訂單], @last) AS x) AS c;
+SET @valid = CHANGE_TRACKING_MIN_VALID_VERSION(@id);
+SET LOCK_TIMEOUT -1;
+SELECT @current AS current_version, @valid AS min_valid, @changed AS changed_keys, @at AS taken_at;

@@ -1,0 +1,3 @@
+-- @P1 bigint 41
+-- @P2 bigint 73
+SELECT c.k1, t.[order_id], t.[rv], t.[quantity], CONVERT(nvarchar(200), t.[note]) AS [note] FROM (SELECT x.[order_id] AS k1, x.SYS_CHANGE_VERSION AS v FROM CHANGETABLE(CHANGES [dbo].[orders], @P1) AS x) AS c LEFT JOIN [dbo].[orders] AS t ON t.[order_id] = c.k1 WHERE c.v <= @P2 OPTION (RECOMPILE);
