@@ -27,8 +27,8 @@ fn statement(dice: &mut Dice) -> String {
         5 => format!("DELETE t WHERE id IN ({id}, {other})"),
         6 => format!("UPDATE t SET id = {other} WHERE id = {id}"),
         _ => format!(
-            "MERGE t USING (VALUES ({id}, {value}), ({}, {value})) AS s (id, v) ON t.id = s.id WHEN MATCHED AND t.v > 50 \
-                THEN DELETE WHEN MATCHED THEN UPDATE SET v = s.v WHEN NOT MATCHED THEN INSERT VALUES (s.id, s.v);",
+            "MERGE t USING (VALUES ({id}, {value}), ({}, {value})) AS s (id, v) ON t.id = s.id WHEN MATCHED AND t.v \
+                > 50 THEN DELETE WHEN MATCHED THEN UPDATE SET v = s.v WHEN NOT MATCHED THEN INSERT VALUES (s.id, s.v);",
             id + 10
         ),
     }
