@@ -34,7 +34,8 @@ pub fn set(cx: &mut Cx<'_>, slot: usize, change: &ChangeTracking, alone: bool) -
                 let message = format!(
                     "Change tracking is enabled for one or more tables in database '{name}'. Disable change \
                         tracking on each table before disabling it for the database. Use the \
-                        sys.change_tracking_tables catalog view to obtain a list of tables for which change tracking is enabled."
+                        sys.change_tracking_tables catalog view to obtain a list of tables for which change tracking \
+                        is enabled."
                 );
                 return refused(22115, message);
             }
