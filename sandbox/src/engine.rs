@@ -116,8 +116,8 @@ pub struct Options {
     /// `SERVERPROPERTY('EngineEdition')`: 3 is SQL Server, 5 is Azure SQL Database, where `DB_ID()` is not the number
     /// that `sys.databases` has, and nothing shows the recovery fork.
     pub engine_edition: i32,
-    /// Whether ENABLE CHANGE_TRACKING and TRUNCATE TABLE of a tracked table take a version of their own. What SQL Server
-    /// does is not documented.
+    /// Whether ENABLE CHANGE_TRACKING and TRUNCATE TABLE of a tracked table take a version of their own. SQL Server's
+    /// documentation does not say.
     pub history_end_takes_version: bool,
 }
 

@@ -147,23 +147,6 @@ const fn never(name: &'static str, ty: SqlType) -> Field<Never> {
     opt(name, ty, |never| match *never {})
 }
 
-const CHANGE_TRACKING_TABLE: &[Field<Never>] = &[
-    never("object_id", SqlType::Int),
-    never("is_track_columns_updated_on", SqlType::Bit),
-    never("min_valid_version", SqlType::BigInt),
-    never("begin_version", SqlType::BigInt),
-    never("cleanup_version", SqlType::BigInt),
-];
-
-const CHANGE_TRACKING_DATABASE: &[Field<Never>] = &[
-    never("database_id", SqlType::Int),
-    never("is_auto_cleanup_on", SqlType::TinyInt),
-    never("retention_period", SqlType::Int),
-    never("retention_period_units", SqlType::TinyInt),
-    never("retention_period_units_desc", DESCRIPTION),
-    never("max_cleanup_version", SqlType::BigInt),
-];
-
 const EXTENDED_PROPERTY: &[Field<Never>] = &[
     never("class", SqlType::TinyInt),
     never("class_desc", DESCRIPTION),
@@ -226,18 +209,6 @@ pub(super) const VIEWS: &[View] = &[
         "foreign_key_columns",
         foreign_key_columns,
         [KEY_COLUMN]
-    ),
-    catalog_view!(
-        "sys",
-        "change_tracking_tables",
-        none,
-        [CHANGE_TRACKING_TABLE]
-    ),
-    catalog_view!(
-        "sys",
-        "change_tracking_databases",
-        none,
-        [CHANGE_TRACKING_DATABASE]
     ),
     catalog_view!("sys", "extended_properties", none, [EXTENDED_PROPERTY]),
     catalog_view!("sys", "synonyms", none, [SYNONYM]),

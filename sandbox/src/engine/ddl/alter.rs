@@ -509,12 +509,11 @@ fn drop_constraint(
         }
         if let Some(key) = key {
             tracking::check_drop_of_key(table, key)?;
+            edit(table, |def| drop(def.indexes.remove(key)));
+            table.indexes.remove(key);
         }
         let mut found = key.is_some();
         edit(table, |def| {
-            if let Some(key) = key {
-                def.indexes.remove(key);
-            }
             let before = def.checks.len() + def.foreign_keys.len();
             def.checks.retain(|check| !is(&check.name));
             def.foreign_keys.retain(|key| !is(&key.name));
@@ -530,9 +529,6 @@ fn drop_constraint(
                 }
             }
         });
-        if let Some(key) = key {
-            table.indexes.remove(key);
-        }
         if !found && !if_exists {
             return Err(error(3728, 16, format!("'{}' is not a constraint.", name.text)).into());
         }

@@ -17,7 +17,8 @@ pub fn set(cx: &mut Cx<'_>, slot: usize, change: &ChangeTracking, alone: bool) -
     let name = &database.name;
     let refused = |number, message| Err(error(number, 16, message).into());
     if !alone {
-        let message = "Change tracking options for ALTER DATABASE cannot be combined with other ALTER DATABASE options.";
+        let message = "Change tracking options for ALTER DATABASE cannot be combined with other ALTER DATABASE \
+            options.";
         return refused(22114, message.to_owned());
     }
     if slot < 4 {
@@ -31,9 +32,10 @@ pub fn set(cx: &mut Cx<'_>, slot: usize, change: &ChangeTracking, alone: bool) -
         (ChangeTracking::Off, Some(_)) => {
             if database.tables().any(|table| table.tracking.is_some()) {
                 let message = format!(
-                    "Change tracking is enabled for one or more tables in database '{name}'. Disable change tracking on \
-                        each table before disabling it for the database. Use the sys.change_tracking_tables catalog \
-                        view to obtain a list of tables for which change tracking is enabled."
+                    "Change tracking is enabled for one or more tables in database '{name}'. Disable change \
+                        tracking on each table before disabling it for the database. Use the \
+                        sys.change_tracking_tables catalog view to obtain a list of tables for which change tracking \
+                        is enabled."
                 );
                 return refused(22115, message);
             }
@@ -72,8 +74,8 @@ pub fn disabled(name: &str) -> SqlError {
         5089,
         16,
         format!(
-            "Change tracking is disabled for database '{name}'. Change tracking must be enabled on a database to modify \
-                change tracking settings."
+            "Change tracking is disabled for database '{name}'. Change tracking must be enabled on a database to \
+                modify change tracking settings."
         ),
     )
 }
@@ -130,8 +132,8 @@ fn check_trackable(table: &Table) -> Outcome<()> {
     }
     let Some(primary) = table.def.primary_key() else {
         let message = format!(
-            "Cannot enable change tracking on table '{name}'. Change tracking requires a primary key on the table. Create \
-                a primary key on the table before enabling change tracking."
+            "Cannot enable change tracking on table '{name}'. Change tracking requires a primary key on the table. \
+                Create a primary key on the table before enabling change tracking."
         );
         return Err(error(4997, 16, message).into());
     };

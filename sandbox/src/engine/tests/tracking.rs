@@ -2,6 +2,7 @@
 //! open.
 
 mod definitions;
+mod model;
 mod reading;
 mod versions;
 

@@ -60,6 +60,8 @@ pub struct History {
     keys: BTreeMap<Box<[u8]>, Keyed>,
     /// Commit times of cleanups, and the version that each reached.
     cleanups: Vec<(u64, u64)>,
+    /// Changes up to this version are freed.
+    freed: u64,
 }
 
 /// A row of CHANGETABLE(CHANGES ..).
@@ -92,6 +94,7 @@ impl History {
             begin: None,
             keys: BTreeMap::new(),
             cleanups: Vec::new(),
+            freed: 0,
         }
     }
 
@@ -205,7 +208,8 @@ impl History {
     /// Frees what is hidden from every reader at or after `oldest`; true when nothing hidden remains.
     pub(super) fn purge(&mut self, oldest: u64) -> bool {
         let free = self.cleaned(Some(oldest));
-        if free > 0 {
+        if free > self.freed {
+            self.freed = free;
             self.keys.retain(|_, keyed| {
                 keyed.changes.retain(|change| change.version > free);
                 !keyed.changes.is_empty()

@@ -59,8 +59,8 @@ fn mask(columns: &[i32]) -> Value {
     Value::Bytes([0u8; 4].into_iter().chain(ids).collect())
 }
 
-/// CHANGETABLE(CHANGES ..) of a table's id and a version. It reads a history and no row, and waits for nobody but DDL on
-/// the table.
+/// CHANGETABLE(CHANGES ..) of a table's id and a version. It reads a history and no row, and waits only for DDL on the
+/// table.
 pub fn changes(cx: &mut Cx<'_>, args: &[Value], slot: usize) -> Outcome<Vec<Tuple>> {
     cx.held.lock();
     let at = table_of(cx, args, slot)?;

@@ -44,7 +44,8 @@ fn a_database_is_turned_on_changed_and_turned_off() {
 fn a_table_is_tracked_when_its_database_is_and_it_has_a_key() {
     let engine = engine();
     let mut a = connect(&engine);
-    a.ok("CREATE TABLE t (id int NOT NULL, CONSTRAINT pk PRIMARY KEY (id)); CREATE TABLE heap (id int NOT NULL UNIQUE)");
+    a.ok("CREATE TABLE t (id int NOT NULL, CONSTRAINT pk PRIMARY KEY (id)); CREATE TABLE heap (id int NOT NULL \
+        UNIQUE)");
     a.ok("CREATE TABLE stamped (rv rowversion NOT NULL PRIMARY KEY)");
     assert_eq!(a.error("ALTER TABLE t ENABLE CHANGE_TRACKING"), 1718);
     a.ok("ALTER DATABASE CURRENT SET CHANGE_TRACKING = ON");
@@ -149,6 +150,7 @@ fn commits_are_shown_to_who_sees_the_state() {
     assert_eq!(reader.error(query), 262);
     a.ok("GRANT VIEW DATABASE STATE TO reader");
     assert_eq!(reader.rows(query).len(), 2);
-    a.ok("REVOKE VIEW DATABASE STATE TO reader; USE master; CREATE USER reader FOR LOGIN reader; GRANT VIEW SERVER STATE TO reader");
+    a.ok("REVOKE VIEW DATABASE STATE TO reader; USE master; CREATE USER reader FOR LOGIN reader; GRANT VIEW \
+        SERVER STATE TO reader");
     assert_eq!(reader.rows(query).len(), 2);
 }

@@ -47,7 +47,8 @@ fn a_key_that_moves_is_deleted_and_inserted() {
     a.ok("UPDATE t SET id = id WHERE id = 1");
     assert_eq!(changes(&mut a, "2"), ["3|3|U|1"]);
     // One transaction: deleted and inserted, inserted and deleted.
-    a.ok("BEGIN TRAN; DELETE t WHERE id = 1; INSERT t VALUES (1, 7); INSERT t VALUES (8, 8); DELETE t WHERE id = 8; COMMIT");
+    a.ok("BEGIN TRAN; DELETE t WHERE id = 1; INSERT t VALUES (1, 7); INSERT t VALUES (8, 8); DELETE t WHERE id = \
+        8; COMMIT");
     assert_eq!(changes(&mut a, "3"), ["4|4|U|1", "4|4|D|8"]);
 }
 
@@ -120,13 +121,13 @@ fn a_context_is_the_last_statements() {
     a.ok("WITH CHANGE_TRACKING_CONTEXT (0xCD) DELETE t WHERE id = 2; UPDATE t SET v = 4 WHERE id = 1");
     assert_eq!(contexts(&mut a, 2), ["1|NULL", "2|0xCD"]);
     a.ok(
-        "WITH CHANGE_TRACKING_CONTEXT (0xEF) MERGE t USING (VALUES (1), (5)) AS s (id) ON t.id = s.id WHEN MATCHED THEN \
-        UPDATE SET v = 9 WHEN NOT MATCHED THEN INSERT (id) VALUES (s.id);",
+        "WITH CHANGE_TRACKING_CONTEXT (0xEF) MERGE t USING (VALUES (1), (5)) AS s (id) ON t.id = s.id WHEN MATCHED \
+        THEN UPDATE SET v = 9 WHEN NOT MATCHED THEN INSERT (id) VALUES (s.id);",
     );
     assert_eq!(contexts(&mut a, 4), ["1|0xEF", "5|0xEF"]);
     // One transaction: the later statement's, which may be none.
-    a.ok("BEGIN TRAN; WITH CHANGE_TRACKING_CONTEXT (0x01) UPDATE t SET v = 1 WHERE id = 1; UPDATE t SET v = 2 WHERE id = \
-        1; COMMIT");
+    a.ok("BEGIN TRAN; WITH CHANGE_TRACKING_CONTEXT (0x01) UPDATE t SET v = 1 WHERE id = 1; UPDATE t SET v = 2 WHERE \
+        id = 1; COMMIT");
     assert_eq!(contexts(&mut a, 5), ["1|NULL"]);
     for (written, number) in [
         ("NULL", 22109),
@@ -183,15 +184,16 @@ fn a_row_is_asked_for_its_version() {
 fn changes_are_a_source_like_any_other() {
     let (_engine, mut a) = with_table();
     a.ok("INSERT t VALUES (1, 10), (2, 20), (3, 30); UPDATE t SET v = 11 WHERE id = 1; DELETE t WHERE id = 2");
-    let joined = "SELECT ct.SYS_CHANGE_OPERATION, ct.id, p.v FROM CHANGETABLE(CHANGES dbo.t, 1) AS ct LEFT JOIN dbo.t AS \
-        p ON p.id = ct.id ORDER BY ct.id";
+    let joined = "SELECT ct.SYS_CHANGE_OPERATION, ct.id, p.v FROM CHANGETABLE(CHANGES dbo.t, 1) AS ct LEFT JOIN \
+        dbo.t AS p ON p.id = ct.id ORDER BY ct.id";
     assert_eq!(a.rows(joined), ["U|1|11", "D|2|NULL"]);
-    let right = "SELECT ct.id, p.v FROM t AS p RIGHT OUTER JOIN CHANGETABLE(CHANGES t, 1) ct ON p.id = ct.id ORDER BY 1";
+    let right = "SELECT ct.id, p.v FROM t AS p RIGHT OUTER JOIN CHANGETABLE(CHANGES t, 1) ct ON p.id = ct.id \
+        ORDER BY 1";
     assert_eq!(a.rows(right), ["1|11", "2|NULL"]);
     let named = "SELECT x.k, x.o FROM CHANGETABLE(CHANGES t, 1) AS x (ver, made, o, cols, ctx, k) WHERE x.ver > 2";
     assert_eq!(a.rows(named), ["2|D"]);
-    let cte = "WITH c AS (SELECT id, SYS_CHANGE_OPERATION AS op FROM CHANGETABLE(CHANGES t, 1) AS ct) SELECT t.id, c.op \
-        FROM t LEFT JOIN c ON c.id = t.id ORDER BY t.id";
+    let cte = "WITH c AS (SELECT id, SYS_CHANGE_OPERATION AS op FROM CHANGETABLE(CHANGES t, 1) AS ct) SELECT t.id, \
+        c.op FROM t LEFT JOIN c ON c.id = t.id ORDER BY t.id";
     assert_eq!(a.rows(cte), ["1|U", "3|NULL"]);
     let semi = "SELECT id FROM t WHERE EXISTS (SELECT 1 FROM CHANGETABLE(CHANGES t, 1) AS ct WHERE ct.id = t.id)";
     assert_eq!(a.rows(semi), ["1"]);

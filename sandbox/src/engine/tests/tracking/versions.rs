@@ -1,7 +1,6 @@
 //! Versions: who takes them, who sees them, and where histories end.
 
 use super::*;
-use crate::session::Session;
 use crate::value::Value;
 use std::thread;
 use std::time::Duration;
@@ -61,8 +60,8 @@ fn every_way_of_writing_is_tracked() {
     a.ok("UPDATE p SET id = 7 WHERE id = 1");
     a.ok("DELETE p WHERE id = 2");
     assert_eq!(changes(&mut a, "1"), ["2|NULL|U|1", "3|NULL|D|2"]);
-    a.ok("MERGE t USING (VALUES (1), (9)) AS s (id) ON t.id = s.id WHEN MATCHED THEN UPDATE SET p = NULL WHEN NOT MATCHED \
-        THEN INSERT (id) VALUES (s.id) WHEN NOT MATCHED BY SOURCE THEN DELETE;");
+    a.ok("MERGE t USING (VALUES (1), (9)) AS s (id) ON t.id = s.id WHEN MATCHED THEN UPDATE SET p = NULL WHEN NOT \
+        MATCHED THEN INSERT (id) VALUES (s.id) WHEN NOT MATCHED BY SOURCE THEN DELETE;");
     assert_eq!(
         changes(&mut a, "3"),
         ["4|NULL|U|1", "4|NULL|D|3", "4|4|I|9"]
@@ -245,8 +244,8 @@ fn cleanup_takes_what_is_older_than_the_retention() {
     a.ok("INSERT t VALUES (2, 2)"); // 3
     a.ok("EXEC sp_sandbox_age_changes @minutes = 20");
     a.ok("UPDATE t SET v = 5 WHERE id = 1"); // 4
-    let flush = "DECLARE @n bigint; EXEC sys.sp_flush_CT_internal_table_on_demand 'dbo.t', @DeletedRowCount = @n OUTPUT; \
-        SELECT @n";
+    let flush = "DECLARE @n bigint; EXEC sys.sp_flush_CT_internal_table_on_demand 'dbo.t', @DeletedRowCount = @n \
+        OUTPUT; SELECT @n";
     let reply = a.ok(flush);
     assert_eq!(reply.infos[0], "Cleanup Watermark = 2");
     assert_eq!(reply.infos[2], "Total rows deleted: 1.");
