@@ -1,0 +1,55 @@
+//! Makes a schedule that fails shorter.
+
+use super::play::Failure;
+use super::schedule::Schedule;
+
+/// Schedules that are tried.
+const TRIES_MAX: usize = 40;
+
+/// What is to be said of a schedule that has failed: how a short part of it fails, and how to play all of it again.
+pub fn shortest(
+    whole: &Schedule,
+    first: Failure,
+    fails: &mut impl FnMut(&Schedule) -> Option<Failure>,
+) -> String {
+    let mut tries = TRIES_MAX;
+    let mut try_it = |schedule: &Schedule| {
+        tries = tries.checked_sub(1)?;
+        fails(schedule)
+    };
+    let (mut short, mut failure) = (whole.clone(), first);
+    if let Some(table) = failure.table {
+        let alone = short.only(table);
+        if let Some(found) = try_it(&alone) {
+            (short, failure) = (alone, found);
+        }
+    }
+    // Nothing that comes after the failure matters to it.
+    if failure.op < short.ops.len() {
+        let until = short.without(failure.op + 1..short.ops.len());
+        if let Some(found) = try_it(&until) {
+            (short, failure) = (until, found);
+        }
+    }
+    let mut size = short.ops.len() / 2;
+    while size > 0 {
+        let mut at = 0;
+        while at < short.ops.len() {
+            let end = (at + size).min(short.ops.len());
+            let shorter = short.without(at..end);
+            match try_it(&shorter) {
+                Some(found) => (short, failure) = (shorter, found),
+                None => at = end,
+            }
+        }
+        size /= 2;
+    }
+    format!(
+        "== ICESYNC_MODEL_SEED={:#x} ICESYNC_MODEL_SCHEDULES=1\n{}\nAs short as it fails, with {} of {} acts and runs:\n{}",
+        whole.seed,
+        failure.what,
+        short.ops.len(),
+        whole.ops.len(),
+        failure.log
+    )
+}
