@@ -1,16 +1,16 @@
-//! The source against a model: random transactions of several sessions, with extracts, loads and maintenance in between,
-//! and after each run the lake holds what the strategy of each table promises of the source as it then was.
+//! The source against a model: random transactions of several sessions, with extracts, loads and maintenance in
+//! between, and after each run the lake holds what the strategy of each table promises of the source as it then was.
 //!
-//! A schedule is made from its seed alone. It has tables of every strategy and kind in one database, so transactions span
-//! tables of several strategies. Sessions insert, update, merge and delete rows, move and respell keys, truncate tables,
-//! alter columns, set savepoints, commit and roll back, and keep transactions open across runs. Statements follow each
-//! other, never side by side: one that would wait for a lock gives up (`LOCK_TIMEOUT 0`) and did not happen. Some runs die
-//! at a failpoint.
+//! A schedule is made from its seed alone. It has tables of every strategy and kind in one database, so transactions
+//! span tables of several strategies. Sessions insert, update, merge and delete rows, move and respell keys, truncate
+//! tables, alter columns, set savepoints, commit and roll back, and keep transactions open across runs. Statements
+//! follow each other, never side by side: one that would wait for a lock gives up (`LOCK_TIMEOUT 0`) and did not
+//! happen. Some runs die at a failpoint.
 //!
 //! - [`history`] is the model of the source. Each statement shows what it has changed (OUTPUT), which counts once its
 //!   transaction commits. At each rest the source must be what the model says.
-//! - [`strategies`] has one entry for each strategy: what it needs of a table, and what it promises as a pure function of
-//!   a row in the lake, the row in the source, and the moment of the run.
+//! - [`strategies`] has one entry for each strategy: what it needs of a table, and what it promises as a pure function
+//!   of a row in the lake, the row in the source, and the moment of the run.
 //! - [`judge`] compares. A mirror has one row a key, and a history each version once.
 //! - At a rest all transactions end, two extracts and a load follow, and then the target is what the lake is, too.
 //!
@@ -38,7 +38,8 @@ const SEED: u64 = 2028;
 /// Tables of each strategy.
 const TABLES: u64 = 60;
 
-/// Seeds of schedules that have found a defect, each with a word on it. They are played first, with every run of the test.
+/// Seeds of schedules that have found a defect, each with a word on it. They are played first, with every run of the
+/// test.
 const KEPT: [u64; 0] = [];
 
 /// What so many tables meet, or the test proves less than it says.

@@ -1,7 +1,7 @@
 //! Schedules that tests make from seeds, and play side by side.
 //!
-//! `ICESYNC_MODEL_SCHEDULES` says how many a test plays, `ICESYNC_MODEL_SEED` which seed their seeds are drawn from. One
-//! schedule is that of the seed itself: so a failure, which prints its seed, is replayed alone.
+//! `ICESYNC_MODEL_SCHEDULES` says how many a test plays, `ICESYNC_MODEL_SEED` which seed their seeds are drawn from.
+//! One schedule is that of the seed itself: so a failure, which prints its seed, is replayed alone.
 
 use crate::harness::Server;
 use crate::random::{Rng, number};

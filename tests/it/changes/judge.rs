@@ -43,8 +43,8 @@ impl Case<'_> {
                 let [before, after] = known;
                 let source = self.source.get(key);
                 format!(
-                    "dbo.{}, key {key:?}: {what}\n  lake before: {before:?}\n  lake after: {after:?}\n  source: {source:?}\n  \
-                     {duty:?}",
+                    "dbo.{}, key {key:?}: {what}\n  lake before: {before:?}\n  lake after: {after:?}\n  source: \
+                     {source:?}\n  {duty:?}",
                     self.table.name
                 )
             })?;
@@ -102,14 +102,14 @@ impl Case<'_> {
         }
     }
 
-    /// Whether a history had a version already. Without a mark of its own, a row may become again what it was.
+    /// Whether a history had a version already. A version without a mark of its own may come back after another one.
     fn is_there(&self, added: &Version, old: &[Version]) -> bool {
         if added.is_gone {
             return old.last().is_none_or(|last| last.is_gone);
         }
         let mut known = old.iter().rev();
         let is_same = |version: &Version| !version.is_gone && version.row == added.row;
-        match self.table.has_marks() {
+        match self.table.is_marked(&added.row) {
             true => known.any(is_same),
             false => known.next().is_some_and(is_same),
         }

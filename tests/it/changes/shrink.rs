@@ -45,11 +45,36 @@ pub fn shortest(
         size /= 2;
     }
     format!(
-        "== ICESYNC_MODEL_SEED={:#x} ICESYNC_MODEL_SCHEDULES=1\n{}\nAs short as it fails, with {} of {} acts and runs:\n{}",
+        "== ICESYNC_MODEL_SEED={:#x} ICESYNC_MODEL_SCHEDULES=1\n{}\nAs short as it fails, with {} of {} acts and \
+         runs:\n{}",
         whole.seed,
         failure.what,
         short.ops.len(),
         whole.ops.len(),
         failure.log
     )
+}
+
+#[test]
+fn what_does_not_matter_to_a_failure_is_left_out() {
+    use super::schedule::Op;
+    let whole = Schedule::of(1);
+    let culprit = |schedule: &Schedule| {
+        let mut ops = schedule.ops.iter();
+        ops.rposition(|op| matches!(op, Op::Act { table: 0, .. }))
+    };
+    let mut fails = |schedule: &Schedule| {
+        let op = culprit(schedule)?;
+        let what = format!("it fails with {} tables", schedule.tables.len());
+        Some(Failure {
+            op,
+            table: Some(0),
+            ..Failure::of(what)
+        })
+    };
+    let first = fails(&whole).expect("a failure");
+    let said = shortest(&whole, first, &mut fails);
+    assert!(said.starts_with("== ICESYNC_MODEL_SEED=0x1 "), "{said}");
+    assert!(said.contains("it fails with 1 tables"), "{said}");
+    assert!(said.contains(", with 1 of "), "{said}");
 }

@@ -1,5 +1,5 @@
-//! What sessions do to the tables of a schedule, as T-SQL. A statement is made when its turn comes, from its salt and the
-//! table as it is by then, so that a schedule stays one when parts of it are left out.
+//! What sessions do to the tables of a schedule, as T-SQL. A statement is made when its turn comes, from its salt and
+//! the table as it is by then, so that a schedule stays one when parts of it are left out.
 
 use super::table::{COLLATION, Column, KeyKind, Row, Rows, Table, Type, shown};
 use crate::model::rows::Part;
@@ -306,9 +306,9 @@ impl Writer<'_> {
         }
         Statement {
             sql: format!(
-                "MERGE {} AS t USING (VALUES {}) AS s ({}, n, name) ON {} WHEN MATCHED AND s.n % 3 = 0 THEN DELETE WHEN \
-                 MATCHED THEN UPDATE SET n = s.n, name = s.name{time} WHEN NOT MATCHED THEN INSERT ({}) VALUES ({}) OUTPUT \
-                 {}, {};",
+                "MERGE {} AS t USING (VALUES {}) AS s ({}, n, name) ON {} WHEN MATCHED AND s.n % 3 = 0 THEN DELETE \
+                 WHEN MATCHED THEN UPDATE SET n = s.n, name = s.name{time} WHEN NOT MATCHED THEN INSERT ({}) VALUES \
+                 ({}) OUTPUT {}, {};",
                 self.name(),
                 lines.join(", "),
                 keys.join(", "),

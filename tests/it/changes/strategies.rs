@@ -1,7 +1,8 @@
 //! The change strategies: what each needs of a table, and what it promises.
 //!
 //! A promise is a pure function. Of one key it takes the row that the lake had before a run, the row that committed
-//! transactions have left in the source, and the [`Moment`] of the run, and says which of the two the lake has after it.
+//! transactions have left in the source, and the [`Moment`] of the run, and says which of the two the lake has after
+//! it.
 
 use super::table::Row;
 use crate::model::rows::number;
@@ -84,6 +85,9 @@ pub enum Owed {
 /// Times before this one (2010) are those of rows that were set back.
 const LONG_AGO: i64 = 1_262_304_000_000_000;
 
+/// The time that each statement sets.
+const TIME: &str = "updated_at";
+
 static ALL: [Strategy; 5] = [
     Strategy {
         name: "full",
@@ -151,8 +155,8 @@ fn full(_: &Moment, _: Option<&Row>, _: Option<&Row>) -> Owed {
     Owed::AsSource
 }
 
-/// Rows below the lowest open version are read. A row that was deleted, or has another key now, stays in the lake until a
-/// whole read, as it was read last. A whole read of a mirror has no upper end; that of a history ends where the next
+/// Rows below the lowest open version are read. A row that was deleted, or has another key now, stays in the lake until
+/// a whole read, as it was read last. A whole read of a mirror has no upper end; that of a history ends where the next
 /// window begins, and does not tell what is gone.
 fn rowversion(moment: &Moment, _: Option<&Row>, source: Option<&Row>) -> Owed {
     let is_everything = moment.is_whole && !moment.is_history;
@@ -164,24 +168,27 @@ fn rowversion(moment: &Moment, _: Option<&Row>, source: Option<&Row>) -> Owed {
     }
 }
 
-/// Rows are read once their time has passed and no open transaction is as old. One that was set far back, or has no time,
-/// is seen by whole reads alone until it changes again. Gone rows stay as under `rowversion`.
+/// Rows are read once their time has passed and no open transaction is as old. One that was set far back, or has no
+/// time, is seen by whole reads alone until it changes again. Gone rows stay as under `rowversion`.
 fn timestamp(moment: &Moment, _: Option<&Row>, source: Option<&Row>) -> Owed {
     let is_everything = moment.is_whole && !moment.is_history;
-    match source.map(|row| cell(row, "updated_at")) {
+    match source {
         _ if is_everything => Owed::AsSource,
         None => Owed::AsBefore,
-        Some(time) if time.is_none_or(|time| time < LONG_AGO) => match moment.is_whole {
-            true => Owed::AsSource,
-            false => Owed::AsBefore,
-        },
-        Some(time) if time.is_some_and(|time| time < moment.settled) => Owed::AsSource,
+        Some(row) if is_set_back(row) && moment.is_whole => Owed::AsSource,
+        Some(row) if is_set_back(row) => Owed::AsBefore,
+        Some(row) if cell(row, TIME) < Some(moment.settled) => Owed::AsSource,
         Some(_) => Owed::Either,
     }
 }
 
-/// New numbers are read, and nothing else but by a whole read. A table that was truncated gives its numbers again, which
-/// are not new unless there are none above the last bound.
+/// Whether the time of a row was set far back, or to none.
+pub fn is_set_back(row: &Row) -> bool {
+    cell(row, TIME) < Some(LONG_AGO)
+}
+
+/// New numbers are read, and nothing else but by a whole read. A table that was truncated gives its numbers again,
+/// which are not new unless there are none above the last bound.
 fn sequence(moment: &Moment, before: Option<&Row>, source: Option<&Row>) -> Owed {
     let (read, unread) = moment.numbers;
     let id = source.map(|row| cell(row, "id").expect("a number"));
@@ -239,7 +246,7 @@ fn promises_are_those_of_the_guide() {
             [true, false, false]
         ]
     );
-    let times = [LONG_AGO - 1, LONG_AGO + 9, LONG_AGO + 10].map(|time| row("updated_at", time));
+    let times = [LONG_AGO - 1, LONG_AGO + 9, LONG_AGO + 10].map(|time| row(TIME, time));
     let owed = times.map(|row| timestamp(&window, None, Some(&row)));
     assert_eq!(owed, [Owed::AsBefore, Owed::AsSource, Owed::Either]);
     let never = timestamp(&again, None, Some(&Row::new()));

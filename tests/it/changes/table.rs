@@ -1,6 +1,6 @@
 //! A table of a schedule: its columns, and how icesync is told to follow it.
 
-use super::strategies::{Follows, Strategy, Waits};
+use super::strategies::{Follows, Strategy, Waits, is_set_back};
 use crate::model::rows::{Fold, Key, Part, folded};
 use crate::random::Rng;
 use std::collections::BTreeMap;
@@ -232,9 +232,13 @@ impl Table {
         columns.all(|column| one.get(&column.name) == other.get(&column.name))
     }
 
-    /// Each version of a row has a number or a time of its own.
-    pub fn has_marks(&self) -> bool {
-        matches!(self.strategy.follows, Follows::Version | Follows::Time)
+    /// Whether a version of a row has a number or a time that no other version has.
+    pub fn is_marked(&self, row: &Row) -> bool {
+        match self.strategy.follows {
+            Follows::Version => true,
+            Follows::Time => !is_set_back(row),
+            Follows::Nothing | Follows::Identity => false,
+        }
     }
 
     /// Whether a read waits for the transactions that have written to it.
