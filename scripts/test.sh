@@ -5,9 +5,9 @@
 #   scripts/test.sh
 #
 # The integration tests run three times: their databases allow snapshots, have READ_COMMITTED_SNAPSHOT, have neither. Of the 500 random
-# schedules and 2000 random tables each time has a share of its own. ICESYNC_TEST_ISOLATION (snapshot, read-committed-snapshot or
-# read-committed) chooses one of the three, with all schedules and tables. ICESYNC_TEST_MSSQL names a real server to run them against
-# (docs/GUIDE.md). A test that cannot run here says SKIPPED, and the last lines count those. Exit code 0 only when nothing failed.
+# schedules of loads, as many changing tables of each strategy, and 2000 random tables each time has a share of its own.
+# ICESYNC_TEST_ISOLATION (snapshot, read-committed-snapshot or read-committed) chooses one of the three, with all of 500 schedules, 2000
+# tables, and 60 changing tables of each strategy. ICESYNC_TEST_MSSQL names a real server to run them against (docs/GUIDE.md). A test that cannot run here says SKIPPED, and the last lines count those. Exit code 0 only when nothing failed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/prerequisites.sh

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod catchup;
+mod changes;
 mod columns;
 mod created;
 mod databases;
@@ -35,6 +36,7 @@ mod random;
 mod ranges;
 mod recreated;
 mod running;
+mod schedules;
 mod secrets;
 mod signals;
 mod staggered;

@@ -8,6 +8,7 @@ use super::rows::{Part, Row, number};
 use super::schedule::{Command, Schedule, Step, Trouble};
 use super::target::{Pending, State, Target};
 use crate::harness::{Server, World, finish, show, skipped};
+use crate::schedules::{Tally, add};
 use icesync::mssql::control::{Class, Control};
 use icesync::mssql::sql::Statement;
 use icesync_sandbox::tds::{Fault, Faults};
@@ -33,9 +34,6 @@ pub struct Play {
     /// What has happened, and how often.
     pub tally: Tally,
 }
-
-/// How often something has happened.
-pub type Tally = BTreeMap<&'static str, usize>;
 
 /// What the target database has besides the rows of the tables.
 #[derive(Debug, Default)]
@@ -75,9 +73,7 @@ pub async fn all(server: &'static Server, schedules: Vec<Schedule>) -> (Vec<Stri
     let verified = super::judge::verify(&mut world, &mut plays).await;
     note_all(&mut plays, verified);
     let mut tally = Tally::new();
-    for (what, count) in plays.iter().flat_map(|play| &play.tally) {
-        *tally.entry(what).or_default() += count;
-    }
+    plays.iter().for_each(|play| add(&mut tally, &play.tally));
     let failures = plays.into_iter().filter_map(Play::into_failure);
     (failures.collect(), tally)
 }
