@@ -16,8 +16,10 @@
 mod failure;
 #[cfg(feature = "kerberos")]
 mod library;
+mod plane;
 
 pub(super) use failure::NoTicket;
+pub(super) use plane::Plane;
 
 use super::error::MssqlError;
 use super::settings::{Connection, Service};
@@ -27,15 +29,6 @@ use std::io;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-
-/// Whose driver the ticket is for. They write the service's name in different forms, which differ in the realm.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Plane {
-    /// A principal: of the default realm.
-    Control,
-    /// A service on a host: of the host's realm.
-    Data,
-}
 
 /// The service to log in to at `host` and `port`, once there is a ticket for it. None: the login is another one.
 pub(super) async fn service_at(

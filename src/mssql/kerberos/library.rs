@@ -1,7 +1,7 @@
 //! The machine's GSSAPI library.
 
-use super::Plane;
 use super::failure::NoTicket;
+use super::plane::Plane;
 use crate::mssql::settings::Service;
 use libgssapi::context::{ClientCtx, CtxFlags};
 use libgssapi::credential::{Cred, CredUsage};
