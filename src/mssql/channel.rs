@@ -317,6 +317,10 @@ fn login_error(server: String, error: mssql_tds::error::Error) -> MssqlError {
                 with_token: false,
             }
         }
+        // So the driver reports a connection that was lost before the login's answer had come.
+        E::ProtocolError(reason) if reason.contains("Failed to receive token") => {
+            MssqlError::unreachable(server, "the connection broke during the login".into())
+        }
         E::ProtocolError(reason) if reason.contains("redirection tokens") => {
             let reason = "the login was redirected more than 10 times";
             MssqlError::unreachable(server, reason.into())
@@ -366,6 +370,15 @@ fn driver_error(server: &str, error: mssql_tds::error::Error, statement: &Statem
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_connection_that_breaks_during_the_login_passes() {
+        let message = "Failed to receive token during login response parsing.".to_owned();
+        let error = mssql_tds::error::Error::ProtocolError(message);
+        let error = login_error("db:1433".into(), error);
+        assert!(error.is_outage() && !error.may_be_misnamed(), "{error}");
+        assert!(error.to_string().contains("db:1433"), "{error}");
+    }
 
     #[test]
     fn what_a_connection_says_reaches_the_driver() {

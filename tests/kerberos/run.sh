@@ -256,6 +256,8 @@ KRB5_CONFIG="$work/none.conf" check "no default realm" 1 "$login" sync \
 check "unknown service" 1 "${login/localhost/127.0.0.1}" sync "cannot log in to 127.0.0.1:$port with Kerberos" \
     "Server MSSQLSvc/127.0.0.1:$port@$realm not found" setspn "Server SPN"
 check "password beside the ticket" 2 "$login;User ID=sa;Password=$STAND_IN_PASSWORD" sync "the Kerberos ticket is the login"
+KRB5_KTNAME="$work/stranger.keytab" start_stand_in
+check "server without the service's key" 1 "$login" sync "login to localhost:$port refused" 18452 "Extended Protection is not Required"
 start_stand_in --false-proof
 check "server without proof" 1 "$login" sync "with Kerberos" "did not prove that the ticket is for it" "setspn -Q"
 start_stand_in

@@ -78,17 +78,17 @@ fn other_realm(wanted: &Service, realm: &str, found: &str, plane: Plane) -> NoTi
     let (whose, why, remedy) = match plane {
         Plane::Control => (
             "control",
-            "`default_realm` of krb5.conf",
+            "the `default_realm` of krb5.conf",
             format!("Set `default_realm = {realm}` there"),
         ),
         Plane::Data => (
             "data",
-            "[domain_realm] of krb5.conf, or the user's realm",
+            "that of the host under [domain_realm] of krb5.conf, or else the user's",
             format!("Write `{host} = {realm}` under [domain_realm] there"),
         ),
     };
     NoTicket::lasting(format!(
-        "`Server SPN` is {wanted}, but the driver of the {whose} plane asks for tickets of {found}, which is {why}. \
+        "`Server SPN` is {wanted}, but the driver of the {whose} plane asks for tickets of {found}, {why}. \
             {remedy}, or in a copy that KRB5_CONFIG names"
     ))
 }
