@@ -7,6 +7,7 @@
 //!
 //! `entra` asks Microsoft Entra ID for the access tokens that both log in with, where a connection says so.
 //! `kerberos` asks for the ticket, and settles the name, of the service that both log in to by Kerberos.
+//! It gives their logins a thread of their own.
 //!
 //! Both take the same [`settings::Connection`] and report the same [`error::MssqlError`]. Nothing outside this
 //! module names either driver.

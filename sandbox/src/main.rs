@@ -45,10 +45,17 @@ struct Arguments {
     /// Offer TLS with a certificate made now and signed by itself.
     #[arg(long)]
     tls: bool,
+    /// Where to write that certificate, for clients that verify it.
+    #[arg(long, value_name = "FILE", requires = "tls")]
+    certificate: Option<PathBuf>,
     /// A user of a Kerberos realm who logs in, with a ticket, as the SQL login. KRB5_KTNAME names the service's keytab.
     #[cfg(feature = "kerberos")]
     #[arg(long, value_name = "USER@REALM")]
     principal: Option<String>,
+    /// Answer that user's ticket with a proof that does not hold.
+    #[cfg(feature = "kerberos")]
+    #[arg(long, requires = "principal")]
+    false_proof: bool,
 }
 
 /// Why the server did not start.
@@ -64,6 +71,8 @@ enum StartError {
         "cannot listen on {0}: {1}; stop what listens there or choose another port (0 takes a free one)"
     )]
     Listen(SocketAddr, #[source] std::io::Error),
+    #[error("cannot write the certificate to {0}: {1}; choose a file that can be written")]
+    Certificate(PathBuf, #[source] std::io::Error),
     #[error("cannot read the script {0}: {1}")]
     Unreadable(PathBuf, #[source] std::io::Error),
     #[error("the script {0} failed: {1}")]
@@ -81,6 +90,7 @@ impl StartError {
         match self {
             Self::NoPassword(_) | Self::Database(_) => 2,
             Self::Listen(..)
+            | Self::Certificate(..)
             | Self::Unreadable(..)
             | Self::Script(..)
             | Self::Engine(_)
@@ -118,7 +128,12 @@ fn run(arguments: &Arguments) -> Result<(), StartError> {
         .ok_or_else(|| StartError::NoPassword(arguments.password_env.clone()))?;
     check_names(&arguments.databases)?;
     let encryption = if arguments.tls {
-        Encryption::Offered(Identity::self_signed()?)
+        let identity = Identity::self_signed()?;
+        if let Some(file) = &arguments.certificate {
+            std::fs::write(file, identity.certificate_pem())
+                .map_err(|error| StartError::Certificate(file.clone(), error))?;
+        }
+        Encryption::Offered(identity)
     } else {
         Encryption::Off
     };
@@ -137,6 +152,7 @@ fn run(arguments: &Arguments) -> Result<(), StartError> {
             name: name.clone(),
             user: arguments.user.clone(),
             password: password.clone(),
+            has_false_proof: arguments.false_proof,
         });
         let engine = Engine::new(EngineOptions {
             user: arguments.user.clone(),

@@ -90,6 +90,8 @@ pub struct Principal {
     pub name: String,
     pub user: String,
     pub password: String,
+    /// The answer to the user's ticket does not hold, as that of a server that the ticket is not for.
+    pub has_false_proof: bool,
 }
 
 impl std::fmt::Debug for Principal {

@@ -9,7 +9,7 @@
 
 use super::entra::Login;
 use super::error::{MssqlError, ServerError, ServerMessage, excerpt};
-use super::kerberos::{NoTicket, service_at};
+use super::kerberos::{NoTicket, Plane, logged_in, service_at};
 use super::settings::{Connection, Encryption, Service};
 use super::sql::{ParamValue, Statement, parameter_name};
 use crate::secret::{Secret, panic_text};
@@ -39,11 +39,9 @@ pub struct Channel {
 impl Channel {
     /// Logs in, where the server sends the login, with packets of 32767 bytes.
     pub async fn connect(connection: &Connection) -> Result<Self, MssqlError> {
-        let provider = TdsConnectionProvider::new();
         let server = connection.server();
-        let source = source(connection);
         let service = match connection.known_port() {
-            Some(port) => service_at(connection, &connection.host, port).await?,
+            Some(port) => service_at(connection, &connection.host, port, Plane::Data).await?,
             // No login by Kerberos: `settings` sees to it.
             None => None,
         };
@@ -51,16 +49,17 @@ impl Channel {
         loop {
             let token = login.token().await?;
             let context = context(connection, token.as_ref(), service.as_ref());
-            let connecting = provider.create_client(context, &source, None);
-            let error = match AssertUnwindSafe(connecting).catch_unwind().await {
-                Ok(Ok(client)) => {
+            let (source, named) = (source(connection), server.clone());
+            let connecting = move || client(context, source, named);
+            let made = logged_in(connection, connection.login_timeout(), connecting).await;
+            let error = match made.flatten() {
+                Ok(client) => {
                     return Ok(Self {
                         client: Some(client),
                         server,
                     });
                 }
-                Ok(Err(error)) => login_error(server.clone(), error),
-                Err(panic) => panicked(server.clone(), panic.as_ref()),
+                Err(error) => error,
             };
             if let Some(error) = login.failed(error).await {
                 return Err(error);
@@ -135,6 +134,21 @@ impl Channel {
             }
             Err(panic) => Err(panicked(self.server.clone(), panic.as_ref())),
         }
+    }
+}
+
+/// A session of the driver.
+async fn client(
+    context: ClientContext,
+    source: String,
+    server: String,
+) -> Result<TdsClient, MssqlError> {
+    let provider = TdsConnectionProvider::new();
+    let connecting = provider.create_client(context, &source, None);
+    match AssertUnwindSafe(connecting).catch_unwind().await {
+        Ok(Ok(client)) => Ok(client),
+        Ok(Err(error)) => Err(login_error(server, error)),
+        Err(panic) => Err(panicked(server, panic.as_ref())),
     }
 }
 
@@ -295,13 +309,17 @@ fn login_error(server: String, error: mssql_tds::error::Error) -> MssqlError {
             reason: error.to_string(),
             with_token: false,
         },
-        E::Security(error) => NoTicket::explained(&error.to_string()).at(server),
+        E::Security(error) => NoTicket::of_login(&error.to_string()).at(server),
         E::ProtocolError(reason) if reason.contains("does not support encryption") => {
             MssqlError::Tls {
                 server,
                 reason: "the server offers no encryption".into(),
                 with_token: false,
             }
+        }
+        // So the driver reports a connection that was lost before the login's answer had come.
+        E::ProtocolError(reason) if reason.contains("Failed to receive token") => {
+            MssqlError::unreachable(server, "the connection broke during the login".into())
         }
         E::ProtocolError(reason) if reason.contains("redirection tokens") => {
             let reason = "the login was redirected more than 10 times";
@@ -354,6 +372,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_connection_that_breaks_during_the_login_passes() {
+        let message = "Failed to receive token during login response parsing.".to_owned();
+        let error = mssql_tds::error::Error::ProtocolError(message);
+        let error = login_error("db:1433".into(), error);
+        assert!(error.is_outage() && !error.may_be_misnamed(), "{error}");
+        assert!(error.to_string().contains("db:1433"), "{error}");
+    }
+
+    #[test]
     fn what_a_connection_says_reaches_the_driver() {
         let connection = |more: &str| Connection::parse(&format!("Server=h;{more}")).unwrap();
         let usual =
@@ -375,6 +402,7 @@ mod tests {
         let service = Service {
             host: "db.example.com".into(),
             port: 1444,
+            realm: None,
         };
         let context_of_ticket = context(&by_token, None, Some(&service));
         assert!(

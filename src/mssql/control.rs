@@ -15,7 +15,7 @@ pub use record::{Cell, Record};
 
 use super::entra::Login;
 use super::error::{MssqlError, excerpt};
-use super::kerberos::service_at;
+use super::kerberos::{Plane, logged_in, service_at};
 use super::settings::{Connection, Encryption};
 use super::sql::{ParamValue, Statement};
 use crate::secret::Secret;
@@ -131,21 +131,18 @@ async fn open(connection: &Connection, token: Option<&Secret>) -> Result<Session
             Encryption::Optional => offered_level(connection, &hop).await?,
         };
         let service = match hop.port {
-            Some(port) => service_at(connection, &hop.host, port).await?,
+            Some(port) => service_at(connection, &hop.host, port, Plane::Control).await?,
             // No login by Kerberos: `settings` sees to it.
             None => None,
         };
         let config = config(connection, &hop, token, service.as_ref(), level);
         let stream = dial(connection, &hop, &config).await?;
-        match Client::connect(config, stream.compat_write()).await {
+        let limit = connection.connect_timeout;
+        let connecting = move || Client::connect(config, stream.compat_write());
+        match logged_in(connection, limit, connecting).await? {
             Ok(mut session) => {
                 if service.is_some() {
-                    settle(
-                        &mut session,
-                        hop.described(connection),
-                        connection.connect_timeout,
-                    )
-                    .await?;
+                    settle(&mut session, hop.described(connection), limit).await?;
                 }
                 return Ok(session);
             }

@@ -146,6 +146,8 @@ pub enum MssqlError {
         server: String,
         reason: String,
         is_transient: bool,
+        /// No KDC is known for the realm: out of order, or misnamed.
+        is_absent: bool,
     },
     #[error("{0}")]
     Server(Box<ServerError>),
@@ -282,12 +284,14 @@ impl MssqlError {
         throttles.then(|| asked_pause(error.message.whole()).unwrap_or(THROTTLED_PAUSE))
     }
 
-    /// Whether the name of the server, of the database or of an endpoint of Entra ID may be wrong, which no retry
-    /// mends.
+    /// Whether the name of the server, of the database, of an endpoint of Entra ID or of a Kerberos realm may be
+    /// wrong, which no retry mends.
     pub fn may_be_misnamed(&self) -> bool {
         match self {
             MssqlError::Unreachable { reason, .. } => reason.contains(NO_ADDRESS),
-            MssqlError::Token { is_absent, .. } => *is_absent,
+            MssqlError::Token { is_absent, .. } | MssqlError::Ticket { is_absent, .. } => {
+                *is_absent
+            }
             other => other.number() == Some(CANNOT_OPEN_DATABASE),
         }
     }
@@ -370,7 +374,13 @@ fn asked_pause(message: &str) -> Option<Duration> {
 /// What to do about the errors that people meet most.
 fn remedy(number: u32) -> Option<&'static str> {
     match number {
-        18456 | 18452 => Some(
+        18452 => Some(
+            "with a Kerberos ticket, check that its user is of a domain that the server trusts and has a login on the \
+                server, that the service's name is registered for the account that runs it, and that its Extended \
+                Protection is not Required: icesync sends no channel binding. With a password, check that the server \
+                takes SQL logins, and the user name",
+        ),
+        18456 => Some(
             "check the user name and the password in the connection; with a token, that its identity is a user of the \
                 database; or it has expired, or is for another tenant; with a Kerberos ticket, that its user has a \
                 login on the server",
@@ -545,6 +555,13 @@ mod tests {
         assert!(!text.contains("Encrypt=false") && !text.contains("TrustServer"));
         let expired = server(18456).to_string();
         assert!(expired.contains("or it has expired"), "{expired}");
+    }
+
+    #[test]
+    fn an_untrusted_login_names_extended_protection() {
+        let untrusted = server(18452).to_string();
+        assert!(untrusted.contains("Extended Protection"), "{untrusted}");
+        assert!(untrusted.contains("channel binding"), "{untrusted}");
     }
 
     #[test]

@@ -229,8 +229,9 @@ fn build(settings: Settings, has_kerberos: bool) -> Result<Connection, Connectio
         port: connection.known_port().is_some(),
     };
     connection.kerberos = ticket.login(has_kerberos, &beside, &mut connection.warnings)?;
-    if connection.kerberos.is_none() {
-        log_in(&mut connection, parts, has_password)?;
+    match &connection.kerberos {
+        Some(_) => warn_of_strangers(&mut connection),
+        None => log_in(&mut connection, parts, has_password)?,
     }
     if connection.multi_subnet_failover && connection.known_port().is_none() {
         return Err(ConnectionError::Contradiction {
@@ -278,6 +279,20 @@ fn log_in(
     connection.user.clear();
     connection.password = Secret::new("");
     Ok(())
+}
+
+/// Of a login by Kerberos to a server whose certificate is not verified.
+fn warn_of_strangers(connection: &mut Connection) {
+    let (setting, remedy) = match (connection.encryption, connection.trust_server_certificate) {
+        (Encryption::Optional, _) => ("`Encrypt` is false", "Write Encrypt=true"),
+        (Encryption::Required, true) => ("`TrustServerCertificate` is true", "Remove the setting"),
+        (Encryption::Required, false) => return,
+    };
+    connection.warnings.push(format!(
+        "the connection setting {setting} and the login is by Kerberos: whoever answers in the server's place can read \
+            and forge the rows, because the data plane does not check the server's answer to the ticket. {remedy} and \
+            install the certificate's authority, or write HostNameInCertificate if the certificate has another name"
+    ));
 }
 
 const TRUSTED: &str = "the connection setting `TrustServerCertificate` is true and the login is an access token: \

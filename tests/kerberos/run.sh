@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Logins by Kerberos on both planes, against a realm made for this test: a KDC of MIT Kerberos on 127.0.0.1, a user with a keytab, and
-# the stand-in, which takes the tickets with a keytab of its own. Without a ticket, with an expired one, for an unknown service, for a
-# user without a login, and without a KDC, messages and exit codes are checked.
+# the stand-in, which takes the tickets with a keytab of its own. Messages and exit codes are checked where there is no ticket or an
+# expired one, an unknown service or realm, a user without a login, a server that does not prove itself, and a KDC that is away or silent.
 #
 #   tests/kerberos/run.sh
 #
@@ -53,12 +53,19 @@ kdc=
 stand_in=
 clean_up() {
     [[ -z "$stand_in" ]] || kill "$stand_in" 2>/dev/null || true
-    [[ -z "$kdc" ]] || kill "$kdc" 2>/dev/null || true
+    stop_kdc
     wait
 }
 trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
+stop_kdc() {
+    [[ -n "$kdc" ]] || return 0
+    kill "$kdc" 2>/dev/null || true
+    kill -CONT "$kdc" 2>/dev/null || true
+    wait "$kdc" 2>/dev/null || true
+    kdc=
+}
 stop() { # stop: the message names what did not start
     echo "FAILED: $*"
     exit 1
@@ -107,33 +114,39 @@ principal() { # principal NAME KEYTAB: adds it, with a key that nobody knows
 principal loader "$work/loader.keytab"
 principal stranger "$work/stranger.keytab"
 
-krb5kdc -n -r "$realm" -P "$work/kdc.pid" >"$work/kdc.out" 2>&1 &
-kdc=$!
-ticket() { # ticket USER [LIFE]
+ticket() { # ticket USER [OPTION...]
     kdestroy -q 2>/dev/null || true
-    kinit -l "${2:-1h}" -k -t "$work/$1.keytab" "$1" 2>"$work/kinit.log"
+    kinit "${@:2}" -k -t "$work/$1.keytab" "$1@$realm" 2>"$work/kinit.log"
 }
-tries=0
-until ticket loader; do
-    kill -0 "$kdc" 2>/dev/null || stop "the KDC ended: $(cat "$work/kdc.out" "$work/kdc.log")"
-    ((++tries < 100)) || stop "the KDC gives no ticket: $(cat "$work/kinit.log")"
-    sleep 0.1
-done
+start_kdc() {
+    krb5kdc -n -r "$realm" -P "$work/kdc.pid" >"$work/kdc.out" 2>&1 &
+    kdc=$!
+    local tries=0
+    until ticket loader; do
+        kill -0 "$kdc" 2>/dev/null || stop "the KDC ended: $(cat "$work/kdc.out" "$work/kdc.log")"
+        ((++tries < 100)) || stop "the KDC gives no ticket: $(cat "$work/kinit.log")"
+        sleep 0.1
+    done
+}
+start_kdc
 
 # The stand-in: empty each time, on the same port, because the port is part of the service's name.
-printf '%s\n' 'CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, v nvarchar(20))' GO \
-    "INSERT dbo.t VALUES (1, N'a'), (2, N'b'), (3, N'c')" >"$work/init.sql"
+for table in t t2 t3 t4 t5 t6 t7 t8; do
+    printf '%s\n' "CREATE TABLE dbo.$table (id int NOT NULL PRIMARY KEY, v nvarchar(20))" GO \
+        "INSERT dbo.$table VALUES (1, N'a'), (2, N'b'), (3, N'c')" GO
+done >"$work/init.sql"
 STAND_IN_PASSWORD="$(python3 -c 'import secrets; print("S-" + secrets.token_hex(12))')"
 export STAND_IN_PASSWORD
 port=0
-start_stand_in() {
+start_stand_in() { # start_stand_in [OPTION...]
     if [[ -n "$stand_in" ]]; then
         kill "$stand_in"
         wait "$stand_in" 2>/dev/null || true
     fi
     : >"$work/ready"
     "$ICESYNC_SANDBOX" --listen "127.0.0.1:$port" --password-env STAND_IN_PASSWORD --database source --database target \
-        --snapshot-isolation --tls --principal "loader@$realm" --init "$work/init.sql" >"$work/ready" 2>>"$work/stand_in.log" &
+        --snapshot-isolation --tls --certificate "$work/certificate.pem" --principal "loader@$realm" --init "$work/init.sql" \
+        "$@" >"$work/ready" 2>>"$work/stand_in.log" &
     stand_in=$!
     local tries=0
     until grep -q ' ready on ' "$work/ready"; do
@@ -154,6 +167,11 @@ retry: { max_elapsed: 0s, attempts: 1 }
 tables:
   - source: dbo.t
 END
+sed 's/max_elapsed: 0s, attempts: 1/max_elapsed: 30s, attempts: 1/' "$work/icesync.yaml" >"$work/patient.yaml"
+{
+    sed 's/^\(source\|target\): {/& parallel_tables: 8,/' "$work/icesync.yaml"
+    printf '  - source: dbo.%s\n' t2 t3 t4 t5 t6 t7 t8
+} >"$work/many.yaml"
 checks=0
 failed=0
 check() { # check NAME EXIT_CODE SETTINGS COMMAND TEXT...: the command's exit code, and texts that it prints
@@ -177,39 +195,108 @@ check() { # check NAME EXIT_CODE SETTINGS COMMAND TEXT...: the command's exit co
         echo "passed: $name"
     fi
 }
-login="Server=localhost,$port;Integrated Security=SSPI;TrustServerCertificate=true"
-moves() { # moves NAME SETTINGS: from the source through the lake to the target, and the target read back
+silent() { # silent: no warning of a login to any server
+    ! grep -qF "whoever answers" "$work/${1// /-}.log" || { failed=1; echo "FAILED: $1: it warns of any server"; }
+}
+within() { # within NAME SECONDS COMMAND...: runs the command, which has to end in time
+    local began=$SECONDS
+    "${@:3}"
+    ((SECONDS - began <= $2)) || { failed=1; echo "FAILED: $1: $((SECONDS - began)) s, more than $2 s"; }
+}
+verified="Server=localhost,$port;Integrated Security=SSPI"
+login="$verified;TrustServerCertificate=true"
+short="$login;Connect Timeout=2"
+moves() { # moves NAME SETTINGS [OPTION...]: from the source through the lake to the target, and the target read back
     start_stand_in
     rm -rf "$work/warehouse"
-    check "$1" 0 "$2" sync
-    check "$1, verified" 0 "$2" "state verify"
+    check "$1" 0 "$2" "sync ${*:3}"
+    check "$1, verified" 0 "$2" "state verify ${*:3}"
     [[ -n "$(find "$work/warehouse" -name '*.parquet' 2>/dev/null)" ]] || { failed=1; echo "FAILED: $1: no rows in the lake"; }
+}
+retries() { # retries NAME: attempts that the run printed
+    grep -qF "trying again" "$work/${1// /-}.log" || { failed=1; echo "FAILED: $1: nothing was tried again"; }
 }
 
 ticket loader
 moves "ticket cache" "$login"
+check "warning of any certificate" 0 "$login" sync "\`TrustServerCertificate\` is true and the login is by Kerberos" "whoever answers"
+check "warning of no certificate" 0 "${login/TrustServerCertificate=true/Encrypt=false}" sync \
+    "\`Encrypt\` is false and the login is by Kerberos" "Encrypt=true"
+export SSL_CERT_FILE="$work/certificate.pem"
+moves "verified certificate" "$verified"
+silent "verified certificate"
+cp "$SSL_CERT_FILE" "$work/other.pem"
+start_stand_in
+SSL_CERT_FILE="$work/other.pem" check "another certificate" 1 "$verified" sync "TLS with localhost:$port failed"
+unset SSL_CERT_FILE
 kdestroy -q
 export KRB5_CLIENT_KTNAME="$work/loader.keytab"
 moves "client keytab, encryption of the login only" "${login/TrustServerCertificate=true/Encrypt=false}"
+for cache in "FILE:$work/many" MEMORY:many; do
+    KRB5CCNAME="$cache" moves "logins side by side, ${cache%%:*}" "$login" --config many.yaml
+done
 unset KRB5_CLIENT_KTNAME
 ticket loader
-moves "named service" "Server=127.0.0.1,$port;Trusted_Connection=yes;TrustServerCertificate=true;Server SPN=MSSQLSvc/localhost:$port"
+named="Server=127.0.0.1,$port;Trusted_Connection=yes;TrustServerCertificate=true;Server SPN=MSSQLSvc/localhost:$port"
+moves "named service" "$named"
+moves "named realm, the user's" "$named@$realm"
+sed "s/default_realm = .*/default_realm = OTHER.TEST/" "$KRB5_CONFIG" >"$work/default.conf"
+KRB5_CONFIG="$work/default.conf" check "named realm, not of the control plane" 1 "$named@$realm" sync "with Kerberos" \
+    "MSSQLSvc/localhost:$port@$realm" "the driver of the control plane asks for tickets of OTHER.TEST" "default_realm = $realm" KRB5_CONFIG
+{
+    cat "$KRB5_CONFIG"
+    printf '[domain_realm]\n    localhost = OTHER.TEST\n'
+} >"$work/domain.conf"
+KRB5_CONFIG="$work/domain.conf" check "named realm, not of the data plane" 1 "$named@$realm" sync "with Kerberos" \
+    "the driver of the data plane asks for tickets of OTHER.TEST" "\`localhost = $realm\` under [domain_realm]"
+sed "/default_realm/d" "$KRB5_CONFIG" >"$work/none.conf"
+KRB5_CONFIG="$work/none.conf" check "no default realm" 1 "$login" sync \
+    "does not specify default realm" "\`default_realm\` under [libdefaults]"
 
 check "unknown service" 1 "${login/localhost/127.0.0.1}" sync "cannot log in to 127.0.0.1:$port with Kerberos" \
     "Server MSSQLSvc/127.0.0.1:$port@$realm not found" setspn "Server SPN"
 check "password beside the ticket" 2 "$login;User ID=sa;Password=$STAND_IN_PASSWORD" sync "the Kerberos ticket is the login"
+KRB5_KTNAME="$work/stranger.keytab" start_stand_in
+check "server without the service's key" 1 "$login" sync "login to localhost:$port refused" 18452 "Extended Protection is not Required"
+start_stand_in --false-proof
+check "server without proof" 1 "$login" sync "with Kerberos" "did not prove that the ticket is for it" "setspn -Q"
+start_stand_in
 ticket stranger
 check "user without a login" 1 "$login" sync "login to localhost:$port refused" "stranger@$realm" "with a Kerberos ticket"
 kdestroy -q
 check "no ticket" 1 "$login" sync "with Kerberos" "No Kerberos credentials available" "FILE:$work/tickets" kinit KRB5_CLIENT_KTNAME
-ticket loader 1s
+(
+    sleep 0.6
+    ticket loader
+) &
+late=$!
+moves "ticket that is being replaced" "$login"
+wait "$late"
+ticket loader -l 1s
 sleep 3
 check "expired ticket" 1 "$login" sync "with Kerberos" "Ticket expired" kinit klist
+
+# The KDC stops answering: before the first ticket for the service, and when the cache holds it, but the driver of the data plane asks for
+# one to pass on.
 ticket loader
-kill "$kdc"
-wait "$kdc" 2>/dev/null || true
-kdc=
+kill -STOP "$kdc"
+within "silent KDC" 15 check "silent KDC" 75 "$short" sync "with Kerberos" "no answer from the KDC within 2 s" krb5.conf
+kill -CONT "$kdc"
+ticket loader -f
+moves "forwardable ticket" "$short"
+kill -STOP "$kdc"
+within "silent KDC, cached ticket" 25 check "silent KDC, cached ticket" 75 "$short" sync "with Kerberos" "no answer from the KDC within 5 s"
+kill -CONT "$kdc"
+ticket loader
+stop_kdc
 check "no KDC" 75 "$login" sync "with Kerberos" "Cannot contact any KDC" krb5.conf
+(
+    sleep 3
+    exec krb5kdc -n -r "$realm" -P "$work/kdc.pid" >"$work/kdc.out" 2>&1
+) &
+kdc=$!
+moves "KDC that comes back" "$login" --config patient.yaml
+retries "KDC that comes back"
 
 ((failed == 0)) || exit 1
 echo "logins by Kerberos: $checks checks passed"

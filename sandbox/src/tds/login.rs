@@ -299,13 +299,18 @@ fn principal<'a>(
             "Login failed. The stand-in knows SQL logins only, no integrated authentication.";
         return Err(error(18452, 14, message.to_owned()));
     };
-    let (name, answer) = kerberos::accept(ticket).map_err(|reason| {
+    let (name, mut answer) = kerberos::accept(ticket).map_err(|reason| {
         let message = format!("Login failed. The ticket does not hold: {reason}");
         error(18452, 14, message)
     })?;
     if name != principal.name {
         let message = format!("Login failed for user '{name}'.");
         return Err(error(18456, 14, message));
+    }
+    if principal.has_false_proof
+        && let Some(last) = answer.last_mut()
+    {
+        *last ^= 1;
     }
     Ok(Some((principal, answer)))
 }
@@ -529,6 +534,7 @@ pub(super) mod tests {
             name: "loader@REALM".into(),
             user: "sa".into(),
             password: "p".into(),
+            has_false_proof: false,
         };
         let refusal = principal(&login, Some(&user)).unwrap_err();
         assert!(refusal.number == 18452 && refusal.message.contains("does not hold"));

@@ -148,7 +148,12 @@ pub(super) fn login_error(server: String, error: tiberius::error::Error) -> Mssq
             with_token: false,
         },
         #[cfg(feature = "kerberos")]
-        E::Gssapi(message) => NoTicket::explained(&message).at(server),
+        E::Gssapi(message) => NoTicket::of_login(&message).at(server),
+        // The driver waits for the server's answer to a ticket only.
+        #[cfg(feature = "kerberos")]
+        E::Protocol(reason) if reason.contains("SSPI token") => {
+            NoTicket::unproven("it sent no answer to it").at(server)
+        }
         E::Protocol(reason) if reason.contains("encryption level") => MssqlError::Tls {
             server,
             reason: "the server offers no encryption".into(),

@@ -16,22 +16,35 @@ pub struct Kerberos {
 pub struct Service {
     pub host: String,
     pub port: u16,
+    /// None: whichever krb5.conf and the KDC find.
+    pub realm: Option<String>,
 }
 
 /// The service class of SQL Server.
 const CLASS: &str = "MSSQLSvc";
 
 impl Service {
-    /// Reads `MSSQLSvc/host:port`.
+    /// Reads `MSSQLSvc/host:port` and `MSSQLSvc/host:port@REALM`.
     pub(in crate::mssql) fn parse(text: &str) -> Option<Self> {
-        let (class, rest) = text.trim().split_once('/')?;
+        let (name, realm) = match text.trim().split_once('@') {
+            Some((name, realm)) => (name, Some(realm)),
+            None => (text.trim(), None),
+        };
+        let (class, rest) = name.split_once('/')?;
         let (host, port) = rest.rsplit_once(':')?;
         let port = port.parse().ok().filter(|port| *port != 0)?;
-        let is_host = !host.is_empty() && !host.contains(['/', '@', ':']);
-        (class.eq_ignore_ascii_case(CLASS) && is_host).then(|| Self {
+        let is_name = |text: &str| !text.is_empty() && !text.contains(['/', '@', ':']);
+        let is_service = class.eq_ignore_ascii_case(CLASS);
+        (is_service && is_name(host) && realm.is_none_or(is_name)).then(|| Self {
             host: host.to_owned(),
             port,
+            realm: realm.map(str::to_owned),
         })
+    }
+
+    /// The principal without its realm: `MSSQLSvc/host:port`.
+    pub(in crate::mssql) fn principal(&self) -> String {
+        format!("{CLASS}/{}:{}", self.host, self.port)
     }
 
     /// As GSSAPI writes a service on a host: `MSSQLSvc@host:port`.
@@ -42,7 +55,11 @@ impl Service {
 
 impl fmt::Display for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{CLASS}/{}:{}", self.host, self.port)
+        f.write_str(&self.principal())?;
+        match &self.realm {
+            Some(realm) => write!(f, "@{realm}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -96,7 +113,7 @@ impl Parts {
                 None => {
                     return Err(ConnectionError::Value {
                         key,
-                        expected: "MSSQLSvc/host:port, with a port number and without a realm",
+                        expected: "MSSQLSvc/host:port or MSSQLSvc/host:port@REALM, with a port number",
                     });
                 }
             },

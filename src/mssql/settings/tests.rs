@@ -369,6 +369,12 @@ fn logins_by_kerberos_are_read() {
     let service = c.kerberos.unwrap().server_spn.unwrap();
     assert_eq!(service.to_string(), "MSSQLSvc/db.example.com:1433");
     assert_eq!(service.on_host(), "MSSQLSvc@db.example.com:1433");
+    let c = read("Server=h;Trusted_Connection=yes;Server SPN=MSSQLSvc/db:1433@EXAMPLE.COM");
+    let service = c.kerberos.unwrap().server_spn.unwrap();
+    assert_eq!(service.realm.as_deref(), Some("EXAMPLE.COM"));
+    assert_eq!(service.to_string(), "MSSQLSvc/db:1433@EXAMPLE.COM");
+    assert_eq!(service.principal(), "MSSQLSvc/db:1433");
+    assert_eq!(service.on_host(), "MSSQLSvc@db:1433");
     let sql_login = read(&format!("{LOGIN};Integrated Security=false"));
     assert_eq!((sql_login.kerberos, sql_login.user.as_str()), (None, "u"));
 }
@@ -389,7 +395,8 @@ fn logins_by_kerberos_that_do_not_fit_together_are_refused() {
         ),
         ("Server SPN=MSSQLSvc/db", "MSSQLSvc/host:port"),
         ("Server SPN=MSSQLSvc/db:one", "MSSQLSvc/host:port"),
-        ("Server SPN=MSSQLSvc/db:1433@REALM", "without a realm"),
+        ("Server SPN=MSSQLSvc/db:1433@", "MSSQLSvc/host:port@REALM"),
+        ("Server SPN=MSSQLSvc/db:1433@R@R", "MSSQLSvc/host:port"),
         ("Server SPN=HTTP/db:1433", "`Server SPN` must be MSSQLSvc"),
     ] {
         let text = format!("Server=h;Integrated Security=SSPI;{text}");
@@ -444,6 +451,35 @@ fn a_token_for_any_certificate_is_warned_of_once() {
         warnings(&format!("{LOGIN};TrustServerCertificate=true")),
         [""; 0]
     );
+}
+
+#[test]
+fn a_login_by_kerberos_to_any_server_is_warned_of_once() {
+    let warnings = |text: &str| {
+        let text = format!("Server=h;Integrated Security=SSPI;{text}");
+        Connection::parse_where(&text, true).unwrap().warnings
+    };
+    for (text, setting, remedy) in [
+        (
+            "TrustServerCertificate=true",
+            "`TrustServerCertificate` is true",
+            "Remove the setting",
+        ),
+        ("Encrypt=false", "`Encrypt` is false", "Encrypt=true"),
+        (
+            "Encrypt=optional;TrustServerCertificate=true",
+            "`Encrypt` is false",
+            "Encrypt=true",
+        ),
+    ] {
+        let warned = warnings(text);
+        assert_eq!(warned.len(), 1, "{text}: {warned:?}");
+        assert!(warned[0].contains(setting), "{text}: {warned:?}");
+        assert!(warned[0].contains(remedy), "{text}: {warned:?}");
+        assert!(warned[0].contains("forge the rows"), "{text}: {warned:?}");
+    }
+    assert_eq!(warnings("Encrypt=true"), [""; 0]);
+    assert_eq!(warnings("TrustServerCertificate=false"), [""; 0]);
 }
 
 #[test]
