@@ -77,21 +77,23 @@ AS p WHERE p.object_id = @id;
     ))
 }
 
-/// The last result set of [`describe_source`]. What a server does not show is NULL: views of change tracking are of no
-/// use on a secondary replica (error 22117).
+/// The last result set of [`describe_source`]. What a server does not show is NULL: the views of change tracking fail
+/// on a secondary replica (error 22117). Other failures are not taken for tracking that is off. Ids of databases
+/// differ between views in Azure SQL Database, so either of the two is taken.
 fn tracking(name: &str) -> String {
     format!(
         "DECLARE @begin bigint, @valid bigint, @made datetime, @retention bigint, @cleans int;
 BEGIN TRY
 SELECT @retention = CONVERT(bigint, c.retention_period) * CASE c.retention_period_units WHEN 1 THEN 1 WHEN 2 THEN 60 \
-ELSE 1440 END, @cleans = CONVERT(int, c.is_auto_cleanup_on) FROM sys.change_tracking_databases AS c JOIN sys.databases \
-AS d ON d.database_id = c.database_id WHERE d.name = DB_NAME();
+ELSE 1440 END, @cleans = CONVERT(int, c.is_auto_cleanup_on) FROM sys.change_tracking_databases AS c WHERE \
+c.database_id = DB_ID() OR c.database_id IN (SELECT d.database_id FROM sys.databases AS d WHERE d.name = DB_NAME());
 IF @retention IS NOT NULL SELECT @begin = c.begin_version, @valid = c.min_valid_version FROM \
 sys.change_tracking_tables AS c WHERE c.object_id = @id;
 IF @begin IS NOT NULL AND OBJECT_ID(N'sys.internal_tables') IS NOT NULL SELECT @made = i.create_date FROM \
 sys.internal_tables AS i WHERE i.parent_object_id = @id AND i.internal_type_desc = N'CHANGE_TRACKING';
 END TRY
 BEGIN CATCH
+IF ERROR_NUMBER() <> 22117 THROW;
 SELECT @begin = NULL, @valid = NULL, @made = NULL;
 END CATCH;
 SELECT @retention AS retention_minutes, @cleans AS cleans_up, @begin AS begin_version, @valid AS min_valid_version, \
