@@ -26,11 +26,12 @@ SELECT DISTINCT s.name + N'.' + p.name AS name FROM sys.security_predicates AS f
 SELECT p.partition_number, CONCAT(p.partition_id, N'/', p.hobt_id) AS storage, p.rows AS row_count FROM sys.partitions AS p WHERE p.object_id = @id;
 DECLARE @begin bigint, @valid bigint, @made datetime, @retention bigint, @cleans int;
 BEGIN TRY
-SELECT @retention = CONVERT(bigint, c.retention_period) * CASE c.retention_period_units WHEN 1 THEN 1 WHEN 2 THEN 60 ELSE 1440 END, @cleans = CONVERT(int, c.is_auto_cleanup_on) FROM sys.change_tracking_databases AS c JOIN sys.databases AS d ON d.database_id = c.database_id WHERE d.name = DB_NAME();
+SELECT @retention = CONVERT(bigint, c.retention_period) * CASE c.retention_period_units WHEN 1 THEN 1 WHEN 2 THEN 60 ELSE 1440 END, @cleans = CONVERT(int, c.is_auto_cleanup_on) FROM sys.change_tracking_databases AS c WHERE c.database_id = DB_ID() OR c.database_id IN (SELECT d.database_id FROM sys.databases AS d WHERE d.name = DB_NAME());
 IF @retention IS NOT NULL SELECT @begin = c.begin_version, @valid = c.min_valid_version FROM sys.change_tracking_tables AS c WHERE c.object_id = @id;
 IF @begin IS NOT NULL AND OBJECT_ID(N'sys.internal_tables') IS NOT NULL SELECT @made = i.create_date FROM sys.internal_tables AS i WHERE i.parent_object_id = @id AND i.internal_type_desc = N'CHANGE_TRACKING';
 END TRY
 BEGIN CATCH
+IF ERROR_NUMBER() <> 22117 THROW;
 SELECT @begin = NULL, @valid = NULL, @made = NULL;
 END CATCH;
 SELECT @retention AS retention_minutes, @cleans AS cleans_up, @begin AS begin_version, @valid AS min_valid_version, CONVERT(nvarchar(30), @made, 126) AS created, HAS_PERMS_BY_NAME(@P1, N'OBJECT', N'VIEW CHANGE TRACKING') AS can_view;
