@@ -266,6 +266,7 @@ impl RawChange {
             commit_rows: self.commit_rows,
             range_rows: self.range_rows,
             accept: Accept::default(),
+            span: None,
         })
     }
 }

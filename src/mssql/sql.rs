@@ -14,6 +14,7 @@
 //! | [`definition`] | what it has besides columns and key |
 //! | [`bounds`] | how far a window may reach |
 //! | [`read`] | the rows of a table, a window, a page |
+//! | [`span`](mod@span) | a part of a column that is read again |
 //! | [`define`] | schemas, tables, staging tables, locks |
 //! | [`create`] | a target, its indexes, defaults and checks; [`enclosed`] is what they take in of another server |
 //! | [`fill`] | the key and the publication of a table that a first load has filled |
@@ -51,6 +52,7 @@ pub mod quarantine;
 pub mod read;
 mod scd2;
 mod soft;
+pub mod span;
 pub mod state;
 pub mod upkeep;
 pub mod variant;

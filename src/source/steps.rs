@@ -215,7 +215,7 @@ fn between(mut marks: Vec<Watermark>, closed: Closed) -> Vec<Watermark> {
         Closed::Below => {
             marks.drain(..marks.len().min(1));
         }
-        Closed::Above => {
+        Closed::Above | Closed::Both => {
             marks.pop();
         }
     }

@@ -1,7 +1,7 @@
 //! Where a window starts, and what was learned while it was bounded: shared by the strategies that follow a column.
 
 use super::notice::Notice;
-use crate::change::{Checkpoint, Strategy, Watermark, Window};
+use crate::change::{Again, Checkpoint, Strategy, Watermark, Window};
 use crate::schema::Column;
 
 /// Where a window starts.
@@ -67,6 +67,8 @@ pub(super) enum Extent {
         upper: Option<Watermark>,
     },
     Window(Window),
+    /// Those of a part that was read before.
+    Again(Again),
     /// None of them: nothing lies above the last bound, which is this one.
     Nothing {
         at: Watermark,
@@ -102,7 +104,7 @@ impl Bounds {
     pub(super) fn is_whole(&self) -> bool {
         match self.extent {
             Extent::Whole { .. } => true,
-            Extent::Window(_) | Extent::Nothing { .. } => false,
+            Extent::Window(_) | Extent::Again(_) | Extent::Nothing { .. } => false,
         }
     }
 

@@ -58,7 +58,7 @@ use crate::lake::{
     CommitIntent, ForeignCommit, LakeTable, Op, PreparedCommit, Reread, WriteMode, WriteOptions,
 };
 use crate::mssql::rows::Decoder;
-use crate::report::ExtractReport;
+use crate::report::{ExtractReport, RereadReport};
 use crate::schema::drift::{Recorded, SchemaChange};
 use crate::schema::{TableKind, TableSchema};
 use crate::source::{ExtractPlan, Ranges, Read as Reads, Split};
@@ -360,7 +360,7 @@ impl Extraction<'_> {
         let clock = Instant::now();
         let read = match &self.plan.read {
             Reads::Ranges(ranges) => self.ranges(ranges, lake, links).await,
-            Reads::Nothing { .. } | Reads::Window(_) | Reads::Whole(_) => {
+            Reads::Nothing { .. } | Reads::Window(_) | Reads::Again(_) | Reads::Whole(_) => {
                 self.stream(lake, links).await
             }
         };
@@ -503,6 +503,18 @@ impl Extraction<'_> {
         warnings
     }
 
+    /// What the report says of rows that were read again because somebody asked for it.
+    fn reread(&self, read: &Read) -> Option<RereadReport> {
+        let again = self.plan.again()?;
+        Some(RereadReport {
+            from: again.lower.to_string(),
+            to: again.upper.to_string(),
+            ends_at_checkpoint: again.ends_at_bound,
+            rows_differing: read.rows - read.prepared.counts().unchanged,
+            rows_committed: 0,
+        })
+    }
+
     /// The report of what was read, while nothing of it is committed.
     fn report(&self, read: &Read) -> ExtractReport {
         let watermark = |known: Option<&Checkpoint>| Some(known?.watermark.as_ref()?.to_string());
@@ -511,7 +523,11 @@ impl Extraction<'_> {
             full_read: self.plan.full_read(),
             replaced_all: self.options.mode == WriteMode::ReplaceAll,
             rows_read: read.rows,
-            rows_overlap: read.rows_overlap,
+            rows_overlap: match self.plan.again() {
+                Some(_) => 0,
+                None => read.rows_overlap,
+            },
+            reread: self.reread(read),
             ranges: self.plan.split().map_or(1, Split::ranges),
             ranges_resumed: read.ranges.as_ref().map_or(0, |ranges| ranges.resumed),
             inserted: 0,
@@ -563,6 +579,9 @@ impl Extraction<'_> {
         report.inserted = counts.inserted;
         report.updated = counts.updated;
         report.deleted = counts.deleted;
+        if let Some(reread) = &mut report.reread {
+            reread.rows_committed = counts.inserted + counts.updated + counts.deleted;
+        }
         report.bytes = counts.bytes;
         report.data_files = counts.data_files;
         report.delete_files = counts.delete_files;
@@ -578,17 +597,27 @@ impl Extraction<'_> {
         Ok(())
     }
 
+    /// The checkpoint of a read that reaches the plan's bound.
+    fn reached(&self) -> Checkpoint {
+        let plan = self.plan;
+        let before = self.checkpoint.and_then(|known| known.whole_read);
+        Checkpoint {
+            whole_read: plan.full_read().then_some(self.run_id).or(before),
+            origin: plan.origin.clone(),
+            ..Checkpoint::reached(self.run_id, plan.strategy, plan.upper().cloned())
+        }
+    }
+
     /// What the commit means: the checkpoint that it writes, and the one that it was computed from.
     fn intent(&self, base: Option<RunId>, others_wrote: bool) -> CommitIntent {
         let plan = self.plan;
-        let before = self.checkpoint.and_then(|known| known.whole_read);
+        let kept = self.checkpoint.filter(|_| plan.again().is_some());
         CommitIntent {
             run_id: self.run_id,
             base_checkpoint: base,
-            checkpoint: Checkpoint {
-                whole_read: plan.full_read().then_some(self.run_id).or(before),
-                origin: plan.origin.clone(),
-                ..Checkpoint::reached(self.run_id, plan.strategy, plan.upper().cloned())
+            checkpoint: match kept {
+                Some(known) => known.kept(self.run_id),
+                None => self.reached(),
             },
             summary: (self.step_of.iter())
                 .map(|run| (STEP_OF_RUN.to_owned(), run.to_string()))

@@ -1,5 +1,7 @@
 //! Which rows of an incremental read may have been read before.
 //!
+//! All of them, where a part of the order is read once more because somebody asks for it.
+//!
 //! A window that begins `overlap` before the last one's end reads rows again on purpose, to catch those that
 //! arrived late. Rows below the last end are compared with the lake before they are written, so that reading again
 //! costs reads, not snapshots. Marking a row too many is harmless for the same reason; the comparison here is
@@ -20,8 +22,10 @@ pub fn mask(
     shape: &LakeSchema,
     batch: &RecordBatch,
 ) -> Result<Option<BooleanArray>> {
-    let Read::Window(followed) = &plan.read else {
-        return Ok(None);
+    let followed = match &plan.read {
+        Read::Window(followed) => followed,
+        Read::Again(_) => return Ok(Some(vec![true; batch.num_rows()].into())),
+        Read::Nothing { .. } | Read::Whole(_) | Read::Ranges(_) => return Ok(None),
     };
     let previous = &followed.window.previous;
     if followed.window.lower == *previous {

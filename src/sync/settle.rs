@@ -85,7 +85,7 @@ pub(super) async fn settle(sync: &Sync, table: &Table, links: &mut Links) -> Res
     plan.warnings.extend(undefined);
     match plan.read {
         Read::Nothing { .. } => {}
-        Read::Window(_) | Read::Whole(_) | Read::Ranges(_) => {
+        Read::Window(_) | Read::Again(_) | Read::Whole(_) | Read::Ranges(_) => {
             check_unchanged(control, &environment, table, &found).await?;
         }
     }

@@ -17,6 +17,7 @@ use super::environment;
 use super::fill::{self, Publication};
 use super::merge::Extent;
 use super::read::{self, Closed, Locking, PageCursor, Range, Until};
+use super::span::{self, Asked};
 use super::state;
 use super::upkeep::{self, Seen, StateRow};
 use super::variant;
@@ -45,6 +46,7 @@ pub fn catalogue() -> Vec<Example> {
     }
     examples.add("states", "", upkeep::states());
     examples.bounds();
+    examples.spans();
     examples.groups();
     for (function, variant, statement) in creation::examples(&shapes()) {
         examples.add(function, &variant, statement);
@@ -150,6 +152,7 @@ impl Examples {
         self.add("first_look", shape, read::first_look(table, 1_000, 60_000));
         self.ranges(shape, table);
         self.pages(shape, table);
+        self.again(shape, table);
         let (flag, flagged) = modes::flagged(table);
         let added = define::add_column(&table.name, &flag);
         self.add("add_column", &format!("{shape}_flag"), added);
@@ -261,6 +264,20 @@ impl Examples {
         }
     }
 
+    fn again(&mut self, shape: &str, table: &TableSchema) {
+        let column = table.columns.get(1).and_then(|c| sample(c.ty));
+        if let Some((lower, upper)) = column {
+            let range = Range {
+                column: 1,
+                lower,
+                upper,
+                closed: Closed::Both,
+            };
+            let statement = read::window(table, Locking::None, &range);
+            self.add("window", &format!("{shape}_1_again"), statement);
+        }
+    }
+
     fn pages(&mut self, shape: &str, table: &TableSchema) {
         for column in [1, 2] {
             let Some((lower, upper)) = table.columns.get(column).and_then(|c| sample(c.ty)) else {
@@ -355,6 +372,36 @@ impl Examples {
         let put = upkeep::put(&target.to_string(), &row, 60_000);
         self.add("put", shape, put);
         self.add("row_count", shape, upkeep::row_count(target, 60_000));
+    }
+
+    fn spans(&mut self) {
+        for (ty, closed, from, to, bound) in [
+            (
+                SqlType::RowVersion,
+                Closed::Below,
+                "0x00000000000007D1",
+                None,
+                "0x00000000000007DA",
+            ),
+            (
+                SqlType::DateTime,
+                Closed::Below,
+                "2024-05-01",
+                Some("2024-05-02"),
+                "2024-05-03 10:00:00.123",
+            ),
+            (SqlType::BigInt, Closed::Above, "1", Some("20"), "42"),
+        ] {
+            let column = column(1, "seen", ty, false);
+            let asked = Asked {
+                from,
+                to,
+                bound,
+                closed,
+            };
+            let statement = span::span(&column, &asked);
+            self.add("span", &ty.to_string(), statement);
+        }
     }
 
     fn bounds(&mut self) {
