@@ -49,6 +49,27 @@ pub enum Strategy {
     Sequence,
     #[serde(rename = "rowversion")]
     RowVersion,
+    ChangeTracking,
+}
+
+impl Strategy {
+    /// Version of the checkpoints that have it. Older builds refuse one that they do not know, and say so.
+    fn checkpoint_version(self) -> u32 {
+        match self {
+            Strategy::Full | Strategy::Timestamp | Strategy::Sequence | Strategy::RowVersion => 1,
+            Strategy::ChangeTracking => CHECKPOINT_VERSION,
+        }
+    }
+
+    /// Its watermark is a position in a log of the database, and not the value of a column.
+    pub fn follows_log(self) -> bool {
+        match self {
+            Strategy::Full | Strategy::Timestamp | Strategy::Sequence | Strategy::RowVersion => {
+                false
+            }
+            Strategy::ChangeTracking => true,
+        }
+    }
 }
 
 impl fmt::Display for Strategy {
@@ -58,13 +79,15 @@ impl fmt::Display for Strategy {
             Strategy::Timestamp => "timestamp",
             Strategy::Sequence => "sequence",
             Strategy::RowVersion => "rowversion",
+            Strategy::ChangeTracking => "change_tracking",
         })
     }
 }
 
 /// A position in a source column's order, kept as text that SQL Server converts back to exactly the same value of
 /// the column's own type: dates in style 121, `datetimeoffset` with its offset, integers and decimals plain,
-/// `rowversion` as `0x` and 16 hex digits.
+/// `rowversion` as `0x` and 16 hex digits. Under a strategy that follows a log it is a position in that log, and
+/// `column` is what the log calls it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watermark {
     pub column: String,
@@ -81,7 +104,7 @@ impl fmt::Display for Watermark {
 
 /// The part of the source's order that a run reads, closed before the first row is read. Rows at `lower` are read
 /// again (it lies `overlap` before the last upper bound); rows at `upper` belong to the next window, except for
-/// sequences, whose windows are `(lower, upper]`.
+/// sequences and logs, whose windows are `(lower, upper]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {
     pub lower: Watermark,
@@ -90,8 +113,9 @@ pub struct Window {
     pub previous: Watermark,
 }
 
-/// Version of the checkpoint's JSON that this build writes; it reads this one and refuses newer ones.
-pub const CHECKPOINT_VERSION: u32 = 1;
+/// Newest version of the checkpoint's JSON that this build reads; it refuses newer ones. It writes the oldest version
+/// that has the checkpoint's strategy.
+pub const CHECKPOINT_VERSION: u32 = 2;
 
 /// How far a lake table has followed its source. Lives in the table property `icesync.checkpoint` and, for history,
 /// in each snapshot's summary under the same name.
@@ -137,13 +161,28 @@ pub struct Origin {
     /// For each partition of the table and of its indexes, eight hex digits that stand for its storage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partitions: Option<String>,
+    /// Of a table whose changes are tracked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracking: Option<TrackedSince>,
+}
+
+/// Which log of a table's changes a watermark belongs to, and how old the watermark is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrackedSince {
+    /// The version with which the log began. Another one after the tracking was turned off and on, and after TRUNCATE.
+    pub begin: i64,
+    /// When the log itself was created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<String>,
+    /// When the watermark was the newest version, in seconds since 1970 (UTC) of the server's clock.
+    pub at: i64,
 }
 
 impl Checkpoint {
     /// The checkpoint of a run that has read up to `watermark`; none for a strategy without an order.
     pub fn reached(run_id: RunId, strategy: Strategy, watermark: Option<Watermark>) -> Self {
         Self {
-            version: CHECKPOINT_VERSION,
+            version: strategy.checkpoint_version(),
             run_id,
             strategy,
             watermark,
@@ -189,6 +228,7 @@ impl Checkpoint {
     /// The checkpoint whose next window starts at a ledger's bound: a bound that a window can start from still holds.
     pub fn at_bound(&self, ledger: &Backfill) -> Self {
         Self {
+            version: ledger.strategy.checkpoint_version(),
             strategy: ledger.strategy,
             watermark: Some(ledger.watermark.clone()),
             backfill: None,
@@ -267,6 +307,7 @@ pub enum StrategyChoice {
     Sequence,
     #[serde(rename = "rowversion")]
     RowVersion,
+    ChangeTracking,
 }
 
 /// Which clock fills a timestamp column that has no offset.

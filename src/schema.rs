@@ -347,6 +347,10 @@ pub struct KeyFold {
     /// ASCII letters compare without case (`_CI_` collations of languages where case alone tells no texts apart). Only
     /// ASCII, because folding less than the source costs a stale row, folding more would lose one.
     pub ascii_case: bool,
+    /// Trailing zero bytes do not count (`varbinary`). Older builds told such keys apart, and so do the tables that
+    /// they created.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub zeros: bool,
 }
 
 /// One key field of a lake table.

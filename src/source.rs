@@ -27,6 +27,9 @@
 //!   Numbers drawn before their insert begins (a SEQUENCE object, a counter in the application) may still come
 //!   late, and updates are not seen at all; both are said. An identity that stands below the last bound, because it was
 //!   reseeded or counts down, numbers new rows below it: then the whole table is read.
+//! - `change_tracking`: the version of the last committed transaction bounds the keys that the server has noted as
+//!   changed, deletes included, and each key's row is read from the table (`change_tracking` argues the bound, and
+//!   `tracked` what is read of such a log). Every later change of a key is in a later window.
 //! - `full`: every row is read each time; there is no bound.
 //!
 //! The first run of a strategy, and any run whose checkpoint cannot be used (another strategy, column or type; a
@@ -81,6 +84,9 @@
 //! A window `[lo, B)` has not even that, because a row that changes leaves it. Ranges of a key are not read so, since
 //! their parts cannot replace rows of each other.
 //!
+//! Under `change_tracking` the same holds with the version B that was current before the scan: every change that
+//! commits later is in the log above B. Deleted rows and old keys are in the log, too, so they do not stay.
+//!
 //! Under `timestamp` and `sequence` a row may move without a new time or number, and `full` has no next window. A
 //! history keeps what it met, also a version that never was. These need row versions or a table lock, and are refused
 //! with the statement that turns row versions on. `isolation: read_committed` asks for row locks nevertheless. A mirror
@@ -104,6 +110,7 @@
 //! before and after it.
 
 mod auto;
+mod change_tracking;
 mod cuts;
 mod definition;
 mod discover;
@@ -120,6 +127,7 @@ mod sequence;
 mod span;
 mod steps;
 mod timestamp;
+mod tracked;
 mod view;
 mod window;
 
@@ -165,7 +173,7 @@ pub async fn plan(
         }
     }
     let accepted = protection::check(source, options.accept)?;
-    let choice = auto::choose(source, options, kind)?;
+    let choice = auto::choose(source, options, (kind, fidelity), checkpoint)?;
     let what = (choice.strategy, kind);
     let reading = isolation::choose(source, options.isolation, what)?;
     let mut resumes = cuts::resumable(source, &reading, choice.strategy, checkpoint)
@@ -216,15 +224,20 @@ async fn bounds(
     reading: &Reading,
     checkpoint: Option<&Checkpoint>,
 ) -> Result<Bounds, SourceError> {
+    let known = checkpoint.and_then(|checkpoint| checkpoint.origin.as_ref());
+    if choice.strategy == Strategy::ChangeTracking {
+        let restored = origin::is_restored(source, known).then_some(origin::RESTORED);
+        let start = change_tracking::start(checkpoint).unless(restored);
+        return change_tracking::bounds(control, source, reading, &start, known).await;
+    }
     let Some(column) = choice.column else {
         return Ok(full::bounds());
     };
-    let known = checkpoint.and_then(|checkpoint| checkpoint.origin.as_ref());
     let (reason, accepted) = protection::moved(source, known, options.accept);
     let start = Start::of(choice.strategy, &source.schema.columns[column], checkpoint);
     let start = start.unless(reason.as_deref());
     let mut bounds = match choice.strategy {
-        Strategy::Full => full::bounds(),
+        Strategy::Full | Strategy::ChangeTracking => full::bounds(),
         Strategy::Timestamp => {
             timestamp::bounds(control, source, column, &start, options, reading).await?
         }
@@ -233,6 +246,18 @@ async fn bounds(
     };
     bounds.warnings.extend(accepted);
     Ok(bounds)
+}
+
+/// Whether a read, after its last row, may be committed: a log of changes may have lost some meanwhile. `now` is the
+/// table as it is then.
+pub fn still_whole(plan: &ExtractPlan, now: &Discovered) -> Result<(), SourceError> {
+    let since = plan.origin.as_ref();
+    let since = since.and_then(|origin| origin.tracking.as_ref());
+    match (plan.strategy.follows_log(), plan.full_read()) {
+        (false, _) => Ok(()),
+        (true, true) => change_tracking::still(now, since, plan.upper(), true),
+        (true, false) => change_tracking::still(now, since, plan.lower(), false),
+    }
 }
 
 /// Goes on with the ranges of a ledger, up to its bound.

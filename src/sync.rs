@@ -39,6 +39,7 @@ mod stage;
 mod standing;
 mod state;
 mod stop;
+mod tracked;
 mod unseen;
 mod watch;
 

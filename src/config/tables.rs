@@ -248,11 +248,9 @@ impl RawChange {
                     "is missing: this strategy follows a column; name it here".into(),
                 ));
             }
-            (StrategyChoice::Full, Some(_)) => {
-                return Err((
-                    place,
-                    "has no use with strategy full; remove one of them".into(),
-                ));
+            (StrategyChoice::Full, Some(_)) => return Err((place, unused("full"))),
+            (StrategyChoice::ChangeTracking, Some(_)) => {
+                return Err((place, unused("change_tracking")));
             }
             _ => {}
         }
@@ -269,4 +267,9 @@ impl RawChange {
             span: None,
         })
     }
+}
+
+/// What is wrong with a column beside a strategy that follows none.
+fn unused(strategy: &str) -> String {
+    format!("has no use with strategy {strategy}; remove one of them")
 }

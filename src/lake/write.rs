@@ -11,6 +11,8 @@
 //! | `OwnFiles` | `own` | fills data files | the files, the keys of the one being filled |
 //! | `Replaced` | `replace` | finds the rows that a file's keys replace | their positions, the counts |
 //!
+//! Keys of a log without a row (`logged`) wait beside the pipeline, and are deleted in the output.
+//!
 //! What travels is a batch and, beside it, its encoded keys (`keyed`): keys are encoded once, by the first stage that
 //! needs them. All stages read the `Context`, and none changes it. A stage uses those that come after it, never one
 //! before it: `Compare` asks the output which keys this write has added already. At the end the output becomes one
@@ -26,6 +28,7 @@ pub(in crate::lake) mod context;
 pub(in crate::lake) mod file;
 pub(in crate::lake) mod keyed;
 pub(in crate::lake) mod live;
+pub(in crate::lake) mod logged;
 pub(in crate::lake) mod options;
 pub(in crate::lake) mod order;
 pub(in crate::lake) mod output;
@@ -42,10 +45,11 @@ use crate::lake::table::LakeTable;
 use crate::lake::write::compare::Compare;
 use crate::lake::write::compare::chunk::Chunk;
 use crate::lake::write::compare::found::read_source;
-use crate::lake::write::compare::history::Unseen;
+use crate::lake::write::compare::history::{Unseen, latest_live};
 use crate::lake::write::compare::mirror::delete_unseen;
 use crate::lake::write::context::Context;
 use crate::lake::write::keyed::Keyed;
+use crate::lake::write::logged::{Gone, key_set};
 use crate::lake::write::options::{Op, Reread, WriteMode, WriteOptions};
 use crate::lake::write::order::Order;
 use crate::lake::write::output::Output;
@@ -63,6 +67,8 @@ pub struct TableWriter {
     is_open: bool,
     order: Order,
     output: Output,
+    /// Keys to be deleted.
+    gone: Gone,
 }
 
 impl LakeTable {
@@ -75,6 +81,7 @@ impl LakeTable {
             compare: None,
             is_open: false,
             order: Order::default(),
+            gone: Gone::default(),
         })
     }
 }
@@ -134,6 +141,49 @@ impl TableWriter {
         }
         let keys = self.context.encode_keys(encoder, keys)?;
         self.output.delete(&self.context, &keys).await
+    }
+
+    /// Writes rows, each beside the key of the log that has led to it. `keys` has the key columns alone, in key order.
+    /// Where the key of a row is NULL there is none, and the key of the log is deleted: a mirror loses its row, a
+    /// history gets a version `D`. See `logged`.
+    pub async fn write_logged(&mut self, keys: &RecordBatch, rows: &RecordBatch) -> Result<()> {
+        let there = self.gone.split(&self.context, keys, rows)?;
+        if there.num_rows() > 0 {
+            self.write(there).await?;
+        }
+        match self.gone.is_full() {
+            true => self.flush_gone().await,
+            false => Ok(()),
+        }
+    }
+
+    /// Deletes the keys that wait for it.
+    async fn flush_gone(&mut self) -> Result<()> {
+        let gone = self.gone.take();
+        if gone.is_empty() {
+            return Ok(());
+        }
+        if self.context.options.mode == WriteMode::Append {
+            return self.note_gone(&gone).await;
+        }
+        for keys in gone {
+            self.delete_keys(&keys).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives a history a version `D`, with the values of the last one, of each key that it has and that is not deleted.
+    async fn note_gone(&mut self, gone: &[RecordBatch]) -> Result<()> {
+        self.flush_compared().await?;
+        let keys = key_set(&self.context, gone)?;
+        let live = latest_live(&self.context, &keys, &mut self.output).await?;
+        for (data, rows) in &live.in_base {
+            self.write_deleted(&data.file, rows).await?;
+        }
+        for (file, rows) in &live.in_own {
+            self.write_deleted(file, rows).await?;
+        }
+        Ok(())
     }
 
     /// Looks at the base, once.
@@ -237,6 +287,7 @@ impl TableWriter {
             // Also without a row: then all that the table has is gone from the source.
             self.open().await?;
         }
+        self.flush_gone().await?;
         self.flush_compared().await?;
         self.write_vanished().await?;
         self.flush_order().await?;

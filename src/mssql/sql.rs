@@ -15,6 +15,7 @@
 //! | [`bounds`] | how far a window may reach |
 //! | [`read`] | the rows of a table, a window, a page |
 //! | [`span`](mod@span) | a part of a column that is read again |
+//! | [`tracked`] | the rows that a log of changed keys leads to |
 //! | [`define`] | schemas, tables, staging tables, locks |
 //! | [`create`] | a target, its indexes, defaults and checks; [`enclosed`] is what they take in of another server |
 //! | [`fill`] | the key and the publication of a table that a first load has filled |
@@ -54,6 +55,7 @@ mod scd2;
 mod soft;
 pub mod span;
 pub mod state;
+pub mod tracked;
 pub mod upkeep;
 pub mod variant;
 

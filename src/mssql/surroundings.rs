@@ -1,5 +1,5 @@
-//! What surrounds a table or view that is read: masks, security policies, what a view refers to, and the partitions
-//! that hold the rows. It comes with the description of the table, in the same round trip.
+//! What surrounds a table or view that is read: masks, security policies, what a view refers to, the partitions that
+//! hold the rows, and whether changes are tracked. It comes with the description of the table, in the same round trip.
 
 use super::control::{Class, Control, Record};
 use super::describe::{self, Lookup};
@@ -19,6 +19,31 @@ pub struct Surroundings {
     pub view: Option<View>,
     /// Empty for a view.
     pub partitions: Vec<Partition>,
+    pub tracking: Tracking,
+}
+
+/// Whether the database tracks changes, and those of this table.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tracking {
+    /// For how many minutes the database keeps changes. None while it tracks none.
+    pub retention_minutes: Option<i64>,
+    /// Older changes are cleaned up.
+    pub cleans_up: bool,
+    /// None while those of the table are not tracked.
+    pub log: Option<Log>,
+    /// The login may see them.
+    pub can_view: bool,
+}
+
+/// The log of a table's changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// The version of the database with which it began.
+    pub begin: i64,
+    /// The lowest version since which it has all changes.
+    pub min_valid: i64,
+    /// When it was created. None where that cannot be seen.
+    pub created: Option<String>,
 }
 
 /// What can be seen of a view.
@@ -63,6 +88,7 @@ pub async fn look_up(
     let lookup = describe::lookup(&mut sets)?;
     let mut next = || sets.next().unwrap_or_default();
     let (text, references, masked, policies, partitions) = (next(), next(), next(), next(), next());
+    let tracking = next();
     let Lookup::Found(description) = &lookup else {
         return Ok((lookup, Surroundings::default()));
     };
@@ -77,6 +103,11 @@ pub async fn look_up(
         policies: policies.collect::<Result<_, MssqlError>>()?,
         view,
         partitions: partitions.iter().map(partition).collect::<Result<_, _>>()?,
+        tracking: tracking
+            .first()
+            .map(tracked)
+            .transpose()?
+            .unwrap_or_default(),
     };
     Ok((lookup, surroundings))
 }
@@ -115,5 +146,25 @@ fn partition(row: &Record) -> Result<Partition, MssqlError> {
         number: row.int("partition_number")?,
         storage: row.text("storage")?.to_owned(),
         rows: row.int_opt("row_count")?.unwrap_or(0),
+    })
+}
+
+fn tracked(row: &Record) -> Result<Tracking, MssqlError> {
+    let log = match (
+        row.int_opt("begin_version")?,
+        row.int_opt("min_valid_version")?,
+    ) {
+        (Some(begin), Some(min_valid)) => Some(Log {
+            begin,
+            min_valid,
+            created: row.text_opt("created")?.map(str::to_owned),
+        }),
+        (None, _) | (_, None) => None,
+    };
+    Ok(Tracking {
+        retention_minutes: row.int_opt("retention_minutes")?,
+        cleans_up: row.int_opt("cleans_up")? == Some(1),
+        log,
+        can_view: row.int_opt("can_view")? == Some(1),
     })
 }

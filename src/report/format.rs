@@ -32,15 +32,17 @@ pub(super) fn write_in_quarantine(out: &mut String, rows: u64) {
 pub(super) fn next_extract(checkpoint: &Checkpoint) -> String {
     match (&checkpoint.watermark, checkpoint.strategy) {
         (Some(mark), _) => format!(", {} up to {mark}", mark.column),
-        (None, Strategy::Timestamp | Strategy::Sequence | Strategy::RowVersion)
-            if checkpoint.backfill.is_none() =>
-        {
-            ", from the beginning: the next extract reads the whole table".to_owned()
-        }
+        (None, Strategy::Full) => String::new(),
         (
             None,
-            Strategy::Full | Strategy::Timestamp | Strategy::Sequence | Strategy::RowVersion,
-        ) => String::new(),
+            Strategy::Timestamp
+            | Strategy::Sequence
+            | Strategy::RowVersion
+            | Strategy::ChangeTracking,
+        ) => match checkpoint.backfill {
+            None => ", from the beginning: the next extract reads the whole table".to_owned(),
+            Some(_) => String::new(),
+        },
     }
 }
 

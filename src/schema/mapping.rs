@@ -283,7 +283,10 @@ const CASE_IS_NOT_ALL: [&str; 18] = [
 /// How two values of a key column are told apart.
 pub(super) fn key_fold(column: &Column) -> KeyFold {
     if !column.ty.is_text() {
-        return KeyFold::default();
+        return KeyFold {
+            zeros: matches!(column.ty, SqlType::VarBinary { .. }),
+            ..KeyFold::default()
+        };
     }
     let ascii_case = column.collation.as_ref().is_some_and(|collation| {
         let name = collation.name.to_ascii_uppercase();
@@ -292,6 +295,7 @@ pub(super) fn key_fold(column: &Column) -> KeyFold {
     KeyFold {
         trim: true,
         ascii_case,
+        zeros: false,
     }
 }
 

@@ -1,10 +1,11 @@
 //! Which strategy follows a table's changes, and why: pure.
 
+use super::change_tracking::{self, Refusal};
 use super::discover::Discovered;
 use super::error::SourceError;
 use super::view;
-use crate::change::{ChangeOptions, Strategy, StrategyChoice};
-use crate::schema::{Column, Generated, SqlType, TableKind};
+use crate::change::{ChangeOptions, Checkpoint, Strategy, StrategyChoice};
+use crate::schema::{Column, Fidelity, Generated, SqlType, TableKind};
 
 /// Names under which applications keep the time of a row's last change, in lower case and without underscores and
 /// spaces. Times of creation are not among them: an update would not be seen.
@@ -64,42 +65,48 @@ fn is_last_change_name(name: &str) -> bool {
     LAST_CHANGE_NAMES.contains(&folded.as_str())
 }
 
+/// What is not seen of a table whose changes are tracked.
+const TRACKED_UNSEEN: &str =
+    "but not the versions in between, nor values that ALTER TABLE or UPDATETEXT gives to rows";
+
 /// A strategy that has been chosen, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Choice {
     pub(super) strategy: Strategy,
-    /// Position of the watermark column; none for `full`.
+    /// Position of the watermark column; none for `full`, and where a log is followed.
     pub(super) column: Option<usize>,
     pub(super) why: Vec<String>,
     pub(super) warnings: Vec<String>,
 }
 
-/// Chooses, or checks what was chosen.
+/// Chooses, or checks what was chosen, for a lake table of a kind and fidelity.
 pub(super) fn choose(
     source: &Discovered,
     options: &ChangeOptions,
-    kind: TableKind,
+    shape: (TableKind, Fidelity),
+    checkpoint: Option<&Checkpoint>,
 ) -> Result<Choice, SourceError> {
+    let picker = Picker {
+        source,
+        options,
+        shape,
+        checkpoint,
+    };
     if let Some(what) = source.facts.environment.writability.of_another() {
-        return of_another(source, options, what);
+        return of_another(&picker, what);
     }
     if !source.unread.is_empty() {
-        refuse_unread(source, options, kind)?;
+        refuse_unread(&picker)?;
     }
-    Picker { source, options }.choose(kind)
+    picker.choose(shape.0)
 }
 
 /// Where other transactions than those of this server change the database, the ones that are open cannot be seen or
 /// waited for, and their rows may lie below any bound. Only reads of the whole table need none.
-fn of_another(
-    source: &Discovered,
-    options: &ChangeOptions,
-    what: &str,
-) -> Result<Choice, SourceError> {
-    let picker = Picker { source, options };
-    let strategy = match options.strategy {
+fn of_another(picker: &Picker<'_>, what: &str) -> Result<Choice, SourceError> {
+    let strategy = match picker.options.strategy {
         StrategyChoice::Full => return picker.full(),
-        StrategyChoice::Auto if options.column.is_none() => {
+        StrategyChoice::Auto if picker.options.column.is_none() => {
             let why = format!(
                 "the connection leads to {what}, where open transactions of the primary cannot be seen: so the whole \
                     table is read each time"
@@ -110,6 +117,16 @@ fn of_another(
         StrategyChoice::Timestamp => "timestamp",
         StrategyChoice::Sequence => "sequence",
         StrategyChoice::RowVersion => "rowversion",
+        StrategyChoice::ChangeTracking => {
+            return Err(picker.refused(
+                TRACKING,
+                format!(
+                    "the connection leads to {what}, where SQL Server does not show tracked changes, and open \
+                     transactions of the primary cannot be seen. Nothing was read. Connect to the primary, or use \
+                     strategy full"
+                ),
+            ));
+        }
     };
     Err(picker.refused(
         strategy,
@@ -121,18 +138,15 @@ fn of_another(
 }
 
 /// Refuses to leave out the column that would be followed if every column were read.
-fn refuse_unread(
-    source: &Discovered,
-    options: &ChangeOptions,
-    kind: TableKind,
-) -> Result<(), SourceError> {
+fn refuse_unread(picker: &Picker<'_>) -> Result<(), SourceError> {
+    let source = picker.source;
     let whole = source.whole();
     let picker = Picker {
         source: &whole,
-        options,
+        ..*picker
     };
     // What is wrong apart from that is found with the columns that are read.
-    let Ok(choice) = picker.choose(kind) else {
+    let Ok(choice) = picker.choose(picker.shape.0) else {
         return Ok(());
     };
     let followed = choice.column.map(|at| (at, &whole.schema.columns[at]));
@@ -146,9 +160,14 @@ fn refuse_unread(
     }
 }
 
+const TRACKING: &str = "change_tracking";
+
+#[derive(Clone, Copy)]
 struct Picker<'a> {
     source: &'a Discovered,
     options: &'a ChangeOptions,
+    shape: (TableKind, Fidelity),
+    checkpoint: Option<&'a Checkpoint>,
 }
 
 impl Picker<'_> {
@@ -159,6 +178,7 @@ impl Picker<'_> {
             StrategyChoice::Timestamp => self.timestamp(),
             StrategyChoice::Sequence => self.sequence(kind),
             StrategyChoice::RowVersion => self.rowversion(),
+            StrategyChoice::ChangeTracking => self.change_tracking(),
         }
     }
 
@@ -218,8 +238,53 @@ impl Picker<'_> {
                 ))
             };
         }
-        let mut why = match self.versioned() {
+        let untracked = match self.tracked() {
             Ok(choice) => return Ok(choice),
+            Err(reason) => reason,
+        };
+        let mut choice = self.untracked(kind);
+        choice.why.extend(untracked);
+        Ok(choice)
+    }
+
+    /// Tracked changes, which see deletes, where the table can be followed by them; else what to say of that.
+    fn tracked(&self) -> Result<Choice, Option<String>> {
+        match change_tracking::refusal(self.source, self.shape) {
+            None => {}
+            Some(Refusal::Never(_)) => return Err(None),
+            Some(Refusal::Until(why)) => {
+                return Err(Some(format!(
+                    "tracked changes would show deletes, too, but {why}"
+                )));
+            }
+        }
+        let other = self
+            .checkpoint
+            .filter(|known| !known.strategy.follows_log());
+        // What its ranges have would be read again.
+        if other.is_some_and(|known| known.backfill.is_some()) {
+            return Err(Some(
+                "changes are tracked, and are followed once the read of the whole table that is under way has ended"
+                    .to_owned(),
+            ));
+        }
+        let mut why = vec![format!(
+            "changes of the table are tracked: inserts, updates and deletes are seen, {TRACKED_UNSEEN}"
+        )];
+        why.extend(other.map(|known| {
+            format!(
+                "the last run used strategy {}: going over to tracked changes takes one read of the whole table, which \
+                 also removes rows that were deleted at the source",
+                known.strategy
+            )
+        }));
+        Ok(chosen(Strategy::ChangeTracking, None, why))
+    }
+
+    /// What `auto` takes where changes are not tracked.
+    fn untracked(&self, kind: TableKind) -> Choice {
+        let mut why = match self.versioned() {
+            Ok(choice) => return choice,
             Err(reason) => vec![reason],
         };
         for (at, column) in self.columns().iter().enumerate() {
@@ -233,7 +298,7 @@ impl Picker<'_> {
                         "column {} is named as the time of a row's last change, cannot be NULL, and leads an index",
                         column.name
                     ));
-                    return Ok(chosen(Strategy::Timestamp, Some(at), why));
+                    return chosen(Strategy::Timestamp, Some(at), why);
                 }
             }
         }
@@ -244,7 +309,7 @@ impl Picker<'_> {
                     why.push(format!(
                         "identity key {name} grows with every insert, and a history needs no more; updates are not seen"
                     ));
-                    return Ok(chosen(Strategy::Sequence, Some(at), why));
+                    return chosen(Strategy::Sequence, Some(at), why);
                 }
                 TableKind::History => {
                     why.push(format!("identity column {name} is not the table's key"));
@@ -258,7 +323,7 @@ impl Picker<'_> {
             "so the whole table is read each time; a rowversion column would make it incremental"
                 .into(),
         );
-        Ok(chosen(Strategy::Full, None, why))
+        chosen(Strategy::Full, None, why)
     }
 
     /// The rowversion column, or why none is followed.
@@ -305,6 +370,27 @@ impl Picker<'_> {
 
     fn is_whole_key(&self, at: usize) -> bool {
         matches!(&self.source.schema.key, Some(key) if key.columns == [at])
+    }
+
+    fn change_tracking(&self) -> Result<Choice, SourceError> {
+        if let Some(column) = &self.options.column {
+            return Err(self.refused(
+                TRACKING,
+                format!(
+                    "strategy `change_tracking` follows no column, but `change.column` is set to {column}. Remove it"
+                ),
+            ));
+        }
+        match change_tracking::refusal(self.source, self.shape) {
+            None => {}
+            Some(Refusal::Never(why) | Refusal::Until(why)) => {
+                return Err(self.refused(TRACKING, why));
+            }
+        }
+        let why = format!(
+            "tracked changes are asked for: inserts, updates and deletes are seen, {TRACKED_UNSEEN}"
+        );
+        Ok(chosen(Strategy::ChangeTracking, None, vec![why]))
     }
 
     fn full(&self) -> Result<Choice, SourceError> {
@@ -496,7 +582,13 @@ mod tests {
     const DT2: SqlType = SqlType::DateTime2 { scale: 7 };
 
     fn auto(source: &Discovered, kind: TableKind) -> Choice {
-        choose(source, &ChangeOptions::default(), kind).unwrap()
+        choose(
+            source,
+            &ChangeOptions::default(),
+            (kind, Fidelity::Exact),
+            None,
+        )
+        .unwrap()
     }
 
     #[test]
@@ -583,7 +675,12 @@ mod tests {
                 column: name.map(str::to_owned),
                 ..ChangeOptions::default()
             };
-            choose(&source, &options, TableKind::Mirror)
+            choose(
+                &source,
+                &options,
+                (TableKind::Mirror, Fidelity::Exact),
+                None,
+            )
         };
         for (strategy, name, expected) in [
             (StrategyChoice::Timestamp, None, "(seen)"),

@@ -4,8 +4,8 @@
 //! resumed, days later too. That takes two things: a watermark whose upper bound was taken before the first range was
 //! read, so that a row that changes later comes with the next window, and keys that do not move unseen. A row whose
 //! key moves from a range that is yet to be read to one that was read is in neither. Under a rowversion the next window
-//! has it, because moving it changed it; the value of an identity column cannot be updated at all. See
-//! [`is_resumable`].
+//! has it, because moving it changed it, and tracked changes have the old key and the new one; the value of an identity
+//! column cannot be updated at all. See [`is_resumable`].
 //!
 //! Everything else is read in snapshots that are opened while nobody can write (the caller's fence). They show one
 //! state, in which each row has one key, and the read cannot be resumed.
@@ -81,7 +81,7 @@ pub(super) fn resumable<'a>(
 pub(super) fn is_resumable(strategy: Strategy, column: &Column) -> bool {
     match strategy {
         Strategy::Full => false,
-        Strategy::RowVersion => true,
+        Strategy::RowVersion | Strategy::ChangeTracking => true,
         Strategy::Timestamp | Strategy::Sequence => column.generated == Generated::Identity,
     }
 }

@@ -136,6 +136,21 @@ pub enum SourceError {
         why: String,
     },
     #[error(
+        "the tracked changes of {table} were turned off, begun anew (as by TRUNCATE TABLE) or cleaned up while it was \
+            read, so what was read may lack some. It is not committed; retrying"
+    )]
+    Untracked { table: TableName },
+    #[error(
+        "reading all of {table} took longer than its database keeps tracked changes ({minutes} minutes). The changes \
+            since the read began are gone, and the next run would read everything again. Nothing was committed: the \
+            lake has the rows that it had. Run {longer}, or more days if the read takes longer than that"
+    )]
+    Retention {
+        table: TableName,
+        minutes: i64,
+        longer: String,
+    },
+    #[error(
         "inserts into {table} were still in flight after {seconds} s, and their numbers may be below those already \
             committed; the next run tries again"
     )]
@@ -161,8 +176,11 @@ fn or_row_locks(kind: TableKind) -> &'static str {
 fn under(strategy: Strategy, kind: TableKind) -> String {
     match (strategy, kind) {
         (Strategy::RowVersion, TableKind::Mirror) => "a view of more than one table".to_owned(),
-        (Strategy::RowVersion, TableKind::History) => "a history".to_owned(),
-        (Strategy::Full | Strategy::Timestamp | Strategy::Sequence, _) => {
+        (Strategy::RowVersion | Strategy::ChangeTracking, TableKind::History) => {
+            "a history".to_owned()
+        }
+        (Strategy::ChangeTracking, TableKind::Mirror)
+        | (Strategy::Full | Strategy::Timestamp | Strategy::Sequence, _) => {
             format!("a table under strategy {strategy}")
         }
     }
@@ -210,7 +228,9 @@ impl SourceError {
             SourceError::Server { source, .. } | SourceError::Busy { source, .. } => {
                 source.disposition()
             }
-            SourceError::Unknown { .. }
+            SourceError::Untracked { .. } => Disposition::Transient,
+            SourceError::Retention { .. }
+            | SourceError::Unknown { .. }
             | SourceError::MayNotRead { .. }
             | SourceError::NoColumns { .. }
             | SourceError::Column { .. }

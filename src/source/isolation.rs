@@ -90,7 +90,7 @@ pub(super) fn choose(
     }
 }
 
-/// The first of: row versions, a database that does not change, row locks where a rowversion makes up for them.
+/// The first of: row versions, a database that does not change, row locks where the next window makes up for them.
 fn auto(source: &Discovered, strategy: Strategy, kind: TableKind) -> Result<Reading, SourceError> {
     let environment = &source.facts.environment;
     if source.facts.is_memory_optimized {
@@ -118,8 +118,12 @@ fn auto(source: &Discovered, strategy: Strategy, kind: TableKind) -> Result<Read
             "READ COMMITTED reads row versions in this database",
         ));
     }
-    let is_covered = strategy == Strategy::RowVersion && kind == TableKind::Mirror;
-    if is_covered && source.versions_tell() {
+    let is_covered = match strategy {
+        Strategy::RowVersion => source.versions_tell(),
+        Strategy::ChangeTracking => true,
+        Strategy::Full | Strategy::Timestamp | Strategy::Sequence => false,
+    };
+    if is_covered && kind == TableKind::Mirror {
         return Ok(covered(&environment.database));
     }
     Err(SourceError::NoIsolation {
@@ -169,7 +173,7 @@ fn locking(why: &str) -> Reading {
     }
 }
 
-/// Row locks under a rowversion: what a scan misses comes with the next window.
+/// Row locks under a rowversion or tracked changes: what a scan misses comes with the next window.
 fn covered(database: &str) -> Reading {
     let allow = SourceError::allow_snapshot(database);
     Reading {
@@ -177,13 +181,11 @@ fn covered(database: &str) -> Reading {
             about: "row locks",
             text: format!(
                 "database {database} has neither SNAPSHOT isolation nor READ_COMMITTED_SNAPSHOT. Tables with a \
-                    rowversion are read with row locks: reads wait for writers, and a row that moves while a table is \
-                    read for the first time may come with the next run. To read without locks, run {allow}"
+                    rowversion, or whose changes are tracked, are read with row locks: reads wait for writers, and a \
+                    row that moves while it is read may come with the next run. To read without locks, run {allow}"
             ),
         }],
-        ..locking(
-            "READ COMMITTED under a rowversion, whose next window has the rows that move meanwhile",
-        )
+        ..locking("READ COMMITTED, whose next window has the rows that move meanwhile")
     }
 }
 
@@ -222,7 +224,7 @@ fn asked_read_committed(
             "read_committed without row versions: rows that move while the table is read may be read twice or missed \
                 until the next full read"
         }
-        Strategy::Timestamp | Strategy::RowVersion => {
+        Strategy::Timestamp | Strategy::RowVersion | Strategy::ChangeTracking => {
             "read_committed without row versions: rows that move while the whole table is read may be read twice, or \
                 missed until the next window"
         }

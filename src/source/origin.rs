@@ -14,9 +14,12 @@
 //! Each leads to a whole read. An index that is rebuilt gets new storage as well, but only that index: storage counts
 //! as exchanged where no index of the partition has what it had. After a rebuild of all indexes at once a switch cannot
 //! be told from it, and the table is read whole unless the configuration accepts that (`accept: [partition_switch]`).
+//!
+//! Of a table whose changes are tracked, storage says less: SQL Server refuses to switch its partitions, and the log of
+//! its changes begins anew after a TRUNCATE (`change_tracking` says where storage is looked at nevertheless).
 
 use super::discover::Discovered;
-use crate::change::Origin;
+use crate::change::{Origin, TrackedSince};
 use crate::mssql::surroundings::Partition;
 use std::collections::BTreeSet;
 use twox_hash::XxHash3_64;
@@ -25,6 +28,10 @@ use twox_hash::XxHash3_64;
 const DIGITS: usize = 8;
 /// At most this many partitions are named.
 const NAMED_MAX: usize = 5;
+
+/// Said of a database that is not the one that was read.
+pub(super) const RESTORED: &str = "the database was restored, or failed over with a loss of data: its recovery fork is \
+    not that of the last run";
 
 /// What happened to a source since it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,27 +43,28 @@ pub(super) enum Moved {
 }
 
 /// The source as it is now. `counter`: the last row version of the database.
-pub(super) fn origin(source: &Discovered, counter: Option<String>) -> Origin {
+pub(super) fn origin(
+    source: &Discovered,
+    counter: Option<String>,
+    tracking: Option<TrackedSince>,
+) -> Origin {
     let partitions = &source.surroundings.partitions;
     let is_stored = !source.facts.is_memory_optimized && !partitions.is_empty();
     Origin {
         fork: source.facts.environment.fork.clone(),
         counter,
         partitions: is_stored.then(|| digits(partitions)),
+        tracking,
     }
 }
 
 /// What happened since `known`; none where nothing did, or where that cannot be told. The counter is compared with the
 /// bound of a window, by the strategy that uses it.
 pub(super) fn moved(source: &Discovered, known: Option<&Origin>) -> Option<Moved> {
-    let known = known?;
-    let fork = source.facts.environment.fork.as_ref();
-    if fork.is_some() && known.fork.is_some() && fork != known.fork.as_ref() {
-        return Some(Moved::Restored(
-            "the database was restored, or failed over with a loss of data: its recovery fork is not that of the last \
-                run",
-        ));
+    if is_restored(source, known) {
+        return Some(Moved::Restored(RESTORED));
     }
+    let known = known?;
     let storage = known.partitions.as_ref()?;
     let exchanged = exchanged(&source.surroundings.partitions, storage);
     if exchanged.is_empty() || source.facts.is_memory_optimized {
@@ -71,6 +79,23 @@ pub(super) fn moved(source: &Discovered, known: Option<&Origin>) -> Option<Moved
         named.push(format!("{} more", exchanged.len() - NAMED_MAX));
     }
     Some(Moved::Exchanged(named.join(", ")))
+}
+
+/// Whether the database is not the one that was read, as far as that can be seen.
+pub(super) fn is_restored(source: &Discovered, known: Option<&Origin>) -> bool {
+    let now = source.facts.environment.fork.as_ref();
+    let then = known.and_then(|known| known.fork.as_ref());
+    now.zip(then).is_some_and(|(now, then)| now != then)
+}
+
+/// Whether no partition, with rows or without, has the storage that it had in any index.
+pub(super) fn is_stored_elsewhere(source: &Discovered, known: Option<&Origin>) -> bool {
+    let known = known.and_then(|known| known.partitions.as_ref());
+    let partitions = &source.surroundings.partitions;
+    known.is_some_and(|known| {
+        let mut partitions = partitions.iter();
+        !partitions.any(|partition| is_known(partition, known))
+    })
 }
 
 /// Whether the database's counter went back since `known`.
@@ -92,18 +117,19 @@ fn digits_of(partition: &Partition) -> String {
 
 /// Numbers of the partitions that have rows and, in no index, the storage that was known.
 fn exchanged(partitions: &[Partition], known: &str) -> Vec<i64> {
-    let is_known = |partition: &Partition| {
-        let digits = digits_of(partition);
-        let mut known = known.as_bytes().chunks(DIGITS);
-        known.any(|known| known == digits.as_bytes())
-    };
     let filled = partitions.iter().filter(|partition| partition.rows > 0);
     let numbers: BTreeSet<i64> = filled.map(|partition| partition.number).collect();
     let all_new = |number: &i64| {
         let mut own = partitions.iter().filter(|own| own.number == *number);
-        !own.any(is_known)
+        !own.any(|own| is_known(own, known))
     };
     numbers.into_iter().filter(all_new).collect()
+}
+
+fn is_known(partition: &Partition, known: &str) -> bool {
+    let digits = digits_of(partition);
+    let mut known = known.as_bytes().chunks(DIGITS);
+    known.any(|known| known == digits.as_bytes())
 }
 
 #[cfg(test)]
@@ -143,7 +169,7 @@ mod tests {
     fn what_cannot_be_seen_is_not_compared() {
         let mut source = table(vec![column(1, "id", SqlType::Int, false)], vec![]);
         source.surroundings.partitions = vec![partition(1, "a", 1)];
-        let known = origin(&source, Some("0x0A".into()));
+        let known = origin(&source, Some("0x0A".into()), None);
         assert_eq!(moved(&source, None), None);
         assert_eq!(moved(&source, Some(&known)), None);
         assert_eq!(moved(&source, Some(&Origin::default())), None);

@@ -8,6 +8,7 @@
 //! | [`Read::Nothing`] | none | the bound, which stays |
 //! | [`Read::Window`] | of a window | both bounds and the last one; its cuts into steps; the size of its pages |
 //! | [`Read::Again`] | of a part that was read before | the checkpoint's bound, which stays; the size of its pages |
+//! | [`Read::Tracked`] | of the keys that a log has of a window | its cuts; whether its bound is kept anyway |
 //! | [`Read::Whole`] | all, in one stream | where they end; what a scan that sees no single state may miss |
 //! | [`Read::Ranges`] | all, in ranges | cuts; the ledger, or the one state that all ranges share |
 //!
@@ -19,9 +20,10 @@ pub(super) mod decided;
 use super::cuts::Split;
 use super::isolation::LOCK_TIMEOUT_MS;
 use super::notice::Notice;
+use super::tracked::Tracked;
 use crate::change::{Again, Backfill, Origin, Strategy, Watermark, Window};
-use crate::mssql::sql::Statement;
 use crate::mssql::sql::read::{self, Closed, Locking, PageCursor, Range, Until};
+use crate::mssql::sql::{self, Statement};
 use crate::schema::TableSchema;
 
 /// How long a lock on a whole table waits for the writers that are there. Writers that come later wait behind it.
@@ -64,6 +66,8 @@ pub enum Read {
     Window(Followed),
     /// The rows of a part of the order that lies beneath the last bound.
     Again(Spanned),
+    /// The rows of the keys that a log has of a window; a key without a row is deleted.
+    Tracked(Tracked),
     /// All rows, in one stream.
     Whole(Whole),
     /// All rows, in ranges of the key.
@@ -114,11 +118,11 @@ impl Followed {
     }
 }
 
-/// The column that later windows follow, and where they begin.
+/// What later windows follow, and where they begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Follows {
-    /// Position in the table's columns.
-    column: usize,
+    /// Position in the table's columns; none where a log is followed.
+    column: Option<usize>,
     /// None: the column holds no value.
     upper: Option<Watermark>,
     /// Times beyond it lie in the future, where a timestamp is followed.
@@ -139,10 +143,12 @@ pub struct Whole {
 enum End {
     /// There is no order, and no later window.
     Unordered,
-    /// It has no end: a mirror may get a row that the next window brings, too.
+    /// It has no end: a mirror may get a row that the next window brings, too, and so may a history where a log is
+    /// followed, whose windows are compared with what it has.
     Open(Follows),
-    /// Where the next window begins: a history keeps each version that is read, so none may be read twice.
-    NextWindow(Follows),
+    /// Where the next window of this column begins: a history keeps each version that is read, so none may be read
+    /// twice.
+    NextWindow(usize, Follows),
 }
 
 /// What a read of all rows in one stream sees.
@@ -170,8 +176,8 @@ pub struct Ranges {
 pub enum States {
     /// Each in one of its own, also by several runs: what changes after the bound was taken comes with the next window.
     Several {
-        /// Position of the watermark column in the table's columns.
-        column: usize,
+        /// Position of the watermark column in the table's columns; none where a log is followed.
+        column: Option<usize>,
         bound: Watermark,
         /// Times beyond it lie in the future, where a timestamp is followed.
         future: Option<Watermark>,
@@ -187,7 +193,7 @@ impl ExtractPlan {
     pub fn full_read(&self) -> bool {
         match self.read {
             Read::Whole(_) | Read::Ranges(_) => true,
-            Read::Nothing { .. } | Read::Window(_) | Read::Again(_) => false,
+            Read::Nothing { .. } | Read::Window(_) | Read::Again(_) | Read::Tracked(_) => false,
         }
     }
 
@@ -197,6 +203,7 @@ impl ExtractPlan {
             Read::Nothing { at } => Some(at),
             Read::Window(followed) => Some(&followed.window.lower),
             Read::Again(spanned) => Some(&spanned.again.lower),
+            Read::Tracked(tracked) => Some(&tracked.window.lower),
             Read::Whole(_) | Read::Ranges(_) => None,
         }
     }
@@ -211,7 +218,11 @@ impl ExtractPlan {
     pub fn again(&self) -> Option<&Again> {
         match &self.read {
             Read::Again(spanned) => Some(&spanned.again),
-            Read::Nothing { .. } | Read::Window(_) | Read::Whole(_) | Read::Ranges(_) => None,
+            Read::Nothing { .. }
+            | Read::Window(_)
+            | Read::Tracked(_)
+            | Read::Whole(_)
+            | Read::Ranges(_) => None,
         }
     }
 
@@ -221,6 +232,7 @@ impl ExtractPlan {
             Read::Nothing { at } => Some(at),
             Read::Window(followed) => Some(&followed.window.upper),
             Read::Again(spanned) => Some(&spanned.again.bound),
+            Read::Tracked(tracked) => Some(&tracked.window.upper),
             Read::Whole(_) | Read::Ranges(_) => self.follows()?.1,
         }
     }
@@ -228,10 +240,10 @@ impl ExtractPlan {
     /// Position of the watermark column in the table's columns, where rows are read by it or later windows follow it.
     pub fn watermark_column(&self) -> Option<usize> {
         match &self.read {
-            Read::Nothing { .. } => None,
+            Read::Nothing { .. } | Read::Tracked(_) => None,
             Read::Window(followed) => Some(followed.column),
             Read::Again(spanned) => Some(spanned.column),
-            Read::Whole(_) | Read::Ranges(_) => Some(self.follows()?.0),
+            Read::Whole(_) | Read::Ranges(_) => self.follows()?.0,
         }
     }
 
@@ -240,13 +252,27 @@ impl ExtractPlan {
         self.follows()?.2
     }
 
+    /// The bound is kept even if nothing of the window is new.
+    pub fn renews(&self) -> bool {
+        match &self.read {
+            Read::Tracked(tracked) => tracked.renews,
+            Read::Nothing { .. }
+            | Read::Window(_)
+            | Read::Again(_)
+            | Read::Whole(_)
+            | Read::Ranges(_) => false,
+        }
+    }
+
     /// Column, bound and future of a whole read under a watermark.
-    fn follows(&self) -> Option<(usize, Option<&Watermark>, Option<&Watermark>)> {
+    fn follows(&self) -> Option<(Option<usize>, Option<&Watermark>, Option<&Watermark>)> {
         let follows = match &self.read {
-            Read::Nothing { .. } | Read::Window(_) | Read::Again(_) => return None,
+            Read::Nothing { .. } | Read::Window(_) | Read::Again(_) | Read::Tracked(_) => {
+                return None;
+            }
             Read::Whole(whole) => match &whole.end {
                 End::Unordered => return None,
-                End::Open(follows) | End::NextWindow(follows) => follows,
+                End::Open(follows) | End::NextWindow(_, follows) => follows,
             },
             Read::Ranges(ranges) => match &ranges.states {
                 States::Several {
@@ -269,7 +295,7 @@ impl ExtractPlan {
     /// No two rows that are read have the same key.
     pub fn distinct_keys(&self) -> bool {
         match &self.read {
-            Read::Nothing { .. } | Read::Window(_) | Read::Again(_) => false,
+            Read::Nothing { .. } | Read::Window(_) | Read::Again(_) | Read::Tracked(_) => false,
             Read::Whole(whole) => {
                 whole.scan
                     == Scan::OneState {
@@ -284,7 +310,7 @@ impl ExtractPlan {
     /// A row that a whole read does not bring is not there.
     pub fn sees_one_state(&self) -> bool {
         match &self.read {
-            Read::Nothing { .. } | Read::Window(_) | Read::Again(_) => false,
+            Read::Nothing { .. } | Read::Window(_) | Read::Again(_) | Read::Tracked(_) => false,
             Read::Whole(whole) => match whole.scan {
                 Scan::OneState { .. } => true,
                 Scan::RowByRow { .. } => false,
@@ -297,7 +323,11 @@ impl ExtractPlan {
     pub fn misses_rows(&self) -> bool {
         match &self.read {
             Read::Whole(whole) => whole.scan == Scan::RowByRow { misses_rows: true },
-            Read::Nothing { .. } | Read::Window(_) | Read::Again(_) | Read::Ranges(_) => false,
+            Read::Nothing { .. }
+            | Read::Window(_)
+            | Read::Again(_)
+            | Read::Tracked(_)
+            | Read::Ranges(_) => false,
         }
     }
 
@@ -305,7 +335,11 @@ impl ExtractPlan {
     pub fn resumable_bound(&self) -> Option<&Watermark> {
         match &self.read {
             Read::Ranges(ranges) => ranges.bound(),
-            Read::Nothing { .. } | Read::Window(_) | Read::Again(_) | Read::Whole(_) => None,
+            Read::Nothing { .. }
+            | Read::Window(_)
+            | Read::Again(_)
+            | Read::Tracked(_)
+            | Read::Whole(_) => None,
         }
     }
 
@@ -313,7 +347,11 @@ impl ExtractPlan {
     pub fn split(&self) -> Option<&Split> {
         match &self.read {
             Read::Ranges(ranges) => Some(&ranges.split),
-            Read::Nothing { .. } | Read::Window(_) | Read::Again(_) | Read::Whole(_) => None,
+            Read::Nothing { .. }
+            | Read::Window(_)
+            | Read::Again(_)
+            | Read::Tracked(_)
+            | Read::Whole(_) => None,
         }
     }
 
@@ -322,15 +360,30 @@ impl ExtractPlan {
     pub fn steps(&self) -> impl ExactSizeIterator<Item = ExtractPlan> {
         let steps = match &self.read {
             Read::Window(followed) => followed.cuts.len() + 1,
+            Read::Tracked(tracked) => tracked.steps(),
             Read::Nothing { .. } | Read::Again(_) | Read::Whole(_) | Read::Ranges(_) => 1,
         };
         (0..steps).map(|at| {
             let mut step = self.clone();
-            if let Read::Window(followed) = &self.read {
-                step.read = Read::Window(followed.step(at));
+            match &self.read {
+                Read::Window(followed) => step.read = Read::Window(followed.step(at)),
+                Read::Tracked(tracked) => step.take_step(tracked.step(at)),
+                Read::Nothing { .. } | Read::Again(_) | Read::Whole(_) | Read::Ranges(_) => {}
             }
             step
         })
+    }
+
+    /// Becomes a step. The bound of one that another follows is older than that of the window.
+    fn take_step(&mut self, step: Tracked) {
+        let tracking = self
+            .origin
+            .as_mut()
+            .and_then(|origin| origin.tracking.as_mut());
+        if let (Some(tracking), true) = (tracking, step.is_followed) {
+            tracking.at = step.since.unwrap_or(0);
+        }
+        self.read = Read::Tracked(step);
     }
 
     /// What to say of rows without a watermark, and of those with one in the future, that a whole read has met.
@@ -342,7 +395,7 @@ impl ExtractPlan {
     /// What to say of a whole read that was shown so many rows, if it may not have been shown all.
     pub fn hidden(&self, rows: u64) -> Option<String> {
         let expected = match &self.read {
-            Read::Nothing { .. } | Read::Window(_) | Read::Again(_) => None,
+            Read::Nothing { .. } | Read::Window(_) | Read::Again(_) | Read::Tracked(_) => None,
             Read::Whole(whole) => whole.rows_expected,
             Read::Ranges(ranges) => ranges.rows_expected,
         }?;
@@ -369,6 +422,10 @@ impl ExtractPlan {
                 Some(self.first_of(&self.range(followed), followed.page_rows))
             }
             Read::Again(spanned) => Some(self.first_of(&self.span(spanned), spanned.page_rows)),
+            Read::Tracked(tracked) => {
+                let positions = tracked.positions();
+                Some(sql::tracked::window(&self.table, self.locking, positions))
+            }
             Read::Whole(whole) => Some(self.stream_of(whole)),
             Read::Ranges(ranges) => Some(self.key_range(&ranges.split, 0)),
         }
@@ -387,7 +444,7 @@ impl ExtractPlan {
         match &self.read {
             Read::Window(followed) => followed.page_rows.map(|rows| (followed.column, rows)),
             Read::Again(spanned) => spanned.page_rows.map(|rows| (spanned.column, rows)),
-            Read::Nothing { .. } | Read::Whole(_) | Read::Ranges(_) => None,
+            Read::Nothing { .. } | Read::Tracked(_) | Read::Whole(_) | Read::Ranges(_) => None,
         }
     }
 
@@ -397,7 +454,9 @@ impl ExtractPlan {
         let range = match &self.read {
             Read::Window(followed) => self.range(followed),
             Read::Again(spanned) => self.span(spanned),
-            Read::Nothing { .. } | Read::Whole(_) | Read::Ranges(_) => return None,
+            Read::Nothing { .. } | Read::Tracked(_) | Read::Whole(_) | Read::Ranges(_) => {
+                return None;
+            }
         };
         Some(read::next_page(
             &self.table,
@@ -412,9 +471,9 @@ impl ExtractPlan {
     fn stream_of(&self, whole: &Whole) -> Statement {
         match &whole.end {
             End::Unordered | End::Open(_) => read::all(&self.table, self.locking),
-            End::NextWindow(follows) => {
+            End::NextWindow(column, follows) => {
                 let until = Until {
-                    column: follows.column,
+                    column: *column,
                     upper: follows.upper.as_ref().map(|upper| upper.text.as_str()),
                     closed: closed(self.strategy),
                 };
@@ -472,7 +531,7 @@ impl ExtractPlan {
 /// Which end of a strategy's windows belongs to them.
 pub(super) fn closed(strategy: Strategy) -> Closed {
     match strategy {
-        Strategy::Sequence => Closed::Above,
+        Strategy::Sequence | Strategy::ChangeTracking => Closed::Above,
         Strategy::Full | Strategy::Timestamp | Strategy::RowVersion => Closed::Below,
     }
 }

@@ -63,8 +63,8 @@ pub(super) async fn bounds(
     };
     let Some(column) = choice.column else {
         return Err(refused(format!(
-            "strategy {} follows no column and reads every row each time. Nothing was read. Run `icesync extract` \
-             without it",
+            "strategy {} follows no column, so no part of one can be read again. Nothing was read. Run `icesync \
+             extract` without it",
             choice.strategy
         )));
     };

@@ -71,6 +71,8 @@
 //! - `timestamp` and `sequence`: an index begins with the column. Without one each run would scan the table once more,
 //!   to find that little has changed. Such windows are read in one piece, and the plan says so.
 //!
+//! - A log of changed keys (`tracked`): the bound has counted them. Rows that are gone count, too.
+//!
 //! A wrong cut costs balance, never rows, so it does not matter in which state of the table it was found.
 //!
 //! # How many
@@ -83,10 +85,12 @@ use super::discover::Discovered;
 use super::error::SourceError;
 use super::isolation::{LOCK_TIMEOUT_MS, Reading};
 use super::plan::closed;
-use super::window::{Bounds, Extent, watermark};
+use super::tracked::position;
+use super::window::{Bounds, Changes, Extent, watermark};
 use crate::change::{Strategy, Watermark, Window};
 use crate::mssql::control::{Class, Control};
 use crate::mssql::sql::read::{self, Closed, Range};
+use crate::mssql::sql::tracked::{self, Positions};
 
 /// Steps of one window at most. `commit_rows` may be as small as 1,000 and a window as large as the table. Each step is
 /// a commit, whose snapshot every later metadata file names. A target lags by all of them until its load, and of a
@@ -106,6 +110,29 @@ enum Worth {
 /// Where a window is cut, ascending and between its bounds; nowhere if it has at most `commit_rows` rows, or where
 /// finding out costs too much. At most one statement.
 pub(super) async fn cuts(
+    control: &mut Control,
+    source: &Discovered,
+    choice: &Choice,
+    reading: &Reading,
+    commit_rows: u64,
+    bounds: &mut Bounds,
+) -> Result<Vec<Watermark>, SourceError> {
+    match &bounds.extent {
+        Extent::Whole { .. } | Extent::Again(_) | Extent::Nothing { .. } => Ok(Vec::new()),
+        Extent::Tracked(changes) => {
+            let asked = (reading, commit_rows);
+            let (cuts, why) = tracked_cuts(control, source, changes, asked).await?;
+            bounds.why.extend(why);
+            Ok(cuts)
+        }
+        Extent::Window(_) => {
+            window_cuts(control, source, choice, reading, commit_rows, bounds).await
+        }
+    }
+}
+
+/// The same for the window of a column.
+async fn window_cuts(
     control: &mut Control,
     source: &Discovered,
     choice: &Choice,
@@ -174,6 +201,47 @@ pub(super) async fn cuts(
     Ok(cuts)
 }
 
+/// The same for the window of a log, whose keys were counted with its bound. Why it is cut, where it is.
+async fn tracked_cuts(
+    control: &mut Control,
+    source: &Discovered,
+    changes: &Changes,
+    (reading, commit_rows): (&Reading, u64),
+) -> Result<(Vec<Watermark>, Option<String>), SourceError> {
+    let Window { lower, upper, .. } = &changes.window;
+    let (Some(first), false) = (
+        position(lower),
+        commit_rows == 0 || changes.keys <= commit_rows,
+    ) else {
+        return Ok((Vec::new(), None));
+    };
+    let table = &source.schema;
+    let failed = |error| SourceError::on("asking where to cut the window of", &table.name, error);
+    let window = Positions {
+        lower: first,
+        upper: position(upper),
+    };
+    let asked = tracked::step_marks(table, window, commit_rows, reading.count, LOCK_TIMEOUT_MS);
+    let sets = control.query_sets(&asked, Class::LONG).await;
+    let sets = sets.map_err(failed)?;
+    let mut marks = Vec::new();
+    for row in sets.first().into_iter().flatten() {
+        marks.push(Watermark {
+            text: row.int("mark").map_err(failed)?.to_string(),
+            ..upper.clone()
+        });
+    }
+    let (cuts, _) = thin(between(marks, Closed::Above));
+    let why = (!cuts.is_empty()).then(|| {
+        format!(
+            "{} keys have changed, so their rows are committed in {} steps, cut between transactions",
+            changes.keys,
+            cuts.len() + 1
+        )
+    });
+    Ok((cuts, why))
+}
+
 /// Pure: whether a window may have more than `commit_rows` rows, and what it costs to know.
 fn worth(
     source: &Discovered,
@@ -187,7 +255,8 @@ fn worth(
         return Worth::Small;
     }
     match (strategy, source.is_led_by_index(column)) {
-        (Strategy::Full, _) => Worth::Small,
+        // A log counts its keys itself.
+        (Strategy::Full | Strategy::ChangeTracking, _) => Worth::Small,
         (Strategy::RowVersion, _) if versions(window) <= commit_rows => Worth::Small,
         (Strategy::RowVersion, _) | (Strategy::Timestamp | Strategy::Sequence, true) => {
             Worth::Asking

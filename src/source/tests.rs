@@ -21,6 +21,8 @@ fn source() -> Discovered {
     )
 }
 
+const SHAPE: (TableKind, Fidelity) = (TableKind::Mirror, Fidelity::Exact);
+
 fn choice() -> Choice {
     Choice {
         strategy: Strategy::Timestamp,
@@ -552,7 +554,7 @@ fn what_another_server_writes_is_read_whole_or_refused() {
                 column: name.map(str::to_owned),
                 ..ChangeOptions::default()
             };
-            auto::choose(&source, &options, TableKind::Mirror)
+            auto::choose(&source, &options, SHAPE, None)
         };
         for (strategy, name) in [
             (StrategyChoice::RowVersion, None),
@@ -582,7 +584,7 @@ fn what_another_server_writes_is_read_whole_or_refused() {
     change(&mut source, |environment| {
         environment.writability = Writability::ReadOnly
     });
-    let choice = auto::choose(&source, &ChangeOptions::default(), TableKind::Mirror).unwrap();
+    let choice = auto::choose(&source, &ChangeOptions::default(), SHAPE, None).unwrap();
     assert_eq!(choice.strategy, Strategy::RowVersion);
 }
 
@@ -606,7 +608,7 @@ fn a_view_is_followed_by_its_rowversion_only_where_that_tells() {
             strategy,
             ..ChangeOptions::default()
         };
-        auto::choose(source, &options, TableKind::Mirror)
+        auto::choose(source, &options, SHAPE, None)
     };
     for (definition, references, auto, asked) in [
         (

@@ -1,8 +1,8 @@
-//! Where a window starts, and what was learned while it was bounded: shared by the strategies that follow a column.
+//! Where a window starts, and what was learned while it was bounded: shared by the strategies that have one.
 
 use super::notice::Notice;
-use crate::change::{Again, Checkpoint, Strategy, Watermark, Window};
-use crate::schema::Column;
+use crate::change::{Again, Checkpoint, Strategy, TrackedSince, Watermark, Window};
+use crate::schema::{Column, SqlType};
 
 /// Where a window starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +16,16 @@ pub(super) enum Start {
 
 impl Start {
     pub(super) fn of(strategy: Strategy, column: &Column, checkpoint: Option<&Checkpoint>) -> Self {
+        Self::at(strategy, &column.name, column.ty, checkpoint)
+    }
+
+    /// Of a column, or of what a log calls its positions.
+    pub(super) fn at(
+        strategy: Strategy,
+        column: &str,
+        ty: SqlType,
+        checkpoint: Option<&Checkpoint>,
+    ) -> Self {
         let Some(checkpoint) = checkpoint else {
             return Start::First;
         };
@@ -28,16 +38,15 @@ impl Start {
         let Some(last) = &checkpoint.watermark else {
             return Start::First;
         };
-        if !last.column.eq_ignore_ascii_case(&column.name) {
+        if !last.column.eq_ignore_ascii_case(column) {
             return Start::Again(format!(
-                "the last run followed column {}, this one {}",
-                last.column, column.name
+                "the last run followed column {}, this one {column}",
+                last.column
             ));
         }
-        if last.ty != column.ty {
+        if last.ty != ty {
             return Start::Again(format!(
-                "column {} has another type than in the last run",
-                column.name
+                "column {column} has another type than in the last run"
             ));
         }
         Start::From(last.clone())
@@ -69,10 +78,24 @@ pub(super) enum Extent {
     Window(Window),
     /// Those of a part that was read before.
     Again(Again),
+    /// The rows of the keys that a log has of a window.
+    Tracked(Changes),
     /// None of them: nothing lies above the last bound, which is this one.
     Nothing {
         at: Watermark,
     },
+}
+
+/// What a log has of a window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Changes {
+    pub(super) window: Window,
+    /// So many keys have changed.
+    pub(super) keys: u64,
+    /// The window's bound is to be kept even if nothing of it is new.
+    pub(super) renews: bool,
+    /// When the last bound was the end of the log, in seconds since 1970.
+    pub(super) since: Option<i64>,
 }
 
 /// What is to be read, with what was learned on the way.
@@ -86,6 +109,8 @@ pub(super) struct Bounds {
     pub(super) future: Option<Watermark>,
     /// The database's last row version.
     pub(super) counter: Option<String>,
+    /// The log that is followed.
+    pub(super) tracking: Option<TrackedSince>,
 }
 
 impl Bounds {
@@ -97,6 +122,7 @@ impl Bounds {
             notices: Vec::new(),
             future: None,
             counter: None,
+            tracking: None,
         }
     }
 
@@ -104,7 +130,9 @@ impl Bounds {
     pub(super) fn is_whole(&self) -> bool {
         match self.extent {
             Extent::Whole { .. } => true,
-            Extent::Window(_) | Extent::Again(_) | Extent::Nothing { .. } => false,
+            Extent::Window(_) | Extent::Again(_) | Extent::Tracked(_) | Extent::Nothing { .. } => {
+                false
+            }
         }
     }
 

@@ -24,12 +24,13 @@
 //! and steps of a window are many statements, over hours. A transaction under SNAPSHOT refuses a table that was changed
 //! after it began (error 3961), not one that was changed just before.
 //!
-//! So the columns are looked at again right after the last row of each read, in one round trip: of a step, of a window
-//! in one piece, and of a whole table. If one of those that were read is another now, nothing of the read is committed,
-//! and the run settles anew. A window in one piece without rows needs no look, because it commits nothing. Later steps
-//! of a window are preceded by a look, too, so that none is read in vain. A read that has failed for good is followed
-//! by one: what a column has caused that was altered under the read is gone when the run settles anew. A column that
-//! was added disturbs nothing, because its values belong to the next window (see `settle`).
+//! So the columns, and a log that was read, are looked at again right after the last row of each read, in one round
+//! trip: of a step, of a window in one piece, and of a whole table. If one of those that were read is another now,
+//! nothing of the read is committed, and the run settles anew. A window in one piece without rows needs no look,
+//! because it commits nothing. Later steps of a window are preceded by a look, too, so that none is read in vain. A
+//! read that has failed for good is followed by one: what a column has caused that was altered under the read is gone
+//! when the run settles anew. A column that was added disturbs nothing, because its values belong to the next window
+//! (see `settle`).
 //!
 //! **A lake table that follows its source between two steps.** Another run may have let it, without moving the
 //! checkpoint. Columns and fields are matched by position, so a step is read only for the fields that step 3 has left.
@@ -39,7 +40,8 @@
 //!
 //! A window that turns out to hold nothing new is not committed and does not move the checkpoint: the next run
 //! closes a longer window over the same beginning, so nothing between the two can be skipped. A step of a window moves
-//! it nevertheless, unless it is the last one, so that no run reads the step again.
+//! it nevertheless, unless it is the last one, so that no run reads the step again. So does a window of a log that the
+//! source cleans up, once in a while, by a commit of metadata alone (`source/change_tracking.rs`).
 
 use super::backfill::{self, RangesRead};
 use super::follow;
@@ -47,6 +49,7 @@ use super::reader::Reader;
 use super::settle::{Settled, check_read, or_changed, settle};
 use super::standing::{foreign_meanwhile, wrote_meanwhile};
 use super::stop::{PLANNING, READING};
+use super::tracked::Logged;
 use super::unseen::Unseen;
 use super::watch::Watch;
 use super::{Links, Phase, Sync, begin, protect, reread};
@@ -165,7 +168,8 @@ impl Steps<'_> {
         for (at, step) in steps.enumerate() {
             check_fields(lake, &self.settled, table)?;
             if at > 0 {
-                check_read(sync, table, links, self.columns, BETWEEN_STEPS).await?;
+                let read = (self.columns, &step);
+                check_read(sync, table, links, read, BETWEEN_STEPS).await?;
             }
             let is_last = at == last;
             // Each commit has a token of its own, so that two of one run can be told apart.
@@ -247,13 +251,13 @@ fn kept(sync: &Sync, error: Error, done: Option<&ExtractReport>) -> Error {
 }
 
 /// Whether the run found nothing that the lake does not have. A first run always commits, so that its checkpoint is
-/// kept.
+/// kept, and so does one whose bound is to be kept before the source forgets what it stands for.
 fn nothing_new(
     prepared: &PreparedCommit,
     plan: &ExtractPlan,
     checkpoint: Option<&Checkpoint>,
 ) -> bool {
-    let Some(checkpoint) = checkpoint else {
+    let Some(checkpoint) = checkpoint.filter(|_| !plan.renews()) else {
         return false;
     };
     // The bound may be new even where no row is. A sequence has none while its table is empty.
@@ -284,8 +288,9 @@ fn write_options(
         (TableKind::History, _) => WriteMode::Append,
     };
     let defaults = WriteOptions::new(mode, run_id);
-    // The bound of a read under a watermark hides the rows above it, which are not gone.
-    let sees_all = plan.strategy == Strategy::Full && plan.sees_one_state();
+    // The bound of a read under a column's watermark hides the rows above it, which are not gone.
+    let is_bounded = plan.strategy != Strategy::Full && !plan.strategy.follows_log();
+    let sees_all = !is_bounded && plan.sees_one_state();
     WriteOptions {
         target_file_bytes: sync.target_file_bytes,
         reread: match (table.kind, plan.full_read()) {
@@ -360,14 +365,17 @@ impl Extraction<'_> {
         let clock = Instant::now();
         let read = match &self.plan.read {
             Reads::Ranges(ranges) => self.ranges(ranges, lake, links).await,
-            Reads::Nothing { .. } | Reads::Window(_) | Reads::Again(_) | Reads::Whole(_) => {
-                self.stream(lake, links).await
-            }
+            Reads::Nothing { .. }
+            | Reads::Window(_)
+            | Reads::Again(_)
+            | Reads::Tracked(_)
+            | Reads::Whole(_) => self.stream(lake, links).await,
         };
         let read = match read {
             Ok(read) => read,
             Err(error) => {
-                return Err(or_changed(self.sync, self.table, links, self.columns, error).await);
+                let read = (self.columns, self.plan);
+                return Err(or_changed(self.sync, self.table, links, read, error).await);
             }
         };
         let mut report = ExtractReport {
@@ -390,7 +398,12 @@ impl Extraction<'_> {
 
     /// Reads everything on one connection: a window, its pages, or a whole table.
     async fn stream(&self, lake: &LakeTable, links: &mut Links) -> Result<Read> {
-        let mut decoder = Decoder::new(self.schema, lake.lake_schema(), self.table.fidelity)
+        let logged = self.logged(lake);
+        let (table, shape) = match &logged {
+            Some(logged) => (&logged.table, &logged.shape),
+            None => (self.schema, lake.lake_schema()),
+        };
+        let mut decoder = Decoder::new(table, shape, self.table.fidelity)
             .map_err(|error| error.on(Kind::Source))?;
         let batches = lake.batch_schema();
         let unseen = Unseen::new(self.plan, &batches)?;
@@ -406,6 +419,7 @@ impl Extraction<'_> {
             shape: &batches,
             plan: self.plan,
             unseen: &unseen,
+            logged: logged.as_ref(),
             watch: Watch::new(lake, base, self.began),
             rows_before: self.rows_before,
         };
@@ -434,12 +448,26 @@ impl Extraction<'_> {
         })
     }
 
-    /// Looks whether the columns are those that were read, where rows or a bound may be committed.
+    /// How rows are read, if those of changed keys are.
+    fn logged(&self, lake: &LakeTable) -> Option<Logged> {
+        match &self.plan.read {
+            Reads::Tracked(_) => Some(Logged::new(self.schema, lake)),
+            Reads::Nothing { .. }
+            | Reads::Window(_)
+            | Reads::Again(_)
+            | Reads::Whole(_)
+            | Reads::Ranges(_) => None,
+        }
+    }
+
+    /// Looks whether the source is what was read, where rows or a bound may be committed.
     async fn still(&self, links: &mut Links, rows: u64) -> Result<()> {
-        let commits_nothing = rows == 0 && self.is_alone && !self.plan.full_read();
+        let commits_nothing =
+            rows == 0 && self.is_alone && !self.plan.full_read() && !self.plan.renews();
+        let read = (self.columns, self.plan);
         match commits_nothing {
             true => Ok(()),
-            false => check_read(self.sync, self.table, links, self.columns, WHILE_READ).await,
+            false => check_read(self.sync, self.table, links, read, WHILE_READ).await,
         }
     }
 

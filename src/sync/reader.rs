@@ -2,6 +2,7 @@
 
 use super::follow::mapping_error;
 use super::stop::READING;
+use super::tracked::Logged;
 use super::unseen::Unseen;
 use super::watch::Watch;
 use super::{Phase, Sync, pump, reread};
@@ -25,6 +26,8 @@ pub(super) struct Reader<'a> {
     pub shape: &'a LakeSchema,
     pub plan: &'a ExtractPlan,
     pub unseen: &'a Unseen,
+    /// How batches are taken apart that have the keys of a log.
+    pub logged: Option<&'a Logged>,
     pub watch: Watch,
     /// Rows that the steps before have read.
     pub rows_before: u64,
@@ -84,7 +87,13 @@ impl Reader<'_> {
             let rows = self.rows_before + total.0;
             self.sync.observer.phase(&self.name, Phase::Read, rows);
             last = Some(batch.slice(batch.num_rows() - 1, 1));
-            writer.write_with_overlap(batch, overlap.as_ref()).await?;
+            match self.logged {
+                Some(logged) => {
+                    let (keys, rows) = logged.apart(&batch)?;
+                    writer.write_logged(&keys, &rows).await?;
+                }
+                None => writer.write_with_overlap(batch, overlap.as_ref()).await?,
+            }
         }
         Ok(last)
     }

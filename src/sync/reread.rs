@@ -25,7 +25,9 @@ pub fn mask(
     let followed = match &plan.read {
         Read::Window(followed) => followed,
         Read::Again(_) => return Ok(Some(vec![true; batch.num_rows()].into())),
-        Read::Nothing { .. } | Read::Whole(_) | Read::Ranges(_) => return Ok(None),
+        Read::Nothing { .. } | Read::Tracked(_) | Read::Whole(_) | Read::Ranges(_) => {
+            return Ok(None);
+        }
     };
     let previous = &followed.window.previous;
     if followed.window.lower == *previous {

@@ -13,7 +13,7 @@ use crate::mssql::environment::Environment;
 use crate::schema::definition::Definition;
 use crate::schema::drift::Recorded;
 use crate::schema::{TableKind, TableSchema};
-use crate::source::{self, ExtractPlan, Read};
+use crate::source::{self, Discovered, ExtractPlan, Read};
 use std::sync::Arc;
 
 /// What an extract has settled before it reads the first row.
@@ -80,12 +80,15 @@ pub(super) async fn settle(sync: &Sync, table: &Table, links: &mut Links) -> Res
     .await
     .map_err(|error| side.once(error, &schema.name))?;
     side.notice(&plan.notices);
+    if let Some(lake) = lake.as_ref().filter(|_| plan.strategy.follows_log()) {
+        follow::check_spellings(lake, table, &found)?;
+    }
     let others_wrote = !warnings.is_empty();
     plan.warnings.extend(warnings);
     plan.warnings.extend(undefined);
     match plan.read {
         Read::Nothing { .. } => {}
-        Read::Window(_) | Read::Again(_) | Read::Whole(_) | Read::Ranges(_) => {
+        Read::Window(_) | Read::Again(_) | Read::Tracked(_) | Read::Whole(_) | Read::Ranges(_) => {
             check_unchanged(control, &environment, table, &found).await?;
         }
     }
@@ -112,7 +115,7 @@ async fn check_unchanged(
     table: &Table,
     found: &Recorded,
 ) -> Result<()> {
-    if columns_now(control, environment, table).await? == *found {
+    if follow::found(&now(control, environment, table).await?) == *found {
         return Ok(());
     }
     let message = format!(
@@ -122,22 +125,24 @@ async fn check_unchanged(
     Err(Error::new(Kind::Source, Disposition::Transient, message))
 }
 
-/// The columns once more, around a read (the head of [`super::extract`] says when); `when` is for the message. A look
+/// The source once more, around a read (the head of [`super::extract`] says when); `when` is for the message. A look
 /// that fails is made again on a new connection while that may help: this one was idle for as long as the read took,
 /// and hours of reading are not given up because of it.
 pub(super) async fn check_read(
     sync: &Sync,
     table: &Table,
     links: &mut Links,
-    found: &Recorded,
+    (found, plan): (&Recorded, &ExtractPlan),
     when: &str,
 ) -> Result<()> {
     let mut attempts = sync.attempts();
     let name = table.source.to_string();
     loop {
-        match is_as_read(sync, table, links, found).await {
-            Ok(true) => return Ok(()),
-            Ok(false) => return Err(changed(table, when)),
+        match look(sync, table, links).await {
+            Ok(now) if keeps(found, &follow::found(&now)) => {
+                return source::still_whole(plan, &now).map_err(Error::from);
+            }
+            Ok(_) => return Err(changed(table, when)),
             Err(error) => {
                 links.close_source();
                 sync.again(&mut attempts, error, &name).await?;
@@ -146,50 +151,44 @@ pub(super) async fn check_read(
     }
 }
 
-/// The error of a read that has failed for good, or that its columns changed meanwhile, which passes.
+/// The error of a read that has failed for good, or that the source changed meanwhile, which passes.
 pub(super) async fn or_changed(
     sync: &Sync,
     table: &Table,
     links: &mut Links,
-    found: &Recorded,
+    (found, plan): (&Recorded, &ExtractPlan),
     error: Error,
 ) -> Error {
     if error.disposition() != Disposition::Definite {
         return error;
     }
     links.close_source();
-    match is_as_read(sync, table, links, found).await {
-        Ok(false) => changed(
+    match look(sync, table, links).await {
+        Ok(now) if keeps(found, &follow::found(&now)) => match source::still_whole(plan, &now) {
+            Ok(()) => error,
+            Err(lost) => lost.into(),
+        },
+        Ok(_) => changed(
             table,
             &format!("and a read of them failed ({})", error.report()),
         ),
-        Ok(true) | Err(_) => error,
+        Err(_) => error,
     }
 }
 
-/// Whether all columns that are read are what they were when the run started.
-async fn is_as_read(
-    sync: &Sync,
-    table: &Table,
-    links: &mut Links,
-    found: &Recorded,
-) -> Result<bool> {
+/// The source table as it is now.
+async fn look(sync: &Sync, table: &Table, links: &mut Links) -> Result<Discovered> {
     let (control, environment) = links.source(sync.source_side()?).await?;
-    Ok(keeps(
-        found,
-        &columns_now(control, &environment, table).await?,
-    ))
+    now(control, &environment, table).await
 }
 
-async fn columns_now(
+async fn now(
     control: &mut Control,
     environment: &Arc<Environment>,
     table: &Table,
-) -> Result<Recorded> {
-    let now = source::discover(control, environment, &table.source, &table.columns)
-        .await?
-        .with_key(table.key.as_deref().unwrap_or_default())?;
-    Ok(follow::found(&now))
+) -> Result<Discovered> {
+    let now = source::discover(control, environment, &table.source, &table.columns).await?;
+    Ok(now.with_key(table.key.as_deref().unwrap_or_default())?)
 }
 
 /// Pure: whether each column that was found is the same now, in the same place. One that was added since is none of

@@ -9,7 +9,7 @@ use crate::lake::error::{LakeError, Result};
 use crate::lake::schema::Shape;
 use crate::schema::{KeyFold, LakeType};
 use arrow_array::cast::AsArray;
-use arrow_array::{ArrayRef, StringArray};
+use arrow_array::{ArrayRef, BinaryArray, StringArray};
 use arrow_row::{Row, RowConverter, Rows, SortField};
 use arrow_schema::DataType;
 use std::cmp::Ordering;
@@ -83,6 +83,15 @@ impl KeyEncoder {
 
 /// The column with values that count as one key made equal.
 fn folded(column: &ArrayRef, fold: KeyFold) -> ArrayRef {
+    if let Some(bytes) = column.as_binary_opt::<i32>() {
+        let folded = |value| without_zeros(value);
+        return match fold.zeros {
+            true => Arc::new(BinaryArray::from_iter(
+                bytes.iter().map(|value| value.map(folded)),
+            )),
+            false => column.clone(),
+        };
+    }
     let Some(text) = column.as_string_opt::<i32>() else {
         return column.clone();
     };
@@ -107,7 +116,28 @@ fn folded(column: &ArrayRef, fold: KeyFold) -> ArrayRef {
 
 /// Whether two values that are one key can have different bytes.
 pub(in crate::lake) fn folds(ty: LakeType, fold: KeyFold) -> bool {
-    ty == LakeType::String && (fold.trim || fold.ascii_case)
+    match ty {
+        LakeType::String => fold.trim || fold.ascii_case,
+        LakeType::Binary => fold.zeros,
+        LakeType::Boolean
+        | LakeType::Int
+        | LakeType::Long
+        | LakeType::Float
+        | LakeType::Double
+        | LakeType::Decimal { .. }
+        | LakeType::Date
+        | LakeType::Time
+        | LakeType::Timestamp
+        | LakeType::TimestampTz
+        | LakeType::Uuid
+        | LakeType::Fixed(_) => false,
+    }
+}
+
+/// Bytes without the zeros at their end, which do not count in a `varbinary`.
+fn without_zeros(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|&byte| byte != 0);
+    &bytes[..end.map_or(0, |last| last + 1)]
 }
 
 /// The narrowest interval (nearly) that holds the folded form of every text between two texts.
@@ -118,11 +148,17 @@ pub(in crate::lake) fn folds(ty: LakeType, fold: KeyFold) -> bool {
 /// as `[` to `` ` `` sort between capitals and small letters, and not past a byte from `[` to `z` above. Trailing
 /// spaces make a key smaller than its text, but never smaller than a bound without trailing spaces and control
 /// characters.
+///
+/// Bytes that lose the zeros at their end keep their order: one is below another as both are with endless zeros behind
+/// them.
 pub(in crate::lake) fn folded_bounds(
     lower: &[u8],
     upper: &[u8],
     fold: KeyFold,
 ) -> (Vec<u8>, Vec<u8>) {
+    if fold.zeros {
+        return (without_zeros(lower).to_vec(), without_zeros(upper).to_vec());
+    }
     let small = |byte: u8| {
         if fold.ascii_case {
             byte.to_ascii_lowercase()
@@ -387,7 +423,14 @@ mod tests {
     fn folding_trims_and_ignores_ascii_case_only_where_asked() {
         let column: ArrayRef = Arc::new(StringArray::from(vec![Some("Ab \t "), None, Some("É ")]));
         let fold = |trim, ascii_case| {
-            let folded = folded(&column, KeyFold { trim, ascii_case });
+            let folded = folded(
+                &column,
+                KeyFold {
+                    trim,
+                    ascii_case,
+                    zeros: false,
+                },
+            );
             let values = folded.as_string::<i32>().iter();
             values.map(|v| v.map(str::to_owned)).collect::<Vec<_>>()
         };
@@ -403,6 +446,7 @@ mod tests {
         let fold = KeyFold {
             trim: true,
             ascii_case: true,
+            zeros: false,
         };
         let (low, high) = folded_bounds(b"K-0120", b"K-0199  ", fold);
         assert_eq!(low, b"k-0120");
@@ -411,7 +455,41 @@ mod tests {
         assert_eq!((low, high), (b"ka".to_vec(), b"kz\xFF".to_vec()));
     }
 
+    #[test]
+    fn zeros_at_the_end_of_bytes_do_not_count_where_asked() {
+        let bytes: [Option<&[u8]>; 5] = [
+            Some(b"\x01\x00\x00"),
+            Some(b"\x01"),
+            Some(b"\x00"),
+            Some(b""),
+            None,
+        ];
+        let column: ArrayRef = Arc::new(BinaryArray::from(bytes.to_vec()));
+        let fold = KeyFold {
+            zeros: true,
+            ..KeyFold::default()
+        };
+        let values = folded(&column, fold);
+        let values: Vec<_> = values.as_binary::<i32>().iter().collect();
+        let (one, none): (&[u8], &[u8]) = (b"\x01", b"");
+        assert_eq!(values, [Some(one), Some(one), Some(none), Some(none), None]);
+        assert_eq!(&folded(&column, KeyFold::default()), &column);
+        let bounds = folded_bounds(b"\x01\x00", b"\x02\x05\x00", fold);
+        assert_eq!(bounds, (b"\x01".to_vec(), b"\x02\x05".to_vec()));
+    }
+
     proptest! {
+        /// So a value between two bounds stays between them.
+        #[test]
+        fn bytes_without_zeros_keep_their_order(
+            a in proptest::collection::vec(0_u8..3, 0..5),
+            b in proptest::collection::vec(0_u8..3, 0..5),
+        ) {
+            if a <= b {
+                prop_assert!(without_zeros(&a) <= without_zeros(&b));
+            }
+        }
+
         #[test]
         fn a_key_set_is_a_map(
             keys in proptest::collection::vec((proptest::collection::vec(0_u8..4, 0..4), any::<bool>()), 0..300),

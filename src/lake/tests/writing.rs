@@ -358,6 +358,7 @@ async fn composite_keys_fold_and_hold_null() {
     let fold = KeyFold {
         trim: true,
         ascii_case: true,
+        zeros: false,
     };
     schema.key = vec![
         LakeKeyField { field: 1, fold },

@@ -104,6 +104,11 @@ impl Context {
             && self.compares_keys()
     }
 
+    /// Position of the first key column in a batch of rows; none without a key.
+    pub(in crate::lake) fn first_key(&self) -> Option<usize> {
+        self.key.first().copied()
+    }
+
     /// The encoded keys of a batch; none without a key.
     pub(in crate::lake) fn keys_of(&self, batch: &RecordBatch) -> Result<Option<Rows>> {
         let Some(encoder) = &self.encoder else {

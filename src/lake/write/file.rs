@@ -9,7 +9,7 @@ use crate::lake::error::{LakeError, Result};
 use crate::lake::schema::{self, Shape};
 use crate::lake::store::Store;
 use crate::lake::write::options::{Compression, Dictionaries, WriteOptions};
-use crate::schema::{LakeType, TableName};
+use crate::schema::{KeyFold, LakeType, TableName};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Float64Type};
 use arrow_array::{Array, ArrayRef, RecordBatch};
@@ -73,7 +73,7 @@ impl FileFormat {
             // Keys that fold are looked up in a spelling the filter does not know; ordered numbers are found by bounds.
             let filtered = match field.ty {
                 LakeType::String | LakeType::Uuid | LakeType::Binary | LakeType::Fixed(_) => {
-                    !key.fold.trim && !key.fold.ascii_case
+                    key.fold == KeyFold::default()
                 }
                 LakeType::Boolean
                 | LakeType::Int

@@ -19,6 +19,7 @@ use super::merge::Extent;
 use super::read::{self, Closed, Locking, PageCursor, Range, Until};
 use super::span::{self, Asked};
 use super::state;
+use super::tracked::{self, Positions};
 use super::upkeep::{self, Seen, StateRow};
 use super::variant;
 use crate::schema::drift::SourceObject;
@@ -153,6 +154,7 @@ impl Examples {
         self.ranges(shape, table);
         self.pages(shape, table);
         self.again(shape, table);
+        self.tracked(shape, table);
         let (flag, flagged) = modes::flagged(table);
         let added = define::add_column(&table.name, &flag);
         self.add("add_column", &format!("{shape}_flag"), added);
@@ -338,6 +340,32 @@ impl Examples {
                 &variant,
                 read::next_page(table, Locking::None, &range, 2_000, &cursor),
             );
+        }
+    }
+
+    fn tracked(&mut self, shape: &str, table: &TableSchema) {
+        let counts = [
+            ("first", None, Count::Snapshot),
+            ("snapshot", Some(41), Count::Snapshot),
+            ("committed", Some(41), Count::ReadCommitted),
+        ];
+        for (variant, last, count) in counts {
+            let statement = tracked::bounds(table, last, count, 60_000);
+            self.add("bounds", &format!("{shape}_{variant}"), statement);
+        }
+        let marks = Positions {
+            lower: 41,
+            upper: Some(1_000_000),
+        };
+        let statement = tracked::step_marks(table, marks, 10_000_000, Count::Snapshot, 60_000);
+        self.add("step_marks", &format!("{shape}_tracked"), statement);
+        for (variant, locking, upper) in [
+            ("tracked", Locking::None, None),
+            ("tracked_step", Locking::None, Some(73)),
+            ("tracked_locked", Locking::Table, None),
+        ] {
+            let statement = tracked::window(table, locking, Positions { lower: 41, upper });
+            self.add("window", &format!("{shape}_{variant}"), statement);
         }
     }
 

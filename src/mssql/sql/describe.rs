@@ -16,7 +16,7 @@ pub fn describe(table: &TableName) -> Statement {
     params.into_statement(facts(&name))
 }
 
-/// What [`describe`] answers, and five more result sets about what surrounds a table or view that is read.
+/// What [`describe`] answers, and six more result sets about what surrounds a table or view that is read.
 ///
 /// - The text of a view (`definition`, one row, NULL for a table, or where it may not be seen), and whether what it
 ///   refers to is known (`is_known`).
@@ -28,6 +28,10 @@ pub fn describe(table: &TableName) -> Statement {
 /// - Enabled security policies that filter their rows: `name`.
 /// - The partitions of the table and its indexes: `partition_number`, `storage` (what identifies the rows' storage),
 ///   `row_count`.
+/// - Whether changes are tracked, in one row. Of the database: `retention_minutes`, NULL while it tracks none, and
+///   `cleans_up`. Of the table, NULL where its changes are not tracked: `begin_version`, `min_valid_version`, and
+///   `created`, when the log of its changes was created (NULL where that cannot be seen). `can_view` is 1 where the
+///   login may see the changes. A secondary replica tracks none.
 ///
 /// What a view refers to is shown to logins with VIEW DEFINITION on it; to others, and where it refers to something
 /// that is gone, the function answers an error.
@@ -67,8 +71,33 @@ p.object_id = f.object_id JOIN sys.schemas AS s ON s.schema_id = p.schema_id WHE
 p.is_enabled = 1 AND (f.target_object_id = @id OR f.target_object_id IN (SELECT r.id FROM @refers AS r WHERE \
 r.is_elsewhere = 0));
 SELECT p.partition_number, CONCAT(p.partition_id, N'/', p.hobt_id) AS storage, p.rows AS row_count FROM sys.partitions \
-AS p WHERE p.object_id = @id;"
+AS p WHERE p.object_id = @id;
+{tracking}",
+        tracking = tracking(&name),
     ))
+}
+
+/// The last result set of [`describe_source`]. What a server does not show is NULL: views of change tracking are of no
+/// use on a secondary replica (error 22117).
+fn tracking(name: &str) -> String {
+    format!(
+        "DECLARE @begin bigint, @valid bigint, @made datetime, @retention bigint, @cleans int;
+BEGIN TRY
+SELECT @retention = CONVERT(bigint, c.retention_period) * CASE c.retention_period_units WHEN 1 THEN 1 WHEN 2 THEN 60 \
+ELSE 1440 END, @cleans = CONVERT(int, c.is_auto_cleanup_on) FROM sys.change_tracking_databases AS c JOIN sys.databases \
+AS d ON d.database_id = c.database_id WHERE d.name = DB_NAME();
+IF @retention IS NOT NULL SELECT @begin = c.begin_version, @valid = c.min_valid_version FROM \
+sys.change_tracking_tables AS c WHERE c.object_id = @id;
+IF @begin IS NOT NULL AND OBJECT_ID(N'sys.internal_tables') IS NOT NULL SELECT @made = i.create_date FROM \
+sys.internal_tables AS i WHERE i.parent_object_id = @id AND i.internal_type_desc = N'CHANGE_TRACKING';
+END TRY
+BEGIN CATCH
+SELECT @begin = NULL, @valid = NULL, @made = NULL;
+END CATCH;
+SELECT @retention AS retention_minutes, @cleans AS cleans_up, @begin AS begin_version, @valid AS min_valid_version, \
+CONVERT(nvarchar(30), @made, 126) AS created, HAS_PERMS_BY_NAME({name}, N'OBJECT', N'VIEW CHANGE TRACKING') AS \
+can_view;"
+    )
 }
 
 /// The batch of [`describe`]; `name` is the parameter with the table's name.

@@ -15,7 +15,7 @@ pub enum Locking {
 }
 
 impl Locking {
-    fn hint(self) -> &'static str {
+    pub(super) fn hint(self) -> &'static str {
         match self {
             Locking::None => "",
             Locking::Table => " WITH (TABLOCK, HOLDLOCK)",
@@ -243,7 +243,8 @@ fn after_key(keys: &[(&Column, Option<String>)]) -> String {
     }
 }
 
-fn columns(table: &TableSchema) -> String {
+/// All columns of the table `t`.
+pub(super) fn columns(table: &TableSchema) -> String {
     list(table.columns.iter().map(selected), ", ")
 }
 
@@ -256,10 +257,14 @@ fn qualified(column: &Column) -> String {
 
 /// A column in a select list, under its own name.
 fn selected(column: &Column) -> String {
-    let value = qualified(column);
-    let name = Ident(&column.name);
+    selected_as(column, &qualified(column), &column.name)
+}
+
+/// A value of a column's type in a select list, which may have that name already.
+pub(super) fn selected_as(column: &Column, value: &str, name: &str) -> String {
+    let name = Ident(name);
     match select_expression(column) {
-        SelectExpression::AsIs => value,
+        SelectExpression::AsIs => value.to_owned(),
         SelectExpression::ConvertNVarChar(length) => {
             format!("CONVERT(nvarchar({length}), {value}) AS {name}")
         }
@@ -269,7 +274,7 @@ fn selected(column: &Column) -> String {
         SelectExpression::ConvertVarBinaryMax => {
             format!("CONVERT(varbinary(max), {value}) AS {name}")
         }
-        SelectExpression::TypedText => format!("{} AS {name}", variant::read(&value)),
+        SelectExpression::TypedText => format!("{} AS {name}", variant::read(value)),
     }
 }
 

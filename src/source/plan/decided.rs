@@ -4,13 +4,14 @@ use super::{
     End, ExtractPlan, Followed, Follows, LOCKED_PAGE_ROWS, Ranges, Read, Scan, Spanned, States,
     Whole,
 };
-use crate::change::{Again, Backfill, Origin, Strategy, Watermark};
+use crate::change::{Again, Backfill, Origin, Strategy, TrackedSince, Watermark};
 use crate::schema::{Fidelity, Role, TableKind, TableSchema};
 use crate::source::auto::Choice;
 use crate::source::cuts::{self, Split};
 use crate::source::discover::Discovered;
 use crate::source::isolation::Reading;
 use crate::source::origin;
+use crate::source::tracked::Tracked;
 use crate::source::window::{Bounds, Extent};
 
 /// What was decided before a plan is made of it.
@@ -38,10 +39,12 @@ pub fn assemble(source: &Discovered, decided: Decided) -> ExtractPlan {
         fidelity,
     } = decided;
     let continued = cut.as_ref().and_then(|(_, ledger)| ledger.as_ref());
-    let origin = read_at(source, choice.strategy, continued, bounds.counter);
+    let found = (bounds.counter, bounds.tracking);
+    let origin = read_at(source, choice.strategy, continued, found);
     let follows = |upper| {
-        choice.column.map(|column| Follows {
-            column,
+        let follows = choice.column.is_some() || choice.strategy.follows_log();
+        follows.then_some(Follows {
+            column: choice.column,
             upper,
             future: bounds.future,
         })
@@ -64,6 +67,7 @@ pub fn assemble(source: &Discovered, decided: Decided) -> ExtractPlan {
             page_rows: pages(column),
             cuts: steps,
         }),
+        (Extent::Tracked(changes), ..) => Read::Tracked(Tracked::of(changes, steps)),
         (Extent::Again(again), Some(column), _) => {
             Read::Again(spanned(column, again, pages(column)))
         }
@@ -74,7 +78,7 @@ pub fn assemble(source: &Discovered, decided: Decided) -> ExtractPlan {
             split,
             rows_expected,
         }),
-        (Extent::Whole { upper }, _, None) => whole(end(follows(upper), kind)),
+        (Extent::Whole { upper }, column, None) => whole(end(follows(upper), kind, column)),
     };
     ExtractPlan {
         strategy: choice.strategy,
@@ -104,15 +108,6 @@ fn spanned(column: usize, again: Again, page_rows: Option<u64>) -> Spanned {
     }
 }
 
-/// Where a read of all rows ends.
-fn end(follows: Option<Follows>, kind: TableKind) -> End {
-    match (follows, kind) {
-        (None, _) => End::Unordered,
-        (Some(follows), TableKind::Mirror) => End::Open(follows),
-        (Some(follows), TableKind::History) => End::NextWindow(follows),
-    }
-}
-
 /// The source's rows, where policies that hide some could not be seen.
 fn rows_expected(source: &Discovered) -> Option<u64> {
     let facts = &source.facts;
@@ -121,24 +116,41 @@ fn rows_expected(source: &Discovered) -> Option<u64> {
         .filter(|_| !facts.environment.sees_policies && !facts.is_view)
 }
 
+/// Where a read of all rows in one stream ends.
+fn end(follows: Option<Follows>, kind: TableKind, column: Option<usize>) -> End {
+    match (follows, kind, column) {
+        (None, ..) => End::Unordered,
+        (Some(follows), TableKind::History, Some(column)) => End::NextWindow(column, follows),
+        (Some(follows), TableKind::Mirror | TableKind::History, _) => End::Open(follows),
+    }
+}
+
 /// Where rows are read. A ledger goes on from where its first range was: what moved since is found by the next run.
 fn read_at(
     source: &Discovered,
     strategy: Strategy,
     continued: Option<&Backfill>,
-    counter: Option<String>,
+    (counter, tracking): (Option<String>, Option<TrackedSince>),
 ) -> Option<Origin> {
     match (strategy, continued) {
         (Strategy::Full, _) => None,
         (_, Some(ledger)) => ledger.origin.clone(),
-        (Strategy::Timestamp | Strategy::Sequence | Strategy::RowVersion, None) => {
-            Some(origin::origin(source, counter))
-        }
+        (
+            Strategy::Timestamp
+            | Strategy::Sequence
+            | Strategy::RowVersion
+            | Strategy::ChangeTracking,
+            None,
+        ) => Some(origin::origin(source, counter, tracking)),
     }
 }
 
 fn scan(source: &Discovered, strategy: Strategy, sees_one_state: bool) -> Scan {
-    let tells = strategy == Strategy::RowVersion && source.versions_tell();
+    let tells = match strategy {
+        Strategy::RowVersion => source.versions_tell(),
+        Strategy::ChangeTracking => true,
+        Strategy::Full | Strategy::Timestamp | Strategy::Sequence => false,
+    };
     match sees_one_state {
         true => Scan::OneState {
             distinct_keys: source.key_is_unique(),

@@ -8,7 +8,7 @@ use crate::lake::{LakeTable, SnapshotInfo};
 use crate::report::ColumnsReport;
 use crate::schema::columns::{ChoiceError, ColumnChoice};
 use crate::schema::drift::Recorded;
-use crate::schema::{Key, TableSchema};
+use crate::schema::{Key, SqlType, TableSchema};
 use crate::sync::follow::{self, Following};
 use crate::sync::protect::known;
 use crate::sync::stage::lake_error;
@@ -332,6 +332,11 @@ pub fn newest(lake: &LakeTable, columns: &LakeColumns) -> Result<Option<usize>> 
     };
     match checkpoint.strategy {
         Strategy::RowVersion | Strategy::Sequence => {}
+        // A column of the table tells, where it has one.
+        Strategy::ChangeTracking => {
+            let mut columns = columns.schema.columns.iter();
+            return Ok(columns.position(|column| column.ty == SqlType::RowVersion));
+        }
         Strategy::Timestamp | Strategy::Full => return Ok(None),
     }
     let Some(mark) = checkpoint.watermark else {
@@ -346,7 +351,7 @@ mod tests {
     use super::*;
     use crate::schema::columns::Which;
     use crate::schema::mapping::lake_schema;
-    use crate::schema::{Column, Fidelity, Generated, KeyOrigin, SqlType, TableKind};
+    use crate::schema::{Column, Fidelity, Generated, KeyOrigin, TableKind};
 
     const IDS: [(usize, i32); 4] = [(0, 1), (1, 2), (2, 3), (3, 4)];
 

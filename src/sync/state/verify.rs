@@ -121,7 +121,10 @@ impl Findings<'_> {
         self.standing(lake, checkpoint);
         let follows = match checkpoint.strategy {
             Strategy::Full => false,
-            Strategy::Timestamp | Strategy::Sequence | Strategy::RowVersion => true,
+            Strategy::Timestamp
+            | Strategy::Sequence
+            | Strategy::RowVersion
+            | Strategy::ChangeTracking => true,
         };
         if let Some(ledger) = &checkpoint.backfill {
             let message = format!(

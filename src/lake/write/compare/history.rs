@@ -1,6 +1,8 @@
-//! Which rows of a chunk are the latest version of their key, and which keys a whole read did not meet.
+//! Which rows of a chunk are the latest version of their key, where the latest versions of deleted keys are, and which
+//! keys a whole read did not meet.
 
 use crate::lake::error::{LakeError, Result};
+use crate::lake::keys::encode::{KeyEncoder, KeySet};
 use crate::lake::keys::lookup::Lookup;
 use crate::lake::read::datafile::{OpenFile, Wanted};
 use crate::lake::read::deletes::{DeleteIndex, Positions, PositionsByPath};
@@ -17,6 +19,7 @@ use arrow_array::Array;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use futures::TryStreamExt;
+use iceberg::spec::DataFile;
 use std::collections::HashMap;
 use std::sync::Arc;
 use twox_hash::XxHash3_64;
@@ -117,42 +120,10 @@ pub(super) async fn known_versions(
     let Some(encoder) = &equality.encoder else {
         return Ok(known);
     };
-    let mut held = (0..chunk.keys.len()).map(|number| chunk.keys.key(number));
-    if context.tracked && held.any(|key| output.files.holds(key)) {
-        // A version in the file being written cannot be compared, one in a complete file can.
-        output.complete(context).await?;
-    }
+    let (versions, looked_at) = look(context, encoder, &chunk.keys, seen, output).await?;
     let Output {
         files, replaced, ..
     } = output;
-    let base = context.base.files().await?;
-    let mut lookup = Lookup::new(
-        context.store(),
-        equality.shape.clone(),
-        encoder,
-        &chunk.keys,
-    )?;
-    let mut versions = Versions::of(chunk.keys.len());
-    let mut looked_at = Vec::new();
-    let mut live = LiveRows::of(&lookup, context.store(), &base)?;
-    while let Some(found) = live.next(&mut replaced.index).await? {
-        let file = &found.data.file;
-        versions.look_at(context, file, &found.rows).await?;
-        if context.notes_vanished() {
-            let seen = seen.entry(file.file_path().to_owned()).or_default();
-            seen.extend(found.rows.iter().map(|&(row, _)| row));
-        }
-        looked_at.push(found.data);
-    }
-    replaced.stats.add(live.stats());
-    drop(live);
-    if context.tracked {
-        for own in files.complete() {
-            let found = find(&mut lookup, &own.file).await?;
-            versions.look_at(context, &own.file, &found).await?;
-        }
-    }
-    replaced.stats.add(lookup.stats);
     let mut note = |Match { number, row }: Match| {
         let first = chunk.first(number);
         known[first] = !row.deleted && row.hash == chunk.hashes[first];
@@ -173,6 +144,114 @@ pub(super) async fn known_versions(
         replaced.counts.unchanged += u64::from(*known);
     }
     Ok(known)
+}
+
+/// The versions that the table and this write have of some keys, and the files of the base that have any. What they are
+/// is `seen`, where that matters.
+async fn look(
+    context: &Context,
+    encoder: &KeyEncoder,
+    keys: &KeySet,
+    seen: &mut PositionsByPath,
+    output: &mut Output,
+) -> Result<(Versions, Vec<Arc<LiveFile>>)> {
+    let mut held = (0..keys.len()).map(|number| keys.key(number));
+    if context.tracked && held.any(|key| output.files.holds(key)) {
+        // A version in the file being written cannot be compared, one in a complete file can.
+        output.complete(context).await?;
+    }
+    let Output {
+        files, replaced, ..
+    } = output;
+    let base = context.base.files().await?;
+    let shape = context.shape().clone();
+    let mut lookup = Lookup::new(context.store(), shape, encoder, keys)?;
+    let mut versions = Versions::of(keys.len());
+    let mut looked_at = Vec::new();
+    let mut live = LiveRows::of(&lookup, context.store(), &base)?;
+    while let Some(found) = live.next(&mut replaced.index).await? {
+        let file = &found.data.file;
+        versions.look_at(context, file, &found.rows).await?;
+        if context.notes_vanished() {
+            let seen = seen.entry(file.file_path().to_owned()).or_default();
+            seen.extend(found.rows.iter().map(|&(row, _)| row));
+        }
+        looked_at.push(found.data);
+    }
+    replaced.stats.add(live.stats());
+    drop(live);
+    if context.tracked {
+        for own in files.complete() {
+            let found = find(&mut lookup, &own.file).await?;
+            versions.look_at(context, &own.file, &found).await?;
+        }
+    }
+    replaced.stats.add(lookup.stats);
+    Ok((versions, looked_at))
+}
+
+/// Where the latest versions of some keys are, of those that are not deleted.
+#[derive(Default)]
+pub(in crate::lake) struct LatestLive {
+    pub(in crate::lake) in_base: Vec<(Arc<LiveFile>, Positions)>,
+    pub(in crate::lake) in_own: Vec<(DataFile, Positions)>,
+}
+
+/// Finds the latest versions of a sealed set of keys.
+pub(in crate::lake) async fn latest_live(
+    context: &Context,
+    keys: &KeySet,
+    output: &mut Output,
+) -> Result<LatestLive> {
+    let mut latest = LatestLive::default();
+    let Some(encoder) = &context.encoder else {
+        return Ok(latest);
+    };
+    let mut seen = PositionsByPath::new();
+    let (versions, looked_at) = look(context, encoder, keys, &mut seen, output).await?;
+    let found = versions.by_file();
+    let (in_base, in_own) = found.split_at(looked_at.len());
+    for (data, rows) in looked_at.into_iter().zip(in_base) {
+        let rows = not_deleted(context, &data.file, rows).await?;
+        latest.in_base.push((data, rows));
+    }
+    for (own, rows) in output.files.complete().iter().zip(in_own) {
+        let rows = not_deleted(context, &own.file, rows).await?;
+        latest.in_own.push((own.file.clone(), rows));
+    }
+    latest.in_base.retain(|(_, rows)| !rows.is_empty());
+    latest.in_own.retain(|(_, rows)| !rows.is_empty());
+    Ok(latest)
+}
+
+/// The rows of a file that do not say that their key is deleted.
+async fn not_deleted(
+    context: &Context,
+    file: &impl Described,
+    found: &[(u64, u32)],
+) -> Result<Positions> {
+    let mut live = Positions::new();
+    if found.is_empty() {
+        return Ok(live);
+    }
+    let shape = context.shape();
+    let op = shape.position_of(Role::Op);
+    let fields = [op.ok_or_else(|| not_a_history(context))?];
+    let rows: Positions = found.iter().map(|&(row, _)| row).collect();
+    let open = OpenFile::open(context.store(), shape.clone(), file, true).await?;
+    let mut read = open.read(&fields, &Wanted::Only(&rows))?;
+    while let Some((batch, positions)) = read.try_next().await? {
+        let ops = batch.column(0).as_string_opt::<i32>();
+        let ops = ops.ok_or_else(|| not_a_history(context))?;
+        let is_live = |at: usize| ops.is_null(at) || ops.value(at) != Op::Delete.code();
+        let positions = positions.iter().enumerate();
+        live.extend(
+            positions
+                .filter(|(at, _)| is_live(*at))
+                .map(|(_, &row)| row),
+        );
+    }
+    Ok(live)
 }
 
 /// The rows of the base whose keys a whole read did not meet.
