@@ -24,6 +24,7 @@ mod leftover;
 mod load;
 mod look;
 mod maintain;
+mod marked;
 mod observer;
 mod protect;
 mod pump;
@@ -42,6 +43,7 @@ mod stop;
 mod tracked;
 mod unseen;
 mod watch;
+mod writing;
 
 pub use backfill::{FAIL_AFTER_RANGE, FAIL_BEFORE_RANGES, FAIL_FENCED};
 pub use begin::FAIL_AFTER_EVOLVE;

@@ -14,6 +14,7 @@ mod foreign;
 mod hostile;
 mod interop;
 mod maintaining;
+mod marked;
 mod relocating;
 mod standing;
 mod tagging;

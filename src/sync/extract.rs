@@ -52,18 +52,20 @@ use super::stop::{PLANNING, READING};
 use super::tracked::Logged;
 use super::unseen::Unseen;
 use super::watch::Watch;
-use super::{Links, Phase, Sync, begin, protect, reread};
-use crate::change::{Checkpoint, RunId, Strategy};
-use crate::config::{OnForeignCommit, Table};
+use super::writing::{differing, nothing_new, write_options};
+use super::{Links, Phase, Sync, begin, protect};
+use crate::change::{Checkpoint, RunId};
+use crate::config::Table;
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::failpoint;
 use crate::lake::{
-    CommitIntent, ForeignCommit, LakeTable, Op, PreparedCommit, Reread, WriteMode, WriteOptions,
+    CommitIntent, ForeignCommit, LakeTable, PreparedCommit, WriteMode, WriteOptions,
 };
 use crate::mssql::rows::Decoder;
 use crate::report::{ExtractReport, RereadReport};
+use crate::schema::TableSchema;
+use crate::schema::deleted::Marked;
 use crate::schema::drift::{Recorded, SchemaChange};
-use crate::schema::{TableKind, TableSchema};
 use crate::source::{ExtractPlan, Ranges, Read as Reads, Split};
 use std::time::Instant;
 
@@ -99,6 +101,7 @@ pub(super) async fn extract(
         definition,
         following,
         others_wrote,
+        marked,
         ..
     } = sync.stop.cut(PLANNING, settle(sync, table, links)).await?;
     let mut lake = match lake {
@@ -126,6 +129,7 @@ pub(super) async fn extract(
         schema: &schema,
         columns: &found,
         plan: &plan,
+        marked: marked.as_ref(),
         settled,
         others_wrote,
         began: clock,
@@ -145,6 +149,8 @@ struct Steps<'a> {
     /// The columns, as step 1 found them.
     columns: &'a Recorded,
     plan: &'a ExtractPlan,
+    /// Which rows count as deleted.
+    marked: Option<&'a Marked>,
     /// The lake table as step 3 left it.
     settled: LakeTable,
     others_wrote: bool,
@@ -188,7 +194,7 @@ impl Steps<'_> {
                 run_id: token,
                 step_of: (!is_last).then_some(self.run_id),
                 is_alone: last == 0,
-                options: write_options(sync, token, table, lake, &step),
+                options: write_options(sync, token, table, lake, (&step, self.marked))?,
                 others_wrote: self.others_wrote,
                 began: self.began,
                 rows_before: done.as_ref().map_or(0, |done| done.rows_read),
@@ -248,70 +254,6 @@ fn kept(sync: &Sync, error: Error, done: Option<&ExtractReport>) -> Error {
         "while a window was read in steps. The rows up to {upper} are committed, and the next run reads the others"
     );
     sync.stop.ended(Kind::Source, &what)
-}
-
-/// Whether the run found nothing that the lake does not have. A first run always commits, so that its checkpoint is
-/// kept, and so does one whose bound is to be kept before the source forgets what it stands for.
-fn nothing_new(
-    prepared: &PreparedCommit,
-    plan: &ExtractPlan,
-    checkpoint: Option<&Checkpoint>,
-) -> bool {
-    let Some(checkpoint) = checkpoint.filter(|_| !plan.renews()) else {
-        return false;
-    };
-    // The bound may be new even where no row is. A sequence has none while its table is empty.
-    let is_known = checkpoint.strategy == plan.strategy
-        && checkpoint.watermark.as_ref() == plan.upper()
-        && checkpoint.backfill.is_none();
-    let is_same = is_known && checkpoint.origin == plan.origin;
-    if plan.full_read() && plan.strategy != Strategy::Full && !is_same {
-        return false;
-    }
-    let counts = prepared.counts();
-    counts.inserted + counts.updated + counts.deleted == 0
-}
-
-fn write_options(
-    sync: &Sync,
-    run_id: RunId,
-    table: &Table,
-    lake: &LakeTable,
-    plan: &ExtractPlan,
-) -> WriteOptions {
-    // Ranges that a ledger keeps are files of whole rows, whatever the lake has.
-    let kept = plan.resumable_bound().is_some();
-    let mode = match (table.kind, plan.full_read()) {
-        (TableKind::Mirror, true) if kept => WriteMode::ReplaceAll,
-        (TableKind::Mirror, true) => WriteMode::Refresh,
-        (TableKind::Mirror, false) => WriteMode::Upsert,
-        (TableKind::History, _) => WriteMode::Append,
-    };
-    let defaults = WriteOptions::new(mode, run_id);
-    // The bound of a read under a column's watermark hides the rows above it, which are not gone.
-    let is_bounded = plan.strategy != Strategy::Full && !plan.strategy.follows_log();
-    let sees_all = !is_bounded && plan.sees_one_state();
-    WriteOptions {
-        target_file_bytes: sync.target_file_bytes,
-        reread: match (table.kind, plan.full_read()) {
-            (TableKind::Mirror, true) => Reread::Everything {
-                vanished: !plan.misses_rows(),
-            },
-            (TableKind::Mirror, false) => defaults.reread,
-            (TableKind::History, true) => Reread::Everything { vanished: sees_all },
-            (TableKind::History, false) => reread::watermark_field(plan, lake.lake_schema())
-                .map_or(Reread::Everything { vanished: false }, Reread::UpTo),
-        },
-        op: if plan.full_read() {
-            Op::Refresh
-        } else {
-            Op::Update
-        },
-        refuse_foreign: table.on_foreign_commit == OnForeignCommit::Refuse,
-        distinct_keys: plan.distinct_keys(),
-        compares_keys: follow::keeps_keys_apart(plan.table(), lake.lake_schema()),
-        ..defaults
-    }
 }
 
 /// What was read, complete on disk and not committed.
@@ -538,7 +480,7 @@ impl Extraction<'_> {
             from: again.lower.to_string(),
             to: again.upper.to_string(),
             ends_at_checkpoint: again.ends_at_bound,
-            rows_differing: read.rows - read.prepared.counts().unchanged,
+            rows_differing: differing(&read.prepared),
             rows_committed: 0,
         })
     }
@@ -608,7 +550,7 @@ impl Extraction<'_> {
         report.updated = counts.updated;
         report.deleted = counts.deleted;
         if let Some(reread) = &mut report.reread {
-            reread.rows_committed = counts.inserted + counts.updated + counts.deleted;
+            reread.rows_committed = reread.rows_differing;
         }
         report.bytes = counts.bytes;
         report.data_files = counts.data_files;

@@ -1,6 +1,7 @@
 //! How rows are written.
 
 use crate::change::RunId;
+use crate::schema::deleted::RowMark;
 use chrono::{DateTime, Utc};
 
 /// What becomes of rows whose key is in the table.
@@ -100,6 +101,8 @@ pub struct WriteOptions {
     /// Of a history: rows with one key in the lake have one key in the source. Where its fidelity cuts the key
     /// off, rows are compared whole, as without a key.
     pub compares_keys: bool,
+    /// Rows that it marks count as deleted: a mirror is without them, and a history has them as versions `D`.
+    pub mark: Option<RowMark>,
     /// Whether the commit fails when another writer changed rows since the write began.
     pub refuse_foreign: bool,
 }
@@ -139,6 +142,7 @@ impl WriteOptions {
             }),
             distinct_keys: false,
             compares_keys: true,
+            mark: None,
             refuse_foreign: false,
         }
     }

@@ -50,6 +50,11 @@ impl Output {
                 self.files.hold(keys, start..start + rows, options.mode);
             }
             let slice = batch.slice(start, rows);
+            if options.mode == WriteMode::Append && op != Op::Delete {
+                let deleted = context.marked(&slice);
+                self.replaced.counts.deleted +=
+                    deleted.map_or(0, |deleted| deleted.true_count() as u64);
+            }
             let complete = self.columns.complete(context, &slice, op)?;
             self.files.write(context, complete).await?;
             start += rows;
