@@ -469,7 +469,14 @@ impl Extraction<'_> {
         let ranges = read.ranges.iter().flat_map(|ranges| &ranges.warnings);
         let mut warnings: Vec<String> = ranges.cloned().collect();
         warnings.extend(self.plan.unseen(read.unseen.0, read.unseen.1));
-        warnings.extend(self.plan.hidden(read.rows));
+        // Of ranges that an earlier run has read, the rows that count as deleted are not known.
+        let resumed = read
+            .ranges
+            .as_ref()
+            .is_some_and(|ranges| ranges.resumed > 0);
+        if !(resumed && self.options.mark.is_some()) {
+            warnings.extend(self.plan.hidden(read.rows));
+        }
         warnings
     }
 
