@@ -111,6 +111,7 @@
 
 mod auto;
 mod change_tracking;
+mod clock;
 mod cuts;
 mod definition;
 mod discover;
@@ -131,6 +132,7 @@ mod tracked;
 mod view;
 mod window;
 
+pub use clock::told;
 pub use cuts::{Split, fingerprint};
 pub use definition::definition;
 pub use discover::{Discovered, discover};

@@ -1,8 +1,10 @@
 //! Windows of a timestamp: `[last upper bound - overlap, now - lag)`, computed by the server in the column's own type.
 
+use super::clock::{self, Newest};
 use super::discover::Discovered;
 use super::error::SourceError;
 use super::isolation::{LOCK_TIMEOUT_MS, Reading};
+use super::notice::Notice;
 use super::open::{Open, PERMISSION};
 use super::plan::unseen;
 use super::window::{Bounds, Extent, Start, watermark};
@@ -11,6 +13,7 @@ use crate::mssql::control::{Class, Control, Record};
 use crate::mssql::error::MssqlError;
 use crate::mssql::sql::bounds::{self, Count, ServerClock, TimestampBounds};
 use crate::schema::{Column, SqlType};
+use chrono::Utc;
 use std::time::Duration;
 
 /// A clock that went back by at most this may be a change to winter time or a correction; the window is read again
@@ -31,8 +34,11 @@ struct Answer {
     open: Option<Open>,
     /// Times beyond it lie in the future.
     future: String,
+    utc: String,
     null_rows: Option<u64>,
     future_rows: Option<u64>,
+    /// Of the newest value.
+    newest: Option<Newest>,
 }
 
 pub(super) async fn bounds(
@@ -64,16 +70,22 @@ pub(super) async fn bounds(
     };
     let statement = bounds::timestamp(&asked, LOCK_TIMEOUT_MS);
     let failed = |error| SourceError::on("asking for the time bounds of", table, error);
+    let before = Utc::now();
     let sets = control
         .query_sets(&statement, Class::LONG)
         .await
         .map_err(failed)?;
     let answer = answer(&sets).map_err(failed)?;
+    let skewed = clock::skewed(&answer.utc, (before, Utc::now()), options.lag);
     let notice = answer.open.as_ref();
     let notice = notice.and_then(|open| open.notice(environment));
     let in_memory = source.facts.is_memory_optimized;
     let mut bounds = settle(column, answer, start, options, in_memory);
     bounds.notices.extend(notice);
+    bounds.notices.extend(skewed.map(|text| Notice {
+        about: "clock",
+        text,
+    }));
     Ok(bounds)
 }
 
@@ -105,8 +117,25 @@ fn answer(sets: &[Vec<Record>]) -> Result<Answer, MssqlError> {
         sees_transactions: row.int_opt("sees_transactions")? == Some(1),
         open: Open::found(row)?,
         future: row.text("future")?.to_owned(),
+        utc: row.text("utc")?.to_owned(),
         null_rows: count("null_rows")?,
         future_rows: count("future_rows")?,
+        newest: counts.map(newest).transpose()?.flatten(),
+    })
+}
+
+/// None where the column has no value but in the future.
+fn newest(row: &Record) -> Result<Option<Newest>, MssqlError> {
+    let behind = (
+        row.int_opt("behind_utc_ms")?,
+        row.int_opt("behind_local_ms")?,
+    );
+    Ok(match behind {
+        (Some(behind_utc_ms), Some(behind_local_ms)) => Some(Newest {
+            behind_utc_ms,
+            behind_local_ms,
+        }),
+        (None, _) | (_, None) => None,
     })
 }
 
@@ -199,6 +228,11 @@ so rows may be seen that much later; set change.clock to utc or local",
             answer.offset_minutes
         ));
     }
+    let mistaken = answer
+        .newest
+        .filter(|_| !has_offset && column.ty != SqlType::Date)
+        .and_then(|newest| clock::mistaken(name, options.clock, newest, answer.offset_minutes));
+    bounds.warnings.extend(mistaken);
     if column.ty == SqlType::Date {
         bounds.warnings.push(format!(
             "{name} is a date: rows of a day are read when the day is over"
@@ -293,6 +327,8 @@ mod tests {
             sees_transactions: true,
             open: None,
             future: "2024-05-01 10:05:05.000".into(),
+            utc: "2024-05-01 10:00:05.000".into(),
+            newest: None,
             null_rows: None,
             future_rows: None,
         }
