@@ -119,6 +119,7 @@ mod error;
 mod full;
 mod isolation;
 mod notice;
+mod odd;
 mod open;
 mod origin;
 mod plan;
@@ -138,6 +139,7 @@ pub use definition::definition;
 pub use discover::{Discovered, discover};
 pub use error::SourceError;
 pub use notice::Notice;
+pub use odd::{KEYS_MAX, OddRows, listed};
 pub use plan::{ExtractPlan, Followed, LOOK_TIMEOUT_MS, Ranges, Read, Spanned};
 
 use crate::change::{Backfill, ChangeOptions, Checkpoint, Strategy};

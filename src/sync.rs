@@ -16,10 +16,12 @@
 
 mod backfill;
 mod begin;
+mod examples;
 mod extract;
 mod follow;
 mod gate;
 mod guard;
+mod late;
 mod leftover;
 mod load;
 mod look;

@@ -13,6 +13,7 @@
 //! | [`describe`] | what a table looks like |
 //! | [`definition`] | what it has besides columns and key |
 //! | [`bounds`] | how far a window may reach |
+//! | [`odd`] | rows with an odd watermark, by their keys |
 //! | [`read`] | the rows of a table, a window, a page |
 //! | [`span`](mod@span) | a part of a column that is read again |
 //! | [`tracked`] | the rows that a log of changed keys leads to |
@@ -47,6 +48,7 @@ pub mod foreign;
 pub mod merge;
 pub mod net;
 mod newest;
+pub mod odd;
 pub mod part;
 mod plan;
 pub mod quarantine;

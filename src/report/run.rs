@@ -5,6 +5,7 @@ use super::failure::ErrorReport;
 use super::format::{
     bytes, counts, plural, thousands, write_changes, write_in_quarantine, write_warnings,
 };
+use super::late::LateReport;
 use super::maintain::MaintenanceReport;
 use super::reread::RereadReport;
 use super::signal::Signal;
@@ -153,6 +154,9 @@ pub struct ExtractReport {
     /// What `--from` asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reread: Option<RereadReport>,
+    /// Rows that the overlap has brought, and that the lake did not have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub late: Option<LateReport>,
     pub inserted: u64,
     pub updated: u64,
     pub deleted: u64,
@@ -371,6 +375,7 @@ impl ExtractReport {
             rows_read: self.rows_read + next.rows_read,
             rows_overlap: self.rows_overlap + next.rows_overlap,
             reread: next.reread,
+            late: LateReport::and(self.late, next.late),
             inserted: self.inserted + next.inserted,
             updated: self.updated + next.updated,
             deleted: self.deleted + next.deleted,
@@ -415,6 +420,9 @@ impl ExtractReport {
                     let _ = writeln!(out, "           watermark {after}");
                 }
             }
+        }
+        if let Some(late) = &self.late {
+            late.write(out);
         }
         write_changes(out, &self.schema_changes);
         write_warnings(out, &self.warnings);

@@ -20,6 +20,7 @@ pub(super) mod decided;
 use super::cuts::Split;
 use super::isolation::LOCK_TIMEOUT_MS;
 use super::notice::Notice;
+use super::odd::{OddRows, unseen};
 use super::tracked::Tracked;
 use crate::change::{Again, Backfill, Origin, Strategy, Watermark, Window};
 use crate::mssql::sql::read::{self, Closed, Locking, PageCursor, Range, Until};
@@ -387,7 +388,7 @@ impl ExtractPlan {
     }
 
     /// What to say of rows without a watermark, and of those with one in the future, that a whole read has met.
-    pub fn unseen(&self, nulls: u64, future: u64) -> Vec<String> {
+    pub fn unseen(&self, nulls: &OddRows, future: &OddRows) -> Vec<String> {
         let column = self.watermark_column().map(|at| &self.table.columns[at]);
         column.map_or_else(Vec::new, |column| unseen(&column.name, nulls, future))
     }
@@ -560,17 +561,4 @@ impl Ranges {
             States::One(_) => true,
         }
     }
-}
-
-/// What to say of rows that no window will show.
-pub(super) fn unseen(column: &str, nulls: u64, future: u64) -> Vec<String> {
-    let nulls = (nulls > 0).then(|| {
-        format!("{nulls} rows have NULL in {column}: their changes are not seen until it is filled")
-    });
-    let future = (future > 0).then(|| {
-        format!(
-            "{future} rows have a {column} in the future: their changes are not seen before that time"
-        )
-    });
-    nulls.into_iter().chain(future).collect()
 }

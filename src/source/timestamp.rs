@@ -5,14 +5,17 @@ use super::discover::Discovered;
 use super::error::SourceError;
 use super::isolation::{LOCK_TIMEOUT_MS, Reading};
 use super::notice::Notice;
+use super::odd::{KEYS_MAX, OddRows, unseen};
 use super::open::{Open, PERMISSION};
-use super::plan::unseen;
+
 use super::window::{Bounds, Extent, Start, watermark};
 use crate::change::{ChangeOptions, Clock, Window};
 use crate::mssql::control::{Class, Control, Record};
 use crate::mssql::error::MssqlError;
 use crate::mssql::sql::bounds::{self, Count, ServerClock, TimestampBounds};
+use crate::mssql::sql::odd;
 use crate::schema::{Column, SqlType};
+use crate::secret::values_are_shown;
 use chrono::Utc;
 use std::time::Duration;
 
@@ -35,8 +38,8 @@ struct Answer {
     /// Times beyond it lie in the future.
     future: String,
     utc: String,
-    null_rows: Option<u64>,
-    future_rows: Option<u64>,
+    nulls: OddRows,
+    in_future: OddRows,
     /// Of the newest value.
     newest: Option<Newest>,
 }
@@ -44,14 +47,14 @@ struct Answer {
 pub(super) async fn bounds(
     control: &mut Control,
     source: &Discovered,
-    column: usize,
+    at: usize,
     start: &Start,
     options: &ChangeOptions,
     reading: &Reading,
 ) -> Result<Bounds, SourceError> {
     let table = &source.schema.name;
-    let led = source.is_led_by_index(column);
-    let column = &source.schema.columns[column];
+    let led = source.is_led_by_index(at);
+    let column = &source.schema.columns[at];
     let count = counted(led, start, reading.count);
     let environment = &source.facts.environment;
     let asked = TimestampBounds {
@@ -75,8 +78,9 @@ pub(super) async fn bounds(
         .query_sets(&statement, Class::LONG)
         .await
         .map_err(failed)?;
-    let answer = answer(&sets).map_err(failed)?;
+    let mut answer = answer(&sets).map_err(failed)?;
     let skewed = clock::skewed(&answer.utc, (before, Utc::now()), options.lag);
+    list(control, source, at, &mut answer, count).await?;
     let notice = answer.open.as_ref();
     let notice = notice.and_then(|open| open.notice(environment));
     let in_memory = source.facts.is_memory_optimized;
@@ -87,6 +91,35 @@ pub(super) async fn bounds(
         text,
     }));
     Ok(bounds)
+}
+
+/// Lists keys of the rows that were counted, where row values may be shown: one round trip, by the index.
+async fn list(
+    control: &mut Control,
+    source: &Discovered,
+    at: usize,
+    answer: &mut Answer,
+    count: Count,
+) -> Result<(), SourceError> {
+    let counted = answer.nulls.rows + answer.in_future.rows;
+    if counted == 0 || source.schema.key.is_none() || !values_are_shown() {
+        return Ok(());
+    }
+    let failed = |error| SourceError::on("listing rows of", &source.schema.name, error);
+    let asked = (at, answer.future.as_str());
+    let statement = odd::odd_rows(&source.schema, asked, KEYS_MAX, count, LOCK_TIMEOUT_MS);
+    let sets = control.query_sets(&statement, Class::LONG).await;
+    let sets = sets.map_err(failed)?;
+    for (odd, rows) in [&mut answer.nulls, &mut answer.in_future]
+        .into_iter()
+        .zip(&sets)
+    {
+        for row in rows {
+            odd.keys
+                .push(row.text("row_key").map_err(failed)?.to_owned());
+        }
+    }
+    Ok(())
 }
 
 /// What is counted by the server. A whole read counts the rows that it meets, and without an index counting would read
@@ -104,9 +137,15 @@ fn answer(sets: &[Vec<Record>]) -> Result<Answer, MssqlError> {
         .and_then(|rows| rows.first())
         .ok_or_else(|| MssqlError::Shape("no row".into()))?;
     let counts = sets.get(1).and_then(|rows| rows.first());
-    let count = |name: &str| match counts {
-        Some(row) => Ok(row.int_opt(name)?.and_then(|n| u64::try_from(n).ok())),
-        None => Ok::<_, MssqlError>(None),
+    let count = |name: &str| {
+        let rows = match counts {
+            Some(row) => row.int_opt(name)?.and_then(|rows| u64::try_from(rows).ok()),
+            None => None,
+        };
+        Ok::<_, MssqlError>(OddRows {
+            rows: rows.unwrap_or_default(),
+            keys: Vec::new(),
+        })
     };
     Ok(Answer {
         hi: row.text("hi")?.to_owned(),
@@ -118,8 +157,8 @@ fn answer(sets: &[Vec<Record>]) -> Result<Answer, MssqlError> {
         open: Open::found(row)?,
         future: row.text("future")?.to_owned(),
         utc: row.text("utc")?.to_owned(),
-        null_rows: count("null_rows")?,
-        future_rows: count("future_rows")?,
+        nulls: count("null_rows")?,
+        in_future: count("future_rows")?,
         newest: counts.map(newest).transpose()?.flatten(),
     })
 }
@@ -238,12 +277,9 @@ so rows may be seen that much later; set change.clock to utc or local",
             "{name} is a date: rows of a day are read when the day is over"
         ));
     }
-    let (nulls, future) = (answer.null_rows, answer.future_rows);
-    bounds.warnings.extend(unseen(
-        name,
-        nulls.unwrap_or_default(),
-        future.unwrap_or_default(),
-    ));
+    bounds
+        .warnings
+        .extend(unseen(name, &answer.nulls, &answer.in_future));
 }
 
 fn ms(duration: Duration) -> i64 {
@@ -329,8 +365,8 @@ mod tests {
             future: "2024-05-01 10:05:05.000".into(),
             utc: "2024-05-01 10:00:05.000".into(),
             newest: None,
-            null_rows: None,
-            future_rows: None,
+            nulls: OddRows::default(),
+            in_future: OddRows::default(),
         }
     }
 
@@ -412,8 +448,8 @@ mod tests {
     #[test]
     fn what_windows_cannot_see_is_said() {
         let mut seen = answer(Some(-1));
-        seen.null_rows = Some(3);
-        seen.future_rows = Some(2);
+        seen.nulls.rows = 3;
+        seen.in_future.rows = 2;
         seen.offset_minutes = 480;
         let bounds = settled(seen);
         assert_eq!(bounds.warnings.len(), 3);

@@ -45,6 +45,7 @@
 
 use super::backfill::{self, RangesRead};
 use super::follow;
+use super::late::{self, Late};
 use super::reader::Reader;
 use super::settle::{Settled, check_read, or_changed, settle};
 use super::standing::{foreign_meanwhile, wrote_meanwhile};
@@ -62,11 +63,11 @@ use crate::lake::{
     CommitIntent, ForeignCommit, LakeTable, PreparedCommit, WriteMode, WriteOptions,
 };
 use crate::mssql::rows::Decoder;
-use crate::report::{ExtractReport, RereadReport};
+use crate::report::{ExtractReport, LateReport, RereadReport};
 use crate::schema::TableSchema;
 use crate::schema::deleted::Marked;
 use crate::schema::drift::{Recorded, SchemaChange};
-use crate::source::{ExtractPlan, Ranges, Read as Reads, Split};
+use crate::source::{ExtractPlan, OddRows, Ranges, Read as Reads, Split};
 use std::time::Instant;
 
 /// What a whole read that may miss rows leaves undone.
@@ -263,7 +264,8 @@ struct Read {
     rows_overlap: u64,
     truncated: u64,
     /// Rows of a whole read without a watermark, and with one in the future.
-    unseen: (u64, u64),
+    unseen: (OddRows, OddRows),
+    late: Option<LateReport>,
     /// Run id of the checkpoint that the commit is computed from.
     base: Option<RunId>,
     /// What others committed between the ranges.
@@ -349,7 +351,12 @@ impl Extraction<'_> {
             .map_err(|error| error.on(Kind::Source))?;
         let batches = lake.batch_schema();
         let unseen = Unseen::new(self.plan, &batches)?;
-        let mut writer = lake.writer(self.options.clone()).await?;
+        let late = Late::of(self.plan, &batches)?;
+        let options = WriteOptions {
+            witness: late.as_ref().map(Late::witness),
+            ..self.options.clone()
+        };
+        let mut writer = lake.writer(options).await?;
         let side = self.sync.source_side()?;
         let channel = Links::rows(&mut links.source_rows, side, Kind::Source).await?;
         let name = self.table.source.to_string();
@@ -378,12 +385,14 @@ impl Extraction<'_> {
             }
         };
         self.sync.observer.phase(&name, Phase::Commit, rows);
+        let prepared = writer.finish().await?;
         Ok(Read {
-            prepared: writer.finish().await?,
+            late: late.and_then(|late| late.report()),
+            prepared,
             rows,
             rows_overlap,
             truncated: decoder.truncations(),
-            unseen: unseen.counts(),
+            unseen: unseen.told(),
             base,
             foreign: Vec::new(),
             ranges: None,
@@ -457,7 +466,8 @@ impl Extraction<'_> {
             rows: read.rows,
             rows_overlap: 0,
             truncated: read.truncated,
-            unseen: read.unseen,
+            unseen: read.unseen.clone(),
+            late: None,
             base: read.base,
             foreign,
             ranges: Some(read),
@@ -468,7 +478,9 @@ impl Extraction<'_> {
     fn warnings(&self, read: &Read) -> Vec<String> {
         let ranges = read.ranges.iter().flat_map(|ranges| &ranges.warnings);
         let mut warnings: Vec<String> = ranges.cloned().collect();
-        warnings.extend(self.plan.unseen(read.unseen.0, read.unseen.1));
+        warnings.extend(self.plan.unseen(&read.unseen.0, &read.unseen.1));
+        let late = read.late.iter();
+        warnings.extend(late.filter_map(|late| late::warning(late, self.table.change.overlap)));
         // Of ranges that an earlier run has read, the rows that count as deleted are not known.
         let resumed = read
             .ranges
@@ -505,6 +517,7 @@ impl Extraction<'_> {
                 None => read.rows_overlap,
             },
             reread: self.reread(read),
+            late: read.late.clone(),
             ranges: self.plan.split().map_or(1, Split::ranges),
             ranges_resumed: read.ranges.as_ref().map_or(0, |ranges| ranges.resumed),
             inserted: 0,

@@ -14,7 +14,7 @@ use crate::source::{ExtractPlan, Read};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, TimestampMicrosecondType};
 use arrow_array::{Array, BooleanArray, RecordBatch};
-use chrono::{DateTime, NaiveDate, NaiveDateTime};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 
 /// True for each row whose watermark does not lie above the last window's end; none where nothing is read again.
 pub fn mask(
@@ -86,6 +86,16 @@ fn field_of(column: usize, lake: &LakeSchema) -> Option<usize> {
 
 /// Microseconds since 1970 of a timestamp watermark, rounded up.
 pub fn micros(watermark: &Watermark) -> Result<i64> {
+    let utc = instant(watermark)?;
+    Ok(utc.timestamp_micros() + i64::from(!utc.timestamp_subsec_nanos().is_multiple_of(1_000)))
+}
+
+/// The same, rounded down.
+pub fn whole_micros(watermark: &Watermark) -> Result<i64> {
+    instant(watermark).map(|utc| utc.timestamp_micros())
+}
+
+fn instant(watermark: &Watermark) -> Result<DateTime<Utc>> {
     let text = watermark.text.trim();
     let with_offset =
         DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f %:z").map(|time| time.naive_utc());
@@ -101,8 +111,7 @@ pub fn micros(watermark: &Watermark) -> Result<i64> {
                 format!("the checkpoint's watermark `{text}` is not a date and time: {error}");
             Error::new(Kind::Lake, Disposition::Definite, message)
         })?;
-    let utc = time.and_utc();
-    Ok(utc.timestamp_micros() + i64::from(!utc.timestamp_subsec_nanos().is_multiple_of(1_000)))
+    Ok(time.and_utc())
 }
 
 #[cfg(test)]

@@ -2,7 +2,10 @@
 
 use crate::change::RunId;
 use crate::schema::deleted::RowMark;
+use arrow_array::RecordBatch;
 use chrono::{DateTime, Utc};
+use std::fmt;
+use std::sync::Arc;
 
 /// What becomes of rows whose key is in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +78,16 @@ pub enum Dictionaries {
     WhereValuesRepeat,
 }
 
+/// Sees the rows that are written, batch by batch: those that the table does not have as they are.
+#[derive(Clone)]
+pub struct Witness(pub Arc<dyn Fn(&RecordBatch) + Send + Sync>);
+
+impl fmt::Debug for Witness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Witness")
+    }
+}
+
 /// How to write.
 #[derive(Debug, Clone)]
 pub struct WriteOptions {
@@ -103,6 +116,7 @@ pub struct WriteOptions {
     pub compares_keys: bool,
     /// Rows that it marks count as deleted: a mirror is without them, and a history has them as versions `D`.
     pub mark: Option<RowMark>,
+    pub witness: Option<Witness>,
     /// Whether the commit fails when another writer changed rows since the write began.
     pub refuse_foreign: bool,
 }
@@ -143,6 +157,7 @@ impl WriteOptions {
             distinct_keys: false,
             compares_keys: true,
             mark: None,
+            witness: None,
             refuse_foreign: false,
         }
     }

@@ -16,6 +16,7 @@ use super::describe::{collations, describe, describe_source, has_rows};
 use super::environment;
 use super::fill::{self, Publication};
 use super::merge::Extent;
+use super::odd;
 use super::read::{self, Closed, Locking, PageCursor, Range, Until};
 use super::span::{self, Asked};
 use super::state;
@@ -154,6 +155,7 @@ impl Examples {
         self.ranges(shape, table);
         self.pages(shape, table);
         self.again(shape, table);
+        self.odd(shape, table);
         self.tracked(shape, table);
         let (flag, flagged) = modes::flagged(table);
         let added = define::add_column(&table.name, &flag);
@@ -263,6 +265,14 @@ impl Examples {
                     read::key_range(table, Locking::None, column, lower, upper),
                 );
             }
+        }
+    }
+
+    fn odd(&mut self, shape: &str, table: &TableSchema) {
+        let column = table.columns.get(1).and_then(|c| sample(c.ty));
+        if let Some((_, upper)) = column {
+            let statement = odd::odd_rows(table, (1, upper), 10, Count::Snapshot, 60_000);
+            self.add("odd_rows", shape, statement);
         }
     }
 
