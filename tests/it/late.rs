@@ -1,7 +1,7 @@
 //! Rows that come late, or with odd values: parts of the watermark column that are read again, rows that a column marks
 //! as deleted, times that lie before the last bound, in the future or nowhere.
 
-use crate::harness::{World, finish};
+use crate::harness::{Server, World, finish};
 use crate::isolation::Isolation;
 use crate::outside::{lake_rows, lake_table};
 use icesync::lake::{
@@ -502,5 +502,190 @@ async fn a_column_that_cannot_mark_rows_is_refused_with_a_remedy() {
         world
             .run(&["extract"])
             .fails_with(2, &["tables[0].soft_delete", part]);
+    }
+}
+
+const TIMED: &str =
+    "CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, n int NOT NULL, at datetime2(3) NULL, INDEX \
+    ix_at (at))
+GO
+INSERT dbo.t (id, n, at) VALUES (1, 1, '2024-01-01T10:00:00')";
+
+/// Times of now lie below a window's end after that.
+async fn pass() {
+    tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_come_late_are_counted_with_the_latest() {
+    let mut world = World::new(TIMED).await;
+    let change = "strategy: timestamp, column: at, clock: utc, lag: 0s, overlap: 1h";
+    config(&world, "mirror", change);
+    extracted(&world, &[]);
+    assert_eq!(extracted(&world, &[])["late"], Value::Null);
+    world
+        .source(
+            "INSERT dbo.t (id, n, at) VALUES (2, 2, DATEADD(minute, -30, SYSUTCDATETIME())), (3, 3, DATEADD(minute, \
+             -10, SYSUTCDATETIME())), (4, 4, DATEADD(hour, -3, SYSUTCDATETIME())); UPDATE dbo.t SET n = 0, at = \
+             DATEADD(second, -1, SYSUTCDATETIME()) WHERE id = 1",
+        )
+        .await;
+    pass().await;
+    // The row of three hours ago is missed, and the one that was changed a second ago may be on either side.
+    let late = extracted(&world, &[]);
+    let (rows, latest) = (&late["late"]["rows"], late["late"]["latest_ms"].as_i64());
+    assert!([json!(2), json!(3)].contains(rows), "{late:#}");
+    let minutes = latest.map(|ms| ms / 60_000);
+    assert!([Some(29), Some(30)].contains(&minutes), "{late:#}");
+    assert_eq!(late["late"]["keys"], Value::Null, "{late:#}");
+    // What is read again and is the same is not late.
+    assert_eq!(extracted(&world, &[])["late"], Value::Null);
+
+    world
+        .source("INSERT dbo.t (id, n, at) VALUES (77, 7, DATEADD(minute, -55, SYSUTCDATETIME()))")
+        .await;
+    let args = ["--show-values", "extract"];
+    let text = world.run(&args).stdout;
+    for part in [
+        "1 row came late",
+        "keys: 77",
+        "change.overlap reaches",
+        "extract --from",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    // The one that was missed is found by reading the part again.
+    let again = extracted(&world, &["--table", "dbo.t", "--from", "2024-01-01"]);
+    assert_eq!(again["inserted"], json!(1), "{again:#}");
+    assert_loaded(&mut world, ROWS).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn odd_rows_are_listed_by_key_where_values_are_shown() {
+    let mut world = World::with_isolation(
+        // Without row versions a count would wait for writers.
+        Isolation::with_row_versions(),
+        TIMED,
+    )
+    .await;
+    world
+        .source(
+            "INSERT dbo.t (id, n, at) VALUES (41, 1, NULL), (42, 1, NULL), (51, 1, DATEADD(day, 2, SYSUTCDATETIME()))",
+        )
+        .await;
+    let change = "strategy: timestamp, column: at, clock: utc";
+    let counts = ["2 rows have NULL in at", "1 rows have a at in the future"];
+    let keys = ["keys: 41; 42", "keys: 51"];
+    // A whole read meets them, and a window asks the server.
+    for lake in ["whole", "asked"] {
+        config(&world, "mirror", change);
+        let shown = world.run(&["--json", "--show-values", "extract"]).json();
+        let warnings = extract(&shown)["warnings"].clone();
+        has(&warnings, &counts);
+        has(&warnings, &keys);
+        let hidden = extracted(&world, &[])["warnings"].clone();
+        has(&hidden, &counts);
+        assert!(!hidden.to_string().contains("keys:"), "{lake}: {hidden:#}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_clock_differs_is_said() {
+    for (seconds, direction) in [
+        (40, "ahead of this machine's"),
+        (-40, "behind this machine's"),
+    ] {
+        let Some(server) = Server::ahead(seconds) else {
+            return;
+        };
+        let mut world = World::on(server, TIMED).await;
+        let warned = |lag: &str, world: &World| {
+            let change = "strategy: timestamp, column: at, clock: utc, overlap: 0s";
+            config(world, "mirror", &format!("{change}, lag: {lag}"));
+            let report = world.run(&["--json", "extract"]).json();
+            report["warnings"].to_string()
+        };
+        let warning = warned("5s", &world);
+        assert!(warning.contains(direction), "{seconds}: {warning}");
+        assert!(warning.contains("change.lag is 5s"), "{seconds}: {warning}");
+        let silent = warned("2m", &world);
+        assert!(!silent.contains("clock"), "{seconds}: {silent}");
+        // Rows that the server itself stamps are found all the same.
+        world
+            .source("INSERT dbo.t (id, n, at) VALUES (2, 2, SYSUTCDATETIME())")
+            .await;
+        pass().await;
+        warned("0s", &world);
+        assert_loaded(&mut world, ROWS).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_that_another_clock_writes_is_said() {
+    for (offset, configured, written, part) in [
+        (120, "local", "SYSUTCDATETIME()", "change.clock: utc"),
+        (-300, "utc", "SYSDATETIME()", "change.clock: local"),
+    ] {
+        let Some(server) = Server::ahead(0) else {
+            return;
+        };
+        let isolation = Isolation::with_row_versions();
+        let mut world = World::isolated_on(server, isolation, TIMED).await;
+        let engine = server.engine().expect("the stand-in's");
+        engine.set_local_offset(offset);
+        let write = |id: u32| format!("INSERT dbo.t (id, n, at) VALUES ({id}, {id}, {written})");
+        let change = format!("strategy: timestamp, column: at, clock: {configured}, lag: 0s");
+        config(&world, "mirror", &change);
+        extracted(&world, &[]);
+        world.source(&write(2)).await;
+        pass().await;
+        let warned = extracted(&world, &[]);
+        has(
+            &warned["warnings"],
+            &[part, "the newest at is", "are missed"],
+        );
+        let right = match configured {
+            "local" => "utc",
+            _ => "local",
+        };
+        let change = format!("strategy: timestamp, column: at, clock: {right}, lag: 0s");
+        config(&world, "mirror", &change);
+        let right = extracted(&world, &[]);
+        let warnings = right["warnings"].to_string();
+        assert!(!warnings.contains("the newest at"), "{right:#}");
+    }
+}
+
+/// Local time goes forward an hour in spring and back in autumn. No row that it stamps is missed or there twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_of_local_time_loses_no_row_when_clocks_change() {
+    for kind in ["mirror", "history"] {
+        for (before, after) in [(60, 120), (120, 60)] {
+            let Some(server) = Server::ahead(0) else {
+                return;
+            };
+            let mut world = World::on(server, TIMED).await;
+            let engine = server.engine().expect("the stand-in's");
+            let change = "strategy: timestamp, column: at, clock: local, lag: 0s, overlap: 0s";
+            config(&world, kind, change);
+            let mut next = 2;
+            // The last change sets back what the first has set, so that the hour is read once more.
+            for offset in [before, after, before] {
+                engine.set_local_offset(offset);
+                for _ in 0..2 {
+                    let row =
+                        format!("INSERT dbo.t (id, n, at) VALUES ({next}, {next}, SYSDATETIME())");
+                    world.source(&row).await;
+                    next += 1;
+                    pass().await;
+                    let found = extracted(&world, &[]);
+                    let what = format!("{kind} {before} -> {after}, row {next}: {found:#}");
+                    assert_eq!(found["full_read"], json!(next == 3), "{what}");
+                    let rows = lake_rows(&lake_table(&world).await, None, &["id"]).await;
+                    assert_eq!(rows.len(), next - 1, "{what}");
+                }
+            }
+            assert_loaded(&mut world, ROWS).await;
+        }
     }
 }
