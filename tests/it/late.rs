@@ -689,3 +689,88 @@ async fn a_column_of_local_time_loses_no_row_when_clocks_change() {
         }
     }
 }
+
+/// Seven digits, of which no tool that keeps six tells all rows apart.
+#[tokio::test(flavor = "multi_thread")]
+async fn seven_digits_of_a_time_neither_read_rows_again_nor_lose_them() {
+    let mut world = World::new(
+        "CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, n int NOT NULL, at datetime2(7) NOT NULL, INDEX ix_at (at))
+GO
+INSERT dbo.t (id, n, at) VALUES (1, 1, '2024-01-01T10:00:00.1234567'), (2, 2, '2024-01-01T10:00:00.1234568'),
+    (3, 3, '2024-01-01T10:00:00.1234569')",
+    )
+    .await;
+    config(&world, "mirror", TIMESTAMP);
+    extracted(&world, &[]);
+    for _ in 0..2 {
+        assert_eq!(extracted(&world, &[])["rows_read"], json!(0));
+    }
+    let seventh = ["--from", "2024-01-01T10:00:00.1234568"];
+    let rest = [&["--table", "dbo.t"], &seventh[..]].concat();
+    assert_eq!(extracted(&world, &rest)["rows_read"], json!(2));
+    let one = [&rest[..], &["--to", "2024-01-01T10:00:00.1234568"]].concat();
+    assert_eq!(extracted(&world, &one)["rows_read"], json!(1));
+    // All of one moment, which the last bound has not passed.
+    world
+        .source(
+            "DECLARE @now datetime2(7) = SYSUTCDATETIME(); INSERT dbo.t (id, n, at) SELECT TOP (50) 100 + ROW_NUMBER() \
+             OVER (ORDER BY (SELECT 1)), 0, DATEADD(nanosecond, 100 * (ROW_NUMBER() OVER (ORDER BY (SELECT 1)) % 3), \
+             @now) FROM sys.all_columns",
+        )
+        .await;
+    pass().await;
+    assert_eq!(extracted(&world, &[])["inserted"], json!(50));
+    assert_eq!(extracted(&world, &[])["rows_read"], json!(0));
+    assert_loaded(&mut world, ROWS).await;
+}
+
+/// From compatibility level 130 on, a `datetime` of 3 or 7 milliseconds equals no `datetime2` of the same text.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_datetime_is_followed_in_its_own_type() {
+    let mut world = World::new(
+        "CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, n int NOT NULL, at datetime NOT NULL, INDEX ix_at (at))
+GO
+INSERT dbo.t (id, n, at) VALUES (1, 1, '2024-01-01T10:00:00.003'), (2, 2, '2024-01-01T10:00:00.007'), (3, 3, \
+         '2024-01-01T10:00:00.010')",
+    )
+    .await;
+    config(&world, "mirror", TIMESTAMP);
+    extracted(&world, &[]);
+    for (at, id) in [(".003", 1), (".007", 2), (".010", 3)] {
+        let at = format!("2024-01-01T10:00:00{at}");
+        let one = extracted(&world, &["--table", "dbo.t", "--from", &at, "--to", &at]);
+        assert_eq!(one["rows_read"], json!(1), "{id}: {one:#}");
+    }
+    world
+        .source(
+            "UPDATE dbo.t SET n = 20, at = DATEADD(millisecond, -20, GETUTCDATE()) WHERE id = 2",
+        )
+        .await;
+    pass().await;
+    assert_eq!(extracted(&world, &[])["updated"], json!(1));
+    assert_eq!(extracted(&world, &[])["rows_read"], json!(0));
+    assert_loaded(&mut world, ROWS).await;
+}
+
+/// Numbers are drawn in one order and committed in another.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_is_committed_after_a_higher_one_is_read() {
+    let mut world = World::new(
+        "CREATE TABLE dbo.t (id int IDENTITY NOT NULL PRIMARY KEY, n int NOT NULL)
+GO
+INSERT dbo.t (n) VALUES (1)",
+    )
+    .await;
+    config(&world, "mirror", "strategy: sequence, column: id");
+    extracted(&world, &[]);
+    let mut slow = crate::harness::server().connect(&world.source_db).await;
+    crate::harness::sql(&mut slow, "BEGIN TRAN; INSERT dbo.t (n) VALUES (2)").await;
+    world.source("INSERT dbo.t (n) VALUES (3)").await;
+    // The highest number is asked for under a lock that waits for the insert.
+    let waiting = world.spawn(&["--json", "extract"]);
+    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    crate::harness::sql(&mut slow, "COMMIT").await;
+    let read = extract(&finish(waiting).json());
+    assert_eq!(read["inserted"], json!(2), "{read:#}");
+    assert_loaded(&mut world, ROWS).await;
+}
