@@ -174,6 +174,9 @@ pub struct TrackedSince {
     /// When the log itself was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
+    /// When the table, or an index of it, was last altered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub altered: Option<String>,
     /// When the watermark was the newest version, in seconds since 1970 (UTC) of the server's clock.
     pub at: i64,
 }

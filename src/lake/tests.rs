@@ -13,6 +13,7 @@ mod expiring;
 mod foreign;
 mod hostile;
 mod interop;
+mod logged;
 mod maintaining;
 mod marked;
 mod relocating;

@@ -254,7 +254,7 @@ impl Picker<'_> {
             Some(Refusal::Never(_)) => return Err(None),
             Some(Refusal::Until(why)) => {
                 return Err(Some(format!(
-                    "tracked changes would show deletes, too, but {why}"
+                    "tracked changes would show inserts, updates and deletes, but {why}"
                 )));
             }
         }
@@ -642,6 +642,74 @@ mod tests {
             assert_eq!(choice.strategy, Strategy::Full);
             assert!(choice.why.join(" ").contains(expected), "{:?}", choice.why);
         }
+    }
+
+    #[test]
+    fn auto_follows_tracked_changes_unless_ranges_of_another_strategy_are_under_way() {
+        use crate::change::{Backfill, RunId, Watermark};
+        use crate::mssql::surroundings::{Log, Tracking};
+        let mut source = table(
+            vec![
+                column(1, "id", SqlType::Int, false),
+                column(2, "rv", SqlType::RowVersion, false),
+            ],
+            vec![index(true, true, &[1])],
+        );
+        let untracked = auto(&source, TableKind::Mirror);
+        assert_eq!(untracked.strategy, Strategy::RowVersion);
+        let why = untracked.why.join(" ");
+        assert!(why.contains("ENABLE CHANGE_TRACKING"), "{why}");
+        source.surroundings.tracking = Tracking {
+            retention_minutes: Some(2_880),
+            cleans_up: true,
+            log: Some(Log {
+                begin: 1,
+                min_valid: 1,
+                created: None,
+            }),
+            can_view: true,
+        };
+        let mark = Watermark {
+            column: "rv".into(),
+            ty: SqlType::RowVersion,
+            text: "0x00000000000007D1".into(),
+        };
+        let run = RunId::generate();
+        let before = Checkpoint::reached(run, Strategy::RowVersion, Some(mark.clone()));
+        let chosen = |checkpoint: Option<&Checkpoint>| {
+            let options = ChangeOptions::default();
+            let shape = (TableKind::Mirror, Fidelity::Exact);
+            choose(&source, &options, shape, checkpoint).unwrap()
+        };
+        for (checkpoint, is_told) in [(None, false), (Some(&before), true)] {
+            let choice = chosen(checkpoint);
+            let found = (choice.strategy, choice.column);
+            assert_eq!(found, (Strategy::ChangeTracking, None));
+            let why = choice.why.join(" ");
+            assert_eq!(
+                why.contains("one read of the whole table"),
+                is_told,
+                "{why}"
+            );
+        }
+        let ledger = Backfill {
+            schema: String::new(),
+            strategy: Strategy::RowVersion,
+            watermark: mark,
+            column: "id".into(),
+            cuts: vec!["5".into()],
+            origin: None,
+            done: Vec::new(),
+            stale: Vec::new(),
+        };
+        let reading = Checkpoint::reading(run, Some(&before), ledger);
+        let kept = chosen(Some(&reading));
+        assert_eq!(kept.strategy, Strategy::RowVersion);
+        assert!(kept.why.join(" ").contains("under way"), "{kept:?}");
+        source.surroundings.tracking.can_view = false;
+        let blind = auto(&source, TableKind::Mirror);
+        assert_eq!(blind.strategy, Strategy::RowVersion);
+        assert!(blind.why.join(" ").contains("GRANT VIEW CHANGE TRACKING"));
     }
 
     #[test]

@@ -29,9 +29,10 @@
 //!   tracking was turned off and on: SQL Server begins a new log then, at a version above.
 //! - *The log is another one.* It began with another version, or was created at another time. So tracking that was
 //!   turned off and on is noticed even if the database has given no version meanwhile, or has begun to count anew.
-//! - *The last version is the one with which the log began*, and the table's rows are stored elsewhere than then. No
-//!   change was tracked in between, so that a TRUNCATE which left the version alone looks like this. Otherwise storage
-//!   says nothing here: a rebuild of indexes moves it, and SQL Server refuses to switch partitions of a tracked table.
+//! - *The last version is the one with which the log began*, and the table was altered since, or its rows are stored
+//!   elsewhere. No change was tracked in between, so that tracking which was turned off and on, or a TRUNCATE, looks
+//!   like this if the version did not move and the log does not show when it was created. Otherwise neither says
+//!   anything here: a rebuild of indexes does both, and SQL Server refuses to switch partitions of a tracked table.
 //! - *The last version is above the current one*, or the database's recovery fork is another one: it was restored.
 //!
 //! # Age
@@ -259,6 +260,7 @@ fn settle(
     bounds.tracking = Some(TrackedSince {
         begin: log.begin,
         created: log.created.clone(),
+        altered: Some(source.facts.modified.clone()),
         at: answer.at,
     });
     bounds
@@ -293,11 +295,14 @@ fn lost(
             keep_longer(source)
         ));
     }
-    let is_first = last == log.begin;
-    let is_elsewhere = || origin::is_stored_elsewhere(source, known);
-    (is_first && is_elsewhere()).then(|| {
-        "no change of the table was tracked yet, and its rows have another storage than in the last run, as after \
-         TRUNCATE TABLE"
+    // Nothing tells one beginning of the log from another one.
+    let altered = since.and_then(|since| since.altered.as_ref());
+    let is_altered = altered.is_some_and(|altered| *altered != source.facts.modified);
+    let is_another =
+        last == log.begin && (is_altered || origin::is_stored_elsewhere(source, known));
+    is_another.then(|| {
+        "no change of the table has been tracked so far, and the table was altered or stored elsewhere since the last \
+         run, as when change tracking is turned off and on or by TRUNCATE TABLE"
             .to_owned()
     })
 }

@@ -436,7 +436,7 @@ fn isolation_follows_the_database_or_says_the_three_ways_out() {
 }
 
 #[test]
-fn row_locks_suffice_for_a_mirror_under_a_rowversion_and_for_nothing_else() {
+fn row_locks_suffice_for_a_mirror_whose_next_window_tells_and_for_nothing_else() {
     let mut source = source();
     change(&mut source, |environment| {
         environment.allows_snapshot = false
@@ -449,8 +449,11 @@ fn row_locks_suffice_for_a_mirror_under_a_rowversion_and_for_nothing_else() {
             .text
             .contains("ALTER DATABASE [shop] SET ALLOW_SNAPSHOT_ISOLATION ON")
     );
+    let tracked = auto(Strategy::ChangeTracking, TableKind::Mirror).unwrap();
+    assert!(!tracked.sees_one_state);
     for (strategy, kind, what) in [
         (Strategy::RowVersion, TableKind::History, "a history"),
+        (Strategy::ChangeTracking, TableKind::History, "a history"),
         (Strategy::Timestamp, TableKind::Mirror, "strategy timestamp"),
         (Strategy::Sequence, TableKind::History, "strategy sequence"),
         (Strategy::Full, TableKind::Mirror, "strategy full"),
@@ -565,6 +568,12 @@ fn what_another_server_writes_is_read_whole_or_refused() {
             let refusal = with(strategy, name).unwrap_err().to_string();
             assert!(refusal.contains("no upper bound is safe"), "{refusal}");
         }
+        let tracked = with(StrategyChoice::ChangeTracking, None).unwrap_err();
+        assert!(
+            tracked
+                .to_string()
+                .contains("does not show tracked changes")
+        );
         let whole = with(StrategyChoice::Auto, None).unwrap();
         assert_eq!(whole.strategy, Strategy::Full);
         let what = (Strategy::Full, TableKind::Mirror);
@@ -640,4 +649,74 @@ fn a_view_is_followed_by_its_rowversion_only_where_that_tells() {
             chosen(&source, StrategyChoice::RowVersion).map(|found| found.warnings.len());
         assert_eq!(warnings.ok(), asked, "{definition}");
     }
+}
+
+#[test]
+fn keys_of_a_log_are_read_with_their_rows_and_a_step_keeps_the_age_of_its_bound() {
+    use crate::change::TrackedSince;
+    use window::Changes;
+    let source = source();
+    let tracked = |kind, extent, steps| {
+        let what = (Strategy::ChangeTracking, kind);
+        let reading = isolation::choose(&source, Isolation::Auto, what).unwrap();
+        let choice = Choice {
+            strategy: Strategy::ChangeTracking,
+            column: None,
+            ..choice()
+        };
+        let mut bounds = Bounds::of(extent);
+        bounds.tracking = Some(TrackedSince {
+            begin: 1,
+            created: None,
+            altered: None,
+            at: 900,
+        });
+        let decided = Decided {
+            kind,
+            steps,
+            ..decided(choice, reading, bounds)
+        };
+        decided::assemble(&source, decided)
+    };
+    let mark = change_tracking::mark;
+    let changes = Changes {
+        window: Window {
+            lower: mark(10),
+            upper: mark(90),
+            previous: mark(10),
+        },
+        keys: 5_000,
+        renews: false,
+        since: Some(100),
+    };
+    let window = Extent::Tracked(changes);
+    let plan = tracked(TableKind::Mirror, window, vec![mark(40)]);
+    assert_eq!(
+        (plan.lower(), plan.upper()),
+        (Some(&mark(10)), Some(&mark(90)))
+    );
+    assert!(!plan.full_read() && plan.watermark_column().is_none());
+    let steps: Vec<ExtractPlan> = plan.steps().collect();
+    let text = sql(&steps[0]);
+    for part in [
+        "CHANGETABLE(CHANGES [dbo].[orders], @P1)",
+        "LEFT JOIN [dbo].[orders] AS t ON t.[id] = c.k1 AND t.[region] = c.k2",
+        "WHERE c.v <= @P2",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert!(
+        !sql(&steps[1]).contains("WHERE"),
+        "the last step has no end"
+    );
+    let at = |plan: &ExtractPlan| {
+        let origin = plan.origin.as_ref();
+        let tracking = origin.and_then(|origin| origin.tracking.as_ref());
+        tracking.map(|tracking| tracking.at)
+    };
+    assert_eq!([at(&steps[0]), at(&steps[1])], [Some(100), Some(900)]);
+    // A history is read to its end: no column tells where the bound is.
+    let upper = Some(mark(90));
+    let whole = tracked(TableKind::History, Extent::Whole { upper }, Vec::new());
+    assert!(!sql(&whole).contains("WHERE") && whole.upper() == Some(&mark(90)));
 }

@@ -74,6 +74,8 @@ use std::time::Instant;
 const MISSES_ROWS: &str = "rows that this read did not meet stay in the lake, because without row versions it may \
     have missed them. Turn on ALLOW_SNAPSHOT_ISOLATION, or set `isolation: table_lock`, for reads that see deletes";
 
+/// Failpoint: the window is closed, and no row is read yet.
+pub const FAIL_BOUNDED: &str = "extract.bounded";
 /// Failpoint: a step of a window is committed, and another one is to be read.
 pub const FAIL_BETWEEN_COMMITS: &str = "extract.between_commits";
 /// When the columns were found to be others.
@@ -136,6 +138,7 @@ pub(super) async fn extract(
         began: clock,
         loads,
     };
+    failpoint::reach(FAIL_BOUNDED);
     let known = (checkpoint.clone(), begun.or(checkpoint));
     let read = Box::pin(steps.read(&mut lake, links, known, opening, done));
     read.await.map_err(|error| kept(sync, error, done.as_ref()))

@@ -54,7 +54,7 @@ fn stand_in(what: &str) -> Option<&'static Arc<Engine>> {
 }
 
 /// A login that may read the source's rows, and its connection.
-async fn reader(world: &mut World) -> (String, String) {
+pub async fn reader(world: &mut World) -> (String, String) {
     let user = format!("reader_{}", world.source_db);
     let password = "Reader 1 for tests!";
     for statement in [
@@ -69,7 +69,7 @@ async fn reader(world: &mut World) -> (String, String) {
 }
 
 /// A run with another connection to the source.
-fn run_as(world: &World, connection: &str, args: &[&str]) -> Run {
+pub fn run_as(world: &World, connection: &str, args: &[&str]) -> Run {
     let mut command = world.command(args);
     finish(
         command
@@ -80,7 +80,7 @@ fn run_as(world: &World, connection: &str, args: &[&str]) -> Run {
 }
 
 /// Waits until a session waits for a lock in the source.
-async fn until_blocked(world: &mut World) {
+pub async fn until_blocked(world: &mut World) {
     for _ in 0..1200 {
         let blocked = world
             .source_rows(

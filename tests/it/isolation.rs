@@ -6,10 +6,10 @@
 //! | `read-committed-snapshot` | READ_COMMITTED_SNAPSHOT only |
 //! | `read-committed` | neither, as SQL Server creates a database |
 //!
-//! Without row versions icesync reads mirrors under a rowversion with row locks and refuses every other table, unless
-//! its configuration allows a table lock. So under `read-committed` each entry of `tables:` that would be refused gets
-//! `isolation: table_lock`. A test whose subject needs row versions, or the lack of them, chooses its own
-//! ([`World::with_isolation`](crate::harness::World::with_isolation)), whatever the variable says.
+//! Without row versions icesync reads mirrors under a rowversion or `change_tracking` with row locks and refuses every
+//! other table, unless its configuration allows a table lock. So under `read-committed` each entry of `tables:` that
+//! would be refused gets `isolation: table_lock`. A test whose subject needs row versions, or the lack of them, chooses
+//! its own ([`World::with_isolation`](crate::harness::World::with_isolation)), whatever the variable says.
 
 use crate::harness::sql;
 use icesync::mssql::control::Control;
@@ -68,8 +68,8 @@ impl Isolation {
     }
 }
 
-/// Entries of `tables:` as a database without row versions needs them. A mirror under a rowversion stays as it is, and
-/// so does an entry that names an isolation.
+/// Entries of `tables:` as a database without row versions needs them. A mirror under a rowversion or `change_tracking`
+/// stays as it is, and so does an entry that names an isolation.
 pub fn readable(tables: &str, connection: &str) -> String {
     let versioned = with_rowversion(connection.to_owned());
     let mut out = String::new();
@@ -108,6 +108,9 @@ fn is_served(entry: &str, versioned: &[String]) -> bool {
     let named = rest.lines().next().unwrap_or_default();
     let named = named.replace(['"', '\'', '[', ']'], "").to_lowercase();
     let strategy = entry.split_once("strategy: ").map(|(_, text)| text);
+    if strategy.is_some_and(|it| it.starts_with("change_tracking")) {
+        return !entry.contains("kind: history");
+    }
     let follows = strategy.is_none_or(|it| it.starts_with("rowversion") || it.starts_with("auto"));
     follows && versioned.contains(&named) && !entry.contains("kind: history")
 }
@@ -155,6 +158,7 @@ fn what_would_be_refused_without_row_versions_asks_for_a_table_lock() {
         "  - source: dbo.a\n    change: { strategy: rowversion, range_rows: 2000 }\n",
         "  - source: dbo.b\n    change: { strategy: full, isolation: snapshot }\n",
         "retry: { max_elapsed: 0s }\n",
+        "  - source: dbo.b\n    change: { strategy: change_tracking }\n",
     ] {
         assert_eq!(read(served), served);
     }

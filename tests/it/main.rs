@@ -43,5 +43,6 @@ mod state;
 mod steps;
 mod strategies;
 mod tidy;
+mod tracking;
 mod tsql;
 mod types;

@@ -37,6 +37,7 @@ fn known(begin: i64, at: i64) -> Origin {
         tracking: Some(TrackedSince {
             begin,
             created: Some("2024-05-01T10:00:00".into()),
+            altered: Some("2026-01-01T00:00:00".into()),
             at,
         }),
         ..Origin::default()
@@ -156,14 +157,20 @@ fn rebuilt_indexes_lose_nothing_and_a_truncation_is_noticed_without_a_version() 
         tracking: known(10, 999_999).tracking,
         ..origin::origin(&stored("a"), None, None)
     };
-    let whole = |storage, last| {
+    let whole = |source: Discovered, last| {
         let start = Start::From(mark(last));
         let answer = answer(50, 10, Some(1));
-        settle(&stored(storage), &log(10, 10), answer, &start, Some(&then)).is_whole()
+        settle(&source, &log(10, 10), answer, &start, Some(&then)).is_whole()
     };
-    assert!(!whole("a", 10));
-    assert!(whole("b", 10), "no change was tracked since the log began");
-    assert!(!whole("b", 40), "all indexes were rebuilt");
+    assert!(!whole(stored("a"), 10));
+    assert!(
+        whole(stored("b"), 10),
+        "no change was tracked since the log began"
+    );
+    assert!(!whole(stored("b"), 40), "all indexes were rebuilt");
+    let mut altered = stored("a");
+    altered.facts.modified = "2026-01-02T00:00:00".into();
+    assert!(whole(altered.clone(), 10) && !whole(altered, 40));
 }
 
 #[test]
