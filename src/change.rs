@@ -4,8 +4,10 @@
 //! finds the two in agreement, and a run that dies leaves either both or neither.
 
 mod rule;
+mod span;
 
 pub use rule::{DeleteRule, Deletes, LoadRule, Marks, SoftDeletes, TimeField};
+pub use span::{Again, Span};
 
 use crate::schema::SqlType;
 use chrono::{SecondsFormat, Utc};
@@ -217,6 +219,15 @@ impl Checkpoint {
         }
     }
 
+    /// The same checkpoint, committed by another run: rows beneath its bound were read again, and the bound stays.
+    pub fn kept(&self, run_id: RunId) -> Self {
+        Self {
+            origin: self.origin.clone(),
+            whole_read: self.whole_read,
+            ..Self::reached(run_id, self.strategy, self.watermark.clone())
+        }
+    }
+
     /// The checkpoint whose next window starts at a ledger's bound: a bound that a window can start from still holds.
     pub fn at_bound(&self, ledger: &Backfill) -> Self {
         Self {
@@ -344,6 +355,8 @@ pub struct ChangeOptions {
     pub range_rows: u64,
     /// What would be refused otherwise, or read whole.
     pub accept: Accept,
+    /// The rows to be read once more, instead of the next window. Of the command line, never of the configuration.
+    pub span: Option<Span>,
 }
 
 /// What a table's source does to a read that its owner knows of and accepts. Every report says so.
@@ -370,6 +383,7 @@ impl Default for ChangeOptions {
             commit_rows: 10_000_000,
             range_rows: 1_000_000,
             accept: Accept::default(),
+            span: None,
         }
     }
 }

@@ -13,6 +13,7 @@ mod relocate;
 mod request;
 mod signals;
 mod snapshots;
+mod span;
 mod state;
 mod status;
 mod sync;

@@ -15,6 +15,7 @@ mod merge;
 mod quarantine;
 mod reader;
 mod retry;
+mod soft_delete;
 mod tables;
 mod variables;
 mod yaml;

@@ -57,7 +57,7 @@ pub use table::{LakeTable, RUN_PROPERTY, SOURCE_SCHEMA_PROPERTY, SnapshotInfo, S
 pub use tags::{LoadTag, Loading, Tagged, TargetTags};
 pub use warehouse::Warehouse;
 pub use write::TableWriter;
-pub use write::options::{Compression, Dictionaries, Op, Reread, WriteMode, WriteOptions};
+pub use write::options::{Compression, Dictionaries, Op, Reread, Witness, WriteMode, WriteOptions};
 pub use write::parts::{Listed, Parked, Part};
 
 /// Failpoint: data and delete files of a write are complete, nothing refers to them yet.

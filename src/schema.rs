@@ -5,6 +5,7 @@
 
 pub mod columns;
 pub mod definition;
+pub mod deleted;
 pub mod drift;
 pub mod mapping;
 pub mod types;

@@ -47,6 +47,11 @@
 //! brings again, and what a whole read after a change of strategy brings, is compared with the lake before it is
 //! written (`lake/write/compare.rs`).
 //!
+//! # Reading again
+//!
+//! A part of the column's order that lies beneath the last bound may be read once more (`span`). It changes what the
+//! lake has of its rows, and not what later windows read.
+//!
 //! # Isolation
 //!
 //! Under SNAPSHOT all statements of a read see one state. Under READ COMMITTED with row versions each statement
@@ -106,6 +111,7 @@
 
 mod auto;
 mod change_tracking;
+mod clock;
 mod cuts;
 mod definition;
 mod discover;
@@ -113,24 +119,28 @@ mod error;
 mod full;
 mod isolation;
 mod notice;
+mod odd;
 mod open;
 mod origin;
 mod plan;
 mod protection;
 mod rowversion;
 mod sequence;
+mod span;
 mod steps;
 mod timestamp;
 mod tracked;
 mod view;
 mod window;
 
+pub use clock::told;
 pub use cuts::{Split, fingerprint};
 pub use definition::definition;
 pub use discover::{Discovered, discover};
 pub use error::SourceError;
 pub use notice::Notice;
-pub use plan::{ExtractPlan, Followed, LOOK_TIMEOUT_MS, Ranges, Read};
+pub use odd::{KEYS_MAX, OddRows, listed};
+pub use plan::{ExtractPlan, Followed, LOOK_TIMEOUT_MS, Ranges, Read, Spanned};
 
 use crate::change::{Backfill, ChangeOptions, Checkpoint, Strategy};
 use crate::mssql::control::{Class, Control};
@@ -139,7 +149,7 @@ use crate::schema::{Fidelity, KeyOrigin, TableKind};
 use crate::secret::RowValue;
 use auto::Choice;
 use isolation::Reading;
-use plan::Decided;
+use plan::decided::{self, Decided};
 use window::{Bounds, Start};
 
 /// Lag and overlap beyond this are a mistake.
@@ -170,12 +180,18 @@ pub async fn plan(
     let choice = auto::choose(source, options, (kind, fidelity), checkpoint)?;
     let what = (choice.strategy, kind);
     let reading = isolation::choose(source, options.isolation, what)?;
-    let mut resumes = cuts::resumable(source, &reading, choice.strategy, checkpoint);
+    let mut resumes = cuts::resumable(source, &reading, choice.strategy, checkpoint)
+        .filter(|_| options.span.is_none());
     let continued = checkpoint
         .zip(resumes.as_ref().map(|(backfill, _)| *backfill))
         .map(|(checkpoint, backfill)| checkpoint.at_bound(backfill));
     let checkpoint = continued.as_ref().or(checkpoint);
-    let mut bounds = bounds(control, source, options, &choice, &reading, checkpoint).await?;
+    let mut bounds = match &options.span {
+        Some(span) => {
+            span::bounds(control, source, span, &choice, checkpoint, options.accept).await?
+        }
+        None => bounds(control, source, options, &choice, &reading, checkpoint).await?,
+    };
     bounds.warnings.extend(accepted);
     // The server has not reached the ledger's bound, as after a restore: then its ranges are worth nothing.
     resumes = resumes.filter(|_| !bounds.is_whole());
@@ -200,7 +216,7 @@ pub async fn plan(
         kind,
         fidelity,
     };
-    Ok(plan::assemble(source, decided))
+    Ok(decided::assemble(source, decided))
 }
 
 /// Closes the window of a strategy, after what the source is now was compared with what it was.

@@ -16,14 +16,17 @@
 
 mod backfill;
 mod begin;
+mod examples;
 mod extract;
 mod follow;
 mod gate;
 mod guard;
+mod late;
 mod leftover;
 mod load;
 mod look;
 mod maintain;
+mod marked;
 mod observer;
 mod protect;
 mod pump;
@@ -42,6 +45,7 @@ mod stop;
 mod tracked;
 mod unseen;
 mod watch;
+mod writing;
 
 pub use backfill::{FAIL_AFTER_RANGE, FAIL_BEFORE_RANGES, FAIL_FENCED};
 pub use begin::FAIL_AFTER_EVOLVE;

@@ -249,6 +249,11 @@ pub struct Engine {
 }
 
 impl Engine {
+    /// Local time is so many minutes ahead of UTC from now on, as after a change to summer or winter time.
+    pub fn set_local_offset(&self, minutes: i16) {
+        self.shared.set_offset_minutes(minutes);
+    }
+
     /// An engine with master, tempdb, model and the named databases. Error 448 for an unknown collation.
     pub fn new(options: Options) -> Result<Arc<Self>, SqlError> {
         let now = options.clock.now()
@@ -361,7 +366,7 @@ impl Engine {
         let id = state.next_session;
         state.next_session = if id >= 32_000 { 51 } else { id + 1 };
         let began = self.shared.options.clock.now()
-            + i64::from(self.shared.options.local_offset_minutes) * calendar::TICKS_PER_MINUTE;
+            + i64::from(self.shared.offset_minutes()) * calendar::TICKS_PER_MINUTE;
         let info = SessionInfo {
             login: account.name.clone(),
             app: login.app_name.to_string(),

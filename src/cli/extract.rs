@@ -1,6 +1,7 @@
 //! `icesync extract`.
 
 use super::request::Request;
+use super::span::Reread;
 use super::tables::Tables;
 use clap::Args;
 use icesync::error::Error;
@@ -11,10 +12,13 @@ use icesync::sync::Action;
 pub struct Extract {
     #[command(flatten)]
     tables: Tables,
+    #[command(flatten)]
+    reread: Reread,
 }
 
 impl Extract {
     pub async fn run(&self, request: Request) -> Result<u8, Error> {
-        request.run(&self.tables, Action::Extract).await
+        let tables = self.reread.choose(&self.tables, &request.config)?;
+        request.run_on(tables, Action::Extract).await
     }
 }

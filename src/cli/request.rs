@@ -4,7 +4,7 @@ use super::output::{Output, say};
 use super::progress::Progress;
 use super::signals;
 use super::tables::Tables;
-use icesync::config::Config;
+use icesync::config::{Config, Table};
 use icesync::error::Error;
 use icesync::sync::{Action, Sync};
 use std::sync::Arc;
@@ -30,7 +30,11 @@ impl Request {
 
     /// Runs `action` on the chosen tables and prints the report. SIGTERM and Ctrl-C end it early, and well.
     pub async fn run(&self, tables: &Tables, action: Action) -> Result<u8, Error> {
-        let tables = tables.choose(&self.config)?;
+        self.run_on(tables.choose(&self.config)?, action).await
+    }
+
+    /// The same on these tables.
+    pub async fn run_on(&self, tables: Vec<Table>, action: Action) -> Result<u8, Error> {
         let sync = self.sync().await?;
         signals::listen(sync.stop());
         let report = sync.run(action, tables).await?;

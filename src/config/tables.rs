@@ -3,10 +3,12 @@
 use super::accept::{Accepted, accept};
 use super::columns::RawColumns;
 use super::merge::{Merge, OnChange, RawMerge};
+use super::soft_delete::RawSoftDelete;
 use super::variables::{Complaint, Lookup, Text};
 use crate::change::{Accept, ChangeOptions, Clock, Isolation, StrategyChoice};
 use crate::schema::columns::ColumnChoice;
 use crate::schema::definition::CreateOptions;
+use crate::schema::deleted::SoftDelete;
 use crate::schema::drift::DeclaredChanges;
 use crate::schema::{Fidelity, TableKind, TableName};
 use serde::Deserialize;
@@ -29,6 +31,8 @@ pub struct Table {
     pub change: ChangeOptions,
     /// Which columns of the source the lake gets, and under which names.
     pub columns: ColumnChoice,
+    /// The column in which applications mark rows as deleted.
+    pub soft_delete: Option<SoftDelete>,
     pub merge: Merge,
     /// Which columns of the lake the target gets, and under which names (`merge.columns`).
     pub target_columns: ColumnChoice,
@@ -68,6 +72,7 @@ pub(super) struct RawTable {
     change: RawChange,
     #[serde(default)]
     columns: RawColumns,
+    soft_delete: Option<RawSoftDelete>,
     #[serde(default)]
     merge: RawMerge,
     #[serde(default)]
@@ -187,6 +192,9 @@ impl RawTable {
             kind: self.kind,
             fidelity: self.fidelity,
             columns: self.columns.validate(lookup, &format!("{at}.columns"))?,
+            soft_delete: (self.soft_delete)
+                .map(|raw| raw.validate(lookup, &format!("{at}.soft_delete")))
+                .transpose()?,
             merge: self.merge.validate(self.kind, lookup, at)?,
             target_columns: self
                 .merge
@@ -264,6 +272,7 @@ impl RawChange {
             commit_rows: self.commit_rows,
             range_rows: self.range_rows,
             accept: Accept::default(),
+            span: None,
         })
     }
 }

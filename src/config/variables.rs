@@ -23,6 +23,11 @@ pub(super) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 pub(super) struct Text(String);
 
 impl Text {
+    /// As it is written.
+    pub(super) fn of(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// With variables replaced, to be shown to nobody.
     pub(super) fn secret(&self, lookup: Lookup<'_>, at: &str) -> Result<Secret, Complaint> {
         let expanded = expand(&self.0, lookup);

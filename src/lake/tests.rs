@@ -15,6 +15,7 @@ mod hostile;
 mod interop;
 mod logged;
 mod maintaining;
+mod marked;
 mod relocating;
 mod standing;
 mod tagging;

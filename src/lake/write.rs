@@ -56,6 +56,7 @@ use crate::lake::write::output::Output;
 use crate::lake::write::parts::Part;
 use arrow_array::{BooleanArray, RecordBatch};
 use arrow_schema::SchemaRef;
+use arrow_select::filter::filter_record_batch;
 use futures::TryStreamExt;
 use iceberg::spec::DataFile;
 
@@ -106,6 +107,41 @@ impl TableWriter {
         mask: Option<&BooleanArray>,
     ) -> Result<()> {
         self.context.check(&batch)?;
+        match self.context.marked(&batch) {
+            Some(deleted) if self.context.options.mode != WriteMode::Append => {
+                self.write_marked(&batch, mask, &deleted).await
+            }
+            Some(_) | None => self.write_rows(batch, mask).await,
+        }
+    }
+
+    /// Writes the rows of a mirror that do not count as deleted. The others are deleted by their keys; a write of the
+    /// whole table leaves them out.
+    async fn write_marked(
+        &mut self,
+        batch: &RecordBatch,
+        mask: Option<&BooleanArray>,
+        deleted: &BooleanArray,
+    ) -> Result<()> {
+        if self.context.options.mode == WriteMode::Upsert {
+            self.gone.add(&self.context.key_columns(batch)?, deleted)?;
+        }
+        let live: BooleanArray = deleted.iter().map(|row| Some(row != Some(true))).collect();
+        let rows = filter_record_batch(batch, &live).map_err(LakeError::arrow("rows"))?;
+        if rows.num_rows() > 0 {
+            let mask = mask.map(|mask| {
+                let kept = mask.iter().zip(live.values()).filter(|(_, live)| *live);
+                kept.map(|(marked, _)| marked).collect::<BooleanArray>()
+            });
+            self.write_rows(rows, mask.as_ref()).await?;
+        }
+        match self.gone.is_full() {
+            true => self.flush_gone().await,
+            false => Ok(()),
+        }
+    }
+
+    async fn write_rows(&mut self, batch: RecordBatch, mask: Option<&BooleanArray>) -> Result<()> {
         let marked = mask.is_some_and(|mask| mask.true_count() > 0);
         if marked || self.context.options.reread != Reread::Marked {
             self.open().await?;

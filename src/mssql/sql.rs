@@ -13,7 +13,9 @@
 //! | [`describe`] | what a table looks like |
 //! | [`definition`] | what it has besides columns and key |
 //! | [`bounds`] | how far a window may reach |
+//! | [`odd`] | rows with an odd watermark, by their keys |
 //! | [`read`] | the rows of a table, a window, a page |
+//! | [`span`](mod@span) | a part of a column that is read again |
 //! | [`tracked`] | the rows that a log of changed keys leads to |
 //! | [`define`] | schemas, tables, staging tables, locks |
 //! | [`create`] | a target, its indexes, defaults and checks; [`enclosed`] is what they take in of another server |
@@ -46,12 +48,14 @@ pub mod foreign;
 pub mod merge;
 pub mod net;
 mod newest;
+pub mod odd;
 pub mod part;
 mod plan;
 pub mod quarantine;
 pub mod read;
 mod scd2;
 mod soft;
+pub mod span;
 pub mod state;
 pub mod tracked;
 pub mod upkeep;

@@ -2,6 +2,7 @@
 
 use super::exit::Exit;
 use super::failure::ErrorReport;
+use crate::error::Kind;
 use serde::Serialize;
 
 /// One report a table, and the tables that could not be looked at.
@@ -40,6 +41,9 @@ impl<T> Listing<T> {
         match (self.errors.is_empty(), all_failed) {
             (true, _) => Exit::Done,
             (false, false) => Exit::Partial,
+            (false, true) if self.errors.iter().all(|error| error.kind == Kind::Config) => {
+                Exit::Usage
+            }
             (false, true) if errors.all(|error| error.disposition == "transient") => {
                 Exit::Transient
             }

@@ -24,6 +24,8 @@ pub struct PlanReport {
     pub columns: ColumnsReport,
     pub lower: Option<String>,
     pub upper: Option<String>,
+    /// The window was read before, and is read again because `--from` asks for it.
+    pub rereads: bool,
     pub creates_lake_table: bool,
     /// How the source's columns have changed, and what the lake table would make of it.
     pub schema_changes: Vec<SchemaChange>,
@@ -109,10 +111,10 @@ impl PlanReport {
     /// For a terminal.
     pub fn text(&self) -> String {
         let mut out = String::new();
-        let read = if self.full_read {
-            "full read"
-        } else {
-            "changes only"
+        let read = match (self.full_read, self.rereads) {
+            (true, _) => "full read",
+            (false, true) => "read again",
+            (false, false) => "changes only",
         };
         let _ = writeln!(
             out,

@@ -5,7 +5,9 @@ use super::failure::ErrorReport;
 use super::format::{
     bytes, counts, plural, thousands, write_changes, write_in_quarantine, write_warnings,
 };
+use super::late::LateReport;
 use super::maintain::MaintenanceReport;
+use super::reread::RereadReport;
 use super::signal::Signal;
 use crate::change::Strategy;
 use crate::config::Table;
@@ -149,6 +151,12 @@ pub struct ExtractReport {
     pub rows_read: u64,
     /// Of those, rows read again because of `overlap`.
     pub rows_overlap: u64,
+    /// What `--from` asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reread: Option<RereadReport>,
+    /// Rows that the overlap has brought, and that the lake did not have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub late: Option<LateReport>,
     pub inserted: u64,
     pub updated: u64,
     pub deleted: u64,
@@ -366,6 +374,8 @@ impl ExtractReport {
             replaced_all: self.replaced_all || next.replaced_all,
             rows_read: self.rows_read + next.rows_read,
             rows_overlap: self.rows_overlap + next.rows_overlap,
+            reread: next.reread,
+            late: LateReport::and(self.late, next.late),
             inserted: self.inserted + next.inserted,
             updated: self.updated + next.updated,
             deleted: self.deleted + next.deleted,
@@ -411,12 +421,19 @@ impl ExtractReport {
                 }
             }
         }
+        if let Some(late) = &self.late {
+            late.write(out);
+        }
         write_changes(out, &self.schema_changes);
         write_warnings(out, &self.warnings);
     }
 
     /// What was read.
     fn write_read(&self, out: &mut String) {
+        if let Some(reread) = &self.reread {
+            let _ = write!(out, "  extract  {}", self.strategy);
+            return reread.write(out, self.rows_read);
+        }
         let read = if self.full_read {
             "full read"
         } else {

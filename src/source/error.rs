@@ -5,7 +5,7 @@ use crate::error::{Disposition, Error, Kind};
 use crate::mssql::error::MssqlError;
 use crate::mssql::sql::Ident;
 use crate::schema::columns::ChoiceError;
-use crate::schema::{TableKind, TableName};
+use crate::schema::{SqlType, TableKind, TableName};
 use crate::secret::RowValue;
 
 /// What failed, on which table, why, and the remedy.
@@ -111,6 +111,24 @@ pub enum SourceError {
             which also accepts that rows are hidden"
     )]
     RowSecurity { table: TableName, policy: String },
+    #[error("--from cannot be used on {table}: {why}")]
+    Span { table: TableName, why: String },
+    #[error(
+        "{option} is not a value of column {column} of {table}, whose type is {ty}. Nothing was read. Write it as in \
+            {option} {example}"
+    )]
+    SpanText {
+        table: TableName,
+        option: &'static str,
+        column: String,
+        ty: SqlType,
+        example: &'static str,
+    },
+    #[error(
+        "no part of {table} can be read again, because the next extract reads the whole table: {why}. Nothing was \
+            read. Run `icesync extract` without --from"
+    )]
+    Unread { table: TableName, why: String },
     #[error("change.isolation {isolation} cannot be used on {table}: {why}")]
     Isolation {
         table: TableName,
@@ -227,13 +245,24 @@ impl SourceError {
             | SourceError::Masked { .. }
             | SourceError::MaskedBehind { .. }
             | SourceError::RowSecurity { .. }
+            | SourceError::Span { .. }
+            | SourceError::SpanText { .. }
+            | SourceError::Unread { .. }
             | SourceError::Isolation { .. } => Disposition::Definite,
+        }
+    }
+
+    /// What is wrong with the command line is no failure of the source.
+    fn kind(&self) -> Kind {
+        match self {
+            SourceError::Span { .. } | SourceError::SpanText { .. } => Kind::Config,
+            _ => Kind::Source,
         }
     }
 }
 
 impl From<SourceError> for Error {
     fn from(error: SourceError) -> Self {
-        Error::new(Kind::Source, error.disposition(), error)
+        Error::new(error.kind(), error.disposition(), error)
     }
 }

@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | [`Read::Nothing`] | none | the bound, which stays |
 //! | [`Read::Window`] | of a window | both bounds and the last one; its cuts into steps; the size of its pages |
+//! | [`Read::Again`] | of a part that was read before | the checkpoint's bound, which stays; the size of its pages |
 //! | [`Read::Tracked`] | of the keys that a log has of a window | its cuts; whether its bound is kept anyway |
 //! | [`Read::Whole`] | all, in one stream | where they end; what a scan that sees no single state may miss |
 //! | [`Read::Ranges`] | all, in ranges | cuts; the ledger, or the one state that all ranges share |
@@ -14,18 +15,17 @@
 //! Pages and steps are no variants of their own: they are ways to read a window, and everything else of one holds for
 //! them. Steps ([`ExtractPlan::steps`]) are plans again, each of a window that has none.
 
-use super::auto::Choice;
-use super::cuts::{self, Split};
-use super::discover::Discovered;
-use super::isolation::{LOCK_TIMEOUT_MS, Reading};
+pub(super) mod decided;
+
+use super::cuts::Split;
+use super::isolation::LOCK_TIMEOUT_MS;
 use super::notice::Notice;
-use super::origin;
+use super::odd::{OddRows, unseen};
 use super::tracked::Tracked;
-use super::window::{Bounds, Extent};
-use crate::change::{Backfill, Origin, Strategy, TrackedSince, Watermark, Window};
+use crate::change::{Again, Backfill, Origin, Strategy, Watermark, Window};
 use crate::mssql::sql::read::{self, Closed, Locking, PageCursor, Range, Until};
 use crate::mssql::sql::{self, Statement};
-use crate::schema::{Fidelity, Role, TableKind, TableSchema};
+use crate::schema::TableSchema;
 
 /// How long a lock on a whole table waits for the writers that are there. Writers that come later wait behind it.
 pub(super) const TABLE_TIMEOUT_MS: u32 = 10_000;
@@ -65,6 +65,8 @@ pub enum Read {
     Nothing { at: Watermark },
     /// The rows of a window.
     Window(Followed),
+    /// The rows of a part of the order that lies beneath the last bound.
+    Again(Spanned),
     /// The rows of the keys that a log has of a window; a key without a row is deleted.
     Tracked(Tracked),
     /// All rows, in one stream.
@@ -83,6 +85,16 @@ pub struct Followed {
     pub page_rows: Option<u64>,
     /// Where it is cut into steps, ascending.
     cuts: Vec<Watermark>,
+}
+
+/// A part of a column's order that is read once more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spanned {
+    /// Position in the table's columns.
+    pub column: usize,
+    pub again: Again,
+    /// As in [`Followed`].
+    pub page_rows: Option<u64>,
 }
 
 impl Followed {
@@ -182,7 +194,7 @@ impl ExtractPlan {
     pub fn full_read(&self) -> bool {
         match self.read {
             Read::Whole(_) | Read::Ranges(_) => true,
-            Read::Nothing { .. } | Read::Window(_) | Read::Tracked(_) => false,
+            Read::Nothing { .. } | Read::Window(_) | Read::Again(_) | Read::Tracked(_) => false,
         }
     }
 
@@ -191,8 +203,27 @@ impl ExtractPlan {
         match &self.read {
             Read::Nothing { at } => Some(at),
             Read::Window(followed) => Some(&followed.window.lower),
+            Read::Again(spanned) => Some(&spanned.again.lower),
             Read::Tracked(tracked) => Some(&tracked.window.lower),
             Read::Whole(_) | Read::Ranges(_) => None,
+        }
+    }
+
+    /// Where the rows that are read end.
+    pub fn end(&self) -> Option<&Watermark> {
+        self.again()
+            .map_or_else(|| self.upper(), |again| Some(&again.upper))
+    }
+
+    /// What is read once more; none of any other read.
+    pub fn again(&self) -> Option<&Again> {
+        match &self.read {
+            Read::Again(spanned) => Some(&spanned.again),
+            Read::Nothing { .. }
+            | Read::Window(_)
+            | Read::Tracked(_)
+            | Read::Whole(_)
+            | Read::Ranges(_) => None,
         }
     }
 
@@ -201,6 +232,7 @@ impl ExtractPlan {
         match &self.read {
             Read::Nothing { at } => Some(at),
             Read::Window(followed) => Some(&followed.window.upper),
+            Read::Again(spanned) => Some(&spanned.again.bound),
             Read::Tracked(tracked) => Some(&tracked.window.upper),
             Read::Whole(_) | Read::Ranges(_) => self.follows()?.1,
         }
@@ -211,6 +243,7 @@ impl ExtractPlan {
         match &self.read {
             Read::Nothing { .. } | Read::Tracked(_) => None,
             Read::Window(followed) => Some(followed.column),
+            Read::Again(spanned) => Some(spanned.column),
             Read::Whole(_) | Read::Ranges(_) => self.follows()?.0,
         }
     }
@@ -224,14 +257,20 @@ impl ExtractPlan {
     pub fn renews(&self) -> bool {
         match &self.read {
             Read::Tracked(tracked) => tracked.renews,
-            Read::Nothing { .. } | Read::Window(_) | Read::Whole(_) | Read::Ranges(_) => false,
+            Read::Nothing { .. }
+            | Read::Window(_)
+            | Read::Again(_)
+            | Read::Whole(_)
+            | Read::Ranges(_) => false,
         }
     }
 
     /// Column, bound and future of a whole read under a watermark.
     fn follows(&self) -> Option<(Option<usize>, Option<&Watermark>, Option<&Watermark>)> {
         let follows = match &self.read {
-            Read::Nothing { .. } | Read::Window(_) | Read::Tracked(_) => return None,
+            Read::Nothing { .. } | Read::Window(_) | Read::Again(_) | Read::Tracked(_) => {
+                return None;
+            }
             Read::Whole(whole) => match &whole.end {
                 End::Unordered => return None,
                 End::Open(follows) | End::NextWindow(_, follows) => follows,
@@ -257,7 +296,7 @@ impl ExtractPlan {
     /// No two rows that are read have the same key.
     pub fn distinct_keys(&self) -> bool {
         match &self.read {
-            Read::Nothing { .. } | Read::Window(_) | Read::Tracked(_) => false,
+            Read::Nothing { .. } | Read::Window(_) | Read::Again(_) | Read::Tracked(_) => false,
             Read::Whole(whole) => {
                 whole.scan
                     == Scan::OneState {
@@ -272,7 +311,7 @@ impl ExtractPlan {
     /// A row that a whole read does not bring is not there.
     pub fn sees_one_state(&self) -> bool {
         match &self.read {
-            Read::Nothing { .. } | Read::Window(_) | Read::Tracked(_) => false,
+            Read::Nothing { .. } | Read::Window(_) | Read::Again(_) | Read::Tracked(_) => false,
             Read::Whole(whole) => match whole.scan {
                 Scan::OneState { .. } => true,
                 Scan::RowByRow { .. } => false,
@@ -285,7 +324,11 @@ impl ExtractPlan {
     pub fn misses_rows(&self) -> bool {
         match &self.read {
             Read::Whole(whole) => whole.scan == Scan::RowByRow { misses_rows: true },
-            Read::Nothing { .. } | Read::Window(_) | Read::Tracked(_) | Read::Ranges(_) => false,
+            Read::Nothing { .. }
+            | Read::Window(_)
+            | Read::Again(_)
+            | Read::Tracked(_)
+            | Read::Ranges(_) => false,
         }
     }
 
@@ -293,7 +336,11 @@ impl ExtractPlan {
     pub fn resumable_bound(&self) -> Option<&Watermark> {
         match &self.read {
             Read::Ranges(ranges) => ranges.bound(),
-            Read::Nothing { .. } | Read::Window(_) | Read::Tracked(_) | Read::Whole(_) => None,
+            Read::Nothing { .. }
+            | Read::Window(_)
+            | Read::Again(_)
+            | Read::Tracked(_)
+            | Read::Whole(_) => None,
         }
     }
 
@@ -301,7 +348,11 @@ impl ExtractPlan {
     pub fn split(&self) -> Option<&Split> {
         match &self.read {
             Read::Ranges(ranges) => Some(&ranges.split),
-            Read::Nothing { .. } | Read::Window(_) | Read::Tracked(_) | Read::Whole(_) => None,
+            Read::Nothing { .. }
+            | Read::Window(_)
+            | Read::Again(_)
+            | Read::Tracked(_)
+            | Read::Whole(_) => None,
         }
     }
 
@@ -311,14 +362,14 @@ impl ExtractPlan {
         let steps = match &self.read {
             Read::Window(followed) => followed.cuts.len() + 1,
             Read::Tracked(tracked) => tracked.steps(),
-            Read::Nothing { .. } | Read::Whole(_) | Read::Ranges(_) => 1,
+            Read::Nothing { .. } | Read::Again(_) | Read::Whole(_) | Read::Ranges(_) => 1,
         };
         (0..steps).map(|at| {
             let mut step = self.clone();
             match &self.read {
                 Read::Window(followed) => step.read = Read::Window(followed.step(at)),
                 Read::Tracked(tracked) => step.take_step(tracked.step(at)),
-                Read::Nothing { .. } | Read::Whole(_) | Read::Ranges(_) => {}
+                Read::Nothing { .. } | Read::Again(_) | Read::Whole(_) | Read::Ranges(_) => {}
             }
             step
         })
@@ -337,7 +388,7 @@ impl ExtractPlan {
     }
 
     /// What to say of rows without a watermark, and of those with one in the future, that a whole read has met.
-    pub fn unseen(&self, nulls: u64, future: u64) -> Vec<String> {
+    pub fn unseen(&self, nulls: &OddRows, future: &OddRows) -> Vec<String> {
         let column = self.watermark_column().map(|at| &self.table.columns[at]);
         column.map_or_else(Vec::new, |column| unseen(&column.name, nulls, future))
     }
@@ -345,7 +396,7 @@ impl ExtractPlan {
     /// What to say of a whole read that was shown so many rows, if it may not have been shown all.
     pub fn hidden(&self, rows: u64) -> Option<String> {
         let expected = match &self.read {
-            Read::Nothing { .. } | Read::Window(_) | Read::Tracked(_) => None,
+            Read::Nothing { .. } | Read::Window(_) | Read::Again(_) | Read::Tracked(_) => None,
             Read::Whole(whole) => whole.rows_expected,
             Read::Ranges(ranges) => ranges.rows_expected,
         }?;
@@ -368,7 +419,10 @@ impl ExtractPlan {
     pub fn first_read(&self) -> Option<Statement> {
         match &self.read {
             Read::Nothing { .. } => None,
-            Read::Window(followed) => Some(self.first_of(followed)),
+            Read::Window(followed) => {
+                Some(self.first_of(&self.range(followed), followed.page_rows))
+            }
+            Read::Again(spanned) => Some(self.first_of(&self.span(spanned), spanned.page_rows)),
             Read::Tracked(tracked) => {
                 let positions = tracked.positions();
                 Some(sql::tracked::window(&self.table, self.locking, positions))
@@ -379,21 +433,32 @@ impl ExtractPlan {
     }
 
     /// The first page of a window, or all of it.
-    fn first_of(&self, followed: &Followed) -> Statement {
-        let range = self.range(followed);
-        match followed.page_rows {
-            Some(rows) => read::first_page(&self.table, self.locking, &range, rows),
-            None => read::window(&self.table, self.locking, &range),
+    fn first_of(&self, range: &Range<'_>, page_rows: Option<u64>) -> Statement {
+        match page_rows {
+            Some(rows) => read::first_page(&self.table, self.locking, range, rows),
+            None => read::window(&self.table, self.locking, range),
+        }
+    }
+
+    /// The column that pages are in the order of, and the rows of a page; none when there are no pages.
+    pub fn pages(&self) -> Option<(usize, u64)> {
+        match &self.read {
+            Read::Window(followed) => followed.page_rows.map(|rows| (followed.column, rows)),
+            Read::Again(spanned) => spanned.page_rows.map(|rows| (spanned.column, rows)),
+            Read::Nothing { .. } | Read::Tracked(_) | Read::Whole(_) | Read::Ranges(_) => None,
         }
     }
 
     /// The page of a window after the row that `cursor` names; none when there are no pages.
     pub fn next_page(&self, cursor: &PageCursor) -> Option<Statement> {
-        let Read::Window(followed) = &self.read else {
-            return None;
+        let (_, rows) = self.pages()?;
+        let range = match &self.read {
+            Read::Window(followed) => self.range(followed),
+            Read::Again(spanned) => self.span(spanned),
+            Read::Nothing { .. } | Read::Tracked(_) | Read::Whole(_) | Read::Ranges(_) => {
+                return None;
+            }
         };
-        let rows = followed.page_rows?;
-        let range = self.range(followed);
         Some(read::next_page(
             &self.table,
             self.locking,
@@ -448,6 +513,20 @@ impl ExtractPlan {
             closed: closed(self.strategy),
         }
     }
+
+    fn span<'a>(&self, spanned: &'a Spanned) -> Range<'a> {
+        let again = &spanned.again;
+        let ends_below = again.ends_at_bound && closed(self.strategy) == Closed::Below;
+        Range {
+            column: spanned.column,
+            lower: &again.lower.text,
+            upper: &again.upper.text,
+            closed: match ends_below {
+                true => Closed::Below,
+                false => Closed::Both,
+            },
+        }
+    }
 }
 
 /// Which end of a strategy's windows belongs to them.
@@ -482,219 +561,4 @@ impl Ranges {
             States::One(_) => true,
         }
     }
-}
-
-/// What to say of rows that no window will show.
-pub(super) fn unseen(column: &str, nulls: u64, future: u64) -> Vec<String> {
-    let nulls = (nulls > 0).then(|| {
-        format!("{nulls} rows have NULL in {column}: their changes are not seen until it is filled")
-    });
-    let future = (future > 0).then(|| {
-        format!(
-            "{future} rows have a {column} in the future: their changes are not seen before that time"
-        )
-    });
-    nulls.into_iter().chain(future).collect()
-}
-
-/// What was decided before a plan is made of it.
-pub(super) struct Decided {
-    pub(super) choice: Choice,
-    pub(super) reading: Reading,
-    pub(super) bounds: Bounds,
-    /// How a read of all rows is cut, and the ledger that it continues.
-    pub(super) cut: Option<(Split, Option<Backfill>)>,
-    /// Where a window is cut into steps.
-    pub(super) steps: Vec<Watermark>,
-    pub(super) kind: TableKind,
-    pub(super) fidelity: Fidelity,
-}
-
-/// The plan of what was decided.
-pub(super) fn assemble(source: &Discovered, decided: Decided) -> ExtractPlan {
-    let Decided {
-        choice,
-        reading,
-        bounds,
-        cut,
-        steps,
-        kind,
-        fidelity,
-    } = decided;
-    let continued = cut.as_ref().and_then(|(_, ledger)| ledger.as_ref());
-    let found = (bounds.counter, bounds.tracking);
-    let origin = read_at(source, choice.strategy, continued, found);
-    let follows = |upper| {
-        let follows = choice.column.is_some() || choice.strategy.follows_log();
-        follows.then_some(Follows {
-            column: choice.column,
-            upper,
-            future: bounds.future,
-        })
-    };
-    let rows_expected = (source.facts.row_estimate)
-        .filter(|_| !source.facts.environment.sees_policies && !source.facts.is_view);
-    let whole = |end| {
-        Read::Whole(Whole {
-            end,
-            scan: scan(source, choice.strategy, reading.sees_one_state),
-            rows_expected,
-        })
-    };
-    let unordered = unordered(source, &bounds.extent, choice.column, &reading);
-    let read = match (bounds.extent, choice.column, cut) {
-        (Extent::Nothing { at }, ..) => Read::Nothing { at },
-        (Extent::Window(window), Some(column), _) => Read::Window(Followed {
-            column,
-            window,
-            page_rows: page_rows(source, column, reading.sees_one_state, fidelity),
-            cuts: steps,
-        }),
-        (Extent::Tracked(changes), ..) => Read::Tracked(Tracked::of(changes, steps)),
-        // Only a strategy that follows a column makes a window.
-        (Extent::Window(_), None, _) => whole(End::Unordered),
-        (Extent::Whole { upper }, _, Some((split, continues))) => Read::Ranges(Ranges {
-            states: states(source, choice.strategy, &split, follows(upper), continues),
-            split,
-            rows_expected,
-        }),
-        (Extent::Whole { upper }, column, None) => whole(end(follows(upper), kind, column)),
-    };
-    ExtractPlan {
-        strategy: choice.strategy,
-        why: [choice.why, bounds.why, vec![reading.why], unordered].concat(),
-        warnings: [
-            source.warnings.clone(),
-            choice.warnings,
-            bounds.warnings,
-            reading.warnings,
-        ]
-        .concat(),
-        notices: [bounds.notices, reading.notices].concat(),
-        read,
-        session: reading.session,
-        finish: reading.finish,
-        origin,
-        table: source.schema.clone(),
-        locking: reading.locking,
-    }
-}
-
-/// Where a read of all rows in one stream ends.
-fn end(follows: Option<Follows>, kind: TableKind, column: Option<usize>) -> End {
-    match (follows, kind, column) {
-        (None, ..) => End::Unordered,
-        (Some(follows), TableKind::History, Some(column)) => End::NextWindow(column, follows),
-        (Some(follows), TableKind::Mirror | TableKind::History, _) => End::Open(follows),
-    }
-}
-
-/// Where rows are read. A ledger goes on from where its first range was: what moved since is found by the next run.
-fn read_at(
-    source: &Discovered,
-    strategy: Strategy,
-    continued: Option<&Backfill>,
-    (counter, tracking): (Option<String>, Option<TrackedSince>),
-) -> Option<Origin> {
-    match (strategy, continued) {
-        (Strategy::Full, _) => None,
-        (_, Some(ledger)) => ledger.origin.clone(),
-        (
-            Strategy::Timestamp
-            | Strategy::Sequence
-            | Strategy::RowVersion
-            | Strategy::ChangeTracking,
-            None,
-        ) => Some(origin::origin(source, counter, tracking)),
-    }
-}
-
-fn scan(source: &Discovered, strategy: Strategy, sees_one_state: bool) -> Scan {
-    let tells = match strategy {
-        Strategy::RowVersion => source.versions_tell(),
-        Strategy::ChangeTracking => true,
-        Strategy::Full | Strategy::Timestamp | Strategy::Sequence => false,
-    };
-    match sees_one_state {
-        true => Scan::OneState {
-            distinct_keys: source.key_is_unique(),
-        },
-        false => Scan::RowByRow {
-            misses_rows: !tells,
-        },
-    }
-}
-
-/// Whether ranges may be read in several states: under a bound, if their key does not move unseen.
-fn states(
-    source: &Discovered,
-    strategy: Strategy,
-    split: &Split,
-    follows: Option<Follows>,
-    continues: Option<Backfill>,
-) -> States {
-    let is_resumable = cuts::is_resumable(strategy, &source.schema.columns[split.column]);
-    match follows {
-        Some(Follows {
-            column,
-            upper: Some(bound),
-            future,
-        }) if is_resumable => States::Several {
-            column,
-            bound,
-            future,
-            continues: continues.map(Box::new),
-        },
-        follows => States::One(follows),
-    }
-}
-
-/// The size of a window's pages; none where one statement does as well, where no index has their order, or where the
-/// next one could not be begun. Only row locks are held for a shorter time by shorter statements: row versions are kept
-/// for the transaction, which the steps of a window shorten. Without an index in their order the server would read and
-/// sort the rest of the window for each page.
-fn page_rows(
-    source: &Discovered,
-    column: usize,
-    sees_one_state: bool,
-    fidelity: Fidelity,
-) -> Option<u64> {
-    let needed = !sees_one_state
-        && source.schema.key.is_some()
-        && source.is_ordered_by_index(column)
-        && !cursor_is_cut(&source.schema, column, fidelity);
-    needed.then_some(LOCKED_PAGE_ROWS)
-}
-
-/// Why a window is not read in pages although an index begins with its column.
-fn unordered(
-    source: &Discovered,
-    extent: &Extent,
-    column: Option<usize>,
-    reading: &Reading,
-) -> Vec<String> {
-    let (Extent::Window(_), Some(column)) = (extent, column) else {
-        return Vec::new();
-    };
-    let name = &source.schema.columns[column].name;
-    let is_said = !reading.sees_one_state
-        && source.schema.key.is_some()
-        && source.is_led_by_index(column)
-        && !source.is_ordered_by_index(column);
-    let said = is_said.then(|| {
-        format!(
-            "the window is read in one statement: no index has rows with equal {name} in the order of the key, so each \
-             page would sort the rest of the window"
-        )
-    });
-    said.into_iter().collect()
-}
-
-/// Whether the lake does not keep all of the value that the next page of a window would begin after: a seventh digit or
-/// an offset, under `fidelity: standard`.
-fn cursor_is_cut(table: &TableSchema, column: usize, fidelity: Fidelity) -> bool {
-    let is_cut = |role: &Role| matches!(role, Role::Ticks | Role::Offset);
-    let mut columns = std::iter::once(&table.columns[column]).chain(table.key_columns());
-    fidelity == Fidelity::Standard
-        && columns.any(|column| column.ty.facts().companions.iter().any(is_cut))
 }

@@ -68,7 +68,9 @@ fn explain(answer: &Answer, environment: &Environment, bounds: &mut Bounds) {
         Extent::Nothing { .. } => bounds.warnings.push(format!(
             "{text}. What changed since the last run is read when it ends"
         )),
-        Extent::Window(_) | Extent::Tracked(_) | Extent::Whole { .. } => bounds.why.push(text),
+        Extent::Window(_) | Extent::Again(_) | Extent::Tracked(_) | Extent::Whole { .. } => {
+            bounds.why.push(text)
+        }
     }
 }
 

@@ -118,7 +118,7 @@ pub(super) async fn cuts(
     bounds: &mut Bounds,
 ) -> Result<Vec<Watermark>, SourceError> {
     match &bounds.extent {
-        Extent::Whole { .. } | Extent::Nothing { .. } => Ok(Vec::new()),
+        Extent::Whole { .. } | Extent::Again(_) | Extent::Nothing { .. } => Ok(Vec::new()),
         Extent::Tracked(changes) => {
             let asked = (reading, commit_rows);
             let (cuts, why) = tracked_cuts(control, source, changes, asked).await?;
@@ -284,7 +284,7 @@ fn between(mut marks: Vec<Watermark>, closed: Closed) -> Vec<Watermark> {
         Closed::Below => {
             marks.drain(..marks.len().min(1));
         }
-        Closed::Above => {
+        Closed::Above | Closed::Both => {
             marks.pop();
         }
     }

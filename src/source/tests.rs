@@ -7,7 +7,7 @@ use crate::mssql::environment::{Environment, Writability};
 use crate::mssql::sql::read::{Locking, PageCursor};
 use crate::schema::SqlType;
 use auto::Choice;
-use plan::Decided;
+use plan::decided::{self, Decided};
 use window::Extent;
 
 fn source() -> Discovered {
@@ -74,7 +74,7 @@ fn a_window_is_paged_only_where_an_index_orders_it() {
             fidelity,
             ..decided(choice(), reading, bounds)
         };
-        plan::assemble(source, decided)
+        decided::assemble(source, decided)
     };
     let page_rows = |plan: &ExtractPlan| match &plan.read {
         Read::Window(followed) => followed.page_rows,
@@ -163,7 +163,7 @@ fn only_a_whole_read_of_a_history_ends_where_the_next_window_begins() {
             kind,
             ..decided(choice(), reading, bounds)
         };
-        plan::assemble(&source, decided)
+        decided::assemble(&source, decided)
     };
     let mirror = plan(TableKind::Mirror, &upper);
     assert!(!sql(&mirror).contains("WHERE"));
@@ -215,7 +215,7 @@ fn ranges_share_one_state_unless_a_bound_covers_what_moves_between_them() {
             cut: Some((split, continues)),
             ..decided(choice, reading, Bounds::full(upper.cloned(), &Start::First))
         };
-        plan::assemble(&source, decided)
+        decided::assemble(&source, decided)
     };
     let of = |plan: &ExtractPlan| match &plan.read {
         Read::Ranges(ranges) => ranges.clone(),
@@ -262,7 +262,7 @@ fn only_row_locks_are_read_in_pages() {
             column: Some(3),
             ..choice()
         };
-        let plan = plan::assemble(source, decided(choice, reading, window()));
+        let plan = decided::assemble(source, decided(choice, reading, window()));
         match plan.read {
             Read::Window(followed) => followed.page_rows,
             other => panic!("{other:?}"),
@@ -290,7 +290,7 @@ fn pages_take_an_index_that_goes_on_with_the_key() {
         source.indexes = indexes;
         let what = (Strategy::Timestamp, TableKind::Mirror);
         let reading = isolation::choose(&source, Isolation::ReadCommitted, what).unwrap();
-        let plan = plan::assemble(&source, decided(choice(), reading, window()));
+        let plan = decided::assemble(&source, decided(choice(), reading, window()));
         let is_told = plan.why.iter().any(|why| why.contains("in one statement"));
         assert_eq!(is_told, plan.next_page(&cursor()).is_none(), "{plan:?}");
         is_told
@@ -371,9 +371,9 @@ fn a_window_is_read_in_the_steps_that_it_is_cut_into() {
         });
         texts.collect()
     };
-    let whole = plan::assemble(&source, decided(&[]));
+    let whole = decided::assemble(&source, decided(&[]));
     assert_eq!(windows(&whole), [[overlap, end, last]]);
-    let cut = plan::assemble(&source, decided(&[first, second]));
+    let cut = decided::assemble(&source, decided(&[first, second]));
     // Only the first step reads rows again.
     assert_eq!(
         windows(&cut),
@@ -483,7 +483,7 @@ fn row_locks_miss_rows_where_no_rowversion_tells_of_them() {
             strategy,
             ..choice()
         };
-        plan::assemble(source, decided(choice, reading, bounds)).misses_rows()
+        decided::assemble(source, decided(choice, reading, bounds)).misses_rows()
     };
     let whole = || Bounds::full(None, &Start::First);
     assert!(misses(&source, Strategy::Timestamp, whole()));
@@ -676,7 +676,7 @@ fn keys_of_a_log_are_read_with_their_rows_and_a_step_keeps_the_age_of_its_bound(
             steps,
             ..decided(choice, reading, bounds)
         };
-        plan::assemble(&source, decided)
+        decided::assemble(&source, decided)
     };
     let mark = change_tracking::mark;
     let changes = Changes {

@@ -1,16 +1,22 @@
 //! Windows of a timestamp: `[last upper bound - overlap, now - lag)`, computed by the server in the column's own type.
 
+use super::clock::{self, Newest};
 use super::discover::Discovered;
 use super::error::SourceError;
 use super::isolation::{LOCK_TIMEOUT_MS, Reading};
+use super::notice::Notice;
+use super::odd::{KEYS_MAX, OddRows, unseen};
 use super::open::{Open, PERMISSION};
-use super::plan::unseen;
+
 use super::window::{Bounds, Extent, Start, watermark};
 use crate::change::{ChangeOptions, Clock, Window};
 use crate::mssql::control::{Class, Control, Record};
 use crate::mssql::error::MssqlError;
 use crate::mssql::sql::bounds::{self, Count, ServerClock, TimestampBounds};
+use crate::mssql::sql::odd;
 use crate::schema::{Column, SqlType};
+use crate::secret::values_are_shown;
+use chrono::Utc;
 use std::time::Duration;
 
 /// A clock that went back by at most this may be a change to winter time or a correction; the window is read again
@@ -31,21 +37,24 @@ struct Answer {
     open: Option<Open>,
     /// Times beyond it lie in the future.
     future: String,
-    null_rows: Option<u64>,
-    future_rows: Option<u64>,
+    utc: String,
+    nulls: OddRows,
+    in_future: OddRows,
+    /// Of the newest value.
+    newest: Option<Newest>,
 }
 
 pub(super) async fn bounds(
     control: &mut Control,
     source: &Discovered,
-    column: usize,
+    at: usize,
     start: &Start,
     options: &ChangeOptions,
     reading: &Reading,
 ) -> Result<Bounds, SourceError> {
     let table = &source.schema.name;
-    let led = source.is_led_by_index(column);
-    let column = &source.schema.columns[column];
+    let led = source.is_led_by_index(at);
+    let column = &source.schema.columns[at];
     let count = counted(led, start, reading.count);
     let environment = &source.facts.environment;
     let asked = TimestampBounds {
@@ -64,17 +73,53 @@ pub(super) async fn bounds(
     };
     let statement = bounds::timestamp(&asked, LOCK_TIMEOUT_MS);
     let failed = |error| SourceError::on("asking for the time bounds of", table, error);
+    let before = Utc::now();
     let sets = control
         .query_sets(&statement, Class::LONG)
         .await
         .map_err(failed)?;
-    let answer = answer(&sets).map_err(failed)?;
+    let mut answer = answer(&sets).map_err(failed)?;
+    let skewed = clock::skewed(&answer.utc, (before, Utc::now()), options.lag);
+    list(control, source, at, &mut answer, count).await?;
     let notice = answer.open.as_ref();
     let notice = notice.and_then(|open| open.notice(environment));
     let in_memory = source.facts.is_memory_optimized;
     let mut bounds = settle(column, answer, start, options, in_memory);
     bounds.notices.extend(notice);
+    bounds.notices.extend(skewed.map(|text| Notice {
+        about: "clock",
+        text,
+    }));
     Ok(bounds)
+}
+
+/// Lists keys of the rows that were counted, where row values may be shown: one round trip, by the index.
+async fn list(
+    control: &mut Control,
+    source: &Discovered,
+    at: usize,
+    answer: &mut Answer,
+    count: Count,
+) -> Result<(), SourceError> {
+    let counted = answer.nulls.rows + answer.in_future.rows;
+    if counted == 0 || source.schema.key.is_none() || !values_are_shown() {
+        return Ok(());
+    }
+    let failed = |error| SourceError::on("listing rows of", &source.schema.name, error);
+    let asked = (at, answer.future.as_str());
+    let statement = odd::odd_rows(&source.schema, asked, KEYS_MAX, count, LOCK_TIMEOUT_MS);
+    let sets = control.query_sets(&statement, Class::LONG).await;
+    let sets = sets.map_err(failed)?;
+    for (odd, rows) in [&mut answer.nulls, &mut answer.in_future]
+        .into_iter()
+        .zip(&sets)
+    {
+        for row in rows {
+            odd.keys
+                .push(row.text("row_key").map_err(failed)?.to_owned());
+        }
+    }
+    Ok(())
 }
 
 /// What is counted by the server. A whole read counts the rows that it meets, and without an index counting would read
@@ -92,9 +137,15 @@ fn answer(sets: &[Vec<Record>]) -> Result<Answer, MssqlError> {
         .and_then(|rows| rows.first())
         .ok_or_else(|| MssqlError::Shape("no row".into()))?;
     let counts = sets.get(1).and_then(|rows| rows.first());
-    let count = |name: &str| match counts {
-        Some(row) => Ok(row.int_opt(name)?.and_then(|n| u64::try_from(n).ok())),
-        None => Ok::<_, MssqlError>(None),
+    let count = |name: &str| {
+        let rows = match counts {
+            Some(row) => row.int_opt(name)?.and_then(|rows| u64::try_from(rows).ok()),
+            None => None,
+        };
+        Ok::<_, MssqlError>(OddRows {
+            rows: rows.unwrap_or_default(),
+            keys: Vec::new(),
+        })
     };
     Ok(Answer {
         hi: row.text("hi")?.to_owned(),
@@ -105,8 +156,25 @@ fn answer(sets: &[Vec<Record>]) -> Result<Answer, MssqlError> {
         sees_transactions: row.int_opt("sees_transactions")? == Some(1),
         open: Open::found(row)?,
         future: row.text("future")?.to_owned(),
-        null_rows: count("null_rows")?,
-        future_rows: count("future_rows")?,
+        utc: row.text("utc")?.to_owned(),
+        nulls: count("null_rows")?,
+        in_future: count("future_rows")?,
+        newest: counts.map(newest).transpose()?.flatten(),
+    })
+}
+
+/// None where the column has no value but in the future.
+fn newest(row: &Record) -> Result<Option<Newest>, MssqlError> {
+    let behind = (
+        row.int_opt("behind_utc_ms")?,
+        row.int_opt("behind_local_ms")?,
+    );
+    Ok(match behind {
+        (Some(behind_utc_ms), Some(behind_local_ms)) => Some(Newest {
+            behind_utc_ms,
+            behind_local_ms,
+        }),
+        (None, _) | (_, None) => None,
     })
 }
 
@@ -199,17 +267,19 @@ so rows may be seen that much later; set change.clock to utc or local",
             answer.offset_minutes
         ));
     }
+    let mistaken = answer
+        .newest
+        .filter(|_| !has_offset && column.ty != SqlType::Date)
+        .and_then(|newest| clock::mistaken(name, options.clock, newest, answer.offset_minutes));
+    bounds.warnings.extend(mistaken);
     if column.ty == SqlType::Date {
         bounds.warnings.push(format!(
             "{name} is a date: rows of a day are read when the day is over"
         ));
     }
-    let (nulls, future) = (answer.null_rows, answer.future_rows);
-    bounds.warnings.extend(unseen(
-        name,
-        nulls.unwrap_or_default(),
-        future.unwrap_or_default(),
-    ));
+    bounds
+        .warnings
+        .extend(unseen(name, &answer.nulls, &answer.in_future));
 }
 
 fn ms(duration: Duration) -> i64 {
@@ -293,8 +363,10 @@ mod tests {
             sees_transactions: true,
             open: None,
             future: "2024-05-01 10:05:05.000".into(),
-            null_rows: None,
-            future_rows: None,
+            utc: "2024-05-01 10:00:05.000".into(),
+            newest: None,
+            nulls: OddRows::default(),
+            in_future: OddRows::default(),
         }
     }
 
@@ -376,8 +448,8 @@ mod tests {
     #[test]
     fn what_windows_cannot_see_is_said() {
         let mut seen = answer(Some(-1));
-        seen.null_rows = Some(3);
-        seen.future_rows = Some(2);
+        seen.nulls.rows = 3;
+        seen.in_future.rows = 2;
         seen.offset_minutes = 480;
         let bounds = settled(seen);
         assert_eq!(bounds.warnings.len(), 3);

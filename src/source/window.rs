@@ -1,7 +1,7 @@
 //! Where a window starts, and what was learned while it was bounded: shared by the strategies that have one.
 
 use super::notice::Notice;
-use crate::change::{Checkpoint, Strategy, TrackedSince, Watermark, Window};
+use crate::change::{Again, Checkpoint, Strategy, TrackedSince, Watermark, Window};
 use crate::schema::{Column, SqlType};
 
 /// Where a window starts.
@@ -76,6 +76,8 @@ pub(super) enum Extent {
         upper: Option<Watermark>,
     },
     Window(Window),
+    /// Those of a part that was read before.
+    Again(Again),
     /// The rows of the keys that a log has of a window.
     Tracked(Changes),
     /// None of them: nothing lies above the last bound, which is this one.
@@ -128,7 +130,9 @@ impl Bounds {
     pub(super) fn is_whole(&self) -> bool {
         match self.extent {
             Extent::Whole { .. } => true,
-            Extent::Window(_) | Extent::Tracked(_) | Extent::Nothing { .. } => false,
+            Extent::Window(_) | Extent::Again(_) | Extent::Tracked(_) | Extent::Nothing { .. } => {
+                false
+            }
         }
     }
 

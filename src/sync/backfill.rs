@@ -39,7 +39,7 @@ use crate::mssql::control::{Class, Control};
 use crate::mssql::error::MssqlError;
 use crate::mssql::rows::Decoder;
 use crate::schema::{Fidelity, TableSchema};
-use crate::source::{self, ExtractPlan, Ranges};
+use crate::source::{self, ExtractPlan, OddRows, Ranges};
 use arrow_array::RecordBatch;
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -57,7 +57,7 @@ pub(super) struct RangesRead {
     pub rows: u64,
     pub truncated: u64,
     /// See [`Unseen::counts`]; of the ranges that this run has read.
-    pub unseen: (u64, u64),
+    pub unseen: (OddRows, OddRows),
     /// Token that the final commit is computed from.
     pub base: Option<RunId>,
     /// Ranges that an earlier run had read.
@@ -184,7 +184,7 @@ pub(super) async fn read(
     }
     let Some(error) = failure else {
         read.rows = shared.rows.load(Ordering::Relaxed);
-        read.unseen = shared.unseen.counts();
+        read.unseen = shared.unseen.told();
         return Ok(read);
     };
     for part in std::mem::take(&mut read.private) {
@@ -202,7 +202,7 @@ async fn take_up(request: &Request<'_>, lake: &LakeTable) -> Result<RangesRead> 
         warnings: Vec::new(),
         rows: 0,
         truncated: 0,
-        unseen: (0, 0),
+        unseen: <(OddRows, OddRows)>::default(),
         base: request.checkpoint.map(|checkpoint| checkpoint.run_id),
         resumed: 0,
         ledger: request.ranges.bound().map(|bound| Backfill {

@@ -45,6 +45,7 @@
 
 use super::backfill::{self, RangesRead};
 use super::follow;
+use super::late::{self, Late};
 use super::reader::Reader;
 use super::settle::{Settled, check_read, or_changed, settle};
 use super::standing::{foreign_meanwhile, wrote_meanwhile};
@@ -52,19 +53,21 @@ use super::stop::{PLANNING, READING};
 use super::tracked::Logged;
 use super::unseen::Unseen;
 use super::watch::Watch;
-use super::{Links, Phase, Sync, begin, protect, reread};
-use crate::change::{Checkpoint, RunId, Strategy};
-use crate::config::{OnForeignCommit, Table};
+use super::writing::{differing, nothing_new, write_options};
+use super::{Links, Phase, Sync, begin, protect};
+use crate::change::{Checkpoint, RunId};
+use crate::config::Table;
 use crate::error::{Disposition, Error, Kind, Result};
 use crate::failpoint;
 use crate::lake::{
-    CommitIntent, ForeignCommit, LakeTable, Op, PreparedCommit, Reread, WriteMode, WriteOptions,
+    CommitIntent, ForeignCommit, LakeTable, PreparedCommit, WriteMode, WriteOptions,
 };
 use crate::mssql::rows::Decoder;
-use crate::report::ExtractReport;
+use crate::report::{ExtractReport, LateReport, RereadReport};
+use crate::schema::TableSchema;
+use crate::schema::deleted::Marked;
 use crate::schema::drift::{Recorded, SchemaChange};
-use crate::schema::{TableKind, TableSchema};
-use crate::source::{ExtractPlan, Ranges, Read as Reads, Split};
+use crate::source::{ExtractPlan, OddRows, Ranges, Read as Reads, Split};
 use std::time::Instant;
 
 /// What a whole read that may miss rows leaves undone.
@@ -101,6 +104,7 @@ pub(super) async fn extract(
         definition,
         following,
         others_wrote,
+        marked,
         ..
     } = sync.stop.cut(PLANNING, settle(sync, table, links)).await?;
     let mut lake = match lake {
@@ -128,6 +132,7 @@ pub(super) async fn extract(
         schema: &schema,
         columns: &found,
         plan: &plan,
+        marked: marked.as_ref(),
         settled,
         others_wrote,
         began: clock,
@@ -148,6 +153,8 @@ struct Steps<'a> {
     /// The columns, as step 1 found them.
     columns: &'a Recorded,
     plan: &'a ExtractPlan,
+    /// Which rows count as deleted.
+    marked: Option<&'a Marked>,
     /// The lake table as step 3 left it.
     settled: LakeTable,
     others_wrote: bool,
@@ -191,7 +198,7 @@ impl Steps<'_> {
                 run_id: token,
                 step_of: (!is_last).then_some(self.run_id),
                 is_alone: last == 0,
-                options: write_options(sync, token, table, lake, &step),
+                options: write_options(sync, token, table, lake, (&step, self.marked))?,
                 others_wrote: self.others_wrote,
                 began: self.began,
                 rows_before: done.as_ref().map_or(0, |done| done.rows_read),
@@ -253,70 +260,6 @@ fn kept(sync: &Sync, error: Error, done: Option<&ExtractReport>) -> Error {
     sync.stop.ended(Kind::Source, &what)
 }
 
-/// Whether the run found nothing that the lake does not have. A first run always commits, so that its checkpoint is
-/// kept, and so does one whose bound is to be kept before the source forgets what it stands for.
-fn nothing_new(
-    prepared: &PreparedCommit,
-    plan: &ExtractPlan,
-    checkpoint: Option<&Checkpoint>,
-) -> bool {
-    let Some(checkpoint) = checkpoint.filter(|_| !plan.renews()) else {
-        return false;
-    };
-    // The bound may be new even where no row is. A sequence has none while its table is empty.
-    let is_known = checkpoint.strategy == plan.strategy
-        && checkpoint.watermark.as_ref() == plan.upper()
-        && checkpoint.backfill.is_none();
-    let is_same = is_known && checkpoint.origin == plan.origin;
-    if plan.full_read() && plan.strategy != Strategy::Full && !is_same {
-        return false;
-    }
-    let counts = prepared.counts();
-    counts.inserted + counts.updated + counts.deleted == 0
-}
-
-fn write_options(
-    sync: &Sync,
-    run_id: RunId,
-    table: &Table,
-    lake: &LakeTable,
-    plan: &ExtractPlan,
-) -> WriteOptions {
-    // Ranges that a ledger keeps are files of whole rows, whatever the lake has.
-    let kept = plan.resumable_bound().is_some();
-    let mode = match (table.kind, plan.full_read()) {
-        (TableKind::Mirror, true) if kept => WriteMode::ReplaceAll,
-        (TableKind::Mirror, true) => WriteMode::Refresh,
-        (TableKind::Mirror, false) => WriteMode::Upsert,
-        (TableKind::History, _) => WriteMode::Append,
-    };
-    let defaults = WriteOptions::new(mode, run_id);
-    // The bound of a read under a column's watermark hides the rows above it, which are not gone.
-    let is_bounded = plan.strategy != Strategy::Full && !plan.strategy.follows_log();
-    let sees_all = !is_bounded && plan.sees_one_state();
-    WriteOptions {
-        target_file_bytes: sync.target_file_bytes,
-        reread: match (table.kind, plan.full_read()) {
-            (TableKind::Mirror, true) => Reread::Everything {
-                vanished: !plan.misses_rows(),
-            },
-            (TableKind::Mirror, false) => defaults.reread,
-            (TableKind::History, true) => Reread::Everything { vanished: sees_all },
-            (TableKind::History, false) => reread::watermark_field(plan, lake.lake_schema())
-                .map_or(Reread::Everything { vanished: false }, Reread::UpTo),
-        },
-        op: if plan.full_read() {
-            Op::Refresh
-        } else {
-            Op::Update
-        },
-        refuse_foreign: table.on_foreign_commit == OnForeignCommit::Refuse,
-        distinct_keys: plan.distinct_keys(),
-        compares_keys: follow::keeps_keys_apart(plan.table(), lake.lake_schema()),
-        ..defaults
-    }
-}
-
 /// What was read, complete on disk and not committed.
 struct Read {
     prepared: PreparedCommit,
@@ -324,7 +267,8 @@ struct Read {
     rows_overlap: u64,
     truncated: u64,
     /// Rows of a whole read without a watermark, and with one in the future.
-    unseen: (u64, u64),
+    unseen: (OddRows, OddRows),
+    late: Option<LateReport>,
     /// Run id of the checkpoint that the commit is computed from.
     base: Option<RunId>,
     /// What others committed between the ranges.
@@ -368,9 +312,11 @@ impl Extraction<'_> {
         let clock = Instant::now();
         let read = match &self.plan.read {
             Reads::Ranges(ranges) => self.ranges(ranges, lake, links).await,
-            Reads::Nothing { .. } | Reads::Window(_) | Reads::Tracked(_) | Reads::Whole(_) => {
-                self.stream(lake, links).await
-            }
+            Reads::Nothing { .. }
+            | Reads::Window(_)
+            | Reads::Again(_)
+            | Reads::Tracked(_)
+            | Reads::Whole(_) => self.stream(lake, links).await,
         };
         let read = match read {
             Ok(read) => read,
@@ -408,7 +354,12 @@ impl Extraction<'_> {
             .map_err(|error| error.on(Kind::Source))?;
         let batches = lake.batch_schema();
         let unseen = Unseen::new(self.plan, &batches)?;
-        let mut writer = lake.writer(self.options.clone()).await?;
+        let late = Late::of(self.plan, &batches)?;
+        let options = WriteOptions {
+            witness: late.as_ref().map(Late::witness),
+            ..self.options.clone()
+        };
+        let mut writer = lake.writer(options).await?;
         let side = self.sync.source_side()?;
         let channel = Links::rows(&mut links.source_rows, side, Kind::Source).await?;
         let name = self.table.source.to_string();
@@ -437,12 +388,14 @@ impl Extraction<'_> {
             }
         };
         self.sync.observer.phase(&name, Phase::Commit, rows);
+        let prepared = writer.finish().await?;
         Ok(Read {
-            prepared: writer.finish().await?,
+            late: late.and_then(|late| late.report()),
+            prepared,
             rows,
             rows_overlap,
             truncated: decoder.truncations(),
-            unseen: unseen.counts(),
+            unseen: unseen.told(),
             base,
             foreign: Vec::new(),
             ranges: None,
@@ -453,7 +406,11 @@ impl Extraction<'_> {
     fn logged(&self, lake: &LakeTable) -> Option<Logged> {
         match &self.plan.read {
             Reads::Tracked(_) => Some(Logged::new(self.schema, lake)),
-            Reads::Nothing { .. } | Reads::Window(_) | Reads::Whole(_) | Reads::Ranges(_) => None,
+            Reads::Nothing { .. }
+            | Reads::Window(_)
+            | Reads::Again(_)
+            | Reads::Whole(_)
+            | Reads::Ranges(_) => None,
         }
     }
 
@@ -512,7 +469,8 @@ impl Extraction<'_> {
             rows: read.rows,
             rows_overlap: 0,
             truncated: read.truncated,
-            unseen: read.unseen,
+            unseen: read.unseen.clone(),
+            late: None,
             base: read.base,
             foreign,
             ranges: Some(read),
@@ -523,9 +481,30 @@ impl Extraction<'_> {
     fn warnings(&self, read: &Read) -> Vec<String> {
         let ranges = read.ranges.iter().flat_map(|ranges| &ranges.warnings);
         let mut warnings: Vec<String> = ranges.cloned().collect();
-        warnings.extend(self.plan.unseen(read.unseen.0, read.unseen.1));
-        warnings.extend(self.plan.hidden(read.rows));
+        warnings.extend(self.plan.unseen(&read.unseen.0, &read.unseen.1));
+        let late = read.late.iter();
+        warnings.extend(late.filter_map(|late| late::warning(late, self.table.change.overlap)));
+        // Of ranges that an earlier run has read, the rows that count as deleted are not known.
+        let resumed = read
+            .ranges
+            .as_ref()
+            .is_some_and(|ranges| ranges.resumed > 0);
+        if !(resumed && self.options.mark.is_some()) {
+            warnings.extend(self.plan.hidden(read.rows));
+        }
         warnings
+    }
+
+    /// What the report says of rows that were read again because somebody asked for it.
+    fn reread(&self, read: &Read) -> Option<RereadReport> {
+        let again = self.plan.again()?;
+        Some(RereadReport {
+            from: again.lower.to_string(),
+            to: again.upper.to_string(),
+            ends_at_checkpoint: again.ends_at_bound,
+            rows_differing: differing(&read.prepared),
+            rows_committed: 0,
+        })
     }
 
     /// The report of what was read, while nothing of it is committed.
@@ -536,7 +515,12 @@ impl Extraction<'_> {
             full_read: self.plan.full_read(),
             replaced_all: self.options.mode == WriteMode::ReplaceAll,
             rows_read: read.rows,
-            rows_overlap: read.rows_overlap,
+            rows_overlap: match self.plan.again() {
+                Some(_) => 0,
+                None => read.rows_overlap,
+            },
+            reread: self.reread(read),
+            late: read.late.clone(),
             ranges: self.plan.split().map_or(1, Split::ranges),
             ranges_resumed: read.ranges.as_ref().map_or(0, |ranges| ranges.resumed),
             inserted: 0,
@@ -588,6 +572,9 @@ impl Extraction<'_> {
         report.inserted = counts.inserted;
         report.updated = counts.updated;
         report.deleted = counts.deleted;
+        if let Some(reread) = &mut report.reread {
+            reread.rows_committed = reread.rows_differing;
+        }
         report.bytes = counts.bytes;
         report.data_files = counts.data_files;
         report.delete_files = counts.delete_files;
@@ -603,17 +590,27 @@ impl Extraction<'_> {
         Ok(())
     }
 
+    /// The checkpoint of a read that reaches the plan's bound.
+    fn reached(&self) -> Checkpoint {
+        let plan = self.plan;
+        let before = self.checkpoint.and_then(|known| known.whole_read);
+        Checkpoint {
+            whole_read: plan.full_read().then_some(self.run_id).or(before),
+            origin: plan.origin.clone(),
+            ..Checkpoint::reached(self.run_id, plan.strategy, plan.upper().cloned())
+        }
+    }
+
     /// What the commit means: the checkpoint that it writes, and the one that it was computed from.
     fn intent(&self, base: Option<RunId>, others_wrote: bool) -> CommitIntent {
         let plan = self.plan;
-        let before = self.checkpoint.and_then(|known| known.whole_read);
+        let kept = self.checkpoint.filter(|_| plan.again().is_some());
         CommitIntent {
             run_id: self.run_id,
             base_checkpoint: base,
-            checkpoint: Checkpoint {
-                whole_read: plan.full_read().then_some(self.run_id).or(before),
-                origin: plan.origin.clone(),
-                ..Checkpoint::reached(self.run_id, plan.strategy, plan.upper().cloned())
+            checkpoint: match kept {
+                Some(known) => known.kept(self.run_id),
+                None => self.reached(),
             },
             summary: (self.step_of.iter())
                 .map(|run| (STEP_OF_RUN.to_owned(), run.to_string()))

@@ -14,6 +14,7 @@ use crate::report::{
     StatusReport, TargetStanding, TargetStatus,
 };
 use crate::schema::TableName;
+use crate::source::ExtractPlan;
 use crate::target::state::{self, LoadState, Looked};
 
 impl Sync {
@@ -145,12 +146,6 @@ impl Sync {
                 .iter()
                 .flat_map(|following| following.warnings.clone()),
         );
-        // Of an empty window nothing is read.
-        let first = plan.steps().next().and_then(|step| step.first_read());
-        let statements = first.map_or_else(Vec::new, |first| {
-            let all = plan.session.iter().chain([&first]).chain(&plan.finish);
-            all.map(|statement| statement.sql.clone()).collect()
-        });
         Ok(PlanReport {
             source: table.source.to_string(),
             lake: table.lake.to_string(),
@@ -165,14 +160,24 @@ impl Sync {
                 .collect(),
             columns: follow::columns(&found),
             lower: plan.lower().map(ToString::to_string),
-            upper: plan.upper().map(ToString::to_string),
+            upper: plan.end().map(ToString::to_string),
+            rereads: plan.again().is_some(),
             creates_lake_table: lake.is_none(),
             schema_changes: following.map_or_else(Vec::new, |following| following.changes.clone()),
-            statements,
+            statements: statements(&plan),
             load,
             warnings,
         })
     }
+}
+
+/// The statements that read the source. Of an empty window nothing is read.
+fn statements(plan: &ExtractPlan) -> Vec<String> {
+    let first = plan.steps().next().and_then(|step| step.first_read());
+    first.map_or_else(Vec::new, |first| {
+        let all = plan.session.iter().chain([&first]).chain(&plan.finish);
+        all.map(|statement| statement.sql.clone()).collect()
+    })
 }
 
 fn server(environment: &Environment) -> ServerReport {

@@ -13,7 +13,7 @@ use crate::mssql::error::MssqlError;
 use crate::mssql::rows::Decoder;
 use crate::mssql::sql::read::PageCursor;
 use crate::schema::{LakeSchema, TableSchema, mapping};
-use crate::source::{ExtractPlan, Read};
+use crate::source::ExtractPlan;
 use arrow_array::RecordBatch;
 use tokio::sync::mpsc;
 
@@ -56,12 +56,10 @@ impl Reader<'_> {
             let write = async |batches| self.write(batches, writer, &mut total).await;
             let (rows, last) = pump::pump(stop, channel, &page, decoder, write).await?;
             // A short page is the last one.
-            if let (Some(last), Read::Window(followed)) = (last, &self.plan.read)
-                && followed
-                    .page_rows
-                    .is_some_and(|page_rows| rows >= page_rows)
+            if let (Some(last), Some((column, page_rows))) = (last, self.plan.pages())
+                && rows >= page_rows
             {
-                let cursor = self.cursor(followed.column, &last)?;
+                let cursor = self.cursor(column, &last)?;
                 statement = self.plan.next_page(&cursor);
             }
         }

@@ -1,5 +1,7 @@
 //! Which rows of an incremental read may have been read before.
 //!
+//! All of them, where a part of the order is read once more because somebody asks for it.
+//!
 //! A window that begins `overlap` before the last one's end reads rows again on purpose, to catch those that
 //! arrived late. Rows below the last end are compared with the lake before they are written, so that reading again
 //! costs reads, not snapshots. Marking a row too many is harmless for the same reason; the comparison here is
@@ -12,7 +14,7 @@ use crate::source::{ExtractPlan, Read};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, TimestampMicrosecondType};
 use arrow_array::{Array, BooleanArray, RecordBatch};
-use chrono::{DateTime, NaiveDate, NaiveDateTime};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 
 /// True for each row whose watermark does not lie above the last window's end; none where nothing is read again.
 pub fn mask(
@@ -20,8 +22,12 @@ pub fn mask(
     shape: &LakeSchema,
     batch: &RecordBatch,
 ) -> Result<Option<BooleanArray>> {
-    let Read::Window(followed) = &plan.read else {
-        return Ok(None);
+    let followed = match &plan.read {
+        Read::Window(followed) => followed,
+        Read::Again(_) => return Ok(Some(vec![true; batch.num_rows()].into())),
+        Read::Nothing { .. } | Read::Tracked(_) | Read::Whole(_) | Read::Ranges(_) => {
+            return Ok(None);
+        }
     };
     let previous = &followed.window.previous;
     if followed.window.lower == *previous {
@@ -80,6 +86,16 @@ fn field_of(column: usize, lake: &LakeSchema) -> Option<usize> {
 
 /// Microseconds since 1970 of a timestamp watermark, rounded up.
 pub fn micros(watermark: &Watermark) -> Result<i64> {
+    let utc = instant(watermark)?;
+    Ok(utc.timestamp_micros() + i64::from(!utc.timestamp_subsec_nanos().is_multiple_of(1_000)))
+}
+
+/// The same, rounded down.
+pub fn whole_micros(watermark: &Watermark) -> Result<i64> {
+    instant(watermark).map(|utc| utc.timestamp_micros())
+}
+
+fn instant(watermark: &Watermark) -> Result<DateTime<Utc>> {
     let text = watermark.text.trim();
     let with_offset =
         DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f %:z").map(|time| time.naive_utc());
@@ -95,8 +111,7 @@ pub fn micros(watermark: &Watermark) -> Result<i64> {
                 format!("the checkpoint's watermark `{text}` is not a date and time: {error}");
             Error::new(Kind::Lake, Disposition::Definite, message)
         })?;
-    let utc = time.and_utc();
-    Ok(utc.timestamp_micros() + i64::from(!utc.timestamp_subsec_nanos().is_multiple_of(1_000)))
+    Ok(time.and_utc())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use super::follow::{self, Following};
 use super::standing::{Footing, footing};
-use super::{Links, Phase, Sync};
+use super::{Links, Phase, Sync, marked};
 use crate::change::{Checkpoint, MergeMode, StrategyChoice};
 use crate::config::Table;
 use crate::error::{Disposition, Error, Kind, Result};
@@ -11,6 +11,7 @@ use crate::lake::LakeTable;
 use crate::mssql::control::Control;
 use crate::mssql::environment::Environment;
 use crate::schema::definition::Definition;
+use crate::schema::deleted::Marked;
 use crate::schema::drift::Recorded;
 use crate::schema::{TableKind, TableSchema};
 use crate::source::{self, Discovered, ExtractPlan, Read};
@@ -33,6 +34,8 @@ pub(super) struct Settled {
     pub following: Option<Following>,
     /// Another writer changed the lake table's rows, or its branch, since the last run.
     pub others_wrote: bool,
+    /// Which rows count as deleted.
+    pub marked: Option<Marked>,
 }
 
 /// Steps 1 and 2: what is there, and the window. Changes nothing, which is why `plan` shares it.
@@ -46,9 +49,8 @@ pub(super) async fn settle(sync: &Sync, table: &Table, links: &mut Links) -> Res
         .await?
         .with_key(table.key.as_deref().unwrap_or_default())?;
     let schema = discovered.schema.clone();
-    if table.kind == TableKind::Mirror && schema.key.is_none() && !is_replaced(table) {
-        return Err(no_key());
-    }
+    let marked = marked::marked(table, &discovered)?;
+    check_key(table, &schema)?;
     let (definition, undefined) = match table.create.any() {
         true => source::definition(control, &schema.name).await?,
         false => (None, None),
@@ -84,11 +86,11 @@ pub(super) async fn settle(sync: &Sync, table: &Table, links: &mut Links) -> Res
         follow::check_spellings(lake, table, &found)?;
     }
     let others_wrote = !warnings.is_empty();
-    plan.warnings.extend(warnings);
-    plan.warnings.extend(undefined);
+    marked::explain(marked.as_ref(), &mut plan);
+    plan.warnings.extend(warnings.into_iter().chain(undefined));
     match plan.read {
         Read::Nothing { .. } => {}
-        Read::Window(_) | Read::Tracked(_) | Read::Whole(_) | Read::Ranges(_) => {
+        Read::Window(_) | Read::Again(_) | Read::Tracked(_) | Read::Whole(_) | Read::Ranges(_) => {
             check_unchanged(control, &environment, table, &found).await?;
         }
     }
@@ -103,6 +105,7 @@ pub(super) async fn settle(sync: &Sync, table: &Table, links: &mut Links) -> Res
         row_estimate: discovered.facts.row_estimate,
         following,
         others_wrote,
+        marked,
     })
 }
 
@@ -209,6 +212,14 @@ fn changed(table: &Table, when: &str) -> Error {
         table.source
     );
     Error::new(Kind::Source, Disposition::Transient, message)
+}
+
+/// Refuses a mirror whose rows cannot be told apart.
+fn check_key(table: &Table, schema: &TableSchema) -> Result<()> {
+    match table.kind == TableKind::Mirror && schema.key.is_none() && !is_replaced(table) {
+        true => Err(no_key()),
+        false => Ok(()),
+    }
 }
 
 /// Whether a table is read whole and loaded whole each time, which takes no key.

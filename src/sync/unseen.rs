@@ -1,10 +1,11 @@
 //! Rows that no window will show: without a watermark, or with one in the future. A whole read counts those that it
 //! meets, which costs nothing; asking the server would read the table twice.
 
+use super::examples::Examples;
 use super::reread;
 use crate::error::Result;
-use crate::schema::{LakeSchema, LakeType};
-use crate::source::ExtractPlan;
+use crate::schema::{LakeSchema, LakeType, TableSchema};
+use crate::source::{ExtractPlan, OddRows};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, TimestampMicrosecondType};
 use arrow_array::{Array, RecordBatch};
@@ -16,8 +17,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Unseen {
     /// Position of the watermark among the fields of a batch, and the time from which values lie in the future.
     followed: Option<(usize, i64)>,
-    nulls: AtomicU64,
-    future: AtomicU64,
+    table: Option<TableSchema>,
+    nulls: Rows,
+    future: Rows,
+}
+
+/// Rows of one kind.
+#[derive(Default)]
+struct Rows {
+    count: AtomicU64,
+    examples: Examples,
+}
+
+impl Rows {
+    fn told(&self) -> OddRows {
+        OddRows {
+            rows: self.count.load(Ordering::Relaxed),
+            keys: self.examples.keys(),
+        }
+    }
 }
 
 impl Unseen {
@@ -26,6 +44,7 @@ impl Unseen {
         let future = plan.future().map(reread::micros).transpose()?;
         Ok(Self {
             followed: field.zip(future),
+            table: Some(plan.table().clone()),
             ..Self::default()
         })
     }
@@ -36,38 +55,47 @@ impl Unseen {
             return;
         };
         let values = batch.column(field);
-        let beyond = match shape.fields[field].ty {
-            LakeType::Timestamp | LakeType::TimestampTz => {
-                let values = values.as_primitive::<TimestampMicrosecondType>().iter();
-                values.flatten().filter(|&value| value > future).count()
-            }
-            LakeType::Date => {
-                let day = future.div_euclid(86_400_000_000);
-                let values = values.as_primitive::<Date32Type>().iter().flatten();
-                values.filter(|&value| i64::from(value) > day).count()
-            }
-            // No time.
-            LakeType::Int
-            | LakeType::Long
-            | LakeType::Decimal { .. }
-            | LakeType::Binary
-            | LakeType::Boolean
-            | LakeType::Float
-            | LakeType::Double
-            | LakeType::Time
-            | LakeType::String
-            | LakeType::Uuid
-            | LakeType::Fixed(_) => 0,
+        let odd = |row: usize| match values.is_null(row) {
+            true => Some(&self.nulls),
+            false => is_beyond(shape.fields[field].ty, values, row, future).then_some(&self.future),
         };
-        self.nulls
-            .fetch_add(values.null_count() as u64, Ordering::Relaxed);
-        self.future.fetch_add(beyond as u64, Ordering::Relaxed);
+        for row in 0..batch.num_rows() {
+            if let Some(rows) = odd(row) {
+                rows.count.fetch_add(1, Ordering::Relaxed);
+                if let Some(table) = &self.table {
+                    rows.examples.note(table, shape, batch, row);
+                }
+            }
+        }
     }
 
     /// Rows without a watermark, and rows with one in the future.
-    pub fn counts(&self) -> (u64, u64) {
-        let nulls = self.nulls.load(Ordering::Relaxed);
-        (nulls, self.future.load(Ordering::Relaxed))
+    pub fn told(&self) -> (OddRows, OddRows) {
+        (self.nulls.told(), self.future.told())
+    }
+}
+
+/// Whether a time lies beyond another, in microseconds.
+fn is_beyond(ty: LakeType, values: &dyn Array, row: usize, future: i64) -> bool {
+    match ty {
+        LakeType::Timestamp | LakeType::TimestampTz => values
+            .as_primitive_opt::<TimestampMicrosecondType>()
+            .is_some_and(|values| values.value(row) > future),
+        LakeType::Date => values
+            .as_primitive_opt::<Date32Type>()
+            .is_some_and(|days| i64::from(days.value(row)) > future.div_euclid(86_400_000_000)),
+        // No time.
+        LakeType::Int
+        | LakeType::Long
+        | LakeType::Decimal { .. }
+        | LakeType::Binary
+        | LakeType::Boolean
+        | LakeType::Float
+        | LakeType::Double
+        | LakeType::Time
+        | LakeType::String
+        | LakeType::Uuid
+        | LakeType::Fixed(_) => false,
     }
 }
 
@@ -96,7 +124,8 @@ mod tests {
         let batch = RecordBatch::try_from_iter_with_nullable([("at", values, true)]).unwrap();
         unseen.count(&shape, &batch);
         unseen.count(&shape, &batch);
-        unseen.counts()
+        let (nulls, future) = unseen.told();
+        (nulls.rows, future.rows)
     }
 
     #[test]
@@ -123,6 +152,6 @@ mod tests {
         };
         let unseen = Unseen::default();
         unseen.count(&shape, &batch.unwrap());
-        assert_eq!(unseen.counts(), (0, 0));
+        assert_eq!(unseen.told(), (OddRows::default(), OddRows::default()));
     }
 }

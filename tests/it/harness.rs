@@ -6,6 +6,7 @@ use crate::isolation::{self, Isolation};
 use icesync::mssql::control::{Cell, Class, Control};
 use icesync::mssql::settings::Connection;
 use icesync::mssql::sql::Statement;
+use icesync_sandbox::engine::Clock;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -51,6 +52,21 @@ impl Server {
                 ..Default::default()
             },
         ))))
+    }
+
+    /// A stand-in of one test, whose clock runs ahead of this machine's by so many seconds. None over a real server,
+    /// which is said.
+    pub fn ahead(seconds: i64) -> Option<&'static Self> {
+        if std::env::var_os("ICESYNC_TEST_MSSQL").is_some() {
+            skipped("a server with a clock of its own");
+            return None;
+        }
+        let mut options = icesync_sandbox::SandboxOptions::default();
+        options.engine.clock = match seconds {
+            0 => Clock::System,
+            seconds => Clock::Shifted(seconds),
+        };
+        Some(Box::leak(Box::new(Self::started(options))))
     }
 
     fn started(mut options: icesync_sandbox::SandboxOptions) -> Self {
@@ -187,6 +203,11 @@ impl World {
     /// it is written.
     pub async fn with_isolation(isolation: Isolation, setup: &str) -> Self {
         Self::create(server(), isolation, setup).await
+    }
+
+    /// As [`World::with_isolation`] on a server.
+    pub async fn isolated_on(server: &'static Server, isolation: Isolation, setup: &str) -> Self {
+        Self::create(server, isolation, setup).await
     }
 
     async fn create(server: &'static Server, isolation: Isolation, setup: &str) -> Self {

@@ -21,6 +21,7 @@ mod harness;
 mod hostile;
 mod isolation;
 mod keyed;
+mod late;
 mod loaded;
 mod loads;
 mod locks;

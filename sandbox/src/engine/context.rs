@@ -426,13 +426,13 @@ impl<'a> Cx<'a> {
     }
 
     pub fn offset_ticks(&self) -> i64 {
-        i64::from(self.shared.options.local_offset_minutes) * TICKS_PER_MINUTE
+        i64::from(self.shared.offset_minutes()) * TICKS_PER_MINUTE
     }
 
     pub fn eval_context(&self, collate: Option<Arc<Collate>>) -> EvalContext {
         EvalContext {
             now_ticks: self.now,
-            offset_minutes: self.shared.options.local_offset_minutes,
+            offset_minutes: self.shared.offset_minutes(),
             datefirst: self.ses.settings.datefirst,
             dateformat: self.ses.settings.dateformat.clone(),
             language: self.ses.settings.language.clone(),

@@ -9,6 +9,7 @@ use crate::engine::schema::{
 use crate::engine::storage::{Table, UNCOMMITTED};
 use crate::engine::tracking;
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicI16, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// A server login.
@@ -128,6 +129,8 @@ pub struct Shared {
     state: Mutex<State>,
     bell: Condvar,
     pub options: super::Options,
+    /// Local time minus UTC.
+    offset_minutes: AtomicI16,
 }
 
 impl Shared {
@@ -135,12 +138,23 @@ impl Shared {
         Self {
             state: Mutex::new(state),
             bell: Condvar::new(),
+            offset_minutes: AtomicI16::new(options.local_offset_minutes),
             options,
         }
     }
 
     pub fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Local time minus UTC.
+    pub fn offset_minutes(&self) -> i16 {
+        self.offset_minutes.load(Ordering::Relaxed)
+    }
+
+    /// Moves local time, as twice a year.
+    pub fn set_offset_minutes(&self, minutes: i16) {
+        self.offset_minutes.store(minutes, Ordering::Relaxed);
     }
 
     pub fn ring(&self) {

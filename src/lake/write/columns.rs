@@ -58,7 +58,7 @@ fn filled(context: &Context, batch: &RecordBatch, op: Op, first: i64) -> Result<
         if *unfilled {
             columns.push(new_null_array(&arrow_type(field.ty), rows));
         } else if is_history(field.role) {
-            columns.push(history_column(context, field.role, op, first, rows));
+            columns.push(history_column(context, field.role, batch, op, first));
         } else {
             columns.extend(given.next().cloned());
         }
@@ -67,7 +67,14 @@ fn filled(context: &Context, batch: &RecordBatch, op: Op, first: i64) -> Result<
         .map_err(LakeError::arrow(context.table.name.to_string()))
 }
 
-fn history_column(context: &Context, role: Role, op: Op, first: i64, rows: usize) -> ArrayRef {
+fn history_column(
+    context: &Context,
+    role: Role,
+    batch: &RecordBatch,
+    op: Op,
+    first: i64,
+) -> ArrayRef {
+    let rows = batch.num_rows();
     match role {
         Role::Seq => Arc::new(Int64Array::from_iter_values((first..).take(rows))),
         Role::CommittedAt => {
@@ -76,7 +83,14 @@ fn history_column(context: &Context, role: Role, op: Op, first: i64, rows: usize
             Arc::new(column.with_timezone(crate::schema::mapping::UTC))
         }
         Role::Op | Role::Value | Role::Ticks | Role::Offset | Role::BaseType | Role::Srid => {
-            Arc::new(StringArray::from(vec![op.code(); rows]))
+            let mut codes = vec![op.code(); rows];
+            let deleted = context.marked(batch);
+            for (code, deleted) in codes.iter_mut().zip(deleted.iter().flatten()) {
+                if deleted == Some(true) {
+                    *code = Op::Delete.code();
+                }
+            }
+            Arc::new(StringArray::from(codes))
         }
     }
 }

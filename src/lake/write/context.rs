@@ -11,7 +11,7 @@ use crate::lake::table::LakeTable;
 use crate::lake::write::file::{FileFormat, FileWriter};
 use crate::lake::write::options::{Reread, WriteMode, WriteOptions};
 use crate::schema::TableKind;
-use arrow_array::{ArrayRef, RecordBatch};
+use arrow_array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow_row::Rows;
 use arrow_schema::SchemaRef;
 use std::sync::Arc;
@@ -102,6 +102,19 @@ impl Context {
         self.options.mode == WriteMode::Append
             && self.options.reread == (Reread::Everything { vanished: true })
             && self.compares_keys()
+    }
+
+    /// Which rows of a batch count as deleted; none where no row does.
+    pub(in crate::lake) fn marked(&self, batch: &RecordBatch) -> Option<BooleanArray> {
+        let marked = self.options.mark.as_ref()?.rows(batch);
+        (marked.true_count() > 0).then_some(marked)
+    }
+
+    /// The key columns of a batch, in key order.
+    pub(in crate::lake) fn key_columns(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        batch
+            .project(&self.key)
+            .map_err(LakeError::arrow(self.table.name.to_string()))
     }
 
     /// Position of the first key column in a batch of rows; none without a key.

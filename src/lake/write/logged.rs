@@ -56,6 +56,14 @@ impl Gone {
         context.as_given(&filtered(rows, &there)?)
     }
 
+    /// Keeps keys that are to be deleted: those that are marked of the key columns of a batch.
+    pub(in crate::lake) fn add(&mut self, keys: &RecordBatch, marked: &BooleanArray) -> Result<()> {
+        let keys = filter_record_batch(keys, marked).map_err(LakeError::arrow("deleted keys"))?;
+        self.keys += keys.num_rows();
+        self.batches.push(keys);
+        Ok(())
+    }
+
     /// The keys that wait.
     pub(in crate::lake) fn take(&mut self) -> Vec<RecordBatch> {
         std::mem::take(self).batches

@@ -1,7 +1,11 @@
 //! How rows are written.
 
 use crate::change::RunId;
+use crate::schema::deleted::RowMark;
+use arrow_array::RecordBatch;
 use chrono::{DateTime, Utc};
+use std::fmt;
+use std::sync::Arc;
 
 /// What becomes of rows whose key is in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +78,16 @@ pub enum Dictionaries {
     WhereValuesRepeat,
 }
 
+/// Sees the rows that are written, batch by batch: those that the table does not have as they are.
+#[derive(Clone)]
+pub struct Witness(pub Arc<dyn Fn(&RecordBatch) + Send + Sync>);
+
+impl fmt::Debug for Witness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Witness")
+    }
+}
+
 /// How to write.
 #[derive(Debug, Clone)]
 pub struct WriteOptions {
@@ -100,6 +114,9 @@ pub struct WriteOptions {
     /// Of a history: rows with one key in the lake have one key in the source. Where its fidelity cuts the key
     /// off, rows are compared whole, as without a key.
     pub compares_keys: bool,
+    /// Rows that it marks count as deleted: a mirror is without them, and a history has them as versions `D`.
+    pub mark: Option<RowMark>,
+    pub witness: Option<Witness>,
     /// Whether the commit fails when another writer changed rows since the write began.
     pub refuse_foreign: bool,
 }
@@ -139,6 +156,8 @@ impl WriteOptions {
             }),
             distinct_keys: false,
             compares_keys: true,
+            mark: None,
+            witness: None,
             refuse_foreign: false,
         }
     }

@@ -10,7 +10,7 @@ use crate::lake::error::Result;
 use crate::lake::write::columns::Columns;
 use crate::lake::write::context::Context;
 use crate::lake::write::keyed::Keyed;
-use crate::lake::write::options::{Op, WriteMode};
+use crate::lake::write::options::{Op, Witness, WriteMode};
 use crate::lake::write::own::OwnFiles;
 use crate::lake::write::replace::Replaced;
 use arrow_row::Rows;
@@ -50,6 +50,14 @@ impl Output {
                 self.files.hold(keys, start..start + rows, options.mode);
             }
             let slice = batch.slice(start, rows);
+            if let Some(Witness(see)) = &options.witness {
+                see(&slice);
+            }
+            if options.mode == WriteMode::Append && op != Op::Delete {
+                let deleted = context.marked(&slice);
+                self.replaced.counts.deleted +=
+                    deleted.map_or(0, |deleted| deleted.true_count() as u64);
+            }
             let complete = self.columns.complete(context, &slice, op)?;
             self.files.write(context, complete).await?;
             start += rows;

@@ -90,9 +90,10 @@ END;"
 /// The bounds of a timestamp window, in the column's own type and as text of style 121. First row: `hi`,
 /// `lower_from_last`, `lower_from_hi`, `ahead_ms` (last upper bound minus the server's now minus lag; NULL without
 /// one), `offset_minutes` (local minus UTC), `sees_transactions`, of the oldest open transaction that has written to
-/// this database `open_ms` (its age), `session_id`, `program` and `is_idle`, and `future` (values beyond it lie in the
-/// future). A second row set, when asked for, holds `null_rows` and `future_rows`, counted by an index, with waits of
-/// at most `lock_timeout_ms`.
+/// this database `open_ms` (its age), `session_id`, `program` and `is_idle`, `future` (values beyond it lie in the
+/// future), and `utc`. A second row set, when asked for, holds `null_rows` and `future_rows`, counted by an index, and
+/// how long before UTC and local time the newest value lies that is not in the future (`behind_utc_ms`,
+/// `behind_local_ms`), with waits of at most `lock_timeout_ms`.
 pub fn timestamp(bounds: &TimestampBounds<'_>, lock_timeout_ms: u32) -> Statement {
     let mut params = Params::default();
     let lag = params.int(bounds.lag_ms);
@@ -127,7 +128,8 @@ DECLARE @top {ty} = {top}, @hi {ty} = {hi}, @future {ty} = CONVERT({ty}, DATEADD
 SELECT CONVERT(nvarchar(40), @hi, 121) AS hi, CONVERT(nvarchar(40), {from_last}, 121) AS lower_from_last, \
 CONVERT(nvarchar(40), {from_hi}, 121) AS lower_from_hi, DATEDIFF_BIG(millisecond, @top, @last) AS ahead_ms, \
 DATEDIFF(minute, @utc, @local) AS offset_minutes, @sees AS sees_transactions, @open AS open_ms, @session AS \
-session_id, @program AS program, @idle AS is_idle, CONVERT(nvarchar(40), @future, 121) AS future;",
+session_id, @program AS program, @idle AS is_idle, CONVERT(nvarchar(40), @future, 121) AS future, \
+CONVERT(nvarchar(40), @utc, 121) AS utc;",
         top = minus("@now", &lag),
         hi = minus("@now", "@back"),
         from_last = lower("@last"),
@@ -141,7 +143,10 @@ session_id, @program AS program, @idle AS is_idle, CONVERT(nvarchar(40), @future
         let column = Ident(&bounds.column.name);
         sql.push_str(&format!(
             "\nSELECT (SELECT COUNT_BIG(*) FROM {table} WHERE {column} IS NULL) AS null_rows, \
-(SELECT COUNT_BIG(*) FROM {table} WHERE {column} > @future) AS future_rows OPTION (RECOMPILE);"
+(SELECT COUNT_BIG(*) FROM {table} WHERE {column} > @future) AS future_rows, \
+(SELECT DATEDIFF_BIG(millisecond, MAX({column}), @utc) FROM {table} WHERE {column} <= @future) AS behind_utc_ms, \
+(SELECT DATEDIFF_BIG(millisecond, MAX({column}), @local) FROM {table} WHERE {column} <= @future) AS behind_local_ms \
+OPTION (RECOMPILE);"
         ));
     }
     params.into_statement(sql)

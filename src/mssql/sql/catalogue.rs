@@ -16,7 +16,9 @@ use super::describe::{collations, describe, describe_source, has_rows};
 use super::environment;
 use super::fill::{self, Publication};
 use super::merge::Extent;
+use super::odd;
 use super::read::{self, Closed, Locking, PageCursor, Range, Until};
+use super::span::{self, Asked};
 use super::state;
 use super::tracked::{self, Positions};
 use super::upkeep::{self, Seen, StateRow};
@@ -46,6 +48,7 @@ pub fn catalogue() -> Vec<Example> {
     }
     examples.add("states", "", upkeep::states());
     examples.bounds();
+    examples.spans();
     examples.groups();
     for (function, variant, statement) in creation::examples(&shapes()) {
         examples.add(function, &variant, statement);
@@ -151,6 +154,8 @@ impl Examples {
         self.add("first_look", shape, read::first_look(table, 1_000, 60_000));
         self.ranges(shape, table);
         self.pages(shape, table);
+        self.again(shape, table);
+        self.odd(shape, table);
         self.tracked(shape, table);
         let (flag, flagged) = modes::flagged(table);
         let added = define::add_column(&table.name, &flag);
@@ -260,6 +265,28 @@ impl Examples {
                     read::key_range(table, Locking::None, column, lower, upper),
                 );
             }
+        }
+    }
+
+    fn odd(&mut self, shape: &str, table: &TableSchema) {
+        let column = table.columns.get(1).and_then(|c| sample(c.ty));
+        if let Some((_, upper)) = column {
+            let statement = odd::odd_rows(table, (1, upper), 10, Count::Snapshot, 60_000);
+            self.add("odd_rows", shape, statement);
+        }
+    }
+
+    fn again(&mut self, shape: &str, table: &TableSchema) {
+        let column = table.columns.get(1).and_then(|c| sample(c.ty));
+        if let Some((lower, upper)) = column {
+            let range = Range {
+                column: 1,
+                lower,
+                upper,
+                closed: Closed::Both,
+            };
+            let statement = read::window(table, Locking::None, &range);
+            self.add("window", &format!("{shape}_1_again"), statement);
         }
     }
 
@@ -383,6 +410,36 @@ impl Examples {
         let put = upkeep::put(&target.to_string(), &row, 60_000);
         self.add("put", shape, put);
         self.add("row_count", shape, upkeep::row_count(target, 60_000));
+    }
+
+    fn spans(&mut self) {
+        for (ty, closed, from, to, bound) in [
+            (
+                SqlType::RowVersion,
+                Closed::Below,
+                "0x00000000000007D1",
+                None,
+                "0x00000000000007DA",
+            ),
+            (
+                SqlType::DateTime,
+                Closed::Below,
+                "2024-05-01",
+                Some("2024-05-02"),
+                "2024-05-03 10:00:00.123",
+            ),
+            (SqlType::BigInt, Closed::Above, "1", Some("20"), "42"),
+        ] {
+            let column = column(1, "seen", ty, false);
+            let asked = Asked {
+                from,
+                to,
+                bound,
+                closed,
+            };
+            let statement = span::span(&column, &asked);
+            self.add("span", &ty.to_string(), statement);
+        }
     }
 
     fn bounds(&mut self) {

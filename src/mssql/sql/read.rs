@@ -30,6 +30,8 @@ pub enum Closed {
     Below,
     /// `(lower, upper]`
     Above,
+    /// `[lower, upper]`
+    Both,
 }
 
 impl Closed {
@@ -37,7 +39,7 @@ impl Closed {
     fn end(self) -> &'static str {
         match self {
             Closed::Below => "<",
-            Closed::Above => "<=",
+            Closed::Above | Closed::Both => "<=",
         }
     }
 }
@@ -126,7 +128,7 @@ pub fn step_marks(
     let column = &table.columns[range.column];
     let edge = match range.closed {
         Closed::Below => "MIN(s.mark)",
-        Closed::Above => "MAX(s.mark)",
+        Closed::Above | Closed::Both => "MAX(s.mark)",
     };
     let isolation = match count {
         Count::Snapshot => "SET TRANSACTION ISOLATION LEVEL SNAPSHOT; ",
@@ -220,6 +222,7 @@ fn window_filter(table: &TableSchema, range: &Range<'_>, params: &mut Params) ->
     match range.closed {
         Closed::Below => format!("{name} >= {lower} AND {name} < {upper}"),
         Closed::Above => format!("{name} > {lower} AND {name} <= {upper}"),
+        Closed::Both => format!("{name} >= {lower} AND {name} <= {upper}"),
     }
 }
 

@@ -87,6 +87,8 @@ pub(in crate::lake) struct Chunk {
     pub(in crate::lake) hashes: Vec<u128>,
     /// Whether the table may have the row.
     pub(in crate::lake) asked: Vec<bool>,
+    /// Whether the row counts as deleted.
+    pub(in crate::lake) deleted: Vec<bool>,
     /// The state of a key is its last row.
     pub(in crate::lake) keys: KeySet,
     /// For a row whose key an earlier row of the chunk has: the nearest such row.
@@ -113,6 +115,10 @@ impl Chunk {
         let first = self.hashes.len() as u32;
         equality.hash(batch.columns(), &mut self.hashes)?;
         self.asked.extend_from_slice(asked);
+        match context.marked(&batch) {
+            Some(deleted) => self.deleted.extend(deleted.values().iter()),
+            None => self.deleted.resize(self.hashes.len(), false),
+        }
         let keys = equality.keys_of(&batch)?;
         for (row, key) in (first..).zip(keys.iter().flatten()) {
             let before = self.keys.insert(key.data(), KeyState::Row(row));

@@ -126,7 +126,7 @@ pub(super) async fn known_versions(
     } = output;
     let mut note = |Match { number, row }: Match| {
         let first = chunk.first(number);
-        known[first] = !row.deleted && row.hash == chunk.hashes[first];
+        known[first] = row.deleted == chunk.deleted[first] && row.hash == chunk.hashes[first];
     };
     let latest = versions.by_file();
     let (in_base, in_own) = latest.split_at(looked_at.len());
