@@ -8,7 +8,13 @@ use super::table::Row;
 use crate::model::rows::number;
 
 /// The strategies that are played.
-const PLAYED: &[&str] = &["full", "rowversion", "timestamp", "sequence", "change_tracking"];
+const PLAYED: &[&str] = &[
+    "full",
+    "rowversion",
+    "timestamp",
+    "sequence",
+    "change_tracking",
+];
 
 /// The column that a strategy follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
