@@ -5,6 +5,7 @@
 
 pub mod columns;
 pub mod definition;
+pub mod digest;
 pub mod drift;
 pub mod mapping;
 pub mod types;

@@ -240,7 +240,7 @@ fn after_key(keys: &[(&Column, Option<String>)]) -> String {
     }
 }
 
-fn columns(table: &TableSchema) -> String {
+pub(super) fn columns(table: &TableSchema) -> String {
     list(table.columns.iter().map(selected), ", ")
 }
 
