@@ -17,6 +17,7 @@ mod state;
 mod status;
 mod sync;
 mod tables;
+mod verify;
 
 use clap::{Parser, Subcommand};
 use icesync::config::Config;
@@ -70,6 +71,7 @@ enum Command {
     Maintain(maintain::Maintain),
     Relocate(relocate::Relocate),
     State(state::State),
+    Verify(verify::Verify),
 }
 
 /// What `--help` says of exit codes.
@@ -136,6 +138,7 @@ async fn run(cli: &Cli) -> Result<u8, Error> {
         Command::Maintain(maintain) => maintain.run(request).await,
         Command::Relocate(relocate) => relocate.run(request).await,
         Command::State(state) => state.run(request).await,
+        Command::Verify(verify) => verify.run(request).await,
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod checkpoint;
 mod columns;
+mod comparison;
 mod exit;
 mod failure;
 mod format;
@@ -20,6 +21,9 @@ mod state;
 mod status;
 
 pub use columns::ColumnsReport;
+pub use comparison::{
+    Comparison, ComparisonReport, Difference, DifferingKey, SideReport, SkippedColumn,
+};
 pub use exit::Exit;
 pub use failure::ErrorReport;
 pub use format::{plural, thousands};

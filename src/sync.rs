@@ -40,6 +40,7 @@ mod standing;
 mod state;
 mod stop;
 mod unseen;
+mod verify;
 mod watch;
 
 pub use backfill::{FAIL_AFTER_RANGE, FAIL_BEFORE_RANGES, FAIL_FENCED};
@@ -54,6 +55,7 @@ pub use observer::{Observer, Phase};
 pub use session::Sync;
 pub use state::{BadStateFile, StateFile};
 pub use stop::Stop;
+pub use verify::{Against, Verification};
 
 use crate::change::RunId;
 use crate::config::{Group, Table};

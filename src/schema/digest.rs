@@ -358,8 +358,7 @@ impl Buckets {
             bucket @ 0.. => low + (bucket + 1) * width - 1,
             bucket => low + bucket * width,
         };
-        let clamped =
-            |value: i128| value.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64;
+        let clamped = |value: i128| value.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64;
         (clamped(begin), clamped(end))
     }
 }

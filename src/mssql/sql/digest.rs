@@ -98,7 +98,9 @@ pub fn respelled(of: &Digested<'_>, keys: &[Vec<Option<String>>]) -> Statement {
             None => format!("t.{} IS NULL", Ident(&column.name)),
         });
         let filter = of.filter(Some(equal.collect::<Vec<_>>().join(" AND ")));
-        format!("SELECT {place} AS place, SUBSTRING({hash}, 1, 16) AS digest FROM {table} AS t{filter}")
+        format!(
+            "SELECT {place} AS place, SUBSTRING({hash}, 1, 16) AS digest FROM {table} AS t{filter}"
+        )
     });
     let selects = list(selects.collect::<Vec<_>>(), " UNION ALL ");
     params.into_statement(format!("{selects};"))
@@ -175,7 +177,11 @@ impl Digested<'_> {
     }
 
     fn name(&self, column: usize) -> String {
-        let name = self.table.columns.get(column).map_or("", |column| &*column.name);
+        let name = self
+            .table
+            .columns
+            .get(column)
+            .map_or("", |column| &*column.name);
         format!("t.{}", Ident(name))
     }
 

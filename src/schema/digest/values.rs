@@ -156,7 +156,12 @@ impl Cells<'_> {
             }
             Form::Time { digits } => {
                 let times = self.value.as_primitive_opt::<Time64MicrosecondType>()?;
-                clock(times.value(row), self.companion(self.ticks, row), digits, out)?;
+                clock(
+                    times.value(row),
+                    self.companion(self.ticks, row),
+                    digits,
+                    out,
+                )?;
             }
             Form::Moment { digits } | Form::Instant { digits } => {
                 let ticks = self.companion(self.ticks, row);

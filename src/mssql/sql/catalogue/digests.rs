@@ -18,7 +18,10 @@ const RANGE: Buckets = Buckets::Range {
 pub(super) fn examples(shapes: &[(&'static str, TableSchema)]) -> Vec<Example> {
     let mut examples = Vec::new();
     for (shape, table) in shapes {
-        let whole = table.columns.first().is_some_and(|first| first.ty == SqlType::Int);
+        let whole = table
+            .columns
+            .first()
+            .is_some_and(|first| first.ty == SqlType::Int);
         let all = [("hash", HASH, true), ("range", RANGE, whole)];
         for (by, buckets, is_possible) in all {
             if is_possible {
@@ -68,7 +71,9 @@ fn of_table(examples: &mut Vec<Example>, name: &str, table: &TableSchema, bucket
     let key = |second: bool| {
         let text = |ty| sample(ty).map(|(low, high)| if second { high } else { low });
         let columns = table.key_columns();
-        columns.map(|column| text(column.ty).map(str::to_owned)).collect()
+        columns
+            .map(|column| text(column.ty).map(str::to_owned))
+            .collect()
     };
     let respelled = respelled(&of, &[key(false), key(true)]);
     examples.push(("respelled", name.to_owned(), respelled));
@@ -89,7 +94,9 @@ fn without_key(examples: &mut Vec<Example>) {
             schema: "dbo".to_owned(),
             name: "log".to_owned(),
         },
-        columns: columns.map(|(ty, id)| column(id, &format!("c{id}"), ty, true)).collect(),
+        columns: columns
+            .map(|(ty, id)| column(id, &format!("c{id}"), ty, true))
+            .collect(),
         key: None,
     };
     let kept = Kept {
@@ -103,5 +110,9 @@ fn without_key(examples: &mut Vec<Example>) {
         buckets: HASH,
         marked: None,
     };
-    examples.push(("digests", "without_key_standard".to_owned(), digests(&of, None)));
+    examples.push((
+        "digests",
+        "without_key_standard".to_owned(),
+        digests(&of, None),
+    ));
 }
