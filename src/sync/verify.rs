@@ -32,10 +32,11 @@
 //!   compared.
 //! - *Deleted since.* Nothing at the source tells when a row was deleted. It is reported as a row that only the lake
 //!   has, which it is.
-//! - *Under `full`* nothing tells a change since the last extract from a row that the lake has wrong. Both are reported.
+//! - *Under `full`* nothing tells a change since the last extract from a row that the lake has wrong: both are
+//!   reported.
 //! - *Changing now.* Differences are looked at again after a pause, in the newest snapshot and the source's newest
-//!   state. A difference is reported if its key differed in both looks and its row was the same at the source in both.
-//!   What differs in one look alone, or moved in between, was in flight.
+//!   state. A difference is reported if its key differed in both looks and its row was the same at the source in
+//!   both. What differs in one look alone, or moved in between, was in flight.
 //!
 //! A difference in a group that was found equal before it changed is not looked for again: verify says what was equal
 //! when it was read.
@@ -46,6 +47,7 @@
 //! (`load/kind.rs`): upserts and replacements. Rows that are marked as deleted are left out of it. Rows that `deletes:
 //! ignore` keeps are counted apart.
 
+mod ready;
 mod rows;
 mod side;
 mod sums;
@@ -53,16 +55,14 @@ mod sums;
 use super::load;
 use super::session::{Links, Sync};
 use crate::config::Table;
-use crate::error::{Disposition, Error, Kind, Result};
+use crate::error::{Kind, Result};
 use crate::lake::{LakeTable, SnapshotInfo, SnapshotRef};
-use crate::mssql::channel::Channel;
-use crate::mssql::control::Control;
-use crate::mssql::error::MssqlError;
 use crate::report::{Comparison, ComparisonReport, Difference, DifferingKey, Listing, SideReport};
 use crate::schema::TableKind;
 use crate::secret;
+use ready::Ready;
 use rows::{Found, Look};
-use side::{Prepared, Side};
+use side::Prepared;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use sums::{Grouping, Summed};
@@ -89,14 +89,6 @@ pub struct Verification {
     pub again: u32,
     /// Before each.
     pub pause: Duration,
-}
-
-/// A side that can be compared, and the snapshot.
-struct Ready {
-    /// As of the snapshot.
-    lake: LakeTable,
-    snapshot: SnapshotInfo,
-    side: Box<Side>,
 }
 
 /// Why a side is not compared, with the snapshot if there is one.
@@ -297,7 +289,7 @@ fn comparison(
     let side = &ready.side;
     let (pending, found): (Vec<Found>, Vec<Found>) =
         settled.found.into_iter().partition(|row| row.is_pending);
-    let is_kept = |row: &Found| side.keeps_extra && row.difference == Difference::Extra;
+    let is_kept = |row: &Found| side.keeps_lost && row.difference == Difference::Missing;
     let (kept, found): (Vec<Found>, Vec<Found>) = found.into_iter().partition(is_kept);
     let of = |difference: Difference| {
         let same = found.iter().filter(|row| row.difference == difference);
@@ -354,35 +346,4 @@ fn keys(ready: &Ready, found: &[Found]) -> Vec<DifferingKey> {
             .collect(),
     };
     detailed.take(rows::DETAILED_MAX).map(key).collect()
-}
-
-/// The control connection of a side.
-async fn control<'a>(sync: &Sync, kind: Kind, links: &'a mut Links) -> Result<&'a mut Control> {
-    match kind {
-        Kind::Target => Links::control(&mut links.target, sync.target_side()?, kind).await,
-        Kind::Source | Kind::Lake | Kind::Config => {
-            Links::control(&mut links.source, sync.source_side()?, kind).await
-        }
-    }
-}
-
-/// The connection that reads rows of a side.
-async fn channel<'a>(sync: &Sync, kind: Kind, links: &'a mut Links) -> Result<&'a mut Channel> {
-    match kind {
-        Kind::Target => Links::rows(&mut links.target_rows, sync.target_side()?, kind).await,
-        Kind::Source | Kind::Lake | Kind::Config => {
-            Links::rows(&mut links.source_rows, sync.source_side()?, kind).await
-        }
-    }
-}
-
-/// An error of the server of a side.
-fn channel_error(ready: &Ready) -> impl Fn(MssqlError) -> Error {
-    let kind = ready.side.kind;
-    move |error| error.on(kind)
-}
-
-/// A result of another shape than was asked for.
-fn schema_error(ready: &Ready, what: &'static str) -> Error {
-    Error::new(ready.side.kind, Disposition::Definite, what)
 }

@@ -44,3 +44,4 @@ mod strategies;
 mod tidy;
 mod tsql;
 mod types;
+mod verify;

@@ -4,8 +4,9 @@
 //! alone, as text that the lake keeps with U+FFFD under `fidelity: standard`, is found equal. Of a row that is equal
 //! nothing is kept; of the lake's rows 32 bytes are until the server's row has come.
 
+use super::ready::{Ready, channel, channel_error, schema_error};
 use super::sums::{Chosen, Grouping, ask, bucket};
-use super::{Ready, channel, channel_error, schema_error};
+
 use crate::change::Strategy;
 use crate::error::{Error, Result};
 use crate::mssql::control::Cell;

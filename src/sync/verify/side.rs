@@ -40,7 +40,7 @@ pub(super) struct Side {
     /// The target's column that marks deleted rows.
     pub marked: Option<String>,
     /// Rows that the lake has lost stay in the target.
-    pub keeps_extra: bool,
+    pub keeps_lost: bool,
     /// An index begins with the first key column.
     pub is_led_by_index: bool,
     /// Rows at or beyond it are read by the next extract.
@@ -305,7 +305,7 @@ impl Side {
     fn apply_rule(&mut self, rule: Option<&LoadRule>) {
         match rule.map(|rule| &rule.deletes) {
             Some(Deletes::Soft(soft)) => self.marked = Some(soft.column.clone()),
-            Some(Deletes::Ignore) => self.keeps_extra = true,
+            Some(Deletes::Ignore) => self.keeps_lost = true,
             Some(Deletes::Hard) | None => {}
         }
     }
@@ -457,7 +457,7 @@ impl Paired<'_> {
             fidelity: self.fidelity,
             skipped: self.skipped,
             marked: None,
-            keeps_extra: false,
+            keeps_lost: false,
             is_led_by_index: false,
             bound: None,
             begin,

@@ -1,6 +1,6 @@
 //! Checksums of groups of rows, of the server and of the lake, and the groups that differ.
 
-use super::{Ready, channel_error, control};
+use super::ready::{Ready, channel_error, control};
 use crate::error::Result;
 use crate::mssql::control::{Class, Control, Record};
 use crate::mssql::error::MssqlError;
