@@ -9,6 +9,7 @@ mod output;
 mod plan;
 mod progress;
 mod quarantine;
+mod reconcile;
 mod relocate;
 mod request;
 mod signals;
@@ -72,6 +73,7 @@ enum Command {
     Relocate(relocate::Relocate),
     State(state::State),
     Verify(verify::Verify),
+    Reconcile(reconcile::Reconcile),
 }
 
 /// What `--help` says of exit codes.
@@ -139,6 +141,7 @@ async fn run(cli: &Cli) -> Result<u8, Error> {
         Command::Relocate(relocate) => relocate.run(request).await,
         Command::State(state) => state.run(request).await,
         Command::Verify(verify) => verify.run(request).await,
+        Command::Reconcile(reconcile) => reconcile.run(request).await,
     }
 }
 

@@ -143,7 +143,7 @@ impl ComparisonReport {
 }
 
 impl SideReport {
-    fn write(&self, out: &mut String) {
+    pub(super) fn write(&self, out: &mut String) {
         let name = self.side;
         if let Some(why) = &self.not_compared {
             let _ = writeln!(out, "  {name:<8} not compared: {why}");

@@ -48,6 +48,7 @@
 //! ignore` keeps are counted apart.
 
 mod ready;
+mod reconcile;
 mod rows;
 mod side;
 mod sums;
@@ -89,6 +90,15 @@ pub struct Verification {
     pub again: u32,
     /// Before each.
     pub pause: Duration,
+}
+
+/// What comparing a side has found.
+struct Outcome {
+    ready: Ready,
+    grouping: Grouping,
+    summed: Summed,
+    settled: Settled,
+    notes: Vec<String>,
 }
 
 /// Why a side is not compared, with the snapshot if there is one.
@@ -146,9 +156,36 @@ impl Sync {
         links: &mut Links,
     ) -> Result<SideReport> {
         let mut lake = load::lake_table(self, table).await?;
-        let ready = match self.ready(table, kind, &lake, asked, links).await? {
+        let outcome = self.outcome(table, kind, &mut lake, asked, links).await?;
+        Ok(match outcome {
+            Ok(outcome) => {
+                let Outcome {
+                    ready,
+                    grouping,
+                    summed,
+                    settled,
+                    notes,
+                } = outcome;
+                let mut found = comparison(&ready, &grouping, &summed, settled, asked);
+                found.notes.extend(notes);
+                report(kind, Some(&ready.snapshot), Ok(found))
+            }
+            Err((snapshot, why)) => report(kind, snapshot.as_ref(), Err(why)),
+        })
+    }
+
+    /// Sums up, looks at what differs, and looks again. The lake table is refreshed before each further look.
+    async fn outcome(
+        &self,
+        table: &Table,
+        kind: Kind,
+        lake: &mut LakeTable,
+        asked: &Verification,
+        links: &mut Links,
+    ) -> Result<std::result::Result<Outcome, Not>> {
+        let mut ready = match self.ready(table, kind, lake, asked, links).await? {
             Ok(ready) => ready,
-            Err((snapshot, why)) => return Ok(report(kind, snapshot.as_ref(), Err(why))),
+            Err(not) => return Ok(Err(not)),
         };
         let grouping = sums::group(self, &ready, asked.sample_percent, links).await?;
         let rate = asked.rows_per_second;
@@ -166,24 +203,25 @@ impl Sync {
             }
             tokio::time::sleep(asked.pause).await;
             lake.refresh().await?;
-            let again = self.ready(table, kind, &lake, asked, links).await?;
-            let Ok(again) =
-                again.map(|again| (again.side.table == ready.side.table).then_some(again))
-            else {
-                break;
-            };
-            let Some(again) = again else {
-                notes.push(
-                    "columns changed while the table was compared; compare it again".to_owned(),
-                );
-                break;
+            let again = match self.ready(table, kind, lake, asked, links).await? {
+                Ok(again) if again.side.table == ready.side.table => again,
+                Ok(_) | Err(_) => {
+                    let note = "the table changed while it was compared; compare it again";
+                    notes.push(note.to_owned());
+                    break;
+                }
             };
             let look = rows::look(self, &again, &grouping, &summed.chosen, links).await?;
             settled.take(look);
+            ready = again;
         }
-        let mut comparison = comparison(&ready, &grouping, &summed, settled, asked);
-        comparison.notes.extend(notes);
-        Ok(report(kind, Some(&ready.snapshot), Ok(comparison)))
+        Ok(Ok(Outcome {
+            ready,
+            grouping,
+            summed,
+            settled,
+            notes,
+        }))
     }
 
     /// Looks at a side, and says why it cannot be compared where it cannot.

@@ -33,6 +33,8 @@ pub(super) struct Found {
     pub difference: Difference,
     /// Hash of the key, as the side has it; of an extra row as the lake has it.
     pub key: u128,
+    /// Hash of the key as the lake has it, where it is spelled otherwise.
+    pub lake_key: Option<u128>,
     /// Hash of the server's row.
     pub row: Option<u128>,
     /// The next extract reads the row.
@@ -129,7 +131,7 @@ async fn server(
 }
 
 /// The chosen groups, in statements that the server's parameters suffice for.
-fn statements(chosen: &Chosen) -> Vec<Places> {
+pub(super) fn statements(chosen: &Chosen) -> Vec<Places> {
     let mut all = Vec::new();
     let whole = spans(chosen.whole.iter().copied());
     for whole in whole.chunks(PARAMS_MAX / 3) {
@@ -211,6 +213,7 @@ fn matched(
             found: Found {
                 difference: Difference::Missing,
                 key: key.short(),
+                lake_key: None,
                 row: Some(hash),
                 is_pending: ready.is_pending(batch, row)?,
                 texts,
@@ -343,6 +346,7 @@ async fn judge(
             found.push(Found {
                 difference: Difference::Extra,
                 key,
+                lake_key: None,
                 row: None,
                 is_pending: false,
                 texts: Vec::new(),
@@ -430,6 +434,7 @@ async fn spelled(
                 paired.insert(hash);
                 **row = Found {
                     difference: Difference::Respelled,
+                    lake_key: Some(row.key),
                     columns: key.clone(),
                     ..other
                 };

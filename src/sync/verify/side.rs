@@ -48,6 +48,8 @@ pub(super) struct Side {
     /// Each statement sees one state of the table, or not.
     pub begin: Statement,
     pub finish: Statement,
+    /// A row that is not met is not there.
+    pub sees_one_state: bool,
     pub notes: Vec<String>,
 }
 
@@ -393,15 +395,19 @@ fn form(pair: &Pair<'_>, is_target: bool) -> std::result::Result<Form, String> {
     }
 }
 
+/// The columns that have a form.
+#[derive(Default)]
+struct Chosen {
+    lake: Shape,
+    server: Shape,
+    columns: Vec<Column>,
+    forms: Vec<Form>,
+}
+
 impl Paired<'_> {
-    /// Chooses forms; why nothing can be compared where it cannot.
-    fn side(
-        mut self,
-        environment: &Environment,
-        is_memory_optimized: bool,
-    ) -> std::result::Result<Side, String> {
-        let (mut lake, mut server) = (Shape::default(), Shape::default());
-        let (mut columns, mut forms) = (Vec::new(), Vec::new());
+    /// Leaves out the columns that have no form.
+    fn choose(&mut self) -> Chosen {
+        let mut chosen = Chosen::default();
         for pair in &self.pairs {
             let form = match form(pair, self.is_target) {
                 Ok(form) => form,
@@ -413,11 +419,27 @@ impl Paired<'_> {
             let fields = pair.fields.iter();
             let of_lake = fields.map(|field| (field.role, field.ty, field.name.clone()));
             let of_lake: Vec<_> = of_lake.collect();
-            lake.add(form, &of_lake);
-            server.add(form, &of_server(&pair.column, &of_lake, self.is_target));
-            columns.push(pair.column.clone());
-            forms.push(form);
+            chosen.lake.add(form, &of_lake);
+            let of_server = of_server(&pair.column, &of_lake, self.is_target);
+            chosen.server.add(form, &of_server);
+            chosen.columns.push(pair.column.clone());
+            chosen.forms.push(form);
         }
+        chosen
+    }
+
+    /// Chooses forms; why nothing can be compared where it cannot.
+    fn side(
+        mut self,
+        environment: &Environment,
+        is_memory_optimized: bool,
+    ) -> std::result::Result<Side, String> {
+        let Chosen {
+            lake,
+            server,
+            columns,
+            forms,
+        } = self.choose();
         let position = |name: &String| columns.iter().position(|column| column.name == *name);
         let Some(key) = self
             .key
@@ -462,6 +484,7 @@ impl Paired<'_> {
             bound: None,
             begin,
             finish,
+            sees_one_state: note.is_none(),
             notes: note.into_iter().collect(),
         })
     }
