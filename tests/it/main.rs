@@ -33,6 +33,7 @@ mod planes;
 mod quarantine;
 mod random;
 mod ranges;
+mod reconcile;
 mod recreated;
 mod running;
 mod secrets;

@@ -193,8 +193,9 @@ async fn by_range(
     }
     let control = control(sync, side.kind, links).await?;
     let failed = |error: MssqlError| error.on(side.kind);
-    let sets = control.query_sets(&read::extremes(&side.table, column), Class::QUICK);
-    let sets = sets.await.map_err(failed)?;
+    let extremes = read::extremes(&side.table, column);
+    let sets = control.query_sets(&extremes, Class::QUICK).await;
+    let sets = sets.map_err(failed)?;
     let Some(row) = sets.first().and_then(|rows| rows.first()) else {
         return Ok(None);
     };
@@ -275,7 +276,7 @@ pub(super) async fn compare(
         Ok(())
     };
     ready.each_row(grouping.buckets, visit).await?;
-    let total = |sums: &HashMap<i64, Sum>| sums.values().map(|sum| sum.rows).sum();
+    let total = |sums: &HashMap<i64, Sum>| sums.values().map(|sum| sum.rows).sum::<u64>();
     let groups: BTreeSet<i64> = server.keys().chain(lake.keys()).copied().collect();
     let found: Vec<Place> = differing(&server, &lake, &groups, |bucket| (bucket, None));
     let (large, small): (Vec<Place>, Vec<Place>) =
