@@ -9,6 +9,7 @@ mod output;
 mod plan;
 mod progress;
 mod quarantine;
+mod reconcile;
 mod relocate;
 mod request;
 mod signals;
@@ -18,6 +19,7 @@ mod state;
 mod status;
 mod sync;
 mod tables;
+mod verify;
 
 use clap::{Parser, Subcommand};
 use icesync::config::Config;
@@ -71,6 +73,8 @@ enum Command {
     Maintain(maintain::Maintain),
     Relocate(relocate::Relocate),
     State(state::State),
+    Verify(verify::Verify),
+    Reconcile(reconcile::Reconcile),
 }
 
 /// What `--help` says of exit codes.
@@ -137,6 +141,8 @@ async fn run(cli: &Cli) -> Result<u8, Error> {
         Command::Maintain(maintain) => maintain.run(request).await,
         Command::Relocate(relocate) => relocate.run(request).await,
         Command::State(state) => state.run(request).await,
+        Command::Verify(verify) => verify.run(request).await,
+        Command::Reconcile(reconcile) => reconcile.run(request).await,
     }
 }
 

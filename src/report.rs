@@ -6,6 +6,7 @@
 
 mod checkpoint;
 mod columns;
+mod comparison;
 mod exit;
 mod failure;
 mod format;
@@ -14,6 +15,7 @@ mod listing;
 mod maintain;
 mod plan;
 mod quarantine;
+mod reconcile;
 mod reread;
 mod run;
 mod signal;
@@ -22,6 +24,9 @@ mod state;
 mod status;
 
 pub use columns::ColumnsReport;
+pub use comparison::{
+    Comparison, ComparisonReport, Difference, DifferingKey, SideReport, SkippedColumn,
+};
 pub use exit::Exit;
 pub use failure::ErrorReport;
 pub use format::{plural, thousands};
@@ -30,6 +35,7 @@ pub use listing::Listing;
 pub use maintain::{MaintainReport, MaintenanceReport, RelocateReport};
 pub use plan::{LoadPlan, PlanReport, RowEstimate, ServerReport};
 pub use quarantine::{DiscardReport, QuarantineReport, QuarantinedRow};
+pub use reconcile::ReconcileReport;
 pub use reread::RereadReport;
 pub use run::{ExtractReport, LoadMethod, LoadReport, Outcome, RunReport, TableReport};
 pub use signal::Signal;

@@ -6,6 +6,7 @@
 pub mod columns;
 pub mod definition;
 pub mod deleted;
+pub mod digest;
 pub mod drift;
 pub mod mapping;
 pub mod types;

@@ -44,6 +44,7 @@ mod state;
 mod stop;
 mod tracked;
 mod unseen;
+mod verify;
 mod watch;
 mod writing;
 
@@ -59,6 +60,7 @@ pub use observer::{Observer, Phase};
 pub use session::Sync;
 pub use state::{BadStateFile, StateFile};
 pub use stop::Stop;
+pub use verify::{Against, Verification};
 
 use crate::change::RunId;
 use crate::config::{Group, Table};

@@ -62,6 +62,7 @@
 //! mode `scd2` each has the time for which it was valid besides, which `mssql/sql/scd2.rs` argues.
 
 pub mod columns;
+mod compared;
 pub mod create;
 pub mod evolve;
 pub mod fill;

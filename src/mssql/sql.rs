@@ -40,6 +40,7 @@ pub mod create;
 pub mod define;
 pub mod definition;
 pub mod describe;
+pub mod digest;
 pub mod enclosed;
 pub mod environment;
 mod faults;

@@ -15,7 +15,7 @@ use crate::schema::{Collation, Column, Generated, SqlType, TableName, TableSchem
 pub struct TargetTable {
     name: TableName,
     pub(super) columns: Vec<TargetColumn>,
-    indexes: Vec<Index>,
+    pub(super) indexes: Vec<Index>,
     is_memory_optimized: bool,
     /// None for a table that is only planned.
     object: Option<SourceObject>,

@@ -2,6 +2,7 @@
 //! file of each in `tests/tsql`, and Microsoft's parser reads them all.
 
 mod creation;
+mod digests;
 mod loads;
 mod modes;
 mod plans;
@@ -50,7 +51,8 @@ pub fn catalogue() -> Vec<Example> {
     examples.bounds();
     examples.spans();
     examples.groups();
-    for (function, variant, statement) in creation::examples(&shapes()) {
+    let more = digests::examples(&shapes());
+    for (function, variant, statement) in more.into_iter().chain(creation::examples(&shapes())) {
         examples.add(function, &variant, statement);
     }
     examples.0

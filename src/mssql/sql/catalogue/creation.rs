@@ -10,7 +10,7 @@ use crate::schema::definition::{Compression, Identity, IndexColumn, IndexKind};
 use crate::schema::{TableName, TableSchema};
 
 /// Name of the function, variant, statement.
-type Example = (&'static str, String, Statement);
+pub(super) type Example = (&'static str, String, Statement);
 
 const SUFFIX: &str = "_018f0000000070008000000000000001";
 
