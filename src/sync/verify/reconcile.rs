@@ -307,7 +307,7 @@ impl Writing<'_> {
         if !self.repair.rows.is_empty() {
             self.rows(lake, writer, links).await?;
         }
-        let found = &self.begun.found;
+        let found = (&self.begun.found, &self.begun.plan);
         check_read(self.sync, self.table, links, found, WHILE_READ).await
     }
 

@@ -260,6 +260,8 @@ impl Ready {
             Strategy::Full | Strategy::Timestamp | Strategy::RowVersion => {
                 order.is_some_and(|order| order.is_ge())
             }
+            // The log knows, the row does not.
+            Strategy::ChangeTracking => false,
         })
     }
 }
