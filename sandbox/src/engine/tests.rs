@@ -13,6 +13,7 @@ mod merge;
 mod modules;
 mod more;
 mod plans;
+mod uncommitted;
 
 use super::types;
 use super::{Engine, Options};
