@@ -455,6 +455,19 @@ mod tests {
     }
 
     #[test]
+    fn locales_go_over_the_wire() {
+        for (name, wire) in [
+            ("Danish_Norwegian_CI_AS", [0x06, 0x04, 0xD0, 0x00, 0]),
+            ("Turkish_CI_AS", [0x1F, 0x04, 0xD0, 0x00, 0]),
+            ("German_PhoneBook_CI_AS", [0x07, 0x04, 0xD1, 0x00, 0]),
+            ("Traditional_Spanish_CS_AI", [0x0A, 0x04, 0xE0, 0x00, 0]),
+            ("Welsh_100_CI_AS", [0x52, 0x04, 0xD0, 0x20, 0]),
+        ] {
+            assert_eq!(CollationInfo::of(name).unwrap().wire(), wire, "{name}");
+        }
+    }
+
+    #[test]
     fn unknown_names_are_no_collations() {
         for name in [
             "",

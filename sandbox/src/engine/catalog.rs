@@ -224,17 +224,45 @@ pub fn function(name: &ObjectName) -> Option<&'static TableFunction> {
 
 /// Waits when another session's uncommitted DDL holds an object's name.
 fn wait_for_name(cx: &Cx<'_>, slot: usize, schema: i32, name: &str) -> Outcome<()> {
-    let resource = Resource::Name(slot, schema, fold(name));
-    let blockers = cx
-        .held
-        .locks
-        .conflicts(&resource, Mode::SchemaStable, cx.ses.id);
+    wait_for(cx, Resource::Name(slot, schema, fold(name)))
+}
+
+/// Waits when another session's uncommitted DDL, or TRUNCATE, holds an object, even if it is gone meanwhile.
+pub fn wait_for_object(cx: &Cx<'_>, at: ObjectRef) -> Outcome<()> {
+    wait_for(cx, Resource::Table(at))
+}
+
+/// Waits when another session's uncommitted DDL holds any name of such schemas.
+pub fn wait_for_names(cx: &Cx<'_>, slot: usize, schema: impl Fn(i32) -> bool) -> Outcome<()> {
+    for (resource, _) in cx.held.locks.grants() {
+        if matches!(resource, Resource::Name(own, id, _) if *own == slot && schema(*id)) {
+            wait_for(cx, resource.clone())?;
+        }
+    }
+    Ok(())
+}
+
+/// Waits when another session's uncommitted DDL has dropped an object.
+fn wait_for_dropped(cx: &Cx<'_>, slot: usize) -> Outcome<()> {
+    let objects = &cx.held.database(slot).objects;
+    for (resource, _) in cx.held.locks.grants() {
+        let is_gone = |at: &ObjectRef| at.database == slot && !objects.contains_key(&at.id);
+        if matches!(resource, Resource::Table(at) if is_gone(at)) {
+            wait_for(cx, resource.clone())?;
+        }
+    }
+    Ok(())
+}
+
+fn wait_for(cx: &Cx<'_>, resource: Resource) -> Outcome<()> {
+    let mode = Mode::SchemaStable;
+    let blockers = cx.held.locks.conflicts(&resource, mode, cx.ses.id);
     if blockers.is_empty() {
         return Ok(());
     }
     Err(Stop::Wait(Blocked {
         resource,
-        mode: Mode::SchemaStable,
+        mode,
         blockers,
     }))
 }

@@ -12,6 +12,7 @@
 //! | `varchar` under a binary collation | bytes of the code page |
 
 mod keys;
+mod tailoring;
 mod weights;
 
 use crate::collation::{CollationInfo, DEFAULT};
@@ -123,12 +124,10 @@ impl Collate {
         let both_ascii = || is_ascii(a) && is_ascii(b);
         match self.order {
             Order::Words => keys::words_order(&self.info, a, b),
-            Order::Table if self.info.ignores_case() && both_ascii() => Some(keys::padded_order(
-                a,
-                b,
-                keys::table_weight(SPACE),
-                keys::table_weight,
-            )),
+            Order::Table if self.info.ignores_case() && !self.is_tailored() && both_ascii() => {
+                let weight = |unit| keys::table_weight(unit, None);
+                Some(keys::padded_order(a, b, weight(SPACE), weight))
+            }
             Order::Units => Some(keys::padded_order(a, b, SPACE, |unit| unit)),
             Order::Bytes if both_ascii() => Some(keys::padded_order(a, b, SPACE, |unit| unit)),
             Order::Table | Order::FirstUnit | Order::Bytes => None,
@@ -148,7 +147,7 @@ impl Collate {
         }
         match self.order {
             Order::Units | Order::FirstUnit | Order::Bytes => false,
-            Order::Words | Order::Table if left < 0x80 && right < 0x80 => {
+            Order::Words | Order::Table if !self.is_tailored() && left < 0x80 && right < 0x80 => {
                 self.info.ignores_case() && (left as u8).eq_ignore_ascii_case(&(right as u8))
             }
             // Neither a character without weight nor one of little weight is another.
@@ -172,10 +171,15 @@ impl Collate {
         }
     }
 
-    /// How many units of each text are the same at their starts: one and one, or one and the two that it stands for
-    /// (`ß` and `ss`).
+    /// How many units of each text are the same at their starts: one and one, one and the two that it stands for (`ß`
+    /// and `ss`), or those of two that are one letter.
     pub fn same_start(&self, left: &[u16], right: &[u16]) -> Option<(usize, usize)> {
         let (a, b) = (*left.first()?, *right.first()?);
+        let (x, y) = (self.letter(left), self.letter(right));
+        if x > 1 || y > 1 {
+            let same = self.compare(&left[..x], &right[..y]) == Ordering::Equal;
+            return same.then_some((x, y));
+        }
         if self.same_unit(a, b) {
             return Some((1, 1));
         }
@@ -198,9 +202,27 @@ impl Collate {
         }
     }
 
-    /// The order of two single units, for LIKE ranges.
-    pub fn unit_order(&self, left: u16, right: u16) -> Ordering {
-        self.compare(&[left], &[right])
+    /// The language places letters elsewhere than the Latin alphabet does.
+    fn is_tailored(&self) -> bool {
+        tailoring::of(self.info.lcid).is_some()
+    }
+
+    /// How many units the letter at the start of `text` has: two where the language takes a pair for one letter.
+    pub fn letter(&self, text: &[u16]) -> usize {
+        match self.order {
+            Order::Words => tailoring::of(self.info.lcid).map_or(1, |own| own.units(text)),
+            Order::Table | Order::Units | Order::FirstUnit | Order::Bytes => 1,
+        }
+    }
+
+    /// The capital of a letter, when the language has one of its own.
+    pub fn own_upper(&self, unit: u16) -> Option<u16> {
+        tailoring::upper(self.info.lcid, unit)
+    }
+
+    /// The small letter of a capital, when the language has one of its own.
+    pub fn own_lower(&self, unit: u16) -> Option<u16> {
+        tailoring::lower(self.info.lcid, unit)
     }
 
     /// How many units the character at the start of `text` has.

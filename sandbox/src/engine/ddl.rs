@@ -162,6 +162,9 @@ fn add_object(cx: &mut Cx<'_>, place: &Place, id: i32, object: Object) -> Outcom
         id,
     };
     cx.acquire(Resource::Table(at), Mode::SchemaModify, Owner::Transaction)?;
+    if let Object::Table(table) = &object {
+        lock_parts(cx, at, None, Some(&table.def))?;
+    }
     set_name(cx, place, Some(id));
     cx.held.databases[at.database].objects.insert(id, object);
     cx.transaction().undo.push(Undo::Object { at, old: None });
@@ -182,22 +185,64 @@ fn set_name(cx: &mut Cx<'_>, place: &Place, id: Option<i32>) {
     });
 }
 
-/// Locks a table for a change of its definition, and its name: who reads the catalog waits for the outcome.
+/// Locks an object for a change of its definition, and its name: who reads the catalog waits for the outcome.
 fn lock_definition(cx: &mut Cx<'_>, at: ObjectRef) -> Outcome<()> {
     cx.acquire(Resource::Table(at), Mode::SchemaModify, Owner::Transaction)?;
-    let Some(table) = cx.held.database(at.database).table(at.id) else {
+    let Some(object) = cx.held.database(at.database).objects.get(&at.id) else {
         return Ok(());
     };
     // Names of temporary tables are their sessions' own.
-    if table.def.lifetime != Lifetime::Permanent {
+    if matches!(object, Object::Table(table) if table.def.lifetime != Lifetime::Permanent) {
         return Ok(());
     }
     let place = Place {
         database: at.database,
-        schema: table.def.schema_id,
-        name: table.def.name.clone(),
+        schema: object.schema_id(),
+        name: object.name().to_string(),
     };
     lock_name(cx, &place)
+}
+
+/// Locks what a table gains and loses: constraints and triggers, by id and by name, and the tables that its foreign
+/// keys refer to. Until the outcome is known the others can neither be found nor missed, and no row is deleted from
+/// under a foreign key that comes back.
+fn lock_parts(
+    cx: &mut Cx<'_>,
+    at: ObjectRef,
+    before: Option<&TableDef>,
+    after: Option<&TableDef>,
+) -> Outcome<()> {
+    let parts = |def: Option<&TableDef>| -> Vec<(i32, i32, String)> {
+        let of = |def: &TableDef| {
+            let part = |(id, name): (i32, &str)| (id, def.schema_id, fold(name));
+            let is_known = def.lifetime == Lifetime::Permanent;
+            let all = is_known.then(|| constraint::parts(def).map(part));
+            all.into_iter().flatten().collect()
+        };
+        def.map(of).unwrap_or_default()
+    };
+    let (old, new) = (parts(before), parts(after));
+    let gone = old.iter().filter(|part| !new.contains(part));
+    let changed = new.iter().filter(|part| !old.contains(part)).chain(gone);
+    for (id, schema, name) in changed {
+        let part = ObjectRef { id: *id, ..at };
+        let name = Resource::Name(at.database, *schema, name.clone());
+        for resource in [Resource::Table(part), name] {
+            cx.acquire(resource, Mode::SchemaModify, Owner::Transaction)?;
+        }
+    }
+    let keys = |def: Option<&TableDef>| -> Vec<(i32, ObjectRef)> {
+        let keys = def.iter().flat_map(|def| &def.foreign_keys);
+        keys.map(|key| (key.id, key.references)).collect()
+    };
+    let (old, new) = (keys(before), keys(after));
+    let gone = old.iter().filter(|key| !new.contains(key));
+    let changed = new.iter().filter(|key| !old.contains(key)).chain(gone);
+    for (_, referenced) in changed.filter(|(_, referenced)| *referenced != at) {
+        let resource = Resource::Table(*referenced);
+        cx.acquire(resource, Mode::SchemaModify, Owner::Transaction)?;
+    }
+    Ok(())
 }
 
 /// Locks a table for a change of its definition and keeps what it was.
@@ -218,6 +263,7 @@ fn change_table<T>(
     let old = table.clone();
     let mut changed = table.clone();
     let result = change(cx, &mut changed)?;
+    lock_parts(cx, at, Some(&old.def), Some(&changed.def))?;
     let now = cx.now + cx.offset_ticks();
     edit(&mut changed, |def| def.modified = now);
     cx.held.databases[at.database]

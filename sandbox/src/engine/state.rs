@@ -4,7 +4,7 @@ use crate::engine::fault::{Stop, error};
 use crate::engine::locks::{Blocked, Locks, Mode, Owner, Resource};
 use crate::engine::schema::Lifetime;
 use crate::engine::schema::{
-    AliasType, Database, Object, ObjectRef, Row, Schema, Security, TableDef,
+    AliasType, Database, Grant, Object, ObjectRef, Row, Schema, Security, TableDef,
 };
 use crate::engine::storage::{Table, UNCOMMITTED};
 use crate::engine::tracking;
@@ -100,6 +100,11 @@ pub enum Undo {
     Security {
         database: usize,
         old: Box<Security>,
+    },
+    /// Permissions that went with their object.
+    Grants {
+        database: usize,
+        gone: Vec<Grant>,
     },
     Logins(Vec<LoginAccount>),
     /// A change that is recorded when the transaction commits: there is nothing to take back.
@@ -337,6 +342,7 @@ impl State {
                 | Undo::Schemas { .. }
                 | Undo::Types { .. }
                 | Undo::Security { .. }
+                | Undo::Grants { .. }
                 | Undo::Logins(_)
                 | Undo::Tracked(_) => {}
             }
@@ -405,6 +411,9 @@ impl State {
             Undo::Schemas { database, old } => self.databases[database].schemas = old,
             Undo::Types { database, old } => self.databases[database].types = old,
             Undo::Security { database, old } => self.databases[database].security = *old,
+            Undo::Grants { database, gone } => {
+                self.databases[database].security.grants.extend(gone)
+            }
             Undo::Logins(old) => self.logins = old,
             Undo::Tracked(_) => {}
         }

@@ -15,6 +15,7 @@ mod modules;
 mod more;
 mod plans;
 mod tracking;
+mod uncommitted;
 
 use super::types;
 use super::{Engine, Options};

@@ -75,24 +75,30 @@ pub(super) fn columns(cx: &mut Cx<'_>, slot: usize) -> Outcome<Vec<ColumnRow>> {
             (ThingKind::Table, Some(def)) => {
                 out.extend(columns_of(def, last_identity(cx, slot, def.id)))
             }
-            (ThingKind::View(_), _) => out.extend(view_columns(cx, slot, thing.object_id)),
+            // To know another view's columns its tables might have to be waited for.
+            (ThingKind::View(_), _) if cx.sought.is_none_or(|id| id == thing.object_id) => {
+                out.extend(view_columns(cx, slot, thing.object_id)?)
+            }
             _ => {}
         }
     }
     Ok(out)
 }
 
-/// A user view's columns, found by binding its query; none when it no longer binds.
-pub(super) fn view_columns(cx: &Cx<'_>, slot: usize, id: i32) -> Vec<ColumnRow> {
+/// A user view's columns, found by binding its query; none when it no longer binds. (SQL Server stores them. Where a
+/// table of the view is under another session's uncommitted DDL, the reader waits.)
+pub(super) fn view_columns(cx: &Cx<'_>, slot: usize, id: i32) -> Outcome<Vec<ColumnRow>> {
     let Some(crate::engine::schema::Object::View(view)) = cx.held.database(slot).objects.get(&id)
     else {
-        return Vec::new();
+        return Ok(Vec::new());
     };
     let view = view.clone();
     let mut binder = Binder::new(cx);
     binder.database = slot;
-    let Ok(bound) = binder.query(&view.query) else {
-        return Vec::new();
+    let bound = match binder.query(&view.query) {
+        Ok(bound) => bound,
+        Err(wait @ Stop::Wait(_)) => return Err(wait),
+        Err(_) => return Ok(Vec::new()),
     };
     let names = view
         .columns
@@ -100,19 +106,18 @@ pub(super) fn view_columns(cx: &Cx<'_>, slot: usize, id: i32) -> Vec<ColumnRow> 
         .map(|name| Some(name.text.clone()))
         .chain(std::iter::repeat(None));
     let numbered = (1..).zip(bound.columns).zip(names);
-    numbered
-        .map(|((at, column), name)| ColumnRow {
-            object_id: id,
-            id: at,
-            name: name.unwrap_or(column.name),
-            user_type_id: sql_types::user_type_id(&column.ty),
-            ty: column.ty,
-            collate: column.collate,
-            nullable: column.nullable,
-            column: None,
-            last: None,
-        })
-        .collect()
+    let rows = numbered.map(|((at, column), name)| ColumnRow {
+        object_id: id,
+        id: at,
+        name: name.unwrap_or(column.name),
+        user_type_id: sql_types::user_type_id(&column.ty),
+        ty: column.ty,
+        collate: column.collate,
+        nullable: column.nullable,
+        column: None,
+        last: None,
+    });
+    Ok(rows.collect())
 }
 
 fn system_columns(cx: &mut Cx<'_>, slot: usize) -> Outcome<Vec<ColumnRow>> {

@@ -107,11 +107,10 @@ fn statistics_named(
         return Ok(None);
     };
     let at = ObjectRef { database: slot, id };
-    let Some(table) = cx.held.database(slot).table(id) else {
+    wait_for_object(cx, at)?;
+    if cx.held.database(slot).table(id).is_none() {
         return Ok(None);
-    };
-    let (schema, name) = (table.def.schema_id, table.def.name.clone());
-    wait_for_name(cx, slot, schema, &name)?;
+    }
     // Without SELECT on the table a real server shows nothing either.
     if slot != 1 && !permissions::holds(&cx.held, &cx.ses.login, slot, Some(at), "SELECT") {
         return Ok(None);

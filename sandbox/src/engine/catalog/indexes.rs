@@ -2,7 +2,7 @@
 
 use super::objects;
 use super::*;
-use crate::engine::schema::{Index, TableDef};
+use crate::engine::schema::{Index, Lifetime, TableDef};
 use crate::sql::ast::Compression;
 
 /// A heap (no index) or an index of a table.
@@ -90,6 +90,20 @@ pub(super) fn indexes(cx: &mut Cx<'_>, slot: usize) -> Outcome<Vec<IndexRow>> {
         }));
     }
     Ok(out)
+}
+
+/// Rows and storage of every index: those of a table whose rows another session throws away are not known before that
+/// is committed.
+fn partitions(cx: &mut Cx<'_>, slot: usize) -> Outcome<Vec<IndexRow>> {
+    let all = indexes(cx, slot)?;
+    for row in &all {
+        let is_sought = cx.sought.is_none_or(|id| id == row.def.id);
+        if is_sought && row.def.lifetime == Lifetime::Permanent {
+            let id = row.def.id;
+            wait_for_object(cx, ObjectRef { database: slot, id })?;
+        }
+    }
+    Ok(all)
 }
 
 /// A column of an index.
@@ -261,7 +275,12 @@ const ALLOCATION_UNIT: &[Field<IndexRow>] = &[
 pub(super) const VIEWS: &[View] = &[
     catalog_view!("sys", "indexes", indexes, [INDEX]),
     catalog_view!("sys", "index_columns", index_columns, [INDEX_COLUMN]),
-    catalog_view!("sys", "partitions", indexes, [PARTITION]),
-    catalog_view!("sys", "dm_db_partition_stats", indexes, [PARTITION_STATS]),
-    catalog_view!("sys", "allocation_units", indexes, [ALLOCATION_UNIT]),
+    catalog_view!("sys", "partitions", partitions, [PARTITION]),
+    catalog_view!(
+        "sys",
+        "dm_db_partition_stats",
+        partitions,
+        [PARTITION_STATS]
+    ),
+    catalog_view!("sys", "allocation_units", partitions, [ALLOCATION_UNIT]),
 ];

@@ -78,7 +78,7 @@ fn all_columns(cx: &mut Cx<'_>, slot: usize) -> Outcome<Vec<In<Placed>>> {
     for thing in all {
         let rows: Vec<ColumnRow> = match &thing.def {
             Some(def) => columns::columns_of(def, None).collect(),
-            None => columns::view_columns(cx, slot, thing.object_id),
+            None => columns::view_columns(cx, slot, thing.object_id)?,
         };
         for (place, column) in (1..).zip(rows) {
             out.push(within(

@@ -201,10 +201,17 @@ fn has_part(object: &Object, id: i32) -> bool {
 }
 
 /// The objects that the session sees, or the only one that is sought; waits for those under another session's
-/// uncommitted DDL.
+/// uncommitted DDL, which it may have dropped.
 pub(super) fn objects(cx: &mut Cx<'_>, slot: usize) -> Outcome<Vec<Thing>> {
     let all = &cx.held.database(slot).objects;
-    let looked_at = || match cx.sought.filter(|id| all.contains_key(id)) {
+    let sought = cx.sought.filter(|id| all.contains_key(id));
+    match (cx.sought, sought) {
+        (None, _) => wait_for_names(cx, slot, |_| true)?,
+        // What another session drops, or takes from a table or gives it.
+        (Some(id), None) => wait_for_object(cx, ObjectRef { database: slot, id })?,
+        (Some(_), Some(_)) => {}
+    }
+    let looked_at = || match sought {
         Some(id) => all.range(id..=id),
         None => all.range(..),
     };
@@ -212,7 +219,7 @@ pub(super) fn objects(cx: &mut Cx<'_>, slot: usize) -> Outcome<Vec<Thing>> {
         let temporary =
             matches!(object, Object::Table(table) if table.def.lifetime != Lifetime::Permanent);
         let is_sought = |id| id == *own || has_part(object, id);
-        if !temporary && cx.sought.is_none_or(is_sought) {
+        if !temporary && cx.sought.is_some_and(is_sought) {
             wait_for_name(cx, slot, object.schema_id(), object.name())?;
         }
     }

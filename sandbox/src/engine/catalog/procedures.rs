@@ -40,8 +40,8 @@ pub fn table_collations(cx: &mut Cx<'_>, table: &str) -> Outcome<(Vec<OutColumn>
         .iter()
         .map(|column| {
             let own = column.collate.as_ref();
-            let tds = own.map_or(Value::Null, |_| {
-                Value::Bytes(vec![0x09, 0x04, 0xD0, 0x00, 0x34].into())
+            let tds = own.map_or(Value::Null, |collate| {
+                Value::Bytes(collate.info.wire().as_slice().into())
             });
             vec![
                 Value::Int(column.id),

@@ -263,6 +263,7 @@ struct GrantRow {
 }
 
 fn grants(cx: &mut Cx<'_>, slot: usize) -> Outcome<Vec<GrantRow>> {
+    wait_for_dropped(cx, slot)?;
     let security = &cx.held.database(slot).security;
     let row = |grant: &Grant| {
         let principal = security

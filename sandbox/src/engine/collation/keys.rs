@@ -1,5 +1,6 @@
 //! Sort keys: bytes whose plain order is a collation's order. No key is a prefix of another's.
 
+use super::tailoring::{self, Tailoring};
 use super::weights::{self, Element, PLAIN, Primary};
 use crate::collation::CollationInfo;
 use std::cmp::Ordering;
@@ -15,6 +16,9 @@ pub fn trimmed(text: &[u16]) -> &[u16] {
 /// The key of a text ordered as words: letters, then accents, then forms, then minor characters with their places.
 pub fn words(info: &CollationInfo, text: &[u16], out: &mut Vec<u8>) {
     let start = out.len();
+    if tailoring::of(info.lcid).is_some() {
+        return in_levels(info, text, out);
+    }
     for unit in text {
         let place = weights::ascii(*unit);
         if place == 0 || (!info.ignores_case() && weights::is_ascii_upper(*unit)) {
@@ -27,12 +31,20 @@ pub fn words(info: &CollationInfo, text: &[u16], out: &mut Vec<u8>) {
 }
 
 fn in_levels(info: &CollationInfo, text: &[u16], out: &mut Vec<u8>) {
+    let tailoring = tailoring::of(info.lcid);
     let mut levels = Levels::default();
-    for unit in text {
+    let mut at = 0;
+    while let Some(unit) = text.get(at) {
+        if let Some((units, letter)) = tailoring.and_then(|own| own.first(&text[at..])) {
+            levels.push(letter.element(info.ignores_case()), out);
+            at += units;
+            continue;
+        }
         match weights::expansion(*unit, info.lcid) {
             Some(pair) => pair.iter().for_each(|unit| levels.add(*unit, info, out)),
             None => levels.add(*unit, info, out),
         }
+        at += 1;
     }
     out.push(0);
     if !info.ignores_accent() {
@@ -56,7 +68,11 @@ struct Levels {
 
 impl Levels {
     fn add(&mut self, unit: u16, info: &CollationInfo, out: &mut Vec<u8>) {
-        match weights::element(unit, info) {
+        self.push(weights::element(unit, info), out);
+    }
+
+    fn push(&mut self, element: Element, out: &mut Vec<u8>) {
+        match element {
             Element::Weightless => {}
             Element::Minor(weight) => {
                 // Its place counts letters, so that texts with equal letters have equal places.
@@ -95,6 +111,9 @@ fn without_plain(level: &[u8]) -> &[u8] {
 
 /// The order of two texts as [`words`] has it, where that shows without keys.
 pub fn words_order(info: &CollationInfo, left: &[u16], right: &[u16]) -> Option<Ordering> {
+    if tailoring::of(info.lcid).is_some() {
+        return None;
+    }
     let mut form = Ordering::Equal;
     for at in 0..left.len().max(right.len()) {
         let (Some(a), Some(b)) = (left.get(at), right.get(at)) else {
@@ -163,39 +182,45 @@ pub fn padded_order(
 
 /// The key of a `varchar` under a `SQL_` collation: every character counts, one after another, then accents and case.
 pub fn table(info: &CollationInfo, text: &[u16], out: &mut Vec<u8>) {
-    let codes: Vec<u16> = text.iter().map(|unit| table_weight(*unit)).collect();
-    padded(&codes, table_weight(SPACE), out);
-    let level = |wanted: bool, weight: fn(u16) -> u8, out: &mut Vec<u8>| {
+    let tailoring = tailoring::of(info.lcid);
+    let codes: Vec<u16> = text
+        .iter()
+        .map(|unit| table_weight(*unit, tailoring))
+        .collect();
+    padded(&codes, table_weight(SPACE, None), out);
+    let level = |wanted: bool, weight: &dyn Fn(u16) -> u8, out: &mut Vec<u8>| {
         if wanted && text.iter().any(|unit| weight(*unit) != PLAIN) {
             let level: Vec<u8> = text.iter().map(|unit| weight(*unit)).collect();
             out.extend_from_slice(without_plain(&level));
         }
         out.push(0);
     };
-    level(
-        !info.ignores_accent(),
-        |unit| weights::letter(unit).accent,
-        out,
-    );
-    level(
-        !info.ignores_case(),
-        |unit| PLAIN + u8::from(weights::letter(unit).upper),
-        out,
-    );
+    let accent = |unit| match tailoring.and_then(|own| own.letter(unit)) {
+        Some(letter) => letter.accent,
+        None => weights::letter(unit).accent,
+    };
+    level(!info.ignores_accent(), &accent, out);
+    let case = |unit| PLAIN + u8::from(weights::letter(unit).upper);
+    level(!info.ignores_case(), &case, out);
 }
 
-/// Punctuation, then digits, then letters, as the sort orders of the `SQL_` collations have ASCII.
-pub fn table_weight(unit: u16) -> u16 {
+/// Punctuation, then digits, then letters, as the sort orders of the `SQL_` collations have ASCII; then everything
+/// else by code.
+pub fn table_weight(unit: u16, tailoring: Option<&Tailoring>) -> u16 {
+    const LETTERS: u16 = 0x80;
+    let first = weights::ascii(u16::from(b'A'));
+    if let Some(letter) = tailoring.and_then(|own| own.letter(unit)) {
+        return LETTERS + (letter.place - first);
+    }
     let base = weights::letter(unit).base;
-    let Ok(byte) = u8::try_from(base) else {
-        return base;
-    };
-    match byte {
-        b'0'..=b'9' => 0x70 + u16::from(byte - b'0'),
-        b'A'..=b'Z' => 0x80 + u16::from(byte - b'A') * 2,
-        b':'..=b'@' => 0x30 + u16::from(byte - b':'),
-        b'['..=b'`' => 0x40 + u16::from(byte - b'['),
-        b'{'..=0x7F => 0x50 + u16::from(byte - b'{'),
-        other => u16::from(other),
+    match base {
+        0x30..=0x39 => 0x70 + (base - 0x30),
+        0x41..=0x5A => LETTERS + (weights::ascii(base) - first),
+        0x3A..=0x40 => 0x30 + (base - 0x3A),
+        0x5B..=0x60 => 0x40 + (base - 0x5B),
+        0x7B..=0x7F => 0x50 + (base - 0x7B),
+        0..0x80 => base,
+        // Those that would begin again are in no code page of these collations.
+        _ => base.wrapping_add(0x100),
     }
 }

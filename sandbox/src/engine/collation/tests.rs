@@ -5,6 +5,14 @@ fn units(text: &str) -> Vec<u16> {
     text.encode_utf16().collect()
 }
 
+/// The only unit.
+fn one(text: &str) -> Option<u16> {
+    match units(text).as_slice() {
+        [unit] => Some(*unit),
+        _ => None,
+    }
+}
+
 const DEFAULT_WORDS: &str = "SQL_Latin1_General_CP1_CI_AS";
 const WINDOWS: &str = "Latin1_General_CI_AS";
 const WINDOWS_100: &str = "Latin1_General_100_CI_AS";
@@ -146,9 +154,10 @@ fn binary_collations_go_by_code() {
 
 #[test]
 fn keys_and_comparison_agree_and_no_key_starts_another() {
-    const SAMPLE: [&str; 24] = [
+    const SAMPLE: [&str; 37] = [
         "a", "A", "b", "-", "'", " ", "\t", "\0", "\u{1}", "0", "~", "ß", "s", "æ", "e", "é",
-        "\u{301}", "\u{AD}", "😀", "Ω", "日", "\u{FF21}", "€", "þ",
+        "\u{301}", "\u{AD}", "😀", "Ω", "日", "\u{FF21}", "€", "þ", "å", "Å", "ä", "i", "I", "ı",
+        "İ", "c", "h", "H", "l", "ª", "V",
     ];
     let mut seed = 7u32;
     let mut next = |below: usize| {
@@ -165,6 +174,14 @@ fn keys_and_comparison_agree_and_no_key_starts_another() {
         wide("Latin1_General_BIN"),
         wide("Latin1_General_BIN2"),
         narrow("Latin1_General_BIN2"),
+        wide("Danish_Norwegian_CI_AS"),
+        wide("Danish_Norwegian_CS_AI"),
+        narrow("SQL_Danish_Pref_CP1_CI_AS"),
+        wide("Turkish_CI_AS"),
+        narrow("SQL_Latin1_General_CP1254_CS_AS"),
+        wide("German_PhoneBook_CI_AS"),
+        wide("Traditional_Spanish_CS_AS"),
+        wide("Welsh_100_CI_AI"),
     ];
     for _ in 0..20_000 {
         let mut text = || {
@@ -177,6 +194,9 @@ fn keys_and_comparison_agree_and_no_key_starts_another() {
             let same = order(collate, &left, &right) == Equal;
             let (a, b) = (key(collate, &units(&left)), key(collate, &units(&right)));
             assert_eq!(a == b, same);
+            if let (Some(a), Some(b)) = (one(&left), one(&right)) {
+                assert!(!collate.same_unit(a, b) || same, "{left:?} {right:?}");
+            }
             assert!(same || !a.starts_with(&b), "{left:?} {right:?}");
         }
     }
@@ -190,4 +210,168 @@ fn places_count_pairs_where_the_collation_has_pairs() {
     assert_eq!(pairs.place(&text, 9), 4);
     let halves = wide(WINDOWS_100);
     assert_eq!((halves.count(&text), halves.place(&text, 2)), (4, 2));
+}
+
+/// Each word comes before the next.
+#[track_caller]
+fn ascend(collate: &Collate, words: &[&str]) {
+    for (at, word) in words.iter().enumerate() {
+        for later in &words[at + 1..] {
+            assert_eq!(order(collate, word, later), Less, "{word} {later}");
+        }
+    }
+}
+
+#[test]
+fn danish_has_three_letters_after_z_and_a_pair() {
+    for name in [
+        "Danish_Norwegian_CI_AS",
+        "Danish_Greenlandic_100_CI_AS",
+        "Norwegian_100_CI_AS",
+    ] {
+        for collate in [wide(name), narrow(name)] {
+            ascend(&collate, &["a", "aA", "ab", "ø", "åb"]);
+            ascend(
+                &collate,
+                &["a", "b", "y", "ü", "z", "Za", "æ", "ä", "ö", "ø", "aa", "Å"],
+            );
+            ascend(
+                &collate,
+                &[
+                    "Abel", "Zorn", "Ærø", "Øster", "Aabenraa", "Aarhus", "Århus",
+                ],
+            );
+            assert_eq!(order(&collate, "AA", "aa"), Equal);
+            assert_eq!(order(&collate, "Aa", "aa"), Equal);
+            assert_ne!(order(&collate, "aA", "AA"), Equal);
+            assert_ne!(order(&collate, "aa", "å"), Equal);
+            assert_eq!(order(&collate, "Å", "å"), Equal);
+        }
+    }
+    let deaf = wide("Danish_Norwegian_CI_AI");
+    for (one, two) in [("aa", "å"), ("AA", "å"), ("Æ", "ä"), ("ö", "ø"), ("ü", "y")] {
+        assert_eq!(order(&deaf, one, two), Equal, "{one}");
+    }
+    assert_ne!(order(&deaf, "å", "a"), Equal);
+    ascend(
+        &wide("Danish_Norwegian_CS_AS"),
+        &["aa", "Aa", "AA", "å", "Å"],
+    );
+    ascend(
+        &narrow("SQL_Danish_Pref_CP1_CI_AS"),
+        &["aa", "ab", "z", "æ", "ø", "å"],
+    );
+}
+
+#[test]
+fn turkish_has_two_letters_i() {
+    for name in [
+        "Turkish_CI_AS",
+        "Turkish_CI_AI",
+        "Turkish_100_CI_AS",
+        "SQL_Latin1_General_CP1254_CI_AS",
+    ] {
+        for collate in [wide(name), narrow(name)] {
+            assert_eq!(order(&collate, "I", "ı"), Equal, "{name}");
+            assert_eq!(order(&collate, "İ", "i"), Equal, "{name}");
+            ascend(
+                &collate,
+                &[
+                    "c", "ç", "d", "g", "ğ", "h", "ı", "i", "j", "o", "ö", "p", "s", "ş", "t",
+                ],
+            );
+            ascend(
+                &collate,
+                &["HIZ", "Ilgaz", "ırmak", "İzmir", "izmit", "jale"],
+            );
+            assert!(!collate.same_unit(u16::from(b'I'), u16::from(b'i')));
+            assert!(collate.same_unit(u16::from(b'I'), 0x131));
+            assert!(collate.same_unit(u16::from(b'J'), u16::from(b'j')));
+        }
+    }
+    ascend(&wide("Turkish_CS_AS"), &["ı", "I", "i", "İ"]);
+    for other in [
+        DEFAULT_WORDS,
+        WINDOWS,
+        "French_CI_AS",
+        "Azeri_Latin_100_CI_AS",
+    ] {
+        assert_eq!(order(&wide(other), "I", "i"), Equal);
+        assert_ne!(order(&wide(other), "ı", "i"), Equal);
+    }
+}
+
+#[test]
+fn german_phone_books_take_an_umlaut_for_two_letters() {
+    let book = wide("German_PhoneBook_CI_AS");
+    ascend(
+        &book,
+        &["Mudrich", "Mueller", "Müllerin", "Muffler", "Zöllner"],
+    );
+    for (one, two) in [
+        ("Müller", "MUELLER"),
+        ("Jäger", "Jaeger"),
+        ("Öl", "oel"),
+        ("ß", "ss"),
+    ] {
+        assert_eq!(order(&book, one, two), Equal, "{one}");
+    }
+    assert_eq!(order(&wide("German_PhoneBook_CS_AS"), "Öl", "Oel"), Equal);
+    assert_ne!(order(&wide("German_PhoneBook_CS_AS"), "Öl", "oel"), Equal);
+    assert_ne!(order(&wide(WINDOWS), "Müller", "Mueller"), Equal);
+    assert_ne!(order(&wide("Danish_Norwegian_CI_AI"), "ä", "ae"), Equal);
+}
+
+#[test]
+fn pairs_are_letters_where_the_alphabet_has_them() {
+    let spanish = wide("Traditional_Spanish_CI_AS");
+    ascend(
+        &spanish,
+        &[
+            "cosa", "czar", "chico", "dama", "luz", "llama", "mano", "nz", "ñu", "o",
+        ],
+    );
+    assert_eq!(order(&spanish, "Ch", "CH"), Equal);
+    assert_ne!(order(&spanish, "cH", "ch"), Equal);
+    let modern = wide("Modern_Spanish_CI_AI");
+    ascend(&modern, &["chico", "cosa", "llama", "luz", "nz", "ñu", "o"]);
+    ascend(
+        &wide("Welsh_100_CI_AS"),
+        &[
+            "cwm", "chwech", "dydd", "ddoe", "g", "ngwlad", "h", "lol", "llan", "pwll", "phen",
+            "tŷ", "thus",
+        ],
+    );
+    for other in [DEFAULT_WORDS, WINDOWS] {
+        ascend(
+            &wide(other),
+            &["a", "å", "aa", "ab", "ch", "ci", "ll", "lo", "ñu", "nz"],
+        );
+    }
+}
+
+/// No sign of a code page is a letter.
+#[test]
+fn one_character_after_another_each_is_one_of_its_own() {
+    for name in [
+        DEFAULT_WORDS,
+        "SQL_Danish_Pref_CP1_CI_AS",
+        "SQL_Latin1_General_CP1254_CI_AS",
+    ] {
+        let collate = narrow(name);
+        let bytes: Vec<u8> = (0x20..=0xFF).collect();
+        let text = collate.info.code_page.text(&bytes);
+        let is_sign = |unit: &u16| {
+            char::from_u32(u32::from(*unit))
+                .is_some_and(|c| !c.is_alphabetic() || c == 'ª' || c == 'º')
+        };
+        for (at, unit) in text.iter().enumerate().filter(|(_, unit)| is_sign(unit)) {
+            for other in &text[at + 1..] {
+                assert!(
+                    !collate.same_unit(*unit, *other) || unit == other,
+                    "{unit:X} {other:X}"
+                );
+            }
+        }
+    }
 }

@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 /// The accent and form of a letter without any.
 pub const PLAIN: u8 = 2;
 /// Added to the form of a capital: it comes after the small letter.
-const CAPITAL: u8 = 0x10;
+pub const CAPITAL: u8 = 0x10;
 const KATAKANA: u8 = 0x04;
 const WIDE: u8 = 0x01;
 
@@ -91,10 +91,20 @@ pub fn is_ascii_upper(unit: u16) -> bool {
 }
 
 /// The two letters that a character equals. Languages in which it is a letter of its own keep it whole.
+///
+/// In the order of German phone books ä, ö and ü are two letters as well. (Whether `AS` tells `ä` from `ae` is not
+/// documented; as with `ß` and `ss` it does not here.)
 pub fn expansion(unit: u16, lcid: u32) -> Option<[u16; 2]> {
+    const GERMAN_PHONE_BOOK: u32 = 0x1_0407;
     const NORDIC: [u32; 5] = [0x0406, 0x040B, 0x040F, 0x0414, 0x041D];
     let two = |pair: &[u8; 2]| Some(pair.map(u16::from));
     match unit {
+        0xC4 if lcid == GERMAN_PHONE_BOOK => two(b"Ae"),
+        0xD6 if lcid == GERMAN_PHONE_BOOK => two(b"Oe"),
+        0xDC if lcid == GERMAN_PHONE_BOOK => two(b"Ue"),
+        0xE4 if lcid == GERMAN_PHONE_BOOK => two(b"ae"),
+        0xF6 if lcid == GERMAN_PHONE_BOOK => two(b"oe"),
+        0xFC if lcid == GERMAN_PHONE_BOOK => two(b"ue"),
         0xDF => two(b"ss"),
         0xC6 | 0xE6 | 0xDE | 0xFE if NORDIC.contains(&(lcid & 0xFFFF)) => None,
         0xC6 => two(b"AE"),

@@ -158,19 +158,30 @@ pub(super) fn constraint_name(
 }
 
 pub fn constraint_names(def: &TableDef) -> impl Iterator<Item = &str> {
+    constraints(def).map(|(_, name)| name)
+}
+
+fn constraints(def: &TableDef) -> impl Iterator<Item = (i32, &str)> {
     let keys = def
         .indexes
         .iter()
-        .filter(|index| index.constraint_id.is_some())
-        .map(|index| index.name.as_str());
-    let checks = def.checks.iter().map(|check| check.name.as_str());
-    let foreign = def.foreign_keys.iter().map(|key| key.name.as_str());
+        .filter_map(|index| Some((index.constraint_id?, index.name.as_str())));
+    let checks = def.checks.iter();
+    let checks = checks.map(|check| (check.id, check.name.as_str()));
+    let foreign = def.foreign_keys.iter();
+    let foreign = foreign.map(|key| (key.id, key.name.as_str()));
     let defaults = def
         .columns
         .iter()
         .filter_map(|column| column.default.as_ref())
-        .map(|default| default.name.as_str());
+        .map(|default| (default.id, default.name.as_str()));
     keys.chain(checks).chain(foreign).chain(defaults)
+}
+
+/// A table's constraints and triggers.
+pub fn parts(def: &TableDef) -> impl Iterator<Item = (i32, &str)> {
+    let triggers = def.triggers.iter();
+    constraints(def).chain(triggers.map(|trigger| (trigger.id, trigger.name.as_str())))
 }
 
 pub fn column_constraint(

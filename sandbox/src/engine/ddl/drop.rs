@@ -1,13 +1,14 @@
 //! DROP.
 
 use super::modules::trigger_holder;
-use super::{Place, change_table, edit, lock_name, set_name};
+use super::{Place, change_table, edit, lock_name, lock_parts, set_name};
 use crate::engine::bind::{Binder, resolve};
+use crate::engine::catalog;
 use crate::engine::context::Cx;
 use crate::engine::fault::{Outcome, error};
 use crate::engine::locks::{Mode, Owner, Resource};
 use crate::engine::permissions;
-use crate::engine::schema::{Object, ObjectRef, same_name};
+use crate::engine::schema::{Grant, Object, ObjectRef, SecurableRef, same_name};
 use crate::engine::state::Undo;
 use crate::sql::ast::{self, ObjectKind};
 
@@ -91,7 +92,10 @@ fn drop_object(
             name: shown,
         };
         lock_name(cx, &place)?;
+        let def = cx.held.table(at).ok().map(|table| table.def.clone());
+        lock_parts(cx, at, def.as_deref(), None)?;
         set_name(cx, &place, None);
+        drop_grants(cx, at);
     }
     let old = cx.held.databases[at.database].objects.remove(&at.id);
     cx.transaction().undo.push(Undo::Object {
@@ -99,6 +103,19 @@ fn drop_object(
         old: old.map(Box::new),
     });
     Ok(())
+}
+
+/// The permissions on an object go with it.
+fn drop_grants(cx: &mut Cx<'_>, at: ObjectRef) {
+    let grants = &mut cx.held.databases[at.database].security.grants;
+    let is_on = |grant: &mut Grant| grant.securable == SecurableRef::Object(at.id);
+    let gone: Vec<Grant> = grants.extract_if(.., is_on).collect();
+    if !gone.is_empty() {
+        cx.transaction().undo.push(Undo::Grants {
+            database: at.database,
+            gone,
+        });
+    }
 }
 
 /// Refuses an object of another kind, and a table that foreign keys refer to.
@@ -148,6 +165,8 @@ fn drop_trigger(
     name: &ast::ObjectName,
 ) -> Outcome<()> {
     let slot = Binder::new(cx).database_of(name)?;
+    // A trigger that another session drops, or that goes with its table, has to be waited for.
+    resolve(cx, name, slot)?;
     let Some(at) = trigger_holder(cx, slot, name.object()) else {
         return if statement.if_exists {
             Ok(())
@@ -184,6 +203,7 @@ fn drop_schema(
             Err(missing(statement.kind, name).into())
         };
     };
+    catalog::wait_for_names(cx, slot, |schema| schema == id)?;
     let database = &mut cx.held.databases[slot];
     if let Some(object) = database
         .objects
@@ -211,6 +231,8 @@ fn drop_schema(
 
 fn drop_type(cx: &mut Cx<'_>, statement: &ast::DropObjects, name: &ast::ObjectName) -> Outcome<()> {
     let slot = Binder::new(cx).database_of(name)?;
+    // A column of the type may come back with its table.
+    catalog::wait_for_names(cx, slot, |_| true)?;
     let database = &mut cx.held.databases[slot];
     let Some(id) = database
         .types

@@ -1,10 +1,12 @@
 //! Views, triggers, schemas, types, sequences.
 
-use super::{Place, add_object, change_table, edit, lock_name, place, require_names, table_named};
+use super::{
+    Place, add_object, change_table, edit, lock_definition, lock_name, place, require_names,
+    table_named,
+};
 use crate::engine::bind::{Binder, resolve};
 use crate::engine::context::Cx;
 use crate::engine::fault::{Outcome, error, unsupported};
-use crate::engine::locks::{Mode, Owner, Resource};
 use crate::engine::schema::{
     AliasKind, AliasType, Object, ObjectRef, Schema, Sequence, Trigger, View, same_name,
 };
@@ -45,7 +47,7 @@ pub fn create_view(cx: &mut Cx<'_>, statement: &ast::CreateView) -> Outcome<()> 
     match (known, statement.mode) {
         (Some(at), CreateMode::CreateOrAlter | CreateMode::Alter) => {
             permissions::check(cx, at, "ALTER")?;
-            cx.acquire(Resource::Table(at), Mode::SchemaModify, Owner::Transaction)?;
+            lock_definition(cx, at)?;
             let schema = match cx.held.databases[at.database].objects.get(&at.id) {
                 Some(Object::View(view)) => view.schema_id,
                 Some(Object::Table(_) | Object::Sequence(_)) | None => {
@@ -82,6 +84,8 @@ pub fn create_trigger(cx: &mut Cx<'_>, statement: &ast::CreateTrigger) -> Outcom
     }
     let at = table_named(cx, &statement.table)?;
     let name = statement.name.object().to_string();
+    // A trigger that another session drops, or that goes with its table, has to be waited for.
+    resolve(cx, &statement.name, at.database)?;
     let holder = trigger_holder(cx, at.database, &name);
     match (holder, statement.mode) {
         (Some(_), CreateMode::Create) => return Err(super::taken(&name).into()),
@@ -352,7 +356,7 @@ pub fn create_sequence(cx: &mut Cx<'_>, statement: &ast::Sequence) -> Outcome<()
 
 pub fn alter_sequence(cx: &mut Cx<'_>, statement: &ast::Sequence) -> Outcome<()> {
     let at = Binder::new(cx).object(&statement.name)?;
-    cx.acquire(Resource::Table(at), Mode::SchemaModify, Owner::Transaction)?;
+    lock_definition(cx, at)?;
     let Some(Object::Sequence(sequence)) = cx.held.databases[at.database].objects.get_mut(&at.id)
     else {
         return Err(error(

@@ -1,7 +1,7 @@
 //! sp_rename and ALTER SCHEMA: an object under another name.
 
 use super::constraint::constraint_names;
-use super::{Place, change_table, lock_definition, lock_name, set_name};
+use super::{Place, change_table, lock_definition, lock_name, lock_parts, set_name};
 use crate::engine::bind::resolve;
 use crate::engine::context::Cx;
 use crate::engine::fault::{Outcome, Stop, error, unsupported};
@@ -126,11 +126,16 @@ fn rename_constraint(
         return Err(name_in_use(new));
     }
     lock_definition(cx, at)?;
-    let Some(Object::Table(table)) = cx.held.databases[slot].objects.get_mut(&id) else {
+    let Some(Object::Table(table)) = cx.held.databases[slot].objects.get(&id) else {
         return Err(ambiguous().into());
     };
     let old = Arc::clone(&table.def);
-    rename_in(Arc::make_mut(&mut table.def), name.object(), new);
+    let mut changed = Arc::clone(&old);
+    rename_in(Arc::make_mut(&mut changed), name.object(), new);
+    lock_parts(cx, at, Some(&old), Some(&changed))?;
+    if let Some(Object::Table(table)) = cx.held.databases[slot].objects.get_mut(&id) {
+        table.def = changed;
+    }
     cx.transaction().undo.push(Undo::Definition { at, old });
     Ok(())
 }

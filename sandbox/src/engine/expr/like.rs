@@ -111,9 +111,10 @@ fn run(parts: &[Part], text: &[u16], collate: &Collate) -> bool {
         }
         match retry {
             Some((back, from)) if from < text.len() => {
-                retry = Some((back, from + 1));
+                let next = from + collate.letter(&text[from..]);
+                retry = Some((back, next));
                 p = back;
-                t = from + 1;
+                t = next;
             }
             Some(_) | None => return false,
         }
@@ -122,7 +123,7 @@ fn run(parts: &[Part], text: &[u16], collate: &Collate) -> bool {
 
 /// How many parts and units agree at the starts; none when they differ.
 fn step(parts: &[Part], text: &[u16], collate: &Collate) -> Option<(usize, usize)> {
-    let unit = *text.first()?;
+    text.first()?;
     match parts.first()? {
         Part::Unit(wanted) => match parts.get(1) {
             Some(Part::Unit(next)) => collate.same_start(&[*wanted, *next], text),
@@ -133,11 +134,14 @@ fn step(parts: &[Part], text: &[u16], collate: &Collate) -> Option<(usize, usize
         Part::One => Some((1, collate.character(text))),
         Part::Any => None,
         Part::Set { negated, ranges } => {
+            // A surrogate counts by its first half.
+            let letter = &text[..collate.letter(text)];
             let inside = ranges.iter().any(|(low, high)| {
-                collate.unit_order(*low, unit) != Ordering::Greater
-                    && collate.unit_order(unit, *high) != Ordering::Greater
+                collate.compare(&[*low], letter) != Ordering::Greater
+                    && collate.compare(letter, &[*high]) != Ordering::Greater
             });
-            (inside != *negated).then(|| (1, collate.character(text)))
+            let units = collate.character(text).max(letter.len());
+            (inside != *negated).then_some((1, units))
         }
     }
 }

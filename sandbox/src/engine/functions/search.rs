@@ -45,7 +45,7 @@ pub fn find(text: &[u16], wanted: &[u16], from: usize, collate: &Collate) -> Opt
     if wanted.is_empty() {
         return None;
     }
-    (from..text.len()).find_map(|start| {
+    let found = |start: usize| {
         let (mut at, mut seen) = (start, 0);
         while seen < wanted.len() {
             let (units, others) = collate.same_start(&text[at..], &wanted[seen..])?;
@@ -53,6 +53,15 @@ pub fn find(text: &[u16], wanted: &[u16], from: usize, collate: &Collate) -> Opt
             seen += others;
         }
         Some(start..at)
+    };
+    starts(text, from, collate).find_map(found)
+}
+
+/// Where letters start, at or after a place.
+fn starts(text: &[u16], from: usize, collate: &Collate) -> impl Iterator<Item = usize> {
+    let within = |at: usize| (at < text.len()).then_some(at);
+    std::iter::successors(within(from), move |at| {
+        within(at + collate.letter(&text[*at..]))
     })
 }
 
@@ -94,7 +103,8 @@ fn pattern_index(v: &[Value], t: &[SqlType], cx: &EvalContext) -> Result<Value, 
     let found = if floating == 0 {
         matches(&0).then_some(0)
     } else {
-        (0..=text.len()).find(matches)
+        let end = std::iter::once(text.len());
+        starts(&text, 0, &cx.collation).chain(end).find(matches)
     };
     let at = found.map_or(0, |at| character_at(&text, at, cx));
     Ok(position(at, &t[1]))

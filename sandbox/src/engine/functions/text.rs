@@ -7,6 +7,7 @@ use super::argument::{
 };
 use super::search::find;
 use super::{Builtin, EvalContext};
+use crate::engine::collation::Collate;
 use crate::engine::fault::error;
 use crate::engine::types;
 use crate::session::SqlError;
@@ -199,14 +200,14 @@ fn mapped(
     v: &[Value],
     t: &[SqlType],
     cx: &EvalContext,
-    map: fn(u16) -> u16,
+    map: fn(u16, &Collate) -> u16,
 ) -> Result<Value, SqlError> {
     let text = Arguments::new(v, t, cx).text(0)?;
     Ok(text.map_or(Value::Null, |text| {
         // A letter whose counterpart the code page lacks stays as it is.
         let narrow = t.first().is_some_and(|ty| !types::is_unicode(ty));
         let page = cx.collation.info.code_page;
-        let mapped = |unit: &u16| match map(*unit) {
+        let mapped = |unit: &u16| match map(*unit, &cx.collation) {
             other if narrow && !page.has(&[other]) => *unit,
             other => other,
         };
@@ -222,12 +223,14 @@ fn one_unit(unit: u16, mut mapped: impl Iterator<Item = char>) -> u16 {
     }
 }
 
-fn upper(unit: u16) -> u16 {
-    char::from_u32(u32::from(unit)).map_or(unit, |c| one_unit(unit, c.to_uppercase()))
+fn upper(unit: u16, collate: &Collate) -> u16 {
+    let common = || char::from_u32(u32::from(unit)).map(|c| one_unit(unit, c.to_uppercase()));
+    collate.own_upper(unit).or_else(common).unwrap_or(unit)
 }
 
-fn lower(unit: u16) -> u16 {
-    char::from_u32(u32::from(unit)).map_or(unit, |c| one_unit(unit, c.to_lowercase()))
+fn lower(unit: u16, collate: &Collate) -> u16 {
+    let common = || char::from_u32(u32::from(unit)).map(|c| one_unit(unit, c.to_lowercase()));
+    collate.own_lower(unit).or_else(common).unwrap_or(unit)
 }
 
 /// Without a second argument only spaces go.

@@ -93,13 +93,19 @@ pub(super) fn find(cx: &Cx<'_>, text: &str) -> Outcome<Option<ObjectRef>> {
     resolve(cx, &name, cx.ses.database)
 }
 
-pub(super) fn table_of(cx: &Cx<'_>, id: i64) -> Option<Arc<TableDef>> {
-    let id = i32::try_from(id).ok()?;
-    let slots = [cx.ses.database, 1];
-    slots
-        .iter()
-        .find_map(|slot| cx.held.database(*slot).table(id))
-        .map(|table| table.def.clone())
+/// The table with an id, of the session's database or tempdb. Waits where another session's uncommitted DDL holds the
+/// id: the answer would be that of a change that may never be.
+pub(super) fn table_of(cx: &Cx<'_>, id: i64) -> Outcome<Option<Arc<TableDef>>> {
+    let Ok(id) = i32::try_from(id) else {
+        return Ok(None);
+    };
+    for database in [cx.ses.database, 1] {
+        catalog::wait_for_object(cx, ObjectRef { database, id })?;
+        if let Some(table) = cx.held.database(database).table(id) {
+            return Ok(Some(table.def.clone()));
+        }
+    }
+    Ok(None)
 }
 
 fn object_id(cx: &mut Cx<'_>, args: &[Value]) -> Outcome<Value> {
@@ -206,6 +212,14 @@ fn slot_of(cx: &Cx<'_>, id: Option<&Value>) -> Option<usize> {
     }
 }
 
+/// Waits where another session's uncommitted DDL holds an id.
+pub(super) fn wait_for(cx: &Cx<'_>, database: usize, id: i64) -> Outcome<()> {
+    match i32::try_from(id) {
+        Ok(id) => catalog::wait_for_object(cx, ObjectRef { database, id }),
+        Err(_) => Ok(()),
+    }
+}
+
 fn object_name(cx: &mut Cx<'_>, args: &[Value]) -> Outcome<Value> {
     let (Some(id), Some(slot)) = (whole(args.first()), slot_of(cx, args.get(1))) else {
         return Ok(Value::Null);
@@ -213,6 +227,7 @@ fn object_name(cx: &mut Cx<'_>, args: &[Value]) -> Outcome<Value> {
     if let Some(name) = catalog::view_name(id as i32) {
         return Ok(types::string(name));
     }
+    wait_for(cx, slot, id)?;
     let database = cx.held.database(slot);
     let direct = database
         .objects
@@ -253,6 +268,7 @@ fn object_schema_name(cx: &mut Cx<'_>, args: &[Value]) -> Outcome<Value> {
     let (Some(id), Some(slot)) = (whole(args.first()), slot_of(cx, args.get(1))) else {
         return Ok(Value::Null);
     };
+    wait_for(cx, slot, id)?;
     let database = cx.held.database(slot);
     Ok(string_or_null(database.objects.get(&(id as i32)).map(
         |object| database.schema_name(object.schema_id()).to_string(),
@@ -334,7 +350,7 @@ fn col_name(cx: &mut Cx<'_>, args: &[Value]) -> Outcome<Value> {
     let (Some(table), Some(id)) = (whole(args.first()), whole(args.get(1))) else {
         return Ok(Value::Null);
     };
-    let name = table_of(cx, table).and_then(|def| {
+    let name = table_of(cx, table)?.and_then(|def| {
         def.columns
             .iter()
             .find(|column| i64::from(column.id) == id)
@@ -392,6 +408,7 @@ fn object_definition(cx: &mut Cx<'_>, args: &[Value]) -> Outcome<Value> {
         database: cx.ses.database,
         id: id as i32,
     };
+    catalog::wait_for_object(cx, at)?;
     let login = &cx.ses.login;
     if !permissions::holds(&cx.held, login, at.database, Some(at), "VIEW DEFINITION") {
         return Ok(Value::Null);
@@ -416,7 +433,7 @@ fn stats_date(cx: &mut Cx<'_>, args: &[Value]) -> Outcome<Value> {
     let (Some(id), Some(stats)) = (whole(args.first()), whole(args.get(1))) else {
         return Ok(Value::Null);
     };
-    let known = table_of(cx, id).is_some_and(|def| {
+    let known = table_of(cx, id)?.is_some_and(|def| {
         def.indexes.iter().any(|index| i64::from(index.id) == stats)
             || def.statistics.iter().any(|own| i64::from(own.id) == stats)
     });

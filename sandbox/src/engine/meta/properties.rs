@@ -1,6 +1,6 @@
 //! Properties of columns, objects, indexes and types, and what the session may do.
 
-use super::objects::{find, table_of};
+use super::objects::{find, table_of, wait_for};
 use super::{
     MetaFunction, NAME, TEXT, function, int_or_null, split_name, string_or_null, text, whole,
 };
@@ -63,7 +63,7 @@ fn column_property(cx: &mut Cx<'_>, args: &[Value]) -> Outcome<Value> {
     else {
         return Ok(Value::Null);
     };
-    let Some(def) = table_of(cx, id) else {
+    let Some(def) = table_of(cx, id)? else {
         return Ok(Value::Null);
     };
     let Some(ordinal) = def.column(&name) else {
@@ -143,10 +143,12 @@ fn property(cx: &Cx<'_>, args: &[Value]) -> Option<i32> {
 }
 
 fn object_property(cx: &mut Cx<'_>, args: &[Value]) -> Outcome<Value> {
+    wait_for(cx, cx.ses.database, whole(args.first()).unwrap_or(0))?;
     Ok(int_or_null(property(cx, args)))
 }
 
 fn object_property_ex(cx: &mut Cx<'_>, args: &[Value]) -> Outcome<Value> {
+    wait_for(cx, cx.ses.database, whole(args.first()).unwrap_or(0))?;
     let cardinality =
         text(args.get(1)).is_some_and(|name| name.eq_ignore_ascii_case("Cardinality"));
     if cardinality && let Some(id) = whole(args.first()) {
@@ -166,7 +168,7 @@ fn index_property(cx: &mut Cx<'_>, args: &[Value]) -> Outcome<Value> {
     else {
         return Ok(Value::Null);
     };
-    let Some(def) = table_of(cx, id) else {
+    let Some(def) = table_of(cx, id)? else {
         return Ok(Value::Null);
     };
     let Some(index) = def

@@ -118,7 +118,7 @@ fn database_property(cx: &mut Cx<'_>, args: &[Value]) -> Outcome<Value> {
         "recovery" => variant(types::string(database.recovery)),
         "useraccess" => variant(types::string("MULTI_USER")),
         "version" => variant(Value::Int(957)),
-        "lcid" => variant(Value::Int(1033)),
+        "lcid" => variant(Value::Int(database.collate.info.lcid as i32)),
         "issnapshotisolationenabled" => variant(Value::Int(i32::from(database.allow_snapshot))),
         "isreadcommittedsnapshoton" => {
             variant(Value::Int(i32::from(database.read_committed_snapshot)))
@@ -136,7 +136,7 @@ fn collation_property(_: &mut Cx<'_>, args: &[Value]) -> Outcome<Value> {
     };
     Ok(match property.to_ascii_lowercase().as_str() {
         "codepage" => variant(Value::Int(i32::from(collate.info.code_page.number()))),
-        "lcid" => variant(Value::Int(1033)),
+        "lcid" => variant(Value::Int(collate.info.lcid as i32)),
         "version" => variant(Value::TinyInt(
             u8::from(name.contains("_90_"))
                 + 2 * u8::from(name.contains("_100_"))

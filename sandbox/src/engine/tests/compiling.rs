@@ -224,6 +224,78 @@ fn another_count_of_transactions_than_before_is_told() {
     assert_eq!(c.one("SELECT COUNT(*) FROM t"), "2");
 }
 
+/// Error 266 ends no transaction and dooms none, whatever XACT_ABORT says.
+#[test]
+fn another_count_of_transactions_leaves_the_transaction_as_it_is() {
+    let engine = engine();
+    let mut c = connect(&engine);
+    c.ok("CREATE TABLE t (id int)");
+    for abort in ["OFF", "ON"] {
+        for call in ["EXEC (N'{}')", "EXEC sp_executesql N'{}'"] {
+            c.ok(&format!("DELETE FROM t; SET XACT_ABORT {abort}"));
+            let call = |text: &str| call.replace("{}", text);
+            // What a TRY catches: the count, the state, and whether the work can be committed.
+            for (text, state, rows) in [
+                ("BEGIN TRANSACTION; INSERT t VALUES (1)", "2|1", "2"),
+                ("COMMIT", "0|0", "1"),
+                ("ROLLBACK", "0|0", "0"),
+            ] {
+                c.ok("DELETE FROM t");
+                let caught = c.rows(&format!(
+                    "BEGIN TRANSACTION; INSERT t VALUES (7); BEGIN TRY {}; SELECT 0 END TRY
+                     BEGIN CATCH SELECT ERROR_NUMBER(), ERROR_SEVERITY(), @@TRANCOUNT, XACT_STATE() END CATCH",
+                    call(text)
+                ));
+                assert_eq!(caught, [format!("266|16|{state}")], "{abort} {text}");
+                c.ok("WHILE @@TRANCOUNT > 0 COMMIT");
+                assert_eq!(c.one("SELECT COUNT(*) FROM t"), rows, "{abort} {text}");
+            }
+            // Without a TRY the batch goes on behind it.
+            let reply = c.batch(&format!(
+                "BEGIN TRANSACTION; {}; DECLARE @error int = @@ERROR; INSERT t VALUES (9);
+                 SELECT @error, @@TRANCOUNT, XACT_STATE()",
+                call("BEGIN TRANSACTION")
+            ));
+            assert_eq!(numbers(&reply), [266]);
+            let (columns, rows) = &reply.sets[0];
+            assert_eq!(super::show_row(columns, &rows[0]), "266|2|1");
+            c.ok("COMMIT; COMMIT");
+            assert_eq!(c.one("SELECT COUNT(*) FROM t WHERE id = 9"), "1");
+            // What the scope raised itself is told first, and caught alone.
+            let raise = call("ROLLBACK; RAISERROR (''gone'', 16, 1)");
+            let reply = c.batch(&format!("BEGIN TRANSACTION; {raise}"));
+            assert_eq!(numbers(&reply), [50000, 266]);
+            let caught = format!(
+                "BEGIN TRANSACTION; BEGIN TRY {raise} END TRY BEGIN CATCH SELECT ERROR_NUMBER(), XACT_STATE() END CATCH"
+            );
+            assert_eq!(c.one(&caught), "50000|0");
+        }
+    }
+    // The scope's own TRY does not catch it: the scope ends after it.
+    let inner = "EXEC (N'BEGIN TRY BEGIN TRANSACTION END TRY BEGIN CATCH PRINT 1 END CATCH')";
+    assert_eq!(numbers(&c.batch(inner)), [266]);
+    c.ok("ROLLBACK");
+}
+
+#[test]
+fn implicit_transactions_and_triggers_tell_of_no_other_count() {
+    let engine = engine();
+    let mut c = connect(&engine);
+    c.ok("CREATE TABLE t (id int)");
+    for call in ["EXEC (N'{}')", "EXEC sp_executesql N'{}'"] {
+        let insert = call.replace("{}", "INSERT t VALUES (1)");
+        c.ok(&format!("SET IMPLICIT_TRANSACTIONS ON; {insert}"));
+        assert_eq!(c.one("SELECT @@TRANCOUNT"), "1");
+        c.ok("COMMIT; SET IMPLICIT_TRANSACTIONS OFF");
+    }
+    assert_eq!(c.one("SELECT COUNT(*) FROM t"), "2");
+    c.ok("CREATE TRIGGER tr ON t AFTER DELETE AS EXEC (N'BEGIN TRANSACTION'); COMMIT");
+    c.ok("BEGIN TRANSACTION; DELETE FROM t");
+    assert_eq!(c.one("SELECT @@TRANCOUNT"), "1");
+    c.ok("COMMIT");
+    assert_eq!(c.one("SELECT COUNT(*) FROM t"), "0");
+}
+
 #[test]
 fn names_that_are_missing_or_twice_are_refused() {
     let engine = engine();
