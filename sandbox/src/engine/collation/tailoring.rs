@@ -1,12 +1,12 @@
 //! What a language does with Latin letters that the common order does not.
 //!
 //! Windows keeps the common table and lists exceptions of a locale: letters that stand elsewhere, and pairs of letters
-//! that are one. So do the tables here. (Collation data of Unicode's CLDR is no substitute: its root order is not that of
-//! Windows, and the other locales must not change with these.) What is known of the exceptions:
+//! that are one. So do the tables here. (Collation data of Unicode's CLDR is no substitute: its root order is not that
+//! of Windows, and the other locales must not change with these.) What is known of the exceptions:
 //!
 //! - Danish and Norwegian: æ, ø, å follow z; ä and ö are accented æ and ø; ü is an accented y. `aa`, `Aa` and `AA` are
-//!   å without its ring: they differ from å in accent only, so that `CI_AI` finds them equal. `aA` is two letters ("Custom
-//!   case mappings and sorting rules" of the .NET documentation). Windows Vista, and with it `Norwegian_100`, changed
+//!   å without its ring: they differ from å in accent only, so that `CI_AI` finds them equal. `aA` is two letters
+//!   ("Custom case mappings and sorting rules" of the .NET documentation). Windows Vista, and with it `Norwegian_100`, changed
 //!   something for Norwegian that is not described anywhere; here both languages are one.
 //! - Turkish: I is the capital of ı and İ that of i, in comparison and in UPPER and LOWER. ı precedes i. As ç, ğ, ö, ş
 //!   and ü they are letters of the alphabet, which no `AI` makes equal to others. (That is certain of ı and i alone.)

@@ -1,5 +1,5 @@
-//! Uncommitted DDL: to other sessions its object is neither gone nor there nor changed, it is waited for; and a rollback
-//! brings back everything.
+//! Uncommitted DDL: to other sessions its object is neither gone nor there nor changed, it is waited for; and a
+//! rollback brings back everything.
 
 use super::{Client, Engine, connect, engine, with_versions};
 use std::sync::Arc;
@@ -9,7 +9,8 @@ use std::time::Duration;
 const SHOP: &str = "CREATE TABLE other (id int PRIMARY KEY);
     CREATE TABLE parent (id int CONSTRAINT pk_parent PRIMARY KEY); INSERT parent VALUES (1), (2);
     CREATE TABLE t (id int IDENTITY CONSTRAINT pk_t PRIMARY KEY, u int CONSTRAINT uq_t UNIQUE,
-        p int CONSTRAINT fk_t REFERENCES parent (id), v int CONSTRAINT df_t DEFAULT 7, n int, CONSTRAINT ck_t CHECK (v < 100));
+        p int CONSTRAINT fk_t REFERENCES parent (id), v int CONSTRAINT df_t DEFAULT 7, n int,
+        CONSTRAINT ck_t CHECK (v < 100));
     INSERT t (u, p) VALUES (10, 1), (20, 2); CREATE INDEX ix_t ON t (v); CREATE STATISTICS st_t ON t (p);
     CREATE TABLE log (n int); CREATE ROLE reader; GRANT SELECT ON t TO reader";
 
@@ -306,7 +307,8 @@ fn a_committed_drop_takes_the_permissions_along() {
 fn what_a_dropped_table_needs_is_kept_until_the_drop_is_committed() {
     let engine = engine();
     let (mut a, mut b) = (connect(&engine), connect(&engine));
-    a.ok("EXEC (N'CREATE SCHEMA s'); CREATE TYPE code FROM varchar(3); CREATE TABLE s.t (c code); CREATE TABLE o (id int)");
+    a.ok("EXEC (N'CREATE SCHEMA s'); CREATE TYPE code FROM varchar(3); CREATE TABLE s.t (c code)");
+    a.ok("CREATE TABLE o (id int)");
     b.ok("SET LOCK_TIMEOUT 0");
     a.ok("BEGIN TRANSACTION; DROP TABLE s.t");
     assert_eq!(b.error("DROP SCHEMA s"), 1222);
