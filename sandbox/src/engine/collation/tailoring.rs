@@ -6,8 +6,8 @@
 //!
 //! - Danish and Norwegian: æ, ø, å follow z; ä and ö are accented æ and ø; ü is an accented y. `aa`, `Aa` and `AA` are
 //!   å without its ring: they differ from å in accent only, so that `CI_AI` finds them equal. `aA` is two letters
-//!   ("Custom case mappings and sorting rules" of the .NET documentation). Windows Vista, and with it `Norwegian_100`, changed
-//!   something for Norwegian that is not described anywhere; here both languages are one.
+//!   ("Custom case mappings and sorting rules" of the .NET documentation). Windows Vista, and with it `Norwegian_100`,
+//!   changed something for Norwegian that is not described anywhere; here both languages are one.
 //! - Turkish: I is the capital of ı and İ that of i, in comparison and in UPPER and LOWER. ı precedes i. As ç, ğ, ö, ş
 //!   and ü they are letters of the alphabet, which no `AI` makes equal to others. (That is certain of ı and i alone.)
 //! - Spanish: ñ is a letter. In the traditional order `ch` follows c and `ll` follows l.
