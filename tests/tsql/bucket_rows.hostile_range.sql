@@ -1,0 +1,12 @@
+-- @P1 bigint -68
+-- @P2 bigint 58
+-- @P3 bigint 443
+-- @P4 bigint 506
+-- @P5 bigint 571
+-- @P6 bigint 826
+-- @P7 bigint 1275
+-- @P8 bigint 1338
+-- @P9 bigint 256
+-- @P10 bigint 1
+-- @P11 bigint 255
+SELECT t.[k]]], t.['when'], t.[[_rank]]], t.[_op] FROM [a]]b.c].[it's "odd"; DROP TABLE x --] AS t WHERE ((t.[k]]] >= @P1 AND t.[k]]] <= @P2) OR (t.[k]]] >= @P3 AND t.[k]]] <= @P4) OR (t.[k]]] >= @P5 AND t.[k]]] <= @P6) OR (((t.[k]]] >= @P7 AND t.[k]]] <= @P8)) AND CONVERT(bigint, SUBSTRING(HASHBYTES('SHA2_256', ISNULL(0x01 + CONVERT(varbinary(8), CONVERT(bigint, t.[k]]])), 0x00)), 4, 3)) % @P9 IN (@P10, @P11))) OPTION (RECOMPILE);

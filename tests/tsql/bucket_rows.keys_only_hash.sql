@@ -1,0 +1,11 @@
+-- @P1 bigint 4096
+-- @P2 bigint 0
+-- @P3 bigint 7
+-- @P4 bigint 9
+-- @P5 bigint 12
+-- @P6 bigint 4096
+-- @P7 bigint 20
+-- @P8 bigint 256
+-- @P9 bigint 1
+-- @P10 bigint 255
+SELECT t.[a], t.[b] FROM [dbo].[follows] AS t WHERE (CONVERT(bigint, SUBSTRING(HASHBYTES('SHA2_256', ISNULL(0x01 + CONVERT(varbinary(8), CONVERT(bigint, t.[a])), 0x00) + ISNULL(0x01 + CONVERT(varbinary(8), CONVERT(bigint, t.[b])), 0x00)), 1, 3)) % @P1 IN (@P2, @P3) OR CONVERT(bigint, SUBSTRING(HASHBYTES('SHA2_256', ISNULL(0x01 + CONVERT(varbinary(8), CONVERT(bigint, t.[a])), 0x00) + ISNULL(0x01 + CONVERT(varbinary(8), CONVERT(bigint, t.[b])), 0x00)), 1, 3)) % @P1 BETWEEN @P4 AND @P5 OR ((CONVERT(bigint, SUBSTRING(HASHBYTES('SHA2_256', ISNULL(0x01 + CONVERT(varbinary(8), CONVERT(bigint, t.[a])), 0x00) + ISNULL(0x01 + CONVERT(varbinary(8), CONVERT(bigint, t.[b])), 0x00)), 1, 3)) % @P6 IN (@P7)) AND CONVERT(bigint, SUBSTRING(HASHBYTES('SHA2_256', ISNULL(0x01 + CONVERT(varbinary(8), CONVERT(bigint, t.[a])), 0x00) + ISNULL(0x01 + CONVERT(varbinary(8), CONVERT(bigint, t.[b])), 0x00)), 4, 3)) % @P8 IN (@P9, @P10))) OPTION (RECOMPILE);

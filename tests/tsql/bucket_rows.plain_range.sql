@@ -1,0 +1,12 @@
+-- @P1 bigint -68
+-- @P2 bigint 58
+-- @P3 bigint 443
+-- @P4 bigint 506
+-- @P5 bigint 571
+-- @P6 bigint 826
+-- @P7 bigint 1275
+-- @P8 bigint 1338
+-- @P9 bigint 256
+-- @P10 bigint 1
+-- @P11 bigint 255
+SELECT t.[order_id], t.[rv], t.[quantity], CONVERT(nvarchar(200), t.[note]) AS [note] FROM [dbo].[orders] AS t WHERE ((t.[order_id] >= @P1 AND t.[order_id] <= @P2) OR (t.[order_id] >= @P3 AND t.[order_id] <= @P4) OR (t.[order_id] >= @P5 AND t.[order_id] <= @P6) OR (((t.[order_id] >= @P7 AND t.[order_id] <= @P8)) AND CONVERT(bigint, SUBSTRING(HASHBYTES('SHA2_256', ISNULL(0x01 + CONVERT(varbinary(8), CONVERT(bigint, t.[order_id])), 0x00)), 4, 3)) % @P9 IN (@P10, @P11))) OPTION (RECOMPILE);

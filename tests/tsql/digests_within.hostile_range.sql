@@ -1,0 +1,8 @@
+-- @P1 bigint -5
+-- @P2 bigint 64
+-- @P3 bigint 256
+-- @P4 bigint -68
+-- @P5 bigint 58
+-- @P6 bigint 443
+-- @P7 bigint 506
+SELECT d.bucket, d.part, COUNT_BIG(*) AS row_count, SUM(CONVERT(decimal(38, 0), d.addend)) AS checksum FROM (SELECT (CONVERT(bigint, t.[k]]]) - @P1) / @P2 AS bucket, CONVERT(bigint, SUBSTRING(HASHBYTES('SHA2_256', ISNULL(0x01 + CONVERT(varbinary(8), CONVERT(bigint, t.[k]]])), 0x00)), 4, 3)) % @P3 AS part, CONVERT(bigint, SUBSTRING(HASHBYTES('SHA2_256', CONVERT(varbinary(max), 0x) + ISNULL(0x01 + CONVERT(varbinary(8), CONVERT(bigint, t.[k]]])), 0x00) + ISNULL(0x01 + CONVERT(varbinary(23), CONVERT(varchar(23), t.['when'], 121)), 0x00) + ISNULL(0x01 + CONVERT(varbinary(8), CONVERT(bigint, t.[[_rank]]])), 0x00) + ISNULL(0x01 + CONVERT(varbinary(4), CONVERT(int, DATALENGTH(CONVERT(varbinary(max), CONVERT(nvarchar(max), t.[_op]))))) + CONVERT(varbinary(max), CONVERT(nvarchar(max), t.[_op])), 0x00)), 1, 8)) AS addend FROM [a]]b.c].[it's "odd"; DROP TABLE x --] AS t WHERE ((t.[k]]] >= @P4 AND t.[k]]] <= @P5) OR (t.[k]]] >= @P6 AND t.[k]]] <= @P7))) AS d GROUP BY d.bucket, d.part OPTION (RECOMPILE);
