@@ -59,6 +59,10 @@ struct Unmatched {
     values: Vec<Vec<u8>>,
 }
 
+/// Rows of the lake that are looked at in detail, by the hashes of key and row: the place of what was found, and the
+/// server's values.
+type Wanted = HashMap<(u128, u128), (usize, Vec<Vec<u8>>)>;
+
 /// Reads and compares the rows of the groups that were chosen.
 pub(super) async fn look(
     sync: &Sync,
@@ -323,8 +327,7 @@ async fn judge(
 ) -> Result<Vec<Found>> {
     lake.retain(|_, rows| !rows.is_empty());
     let mut found = Vec::with_capacity(unmatched.len());
-    // Values of the server, by the hash of the lake's row that has the same key.
-    let mut wanted: HashMap<(u128, u128), (usize, Vec<Vec<u8>>)> = HashMap::new();
+    let mut wanted = Wanted::new();
     for Unmatched {
         found: mut row,
         values,
@@ -366,7 +369,7 @@ async fn judge(
 async fn details(
     ready: &Ready,
     grouping: &Grouping,
-    mut wanted: HashMap<(u128, u128), (usize, Vec<Vec<u8>>)>,
+    mut wanted: Wanted,
     found: &mut [Found],
 ) -> Result<()> {
     let keys: HashSet<u128> = wanted.keys().map(|(key, _)| *key).collect();
