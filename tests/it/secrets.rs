@@ -243,6 +243,8 @@ const COMMANDS: &[&[&str]] = &[
     &["plan"],
     &["status"],
     &["snapshots"],
+    &["verify"],
+    &["reconcile"],
     &["quarantine", "list"],
     &["quarantine", "show", "--table", "dbo.t", "--key", "1"],
     &["quarantine", "retry"],
