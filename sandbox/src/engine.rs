@@ -8,6 +8,8 @@
 //! - `query`, `dml`, `ddl`, `flow`, `procedures`: statements, batches, errors
 //! - `meta`, `catalog`, `permissions`: what SQL Server tells about itself, and to whom
 //! - `functions`: scalar built-ins
+//! - `capture`: change data capture
+//! - `temporal`: system-versioned tables
 //! - `connection`: one session; `context`: what running code carries
 //!
 //! # The transaction protocol
@@ -36,6 +38,7 @@ pub mod types;
 
 mod aggregate;
 mod bind;
+mod capture;
 mod catalog;
 mod connection;
 mod context;
@@ -54,6 +57,7 @@ mod query;
 mod schema;
 mod state;
 mod storage;
+mod temporal;
 mod window;
 
 use crate::session::{Event, Login, Server, Session, Sink, SqlError};
@@ -114,6 +118,9 @@ pub struct Options {
     /// `SERVERPROPERTY('EngineEdition')`: 3 is SQL Server, 5 is Azure SQL Database, where `DB_ID()` is not the number
     /// that `sys.databases` has, and nothing shows the recovery fork.
     pub engine_edition: i32,
+    /// How long a transaction is committed before the capture job of change data capture has scanned it, in
+    /// milliseconds. SQL Server's job waits 5 seconds between two scans.
+    pub capture_delay_ms: u64,
 }
 
 impl Default for Options {
@@ -128,6 +135,7 @@ impl Default for Options {
             read_committed_snapshot: false,
             collation: crate::collation::DEFAULT.into(),
             engine_edition: 3,
+            capture_delay_ms: 100,
         }
     }
 }
@@ -143,6 +151,7 @@ pub struct Backup {
     schemas: Vec<schema::Schema>,
     rowversion: u64,
     next_object_id: i32,
+    capture: capture::Capture,
 }
 
 /// What tests do to a database beyond T-SQL. Databases are named as they are spelled; an unknown one is error 911.
@@ -174,6 +183,7 @@ impl Engine {
                 schemas: database.schemas.clone(),
                 rowversion: database.rowversion,
                 next_object_id: database.next_object_id,
+                capture: database.capture.clone(),
             });
         })?;
         backup.ok_or_else(|| error(911, 16, "no backup was made"))
@@ -188,12 +198,14 @@ impl Engine {
                 schemas,
                 rowversion,
                 next_object_id,
+                capture,
             } = backup.clone();
             database.objects = objects;
             database.names = names;
             database.schemas = schemas;
             database.rowversion = rowversion;
             database.next_object_id = next_object_id;
+            database.capture = capture;
             database.recovery_fork += 1 << 64;
         })
     }

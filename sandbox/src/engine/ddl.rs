@@ -28,9 +28,11 @@ mod security;
 mod switch;
 mod table;
 
+pub use constraint::push_index as add_index;
 pub use limits::check_keys_of;
 pub use policy::filtering;
 pub use rename::rename;
+pub use security::add_principal;
 pub use table::{create_from_query, declare_table};
 
 /// Error 3964: definitions have no versions, so a transaction under SNAPSHOT may not change tables and indexes.
@@ -110,7 +112,7 @@ pub struct Place {
 }
 
 /// Resolves a new object's place and locks its name; error 2714 when it is taken.
-fn place(cx: &mut Cx<'_>, name: &ast::ObjectName, permission: &str) -> Outcome<Place> {
+pub fn place(cx: &mut Cx<'_>, name: &ast::ObjectName, permission: &str) -> Outcome<Place> {
     let database = Binder::new(cx).database_of(name)?;
     permissions::check_in_database(cx, database, permission)?;
     let schema = match name.schema() {
@@ -154,7 +156,7 @@ fn lock_name(cx: &mut Cx<'_>, place: &Place) -> Outcome<()> {
 }
 
 /// Adds an object under its name.
-fn add_object(cx: &mut Cx<'_>, place: &Place, id: i32, object: Object) -> Outcome<ObjectRef> {
+pub fn add_object(cx: &mut Cx<'_>, place: &Place, id: i32, object: Object) -> Outcome<ObjectRef> {
     let at = ObjectRef {
         database: place.database,
         id,
@@ -199,7 +201,7 @@ fn lock_definition(cx: &mut Cx<'_>, at: ObjectRef) -> Outcome<()> {
 }
 
 /// Locks a table for a change of its definition and keeps what it was.
-fn change_table<T>(
+pub fn change_table<T>(
     cx: &mut Cx<'_>,
     at: ObjectRef,
     change: impl FnOnce(&mut Cx<'_>, &mut Table) -> Outcome<T>,

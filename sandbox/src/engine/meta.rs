@@ -44,6 +44,7 @@ static FUNCTIONS: LazyLock<HashMap<&'static str, MetaFunction>> = LazyLock::new(
     properties::register(&mut all);
     server::register(&mut all);
     session::register(&mut all);
+    crate::engine::capture::register(&mut all);
     all.into_iter()
         .map(|function| (function.name, function))
         .collect()
@@ -54,7 +55,7 @@ pub fn lookup(name: &str) -> Option<&'static MetaFunction> {
     FUNCTIONS.get(name.to_ascii_uppercase().as_str())
 }
 
-fn function(
+pub fn function(
     name: &'static str,
     args: RangeInclusive<usize>,
     types: &[SqlType],

@@ -31,6 +31,10 @@ pub struct Column {
     pub sparse: bool,
     /// The masking function, as `sys.masked_columns` has it.
     pub mask: Option<String>,
+    /// `GENERATED ALWAYS AS ROW START` or `END`.
+    pub generated: Option<ast::Generated>,
+    /// Left out of `SELECT *`.
+    pub hidden: bool,
 }
 
 impl Column {
@@ -176,9 +180,23 @@ pub struct TableDef {
     /// Of the heap; a clustered index takes it over.
     pub compression: ast::Compression,
     pub lifetime: Lifetime,
+    /// Ids of the columns of PERIOD FOR SYSTEM_TIME.
+    pub period: Option<(i32, i32)>,
+    /// SYSTEM_VERSIONING is ON.
+    pub versioning: Option<Versioning>,
+    /// The table whose history this is.
+    pub history_of: Option<i32>,
     /// 100 ns ticks since 0001-01-01, local time.
     pub created: i64,
     pub modified: i64,
+}
+
+/// What SYSTEM_VERSIONING = ON keeps.
+#[derive(Debug, Clone)]
+pub struct Versioning {
+    /// Id of the history table.
+    pub history: i32,
+    pub retention: ast::Retention,
 }
 
 impl TableDef {
@@ -351,6 +369,7 @@ pub struct Database {
     pub recovery_fork: u128,
     pub policies: Vec<Policy>,
     pub functions: Vec<Function>,
+    pub capture: crate::engine::capture::Capture,
     pub created: i64,
 }
 
@@ -457,6 +476,7 @@ impl Database {
             recovery_fork: 0x6F1C_2A34_0000_4000_8000_0000_0000_0000 + id as u128,
             policies: Vec::new(),
             functions: Vec::new(),
+            capture: crate::engine::capture::Capture::default(),
             created,
         }
     }

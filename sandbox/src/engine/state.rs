@@ -1,5 +1,6 @@
 //! The engine's shared state under its one mutex, and what transactions do to it.
 
+use crate::engine::capture::{self, Change, Logged};
 use crate::engine::fault::{Stop, error};
 use crate::engine::locks::{Blocked, Locks, Mode, Owner, Resource};
 use crate::engine::schema::Lifetime;
@@ -97,6 +98,15 @@ pub enum Undo {
         old: Box<Security>,
     },
     Logins(Vec<LoginAccount>),
+    /// No change: what commit makes of one that change data capture reads.
+    Logged {
+        database: usize,
+        record: Box<Logged>,
+    },
+    Capture {
+        database: usize,
+        old: Box<(Option<capture::Enabled>, Vec<capture::Instance>)>,
+    },
 }
 
 /// A session's transaction. One statement outside BEGIN TRANSACTION has one too, with `count` 0.
@@ -282,7 +292,8 @@ impl State {
     }
 
     /// Makes the transaction's changes everyone's, at one new commit time, and gives back its locks.
-    pub fn commit(&mut self, transaction: Transaction, session: u32) {
+    pub fn commit(&mut self, mut transaction: Transaction, session: u32) {
+        self.log_commit(&mut transaction);
         if !transaction.undo.is_empty() {
             self.clock += 1;
         }
@@ -308,6 +319,8 @@ impl State {
                 | Undo::Schemas { .. }
                 | Undo::Types { .. }
                 | Undo::Security { .. }
+                | Undo::Logged { .. }
+                | Undo::Capture { .. }
                 | Undo::Logins(_) => {}
             }
         }
@@ -375,6 +388,11 @@ impl State {
             Undo::Types { database, old } => self.databases[database].types = old,
             Undo::Security { database, old } => self.databases[database].security = *old,
             Undo::Logins(old) => self.logins = old,
+            Undo::Logged { .. } => {}
+            Undo::Capture { database, old } => {
+                let capture = &mut self.databases[database].capture;
+                (capture.enabled, capture.instances) = *old;
+            }
         }
     }
 
@@ -428,10 +446,14 @@ impl State {
         row: Row,
         transaction: &mut Transaction,
     ) -> Result<u64, Stop> {
+        let logged = self.is_captured(at).then(|| Change::Insert(row.clone()));
         let row_id = self
             .table_mut(at)?
             .insert(row, transaction.id | UNCOMMITTED);
         transaction.undo.push(Undo::Row { table: at, row_id });
+        if let Some(change) = logged {
+            self.log_change(at, change, transaction);
+        }
         Ok(row_id)
     }
 
@@ -443,9 +465,34 @@ impl State {
         row: Option<Row>,
         transaction: &mut Transaction,
     ) -> Result<(), Stop> {
+        let logged = match self.is_captured(at) {
+            true => self.table(at)?.newest(row_id).cloned(),
+            false => None,
+        };
+        let logged = logged.map(|old| match &row {
+            Some(new) => Change::Update(old, new.clone()),
+            None => Change::Delete(old),
+        });
         self.table_mut(at)?
             .write(row_id, row, transaction.id | UNCOMMITTED);
         transaction.undo.push(Undo::Row { table: at, row_id });
+        if let Some(change) = logged {
+            self.log_change(at, change, transaction);
+        }
         Ok(())
+    }
+
+    /// Puts a changed copy in the place of a table.
+    pub fn replace_table(
+        &mut self,
+        at: ObjectRef,
+        table: Table,
+        old: Table,
+        transaction: &mut Transaction,
+    ) {
+        let objects = &mut self.databases[at.database].objects;
+        objects.insert(at.id, Object::Table(Box::new(table)));
+        let old = Box::new(Object::Table(Box::new(old)));
+        transaction.undo.push(Undo::Object { at, old: Some(old) });
     }
 }

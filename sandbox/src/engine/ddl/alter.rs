@@ -6,18 +6,53 @@ use super::constraint::{
 use super::table::{add_column, own_scope};
 use super::{change_table, edit, table_named};
 use crate::engine::bind::Binder;
+use crate::engine::capture;
 use crate::engine::context::Cx;
 use crate::engine::dml::store;
 use crate::engine::fault::{Outcome, Stop, error, unsupported};
 use crate::engine::schema::{Index, ObjectRef, Row, TableDef, same_name};
 use crate::engine::storage::{Table, UNCOMMITTED};
-use crate::engine::{collation::Collate, types};
+use crate::engine::{collation::Collate, temporal, types};
 use crate::sql::ast::{self, AlterTableAction, AlterTableDrop, ColumnChange};
 use crate::value::{SqlType, Value};
 
 pub fn alter(cx: &mut Cx<'_>, statement: &ast::AlterTable) -> Outcome<()> {
     let at = table_named(cx, &statement.name)?;
-    match &statement.action {
+    let history = temporal::alter_history(cx, at, &statement.action)?;
+    act(cx, at, &statement.action)?;
+    if changes_columns(&statement.action) {
+        capture::source_altered(cx, at, &statement.text)?;
+    }
+    let Some((history, action)) = history else {
+        return Ok(());
+    };
+    act(cx, history, &action)?;
+    change_table(cx, history, |_, table| {
+        temporal::forget_defaults(table);
+        Ok(())
+    })
+}
+
+fn changes_columns(action: &AlterTableAction) -> bool {
+    match action {
+        AlterTableAction::Add { table, .. } => !table.columns.is_empty(),
+        AlterTableAction::AlterColumn { .. } => true,
+        AlterTableAction::Drop(list) => list
+            .iter()
+            .any(|item| matches!(item, AlterTableDrop::Column { .. })),
+        AlterTableAction::EnableChangeTracking { .. }
+        | AlterTableAction::DisableChangeTracking
+        | AlterTableAction::Trigger { .. }
+        | AlterTableAction::CheckConstraint { .. }
+        | AlterTableAction::SetSystemVersioning(_)
+        | AlterTableAction::SetLockEscalation(_)
+        | AlterTableAction::Rebuild(_)
+        | AlterTableAction::SwitchTo(_) => false,
+    }
+}
+
+fn act(cx: &mut Cx<'_>, at: ObjectRef, action: &AlterTableAction) -> Outcome<()> {
+    match action {
         AlterTableAction::Add { table, with_check } => {
             add(cx, at, table, with_check.unwrap_or(true))
         }
@@ -41,7 +76,7 @@ pub fn alter(cx: &mut Cx<'_>, statement: &ast::AlterTable) -> Outcome<()> {
         }
         AlterTableAction::EnableChangeTracking { .. } => Err(unsupported("Change tracking").into()),
         AlterTableAction::DisableChangeTracking => Err(unsupported("Change tracking").into()),
-        AlterTableAction::SetSystemVersioning(_) => Err(unsupported("SYSTEM_VERSIONING").into()),
+        AlterTableAction::SetSystemVersioning(written) => temporal::switch(cx, at, written),
         AlterTableAction::SwitchTo(name) => super::switch::switch(cx, at, table_named(cx, name)?),
     }
 }
@@ -56,9 +91,6 @@ fn add(
     added: &ast::TableDefinition,
     with_check: bool,
 ) -> Outcome<()> {
-    if added.period.is_some() {
-        return Err(unsupported("PERIOD FOR SYSTEM_TIME").into());
-    }
     let stamp = own_stamp(cx);
     change_table(cx, at, |cx, table| {
         let before = table.def.columns.len();
@@ -98,6 +130,14 @@ fn add(
         table.def = def.into();
         if table.def.columns.len() > before {
             fill_new_columns(cx, at, table, before, stamp, added)?;
+        }
+        match &added.period {
+            Some(period) => {
+                let mut def = (*table.def).clone();
+                temporal::add_period(&mut def, table, period, cx.now)?;
+                table.def = def.into();
+            }
+            None => temporal::check_columns(&table.def)?,
         }
         validate(cx, at, table, with_check)
     })
@@ -353,8 +393,11 @@ fn missing_column(def: &TableDef, name: &str) -> crate::session::SqlError {
 fn drop_part(cx: &mut Cx<'_>, at: ObjectRef, item: &AlterTableDrop) -> Outcome<()> {
     match item {
         AlterTableDrop::Column { name, if_exists } => drop_column(cx, at, name, *if_exists),
-        AlterTableDrop::Constraint { name, if_exists } => drop_constraint(cx, at, name, *if_exists),
-        AlterTableDrop::Period => Err(unsupported("PERIOD FOR SYSTEM_TIME").into()),
+        AlterTableDrop::Constraint { name, if_exists } => {
+            capture::refuse_part(cx, at, &name.text)?;
+            drop_constraint(cx, at, name, *if_exists)
+        }
+        AlterTableDrop::Period => temporal::drop_period(cx, at),
     }
 }
 
