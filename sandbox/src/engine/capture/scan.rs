@@ -298,33 +298,34 @@ fn rows_of(
     change: &Change,
     place: &Place,
 ) -> Result<Vec<Row>, Stop> {
-    let row = |operation: i32, mask: &[bool], image: &Row, other: Option<&Row>| {
-        let mut row = vec![
-            binary(&place.start),
-            Value::Null,
-            binary(&place.sequence),
-            Value::Int(operation),
-            binary(&mask_bytes(mask)),
-        ];
-        for (at, captured) in instance.columns.iter().enumerate() {
-            let target = &target.columns[super::tables::FIRST_COLUMN + at];
-            let value = match source_column(def, captured.id) {
-                Some(from) if !captured.computed => {
-                    let is_changed = other.is_none_or(|other| other[from] != image[from]);
-                    let ty = &def.columns[from].ty;
-                    match is_kept(ty, operation, is_changed) {
-                        true if *ty == target.ty => image[from].clone(),
-                        true => store(&image[from], ty, target, "mdy")?,
-                        false => Value::Null,
+    let row =
+        |operation: i32, mask: &[bool], image: &Row, other: Option<&Row>| -> Result<Row, Stop> {
+            let mut row = vec![
+                binary(&place.start),
+                Value::Null,
+                binary(&place.sequence),
+                Value::Int(operation),
+                binary(&mask_bytes(mask)),
+            ];
+            for (at, captured) in instance.columns.iter().enumerate() {
+                let target = &target.columns[super::tables::FIRST_COLUMN + at];
+                let value = match source_column(def, captured.id) {
+                    Some(from) if !captured.computed => {
+                        let is_changed = other.is_none_or(|other| other[from] != image[from]);
+                        let ty = &def.columns[from].ty;
+                        match is_kept(ty, operation, is_changed) {
+                            true if *ty == target.ty => image[from].clone(),
+                            true => store(&image[from], ty, target, "mdy")?,
+                            false => Value::Null,
+                        }
                     }
-                }
-                Some(_) | None => Value::Null,
-            };
-            row.push(value);
-        }
-        row.push(Value::Int(place.command));
-        Ok(Row::from(row))
-    };
+                    Some(_) | None => Value::Null,
+                };
+                row.push(value);
+            }
+            row.push(Value::Int(place.command));
+            Ok(row.into())
+        };
     let all = vec![true; instance.columns.len()];
     match change {
         Change::Delete(old) => Ok(vec![row(1, &all, old, None)?]),

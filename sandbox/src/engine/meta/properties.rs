@@ -139,7 +139,12 @@ fn property(cx: &Cx<'_>, args: &[Value]) -> Option<i32> {
                 .iter()
                 .any(|t| t.events.contains(&ast::TriggerEvent::Delete)),
         ),
-        "tabletemporaltype" | "tableismemoryoptimized" => Some(0),
+        "tabletemporaltype" => def.map(|def| match (&def.versioning, def.history_of) {
+            (Some(_), _) => 2,
+            (None, Some(_)) => 1,
+            (None, None) => 0,
+        }),
+        "tableismemoryoptimized" => Some(0),
         _ => None,
     }
 }
