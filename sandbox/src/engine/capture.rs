@@ -10,9 +10,9 @@
 //! `cdc.lsn_time_mapping`, in a transaction of its own. A reader who sees an LSN there therefore sees every row of
 //! this and of all lower LSNs. Nothing that commits later can have a lower LSN.
 //!
-//! The job scans what was committed long enough ago, whenever a statement of any session begins. No thread is needed for
-//! that: what nobody has read yet, nobody can tell from what is not there yet. A stopped job leaves the queue alone;
-//! `sys.sp_cdc_scan` and [`Engine::capture_now`] scan at once.
+//! The job scans what was committed long enough ago, whenever a statement of any session begins. That needs no thread:
+//! only statements can see whether a scan has happened. A stopped job leaves the queue alone; `sys.sp_cdc_scan` and
+//! [`Engine::capture_now`] scan at once.
 //!
 //! A capture instance gets what was written after it was made. Making one takes a schema modification lock on the
 //! source, so no transaction that is open then has written to it. (Documentation: "About change data capture".)

@@ -145,6 +145,7 @@ pub struct Trigger {
     pub body: Arc<Vec<ast::Statement>>,
     pub text: String,
     pub enabled: bool,
+    pub not_for_replication: bool,
 }
 
 #[derive(Debug, Clone)]

@@ -155,8 +155,8 @@ pub fn refuse_history(cx: &Cx<'_>, at: ObjectRef, verb: Verb) -> Outcome<()> {
 pub fn given(def: &TableDef) -> SqlError {
     let name = &def.name;
     let why = format!(
-        "Cannot insert an explicit value into a GENERATED ALWAYS column in table '{name}'. Use INSERT with a column list \
-            to exclude the GENERATED ALWAYS column, or insert a DEFAULT into GENERATED ALWAYS column."
+        "Cannot insert an explicit value into a GENERATED ALWAYS column in table '{name}'. Use INSERT with a column \
+            list to exclude the GENERATED ALWAYS column, or insert a DEFAULT into GENERATED ALWAYS column."
     );
     error(13536, 16, why)
 }

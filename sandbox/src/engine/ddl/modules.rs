@@ -108,6 +108,7 @@ pub fn create_trigger(cx: &mut Cx<'_>, statement: &ast::CreateTrigger) -> Outcom
                 body: Arc::new(statement.body.clone()),
                 text: statement.text.clone(),
                 enabled: true,
+                not_for_replication: statement.not_for_replication,
             });
         });
         Ok(())

@@ -221,7 +221,8 @@ fn instances_keep_their_shape_when_the_source_changes() {
     );
     assert_eq!(
         c.rows("SELECT t.capture_instance, h.required_column_update, h.ddl_command FROM cdc.ddl_history AS h JOIN \
-            cdc.change_tables AS t ON t.object_id = h.object_id WHERE h.source_object_id = OBJECT_ID('t') AND h.ddl_time \
+            cdc.change_tables AS t ON t.object_id = h.object_id WHERE h.source_object_id = OBJECT_ID('t') AND \
+            h.ddl_time \
             IS NOT NULL ORDER BY h.ddl_lsn, 1"),
         [
             "dbo_t|0|ALTER TABLE t ADD c int NULL",

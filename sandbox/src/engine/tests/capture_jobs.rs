@@ -102,8 +102,11 @@ fn the_interval_of_an_instance_begins_when_the_job_meets_it() {
 fn lsns_count_as_numbers_of_ten_bytes() {
     let (_, mut c) = enabled();
     assert_eq!(
-        c.one("SELECT sys.fn_cdc_increment_lsn(0x0000002A000000FFFFFF), sys.fn_cdc_decrement_lsn(0x0000002A000001000000), \
-            sys.fn_cdc_increment_lsn(NULL), sys.fn_cdc_increment_lsn(0x00000000000000000000)"),
+        c.one(
+            "SELECT sys.fn_cdc_increment_lsn(0x0000002A000000FFFFFF), \
+        sys.fn_cdc_decrement_lsn(0x0000002A000001000000), \
+            sys.fn_cdc_increment_lsn(NULL), sys.fn_cdc_increment_lsn(0x00000000000000000000)"
+        ),
         "0x0000002A000001000000|0x0000002A000000FFFFFF|NULL|0x00000000000000000001"
     );
     assert_eq!(
@@ -126,7 +129,8 @@ fn masks_tell_columns_by_name_and_ordinal() {
         "1|2|NULL|1|0|NULL"
     );
     assert_eq!(
-        c.rows("SELECT column_name, column_id, column_type, column_ordinal, is_computed FROM cdc.captured_columns ORDER \
+        c.rows("SELECT column_name, column_id, column_type, column_ordinal, is_computed FROM cdc.captured_columns \
+        ORDER \
             BY column_ordinal"),
         ["id|1|int|1|0", "b|3|int|2|0"]
     );
@@ -153,7 +157,8 @@ fn times_and_lsns_map_to_each_other() {
     engine.capture_now("shop").unwrap();
     // All have one commit time: the greatest and the least LSN stand for it.
     assert_eq!(
-        c.one("DECLARE @now datetime = GETDATE(), @min binary(10), @max binary(10); SELECT @min = MIN(start_lsn), @max = \
+        c.one("DECLARE @now datetime = GETDATE(), @min binary(10), @max binary(10); SELECT @min = MIN(start_lsn), \
+        @max = \
             MAX(start_lsn) FROM cdc.lsn_time_mapping; SELECT CASE WHEN \
             sys.fn_cdc_map_time_to_lsn('largest less than or equal', @now) = @max THEN 1 ELSE 0 END, \
             CASE WHEN sys.fn_cdc_map_time_to_lsn('smallest greater than or equal', @now) = @min THEN 1 ELSE 0 END, \

@@ -31,7 +31,8 @@ fn changes_leave_the_rows_as_they_were_in_the_history() {
     let second = tick(&mut c);
     c.ok("DELETE FROM t WHERE id = 2");
     let third = tick(&mut c);
-    c.ok("MERGE t USING (VALUES (1, 100), (3, 3)) AS x (id, v) ON x.id = t.id WHEN MATCHED THEN UPDATE SET v = x.v WHEN \
+    c.ok("MERGE t USING (VALUES (1, 100), (3, 3)) AS x (id, v) ON x.id = t.id WHEN MATCHED THEN UPDATE SET v = x.v \
+    WHEN \
         NOT MATCHED THEN INSERT (id, v) VALUES (x.id, x.v);");
     assert_eq!(
         c.rows("SELECT id, v, CASE WHEN e = '9999-12-31 23:59:59.9999999' THEN 1 ELSE 0 END FROM t ORDER BY id"),
@@ -79,7 +80,8 @@ fn bounds_of_a_period_are_in_or_out() {
     c.ok("UPDATE t SET v = 2");
     let rows = |c: &mut Client, period: &str| {
         c.rows(&format!(
-            "DECLARE @s datetime2(7) = (SELECT s FROM h), @e datetime2(7) = (SELECT e FROM h); SELECT x.v FROM dbo.t FOR \
+            "DECLARE @s datetime2(7) = (SELECT s FROM h), @e datetime2(7) = (SELECT e FROM h); SELECT x.v FROM dbo.t \
+            FOR \
                 SYSTEM_TIME {period} AS x ORDER BY 1"
         ))
     };
@@ -204,7 +206,8 @@ fn hidden_columns_are_there_for_those_who_name_them() {
 fn cascades_and_triggers_reach_temporal_tables() {
     let mut c = client();
     c.ok("CREATE TABLE k (id int NOT NULL PRIMARY KEY, t int NULL REFERENCES t (id) ON DELETE CASCADE, s datetime2 \
-        GENERATED ALWAYS AS ROW START NOT NULL, e datetime2 GENERATED ALWAYS AS ROW END NOT NULL, PERIOD FOR SYSTEM_TIME \
+        GENERATED ALWAYS AS ROW START NOT NULL, e datetime2 GENERATED ALWAYS AS ROW END NOT NULL, PERIOD FOR \
+        SYSTEM_TIME \
         (s, e)) WITH (SYSTEM_VERSIONING = ON (HISTORY_TABLE = dbo.kh))");
     c.ok("CREATE TABLE q (id int, s datetime2)");
     c.ok("CREATE TRIGGER tr ON t AFTER DELETE AS INSERT q SELECT id, s FROM deleted");
@@ -222,7 +225,10 @@ fn old_history_goes_when_it_is_cleaned() {
     let mut c = connect(&engine);
     c.ok(TABLE);
     c.ok("ALTER TABLE t SET (SYSTEM_VERSIONING = OFF)");
-    c.ok("INSERT h VALUES (1, 1, '2020-01-01', '2020-02-01'), (1, 2, '2020-02-01', DATEADD(day, -1, SYSUTCDATETIME()))");
+    c.ok(
+        "INSERT h VALUES (1, 1, '2020-01-01', '2020-02-01'), (1, 2, '2020-02-01', DATEADD(day, -1, \
+    SYSUTCDATETIME()))",
+    );
     c.ok("ALTER TABLE t SET (SYSTEM_VERSIONING = ON (HISTORY_TABLE = dbo.h))");
     engine.clean_history("shop").unwrap();
     assert_eq!(c.one("SELECT COUNT(*) FROM h"), "2");

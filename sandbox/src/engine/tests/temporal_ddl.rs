@@ -23,7 +23,8 @@ fn the_catalog_describes_tables_histories_and_periods() {
         ]
     );
     assert_eq!(
-        c.one("SELECT p.name, p.period_type, a.name, b.name FROM sys.periods AS p JOIN sys.columns AS a ON a.object_id = \
+        c.one("SELECT p.name, p.period_type, a.name, b.name FROM sys.periods AS p JOIN sys.columns AS a ON \
+        a.object_id = \
             p.object_id AND a.column_id = p.start_column_id JOIN sys.columns AS b ON b.object_id = p.object_id AND \
             b.column_id = p.end_column_id WHERE p.object_id = OBJECT_ID('t')"),
         "SYSTEM_TIME|1|s|e"
@@ -32,7 +33,8 @@ fn the_catalog_describes_tables_histories_and_periods() {
     assert_eq!(
         c.rows(&format!(
             "SELECT i.name, i.type_desc, i.is_unique, c.name FROM sys.indexes AS i JOIN sys.index_columns AS k ON \
-                k.object_id = i.object_id AND k.index_id = i.index_id JOIN sys.columns AS c ON c.object_id = k.object_id \
+                k.object_id = i.object_id AND k.index_id = i.index_id JOIN sys.columns AS c ON c.object_id = \
+                k.object_id \
                 AND c.column_id = k.column_id WHERE i.object_id = OBJECT_ID('MSSQL_TemporalHistoryFor_{id}') ORDER BY \
                 k.key_ordinal"
         )),
@@ -43,7 +45,8 @@ fn the_catalog_describes_tables_histories_and_periods() {
     );
     assert_eq!(
         c.one(&format!(
-            "SELECT SUM(CAST(is_identity AS int)), SUM(default_object_id), SUM(CAST(generated_always_type AS int)) FROM \
+            "SELECT SUM(CAST(is_identity AS int)), SUM(default_object_id), SUM(CAST(generated_always_type AS int)) \
+            FROM \
                 sys.columns WHERE object_id = OBJECT_ID('MSSQL_TemporalHistoryFor_{id}')"
         )),
         "0|0|0"
@@ -67,24 +70,30 @@ fn what_a_definition_lacks_is_told() {
             13509,
         ),
         (
-            "CREATE TABLE t (id int, s datetime2 NOT NULL, e datetime2 GENERATED ALWAYS AS ROW END NOT NULL, PERIOD FOR \
+            "CREATE TABLE t (id int, s datetime2 NOT NULL, e datetime2 GENERATED ALWAYS AS ROW END NOT NULL, PERIOD \
+            FOR \
                 SYSTEM_TIME (s, e))"
                 .into(),
             13504,
         ),
         (
-            "CREATE TABLE t (id int, s datetime2 GENERATED ALWAYS AS ROW START NOT NULL, e datetime2 NOT NULL, PERIOD FOR \
+            "CREATE TABLE t (id int, s datetime2 GENERATED ALWAYS AS ROW START NOT NULL, e datetime2 NOT NULL, \
+            PERIOD FOR \
                 SYSTEM_TIME (s, e))"
                 .into(),
             13505,
         ),
         (PERIOD.replacen("s datetime2", "CREATE TABLE t (id int, s datetime", 1) + ")", 13501),
         (
-            PERIOD.replacen("s datetime2", "CREATE TABLE t (id int, s datetime2", 1).replacen("NOT NULL", "NULL", 1) + ")",
+            PERIOD
+                .replacen("s datetime2", "CREATE TABLE t (id int, s datetime2", 1)
+                .replacen("NOT NULL", "NULL", 1)
+                + ")",
             13587,
         ),
         (
-            format!("CREATE TABLE t (id int NOT NULL PRIMARY KEY, {PERIOD}) WITH (SYSTEM_VERSIONING = ON (HISTORY_TABLE = \
+            format!("CREATE TABLE t (id int NOT NULL PRIMARY KEY, {PERIOD}) WITH (SYSTEM_VERSIONING = ON \
+            (HISTORY_TABLE = \
                 h))"),
             13539,
         ),
@@ -150,8 +159,10 @@ fn a_table_with_rows_gets_a_period_and_loses_it() {
     c.ok("CREATE TABLE t (id int NOT NULL PRIMARY KEY, v int NULL); INSERT t VALUES (1, 1)");
     let add = |start: &str, end: &str| {
         format!(
-            "ALTER TABLE t ADD s datetime2 GENERATED ALWAYS AS ROW START HIDDEN NOT NULL CONSTRAINT ds DEFAULT {start}, e \
-                datetime2 GENERATED ALWAYS AS ROW END HIDDEN NOT NULL CONSTRAINT de DEFAULT {end}, PERIOD FOR SYSTEM_TIME \
+            "ALTER TABLE t ADD s datetime2 GENERATED ALWAYS AS ROW START HIDDEN NOT NULL CONSTRAINT ds DEFAULT \
+            {start}, e \
+                datetime2 GENERATED ALWAYS AS ROW END HIDDEN NOT NULL CONSTRAINT de DEFAULT {end}, PERIOD FOR \
+                SYSTEM_TIME \
                 (s, e)"
         )
     };
@@ -181,7 +192,8 @@ fn a_table_with_rows_gets_a_period_and_loses_it() {
 fn a_history_follows_the_columns_of_its_table() {
     let mut c = connect(&engine());
     c.ok(&format!(
-        "CREATE TABLE t (id int NOT NULL PRIMARY KEY, a int NULL, b varchar(5) NULL, {PERIOD}) WITH (SYSTEM_VERSIONING = \
+        "CREATE TABLE t (id int NOT NULL PRIMARY KEY, a int NULL, b varchar(5) NULL, {PERIOD}) WITH \
+        (SYSTEM_VERSIONING = \
             ON (HISTORY_TABLE = dbo.h))"
     ));
     c.ok("INSERT t (id, a, b) VALUES (1, 1, 'x'); UPDATE t SET a = 2");

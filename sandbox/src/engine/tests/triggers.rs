@@ -2,7 +2,8 @@
 
 use super::{Client, connect, engine, with_versions};
 
-const LOG: &str = "CREATE TABLE t (id int NOT NULL PRIMARY KEY, v int NULL); CREATE TABLE q (n int IDENTITY PRIMARY KEY, \
+const LOG: &str = "CREATE TABLE t (id int NOT NULL PRIMARY KEY, v int NULL); CREATE TABLE q (n int IDENTITY PRIMARY \
+KEY, \
     op char(1) NOT NULL, id int NOT NULL, taken bit NOT NULL DEFAULT 0)";
 const TRIGGER: &str = "CREATE TRIGGER tr ON t AFTER INSERT, UPDATE, DELETE AS BEGIN
     IF @@ROWCOUNT = 0 RETURN;
@@ -45,7 +46,8 @@ fn a_merge_fires_once_for_each_of_its_actions() {
     c.ok("CREATE TRIGGER counts ON t AFTER INSERT, UPDATE, DELETE AS INSERT fired SELECT (SELECT COUNT(*) FROM \
         inserted), (SELECT COUNT(*) FROM deleted)");
     c.ok("INSERT t VALUES (1, 1), (2, 2), (3, 3); DELETE FROM fired; DELETE FROM q");
-    c.ok("MERGE t USING (VALUES (2, 20), (3, 30), (4, 40)) AS s (id, v) ON s.id = t.id WHEN MATCHED THEN UPDATE SET v = \
+    c.ok("MERGE t USING (VALUES (2, 20), (3, 30), (4, 40)) AS s (id, v) ON s.id = t.id WHEN MATCHED THEN UPDATE SET \
+    v = \
         s.v WHEN NOT MATCHED THEN INSERT (id, v) VALUES (s.id, s.v) WHEN NOT MATCHED BY SOURCE THEN DELETE;");
     assert_eq!(
         c.rows("SELECT i, d FROM fired ORDER BY i, d"),
@@ -56,7 +58,8 @@ fn a_merge_fires_once_for_each_of_its_actions() {
         ["D|1", "I|4", "U|2", "U|3"]
     );
     // Actions that meet no row fire, too.
-    c.ok("DELETE FROM fired; MERGE t USING (VALUES (4, 41)) AS s (id, v) ON s.id = t.id WHEN MATCHED THEN UPDATE SET v = \
+    c.ok("DELETE FROM fired; MERGE t USING (VALUES (4, 41)) AS s (id, v) ON s.id = t.id WHEN MATCHED THEN UPDATE SET \
+    v = \
         s.v WHEN NOT MATCHED THEN INSERT (id, v) VALUES (s.id, s.v);");
     assert_eq!(
         c.rows("SELECT i, d FROM fired ORDER BY i, d"),
@@ -91,7 +94,8 @@ fn a_disabled_trigger_is_shown_and_does_not_fire() {
     c.ok("INSERT t VALUES (2, 2)");
     assert_eq!(c.rows(ROWS), ["I|2"]);
     assert_eq!(
-        c.rows("SELECT e.type_desc FROM sys.trigger_events AS e JOIN sys.triggers AS t ON t.object_id = e.object_id ORDER \
+        c.rows("SELECT e.type_desc FROM sys.trigger_events AS e JOIN sys.triggers AS t ON t.object_id = e.object_id \
+        ORDER \
             BY e.type"),
         ["INSERT", "UPDATE", "DELETE"]
     );
@@ -189,4 +193,21 @@ fn in_a_trigger_a_transaction_is_open() {
     c.ok("INSERT t VALUES (1, 1); BEGIN TRAN; INSERT t VALUES (2, 2); COMMIT");
     assert_eq!(c.rows("SELECT c, x, n FROM seen"), ["1|1|1", "1|1|1"]);
     assert_eq!(c.one("SELECT @@TRANCOUNT"), "0");
+}
+
+#[test]
+fn an_error_that_a_trigger_catches_takes_the_statement_with_it() {
+    let mut c = connect(&engine());
+    c.ok(LOG);
+    c.ok("CREATE TRIGGER tr ON t AFTER INSERT AS BEGIN TRY INSERT q (op, id) SELECT NULL, id FROM inserted; END TRY \
+        BEGIN CATCH DECLARE @s int = XACT_STATE(); PRINT CONCAT('state ', @s); END CATCH");
+    assert_eq!(c.error("INSERT t VALUES (1, 1)"), 3616);
+    let reply =
+        c.batch("BEGIN TRAN; INSERT q (op, id) VALUES ('X', 0); INSERT t VALUES (1, 1); SELECT 1");
+    assert_eq!(reply.errors[0].number, 3616);
+    assert!(reply.sets.is_empty());
+    assert_eq!(
+        c.one("SELECT @@TRANCOUNT, (SELECT COUNT(*) FROM t), (SELECT COUNT(*) FROM q)"),
+        "0|0|0"
+    );
 }
