@@ -16,6 +16,7 @@ use crate::engine::storage::Table;
 use crate::sql::ast::{self, StatementKind};
 
 mod alter;
+mod columns;
 mod constraint;
 mod database;
 mod drop;

@@ -19,8 +19,8 @@ mod ddl;
 mod query;
 
 pub use ddl::{
-    add_period, alter_history, check_columns, check_period, drop_period, forget_defaults,
-    refuse_drop, refuse_truncate, switch, turn_on,
+    add_period, alter_history, changes_columns, check_columns, check_period, drop_period,
+    forget_defaults, refuse_drop, refuse_truncate, switch, turn_on,
 };
 
 /// What a statement would do to rows, as messages have it.

@@ -17,7 +17,8 @@ pub fn refuse_truncate(cx: &Cx<'_>, at: ObjectRef) -> Outcome<()> {
     Err(error(4711, 16, why).into())
 }
 
-/// Error 22983 for an index or key that identifies captured rows. (Documentation: `cdc.change_tables`, `index_name`.)
+/// Error 22983, or 22979 for a constraint: an index or key that identifies captured rows stays. (Documentation:
+/// `cdc.change_tables`, `index_name`.)
 pub fn refuse_part(cx: &Cx<'_>, at: ObjectRef, name: &str) -> Outcome<()> {
     let mut instances = cx.held.database(at.database).capture.instances.iter();
     let uses = instances.any(|instance| {
@@ -27,7 +28,16 @@ pub fn refuse_part(cx: &Cx<'_>, at: ObjectRef, name: &str) -> Outcome<()> {
     if !uses {
         return Ok(());
     }
-    let table = &cx.held.table(at)?.def.name;
+    let def = &cx.held.table(at)?.def;
+    let table = &def.name;
+    let mut indexes = def.indexes.iter();
+    if indexes.any(|index| same_name(&index.name, name) && index.constraint_id.is_some()) {
+        let why = format!(
+            "The unique index '{name}' on table '{table}' is used by Change Data Capture. The constraint using this \
+                index cannot be dropped or disabled."
+        );
+        return Err(error(22979, 16, why).into());
+    }
     let why = format!(
         "The unique index '{name}' on source table '{table}' is used by Change Data Capture. To alter or drop the \
             index, you must first disable Change Data Capture on the table."

@@ -5,18 +5,27 @@ use super::scan::binary;
 use super::{Captured, Enabled, Instance, Logged, log, tables};
 use crate::engine::context::Cx;
 use crate::engine::ddl;
-use crate::engine::fault::{Outcome, error};
+use crate::engine::fault::{Outcome, error, unsupported};
 use crate::engine::locks::{Mode, Owner, Resource};
 use crate::engine::permissions;
 use crate::engine::schema::{Index, ObjectRef, TableDef, fold, same_name};
 use crate::engine::state::Undo;
 use crate::engine::{catalog, types};
+use crate::session::SqlError;
 use crate::sql;
 use crate::value::Value;
 
 /// The system databases come first.
 const SYSTEM_DATABASES: usize = 4;
 const NAME_MAX: usize = 100;
+/// The change table's own columns.
+const RESERVED: [&str; 5] = [
+    "__$start_lsn",
+    "__$end_lsn",
+    "__$seqval",
+    "__$operation",
+    "__$update_mask",
+];
 
 /// What a caller asks of a new capture instance.
 #[derive(Default)]
@@ -28,6 +37,7 @@ pub(super) struct Wish {
     pub role: Option<String>,
     pub index: Option<String>,
     pub columns: Option<String>,
+    pub filegroup: Option<String>,
 }
 
 pub(super) fn run(cx: &mut Cx<'_>, text: &str) -> Outcome<()> {
@@ -81,7 +91,12 @@ pub(super) fn database(cx: &mut Cx<'_>) -> Outcome<()> {
         return Err(error(22989, 16, why).into());
     }
     if database.capture.enabled.is_some() {
-        return Ok(());
+        let message = format!(
+            "Database '{name}' is already enabled for Change Data Capture. Ensure that the correct database context is \
+                set, and retry the operation. To report on the databases enabled for Change Data Capture, query the \
+                is_cdc_enabled column in the sys.databases catalog view."
+        );
+        return cx.info(error(22905, 10, message));
     }
     let mut principals = database.security.principals.iter();
     if database.schema("cdc").is_some() || principals.any(|known| same_name(&known.name, "cdc")) {
@@ -158,6 +173,7 @@ pub(super) fn table(cx: &mut Cx<'_>, wish: &Wish) -> Outcome<()> {
             data.";
         return Err(error(22907, 16, why).into());
     }
+    refuse_filegroup(cx, slot, wish)?;
     let name = instance_name(cx, slot, wish)?;
     cx.transaction();
     cx.acquire(Resource::Table(at), Mode::SchemaModify, Owner::Transaction)?;
@@ -202,11 +218,12 @@ fn refuse_source(cx: &Cx<'_>, at: ObjectRef, shown: &str) -> Outcome<()> {
         .enabled
         .as_ref()
         .is_some_and(|enabled| enabled.schema == def.schema_id);
-    if is_own || def.history_of.is_some() {
-        let why = format!(
-            "Table '{shown}' cannot be enabled for Change Data Capture: it is a table of schema cdc or a history table."
-        );
-        return Err(error(22981, 16, why).into());
+    if is_own {
+        let why = "Tables contained in the cdc schema cannot be enabled for Change Data Capture.";
+        return Err(error(22974, 16, why).into());
+    }
+    if def.history_of.is_some() {
+        return Err(unsupported("Change data capture of a history table").into());
     }
     let known = capture
         .instances
@@ -223,6 +240,21 @@ fn refuse_source(cx: &Cx<'_>, at: ObjectRef, shown: &str) -> Outcome<()> {
     Err(error(22962, 16, why).into())
 }
 
+/// The stand-in's databases have one filegroup.
+fn refuse_filegroup(cx: &Cx<'_>, slot: usize, wish: &Wish) -> Outcome<()> {
+    match &wish.filegroup {
+        Some(wanted) if !same_name(wanted, "PRIMARY") => {
+            let name = &cx.held.database(slot).name;
+            let why = format!(
+                "The specified filegroup '{wanted}' is not a valid filegroup for database '{name}'. Specify a valid \
+                    existing filegroup or create the named filegroup, and retry the operation."
+            );
+            Err(error(22973, 16, why).into())
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
 fn instance_name(cx: &Cx<'_>, slot: usize, wish: &Wish) -> Outcome<String> {
     let name = match &wish.instance {
         Some(name) => name.trim_end().to_owned(),
@@ -236,10 +268,10 @@ fn instance_name(cx: &Cx<'_>, slot: usize, wish: &Wish) -> Outcome<String> {
     }
     if name.chars().count() > NAME_MAX {
         let why = format!(
-            "The capture instance name '{name}' exceeds the length limit of {NAME_MAX} characters. Specify a name that \
+            "Capture instance name '{name}' exceeds the length limit of {NAME_MAX} characters. Specify a name that \
                 satisfies the length constraint."
         );
-        return Err(error(22938, 16, why).into());
+        return Err(error(22927, 16, why).into());
     }
     if cx.held.database(slot).capture.instance(&name).is_some() {
         let why = format!(
@@ -262,22 +294,29 @@ fn key_index<'d>(def: &'d TableDef, wish: &Wish, shown: &str) -> Outcome<Option<
         .find(|index| same_name(&index.name, name));
     match named {
         Some(index) if index.unique && index.filter.is_none() => Ok(Some(index)),
-        Some(_) | None => {
+        Some(_) => {
             let why = format!(
-                "Index '{name}' of table '{shown}' does not exist or is not a unique index."
+                "Index '{name}' must be either a primary key or a unique index for table '{shown}'. Specify an index \
+                    that meets at least one of these requirements."
             );
             Err(error(22929, 16, why).into())
+        }
+        None => {
+            let why = format!(
+                "Index name '{name}' is not an index for table '{shown}'. Specify a valid index name for the table."
+            );
+            Err(error(22928, 16, why).into())
         }
     }
 }
 
 /// The captured columns, in the order of the table.
 fn captured(def: &TableDef, list: Option<&str>, shown: &str) -> Outcome<Vec<Captured>> {
-    let wanted = list.map(names);
+    let wanted = list.map(names).transpose()?;
     for name in wanted.iter().flatten() {
         if def.column(name).is_none() {
             let why = format!(
-                "The specified column '{name}' is not a column of source table '{shown}', or is reserved."
+                "Could not locate '{name}' as a column of source table '{shown}'. Specify a valid column name."
             );
             return Err(error(22930, 16, why).into());
         }
@@ -297,11 +336,25 @@ fn captured(def: &TableDef, list: Option<&str>, shown: &str) -> Outcome<Vec<Capt
             name: column.name.clone(),
             computed: column.computed.is_some(),
         });
-    Ok(columns.collect())
+    let columns: Vec<Captured> = columns.collect();
+    let is_reserved = |captured: &Captured| {
+        let mut own = RESERVED.iter();
+        own.any(|name| same_name(name, &captured.name))
+    };
+    if columns.iter().any(is_reserved) {
+        let why = format!(
+            "Source table '{shown}' contains one of the following reserved column names: {}. To enable Change Data \
+                Capture for this table, specify a captured column list and ensure that these columns are excluded from \
+                the list.",
+            RESERVED.join(", ")
+        );
+        return Err(error(22975, 16, why).into());
+    }
+    Ok(columns)
 }
 
 /// The names of a list, which may be delimited.
-fn names(list: &str) -> Vec<String> {
+fn names(list: &str) -> Outcome<Vec<String>> {
     let (mut out, mut rest) = (Vec::new(), list.trim_start());
     while !rest.is_empty() {
         let close = match rest.chars().next() {
@@ -310,7 +363,7 @@ fn names(list: &str) -> Vec<String> {
             Some(_) | None => None,
         };
         let end = match close {
-            Some(close) => delimited_end(rest, close),
+            Some(close) => delimited_end(rest, close).ok_or_else(unterminated)?,
             None => rest.find(',').unwrap_or(rest.len()),
         };
         let (name, after) = rest.split_at(end);
@@ -320,23 +373,33 @@ fn names(list: &str) -> Vec<String> {
             None => name.join("."),
         });
         let after = after.trim_start();
-        rest = after.strip_prefix(',').unwrap_or(after).trim_start();
+        rest = match after.strip_prefix(',') {
+            Some(rest) => rest.trim_start(),
+            None if after.is_empty() => after,
+            None => return Err(unterminated().into()),
+        };
     }
-    out
+    Ok(out)
 }
 
-/// Where a delimited name ends.
-fn delimited_end(text: &str, close: char) -> usize {
+fn unterminated() -> SqlError {
+    let why = "A quoted column in the column list is not properly terminated. Verify that columns are correctly \
+        delimited and retry the operation. For more information, see 'Delimited Identifiers' in Books Online.";
+    error(22965, 16, why)
+}
+
+/// Where a delimited name ends, if it does.
+fn delimited_end(text: &str, close: char) -> Option<usize> {
     let mut chars = text.char_indices().skip(1).peekable();
     while let Some((at, char)) = chars.next() {
         if char != close {
             continue;
         }
         if chars.next_if(|(_, next)| *next == close).is_none() {
-            return at + char.len_utf8();
+            return Some(at + char.len_utf8());
         }
     }
-    text.len()
+    None
 }
 
 fn key_places(def: &TableDef, index: Option<&Index>, columns: &[Captured]) -> Outcome<Vec<usize>> {

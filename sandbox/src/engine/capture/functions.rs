@@ -11,6 +11,7 @@ use crate::engine::plan::{Reading, resolve_reading};
 use crate::engine::schema::{ObjectRef, Row};
 use crate::engine::storage::View;
 use crate::value::{SqlType, Value};
+use std::cmp::Ordering;
 
 const LSN: SqlType = SqlType::Binary(10);
 const MASK: SqlType = SqlType::VarBinary(Some(128));
@@ -168,21 +169,21 @@ fn map_time_to_lsn(cx: &mut Cx<'_>, args: &[Value]) -> Outcome<Value> {
         return Ok(Value::Null);
     };
     let wanted = (*days, *ticks);
-    let (largest, fits): (bool, fn(&(i32, u32), &(i32, u32)) -> bool) =
-        match relation.trim().to_ascii_lowercase().as_str() {
-            "largest less than" => (true, |time, wanted| time < wanted),
-            "largest less than or equal" => (true, |time, wanted| time <= wanted),
-            "smallest greater than" => (false, |time, wanted| time > wanted),
-            "smallest greater than or equal" => (false, |time, wanted| time >= wanted),
-            _ => return Ok(Value::Null),
-        };
+    let (largest, orders): (bool, &[Ordering]) = match relation.trim().to_ascii_lowercase().as_str()
+    {
+        "largest less than" => (true, &[Ordering::Less]),
+        "largest less than or equal" => (true, &[Ordering::Less, Ordering::Equal]),
+        "smallest greater than" => (false, &[Ordering::Greater]),
+        "smallest greater than or equal" => (false, &[Ordering::Greater, Ordering::Equal]),
+        _ => return Ok(Value::Null),
+    };
     let slot = cx.ses.database;
     let rows = mapping(cx, slot)?;
     let entries = rows.iter().filter_map(|row| match row[2] {
         Value::DateTime { days, ticks } => Some(((days, ticks), lsn_of(&row[0])?)),
         _ => None,
     });
-    let fitting = entries.filter(|(time, _)| fits(time, &wanted));
+    let fitting = entries.filter(|(time, _)| orders.contains(&time.cmp(&wanted)));
     let found = match largest {
         true => fitting.max(),
         false => fitting.min(),

@@ -1,7 +1,7 @@
 //! The procedures `sys.sp_cdc_*`.
 
 use super::enable::{Wish, lsn_of, shown_lsn};
-use super::functions::{max_lsn, may_read, seen, start_of};
+use super::functions::{may_read, seen, start_of};
 use super::jobs::{CaptureJob, CleanupJob};
 use super::{Instance, disable, enable, tables};
 use crate::engine::bind::OutColumn;
@@ -79,6 +79,7 @@ fn enable_table(cx: &mut Cx<'_>, args: &Args<'_>) -> Outcome<()> {
         role: args.text("role_name", 4),
         index: args.text("index_name", 5),
         columns: args.text("captured_column_list", 6),
+        filegroup: args.text("filegroup_name", 7),
     };
     let slot = cx.ses.database;
     let is_first = attempt(cx, &mut |cx| {
@@ -145,6 +146,11 @@ fn help(cx: &mut Cx<'_>, args: &Args<'_>) -> Outcome<()> {
         ("index_column_list", SqlType::NVarChar(None)),
         ("captured_column_list", SqlType::NVarChar(None)),
     ]);
+    if wanted.0.is_some() != wanted.1.is_some() {
+        let why = "When calling stored procedure [sys].sp_cdc_help_change_data capture, if either @source_schema or \
+            @source_name is non-null and non-empty, the other parameter must also be non-null and non-empty.";
+        return Err(error(22972, 16, why).into());
+    }
     let rows = attempt(cx, &mut |cx| described(cx, &wanted))?;
     send(cx, shapes, rows)
 }
@@ -263,9 +269,10 @@ fn means_capture(args: &Args<'_>) -> Outcome<bool> {
         Some(kind) if kind.eq_ignore_ascii_case("cleanup") => Ok(false),
         Some(kind) => {
             let why = format!(
-                "The specified job type '{kind}' is not valid: it must be 'capture' or 'cleanup'."
+                "The specified @job_type, {kind}, is not supported. The value specified for the parameter @job_type \
+                    must be N'capture' to indicate a capture job, or N'cleanup' to indicate a cleanup job."
             );
-            Err(error(22991, 16, why).into())
+            Err(error(22992, 16, why).into())
         }
     }
 }
@@ -278,9 +285,12 @@ fn refused(name: &str, why: &str) -> Stop {
 
 fn capture_job<'c>(cx: &'c mut Cx<'_>) -> Outcome<&'c mut CaptureJob> {
     let slot = cx.ses.database;
-    let name = cx.held.database(slot).name.clone();
     let job = cx.held.databases[slot].capture.jobs.capture.as_mut();
-    job.ok_or_else(|| refused(&name, "use a job that does not exist was refused"))
+    job.ok_or_else(|| {
+        let why = "The Change Data Capture 'capture' job does not exist in the system table 'msdb.dbo.cdc_jobs'. Use \
+            the stored procedure 'sys.sp_cdc_add_job' to add the Change Data Capture job.";
+        error(22997, 16, why).into()
+    })
 }
 
 fn start_job(cx: &mut Cx<'_>, args: &Args<'_>) -> Outcome<()> {
@@ -322,6 +332,7 @@ fn stop_job(cx: &mut Cx<'_>, args: &Args<'_>) -> Outcome<()> {
 /// What a running job does is changed by its next start, except for the stand-in's own delay, which ends here.
 fn change_job(cx: &mut Cx<'_>, args: &Args<'_>) -> Outcome<()> {
     let is_capture = means_capture(args)?;
+    check_job_parameters(args, is_capture)?;
     attempt(cx, &mut |cx| {
         owner_only(cx)?;
         let slot = cx.ses.database;
@@ -344,6 +355,35 @@ fn change_job(cx: &mut Cx<'_>, args: &Args<'_>) -> Outcome<()> {
     })
 }
 
+/// The documented retention, in minutes.
+const RETENTION: std::ops::RangeInclusive<i64> = 1..=52_594_800;
+
+/// Errors 22994 to 22996 for parameters of the other job, or out of range.
+fn check_job_parameters(args: &Args<'_>, is_capture: bool) -> Outcome<()> {
+    let retention = args.whole("retention", 5);
+    if is_capture {
+        let why = "A value for the parameter @retention cannot be specified when the job type is 'capture'. Specify \
+            NULL for the parameter, or omit the parameter from the statement.";
+        return match retention {
+            Some(_) => Err(error(22995, 16, why).into()),
+            None => Ok(()),
+        };
+    }
+    let of_capture = ["maxtrans", "maxscans", "continuous", "pollinginterval"];
+    let mut given = (1..).zip(of_capture);
+    if given.any(|(at, name)| args.whole(name, at).is_some()) {
+        let why = "When adding or modifying the CDC cleanup job, @pollinginterval, @maxtrans, @maxscans, and \
+            @continuous may not be assigned non-null values.";
+        return Err(error(22996, 16, why).into());
+    }
+    if retention.is_some_and(|minutes| !RETENTION.contains(&minutes)) {
+        let why = "The retention value specified for the Change Data Capture cleanup process must be greater than 0 \
+            and less than or equal to 52594800.";
+        return Err(error(22994, 16, why).into());
+    }
+    Ok(())
+}
+
 fn scan(cx: &mut Cx<'_>, args: &Args<'_>) -> Outcome<()> {
     let transactions = args.whole("maxtrans", 0).unwrap_or(500).max(1);
     let scans = args.whole("maxscans", 1).unwrap_or(10).max(1);
@@ -352,8 +392,8 @@ fn scan(cx: &mut Cx<'_>, args: &Args<'_>) -> Outcome<()> {
         owner_only(cx)?;
         let slot = cx.ses.database;
         if cx.held.database(slot).capture.jobs.is_capturing() {
-            let why = "Another connection is already running 'sp_replcmds' for Change Data Capture in the current \
-                database.";
+            let why = "Another connection with session ID 0 is already running 'sp_replcmds' for Change Data Capture \
+                in the current database.";
             return Err(error(22903, 16, why).into());
         }
         Ok(cx.held.capture(slot, most, None)?)
@@ -371,13 +411,14 @@ fn cleanup_table(cx: &mut Cx<'_>, args: &Args<'_>) -> Outcome<()> {
         let slot = cx.ses.database;
         let known = cx.held.database(slot).capture.instance(&name).cloned();
         let Some(instance) = known else {
+            let database = &cx.held.database(slot).name;
             let why = format!(
-                "The capture instance name '{name}' is not that of a capture instance of the database."
+                "The named capture instance {name} does not exist for database {database}."
             );
-            return Err(error(22961, 16, why).into());
+            return Err(error(22920, 16, why).into());
         };
         let low = match mark {
-            Some(mark) => Some(first_of_moment(cx, slot, &instance, mark)?),
+            Some(mark) => Some(first_of_moment(cx, slot, mark)?),
             None => None,
         };
         forget_before(cx, slot, &instance, low)
@@ -385,12 +426,7 @@ fn cleanup_table(cx: &mut Cx<'_>, args: &Args<'_>) -> Outcome<()> {
 }
 
 /// The smallest LSN with the commit time of an LSN; error 22964 when `cdc.lsn_time_mapping` does not have it.
-fn first_of_moment(
-    cx: &mut Cx<'_>,
-    slot: usize,
-    instance: &Instance,
-    mark: [u8; 10],
-) -> Outcome<[u8; 10]> {
+fn first_of_moment(cx: &mut Cx<'_>, slot: usize, mark: [u8; 10]) -> Outcome<[u8; 10]> {
     let id = match &cx.held.database(slot).capture.enabled {
         Some(enabled) => enabled.lsn_time_mapping,
         None => 0,
@@ -398,15 +434,10 @@ fn first_of_moment(
     let rows = seen(cx, ObjectRef { database: slot, id })?;
     let entry = rows.iter().find(|row| lsn_of(&row[0]) == Some(mark));
     let Some(entry) = entry else {
-        let low = start_of(cx, slot, instance.id)?.unwrap_or_default();
-        let high = max_lsn(cx)?.unwrap_or_default();
         let why = format!(
-            "LSN {}, specified as the new low end point for the change table associated with capture instance '{}', is \
-                not within the Change Data Capture timeline [{}, {}].",
-            shown_lsn(&mark),
-            instance.name,
-            shown_lsn(&low),
-            shown_lsn(&high),
+            "LSN {}, specified as the new low end point for change table cleanup must represent the start_lsn value of \
+                a current entry in the cdc.lsn_time_mapping table. Choose an LSN value that satisfies this requirement.",
+            shown_lsn(&mark)
         );
         return Err(error(22964, 16, why).into());
     };

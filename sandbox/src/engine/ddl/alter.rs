@@ -1,5 +1,6 @@
 //! ALTER TABLE.
 
+use super::columns::{dependent_on, remove_column};
 use super::constraint::{
     column_constraint, compression_of, push_index, refuse_nullable_key, table_constraint,
 };
@@ -20,7 +21,7 @@ pub fn alter(cx: &mut Cx<'_>, statement: &ast::AlterTable) -> Outcome<()> {
     let at = table_named(cx, &statement.name)?;
     let history = temporal::alter_history(cx, at, &statement.action)?;
     act(cx, at, &statement.action)?;
-    if changes_columns(&statement.action) {
+    if temporal::changes_columns(&statement.action) {
         capture::source_altered(cx, at, &statement.text)?;
     }
     let Some((history, action)) = history else {
@@ -31,24 +32,6 @@ pub fn alter(cx: &mut Cx<'_>, statement: &ast::AlterTable) -> Outcome<()> {
         temporal::forget_defaults(table);
         Ok(())
     })
-}
-
-fn changes_columns(action: &AlterTableAction) -> bool {
-    match action {
-        AlterTableAction::Add { table, .. } => !table.columns.is_empty(),
-        AlterTableAction::AlterColumn { .. } => true,
-        AlterTableAction::Drop(list) => list
-            .iter()
-            .any(|item| matches!(item, AlterTableDrop::Column { .. })),
-        AlterTableAction::EnableChangeTracking { .. }
-        | AlterTableAction::DisableChangeTracking
-        | AlterTableAction::Trigger { .. }
-        | AlterTableAction::CheckConstraint { .. }
-        | AlterTableAction::SetSystemVersioning(_)
-        | AlterTableAction::SetLockEscalation(_)
-        | AlterTableAction::Rebuild(_)
-        | AlterTableAction::SwitchTo(_) => false,
-    }
 }
 
 fn act(cx: &mut Cx<'_>, at: ObjectRef, action: &AlterTableAction) -> Outcome<()> {
@@ -452,68 +435,6 @@ fn drop_column(cx: &mut Cx<'_>, at: ObjectRef, name: &ast::Ident, if_exists: boo
         table.reindex();
         Ok(())
     })
-}
-
-/// What needs a column: an index, a constraint or a computed column.
-fn dependent_on(def: &TableDef, ordinal: usize) -> Option<String> {
-    let text_of = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
-    let wanted = format!("text: \"{}\"", def.columns[ordinal].name.to_lowercase());
-    def.indexes
-        .iter()
-        .find(|index| {
-            index.columns.iter().any(|(at, _)| *at == ordinal) || index.include.contains(&ordinal)
-        })
-        .map(|index| index.name.clone())
-        .or_else(|| {
-            def.foreign_keys
-                .iter()
-                .find(|key| key.columns.contains(&ordinal))
-                .map(|key| key.name.clone())
-        })
-        .or_else(|| {
-            def.columns[ordinal]
-                .default
-                .as_ref()
-                .map(|default| default.name.clone())
-        })
-        .or_else(|| {
-            def.checks
-                .iter()
-                .find(|check| text_of(&check.condition).contains(&wanted))
-                .map(|check| check.name.clone())
-        })
-        .or_else(|| {
-            def.columns
-                .iter()
-                .find(|column| {
-                    column
-                        .computed
-                        .as_ref()
-                        .is_some_and(|computed| text_of(&computed.expr).contains(&wanted))
-                })
-                .map(|column| column.name.clone())
-        })
-}
-
-fn remove_column(def: &mut TableDef, ordinal: usize) {
-    def.columns.remove(ordinal);
-    let moved = |at: &mut usize| {
-        if *at > ordinal {
-            *at -= 1;
-        }
-    };
-    for index in &mut def.indexes {
-        index.columns.iter_mut().for_each(|(at, _)| moved(at));
-        index.include.iter_mut().for_each(moved);
-    }
-    def.foreign_keys
-        .iter_mut()
-        .for_each(|key| key.columns.iter_mut().for_each(moved));
-    def.statistics
-        .retain(|statistics| !statistics.columns.contains(&ordinal));
-    def.statistics
-        .iter_mut()
-        .for_each(|statistics| statistics.columns.iter_mut().for_each(moved));
 }
 
 fn drop_constraint(

@@ -102,8 +102,8 @@ fn raised_in_trigger() -> Stop {
         error: error(
             3616,
             16,
-            "An error was raised during trigger execution. The batch has been aborted and the user transaction, if any, \
-                has been rolled back.",
+            "An error was raised during trigger execution. The batch has been aborted and the user transaction, if \
+                any, has been rolled back.",
         ),
         rollback: true,
     }

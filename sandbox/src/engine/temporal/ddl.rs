@@ -415,6 +415,25 @@ fn check_rows(cx: &Cx<'_>, def: &TableDef, at: ObjectRef) -> Outcome<()> {
     }
 }
 
+/// Whether ALTER TABLE adds, changes or drops columns.
+pub fn changes_columns(action: &AlterTableAction) -> bool {
+    match action {
+        AlterTableAction::Add { table, .. } => !table.columns.is_empty(),
+        AlterTableAction::AlterColumn { .. } => true,
+        AlterTableAction::Drop(list) => list
+            .iter()
+            .any(|item| matches!(item, ast::AlterTableDrop::Column { .. })),
+        AlterTableAction::EnableChangeTracking { .. }
+        | AlterTableAction::DisableChangeTracking
+        | AlterTableAction::Trigger { .. }
+        | AlterTableAction::CheckConstraint { .. }
+        | AlterTableAction::SetSystemVersioning(_)
+        | AlterTableAction::SetLockEscalation(_)
+        | AlterTableAction::Rebuild(_)
+        | AlterTableAction::SwitchTo(_) => false,
+    }
+}
+
 /// The history table that follows a change of columns, and the change as it is made there; none without a history.
 /// Errors 13550 and 13551 for changes of a history alone, and for columns that it could not follow.
 pub fn alter_history(
@@ -423,15 +442,7 @@ pub fn alter_history(
     action: &AlterTableAction,
 ) -> Outcome<Option<(ObjectRef, AlterTableAction)>> {
     let def = &cx.held.table(at)?.def;
-    let changes_columns = match action {
-        AlterTableAction::Add { table, .. } => !table.columns.is_empty(),
-        AlterTableAction::AlterColumn { .. } => true,
-        AlterTableAction::Drop(list) => list
-            .iter()
-            .any(|item| matches!(item, ast::AlterTableDrop::Column { .. })),
-        _ => false,
-    };
-    if !changes_columns {
+    if !changes_columns(action) {
         return Ok(None);
     }
     let (number, what) = match action {

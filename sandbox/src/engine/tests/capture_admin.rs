@@ -33,7 +33,17 @@ fn the_catalog_tells_what_is_enabled() {
     assert_eq!(c.error("SELECT * FROM cdc.change_tables"), 208);
     assert_eq!(c.error("USE master; EXEC sys.sp_cdc_enable_db"), 22989);
     c.ok("USE shop; EXEC sys.sp_cdc_enable_db");
-    c.ok("EXEC sys.sp_cdc_enable_db");
+    let again = c.ok("EXEC sys.sp_cdc_enable_db");
+    assert!(
+        again.infos[0].contains("already enabled"),
+        "{again:?}",
+        again = again.infos
+    );
+    assert_eq!(
+        c.error("EXEC sys.sp_cdc_help_change_data_capture @source_name = N't'"),
+        22972
+    );
+    assert_eq!(c.error("EXEC sys.sp_cdc_start_job"), 22997);
     assert_eq!(c.one(ENABLED), "1");
     let reply = c.ok(enable_t);
     assert_eq!(reply.infos.len(), 2, "{:?}", reply.infos);
@@ -96,7 +106,7 @@ fn a_table_has_two_capture_instances_of_different_names() {
         number(&format!(
             ", @source_name = N't', @capture_instance = N'{long}'"
         )),
-        22938
+        22927
     );
     assert_eq!(
         number(", @source_name = N'heap', @supports_net_changes = 1"),
@@ -113,6 +123,20 @@ fn a_table_has_two_capture_instances_of_different_names() {
     assert_eq!(
         number(", @source_name = N't', @capture_instance = N'b', @captured_column_list = N'id, w'"),
         22930
+    );
+    assert_eq!(
+        number(", @source_name = N't', @index_name = N'nowhere', @capture_instance = N'b'"),
+        22928
+    );
+    assert_eq!(
+        number(
+            ", @source_name = N't', @capture_instance = N'b', @captured_column_list = N'[id], [v'"
+        ),
+        22965
+    );
+    assert_eq!(
+        number(", @source_name = N't', @capture_instance = N'b', @filegroup_name = N'cold'"),
+        22973
     );
     assert_eq!(
         c.error("EXEC sys.sp_cdc_enable_table @source_schema = N'dbo', @source_name = N'heap'"),
@@ -242,14 +266,27 @@ fn instances_keep_their_shape_when_the_source_changes() {
 fn a_captured_table_refuses_what_the_log_cannot_tell() {
     let (_, mut c) = enabled();
     c.ok("CREATE TABLE t (id int NOT NULL CONSTRAINT pk PRIMARY KEY, a int NOT NULL, INDEX ux UNIQUE (a))");
+    c.ok("CREATE TABLE k (id int NOT NULL CONSTRAINT pk_k PRIMARY KEY)");
+    enable(&mut c, "k", "");
     enable(&mut c, "t", ", @index_name = N'ux'");
     assert_eq!(c.error("TRUNCATE TABLE t"), 4711);
     assert_eq!(c.error("DROP INDEX ux ON t"), 22983);
+    assert_eq!(c.error("ALTER TABLE k DROP CONSTRAINT pk_k"), 22979);
     assert_eq!(c.error("EXEC sp_rename 'dbo.t.a', 'b', 'COLUMN'"), 4928);
     c.ok("DROP TABLE t");
     assert_eq!(
         c.one("SELECT COUNT(*), OBJECT_ID('cdc.dbo_t_CT') FROM cdc.change_tables"),
-        "0|NULL"
+        "1|NULL"
+    );
+    c.ok("CREATE TABLE r (id int NOT NULL PRIMARY KEY, [__$seqval] int NULL)");
+    assert_eq!(
+        c.error("EXEC sys.sp_cdc_enable_table N'dbo', N'r', @role_name = NULL"),
+        22975
+    );
+    enable(&mut c, "r", ", @captured_column_list = N'id'");
+    assert_eq!(
+        c.error("EXEC sys.sp_cdc_enable_table N'cdc', N'dbo_r_CT', @role_name = NULL"),
+        22974
     );
 }
 

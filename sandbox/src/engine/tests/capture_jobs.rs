@@ -205,6 +205,10 @@ fn cleanup_moves_the_low_endpoint_and_deletes_below_it() {
         c.error("EXEC sys.sp_cdc_cleanup_change_table N'dbo_t', 0x00000000000000000001"),
         22964
     );
+    assert_eq!(
+        c.error("EXEC sys.sp_cdc_cleanup_change_table N'dbo_u', NULL"),
+        22920
+    );
     // A reader that was below the low endpoint is told so.
     assert_eq!(
         c.error("DECLARE @f binary(10) = sys.fn_cdc_decrement_lsn(sys.fn_cdc_get_min_lsn('dbo_t')), @t binary(10) = \
@@ -229,8 +233,20 @@ fn the_cleanup_job_keeps_what_its_retention_says() {
     );
     c.ok("EXEC sys.sp_cdc_start_job N'cleanup'");
     assert_eq!(c.one(COUNT), "3");
-    c.ok("EXEC sys.sp_cdc_change_job @job_type = N'cleanup', @retention = 0; EXEC sys.sp_cdc_start_job N'cleanup'");
-    assert_eq!(shown(&mut c)[1], "cleanup|0|0|0|0|0|5000");
+    for (more, number) in [
+        ("N'cleanup', @retention = 0", 22994),
+        ("N'cleanup', @maxtrans = 5", 22996),
+        ("N'capture', @retention = 5", 22995),
+        ("N'other'", 22992),
+    ] {
+        let text = format!("EXEC sys.sp_cdc_change_job @job_type = {more}");
+        assert_eq!(c.error(&text), number, "{more}");
+    }
+    c.ok("EXEC sys.sp_cdc_change_job @job_type = N'cleanup', @retention = 2");
+    assert_eq!(shown(&mut c)[1], "cleanup|0|0|0|0|2|5000");
+    // All but the last were committed minutes ago.
+    c.ok("UPDATE cdc.lsn_time_mapping SET tran_end_time = DATEADD(minute, -3, tran_end_time) WHERE start_lsn < \
+        sys.fn_cdc_get_max_lsn(); EXEC sys.sp_cdc_start_job N'cleanup'");
     assert_eq!(c.rows("SELECT id FROM cdc.dbo_t_CT"), ["3"]);
     assert_eq!(c.one("SELECT COUNT(*) FROM cdc.lsn_time_mapping"), "1");
     assert_eq!(

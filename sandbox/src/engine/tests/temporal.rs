@@ -245,7 +245,7 @@ fn a_temporal_table_is_captured_without_its_history() {
     c.ok("EXEC sys.sp_cdc_enable_db; EXEC sys.sp_cdc_enable_table N'dbo', N't', @role_name = NULL");
     assert_eq!(
         c.error("EXEC sys.sp_cdc_enable_table N'dbo', N'h', @role_name = NULL"),
-        22981
+        40000
     );
     c.ok("INSERT t (id, v) VALUES (1, 1); UPDATE t SET v = 2");
     engine.capture_now("shop").unwrap();
