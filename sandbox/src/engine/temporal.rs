@@ -20,7 +20,7 @@ mod query;
 
 pub use ddl::{
     add_period, alter_history, changes_columns, check_columns, check_period, drop_period,
-    forget_defaults, refuse_drop, refuse_truncate, switch, turn_on,
+    forget_defaults, refuse_drop, refuse_trigger, refuse_truncate, switch, turn_on,
 };
 
 /// What a statement would do to rows, as messages have it.
@@ -29,6 +29,7 @@ pub enum Verb {
     Insert,
     Update,
     Delete,
+    Merge,
 }
 
 /// The place of a column with an id.
@@ -136,18 +137,19 @@ fn full_name(cx: &Cx<'_>, at: ObjectRef) -> String {
     format!("{}.{schema}.{name}", database.name)
 }
 
-/// Errors 13559 to 13561 for statements that change a history table.
+/// Errors 13559 to 13562 for statements that change a history table.
 pub fn refuse_history(cx: &Cx<'_>, at: ObjectRef, verb: Verb) -> Outcome<()> {
     if cx.held.table(at)?.def.history_of.is_none() {
         return Ok(());
     }
     let (number, what) = match verb {
-        Verb::Insert => (13559, "insert rows in"),
-        Verb::Delete => (13560, "delete rows from"),
-        Verb::Update => (13561, "update rows in"),
+        Verb::Insert => (13559, "insert rows in a"),
+        Verb::Delete => (13560, "delete rows from a"),
+        Verb::Update => (13561, "update rows in a"),
+        Verb::Merge => (13562, "perform MERGE operation on"),
     };
     let name = full_name(cx, at);
-    let why = format!("Cannot {what} a temporal history table '{name}'.");
+    let why = format!("Cannot {what} temporal history table '{name}'.");
     Err(error(number, 16, why).into())
 }
 

@@ -436,7 +436,8 @@ fn first_of_moment(cx: &mut Cx<'_>, slot: usize, mark: [u8; 10]) -> Outcome<[u8;
     let Some(entry) = entry else {
         let why = format!(
             "LSN {}, specified as the new low end point for change table cleanup must represent the start_lsn value of \
-                a current entry in the cdc.lsn_time_mapping table. Choose an LSN value that satisfies this requirement.",
+                a current entry in the cdc.lsn_time_mapping table. Choose an LSN value that satisfies this \
+                requirement.",
             shown_lsn(&mark)
         );
         return Err(error(22964, 16, why).into());

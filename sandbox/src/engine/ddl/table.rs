@@ -37,6 +37,12 @@ pub fn create(cx: &mut Cx<'_>, create: &ast::CreateTable) -> Outcome<()> {
     }
     let name = create.name.object();
     if name.starts_with('#') {
+        if versioning.is_some() {
+            let why = format!(
+                "System-versioned temporal table '{name}' cannot be created in a 'tempdb' database."
+            );
+            return Err(error(13568, 16, why).into());
+        }
         return create_temporary(cx, name, &create.table);
     }
     let place = place(cx, &create.name, "CREATE TABLE")?;

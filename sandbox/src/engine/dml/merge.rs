@@ -60,14 +60,14 @@ pub fn merge(cx: &mut Cx<'_>, statement: &ast::Merge) -> Outcome<(u64, bool)> {
     }
     let (at, reading) = target_table(cx, &statement.target)?;
     for clause in &statement.clauses {
-        let (needed, verb) = match clause.action {
-            MergeAction::Delete => ("DELETE", Verb::Delete),
-            MergeAction::Update(_) => ("UPDATE", Verb::Update),
-            MergeAction::Insert { .. } => ("INSERT", Verb::Insert),
+        let needed = match clause.action {
+            MergeAction::Delete => "DELETE",
+            MergeAction::Update(_) => "UPDATE",
+            MergeAction::Insert { .. } => "INSERT",
         };
         permissions::check(cx, at, needed)?;
-        temporal::refuse_history(cx, at, verb)?;
     }
+    temporal::refuse_history(cx, at, Verb::Merge)?;
     let writer = Writer::open(cx, at, reading)?;
     let bound = bind(cx, statement, at, reading, &writer)?;
     let images = Images {

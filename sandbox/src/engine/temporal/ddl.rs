@@ -4,9 +4,9 @@ use super::{end_of_time, full_name, is_period_type, moment, ordinal, period, sho
 use crate::engine::bind::resolve;
 use crate::engine::context::Cx;
 use crate::engine::ddl::{self, add_index, add_object, change_table};
-use crate::engine::fault::{Outcome, error};
+use crate::engine::fault::{Outcome, error, unsupported};
 use crate::engine::schema::{
-    Column, Index, Object, ObjectRef, Row, Table, TableDef, Versioning, same_name,
+    Column, Index, Lifetime, Object, ObjectRef, Row, Table, TableDef, Versioning, same_name,
 };
 use crate::sql::ast::{
     self, AlterTableAction, Compression, Generated, ObjectName, Retention, SystemVersioning,
@@ -15,6 +15,18 @@ use std::sync::Arc;
 
 /// Columns that the server fills need a type that holds a time, a value, and a period.
 pub fn check_columns(def: &TableDef) -> Outcome<()> {
+    for (kind, number, word) in [
+        (Generated::RowStart, 13502, "START"),
+        (Generated::RowEnd, 13503, "END"),
+    ] {
+        let all = def.columns.iter();
+        if all.filter(|column| column.generated == Some(kind)).count() > 1 {
+            let why = format!(
+                "System-versioned table cannot have more than one 'GENERATED ALWAYS AS ROW {word}' column."
+            );
+            return Err(error(number, 16, why).into());
+        }
+    }
     for column in def
         .columns
         .iter()
@@ -42,6 +54,10 @@ pub fn check_columns(def: &TableDef) -> Outcome<()> {
 
 /// The period that a definition has: two columns that the server fills.
 pub fn check_period(def: &mut TableDef, written: &ast::Period) -> Outcome<()> {
+    if def.lifetime == Lifetime::Variable {
+        let why = "Creating table variables containing PERIOD is not allowed.";
+        return Err(error(13572, 16, why).into());
+    }
     let find = |name: &str, kind, number, word: &str| {
         let column = def
             .columns
@@ -134,7 +150,14 @@ pub fn refuse_drop(cx: &Cx<'_>, at: ObjectRef) -> Outcome<()> {
 
 /// Error 13545 for TRUNCATE of them.
 pub fn refuse_truncate(cx: &Cx<'_>, at: ObjectRef) -> Outcome<()> {
-    refuse(cx, at, 13545, "Truncate failed on table")
+    refuse(cx, at, 13545, "Truncate failed on table").map_err(|stop| {
+        stop.map(|mut error| {
+            error.message = error
+                .message
+                .replace("system-versioned temporal", "system-versioned");
+            error
+        })
+    })
 }
 
 fn refuse(cx: &Cx<'_>, at: ObjectRef, number: i32, what: &str) -> Outcome<()> {
@@ -149,6 +172,16 @@ fn refuse(cx: &Cx<'_>, at: ObjectRef, number: i32, what: &str) -> Outcome<()> {
         "{what} '{name}' because it is not a supported operation on system-versioned temporal tables."
     );
     Err(error(number, 16, why).into())
+}
+
+/// Error 13569 for a trigger on a history table.
+pub fn refuse_trigger(cx: &Cx<'_>, at: ObjectRef) -> Outcome<()> {
+    if cx.held.table(at)?.def.history_of.is_none() {
+        return Ok(());
+    }
+    let name = full_name(cx, at);
+    let why = format!("Cannot create a trigger on a system-versioned temporal table '{name}'.");
+    Err(error(13569, 16, why).into())
 }
 
 /// SET (SYSTEM_VERSIONING = ..).
@@ -323,10 +356,21 @@ fn check_history(cx: &Cx<'_>, def: &TableDef, at: ObjectRef) -> Outcome<()> {
             "table or column constraints",
         ),
         (history.period.is_some(), 13518, "a SYSTEM_TIME period"),
-        (!history.triggers.is_empty(), 13519, "triggers"),
-        (history.identity().is_some(), 13520, "an IDENTITY column"),
-        (history.history_of.is_some(), 13521, "another table"),
+        (
+            history
+                .columns
+                .iter()
+                .any(|column| column.computed.is_some()),
+            13519,
+            "computed column specification",
+        ),
+        (history.versioning.is_some(), 13566, "a history of its own"),
     ];
+    if !history.triggers.is_empty() || history.identity().is_some() || history.history_of.is_some()
+    {
+        let what = "A history table with triggers, an IDENTITY or another table";
+        return Err(unsupported(what).into());
+    }
     if let Some((_, number, what)) = unfit.iter().find(|(is_unfit, ..)| *is_unfit) {
         return Err(failed(
             *number,
@@ -362,12 +406,20 @@ fn check_history(cx: &Cx<'_>, def: &TableDef, at: ObjectRef) -> Outcome<()> {
             );
             return Err(failed(13525, why).into());
         }
+        if column.generated.is_some() && kept.nullable {
+            let why = format!(
+                "system column '{}' in history table '{name}' corresponds to a period column in table '{}' and cannot \
+                    be nullable",
+                kept.name, def.name
+            );
+            return Err(failed(13530, why).into());
+        }
         if column.nullable != kept.nullable {
             let why = format!(
                 "column '{}' does not have the same nullability attribute in tables '{}' and '{name}'",
                 column.name, def.name
             );
-            return Err(failed(13530, why).into());
+            return Err(failed(13531, why).into());
         }
     }
     Ok(())
@@ -399,7 +451,12 @@ fn check_rows(cx: &Cx<'_>, def: &TableDef, at: ObjectRef) -> Outcome<()> {
     };
     let is_inverted = |row: &Row| moment(&row[end]) < moment(&row[start]);
     if all.iter().any(|(_, row)| is_inverted(row)) {
-        return Err(failed(13543, "invalid records with end of period set before start").into());
+        return Err(failed(13541, "invalid records with end of period set before start").into());
+    }
+    let now = moment(&time_in(&def.columns[end], cx.now));
+    if all.iter().any(|(_, row)| moment(&row[end]) > now) {
+        let what = "invalid records with end of period set to a value in the future";
+        return Err(failed(13543, what).into());
     }
     all.sort_by(|(a, left), (b, right)| {
         let moments = |row: &Row| (moment(&row[start]), moment(&row[end]));
@@ -447,6 +504,7 @@ pub fn alter_history(
     }
     let (number, what) = match action {
         AlterTableAction::Drop(_) => (13551, "Drop column operation failed on table"),
+        AlterTableAction::AlterColumn { .. } => (13548, "Alter column operation failed on table"),
         _ => (13550, "Add column operation failed on table"),
     };
     if def.history_of.is_some() {
@@ -461,15 +519,10 @@ pub fn alter_history(
     };
     let mut followed = action.clone();
     if let AlterTableAction::Add { table, .. } = &mut followed {
-        let can_follow = |column: &ast::ColumnDefinition| match &column.kind {
-            ast::ColumnKind::Computed { .. } => false,
-            ast::ColumnKind::Stored(stored) => {
-                stored.identity.is_none() && stored.generated.is_none()
-            }
-        };
-        if !table.columns.iter().all(can_follow) {
-            refuse(cx, at, number, what)?;
-        }
+        table
+            .columns
+            .iter()
+            .try_for_each(|column| refuse_column(cx, history, column))?;
         table.constraints.clear();
         table.indexes.clear();
         for column in &mut table.columns {
@@ -497,6 +550,32 @@ pub fn alter_history(
         }
     }
     Ok(Some((history, followed)))
+}
+
+/// Errors 13704 and 13724 for a new column that a history cannot have.
+fn refuse_column(cx: &Cx<'_>, history: ObjectRef, column: &ast::ColumnDefinition) -> Outcome<()> {
+    let failed = |number, why: String| {
+        let why = format!("System-versioned table schema modification failed because {why}.");
+        error(number, 16, why).into()
+    };
+    match &column.kind {
+        ast::ColumnKind::Computed { .. } => {
+            let why = "adding computed column while system-versioning is ON is not supported";
+            Err(failed(13724, why.into()))
+        }
+        ast::ColumnKind::Stored(stored) if stored.identity.is_some() => {
+            let name = full_name(cx, history);
+            let why = format!(
+                "history table '{name}' has IDENTITY column specification. Consider dropping all IDENTITY column \
+                    specifications and trying again"
+            );
+            Err(failed(13704, why))
+        }
+        ast::ColumnKind::Stored(stored) if stored.generated.is_some() => {
+            Err(unsupported("GENERATED ALWAYS of a column of a system-versioned table").into())
+        }
+        ast::ColumnKind::Stored(_) => Ok(()),
+    }
 }
 
 /// A history has no defaults: those that filled a new column go.

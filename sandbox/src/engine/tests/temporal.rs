@@ -160,7 +160,11 @@ fn the_server_alone_writes_periods_and_history() {
     assert_eq!(c.error("UPDATE h SET v = 3"), 13561);
     assert_eq!(
         c.error("MERGE h USING t ON t.id = h.id WHEN MATCHED THEN DELETE;"),
-        13560
+        13562
+    );
+    assert_eq!(
+        c.error("CREATE TRIGGER th ON h AFTER INSERT AS SELECT 1"),
+        13569
     );
     assert_eq!(c.error("TRUNCATE TABLE t"), 13545);
     assert_eq!(c.error("TRUNCATE TABLE h"), 13545);

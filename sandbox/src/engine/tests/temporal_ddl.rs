@@ -101,6 +101,18 @@ fn what_a_definition_lacks_is_told() {
         assert_eq!(c.error(&text), number, "{text}");
     }
     assert_eq!(c.one("SELECT COUNT(*) FROM sys.tables"), "0");
+    assert_eq!(
+        c.error(&format!(
+            "CREATE TABLE #t (id int NOT NULL PRIMARY KEY, {PERIOD}) {on}"
+        )),
+        13568
+    );
+    assert_eq!(
+        c.error(&format!("DECLARE @t TABLE (id int, {PERIOD})")),
+        13572
+    );
+    let twice = PERIOD.replace("ROW END", "ROW START");
+    assert_eq!(c.error(&format!("CREATE TABLE t (id int, {twice})")), 13505);
     c.ok(&format!(
         "CREATE TABLE t (id int NOT NULL PRIMARY KEY, {PERIOD})"
     ));
@@ -136,7 +148,7 @@ fn a_history_must_fit_and_be_consistent() {
         (format!("id int NOT NULL, {rest}"), 13523),
         (format!("id int NOT NULL, w int NULL, {rest}"), 13524),
         (format!("id int NOT NULL, v bigint NULL, {rest}"), 13525),
-        (format!("id int NOT NULL, v int NOT NULL, {rest}"), 13530),
+        (format!("id int NOT NULL, v int NOT NULL, {rest}"), 13531),
     ] {
         c.ok(&format!("CREATE TABLE h ({columns})"));
         assert_eq!(c.error(&format!("{on}))")), number, "{columns}");
@@ -146,6 +158,8 @@ fn a_history_must_fit_and_be_consistent() {
         "CREATE TABLE h (id int NOT NULL, v int NULL, {rest})"
     ));
     c.ok("INSERT h VALUES (1, 1, '2020-01-02', '2020-01-01')");
+    assert_eq!(c.error(&format!("{on}))")), 13541);
+    c.ok("UPDATE h SET e = '9000-01-01'");
     assert_eq!(c.error(&format!("{on}))")), 13543);
     c.ok("DELETE FROM h; INSERT h VALUES (1, 1, '2020-01-01', '2020-01-03'), (1, 1, '2020-01-02', '2020-01-04')");
     assert_eq!(c.error(&format!("{on}))")), 13573);
@@ -212,7 +226,9 @@ fn a_history_follows_the_columns_of_its_table() {
     );
     assert_eq!(c.error("ALTER TABLE h ADD x int NULL"), 13550);
     assert_eq!(c.error("ALTER TABLE h DROP COLUMN d"), 13551);
-    assert_eq!(c.error("ALTER TABLE t ADD x int IDENTITY"), 13550);
+    assert_eq!(c.error("ALTER TABLE h ALTER COLUMN d bigint NULL"), 13548);
+    assert_eq!(c.error("ALTER TABLE t ADD x int IDENTITY"), 13704);
+    assert_eq!(c.error("ALTER TABLE t ADD x AS (id + 1)"), 13724);
     assert_eq!(c.error("ALTER TABLE t DROP COLUMN s"), 13551);
     c.ok("BEGIN TRAN; ALTER TABLE t ADD y int NULL; ROLLBACK");
     assert_eq!(
