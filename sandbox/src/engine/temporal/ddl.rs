@@ -8,6 +8,7 @@ use crate::engine::fault::{Outcome, error, unsupported};
 use crate::engine::schema::{
     Column, Index, Lifetime, Object, ObjectRef, Row, Table, TableDef, Versioning, same_name,
 };
+use crate::session::SqlError;
 use crate::sql::ast::{
     self, AlterTableAction, Compression, Generated, ObjectName, Retention, SystemVersioning,
 };
@@ -335,14 +336,15 @@ fn create_history(
     add_object(cx, &place, id, Object::Table(Box::new(Table::new(history))))
 }
 
+fn unfit_history(number: i32, why: String) -> SqlError {
+    let why = format!("Setting SYSTEM_VERSIONING to ON failed because {why}.");
+    error(number, 16, why)
+}
+
 /// Whether a table can be the history of another one.
 fn check_history(cx: &Cx<'_>, def: &TableDef, at: ObjectRef) -> Outcome<()> {
     let history = cx.held.table(at)?.def.clone();
     let name = full_name(cx, at);
-    let failed = |number, why: String| {
-        let why = format!("Setting SYSTEM_VERSIONING to ON failed because {why}.");
-        error(number, 16, why)
-    };
     let unfit = [
         (
             history.indexes.iter().any(|index| index.unique),
@@ -372,19 +374,24 @@ fn check_history(cx: &Cx<'_>, def: &TableDef, at: ObjectRef) -> Outcome<()> {
         return Err(unsupported(what).into());
     }
     if let Some((_, number, what)) = unfit.iter().find(|(is_unfit, ..)| *is_unfit) {
-        return Err(failed(
+        return Err(unfit_history(
             *number,
             format!("history table '{name}' has {what} defined"),
         )
         .into());
     }
+    check_history_columns(def, &history, &name)
+}
+
+/// Whether the columns of a history are those of its table.
+fn check_history_columns(def: &TableDef, history: &TableDef, name: &str) -> Outcome<()> {
     let (own, other) = (def.columns.len(), history.columns.len());
     if own != other {
         let why = format!(
             "table '{}' has {own} columns and table '{name}' has {other} columns",
             def.name
         );
-        return Err(failed(13523, why).into());
+        return Err(unfit_history(13523, why).into());
     }
     for (at, (column, kept)) in def.columns.iter().zip(&history.columns).enumerate() {
         if !same_name(&column.name, &kept.name) {
@@ -394,7 +401,7 @@ fn check_history(cx: &Cx<'_>, def: &TableDef, at: ObjectRef) -> Outcome<()> {
                 at + 1,
                 column.name
             );
-            return Err(failed(13524, why).into());
+            return Err(unfit_history(13524, why).into());
         }
         if column.ty != kept.ty {
             let why = format!(
@@ -404,7 +411,7 @@ fn check_history(cx: &Cx<'_>, def: &TableDef, at: ObjectRef) -> Outcome<()> {
                 shown(&kept.ty),
                 shown(&column.ty)
             );
-            return Err(failed(13525, why).into());
+            return Err(unfit_history(13525, why).into());
         }
         if column.generated.is_some() && kept.nullable {
             let why = format!(
@@ -412,14 +419,14 @@ fn check_history(cx: &Cx<'_>, def: &TableDef, at: ObjectRef) -> Outcome<()> {
                     be nullable",
                 kept.name, def.name
             );
-            return Err(failed(13530, why).into());
+            return Err(unfit_history(13530, why).into());
         }
         if column.nullable != kept.nullable {
             let why = format!(
                 "column '{}' does not have the same nullability attribute in tables '{}' and '{name}'",
                 column.name, def.name
             );
-            return Err(failed(13531, why).into());
+            return Err(unfit_history(13531, why).into());
         }
     }
     Ok(())
