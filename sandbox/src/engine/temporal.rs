@@ -16,6 +16,7 @@ use crate::sql::ast::{Generated, Retention};
 use crate::value::{SqlType, Value};
 
 mod ddl;
+mod fit;
 mod query;
 
 pub use ddl::{
