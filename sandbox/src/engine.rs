@@ -9,6 +9,8 @@
 //! - `tracking`: change tracking
 //! - `meta`, `catalog`, `permissions`: what SQL Server tells about itself, and to whom
 //! - `functions`: scalar built-ins
+//! - `capture`: change data capture
+//! - `temporal`: system-versioned tables
 //! - `connection`: one session; `context`: what running code carries
 //!
 //! # The transaction protocol
@@ -37,6 +39,7 @@ pub mod types;
 
 mod aggregate;
 mod bind;
+mod capture;
 mod catalog;
 mod connection;
 mod context;
@@ -55,6 +58,7 @@ mod query;
 mod schema;
 mod state;
 mod storage;
+mod temporal;
 mod tracking;
 mod window;
 
@@ -119,6 +123,9 @@ pub struct Options {
     /// Whether ENABLE CHANGE_TRACKING and TRUNCATE TABLE of a tracked table take a version of their own. SQL Server's
     /// documentation does not say.
     pub history_end_takes_version: bool,
+    /// How long a transaction is committed before the capture job of change data capture has scanned it, in
+    /// milliseconds. SQL Server's job waits 5 seconds between two scans.
+    pub capture_delay_ms: u64,
 }
 
 impl Default for Options {
@@ -134,6 +141,7 @@ impl Default for Options {
             collation: crate::collation::DEFAULT.into(),
             engine_edition: 3,
             history_end_takes_version: true,
+            capture_delay_ms: 100,
         }
     }
 }
@@ -150,6 +158,7 @@ pub struct Backup {
     rowversion: u64,
     next_object_id: i32,
     tracking: tracking::Log,
+    capture: capture::Capture,
 }
 
 /// What tests do to a database beyond T-SQL. Databases are named as they are spelled; an unknown one is error 911.
@@ -187,6 +196,7 @@ impl Engine {
                 rowversion: database.rowversion,
                 next_object_id: database.next_object_id,
                 tracking: database.tracking.clone(),
+                capture: database.capture.clone(),
             });
         })?;
         backup.ok_or_else(|| error(911, 16, "no backup was made"))
@@ -202,6 +212,7 @@ impl Engine {
                 rowversion,
                 next_object_id,
                 tracking,
+                capture,
             } = backup.clone();
             database.objects = objects;
             database.names = names;
@@ -209,6 +220,7 @@ impl Engine {
             database.rowversion = rowversion;
             database.next_object_id = next_object_id;
             database.tracking = tracking;
+            database.capture = capture;
             database.recovery_fork += 1 << 64;
         })
     }

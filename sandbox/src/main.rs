@@ -39,6 +39,9 @@ struct Arguments {
     /// Set READ_COMMITTED_SNAPSHOT ON in these databases.
     #[arg(long)]
     read_committed_snapshot: bool,
+    /// How long the capture job of change data capture waits after a commit before it scans it.
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 100)]
+    capture_delay: u64,
     /// A T-SQL script to run before clients are served, in the first database unless it says USE.
     #[arg(long = "init", value_name = "FILE")]
     scripts: Vec<PathBuf>,
@@ -160,6 +163,7 @@ fn run(arguments: &Arguments) -> Result<(), StartError> {
             databases: arguments.databases.clone(),
             allow_snapshot: arguments.snapshot_isolation,
             read_committed_snapshot: arguments.read_committed_snapshot,
+            capture_delay_ms: arguments.capture_delay,
             ..EngineOptions::default()
         })
         .map_err(StartError::Engine)?;

@@ -47,6 +47,8 @@ pub struct OutColumn {
     pub computed: bool,
     /// Reached by a DML statement only, never by name or `*`.
     pub hidden: bool,
+    /// Not among those of `*`: a HIDDEN column.
+    pub unlisted: bool,
     /// It holds what the session may not see unmasked: in a result its values are masked.
     pub masked: bool,
 }
@@ -67,6 +69,7 @@ impl OutColumn {
             identity: false,
             computed: false,
             hidden: false,
+            unlisted: false,
             masked: false,
         }
     }
@@ -475,6 +478,7 @@ pub fn table_columns(cx: &Cx<'_>, at: ObjectRef) -> Outcome<Vec<OutColumn>> {
             identity: column.identity.is_some(),
             computed: column.computed.is_some(),
             hidden: false,
+            unlisted: column.hidden,
             masked: masks && column.mask.is_some(),
         })
         .collect())

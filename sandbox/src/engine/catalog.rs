@@ -163,6 +163,7 @@ fn out_columns(shapes: Vec<ColumnShape>, collate: &Arc<Collate>) -> Vec<OutColum
             identity: false,
             computed: false,
             hidden: false,
+            unlisted: false,
             masked: false,
         })
         .collect()

@@ -16,6 +16,7 @@ use crate::engine::storage::Table;
 use crate::sql::ast::{self, StatementKind};
 
 mod alter;
+mod columns;
 mod constraint;
 mod database;
 mod drop;
@@ -29,9 +30,11 @@ mod switch;
 mod table;
 mod tracking;
 
+pub use constraint::push_index as add_index;
 pub use limits::check_keys_of;
 pub use policy::filtering;
 pub use rename::rename;
+pub use security::add_principal;
 pub use table::{create_from_query, declare_table};
 pub use tracking::disabled;
 
@@ -112,7 +115,7 @@ pub struct Place {
 }
 
 /// Resolves a new object's place and locks its name; error 2714 when it is taken.
-fn place(cx: &mut Cx<'_>, name: &ast::ObjectName, permission: &str) -> Outcome<Place> {
+pub fn place(cx: &mut Cx<'_>, name: &ast::ObjectName, permission: &str) -> Outcome<Place> {
     let database = Binder::new(cx).database_of(name)?;
     permissions::check_in_database(cx, database, permission)?;
     let schema = match name.schema() {
@@ -156,7 +159,7 @@ fn lock_name(cx: &mut Cx<'_>, place: &Place) -> Outcome<()> {
 }
 
 /// Adds an object under its name.
-fn add_object(cx: &mut Cx<'_>, place: &Place, id: i32, object: Object) -> Outcome<ObjectRef> {
+pub fn add_object(cx: &mut Cx<'_>, place: &Place, id: i32, object: Object) -> Outcome<ObjectRef> {
     let at = ObjectRef {
         database: place.database,
         id,
@@ -201,7 +204,7 @@ fn lock_definition(cx: &mut Cx<'_>, at: ObjectRef) -> Outcome<()> {
 }
 
 /// Locks a table for a change of its definition and keeps what it was.
-fn change_table<T>(
+pub fn change_table<T>(
     cx: &mut Cx<'_>,
     at: ObjectRef,
     change: impl FnOnce(&mut Cx<'_>, &mut Table) -> Outcome<T>,

@@ -6,6 +6,7 @@
 //! UPDATE may shift keys through one another.
 
 use crate::engine::bind::{Binder, OutColumn, Scope, Source, cast, table_columns};
+use crate::engine::capture;
 use crate::engine::context::Cx;
 use crate::engine::ddl::check_keys_of;
 use crate::engine::expr::{Cond, Expr};
@@ -14,6 +15,7 @@ use crate::engine::locks::Mode;
 use crate::engine::plan::{Reading, lock_table};
 use crate::engine::schema::{Lifetime, ObjectRef, Row, TableDef};
 use crate::engine::storage::index_key;
+use crate::engine::temporal;
 use crate::engine::tracking::{Operation, Recorder};
 use crate::engine::types;
 use crate::session::SqlError;
@@ -231,6 +233,7 @@ impl Writer {
             let value = cx.held.next_rowversion(self.at.database, transaction);
             row[at] = Value::Bytes(value.to_be_bytes().as_slice().into());
         }
+        temporal::begin_row(cx, &self.def, row);
         for (at, computed) in self.computed.iter().enumerate() {
             if let Some(expr) = computed {
                 row[at] = expr.eval(row, cx)?;
@@ -426,6 +429,13 @@ impl Writer {
 
     /// As [`Writer::update_all`], before changes are recorded and foreign keys are checked.
     pub fn rewrite(&self, cx: &mut Cx<'_>, changes: &[(u64, Row, Row)]) -> Outcome<()> {
+        let mark = cx.transaction().undo.len();
+        temporal::keep(
+            cx,
+            self.at,
+            &self.def,
+            changes.iter().map(|(_, old, _)| old),
+        )?;
         for (row_id, _, new) in changes {
             let Some(transaction) = cx.ses.transaction.as_mut() else {
                 unreachable!("a writer has a transaction");
@@ -440,6 +450,9 @@ impl Writer {
             if moved || self.filters.iter().any(Option::is_some) {
                 self.check_unique(cx, new, *row_id)?;
             }
+        }
+        if cx.held.is_captured(self.at) {
+            capture::defer_update(self, cx, mark);
         }
         Ok(())
     }
@@ -464,6 +477,7 @@ impl Writer {
 
     /// As [`Writer::delete_all`], before foreign keys are checked.
     pub fn remove(&self, cx: &mut Cx<'_>, rows: &[(u64, Row)]) -> Outcome<()> {
+        temporal::keep(cx, self.at, &self.def, rows.iter().map(|(_, row)| row))?;
         for (row_id, _) in rows {
             let Some(transaction) = cx.ses.transaction.as_mut() else {
                 unreachable!("a writer has a transaction");

@@ -219,7 +219,8 @@ fn try_catch(cx: &mut Cx<'_>, body: &[Statement], handler: &[Statement]) -> Outc
         drop_frame(cx);
     }
     cx.ses.nest_level = nesting;
-    if cx.ses.tran_count() > 0 {
+    let in_trigger = cx.ses.frame().trigger.is_some();
+    if cx.ses.tran_count() > 0 || in_trigger {
         if error.number == ENDED_BY_TRIGGER && cx.atomic == 0 {
             roll_back(cx, "")?;
         } else if dooms {

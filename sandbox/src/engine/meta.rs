@@ -46,6 +46,7 @@ static FUNCTIONS: LazyLock<HashMap<&'static str, MetaFunction>> = LazyLock::new(
     server::register(&mut all);
     session::register(&mut all);
     tracking::register(&mut all);
+    crate::engine::capture::register(&mut all);
     all.into_iter()
         .map(|function| (function.name, function))
         .collect()
@@ -56,7 +57,7 @@ pub fn lookup(name: &str) -> Option<&'static MetaFunction> {
     FUNCTIONS.get(name.to_ascii_uppercase().as_str())
 }
 
-fn function(
+pub fn function(
     name: &'static str,
     args: RangeInclusive<usize>,
     types: &[SqlType],

@@ -6,7 +6,7 @@ use crate::engine::convert::{Conversion, convert};
 use crate::engine::fault::{Outcome, Stop, error};
 use crate::engine::flow::{self, attempt, evaluate, run_nested};
 use crate::engine::meta::split_name;
-use crate::engine::{catalog, collation::Collate, ddl, types};
+use crate::engine::{capture, catalog, collation::Collate, ddl, types};
 use crate::session::{Event, Param, SqlError};
 use crate::sql::{self, ast};
 use crate::value::{SqlType, Value};
@@ -89,13 +89,13 @@ fn convert_to(cx: &Cx<'_>, value: &Value, from: &SqlType, to: &SqlType) -> Outco
 }
 
 /// The arguments by the procedure's parameter names.
-struct Args<'p> {
+pub struct Args<'p> {
     procedure: &'p str,
     list: Vec<Argument>,
 }
 
 impl Args<'_> {
-    fn find(&self, name: &str, position: usize) -> Option<&Argument> {
+    pub fn find(&self, name: &str, position: usize) -> Option<&Argument> {
         self.list
             .iter()
             .find(|argument| {
@@ -111,14 +111,14 @@ impl Args<'_> {
             })
     }
 
-    fn text(&self, name: &str, position: usize) -> Option<String> {
+    pub fn text(&self, name: &str, position: usize) -> Option<String> {
         match self.find(name, position).map(|argument| &argument.value) {
             Some(Value::Str(units)) => Some(types::text(units)),
             Some(_) | None => None,
         }
     }
 
-    fn required(&self, name: &str, position: usize) -> Outcome<String> {
+    pub fn required(&self, name: &str, position: usize) -> Outcome<String> {
         self.text(name, position).ok_or_else(|| {
             error(
                 201,
@@ -133,7 +133,7 @@ impl Args<'_> {
         })
     }
 
-    fn whole(&self, name: &str, position: usize) -> Option<i64> {
+    pub fn whole(&self, name: &str, position: usize) -> Option<i64> {
         self.find(name, position)
             .and_then(|argument| types::integer(&argument.value))
             .map(|n| n as i64)
@@ -148,6 +148,9 @@ fn call(cx: &mut Cx<'_>, shown: &str, name: &str, list: Vec<Argument>) -> Outcom
         list,
     };
     let lower = name.to_ascii_lowercase();
+    if lower.starts_with("sp_cdc_") && capture::procedure(cx, &lower, &args)? {
+        return Ok((0, Vec::new()));
+    }
     match lower.as_str() {
         "sp_executesql" => return execute_sql(cx, args),
         "sp_getapplock" => return Ok((get_applock(cx, &args)?, Vec::new())),
@@ -208,7 +211,7 @@ fn call(cx: &mut Cx<'_>, shown: &str, name: &str, list: Vec<Argument>) -> Outcom
     Ok((0, Vec::new()))
 }
 
-fn send(
+pub fn send(
     cx: &mut Cx<'_>,
     columns: Vec<crate::engine::bind::OutColumn>,
     rows: Vec<Vec<Value>>,

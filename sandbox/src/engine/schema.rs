@@ -32,6 +32,10 @@ pub struct Column {
     pub sparse: bool,
     /// The masking function, as `sys.masked_columns` has it.
     pub mask: Option<String>,
+    /// `GENERATED ALWAYS AS ROW START` or `END`.
+    pub generated: Option<ast::Generated>,
+    /// Left out of `SELECT *`.
+    pub hidden: bool,
 }
 
 impl Column {
@@ -142,6 +146,7 @@ pub struct Trigger {
     pub body: Arc<Vec<ast::Statement>>,
     pub text: String,
     pub enabled: bool,
+    pub not_for_replication: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -177,9 +182,23 @@ pub struct TableDef {
     /// Of the heap; a clustered index takes it over.
     pub compression: ast::Compression,
     pub lifetime: Lifetime,
+    /// Ids of the columns of PERIOD FOR SYSTEM_TIME.
+    pub period: Option<(i32, i32)>,
+    /// SYSTEM_VERSIONING is ON.
+    pub versioning: Option<Versioning>,
+    /// The table whose history this is.
+    pub history_of: Option<i32>,
     /// 100 ns ticks since 0001-01-01, local time.
     pub created: i64,
     pub modified: i64,
+}
+
+/// What SYSTEM_VERSIONING = ON keeps.
+#[derive(Debug, Clone)]
+pub struct Versioning {
+    /// Id of the history table.
+    pub history: i32,
+    pub retention: ast::Retention,
 }
 
 impl TableDef {
@@ -353,6 +372,7 @@ pub struct Database {
     pub policies: Vec<Policy>,
     pub functions: Vec<Function>,
     pub tracking: tracking::Log,
+    pub capture: crate::engine::capture::Capture,
     pub created: i64,
 }
 
@@ -460,6 +480,7 @@ impl Database {
             policies: Vec::new(),
             functions: Vec::new(),
             tracking: tracking::Log::default(),
+            capture: crate::engine::capture::Capture::default(),
             created,
         }
     }

@@ -1,5 +1,6 @@
 //! The engine's shared state under its one mutex, and what transactions do to it.
 
+use crate::engine::capture::{self, Change, Logged};
 use crate::engine::fault::{Stop, error};
 use crate::engine::locks::{Blocked, Locks, Mode, Owner, Resource};
 use crate::engine::schema::Lifetime;
@@ -104,6 +105,15 @@ pub enum Undo {
     Logins(Vec<LoginAccount>),
     /// A change that is recorded when the transaction commits: there is nothing to take back.
     Tracked(Box<tracking::Tracked>),
+    /// No change: what commit makes of one that change data capture reads.
+    Logged {
+        database: usize,
+        record: Box<Logged>,
+    },
+    Capture {
+        database: usize,
+        old: Box<(Option<capture::Enabled>, Vec<capture::Instance>)>,
+    },
 }
 
 /// A session's transaction. One statement outside BEGIN TRANSACTION has one too, with `count` 0.
@@ -311,7 +321,8 @@ impl State {
     }
 
     /// Makes the transaction's changes everyone's, at one new commit time, and gives back its locks.
-    pub fn commit(&mut self, transaction: Transaction, session: u32) {
+    pub fn commit(&mut self, mut transaction: Transaction, session: u32) {
+        self.log_commit(&mut transaction);
         if !transaction.undo.is_empty() {
             self.clock += 1;
         }
@@ -337,6 +348,8 @@ impl State {
                 | Undo::Schemas { .. }
                 | Undo::Types { .. }
                 | Undo::Security { .. }
+                | Undo::Logged { .. }
+                | Undo::Capture { .. }
                 | Undo::Logins(_)
                 | Undo::Tracked(_) => {}
             }
@@ -407,6 +420,11 @@ impl State {
             Undo::Security { database, old } => self.databases[database].security = *old,
             Undo::Logins(old) => self.logins = old,
             Undo::Tracked(_) => {}
+            Undo::Logged { .. } => {}
+            Undo::Capture { database, old } => {
+                let capture = &mut self.databases[database].capture;
+                (capture.enabled, capture.instances) = *old;
+            }
         }
     }
 
@@ -460,10 +478,14 @@ impl State {
         row: Row,
         transaction: &mut Transaction,
     ) -> Result<u64, Stop> {
+        let logged = self.is_captured(at).then(|| Change::Insert(row.clone()));
         let row_id = self
             .table_mut(at)?
             .insert(row, transaction.id | UNCOMMITTED);
         transaction.undo.push(Undo::Row { table: at, row_id });
+        if let Some(change) = logged {
+            self.log_change(at, change, transaction);
+        }
         Ok(row_id)
     }
 
@@ -475,9 +497,34 @@ impl State {
         row: Option<Row>,
         transaction: &mut Transaction,
     ) -> Result<(), Stop> {
+        let logged = match self.is_captured(at) {
+            true => self.table(at)?.newest(row_id).cloned(),
+            false => None,
+        };
+        let logged = logged.map(|old| match &row {
+            Some(new) => Change::Update(old, new.clone()),
+            None => Change::Delete(old),
+        });
         self.table_mut(at)?
             .write(row_id, row, transaction.id | UNCOMMITTED);
         transaction.undo.push(Undo::Row { table: at, row_id });
+        if let Some(change) = logged {
+            self.log_change(at, change, transaction);
+        }
         Ok(())
+    }
+
+    /// Puts a changed copy in the place of a table.
+    pub fn replace_table(
+        &mut self,
+        at: ObjectRef,
+        table: Table,
+        old: Table,
+        transaction: &mut Transaction,
+    ) {
+        let objects = &mut self.databases[at.database].objects;
+        objects.insert(at.id, Object::Table(Box::new(table)));
+        let old = Box::new(Object::Table(Box::new(old)));
+        transaction.undo.push(Undo::Object { at, old: Some(old) });
     }
 }

@@ -2,6 +2,9 @@
 
 mod basics;
 mod bulk;
+mod capture;
+mod capture_admin;
+mod capture_jobs;
 mod catalog;
 mod collations;
 mod compiling;
@@ -14,7 +17,10 @@ mod merge;
 mod modules;
 mod more;
 mod plans;
+mod temporal;
+mod temporal_ddl;
 mod tracking;
+mod triggers;
 
 use super::types;
 use super::{Engine, Options};

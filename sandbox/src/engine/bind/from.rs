@@ -111,10 +111,10 @@ impl Binder<'_, '_> {
                 sample,
                 hints,
             } => {
-                if system_time.is_some() {
-                    return self.refuse("FOR SYSTEM_TIME", line);
-                }
-                let mut tree = self.table_source(name, alias.as_ref(), hints, scope)?;
+                let mut tree = match system_time {
+                    Some(time) => self.past_source(name, alias.as_ref(), hints, time, scope)?,
+                    None => self.table_source(name, alias.as_ref(), hints, scope)?,
+                };
                 if let (Some(sample), Tree::Table { scan, rows, .. }) = (sample, &mut tree) {
                     let amount = self.expr(&sample.amount)?;
                     let Kind::Const(value) = &amount.kind else {
@@ -174,6 +174,9 @@ impl Binder<'_, '_> {
                     return self.refuse("OPENJSON", line);
                 }
                 let args = self.arguments(args)?;
+                if let Some((plan, columns)) = self.captured_changes(name, args.clone())? {
+                    return self.derived(plan, columns, alias, scope, line);
+                }
                 let Some(function) = catalog::function(name) else {
                     return Err(at_line(invalid_object(name), line).into());
                 };
@@ -359,6 +362,7 @@ impl Binder<'_, '_> {
                 identity: false,
                 computed: false,
                 hidden: false,
+                unlisted: false,
                 masked: false,
             });
         }
@@ -567,6 +571,7 @@ pub fn row_id_column() -> OutColumn {
         identity: false,
         computed: false,
         hidden: true,
+        unlisted: false,
         masked: false,
     }
 }

@@ -31,6 +31,13 @@ impl Binder<'_, '_> {
             )
             .into());
         }
+        if call.name.schema().is_none() && name.starts_with("FN_CDC_") {
+            let why = format!(
+                "'{}' is not a recognized built-in function name.",
+                call.name
+            );
+            return Err(at_line(error(195, 15, why), line).into());
+        }
         if let Some(window) = &call.over {
             return self.window_call(&name, call, window);
         }

@@ -347,7 +347,7 @@ impl Binder<'_, '_> {
                 .columns
                 .iter()
                 .enumerate()
-                .filter(|(_, column)| !column.hidden)
+                .filter(|(_, column)| !column.hidden && !column.unlisted)
             {
                 let place = source.start + at;
                 let mut expr = Expr::column(

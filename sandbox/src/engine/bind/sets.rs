@@ -53,6 +53,7 @@ impl Binder<'_, '_> {
                 identity: false,
                 computed: false,
                 hidden: false,
+                unlisted: false,
                 masked: false,
             });
         }

@@ -33,6 +33,7 @@ fn own(name: &str, ty: SqlType, collate: Option<Arc<Collate>>) -> OutColumn {
         identity: false,
         computed: false,
         hidden: false,
+        unlisted: false,
         masked: false,
     }
 }

@@ -4,6 +4,7 @@ use super::objects::{self, ThingKind};
 use super::*;
 use crate::engine::bind::Binder;
 use crate::engine::schema::{Column, TableDef};
+use crate::sql::ast;
 
 /// A column of a table, a view or a catalog view.
 #[derive(Debug, Clone)]
@@ -24,6 +25,15 @@ pub(super) struct ColumnRow {
 impl ColumnRow {
     fn has(&self, test: impl Fn(&Column) -> bool) -> Value {
         Value::Bit(self.column.as_ref().is_some_and(test))
+    }
+
+    /// `generated_always_type` and its description.
+    fn generated(&self) -> (u8, &'static str) {
+        match self.column.as_ref().and_then(|column| column.generated) {
+            Some(ast::Generated::RowStart) => (1, "AS_ROW_START"),
+            Some(ast::Generated::RowEnd) => (2, "AS_ROW_END"),
+            None => (0, "NOT_APPLICABLE"),
+        }
     }
 
     /// A whole number in the column's own type, as a variant.
@@ -223,11 +233,11 @@ const COLUMN: &[Field<ColumnRow>] = &[
 const COLUMN_REST: &[Field<ColumnRow>] = &[
     opt("is_sparse", SqlType::Bit, |c| c.has(|column| column.sparse)),
     opt("is_column_set", SqlType::Bit, |_| Value::Bit(false)),
-    opt("generated_always_type", SqlType::TinyInt, |_| {
-        Value::TinyInt(0)
+    opt("generated_always_type", SqlType::TinyInt, |c| {
+        Value::TinyInt(c.generated().0)
     }),
-    opt("generated_always_type_desc", DESCRIPTION, |_| {
-        text("NOT_APPLICABLE")
+    opt("generated_always_type_desc", DESCRIPTION, |c| {
+        text(c.generated().1)
     }),
     opt("encryption_type", SqlType::Int, |_| Value::Null),
     opt("encryption_type_desc", SqlType::NVarChar(Some(64)), |_| {
@@ -238,7 +248,7 @@ const COLUMN_REST: &[Field<ColumnRow>] = &[
     opt("column_encryption_key_database_name", SYSNAME, |_| {
         Value::Null
     }),
-    opt("is_hidden", SqlType::Bit, |_| Value::Bit(false)),
+    opt("is_hidden", SqlType::Bit, |c| c.has(|column| column.hidden)),
     col("is_masked", SqlType::Bit, |c| {
         c.has(|column| column.mask.is_some())
     }),

@@ -188,13 +188,30 @@ const FULLTEXT_INDEX: &[Field<Never>] = &[
     never("is_enabled", SqlType::Bit),
 ];
 
-const PERIOD: &[Field<Never>] = &[
-    never("name", SYSNAME),
-    never("period_type", SqlType::TinyInt),
-    never("period_type_desc", DESCRIPTION),
-    never("object_id", SqlType::Int),
-    never("start_column_id", SqlType::Int),
-    never("end_column_id", SqlType::Int),
+/// Tables with PERIOD FOR SYSTEM_TIME.
+fn periods(cx: &mut Cx<'_>, slot: usize) -> Outcome<Vec<Thing>> {
+    let mut all = objects::tables(cx, slot)?;
+    all.retain(|thing| period(thing).is_some());
+    Ok(all)
+}
+
+fn period(thing: &Thing) -> Option<(i32, i32)> {
+    thing.def.as_ref()?.period
+}
+
+const PERIOD: &[Field<Thing>] = &[
+    col("name", SYSNAME, |_| text("SYSTEM_TIME")),
+    opt("period_type", SqlType::TinyInt, |_| Value::TinyInt(1)),
+    opt("period_type_desc", DESCRIPTION, |_| {
+        text("SYSTEM_TIME_PERIOD")
+    }),
+    col("object_id", SqlType::Int, |o| Value::Int(o.object_id)),
+    opt("start_column_id", SqlType::Int, |o| {
+        int_or_null(period(o).map(|(start, _)| start))
+    }),
+    opt("end_column_id", SqlType::Int, |o| {
+        int_or_null(period(o).map(|(_, end)| end))
+    }),
 ];
 
 pub(super) const VIEWS: &[View] = &[
@@ -213,7 +230,7 @@ pub(super) const VIEWS: &[View] = &[
     catalog_view!("sys", "extended_properties", none, [EXTENDED_PROPERTY]),
     catalog_view!("sys", "synonyms", none, [SYNONYM]),
     catalog_view!("sys", "procedures", none, [PROCEDURE]),
-    catalog_view!("sys", "periods", none, [PERIOD]),
+    catalog_view!("sys", "periods", periods, [PERIOD]),
     catalog_view!("sys", "sql_dependencies", none, [SQL_DEPENDENCY]),
     catalog_view!("sys", "fulltext_indexes", none, [FULLTEXT_INDEX]),
 ];

@@ -61,8 +61,13 @@ const TRIGGER: &[Field<Thing>] = &[
         (Some(def), ThingKind::Trigger(at)) => Value::Bit(!def.triggers[*at].enabled),
         _ => Value::Null,
     }),
-    col("is_not_for_replication", SqlType::Bit, |_| {
-        Value::Bit(false)
+    col("is_not_for_replication", SqlType::Bit, |o| {
+        match (&o.def, &o.kind) {
+            (Some(def), ThingKind::Trigger(at)) => {
+                Value::Bit(def.triggers[*at].not_for_replication)
+            }
+            _ => Value::Null,
+        }
     }),
     col("is_instead_of_trigger", SqlType::Bit, |_| Value::Bit(false)),
 ];

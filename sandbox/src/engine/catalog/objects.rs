@@ -32,6 +32,9 @@ pub(super) struct Thing {
     /// The table, or the table that a constraint or trigger is of.
     pub def: Option<Arc<TableDef>>,
     primary: bool,
+    /// Change data capture made it.
+    system: bool,
+    captured: bool,
 }
 
 impl ThingKind {
@@ -70,7 +73,7 @@ impl Thing {
     }
 
     fn shipped(&self) -> bool {
-        matches!(self.kind, ThingKind::SystemView)
+        self.system || matches!(self.kind, ThingKind::SystemView)
     }
 
     /// A value of the table's definition; NULL when there is none.
@@ -105,6 +108,8 @@ fn things_in<'a>(objects: impl Iterator<Item = (&'a i32, &'a Object)>) -> Vec<Th
             kind,
             def,
             primary: false,
+            system: false,
+            captured: false,
         };
         match object {
             Object::Table(table) => {
@@ -155,6 +160,8 @@ fn parts_of(def: &Arc<TableDef>, out: &mut Vec<Thing>) {
         kind,
         def: Some(def.clone()),
         primary,
+        system: false,
+        captured: false,
     };
     for (at, index) in def.indexes.iter().enumerate() {
         if let Some(id) = index.constraint_id {
@@ -217,6 +224,12 @@ pub(super) fn objects(cx: &mut Cx<'_>, slot: usize) -> Outcome<Vec<Thing>> {
         }
     }
     let mut all = things_in(looked_at());
+    let capture = &cx.held.database(slot).capture;
+    let schema = capture.enabled.as_ref().map(|enabled| enabled.schema);
+    for thing in &mut all {
+        thing.system = schema == Some(thing.schema_id);
+        thing.captured = capture.tracks(thing.object_id);
+    }
     all.retain(|thing| {
         let id = if thing.parent == 0 {
             thing.object_id
@@ -239,6 +252,8 @@ fn system_objects(_: &mut Cx<'_>, _: usize) -> Outcome<Vec<Thing>> {
         kind: ThingKind::SystemView,
         def: None,
         primary: false,
+        system: false,
+        captured: false,
     };
     Ok(views().map(thing).collect())
 }
@@ -307,6 +322,19 @@ pub(super) const OBJECT: &[Field<Thing>] = &[
     col("is_schema_published", SqlType::Bit, |_| Value::Bit(false)),
 ];
 
+fn temporal_type(def: &TableDef) -> (u8, &'static str) {
+    match (&def.versioning, def.history_of) {
+        (Some(_), _) => (2, "SYSTEM_VERSIONED_TEMPORAL_TABLE"),
+        (None, Some(_)) => (1, "HISTORY_TABLE"),
+        (None, None) => (0, "NON_TEMPORAL_TABLE"),
+    }
+}
+
+fn retention(def: &TableDef) -> Option<(i32, i32, &'static str)> {
+    let versioning = def.versioning.as_ref()?;
+    Some(crate::engine::temporal::retention(&versioning.retention))
+}
+
 const TABLE: &[Field<Thing>] = &[
     col("lob_data_space_id", SqlType::Int, |_| Value::Int(0)),
     opt("filestream_data_space_id", SqlType::Int, |_| Value::Null),
@@ -330,30 +358,38 @@ const TABLE: &[Field<Thing>] = &[
     opt("large_value_types_out_of_row", SqlType::Bit, |_| {
         Value::Bit(false)
     }),
-    opt("is_tracked_by_cdc", SqlType::Bit, |_| Value::Bit(false)),
+    opt("is_tracked_by_cdc", SqlType::Bit, |o| {
+        Value::Bit(o.captured)
+    }),
     opt("lock_escalation", SqlType::TinyInt, |_| Value::TinyInt(0)),
     opt("lock_escalation_desc", DESCRIPTION, |_| text("TABLE")),
     opt("is_filetable", SqlType::Bit, |_| Value::Bit(false)),
     opt("is_memory_optimized", SqlType::Bit, |_| Value::Bit(false)),
     opt("durability", SqlType::TinyInt, |_| Value::TinyInt(0)),
     opt("durability_desc", DESCRIPTION, |_| text("SCHEMA_AND_DATA")),
-    opt("temporal_type", SqlType::TinyInt, |_| Value::TinyInt(0)),
-    opt("temporal_type_desc", DESCRIPTION, |_| {
-        text("NON_TEMPORAL_TABLE")
+    opt("temporal_type", SqlType::TinyInt, |o| {
+        o.of_table(|def| Value::TinyInt(temporal_type(def).0))
     }),
-    opt("history_table_id", SqlType::Int, |_| Value::Null),
+    opt("temporal_type_desc", DESCRIPTION, |o| {
+        o.of_table(|def| text(temporal_type(def).1))
+    }),
+    opt("history_table_id", SqlType::Int, |o| {
+        o.of_table(|def| int_or_null(def.versioning.as_ref().map(|kept| kept.history)))
+    }),
     opt("is_remote_data_archive_enabled", SqlType::Bit, |_| {
         Value::Bit(false)
     }),
     col("is_external", SqlType::Bit, |_| Value::Bit(false)),
-    opt("history_retention_period", SqlType::Int, |_| Value::Null),
-    opt("history_retention_period_unit", SqlType::Int, |_| {
-        Value::Null
+    opt("history_retention_period", SqlType::Int, |o| {
+        o.of_table(|def| int_or_null(retention(def).map(|(count, ..)| count)))
+    }),
+    opt("history_retention_period_unit", SqlType::Int, |o| {
+        o.of_table(|def| int_or_null(retention(def).map(|(_, unit, _)| unit)))
     }),
     opt(
         "history_retention_period_unit_desc",
         SqlType::NVarChar(Some(10)),
-        |_| Value::Null,
+        |o| o.of_table(|def| text_or_null(retention(def).map(|(.., name)| name))),
     ),
     opt("is_node", SqlType::Bit, |_| Value::Bit(false)),
     opt("is_edge", SqlType::Bit, |_| Value::Bit(false)),

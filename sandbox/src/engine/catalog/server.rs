@@ -17,6 +17,7 @@ struct DatabaseRow {
     recovery: &'static str,
     replica: Replica,
     recovery_fork: u128,
+    captured: bool,
 }
 
 /// From the id of a database to the number that a logical server of Azure SQL Database has for it.
@@ -41,6 +42,7 @@ fn databases(cx: &mut Cx<'_>, _: usize) -> Outcome<Vec<DatabaseRow>> {
         recovery: database.recovery,
         replica: database.replica,
         recovery_fork: database.recovery_fork,
+        captured: database.capture.enabled.is_some(),
     };
     // A dropped database keeps its slot, without a name.
     Ok(cx
@@ -114,7 +116,7 @@ const DATABASE: &[Field<DatabaseRow>] = &[
     opt("is_broker_enabled", SqlType::Bit, |_| Value::Bit(false)),
     opt("log_reuse_wait", SqlType::TinyInt, |_| Value::TinyInt(0)),
     opt("log_reuse_wait_desc", DESCRIPTION, |_| text("NOTHING")),
-    opt("is_cdc_enabled", SqlType::Bit, |_| Value::Bit(false)),
+    col("is_cdc_enabled", SqlType::Bit, |d| Value::Bit(d.captured)),
     opt("is_encrypted", SqlType::Bit, |_| Value::Bit(false)),
     opt("replica_id", SqlType::UniqueIdentifier, |_| Value::Null),
     opt("group_database_id", SqlType::UniqueIdentifier, |_| {

@@ -1,23 +1,41 @@
 //! ALTER TABLE.
 
+use super::columns::{dependent_on, remove_column};
 use super::constraint::{
     column_constraint, compression_of, push_index, refuse_nullable_key, table_constraint,
 };
 use super::table::{add_column, own_scope};
 use super::{change_table, edit, table_named, tracking};
 use crate::engine::bind::Binder;
+use crate::engine::capture;
 use crate::engine::context::Cx;
 use crate::engine::dml::store;
 use crate::engine::fault::{Outcome, Stop, error, unsupported};
 use crate::engine::schema::{Index, ObjectRef, Row, TableDef, same_name};
 use crate::engine::storage::{Table, UNCOMMITTED};
-use crate::engine::{collation::Collate, types};
+use crate::engine::{collation::Collate, temporal, types};
 use crate::sql::ast::{self, AlterTableAction, AlterTableDrop, ColumnChange};
 use crate::value::{SqlType, Value};
 
 pub fn alter(cx: &mut Cx<'_>, statement: &ast::AlterTable) -> Outcome<()> {
     let at = table_named(cx, &statement.name)?;
-    match &statement.action {
+    let history = temporal::alter_history(cx, at, &statement.action)?;
+    act(cx, at, &statement.action)?;
+    if temporal::changes_columns(&statement.action) {
+        capture::source_altered(cx, at, &statement.text)?;
+    }
+    let Some((history, action)) = history else {
+        return Ok(());
+    };
+    act(cx, history, &action)?;
+    change_table(cx, history, |_, table| {
+        temporal::forget_defaults(table);
+        Ok(())
+    })
+}
+
+fn act(cx: &mut Cx<'_>, at: ObjectRef, action: &AlterTableAction) -> Outcome<()> {
+    match action {
         AlterTableAction::Add { table, with_check } => {
             add(cx, at, table, with_check.unwrap_or(true))
         }
@@ -43,7 +61,7 @@ pub fn alter(cx: &mut Cx<'_>, statement: &ast::AlterTable) -> Outcome<()> {
             track_columns_updated,
         } => tracking::enable(cx, at, track_columns_updated.unwrap_or(false)),
         AlterTableAction::DisableChangeTracking => tracking::disable(cx, at),
-        AlterTableAction::SetSystemVersioning(_) => Err(unsupported("SYSTEM_VERSIONING").into()),
+        AlterTableAction::SetSystemVersioning(written) => temporal::switch(cx, at, written),
         AlterTableAction::SwitchTo(name) => super::switch::switch(cx, at, table_named(cx, name)?),
     }
 }
@@ -58,9 +76,6 @@ fn add(
     added: &ast::TableDefinition,
     with_check: bool,
 ) -> Outcome<()> {
-    if added.period.is_some() {
-        return Err(unsupported("PERIOD FOR SYSTEM_TIME").into());
-    }
     let stamp = own_stamp(cx);
     change_table(cx, at, |cx, table| {
         let before = table.def.columns.len();
@@ -100,6 +115,14 @@ fn add(
         table.def = def.into();
         if table.def.columns.len() > before {
             fill_new_columns(cx, at, table, before, stamp, added)?;
+        }
+        match &added.period {
+            Some(period) => {
+                let mut def = (*table.def).clone();
+                temporal::add_period(&mut def, table, period, cx.now)?;
+                table.def = def.into();
+            }
+            None => temporal::check_columns(&table.def)?,
         }
         validate(cx, at, table, with_check)
     })
@@ -356,8 +379,11 @@ fn missing_column(def: &TableDef, name: &str) -> crate::session::SqlError {
 fn drop_part(cx: &mut Cx<'_>, at: ObjectRef, item: &AlterTableDrop) -> Outcome<()> {
     match item {
         AlterTableDrop::Column { name, if_exists } => drop_column(cx, at, name, *if_exists),
-        AlterTableDrop::Constraint { name, if_exists } => drop_constraint(cx, at, name, *if_exists),
-        AlterTableDrop::Period => Err(unsupported("PERIOD FOR SYSTEM_TIME").into()),
+        AlterTableDrop::Constraint { name, if_exists } => {
+            capture::refuse_part(cx, at, &name.text)?;
+            drop_constraint(cx, at, name, *if_exists)
+        }
+        AlterTableDrop::Period => temporal::drop_period(cx, at),
     }
 }
 
@@ -412,68 +438,6 @@ fn drop_column(cx: &mut Cx<'_>, at: ObjectRef, name: &ast::Ident, if_exists: boo
         table.reindex();
         Ok(())
     })
-}
-
-/// What needs a column: an index, a constraint or a computed column.
-fn dependent_on(def: &TableDef, ordinal: usize) -> Option<String> {
-    let text_of = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
-    let wanted = format!("text: \"{}\"", def.columns[ordinal].name.to_lowercase());
-    def.indexes
-        .iter()
-        .find(|index| {
-            index.columns.iter().any(|(at, _)| *at == ordinal) || index.include.contains(&ordinal)
-        })
-        .map(|index| index.name.clone())
-        .or_else(|| {
-            def.foreign_keys
-                .iter()
-                .find(|key| key.columns.contains(&ordinal))
-                .map(|key| key.name.clone())
-        })
-        .or_else(|| {
-            def.columns[ordinal]
-                .default
-                .as_ref()
-                .map(|default| default.name.clone())
-        })
-        .or_else(|| {
-            def.checks
-                .iter()
-                .find(|check| text_of(&check.condition).contains(&wanted))
-                .map(|check| check.name.clone())
-        })
-        .or_else(|| {
-            def.columns
-                .iter()
-                .find(|column| {
-                    column
-                        .computed
-                        .as_ref()
-                        .is_some_and(|computed| text_of(&computed.expr).contains(&wanted))
-                })
-                .map(|column| column.name.clone())
-        })
-}
-
-fn remove_column(def: &mut TableDef, ordinal: usize) {
-    def.columns.remove(ordinal);
-    let moved = |at: &mut usize| {
-        if *at > ordinal {
-            *at -= 1;
-        }
-    };
-    for index in &mut def.indexes {
-        index.columns.iter_mut().for_each(|(at, _)| moved(at));
-        index.include.iter_mut().for_each(moved);
-    }
-    def.foreign_keys
-        .iter_mut()
-        .for_each(|key| key.columns.iter_mut().for_each(moved));
-    def.statistics
-        .retain(|statistics| !statistics.columns.contains(&ordinal));
-    def.statistics
-        .iter_mut()
-        .for_each(|statistics| statistics.columns.iter_mut().for_each(moved));
 }
 
 fn drop_constraint(

@@ -3,12 +3,14 @@
 use super::modules::trigger_holder;
 use super::{Place, change_table, edit, lock_name, set_name};
 use crate::engine::bind::{Binder, resolve};
+use crate::engine::capture;
 use crate::engine::context::Cx;
 use crate::engine::fault::{Outcome, error};
 use crate::engine::locks::{Mode, Owner, Resource};
 use crate::engine::permissions;
 use crate::engine::schema::{Object, ObjectRef, same_name};
 use crate::engine::state::Undo;
+use crate::engine::temporal;
 use crate::sql::ast::{self, ObjectKind};
 
 pub fn drop(cx: &mut Cx<'_>, statement: &ast::DropObjects) -> Outcome<()> {
@@ -79,7 +81,9 @@ fn drop_object(
     };
     permissions::check(cx, at, "ALTER")?;
     check_drop(cx, statement.kind, name, at)?;
+    temporal::refuse_drop(cx, at)?;
     cx.acquire(Resource::Table(at), Mode::SchemaModify, Owner::Transaction)?;
+    capture::source_dropped(cx, at)?;
     let object = cx.held.databases[at.database].objects.get(&at.id);
     let (schema, shown) = object.map_or((1, String::new()), |object| {
         (object.schema_id(), object.name().to_string())

@@ -147,6 +147,7 @@ pub fn alter(cx: &mut Cx<'_>, statement: &ast::AlterIndex) -> Outcome<()> {
 pub fn drop(cx: &mut Cx<'_>, statement: &ast::DropIndex) -> Outcome<()> {
     for (name, table) in &statement.indexes {
         let at = table_named(cx, table)?;
+        crate::engine::capture::refuse_part(cx, at, &name.text)?;
         change_table(cx, at, |_, table| {
             let Some(index) = table
                 .def

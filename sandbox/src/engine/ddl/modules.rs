@@ -81,6 +81,7 @@ pub fn create_trigger(cx: &mut Cx<'_>, statement: &ast::CreateTrigger) -> Outcom
         return Err(unsupported("INSTEAD OF triggers").into());
     }
     let at = table_named(cx, &statement.table)?;
+    crate::engine::temporal::refuse_trigger(cx, at)?;
     let name = statement.name.object().to_string();
     let holder = trigger_holder(cx, at.database, &name);
     match (holder, statement.mode) {
@@ -108,6 +109,7 @@ pub fn create_trigger(cx: &mut Cx<'_>, statement: &ast::CreateTrigger) -> Outcom
                 body: Arc::new(statement.body.clone()),
                 text: statement.text.clone(),
                 enabled: true,
+                not_for_replication: statement.not_for_replication,
             });
         });
         Ok(())

@@ -39,6 +39,7 @@ pub fn rename(cx: &mut Cx<'_>, old: &str, new: &str, kind: Option<&str>) -> Outc
                 return Err(ambiguous().into());
             };
             let at = super::table_named(cx, &name(table))?;
+            crate::engine::capture::refuse_rename(cx, at, last)?;
             change_table(cx, at, |_, table| {
                 let def = Arc::make_mut(&mut table.def);
                 if part == "COLUMN" {

@@ -157,7 +157,7 @@ pub fn create_role(cx: &mut Cx<'_>, name: &ast::Ident) -> Outcome<()> {
     add_principal(cx, &name.text, true, None, "dbo".into())
 }
 
-fn add_principal(
+pub fn add_principal(
     cx: &mut Cx<'_>,
     name: &str,
     role: bool,

@@ -14,6 +14,7 @@ use crate::engine::schema::{
 };
 use crate::engine::state::Undo;
 use crate::engine::storage::Table;
+use crate::engine::temporal;
 use crate::engine::types;
 use crate::sql::ast::{self, ColumnConstraintKind, ColumnKind};
 use crate::value::SqlType;
@@ -22,24 +23,26 @@ const TEMPDB: usize = 1;
 
 pub fn create(cx: &mut Cx<'_>, create: &ast::CreateTable) -> Outcome<()> {
     let mut compression = ast::Compression::None;
+    let mut versioning = None;
     for option in &create.options {
         match option {
             ast::TableOption::SystemVersioning(ast::SystemVersioning::Off) => {}
             ast::TableOption::DataCompression(written) => compression = *written,
-            ast::TableOption::SystemVersioning(_) => {
-                return Err(unsupported("SYSTEM_VERSIONING").into());
-            }
+            ast::TableOption::SystemVersioning(written) => versioning = Some(written),
             ast::TableOption::MemoryOptimized(false) => {}
             ast::TableOption::MemoryOptimized(true) | ast::TableOption::DurabilitySchemaOnly(_) => {
                 return Err(unsupported("MEMORY_OPTIMIZED").into());
             }
         }
     }
-    if create.table.period.is_some() {
-        return Err(unsupported("PERIOD FOR SYSTEM_TIME").into());
-    }
     let name = create.name.object();
     if name.starts_with('#') {
+        if versioning.is_some() {
+            let why = format!(
+                "System-versioned temporal table '{name}' cannot be created in a 'tempdb' database."
+            );
+            return Err(error(13568, 16, why).into());
+        }
         return create_temporary(cx, name, &create.table);
     }
     let place = place(cx, &create.name, "CREATE TABLE")?;
@@ -47,8 +50,11 @@ pub fn create(cx: &mut Cx<'_>, create: &ast::CreateTable) -> Outcome<()> {
     let mut def = empty(cx, id, place.schema, name, Lifetime::Permanent);
     def.compression = compression;
     define(cx, &mut def, &create.table, place.database)?;
-    add_object(cx, &place, id, Object::Table(Box::new(Table::new(def))))?;
-    Ok(())
+    let at = add_object(cx, &place, id, Object::Table(Box::new(Table::new(def))))?;
+    match versioning {
+        Some(written) => temporal::turn_on(cx, at, written),
+        None => Ok(()),
+    }
 }
 
 fn create_temporary(cx: &mut Cx<'_>, name: &str, definition: &ast::TableDefinition) -> Outcome<()> {
@@ -147,6 +153,9 @@ fn empty(cx: &Cx<'_>, id: i32, schema_id: i32, name: &str, lifetime: Lifetime) -
         statistics: Vec::new(),
         compression: ast::Compression::None,
         lifetime,
+        period: None,
+        versioning: None,
+        history_of: None,
         created: now,
         modified: now,
     }
@@ -201,6 +210,8 @@ pub fn create_from_query(
             row_guid: false,
             sparse: false,
             mask: None,
+            generated: None,
+            hidden: false,
         });
         def.next_column_id += 1;
     }
@@ -252,6 +263,10 @@ pub fn define(
         };
         push_index(def, added)?;
     }
+    if let Some(period) = &table.period {
+        temporal::check_period(def, period)?;
+    }
+    temporal::check_columns(def)?;
     check_row(def, "CREATE")
 }
 
@@ -298,8 +313,8 @@ fn stored_column(
     database: usize,
 ) -> Outcome<Column> {
     let name = &column.name.text;
-    if stored.generated.is_some() || stored.hidden {
-        return Err(unsupported("GENERATED ALWAYS columns").into());
+    if stored.hidden && stored.generated.is_none() {
+        return Err(unsupported("HIDDEN without GENERATED ALWAYS").into());
     }
     let (ty, alias_nullable, user_type_id) = Binder::new(cx).type_of(&stored.ty)?;
     if ty == SqlType::RowVersion && def.rowversion().is_some() {
@@ -369,7 +384,7 @@ fn stored_column(
     let default_nullable = alias_nullable.unwrap_or(ty != SqlType::RowVersion);
     let nullable = column
         .nullable
-        .unwrap_or(default_nullable && identity.is_none() && !key);
+        .unwrap_or(default_nullable && identity.is_none() && !key && stored.generated.is_none());
     if nullable && (identity.is_some() || key) && column.nullable == Some(true) {
         return Err(error(
             8111,
@@ -394,6 +409,8 @@ fn stored_column(
         row_guid: stored.row_guid,
         sparse: stored.sparse,
         mask: stored.mask.clone(),
+        generated: stored.generated,
+        hidden: stored.hidden,
     })
 }
 
@@ -410,6 +427,7 @@ pub fn own_scope(def: &TableDef) -> Scope {
             identity: column.identity.is_some(),
             computed: column.computed.is_some(),
             hidden: false,
+            unlisted: false,
             masked: false,
         })
         .collect();
@@ -461,6 +479,8 @@ fn computed_column(
         row_guid: false,
         sparse: false,
         mask: None,
+        generated: None,
+        hidden: false,
     })
 }
 

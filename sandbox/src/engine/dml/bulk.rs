@@ -8,6 +8,7 @@ use crate::engine::locks::{Mode, Owner, Resource};
 use crate::engine::permissions;
 use crate::engine::plan::Reading;
 use crate::engine::schema::{Lifetime, ObjectRef, Row};
+use crate::engine::temporal::{self, Verb};
 use crate::session::{BulkTarget, ColumnMeta, SqlError};
 use crate::sql::ast::{BulkOption, InsertBulk, TriggerEvent};
 use crate::value::{SqlType, Value};
@@ -34,6 +35,7 @@ pub struct Bulk {
 pub fn open(cx: &mut Cx<'_>, statement: &InsertBulk) -> Outcome<Bulk> {
     let at = Binder::new(cx).object(&statement.table)?;
     permissions::check(cx, at, "INSERT")?;
+    temporal::refuse_history(cx, at, Verb::Insert)?;
     let def = cx.held.table(at)?.def.clone();
     let has = |option: &BulkOption| statement.options.contains(option);
     let (mut columns, mut ordinals, mut types) = (Vec::new(), Vec::new(), Vec::new());
@@ -54,6 +56,7 @@ pub fn open(cx: &mut Cx<'_>, statement: &InsertBulk) -> Outcome<Bulk> {
             )
             .into());
         }
+        super::insert::refuse_generated(&def, ordinal)?;
         let (ty, _, _) = Binder::new(cx).type_of(&column.ty)?;
         columns.push(ColumnMeta {
             name: target.name.clone(),

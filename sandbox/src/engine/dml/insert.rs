@@ -7,6 +7,7 @@ use crate::engine::context::Cx;
 use crate::engine::expr::Expr;
 use crate::engine::fault::{Outcome, error, invalid_column};
 use crate::engine::schema::{Column, ObjectRef, Row, TableDef};
+use crate::engine::temporal::{self, Verb};
 use crate::engine::{flow, permissions, types};
 use crate::sql::ast::{self, InsertSource, TriggerEvent, ValueOrDefault};
 use crate::value::{SqlType, Value};
@@ -25,6 +26,7 @@ pub fn insert(cx: &mut Cx<'_>, statement: &ast::Insert) -> Outcome<(u64, bool)> 
     };
     let (at, reading) = target_table(cx, &statement.target)?;
     permissions::check(cx, at, "INSERT")?;
+    temporal::refuse_history(cx, at, Verb::Insert)?;
     let writer = Writer::open_in(cx, at, reading, statement.context.as_ref())?;
     let ordinals = columns(cx, &writer, &statement.columns, at)?;
     let output = Output::bind(
@@ -129,7 +131,8 @@ pub fn columns(
             .columns
             .iter()
             .enumerate()
-            .filter(|(_, column)| column.identity.is_none() && column.computed.is_none());
+            .filter(|(_, column)| column.identity.is_none() && column.computed.is_none())
+            .filter(|(_, column)| !column.hidden);
         return Ok(writable.map(|(at, _)| at).collect());
     }
     let mut out: Vec<usize> = Vec::with_capacity(names.len());
@@ -193,6 +196,14 @@ pub fn rowversion_given() -> crate::session::SqlError {
         "Cannot insert an explicit value into a timestamp column. Use INSERT with a column list to exclude the \
             timestamp column, or insert a DEFAULT into the timestamp column.",
     )
+}
+
+/// Error 13536 for a value of a period's column.
+pub fn refuse_generated(def: &TableDef, at: usize) -> Outcome<()> {
+    match def.columns[at].generated {
+        Some(_) => Err(temporal::given(def).into()),
+        None => Ok(()),
+    }
 }
 
 fn mismatch(more_columns: bool) -> crate::session::SqlError {
@@ -276,6 +287,7 @@ fn values(
             if writer.def.columns[*at].ty == SqlType::RowVersion {
                 return Err(rowversion_given().into());
             }
+            refuse_generated(&writer.def, *at)?;
             let value = expr.eval(&[], cx)?;
             given[*at] = Some(writer.store(cx, *at, &value, &expr.ty)?);
         }
@@ -367,6 +379,9 @@ fn place(
     {
         return Err(rowversion_given().into());
     }
+    ordinals
+        .iter()
+        .try_for_each(|at| refuse_generated(&writer.def, *at))?;
     let width = writer.def.columns.len();
     let mut out = Vec::with_capacity(rows.len());
     for row in rows {

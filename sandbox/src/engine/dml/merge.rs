@@ -4,7 +4,7 @@
 //! otherwise through a hash table. The actions are all decided on the rows as they were, then carried out: deletes,
 //! updates, inserts. A target row that two source rows would change is error 8672.
 
-use super::insert::columns as insert_columns;
+use super::insert::{columns as insert_columns, refuse_generated};
 use super::output::Images;
 use super::update::{SetItem, assigned, changed, set_items};
 use super::{Output, Writer, fire, target_table};
@@ -15,6 +15,7 @@ use crate::engine::fault::{Outcome, error, unsupported};
 use crate::engine::permissions;
 use crate::engine::plan::{Plan, Reading};
 use crate::engine::schema::{ObjectRef, Row};
+use crate::engine::temporal::{self, Verb};
 use crate::sql::ast::{self, MergeAction, MergeWhen, TriggerEvent, ValueOrDefault};
 use crate::value::{SqlType, Value};
 use std::collections::HashSet;
@@ -65,6 +66,7 @@ pub fn merge(cx: &mut Cx<'_>, statement: &ast::Merge) -> Outcome<(u64, bool)> {
         };
         permissions::check(cx, at, needed)?;
     }
+    temporal::refuse_history(cx, at, Verb::Merge)?;
     let writer = Writer::open_in(cx, at, reading, statement.context.as_ref())?;
     let bound = bind(cx, statement, at, reading, &writer)?;
     let images = Images {
@@ -209,7 +211,10 @@ fn insert_items(
             ValueOrDefault::Value(_) if writer.def.columns[ordinal].ty == SqlType::RowVersion => {
                 return Err(super::insert::rowversion_given().into());
             }
-            ValueOrDefault::Value(expr) => out.push((ordinal, Some(binder.expr(expr)?))),
+            ValueOrDefault::Value(expr) => {
+                refuse_generated(&writer.def, ordinal)?;
+                out.push((ordinal, Some(binder.expr(expr)?)));
+            }
             ValueOrDefault::Default => out.push((ordinal, None)),
         }
     }

@@ -92,6 +92,7 @@ impl Output {
                 identity: false,
                 computed: false,
                 hidden: false,
+                unlisted: false,
                 masked: false,
             };
             scope.add(Source {
@@ -212,6 +213,7 @@ fn into_columns(writer: &Writer, names: &[ast::Ident]) -> Outcome<Vec<usize>> {
             column.identity.is_none()
                 && column.computed.is_none()
                 && column.ty != SqlType::RowVersion
+                && column.generated.is_none()
         });
         return Ok(writable.map(|(at, _)| at).collect());
     }

@@ -1,7 +1,7 @@
 //! AFTER triggers.
 
 use crate::engine::context::{Cx, Frame, TriggerRows};
-use crate::engine::fault::{Outcome, error};
+use crate::engine::fault::{Outcome, Stop, error};
 use crate::engine::flow;
 use crate::engine::schema::{ObjectRef, Row, Trigger};
 use crate::sql::ast::TriggerEvent;
@@ -78,8 +78,10 @@ fn run(cx: &mut Cx<'_>, trigger: &Trigger, rows: &Arc<TriggerRows>) -> Outcome<(
     let outer = std::mem::take(&mut cx.outer);
     let cache = std::mem::take(&mut cx.cache);
     let result = flow::run_trigger(cx, &trigger.body);
+    let is_doomed = cx.ses.transaction.as_ref().is_some_and(|open| open.doomed);
     let result = match cx.ses.frame().ends {
         true => result.and(Err(flow::ended_in_trigger())),
+        false if is_doomed => result.and(Err(raised_in_trigger())),
         false => result,
     };
     cx.outer = outer;
@@ -91,6 +93,20 @@ fn run(cx: &mut Cx<'_>, trigger: &Trigger, rows: &Arc<TriggerRows>) -> Outcome<(
     cx.ses.settings.leave_module(settings);
     cx.ses.row_count = row_count;
     result
+}
+
+/// What a trigger leaves that has caught an error: XACT_ABORT is ON in triggers, and its transaction can only roll
+/// back. (Documentation: "Database engine events and errors", 3616.)
+fn raised_in_trigger() -> Stop {
+    Stop::Batch {
+        error: error(
+            3616,
+            16,
+            "An error was raised during trigger execution. The batch has been aborted and the user transaction, if \
+                any, has been rolled back.",
+        ),
+        rollback: true,
+    }
 }
 
 /// A name that no variable can have.

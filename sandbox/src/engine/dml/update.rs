@@ -4,6 +4,7 @@ use super::insert::limit;
 use super::output::Images;
 use super::{Output, Writer, fire, target_table};
 use crate::engine::bind::{Binder, Scope, Target, Wanted, cast, check_exposed, hints_reading};
+use crate::engine::capture;
 use crate::engine::context::Cx;
 use crate::engine::expr::{Expr, Kind};
 use crate::engine::fault::{Outcome, error, invalid_column, unsupported};
@@ -12,6 +13,7 @@ use crate::engine::permissions;
 use crate::engine::plan::{Plan, Reading};
 use crate::engine::schema::{Column, Object, ObjectRef, Row, TableDef, same_name};
 use crate::engine::state::Undo;
+use crate::engine::temporal::{self, Verb};
 use crate::engine::tracking::History;
 use crate::sql::ast::{self, Assignment, TriggerEvent, ValueOrDefault};
 use crate::value::{SqlType, Value};
@@ -47,6 +49,7 @@ pub fn update(cx: &mut Cx<'_>, statement: &ast::Update) -> Outcome<(u64, bool)> 
     };
     let (source, reading) = rows_of(cx, &parts)?;
     permissions::check(cx, source.target.at, "UPDATE")?;
+    temporal::refuse_history(cx, source.target.at, Verb::Update)?;
     let writer = Writer::open_in(cx, source.target.at, reading, statement.context.as_ref())?;
     let items = {
         let mut binder = Binder::new(cx);
@@ -108,6 +111,7 @@ pub fn delete(cx: &mut Cx<'_>, statement: &ast::Delete) -> Outcome<(u64, bool)> 
     };
     let (source, reading) = rows_of(cx, &parts)?;
     permissions::check(cx, source.target.at, "DELETE")?;
+    temporal::refuse_history(cx, source.target.at, Verb::Delete)?;
     let writer = Writer::open_in(cx, source.target.at, reading, statement.context.as_ref())?;
     let images = Images {
         deleted: true,
@@ -319,6 +323,7 @@ pub fn set_items(
                     .ok_or_else(|| invalid_column(column.object()))?;
                 let definition = &def.columns[ordinal];
                 check_settable(definition)?;
+                temporal::check_settable(def, definition)?;
                 if out.iter().any(|set| matches!(set, SetItem::Column { ordinal: other, .. } if *other == ordinal)) {
                     return Err(error(264, 16, format!("The column name '{}' is specified more than once in the SET \
                         clause or column list of an INSERT. A column cannot be assigned more than one value in the \
@@ -468,6 +473,8 @@ pub fn truncate(cx: &mut Cx<'_>, name: &ast::ObjectName) -> Outcome<()> {
     let at = Binder::new(cx).object(name)?;
     permissions::check(cx, at, "ALTER")?;
     refuse_referenced(cx, at)?;
+    capture::refuse_truncate(cx, at)?;
+    temporal::refuse_truncate(cx, at)?;
     cx.transaction();
     cx.acquire(Resource::Table(at), Mode::SchemaModify, Owner::Transaction)?;
     let Some(Object::Table(table)) = cx.held.databases[at.database].objects.get(&at.id) else {

@@ -1,6 +1,7 @@
 //! One statement to its end: atomic, again after each wait.
 
 use super::end_autocommit;
+use crate::engine::capture;
 use crate::engine::context::Cx;
 use crate::engine::fault::{Outcome, Stop, error};
 use crate::engine::locks::{Blocked, Owner};
@@ -16,6 +17,7 @@ pub fn attempt<T>(cx: &mut Cx<'_>, work: &mut dyn FnMut(&mut Cx<'_>) -> Outcome<
     }
     loop {
         cx.held.lock();
+        cx.held.capture_due(capture::delay(&cx.shared.options));
         start_statement(cx);
         let mark = cx
             .ses

@@ -238,6 +238,7 @@ pub fn collect_execute(
             identity: false,
             computed: false,
             hidden: false,
+            unlisted: false,
             masked: false,
         })
         .collect();

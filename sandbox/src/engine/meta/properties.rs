@@ -9,7 +9,7 @@ use crate::engine::fault::Outcome;
 use crate::engine::permissions;
 use crate::engine::schema::{Object, same_name};
 use crate::engine::types;
-use crate::sql::ast;
+use crate::sql::ast::{self, Generated};
 use crate::value::{SqlType, Value};
 
 pub fn register(out: &mut Vec<MetaFunction>) {
@@ -79,11 +79,13 @@ fn column_property(cx: &mut Cx<'_>, args: &[Value]) -> Outcome<Value> {
         "iscomputed" => flag(column.computed.is_some()),
         "isrowguidcol" => flag(column.row_guid),
         "issparse" => flag(column.sparse),
-        "iscolumnset"
-        | "ishidden"
-        | "issystemverified"
-        | "generatedalwaystype"
-        | "isfulltextindexed" => Some(0),
+        "ishidden" => flag(column.hidden),
+        "generatedalwaystype" => Some(match column.generated {
+            Some(Generated::RowStart) => 1,
+            Some(Generated::RowEnd) => 2,
+            None => 0,
+        }),
+        "iscolumnset" | "issystemverified" | "isfulltextindexed" => Some(0),
         "precision" if types::is_character(&column.ty) => {
             Some(types::length(&column.ty).map_or(-1, i32::from))
         }
@@ -137,7 +139,12 @@ fn property(cx: &Cx<'_>, args: &[Value]) -> Option<i32> {
                 .iter()
                 .any(|t| t.events.contains(&ast::TriggerEvent::Delete)),
         ),
-        "tabletemporaltype" | "tableismemoryoptimized" => Some(0),
+        "tabletemporaltype" => def.map(|def| match (&def.versioning, def.history_of) {
+            (Some(_), _) => 2,
+            (None, Some(_)) => 1,
+            (None, None) => 0,
+        }),
+        "tableismemoryoptimized" => Some(0),
         _ => None,
     }
 }

@@ -32,7 +32,8 @@ fn register_progress(out: &mut Vec<MetaFunction>) {
             Ok(Value::Int(cx.ses.last_error))
         }),
         function("@@TRANCOUNT", 0..=0, &[], SqlType::Int, |cx, _| {
-            Ok(Value::Int(cx.ses.tran_count() as i32))
+            let inside = u32::from(in_trigger(cx));
+            Ok(Value::Int(cx.ses.tran_count().max(inside) as i32))
         }),
         function("XACT_STATE", 0..=0, &[], SqlType::SmallInt, xact_state),
         function(
@@ -175,10 +176,16 @@ fn identity(value: Option<i128>) -> Value {
     })
 }
 
+/// A trigger runs in a transaction, if only in that of the statement that fired it.
+fn in_trigger(cx: &Cx<'_>) -> bool {
+    let mut frames = cx.ses.frames.iter();
+    frames.any(|frame| frame.trigger.is_some())
+}
+
 fn xact_state(cx: &mut Cx<'_>, _: &[Value]) -> Outcome<Value> {
     let state = match &cx.ses.transaction {
         Some(transaction) if transaction.doomed => -1,
-        Some(transaction) if transaction.count > 0 => 1,
+        Some(transaction) if transaction.count > 0 || in_trigger(cx) => 1,
         Some(_) | None => 0,
     };
     Ok(Value::SmallInt(state))

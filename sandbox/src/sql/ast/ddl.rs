@@ -237,6 +237,8 @@ pub enum IndexOption {
 #[derive(Debug, Clone, PartialEq)]
 pub struct AlterTable {
     pub name: ObjectName,
+    /// The statement's own text.
+    pub text: String,
     pub action: AlterTableAction,
 }
 

@@ -8,12 +8,16 @@ use crate::sql::keyword::Keyword;
 use crate::sql::lexer::{Symbol, TokenKind};
 
 impl Parser<'_> {
-    pub(super) fn alter_table(&mut self) -> SyntaxResult<StatementKind> {
+    /// `start`: where ALTER stands.
+    pub(super) fn alter_table(&mut self, start: usize) -> SyntaxResult<StatementKind> {
         self.expect(Keyword::Table)?;
         let name = self.object_name()?;
         let action = self.alter_table_action()?;
+        let (first, last) = (self.tokens[start], self.tokens[self.position - 1]);
+        let text = self.source[first.start..last.end].to_owned();
         Ok(StatementKind::AlterTable(Box::new(AlterTable {
             name,
+            text,
             action,
         })))
     }

@@ -207,7 +207,7 @@ impl Parser<'_> {
         match self.peek().kind {
             TokenKind::Keyword(Keyword::View) => self.view(start, CreateMode::Alter),
             TokenKind::Keyword(Keyword::Trigger) => self.trigger(start, CreateMode::Alter),
-            TokenKind::Keyword(Keyword::Table) => self.alter_table(),
+            TokenKind::Keyword(Keyword::Table) => self.alter_table(start),
             TokenKind::Keyword(Keyword::Index) => self.alter_index(),
             TokenKind::Keyword(Keyword::Database) => self.alter_database(),
             TokenKind::Keyword(Keyword::Schema) => self.alter_schema(),
