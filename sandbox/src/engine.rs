@@ -6,9 +6,9 @@
 //!   them
 //! - `bind`: names, types and collations settled; `expr`, `plan`, `aggregate`, `window`: what runs
 //! - `query`, `dml`, `ddl`, `flow`, `procedures`: statements, batches, errors
-//! - `tracking`: change tracking
 //! - `meta`, `catalog`, `permissions`: what SQL Server tells about itself, and to whom
 //! - `functions`: scalar built-ins
+//! - `tracking`: change tracking
 //! - `capture`: change data capture
 //! - `temporal`: system-versioned tables
 //! - `connection`: one session; `context`: what running code carries

@@ -32,8 +32,8 @@
 //!   compared.
 //! - *Deleted since.* Nothing at the source tells when a row was deleted. It is reported as a row that only the lake
 //!   has, which it is.
-//! - *Under `full` and `change_tracking`* no row tells whether it changed since the last extract or whether the lake has
-//!   it wrong: both are reported.
+//! - *Under `full` and `change_tracking`* no row tells whether it changed since the last extract or whether the lake
+//!   has it wrong: both are reported.
 //! - *Changing now.* Differences are looked at again after a pause, in the newest snapshot and the source's newest
 //!   state. A difference is reported if its key differed in both looks and its row was the same at the source in
 //!   both. What differs in one look alone, or moved in between, was in flight.

@@ -275,14 +275,6 @@ impl Binder<'_, '_> {
         }
     }
 
-    /// Arguments of a table-valued function, which see the rows outside of it only.
-    pub(super) fn arguments(&mut self, args: &[ast::Expr]) -> Outcome<Vec<Expr>> {
-        self.scopes.push(Scope::default());
-        let args: Outcome<Vec<_>> = args.iter().map(|arg| self.expr(arg)).collect();
-        self.scopes.pop();
-        args
-    }
-
     fn derived(
         &mut self,
         plan: Plan,

@@ -1,7 +1,7 @@
 //! Function calls: aggregates, window functions, the few with their own typing rules, built-ins and metadata functions.
 
 use super::expr::{cast, is_null};
-use super::{Binder, at_line};
+use super::{Binder, Scope, at_line};
 use crate::engine::aggregate::{Aggregate, Function};
 use crate::engine::expr::{Expr, Kind, Strength};
 use crate::engine::fault::{Outcome, error};
@@ -12,6 +12,14 @@ use crate::sql::ast::{self, Args, ExprKind};
 use crate::value::{SqlType, Value};
 
 impl Binder<'_, '_> {
+    /// Arguments of a table-valued function, which see the rows outside of it only.
+    pub(super) fn arguments(&mut self, args: &[ast::Expr]) -> Outcome<Vec<Expr>> {
+        self.scopes.push(Scope::default());
+        let args: Outcome<Vec<_>> = args.iter().map(|arg| self.expr(arg)).collect();
+        self.scopes.pop();
+        args
+    }
+
     pub fn call(&mut self, call: &ast::FunctionCall, line: u32) -> Outcome<Expr> {
         let name = call.name.object().to_ascii_uppercase();
         if let Some(schema) = call.name.schema()
