@@ -24,6 +24,7 @@
 //! | `sql_variant` | `string` | the base type in `<name>__type` |
 //! | `vector` | `string` | as JSON, with the digits that name each 32-bit float |
 
+pub mod canonical;
 mod text;
 
 pub use text::{cell_text, decimal_text, parameter_conversion};

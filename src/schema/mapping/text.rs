@@ -218,7 +218,7 @@ fn hex_text(bytes: &[u8]) -> String {
 }
 
 /// Days since 1970-01-01 as `yyyy-mm-dd`.
-fn date_text(days: i64) -> Result<String, String> {
+pub(super) fn date_text(days: i64) -> Result<String, String> {
     i32::try_from(days + EPOCH_DAY)
         .ok()
         .and_then(NaiveDate::from_num_days_from_ce_opt)
@@ -228,7 +228,7 @@ fn date_text(days: i64) -> Result<String, String> {
 }
 
 /// `hh:mm:ss` and as many digits of the second as the scale has.
-fn time_text(micros: i64, ticks: i64, scale: u8) -> String {
+pub(super) fn time_text(micros: i64, ticks: i64, scale: u8) -> String {
     let seconds = micros / 1_000_000;
     let digits = format!("{:06}{ticks}", micros % 1_000_000);
     let mut text = format!(
@@ -244,7 +244,7 @@ fn time_text(micros: i64, ticks: i64, scale: u8) -> String {
     text
 }
 
-fn timestamp_text(micros: i64, ticks: i64, scale: u8) -> Result<String, String> {
+pub(super) fn timestamp_text(micros: i64, ticks: i64, scale: u8) -> Result<String, String> {
     let date = date_text(micros.div_euclid(MICROS_A_DAY))?;
     let time = time_text(micros.rem_euclid(MICROS_A_DAY), ticks, scale);
     Ok(format!("{date} {time}"))
