@@ -17,6 +17,7 @@ pub mod channel;
 pub mod control;
 pub mod definition;
 pub mod describe;
+pub mod digest;
 mod entra;
 pub mod environment;
 pub mod error;

@@ -14,6 +14,7 @@
 //! | [`definition`] | what it has besides columns and key |
 //! | [`bounds`] | how far a window may reach |
 //! | [`read`] | the rows of a table, a window, a page |
+//! | [`digest`] | digests of the rows of a table, for a comparison |
 //! | [`tracked`] | the rows that a log of changed keys leads to |
 //! | [`define`] | schemas, tables, staging tables, locks |
 //! | [`create`] | a target, its indexes, defaults and checks; [`enclosed`] is what they take in of another server |
@@ -38,6 +39,7 @@ pub mod create;
 pub mod define;
 pub mod definition;
 pub mod describe;
+pub mod digest;
 pub mod enclosed;
 pub mod environment;
 mod faults;

@@ -2,6 +2,7 @@
 //! file of each in `tests/tsql`, and Microsoft's parser reads them all.
 
 mod creation;
+mod digests;
 mod loads;
 mod modes;
 mod plans;
@@ -152,6 +153,7 @@ impl Examples {
         self.ranges(shape, table);
         self.pages(shape, table);
         self.tracked(shape, table);
+        self.digests(shape, table);
         let (flag, flagged) = modes::flagged(table);
         let added = define::add_column(&table.name, &flag);
         self.add("add_column", &format!("{shape}_flag"), added);

@@ -29,6 +29,17 @@ pub const BUCKETS_MAX: u32 = 65_536;
 /// How many bytes of a column's hash are answered.
 pub const COLUMN_HASH_BYTES: usize = 8;
 
+/// What of a table goes into its digest.
+#[derive(Debug, Clone, Copy)]
+pub struct Digested<'a> {
+    /// With a key.
+    pub table: &'a TableSchema,
+    /// Positions of the columns that are compared. The key tells rows apart whether it is among them or not.
+    pub columns: &'a [usize],
+    /// A column that marks rows as deleted: those that it marks are not there.
+    pub flag: Option<&'a str>,
+}
+
 /// How a digest reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reads {
@@ -48,6 +59,37 @@ pub struct NextWindow<'a> {
     pub closed: Closed,
 }
 
+impl Digested<'_> {
+    /// The rows of the table `t`.
+    fn from(&self) -> String {
+        let table = TableIdent(&self.table.name);
+        match self.flag.map(Ident) {
+            Some(flag) => format!("{table} AS t WHERE t.{flag} = 0 OR t.{flag} IS NULL"),
+            None => format!("{table} AS t"),
+        }
+    }
+
+    /// The columns that are compared, if their types have a form.
+    fn compared(&self) -> impl Iterator<Item = &Column> {
+        let columns = self.columns.iter();
+        let columns = columns.filter_map(|&at| self.table.columns.get(at));
+        columns.filter(|column| form(column.ty).is_some())
+    }
+
+    /// The frames of a row.
+    fn row(&self) -> String {
+        let columns = self.compared();
+        chain(columns.map(|column| (column.ty, value(column), false)))
+    }
+
+    /// The frames of the key of `alias`.
+    fn key(&self, alias: &str) -> String {
+        let keys = self.table.key_columns();
+        let named = |column: &Column| format!("{alias}.{}", Ident(&column.name));
+        chain(keys.map(|column| (column.ty, named(column), true)))
+    }
+}
+
 impl Reads {
     /// The options of the session, which last until the end of a text that has parameters.
     fn options(self) -> String {
@@ -58,6 +100,7 @@ impl Reads {
         format!("{isolation}SET LOCK_TIMEOUT {}; ", self.lock_timeout_ms)
     }
 
+    /// `BUCKETS_MAX / width` buckets; the key is hashed for each row.
     fn bucket(self, key: &str, params: &mut Params) -> String {
         let width = params.int(i64::from(self.width));
         format!("CONVERT(int, SUBSTRING(HASHBYTES('SHA2_256', {key}), 1, 2)) / {width}")
@@ -65,7 +108,7 @@ impl Reads {
 }
 
 /// Number, rows and sums of each bucket that has rows: `bucket`, `row_count`, `s1` to `s4`, unordered.
-pub fn buckets(table: &TableSchema, reads: Reads) -> Statement {
+pub fn buckets(of: &Digested<'_>, reads: Reads) -> Statement {
     let mut params = Params::default();
     let bucket = reads.bucket("r.k", &mut params);
     let sums = (0..4).map(|at| {
@@ -74,19 +117,19 @@ pub fn buckets(table: &TableSchema, reads: Reads) -> Statement {
     });
     params.into_statement(format!(
         "{}SELECT b.bucket, COUNT_BIG(*) AS row_count, {} FROM (SELECT {bucket} AS bucket, HASHBYTES('SHA2_256', r.v) AS \
-h FROM (SELECT {} AS k, {} AS v FROM {} AS t) AS r) AS b GROUP BY b.bucket;",
+h FROM (SELECT {} AS k, {} AS v FROM {}) AS r) AS b GROUP BY b.bucket;",
         reads.options(),
         list(sums, ", "),
-        key(table, "t"),
-        row(table),
-        TableIdent(&table.name),
+        of.key("t"),
+        of.row(),
+        of.from(),
     ))
 }
 
 /// The rows of some buckets: `k`, the framed key, `h`, the hash of the row, and `is_next`, 1 for a row of a window that
 /// is yet to be read.
 pub fn rows(
-    table: &TableSchema,
+    of: &Digested<'_>,
     reads: Reads,
     buckets: &[u32],
     next: Option<&NextWindow<'_>>,
@@ -95,30 +138,30 @@ pub fn rows(
     let is_next = next.map_or_else(
         || "0".to_owned(),
         |next| {
-            let column = &table.columns[next.column];
+            let column = &of.table.columns[next.column];
             let lower = typed(column, &params.text(next.lower));
             let operator = match next.closed {
                 Closed::Below => ">=",
                 Closed::Above => ">",
             };
-            format!("CASE WHEN {} {operator} {lower} THEN 1 ELSE 0 END", of(column))
+            format!("CASE WHEN {} {operator} {lower} THEN 1 ELSE 0 END", value(column))
         },
     );
     let bucket = reads.bucket("r.k", &mut params);
     let buckets = numbers(buckets, &mut params);
     params.into_statement(format!(
         "{}SELECT r.k, SUBSTRING(HASHBYTES('SHA2_256', r.v), 1, 16) AS h, r.is_next FROM (SELECT {} AS k, {} AS v, \
-{is_next} AS is_next FROM {} AS t) AS r WHERE {bucket} IN ({buckets}) OPTION (RECOMPILE);",
+{is_next} AS is_next FROM {}) AS r WHERE {bucket} IN ({buckets}) OPTION (RECOMPILE);",
         reads.options(),
-        key(table, "t"),
-        row(table),
-        TableIdent(&table.name),
+        of.key("t"),
+        of.row(),
+        of.from(),
     ))
 }
 
 /// Rows by their framed keys: `k`, and as `h` the first [`COLUMN_HASH_BYTES`] of the hash of each column's frame, one
 /// after another.
-pub fn columns(table: &TableSchema, reads: Reads, keys: &[&[u8]]) -> Statement {
+pub fn columns(of: &Digested<'_>, reads: Reads, keys: &[&[u8]]) -> Statement {
     let mut params = Params::default();
     let keys = list(
         keys.iter().map(|key| {
@@ -128,22 +171,22 @@ pub fn columns(table: &TableSchema, reads: Reads, keys: &[&[u8]]) -> Statement {
         }),
         ", ",
     );
-    let hashes = compared(table).map(|column| {
-        let frame = framed(column.ty, &of(column), false);
+    let hashes = of.compared().map(|column| {
+        let frame = framed(column.ty, &value(column), false);
         format!("SUBSTRING(HASHBYTES('SHA2_256', {frame}), 1, {COLUMN_HASH_BYTES})")
     });
     params.into_statement(format!(
-        "{}SELECT r.k, r.h FROM (SELECT {} AS k, CONVERT(varbinary(max), 0x) + {} AS h FROM {} AS t) AS r WHERE r.k IN \
+        "{}SELECT r.k, r.h FROM (SELECT {} AS k, CONVERT(varbinary(max), 0x) + {} AS h FROM {}) AS r WHERE r.k IN \
 ({keys}) OPTION (RECOMPILE);",
         reads.options(),
-        key(table, "t"),
+        of.key("t"),
         list(hashes, " + "),
-        TableIdent(&table.name),
+        of.from(),
     ))
 }
 
 /// The framed keys (`k`) of some buckets that Change Tracking has noted as changed since a version.
-pub fn logged(table: &TableSchema, reads: Reads, since: i64, buckets: &[u32]) -> Statement {
+pub fn logged(of: &Digested<'_>, reads: Reads, since: i64, buckets: &[u32]) -> Statement {
     let mut params = Params::default();
     let since = params.int(since);
     let bucket = reads.bucket("r.k", &mut params);
@@ -152,8 +195,8 @@ pub fn logged(table: &TableSchema, reads: Reads, since: i64, buckets: &[u32]) ->
         "{}SELECT r.k FROM (SELECT {} AS k FROM CHANGETABLE(CHANGES {}, {since}) AS c) AS r WHERE {bucket} IN \
 ({buckets}) OPTION (RECOMPILE);",
         reads.options(),
-        key(table, "c"),
-        TableIdent(&table.name),
+        of.key("c"),
+        TableIdent(&of.table.name),
     ))
 }
 
@@ -162,26 +205,8 @@ fn numbers(numbers: &[u32], params: &mut Params) -> String {
     list(numbers.map(|number| params.int(i64::from(*number))), ", ")
 }
 
-fn of(column: &Column) -> String {
+fn value(column: &Column) -> String {
     format!("t.{}", Ident(&column.name))
-}
-
-/// The columns whose types have a form.
-fn compared(table: &TableSchema) -> impl Iterator<Item = &Column> {
-    let columns = table.columns.iter();
-    columns.filter(|column| form(column.ty).is_some())
-}
-
-/// The frames of a row.
-fn row(table: &TableSchema) -> String {
-    let columns = compared(table);
-    chain(columns.map(|column| (column.ty, of(column), false)))
-}
-
-/// The frames of the key of `alias`.
-fn key(table: &TableSchema, alias: &str) -> String {
-    let keys = table.key_columns();
-    chain(keys.map(|column| (column.ty, format!("{alias}.{}", Ident(&column.name)), true)))
 }
 
 /// Frames one after another. What is not declared as `max` is cut off after 8,000 bytes.
