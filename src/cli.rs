@@ -17,6 +17,7 @@ mod state;
 mod status;
 mod sync;
 mod tables;
+mod verify;
 
 use clap::{Parser, Subcommand};
 use icesync::config::Config;
@@ -66,6 +67,7 @@ enum Command {
     Plan(plan::Plan),
     Status(status::Status),
     Snapshots(snapshots::Snapshots),
+    Verify(verify::Verify),
     Quarantine(quarantine::Quarantine),
     Maintain(maintain::Maintain),
     Relocate(relocate::Relocate),
@@ -132,6 +134,7 @@ async fn run(cli: &Cli) -> Result<u8, Error> {
         Command::Plan(plan) => plan.run(request).await,
         Command::Status(status) => status.run(request).await,
         Command::Snapshots(snapshots) => snapshots.run(request).await,
+        Command::Verify(verify) => verify.run(request).await,
         Command::Quarantine(quarantine) => quarantine.run(request).await,
         Command::Maintain(maintain) => maintain.run(request).await,
         Command::Relocate(relocate) => relocate.run(request).await,

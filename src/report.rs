@@ -18,6 +18,7 @@ mod signal;
 mod snapshots;
 mod state;
 mod status;
+mod verify;
 
 pub use columns::ColumnsReport;
 pub use exit::Exit;
@@ -35,3 +36,7 @@ pub use state::{
     StatesReport, TargetState, UnconfiguredState, VerifyReport,
 };
 pub use status::{BetweenStatus, LakeStatus, StatusReport, TargetStanding, TargetStatus};
+pub use verify::{
+    ColumnNotCompared, ComparedSide, ComparisonCounts, ComparisonReport, DifferingColumn, KeyFound, KeyKind, SideReport,
+    Verdict,
+};

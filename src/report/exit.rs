@@ -45,7 +45,7 @@ impl Exit {
         match self {
             Exit::Done => "done",
             Exit::Failed => {
-                "failed; state verify or repair found something; the report was not written"
+                "failed; verify, state verify or state repair found something; the report was not written"
             }
             Exit::Usage => "the configuration or the command line is wrong, or --yes is missing",
             Exit::Partial => "some tables are done; others failed or were not started",
