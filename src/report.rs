@@ -37,6 +37,6 @@ pub use state::{
 };
 pub use status::{BetweenStatus, LakeStatus, StatusReport, TargetStanding, TargetStatus};
 pub use verify::{
-    ColumnNotCompared, ComparedSide, ComparisonCounts, ComparisonReport, DifferingColumn, KeyFound, KeyKind, SideReport,
-    Verdict,
+    ColumnNotCompared, ComparedSide, ComparisonCounts, ComparisonReport, DifferingColumn, KeyFound,
+    KeyKind, SideReport, Verdict,
 };

@@ -41,6 +41,7 @@ mod state;
 mod stop;
 mod tracked;
 mod unseen;
+mod verify;
 mod watch;
 
 pub use backfill::{FAIL_AFTER_RANGE, FAIL_BEFORE_RANGES, FAIL_FENCED};
@@ -55,6 +56,7 @@ pub use observer::{Observer, Phase};
 pub use session::Sync;
 pub use state::{BadStateFile, StateFile};
 pub use stop::Stop;
+pub use verify::Comparison;
 
 use crate::change::RunId;
 use crate::config::{Group, Table};

@@ -150,7 +150,10 @@ mod tests {
         assert_ne!(bucket([0, 1, 2]), bucket([0, 1, 1]));
         let mut one = Bucket::default();
         one.add(hashes[2]);
-        assert_eq!(one.sums, [0x0001_0203, 0x0405_0607, 0x0809_0A0B, 0x0C0D_0E0F]);
+        assert_eq!(
+            one.sums,
+            [0x0001_0203, 0x0405_0607, 0x0809_0A0B, 0x0C0D_0E0F]
+        );
         let mut sum = bucket([0, 1, 2]);
         sum.merge(&one);
         assert_eq!(sum.rows, 4);

@@ -43,7 +43,7 @@ mod reached;
 mod told;
 mod work;
 
-pub(super) use columns::chosen;
+pub(super) use columns::{chosen, to_load};
 pub use create::FAIL_AFTER_CREATE;
 pub use fill::{FAIL_AFTER_FILL, FAIL_AFTER_FILL_CREATE, FAIL_AFTER_FILL_KEY};
 pub(super) use group::{Failed, load_group};

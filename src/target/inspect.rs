@@ -199,6 +199,13 @@ impl TargetTable {
         Some(self.column(name)?.id)
     }
 
+    /// A column's name as the table has it, and its type; none where the table has no such column, or one of a type
+    /// that icesync does not know.
+    pub fn column_type(&self, name: &str) -> Option<(&str, SqlType)> {
+        let column = self.column(name)?;
+        Some((&column.name, *column.ty.as_ref().ok()?))
+    }
+
     pub(super) fn has_column(&self, name: &str) -> bool {
         self.column(name).is_some()
     }

@@ -144,7 +144,10 @@ pub fn rows(
                 Closed::Below => ">=",
                 Closed::Above => ">",
             };
-            format!("CASE WHEN {} {operator} {lower} THEN 1 ELSE 0 END", value(column))
+            format!(
+                "CASE WHEN {} {operator} {lower} THEN 1 ELSE 0 END",
+                value(column)
+            )
         },
     );
     let bucket = reads.bucket("r.k", &mut params);
@@ -266,7 +269,8 @@ fn bytes(ty: SqlType, value: &str, in_key: bool) -> String {
         T::SmallDateTime => moment(&format!("CONVERT(datetime2(0), {value})")),
         T::DateTimeOffset { .. } if in_key => moment(&format!("SWITCHOFFSET({value}, '+00:00')")),
         T::DateTimeOffset { .. } => moment(value),
-        T::Char { .. } | T::VarChar { .. } | T::NChar { .. } | T::NVarChar { .. } => match size(ty) {
+        T::Char { .. } | T::VarChar { .. } | T::NChar { .. } | T::NVarChar { .. } => match size(ty)
+        {
             Size::Exactly(bytes) | Size::AtMost(bytes) => {
                 let units = bytes / 2;
                 format!("CONVERT(varbinary({bytes}), CONVERT(nvarchar({units}), {value}))")

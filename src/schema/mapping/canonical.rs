@@ -29,15 +29,23 @@ pub enum Form {
     /// A binary fraction as IEEE 754 stores it, so many bytes, big-endian.
     Fraction(u8),
     /// Digits with all decimals of the scale, in ASCII.
-    Decimal { scale: u8 },
+    Decimal {
+        scale: u8,
+    },
     /// `yyyy-mm-dd`.
     Date,
     /// `hh:mm:ss` and the decimals of the scale.
-    Time { scale: u8 },
+    Time {
+        scale: u8,
+    },
     /// Date, space, time.
-    DateTime { scale: u8 },
+    DateTime {
+        scale: u8,
+    },
     /// Date, space, time, space, and the offset from UTC as `+hh:mm`. In a key the instant in UTC.
-    Instant { scale: u8 },
+    Instant {
+        scale: u8,
+    },
     /// The 16 bytes as SQL Server stores them.
     Guid,
     /// UTF-16, little-endian.
@@ -263,10 +271,12 @@ impl Canonical {
 
     /// A key as text for people.
     pub fn key_text(&self, key: &[u8]) -> String {
-        let values = frames(key).zip(&self.key).map(|(value, source)| match value {
-            None => "NULL".to_owned(),
-            Some(bytes) => shown(bytes, source.form),
-        });
+        let values = frames(key)
+            .zip(&self.key)
+            .map(|(value, source)| match value {
+                None => "NULL".to_owned(),
+                Some(bytes) => shown(bytes, source.form),
+            });
         values.collect::<Vec<_>>().join(", ")
     }
 
@@ -372,7 +382,9 @@ fn shown(bytes: &[u8], form: Form) -> String {
         },
         Form::Characters | Form::TypedText => {
             let units = bytes.chunks_exact(2);
-            let units: Vec<u16> = units.map(|unit| u16::from_le_bytes([unit[0], unit[1]])).collect();
+            let units: Vec<u16> = units
+                .map(|unit| u16::from_le_bytes([unit[0], unit[1]]))
+                .collect();
             String::from_utf16_lossy(&units)
         }
         Form::Fraction(_) | Form::Bytes => hex(),
@@ -446,7 +458,10 @@ impl Cell<'_> {
                 out.extend(self.instant_text(instant, scale)?.bytes());
             }
             Form::Guid => {
-                let bytes = array.as_fixed_size_binary_opt().ok_or_else(other)?.value(row);
+                let bytes = array
+                    .as_fixed_size_binary_opt()
+                    .ok_or_else(other)?
+                    .value(row);
                 let bytes = <[u8; 16]>::try_from(bytes).map_err(|_| other())?;
                 out.extend(uuid::Uuid::from_bytes(bytes).to_bytes_le());
             }
@@ -456,7 +471,10 @@ impl Cell<'_> {
             }
             Form::TypedText => {
                 let texts = array.as_string_opt::<i32>().ok_or_else(other)?;
-                let at = self.source.base_type.ok_or("its base type is not in the lake")?;
+                let at = self
+                    .source
+                    .base_type
+                    .ok_or("its base type is not in the lake")?;
                 let types = self.array(at)?.as_string_opt::<i32>().ok_or_else(other)?;
                 characters(types.value(row), out);
                 characters(":", out);

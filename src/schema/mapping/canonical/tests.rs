@@ -1,6 +1,8 @@
 use super::*;
 use crate::schema::mapping::{arrow_schema, lake_schema};
-use crate::schema::{Collation, Column, Fidelity, Generated, Key, KeyOrigin, TableKind, TableSchema};
+use crate::schema::{
+    Collation, Column, Fidelity, Generated, Key, KeyOrigin, TableKind, TableSchema,
+};
 use arrow_array::{ArrayRef, FixedSizeBinaryArray, Float64Array, Int32Array, StringArray};
 use arrow_array::{Decimal128Array, TimestampMicrosecondArray};
 use std::sync::Arc;
@@ -93,10 +95,15 @@ fn each_form_has_the_bytes_of_the_server() {
         framed.unwrap().to_vec()
     };
     let one = |array: ArrayRef| vec![array];
-    let digits = Decimal128Array::from(vec![-5]).with_precision_and_scale(19, 4).unwrap();
+    let digits = Decimal128Array::from(vec![-5])
+        .with_precision_and_scale(19, 4)
+        .unwrap();
     assert_eq!(value(SqlType::Money, one(Arc::new(digits))), b"-0.0005");
     let zero = Float64Array::from(vec![-0.0]);
-    assert_eq!(value(SqlType::Float, one(Arc::new(zero))), [0x80, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(
+        value(SqlType::Float, one(Arc::new(zero))),
+        [0x80, 0, 0, 0, 0, 0, 0, 0]
+    );
     let smiley = StringArray::from(vec!["😀 "]);
     assert_eq!(
         value(SqlType::NText, one(Arc::new(smiley))),
@@ -113,13 +120,19 @@ fn each_form_has_the_bytes_of_the_server() {
     );
     let ticks = || -> ArrayRef { Arc::new(Int32Array::from(vec![7])) };
     assert_eq!(
-        value(SqlType::DateTime2 { scale: 7 }, vec![Arc::new(moment()), ticks()]),
+        value(
+            SqlType::DateTime2 { scale: 7 },
+            vec![Arc::new(moment()), ticks()]
+        ),
         b"0001-01-01 00:00:00.0000007"
     );
     let utc = TimestampMicrosecondArray::from(vec![0]).with_timezone("+00:00");
     let offset: ArrayRef = Arc::new(Int32Array::from(vec![-90]));
     assert_eq!(
-        value(SqlType::DateTimeOffset { scale: 0 }, vec![Arc::new(utc), offset]),
+        value(
+            SqlType::DateTimeOffset { scale: 0 },
+            vec![Arc::new(utc), offset]
+        ),
         b"1969-12-31 22:30:00 -01:30"
     );
     let (text, ty): (ArrayRef, ArrayRef) = (
@@ -172,7 +185,10 @@ fn the_key_of_an_instant_is_the_same_in_every_offset() {
     let (canonical, batch) = world(&[("k", ty)], Fidelity::Exact, arrays);
     let keys = [0, 1].map(|row| key_of(&canonical, &batch, row));
     assert_eq!(keys[0], keys[1]);
-    assert_eq!(canonical.key_text(&keys[0]), "1970-01-01 00:00:00.000 +00:00");
+    assert_eq!(
+        canonical.key_text(&keys[0]),
+        "1970-01-01 00:00:00.000 +00:00"
+    );
     let rows = [0, 1].map(|row| {
         let mut out = Vec::new();
         canonical.row(&batch, row, &mut out).unwrap();
