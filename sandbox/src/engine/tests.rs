@@ -6,6 +6,7 @@ mod catalog;
 mod collations;
 mod compiling;
 mod concurrency;
+mod digests;
 mod environments;
 mod errors;
 mod limits;
