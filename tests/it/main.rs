@@ -45,3 +45,4 @@ mod tidy;
 mod tracking;
 mod tsql;
 mod types;
+mod verify;
