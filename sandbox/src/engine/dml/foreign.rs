@@ -5,7 +5,6 @@ use crate::engine::context::Cx;
 use crate::engine::fault::{Outcome, Stop, error};
 use crate::engine::locks::Mode;
 use crate::engine::ordering;
-use crate::engine::plan::Reading;
 use crate::engine::schema::{ForeignKey, ObjectRef, Row, TableDef};
 use crate::engine::storage::{Range, View};
 use crate::sql::ast::ReferentialAction;
