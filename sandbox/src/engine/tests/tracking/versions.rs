@@ -1,7 +1,6 @@
 //! Versions: who takes them, who sees them, and where histories end.
 
 use super::*;
-use crate::session::Session;
 use crate::value::Value;
 use std::thread;
 use std::time::Duration;
