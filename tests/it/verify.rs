@@ -497,7 +497,7 @@ INSERT dbo.t VALUES (1, 1), (2, 2)",
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_compared_is_said() {
-    let mut world = World::new(
+    let world = World::new(
         "CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, at datetime2(7) NULL, was datetimeoffset(3) NULL)
 GO
 INSERT dbo.t VALUES (1, '2024-01-01T00:00:00.1234567', '2024-01-01 00:00:00 +01:00')",
