@@ -13,8 +13,8 @@
 //!    known that they differ, and the report says so.
 //! 4. Of the first keys that differ, both sides give a hash of each column.
 //!
-//! **Rows that change meanwhile.** The server's statements see one state each, but not the same one, and the source goes
-//! on after the snapshot was committed. What differs is therefore looked at again, after a pause, against the same
+//! **Rows that change meanwhile.** The server's statements see one state each, but not the same one, and the source
+//! goes on after the snapshot was committed. What differs is therefore looked at again, after a pause, against the same
 //! snapshot. What the last look finds is counted. A key of it is *pending*, and no difference, if
 //!
 //! - its row changed between any two looks; or
@@ -28,8 +28,8 @@
 //! not see deletes is extra, and one that changed under `full` since the last read differs. The checkpoint says
 //! nothing of an older snapshot, so for one that is named with `--snapshot` only the looks tell.
 //!
-//! **Isolation.** SNAPSHOT where it is allowed, else READ COMMITTED. Where that waits for row locks a scan may meet a row
-//! that moves twice, or not at all (`source.rs`). Such a row has changed, so it is pending, or equal at the next look.
+//! **Isolation.** SNAPSHOT where it is allowed, else READ COMMITTED. Where that waits for row locks, a scan may meet a
+//! row that moves twice, or not at all (`source.rs`). The looks agree on such a row only once it has come to rest.
 
 mod keys;
 mod lake;
@@ -151,8 +151,8 @@ struct Apart {
 impl Sided {
     fn digested(&self) -> Digested<'_> {
         Digested {
-            table: &self.table,
-            columns: &self.columns,
+            table: &self.matched.table,
+            columns: &self.matched.columns,
             flag: self.flag.as_deref(),
         }
     }
@@ -161,8 +161,8 @@ impl Sided {
         LakeDigest {
             lake: &self.lake,
             snapshot_id: self.snapshot.id,
-            canonical: &self.canonical,
-            columns: self.columns.len(),
+            canonical: &self.matched.canonical,
+            columns: self.matched.columns.len(),
         }
     }
 
@@ -216,7 +216,7 @@ impl Sided {
             counts,
             columns: by_column.columns,
             keys_by_column: by_column.keys,
-            columns_not_compared: self.not_compared.clone(),
+            columns_not_compared: self.matched.not_compared.clone(),
             keys: self.shown(&found),
             notes,
         })
@@ -230,7 +230,7 @@ impl Sided {
         again: u32,
     ) -> Result<Settled> {
         let lake = self.lake_digest().rows(reads.width, buckets).await?;
-        let fold = |key: &[u8]| self.canonical.folded(key);
+        let fold = |key: &[u8]| self.matched.canonical.folded(key);
         let mut changed = HashSet::new();
         let mut server = self.server_rows(control, reads, buckets).await?;
         let mut found = server.differences(&lake, self.side, fold);
@@ -319,14 +319,19 @@ impl Sided {
         let server = digest::columns(control, &self.digested(), reads, &keys).await;
         let server = server.map_err(|error| self.failed(error))?;
         let lake = self.lake_digest().columns(&keys).await?;
-        let mut counts = vec![0; self.names.len()];
+        let mut counts = vec![0; self.matched.names.len()];
         for (key, hashes) in &server {
             let others = lake.get(key).map(Vec::as_slice).unwrap_or_default();
             for ((count, hash), other) in counts.iter_mut().zip(hashes).zip(others) {
                 *count += u64::from(hash != other);
             }
         }
-        let columns = self.names.iter().zip(counts).filter(|(_, keys)| *keys > 0);
+        let columns = self
+            .matched
+            .names
+            .iter()
+            .zip(counts)
+            .filter(|(_, keys)| *keys > 0);
         Ok(ByColumn {
             columns: columns
                 .map(|(column, keys)| DifferingColumn {
@@ -355,7 +360,7 @@ impl Sided {
         first
             .map(|found| KeyFound {
                 kind: found.kind,
-                key: RowValue(self.canonical.key_text(&found.key)).to_string(),
+                key: RowValue(self.matched.canonical.key_text(&found.key)).to_string(),
             })
             .collect()
     }

@@ -11,10 +11,9 @@
 //! here: it is an exclusive or of 32 bits, in which two equal changes cancel each other, and `CHECKSUM` compares text
 //! as its collation does.
 //!
-//! **What it costs.** [`buckets`] scans the table once, in parallel where the server likes, and hashes each row; nothing
-//! is sorted, and at most 65,536 rows are answered. [`rows`] and [`columns`] scan it again, hash the keys, and the rest of
-//! those rows only that are asked for. No column is wrapped in a predicate that would need an index. Before SQL
-//! Server 2016 `HASHBYTES` takes at most 8,000 bytes.
+//! **What it costs.** [`buckets`] scans the table once, in parallel where the server likes, and hashes each row. Nothing
+//! is sorted, and at most 65,536 rows are answered. [`rows`] and [`columns`] scan it again, hash each key, and then only
+//! those rows that are asked for. Before SQL Server 2016 `HASHBYTES` takes at most 8,000 bytes.
 
 use super::bounds::Count;
 use super::read::Closed;
@@ -116,8 +115,8 @@ pub fn buckets(of: &Digested<'_>, reads: Reads) -> Statement {
         format!("SUM(CONVERT(bigint, {part})) AS s{}", at + 1)
     });
     params.into_statement(format!(
-        "{}SELECT b.bucket, COUNT_BIG(*) AS row_count, {} FROM (SELECT {bucket} AS bucket, HASHBYTES('SHA2_256', r.v) AS \
-h FROM (SELECT {} AS k, {} AS v FROM {}) AS r) AS b GROUP BY b.bucket;",
+        "{}SELECT b.bucket, COUNT_BIG(*) AS row_count, {} FROM (SELECT {bucket} AS bucket, HASHBYTES('SHA2_256', r.v) \
+AS h FROM (SELECT {} AS k, {} AS v FROM {}) AS r) AS b GROUP BY b.bucket;",
         reads.options(),
         list(sums, ", "),
         of.key("t"),

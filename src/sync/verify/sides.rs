@@ -18,27 +18,21 @@ use crate::schema::{
 use crate::source::{self, Discovered};
 use crate::sync::session::{Links, Sync};
 use crate::sync::{follow, load};
-use crate::target::inspect;
-use crate::target::state::{self, LoadState};
+use crate::target::columns::LakeColumns;
+use crate::target::inspect::{self, TargetTable};
+use crate::target::state::{self, LoadState, Looked};
 use std::sync::Arc;
 
 /// A server's table beside a snapshot of the lake.
 pub(super) struct Sided {
     pub side: ComparedSide,
     pub kind: Kind,
-    /// As the server has it: the columns that are compared, and those of the key.
-    pub table: TableSchema,
-    /// Positions in `table` of the columns that are compared.
-    pub columns: Vec<usize>,
-    /// What the lake calls each of them.
-    pub names: Vec<String>,
-    pub not_compared: Vec<ColumnNotCompared>,
+    pub matched: Matched,
     pub flag: Option<String>,
     pub count: Count,
     pub next: Next,
     /// The target keeps rows that the lake has deleted.
     pub keeps_deleted: bool,
-    pub canonical: Canonical,
     /// As of the snapshot.
     pub lake: LakeTable,
     pub snapshot: SnapshotInfo,
@@ -76,12 +70,15 @@ struct Pair<'a> {
 }
 
 /// The columns of both sides, matched.
-struct Matched {
-    table: TableSchema,
-    columns: Vec<usize>,
-    names: Vec<String>,
-    not_compared: Vec<ColumnNotCompared>,
-    canonical: Canonical,
+pub(super) struct Matched {
+    /// As the server has it: the columns that are compared, and those of the key.
+    pub table: TableSchema,
+    /// Positions in `table` of the columns that are compared.
+    pub columns: Vec<usize>,
+    /// What the lake calls each of them.
+    pub names: Vec<String>,
+    pub not_compared: Vec<ColumnNotCompared>,
+    pub canonical: Canonical,
 }
 
 /// The source beside a snapshot (none: the latest).
@@ -118,11 +115,7 @@ pub(super) async fn source(
         side: ComparedSide::Source,
         kind: Kind::Source,
         count: source_reading(&environment, &discovered, table.change.isolation),
-        table: matched.table,
-        columns: matched.columns,
-        names: matched.names,
-        not_compared: matched.not_compared,
-        canonical: matched.canonical,
+        matched,
         flag: None,
         next,
         keeps_deleted: false,
@@ -163,19 +156,10 @@ pub(super) async fn target(
     let Some(key) = &chosen.schema.key else {
         return Ok(Outlook::Not(NO_KEY.to_owned()));
     };
-    let pairs = chosen.schema.columns.iter().take(chosen.live);
-    let pairs = pairs.enumerate().filter_map(|(at, column)| {
-        let server = found.column_type(&column.name);
-        Some(Pair {
-            place: chosen.places[at]?,
-            lake: column,
-            lake_name: &chosen.lake_names[at],
-            server: server.map(|(name, ty)| plain(column.id, name, ty)),
-        })
-    });
     let places = key.columns.iter().filter_map(|&at| *chosen.places.get(at)?);
     let places: Vec<usize> = places.collect();
-    let matched = match matched(&table.target, as_of.lake_schema(), pairs.collect(), &places) {
+    let pairs = target_pairs(&chosen, &found);
+    let matched = match matched(&table.target, as_of.lake_schema(), pairs, &places) {
         Ok(matched) => matched,
         Err(why) => return Ok(Outlook::Not(why)),
     };
@@ -185,31 +169,17 @@ pub(super) async fn target(
         Deletes::Ignore => (None, true),
     };
     let count = target_reading(control).await?;
-    let mut notes = Vec::new();
-    if loaded.is_some_and(|state| state.pending.is_some()) {
-        notes.push("a load is between two of its steps; the next load finishes it".to_owned());
-    }
-    if looked.in_quarantine > 0 {
-        notes.push(format!(
-            "{} in quarantine, of which the target keeps what it had",
-            plural(looked.in_quarantine, "row")
-        ));
-    }
     Ok(Outlook::Comparable(Box::new(Sided {
         side: ComparedSide::Target,
         kind: Kind::Target,
-        table: matched.table,
-        columns: matched.columns,
-        names: matched.names,
-        not_compared: matched.not_compared,
-        canonical: matched.canonical,
+        matched,
         flag,
         count,
         next: Next::Unknown,
         keeps_deleted,
         lake: as_of,
         snapshot,
-        notes,
+        notes: target_notes(&looked),
     })))
 }
 
@@ -298,6 +268,39 @@ fn source_pairs<'a>(recorded: &'a Recorded, discovered: &Discovered) -> Vec<Pair
         .enumerate()
         .map(pair)
         .collect()
+}
+
+fn target_pairs<'a>(chosen: &'a LakeColumns, found: &TargetTable) -> Vec<Pair<'a>> {
+    let columns = chosen.schema.columns.iter().take(chosen.live);
+    let columns = columns.zip(&chosen.places).zip(&chosen.lake_names);
+    let pair = |((column, place), lake_name): ((&'a Column, &Option<usize>), &'a String)| {
+        let server = found.column_type(&column.name);
+        Some(Pair {
+            place: (*place)?,
+            lake: column,
+            lake_name,
+            server: server.map(|(name, ty)| plain(column.id, name, ty)),
+        })
+    };
+    columns.filter_map(pair).collect()
+}
+
+/// What explains differences of a target.
+fn target_notes(looked: &Looked) -> Vec<String> {
+    let state = looked.state.as_ref();
+    let is_between = state.is_some_and(|state| state.pending.is_some());
+    let between = "a load is between two of its steps; the next load finishes it";
+    let in_quarantine = || {
+        format!(
+            "{} in quarantine, of which the target keeps what it had",
+            plural(looked.in_quarantine, "row")
+        )
+    };
+    let notes = [
+        is_between.then(|| between.to_owned()),
+        (looked.in_quarantine > 0).then(in_quarantine),
+    ];
+    notes.into_iter().flatten().collect()
 }
 
 /// Takes the columns that have one form on both sides; an error says why the key cannot be compared.
