@@ -11,9 +11,9 @@
 //! here: it is an exclusive or of 32 bits, in which two equal changes cancel each other, and `CHECKSUM` compares text
 //! as its collation does.
 //!
-//! **What it costs.** [`buckets`] scans the table once, in parallel where the server likes, and hashes each row. Nothing
-//! is sorted, and at most 65,536 rows are answered. [`rows`] and [`columns`] scan it again, hash each key, and then only
-//! those rows that are asked for. Before SQL Server 2016 `HASHBYTES` takes at most 8,000 bytes.
+//! **What it costs.** [`buckets`] scans the table once, in parallel where the server likes, and hashes each row.
+//! Nothing is sorted, and at most 65,536 rows are answered. [`rows`] and [`columns`] scan it again, hash each key, and
+//! then only those rows that are asked for. Before SQL Server 2016 `HASHBYTES` takes at most 8,000 bytes.
 
 use super::bounds::Count;
 use super::read::Closed;

@@ -65,8 +65,8 @@ fn what_is_longer_than_8000_bytes_is_hashed_whole() {
     let engine = engine();
     let mut c = connect(&engine);
     c.ok("CREATE TABLE t (id int PRIMARY KEY, v nvarchar(max) NULL)
-INSERT t VALUES (1, REPLICATE(CONVERT(nvarchar(max), N'x'), 5000)), (2, REPLICATE(CONVERT(nvarchar(max), N'x'), 5001)), \
-(3, NULL)");
+INSERT t VALUES (1, REPLICATE(CONVERT(nvarchar(max), N'x'), 5000)), (3, NULL), \
+(2, REPLICATE(CONVERT(nvarchar(max), N'x'), 5001))");
     let row = "CONVERT(varbinary(max), 0x) + CASE WHEN t.v IS NULL THEN 0xFFFFFFFF ELSE CONVERT(varbinary(max), \
 CONVERT(binary(4), CONVERT(int, DATALENGTH(CONVERT(varbinary(max), t.v))))) + CONVERT(varbinary(max), t.v) END";
     let lengths = c.rows(&format!("SELECT DATALENGTH({row}) FROM t ORDER BY id"));
