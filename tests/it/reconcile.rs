@@ -4,8 +4,8 @@ use crate::harness::World;
 use crate::isolation::Isolation;
 use serde_json::{Value, json};
 
-const SETUP: &str = "CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, v nvarchar(20) NULL, at datetime2(7) NULL, changed \
-    datetime2(3) NOT NULL)
+const SETUP: &str = "CREATE TABLE dbo.t (id int NOT NULL PRIMARY KEY, v nvarchar(20) NULL, at datetime2(7) NULL, \
+    changed datetime2(3) NOT NULL)
 GO
 INSERT dbo.t (id, v, at, changed) VALUES (1, N'a', '2024-01-01 00:00:00.1234567', '2024-01-01'), (2, N'b', NULL, \
     '2024-01-02'), (3, N'c', NULL, '2024-01-03'), (4, N'd', NULL, '2024-01-04'), (5, NULL, NULL, '2024-01-05')";
